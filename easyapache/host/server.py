@@ -1,0 +1,170 @@
+"""What the engine needs of a server: one protocol, kept by the real drivers and the simulated one.
+
+Facts and operations are apart: a *fact* reads and never changes or locks anything; an
+*operation* changes the server, and its result is read from the server afterwards, never
+from an exit status.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from easyapache.host.protocol import Goal
+from easyapache.profile import Profile, Transaction
+
+Log = Callable[[str], None]
+"""Takes one line of output, without its end of line."""
+
+
+class HostError(Exception):
+    """Something on the server refused or failed. ``code`` is stable, ``remedy`` says what to do."""
+
+    def __init__(self, code: str, message: str, remedy: str = "", output: str = "") -> None:
+        super().__init__(message)
+        self.code, self.message, self.remedy, self.output = code, message, remedy, output
+
+
+@dataclass(frozen=True, slots=True)
+class Obstacle:
+    """A reason found before anything was touched why the change must not begin."""
+
+    code: str
+    title: str
+    message: str
+    remedy: str
+
+    def as_json(self) -> dict[str, str]:
+        return {
+            "code": self.code,
+            "title": self.title,
+            "message": self.message,
+            "remedy": self.remedy,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class SiteAnswer:
+    """What one address answered: enough to say *as before*, too little to hold content.
+
+    ``size_class``: the power of two of the body's length; ``error`` is set when no HTTP
+    answer came.
+    """
+
+    url: str
+    host: str
+    kind: str
+    status: int = 0
+    location: str = ""
+    content_type: str = ""
+    size_class: int = 0
+    error: str = ""
+
+    def as_json(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in self.__slots__}
+
+
+@dataclass(frozen=True, slots=True)
+class Interruption:
+    """What visitors would have noticed: measured by opening a connection every few milliseconds."""
+
+    method: str
+    reason: str
+    probes: int = 0
+    refused: int = 0
+    reset: int = 0
+    longest_wait_ms: float = 0.0
+    window_ms: float = 0.0
+    strip: tuple[tuple[int, float, str], ...] = ()
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "method": self.method,
+            "reason": self.reason,
+            "probes": self.probes,
+            "refused": self.refused,
+            "reset": self.reset,
+            "longest_wait_ms": self.longest_wait_ms,
+            "window_ms": self.window_ms,
+            "strip": [list(item) for item in self.strip],
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One observation of verification: what was expected, what was seen."""
+
+    name: str
+    title: str
+    expected: str
+    seen: str
+    ok: bool
+
+    def as_json(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in self.__slots__}
+
+
+@dataclass(frozen=True, slots=True)
+class Kit:
+    """The rollback kit of one change: a folder with everything needed to go back by hand."""
+
+    folder: Path
+    transaction: Transaction
+    mpm: str
+    itk: bool
+    files: Mapping[str, str] = field(default_factory=dict)
+
+
+class Server(Protocol):
+    """One managed server."""
+
+    # -- facts -----------------------------------------------------------------------
+    def inspect(self) -> Profile:
+        """Everything in Profile, in well under a second, without the package manager's lock."""
+
+    def resolve(self, goal: Goal, *, protect: bool) -> Transaction:
+        """What the server's own solver would do. With ``protect`` it refuses (HostError
+        ``unsatisfiable`` or ``protected``) whatever would lose a package outside
+        ``goal.may_remove``. Changes nothing."""
+
+    def obstacles(self, goal: Goal, transaction: Transaction) -> Sequence[Obstacle]:
+        """Every reason why a change must not begin now."""
+
+    def sites(self) -> Sequence[SiteAnswer]:
+        """Ask a sample of this server's own sites, one of each kind and address."""
+
+    def checks(self, transaction: Transaction, mpm: str, itk: bool, before: Sequence[SiteAnswer]) -> Sequence[Check]:
+        """Packages, files, configuration, running process, listeners, workers, sites:
+        does the server show what was asked for?"""
+
+    def capabilities(self) -> Mapping[str, Any]:
+        """What this host allows: package manager, restart method and why, systemd, rights."""
+
+    # -- operations ------------------------------------------------------------------
+    def download(self, transaction: Transaction, kit: Kit, log: Log) -> None:
+        """Fetch what will come into the cache and what will leave into the kit. Changes nothing."""
+
+    def rehearse(self, transaction: Transaction, mpm: str, itk: bool, folder: Path, log: Log) -> None:
+        """Start the new module set on the current configuration, away from the network.
+        Raises HostError ``rehearsal`` with what httpd said."""
+
+    def start_packages(self, change: str, goal: Goal, transaction: Transaction, folder: Path) -> None:
+        """Begin the one transaction, detached, output in ``folder``; at most once per change."""
+
+    def follow_packages(self, change: str, folder: Path, log: Log) -> int | None:
+        """Wait for the transaction begun in ``folder``, by this process or an earlier one.
+        Returns its exit status where known; the caller looks at the server instead."""
+
+    def config_test(self, log: Log) -> None:
+        """Raises HostError ``configtest`` with what httpd said."""
+
+    def restart(self, method: str, log: Log) -> Interruption:
+        """Replace the running httpd by one with the configuration on disk, or start it if
+        none runs. Raises HostError ``restart``; what was running is then running still
+        wherever that was possible."""
+
+    def undo_packages(self, kit: Kit, log: Log) -> None:
+        """Bring the packages back to what ``kit`` holds, without any repository if need be,
+        whatever torn state they are in."""
