@@ -6,8 +6,10 @@ spool of the agent are the memory, a message only wakes the other side up.
 
 Operations (task name: arguments → answer, if any):
 
-* ``host.inspect``: {"request": id} → ``control.inspected`` {"server", "request", "profile" | "error"}
-* ``host.preview``: PreviewRequest → ``control.previewed`` {"server", "preview", "transaction" | "error", "profile"}
+* ``host.inspect``: {"request": id}
+  → ``control.inspected`` {"server", "request", "profile" | "error"}
+* ``host.preview``: PreviewRequest
+  → ``control.previewed`` {"server", "preview", "transaction" | "error", "profile"}
 * ``host.apply``: ChangeRequest → reports and log of the change
 * ``host.cancel``: {"change": id} → a report
 * ``host.sync``: {"change": id, "after_report": seq, "after_byte": offset} → everything since,

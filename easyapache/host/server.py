@@ -135,7 +135,9 @@ class Server(Protocol):
     def sites(self) -> Sequence[SiteAnswer]:
         """Ask a sample of this server's own sites, one of each kind and address."""
 
-    def checks(self, transaction: Transaction, mpm: str, itk: bool, before: Sequence[SiteAnswer]) -> Sequence[Check]:
+    def checks(
+        self, transaction: Transaction, mpm: str, itk: bool, before: Sequence[SiteAnswer]
+    ) -> Sequence[Check]:
         """Packages, files, configuration, running process, listeners, workers, sites:
         does the server show what was asked for?"""
 
@@ -146,11 +148,15 @@ class Server(Protocol):
     def download(self, transaction: Transaction, kit: Kit, log: Log) -> None:
         """Fetch what will come into the cache and what will leave into the kit. Changes nothing."""
 
-    def rehearse(self, transaction: Transaction, mpm: str, itk: bool, folder: Path, log: Log) -> None:
+    def rehearse(
+        self, transaction: Transaction, mpm: str, itk: bool, folder: Path, log: Log
+    ) -> None:
         """Start the new module set on the current configuration, away from the network.
         Raises HostError ``rehearsal`` with what httpd said."""
 
-    def start_packages(self, change: str, goal: Goal, transaction: Transaction, folder: Path) -> None:
+    def start_packages(
+        self, change: str, goal: Goal, transaction: Transaction, folder: Path
+    ) -> None:
         """Begin the one transaction, detached, output in ``folder``; at most once per change."""
 
     def follow_packages(self, change: str, folder: Path, log: Log) -> int | None:
