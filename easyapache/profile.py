@@ -95,6 +95,8 @@ class Profile:
     ``edited_config_files`` ({path: package}), ``foreign_mpm_files`` ([path]),
     ``prefork_only_directives`` ([{path, line, directive}]), ``excludes`` ([str]),
     ``version_locks`` ([str]), ``missing_files`` ({package: [path]}).
+    ``httpd_started`` (str; another value after every full start of httpd, the same after a
+    graceful reload).
     ``relations`` ({name: {requires, conflicts, provides}}) holds what the rpm database says
     of installed packages that the catalogue does not know.
     """

@@ -4,6 +4,9 @@ The panel sends an operation to the queue ``host.<server>``; the agent answers t
 ``control``. Every message may be lost, doubled or late: the database of the panel and the
 spool of the agent are the memory, a message only wakes the other side up.
 
+Each message is the *keyword arguments* of its task (``send_task(name, kwargs=message)``), in
+JSON; an answer that came to nothing carries ``error``: {code, message, remedy}.
+
 Operations (task name: arguments → answer, if any):
 
 * ``host.inspect``: {"request": id}
@@ -14,7 +17,8 @@ Operations (task name: arguments → answer, if any):
 * ``host.cancel``: {"change": id} → a report
 * ``host.sync``: {"change": id, "after_report": seq, "after_byte": offset} → everything since,
   or ``control.unknown`` {"server", "change"} when the spool has never heard of it
-* ``host.repair``: {"request": id, "action": code} → ``control.repaired``
+* ``host.repair``: {"request": id, "action": code} → ``control.repaired`` {"server", "request",
+  "action", "ok", "message", "log"}
 * ``host.ping``: {"nonce"} → ``control.heartbeat`` {"server", "nonce", "agent", "capabilities"}
 
 Answers during a change:

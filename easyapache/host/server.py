@@ -8,6 +8,7 @@ from an exit status.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -108,7 +109,13 @@ class Check:
 
 @dataclass(frozen=True, slots=True)
 class Kit:
-    """The rollback kit of one change: a folder with everything needed to go back by hand."""
+    """The rollback kit of one change: a folder with everything needed to go back by hand.
+
+    ``transaction`` is the change itself (what came in and what left), ``mpm`` and ``itk``
+    what was before it. In ``folder``: ``rpms/`` holds the packages that leave, ``incoming/``
+    those that come where they could be kept too, ``files/`` copies of edited configuration
+    files (``files``: path on the server → name in that folder).
+    """
 
     folder: Path
     transaction: Transaction
@@ -162,6 +169,12 @@ class Server(Protocol):
     def follow_packages(self, change: str, folder: Path, log: Log) -> int | None:
         """Wait for the transaction begun in ``folder``, by this process or an earlier one.
         Returns its exit status where known; the caller looks at the server instead."""
+
+    def watch(self, log: Log) -> AbstractContextManager[None]:
+        """While inside, an httpd that dies is started again at once, and ``log`` told so.
+
+        For the time between the new packages and the restart, when a reload by anything
+        else (log rotation, AutoSSL) would end the running httpd."""
 
     def config_test(self, log: Log) -> None:
         """Raises HostError ``configtest`` with what httpd said."""
