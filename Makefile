@@ -1,0 +1,83 @@
+# Everything a developer or a stranger runs. Each target brings what it needs and can be run alone.
+
+SHELL    := /bin/sh
+# The first that really is 3.11 or newer; else bootstrap/prepare.py says what to do.
+PYTHON3  ?= $(shell for python in python3 python3.11 python3.12 python3.13 python3.14; do \
+	$$python -c 'import sys, venv; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
+	&& echo $$python && exit; done; echo python3)
+PY       := .venv/bin/python
+PORT     ?= 8000
+WORKERS  ?= 2
+TESTS    ?= tests
+export PORT EA4_DATA
+
+.PHONY: help demo test lint format smoke bench torture screenshots migrations locks ready ready-demo clean
+
+help:
+	@echo 'make demo         a running panel with a real server in a folder, on 127.0.0.1:$$PORT (8000)'
+	@echo 'make test         every test, browser included; nothing is skipped'
+	@echo 'make lint         ruff, mypy --strict, import contracts'
+	@echo 'make smoke        the main job without a browser: one JSON line per change'
+	@echo 'make bench        this panel beside raw dnf, a shell script and Ansible'
+	@echo 'make torture      500 kills at random instants'
+	@echo 'make screenshots  docs/screenshots/ from the running panel'
+	@echo 'make format       let ruff arrange the code'
+	@echo 'make locks        requirements/*.lock from pyproject.toml'
+
+# -- running -----------------------------------------------------------------------------------
+
+demo: ready-demo
+	@exec $(PY) manage.py demo
+
+smoke: ready-demo
+	@exec $(PY) -m easyapache.demo.smoke
+
+# -- checking ----------------------------------------------------------------------------------
+
+test: ready
+	@echo 'Compiling, and asking Django'
+	@$(PY) -m compileall -q easyapache mpm tests bootstrap manage.py
+	@$(PY) -m tests.project.django_checks
+	@echo 'Tests'
+	@exec $(PY) -m pytest -n $(WORKERS) --dist worksteal $(TESTS)
+
+lint: ready
+	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
+	$(PY) -m mypy
+	.venv/bin/lint-imports --no-timing
+
+format: ready
+	$(PY) -m ruff check --fix .
+	$(PY) -m ruff format .
+
+screenshots: ready
+	@exec $(PY) -m tests.screenshots docs/screenshots
+
+bench: ready
+	@exec $(PY) -m bench
+
+torture: ready
+	@exec $(PY) -m pytest -n $(WORKERS) --torture 500 tests/faults
+
+# -- upkeep ------------------------------------------------------------------------------------
+
+ready:
+	@echo 'Preparing this machine'
+	@$(PYTHON3) bootstrap/prepare.py test
+
+ready-demo:
+	@echo 'Preparing this machine'
+	@$(PYTHON3) bootstrap/prepare.py demo
+
+LOCK := uv pip compile -q pyproject.toml --python-version 3.11 --universal \
+	--generate-hashes --no-header --no-emit-index-url
+
+locks:
+	@command -v uv >/dev/null || { echo 'make locks needs uv (pip install uv)' >&2; exit 1; }
+	$(LOCK) --group dev -o requirements/dev.lock
+	$(LOCK) --group demo -c requirements/dev.lock -o requirements/demo.lock
+	$(LOCK) -c requirements/dev.lock -o requirements/runtime.lock
+
+clean:
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -1,0 +1,234 @@
+#!/usr/bin/env python3
+"""Take a bare machine to the point where the project runs: ``prepare.py demo`` or ``… test``.
+
+Standard library only, and no newer than Python 3.9, because it runs before anything is
+installed. Every step looks first and does nothing when there is nothing to do, so a second
+run takes a tenth of a second.
+
+* Operating system packages, by apt-get (Debian, Ubuntu) or dnf (AlmaLinux, Rocky). Needs root.
+  Without root, or without either, ``demo`` says what will be missing and goes on: the panel
+  then runs on the simulated server. ``test`` stops, because tests are never skipped.
+* ``.venv`` from ``requirements/*.lock``, hashes required; made again only when the lock file
+  or the interpreter is another one.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import hashlib
+import importlib.util
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+TOP = Path(__file__).resolve().parent.parent
+VENV = TOP / ".venv"
+OLDEST = (3, 11)
+LOCKS = {"demo": "demo.lock", "test": "dev.lock"}
+
+TEST_DEBIAN = ("chromium", "fonts-dejavu-core", "fonts-liberation", "postgresql")
+TEST_EL = ("chromium", "dejavu-sans-fonts", "liberation-fonts", "postgresql-server")
+"""For the tests only. What the lab is made of is known to easyapache/lab/system.py."""
+
+
+class CannotPrepare(Exception):
+    """This machine lacks something that cannot be supplied; the message says what to do."""
+
+
+def say(text: str) -> None:
+    print(f"  {text}", flush=True)
+
+
+def run(argv: Sequence[str], *, quiet: bool = True) -> None:
+    """Run to the end. Raises CannotPrepare with the last lines of output when it fails."""
+    done = subprocess.run(
+        list(argv),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE if quiet else None,
+        stderr=subprocess.STDOUT if quiet else None,
+        text=True,
+        env={**os.environ, "DEBIAN_FRONTEND": "noninteractive", "LC_ALL": "C.UTF-8"},
+        check=False,
+    )
+    if done.returncode:
+        tail = "\n    ".join((done.stdout or "").strip().splitlines()[-8:])
+        raise CannotPrepare(f"{' '.join(argv[:3])} … failed ({done.returncode})\n    {tail}")
+
+
+# -- the operating system ----------------------------------------------------------------
+
+
+def missing_debs(names: Sequence[str]) -> list[str]:
+    """Which of these Debian packages are not installed."""
+    known = subprocess.run(
+        ["dpkg-query", "-W", "-f", "${db:Status-Abbrev} ${Package}\n", *names],
+        capture_output=True,
+        text=True,
+        check=False,  # it fails as soon as one name was never heard of
+    )
+    there = {line.split()[1] for line in known.stdout.splitlines() if line.startswith("ii")}
+    return [name for name in names if name not in there]
+
+
+def missing_rpms(names: Sequence[str]) -> list[str]:
+    return [
+        name
+        for name in names
+        if subprocess.run(["rpm", "-q", "--quiet", name], check=False).returncode != 0
+    ]
+
+
+def install_rpms(names: Sequence[str]) -> None:
+    run(["dnf", "-y", "-q", "install", *names])
+
+
+@contextlib.contextmanager
+def no_services_started() -> Iterator[None]:
+    """Packages installed meanwhile start no daemon: the tests run their own PostgreSQL."""
+    policy = Path("/usr/sbin/policy-rc.d")
+    if policy.exists():
+        yield
+        return
+    policy.write_text("#!/bin/sh\nexit 101\n")
+    policy.chmod(0o755)
+    try:
+        yield
+    finally:
+        policy.unlink()
+
+
+def install_debs(names: Sequence[str]) -> None:
+    if shutil.which("postgres") is None and "postgresql" in names:
+        # Without this the package makes and keeps a cluster of its own.
+        settings = Path("/etc/postgresql-common/createcluster.conf")
+        if not settings.exists():
+            settings.parent.mkdir(parents=True, exist_ok=True)
+            settings.write_text("create_main_cluster = false\n")
+    with no_services_started():
+        run(["apt-get", "update", "-q"])
+        run(
+            [
+                "apt-get",
+                "install",
+                "-q",
+                "-y",
+                "--no-install-recommends",
+                "-o",
+                "Dpkg::Options::=--force-confold",
+                *names,
+            ]
+        )
+
+
+def lab_packages() -> tuple[str, ...]:
+    """Asked of the lab's own module, loaded by its path: it needs nothing but Python."""
+    path = TOP / "easyapache" / "lab" / "system.py"
+    spec = importlib.util.spec_from_file_location("lab_system", path)
+    if spec is None or spec.loader is None:
+        raise CannotPrepare(f"{path} cannot be loaded")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # dataclasses look their module up
+    spec.loader.exec_module(module)
+    packages: tuple[str, ...] = module.distribution().packages
+    return packages
+
+
+def system_packages(purpose: str) -> list[str]:
+    """Install what is missing. Returns what is still missing, when nothing can install it."""
+    testing = purpose == "test"
+    if shutil.which("apt-get"):
+        missing = missing_debs(lab_packages() + (TEST_DEBIAN if testing else ()))
+        install = install_debs
+    elif Path("/etc/redhat-release").exists() and shutil.which("dnf"):
+        missing = missing_rpms(lab_packages() + (TEST_EL if testing else ()))
+        install = install_rpms
+    else:
+        return ["a package manager (apt-get or dnf)"]
+    if not missing or os.geteuid() != 0:
+        return missing
+    started = time.monotonic()
+    say(f"operating system packages: {' '.join(missing)}")
+    install(missing)
+    say(f"operating system packages: done in {time.monotonic() - started:.0f} s")
+    return []
+
+
+# -- the virtual environment -----------------------------------------------------------------
+
+
+def digest_of_locks() -> str:
+    """Changes when a lock file or the interpreter does."""
+    digest = hashlib.sha256(f"{VENV}{sys.version_info[:3]}".encode())
+    for lock in sorted((TOP / "requirements").glob("*.lock")):
+        digest.update(lock.read_bytes())
+    return digest.hexdigest()
+
+
+def virtual_environment(purpose: str) -> None:
+    """Make .venv hold what ``purpose`` needs. What ``test`` needs includes ``demo``."""
+    stamp = VENV / "made-from"
+    digest = digest_of_locks()
+    made = stamp.read_text().split() if stamp.exists() else []
+    if made[:1] == [digest] and (purpose in made or "test" in made):
+        return
+    started = time.monotonic()
+    python = VENV / "bin" / "python"
+    if not python.exists():
+        say("virtual environment: .venv")
+        try:
+            run([sys.executable, "-m", "venv", str(VENV)])
+        except CannotPrepare as error:
+            raise CannotPrepare(f"{error}\n    On Debian: apt-get install python3-venv") from error
+    lock = TOP / "requirements" / LOCKS[purpose]
+    say(f"Python packages: {lock.relative_to(TOP)}")
+    pip = [str(python), "-m", "pip", "--disable-pip-version-check", "--no-input"]
+    stamp.unlink(missing_ok=True)
+    run([*pip, "install", "-q", "--require-hashes", "--only-binary", ":all:", "-r", str(lock)])
+    stamp.write_text(f"{digest} {purpose}\n")
+    say(f"Python packages: done in {time.monotonic() - started:.0f} s")
+
+
+def right_python() -> None:
+    """Go on with Python 3.11 or newer: this one, another one, or one installed now."""
+    if sys.version_info >= OLDEST:
+        return
+    for attempt in range(2):
+        for name in ("python3.13", "python3.12", "python3.11"):
+            found = shutil.which(name)
+            if found:
+                os.execv(found, [found, *sys.argv])  # noqa: S606
+        if attempt == 0 and os.geteuid() == 0 and shutil.which("dnf"):
+            run(["dnf", "-y", "-q", "install", "python3.11"])
+    raise CannotPrepare("Python 3.11 or newer is needed; on AlmaLinux: dnf install python3.11")
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("purpose", choices=("demo", "test"))
+    purpose = parser.parse_args().purpose
+    try:
+        right_python()
+        missing = system_packages(purpose)
+        if missing and purpose == "test":
+            raise CannotPrepare(
+                f"missing on this machine: {' '.join(missing)}\n"
+                "    Tests are not skipped here. Run this once as root, or install them."
+            )
+        if missing:
+            say(
+                f"missing, and not root: {' '.join(missing)}. The simulated server is used instead."
+            )
+        virtual_environment(purpose)
+    except CannotPrepare as error:
+        print(f"This machine could not be prepared: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
