@@ -1,0 +1,293 @@
+"""What a package manager would do on one server: the instant preview of a transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from easyapache.capabilities import Capability, Entry, entry_of, evr_of, rebased
+from easyapache.profile import Transaction
+from easyapache.solver import Contradiction, Rule, Search
+from easyapache.versions import compare_evr
+
+
+@dataclass(frozen=True, slots=True)
+class Why:
+    """Why a package moves.
+
+    ``kind``: ``asked``, ``dependency`` (``by`` needs it), ``conflict`` (it cannot be together
+    with ``by``), ``dependent`` (it needs ``relation``, which is no longer there) or
+    ``update`` (another version of it is needed by ``by``).
+    """
+
+    kind: str
+    by: str = ""
+    relation: str = ""
+
+
+class Unsolvable(Exception):
+    """No set of packages fulfils what was asked. ``reasons`` are sentences, nearest first."""
+
+    def __init__(self, reasons: Sequence[str]) -> None:
+        super().__init__(" ".join(reasons))
+        self.reasons = tuple(reasons)
+
+
+@dataclass(frozen=True)
+class Scene:
+    """One server's question box: what is installed there and what could be."""
+
+    available: Mapping[str, Entry]
+    installed: Mapping[str, Entry]
+    outside: frozenset[str] = field(default_factory=frozenset)
+
+    def describe(self, name: str) -> Entry | None:
+        return self.installed.get(name) or self.available.get(name)
+
+    def resolve(self, install: Iterable[str], remove: Iterable[str] = ()) -> Transaction:
+        """What a package manager would do to have ``install`` and not ``remove``, erasing
+        whatever stands in the way. Raises Unsolvable."""
+        wanted, unwanted = sorted(set(install)), sorted(set(remove))
+        question = _Question(self, wanted)
+        final = question.answer(wanted, unwanted)
+        before = {entry.package for entry in self.installed.values()}
+        after = {entry.package for entry in final.values()}
+        change = Transaction(
+            install=tuple(sorted(after - before)), remove=tuple(sorted(before - after))
+        )
+        reasons = {
+            name: "dependency" if why.kind == "update" else why.kind
+            for name, why in self.explain(change, wanted, unwanted).items()
+        }
+        return replace(change, reasons=reasons)
+
+    def after(self, change: Transaction) -> dict[str, Entry]:
+        """The entries installed once ``change`` is done, by name."""
+        final = {
+            name: entry
+            for name, entry in self.installed.items()
+            if entry.package not in change.remove
+        }
+        for package in change.install:
+            known = self.available.get(package.name) or self.installed.get(package.name)
+            final[package.name] = rebased(known, package) if known else entry_of(package, {})
+        return final
+
+    def explain(
+        self, change: Transaction, install: Iterable[str], remove: Iterable[str] = ()
+    ) -> dict[str, Why]:
+        """Why each package of ``change`` moves, whoever worked it out."""
+        asked_in, asked_out = frozenset(install), frozenset(remove)
+        final = self.after(change)
+        coming = [final[package.name] for package in change.install]
+        leaving = {package.name for package in change.remove}
+        reasons: dict[str, Why] = {}
+        for entry in coming:
+            if entry.name in asked_in:
+                reasons[entry.name] = Why("asked")
+                continue
+            needing = _first_need(entry, coming) or _first_need(entry, final.values())
+            kind = "update" if entry.name in leaving else "dependency"
+            by, relation = needing or ("", "")
+            reasons[entry.name] = Why(kind, by, relation)
+        for package in change.remove:
+            if package.name not in reasons:
+                reasons[package.name] = self._why_it_leaves(package.name, asked_out, coming, final)
+        return reasons
+
+    def _why_it_leaves(
+        self, name: str, asked: frozenset[str], coming: Sequence[Entry], final: Mapping[str, Entry]
+    ) -> Why:
+        entry = self.installed[name]
+        if name in asked:
+            return Why("asked")
+        for other in sorted(coming, key=lambda item: (item.name not in entry.name, item.name)):
+            if entry.conflicts_with(other):
+                return Why("conflict", other.name)
+        for relation in entry.requires:
+            met_before = any(item.offers(relation) for item in self.installed.values())
+            if met_before and not any(item.offers(relation) for item in final.values()):
+                return Why("dependent", self._lost_provider(relation), str(relation))
+        for other in final.values():
+            if entry.conflicts_with(other):
+                return Why("conflict", other.name)
+        return Why("dependent")
+
+    def _lost_provider(self, relation: Capability) -> str:
+        return min(name for name, item in self.installed.items() if item.offers(relation))
+
+    def unmet(self, entries: Mapping[str, Entry]) -> list[tuple[str, Capability]]:
+        """Requirements of ``entries`` that nothing among them meets, though something known could.
+
+        A capability no known package provides belongs to the operating system and is not ours
+        to judge."""
+        found = []
+        for entry in entries.values():
+            for relation in entry.requires:
+                if any(item.offers(relation) for item in entries.values()):
+                    continue
+                if self._providers_known(relation):
+                    found.append((entry.name, relation))
+        return found
+
+    def _providers_known(self, relation: Capability) -> bool:
+        return any(item.offers(relation) for item in self.available.values()) or any(
+            item.offers(relation) for item in self.installed.values()
+        )
+
+
+def collisions(entries: Mapping[str, Entry]) -> list[tuple[str, str]]:
+    """Pairs among ``entries`` that cannot be installed together, each pair once, sorted."""
+    found = set()
+    for entry in entries.values():
+        for relation in entry.conflicts:
+            for other in entries.values():
+                if other.name != entry.name and other.offers(relation):
+                    found.add((min(entry.name, other.name), max(entry.name, other.name)))
+    return sorted(found)
+
+
+def _first_need(entry: Entry, among: Iterable[Entry]) -> tuple[str, str] | None:
+    needs = sorted(
+        (other.name, str(relation))
+        for other in among
+        if other.name != entry.name
+        for relation in other.requires
+        if entry.offers(relation)
+    )
+    return needs[0] if needs else None
+
+
+class _Question:
+    """The candidates and rules of one resolution, numbered for the search.
+
+    Candidates are what is installed and what could become so because of the goal. A relation
+    among installed packages that is broken already is left alone, as dnf does.
+    """
+
+    def __init__(self, scene: Scene, wanted: Sequence[str]) -> None:
+        self.entries: list[Entry] = []
+        self.installed: dict[str, int] = {}
+        self.offered: dict[str, int] = {}
+        self._by_capability: dict[str, list[int]] = {}
+        for name, entry in scene.installed.items():
+            self.installed[name] = self._add(entry)
+        for name, entry in scene.available.items():
+            there = scene.installed.get(name)
+            if there is not None and compare_evr(evr_of(there.package), evr_of(entry.package)) >= 0:
+                continue
+            self.offered[name] = self._add(entry)
+        self.wanted = wanted
+        self.rules: list[Rule] = []
+        self.labels: list[str] = []
+
+    def _add(self, entry: Entry) -> int:
+        self.entries.append(entry)
+        number = len(self.entries)
+        for offer in entry.provides:
+            numbers = self._by_capability.setdefault(offer.name, [])
+            if not numbers or numbers[-1] != number:
+                numbers.append(number)
+        return number
+
+    def _providers(self, relation: Capability) -> list[int]:
+        return [
+            number
+            for number in self._by_capability.get(relation.name, ())
+            if self.entries[number - 1].offers(relation)
+        ]
+
+    def _rule(self, literals: Iterable[int], label: str) -> None:
+        self.rules.append(tuple(literals))
+        self.labels.append(label)
+
+    def _write_rules(self) -> None:
+        """Rules for everything reachable from what is installed and what is wanted."""
+        last_installed = len(self.installed)
+        queue = list(range(1, last_installed + 1))
+        queue += [self.offered[name] for name in self.wanted if name in self.offered]
+        reached = set(queue)
+        while queue:
+            number = queue.pop(0)
+            entry = self.entries[number - 1]
+            here = number <= last_installed
+            if here and entry.name in self.offered:
+                update = self.offered[entry.name]
+                self._rule((-number, -update), f"{entry.name} can be there in one version only.")
+                if update not in reached:
+                    reached.add(update)
+                    queue.append(update)
+            for relation in entry.requires:
+                providers = self._providers(relation)
+                if not providers or number in providers:
+                    continue  # the operating system's, or its own
+                if here and not any(item <= last_installed for item in providers):
+                    continue  # broken before: not ours to mend here
+                self._rule((-number, *providers), f"{entry.name} needs {relation}.")
+                for item in providers:
+                    if item not in reached:
+                        reached.add(item)
+                        queue.append(item)
+            for relation in entry.conflicts:
+                for item in self._providers(relation):
+                    other = self.entries[item - 1]
+                    if other.name == entry.name or (here and item <= last_installed):
+                        continue
+                    self._rule((-number, -item), f"{entry.name} cannot be with {other.name}.")
+
+    def answer(self, wanted: Sequence[str], unwanted: Sequence[str]) -> dict[str, Entry]:
+        """The entries installed in the end, by name. Raises Unsolvable."""
+        unknown = [
+            name for name in wanted if name not in self.installed and name not in self.offered
+        ]
+        if unknown:
+            raise Unsolvable([f"No repository is known to offer {name}." for name in unknown])
+        for name in wanted:
+            literals = [n for n in (self.installed.get(name), self.offered.get(name)) if n]
+            self._rule(literals, f"{name} was asked for.")
+        for name in unwanted:
+            for number in (self.installed.get(name), self.offered.get(name)):
+                if number:
+                    self._rule((-number,), f"{name} was asked to leave.")
+        self._write_rules()
+        search = Search(len(self.entries), self.rules)
+        try:
+            search.start()
+            self._decide(search)
+        except Contradiction as error:
+            raise Unsolvable(
+                list(dict.fromkeys(self.labels[index] for index in error.rules))
+            ) from error
+        return {
+            entry.name: entry
+            for number, entry in enumerate(self.entries, 1)
+            if search.is_in(number)
+        }
+
+    def _decide(self, search: Search) -> None:
+        given = range(len(self.rules))
+        while True:
+            if not self._keep_installed(search):
+                continue
+            waiting = search.unmet(given)
+            if waiting is None:
+                return
+            search.try_in(min(waiting, key=self._preference))
+
+    def _keep_installed(self, search: Search) -> bool:
+        """False when a decision had to be taken back: then everything is looked at again."""
+        for name, number in self.installed.items():
+            if search.is_in(number):
+                continue
+            if search.is_open(number):
+                if not search.try_in(number):
+                    return False
+                continue
+            update = self.offered.get(name)
+            if update and search.is_open(update) and not search.try_in(update):
+                return False
+        return True
+
+    def _preference(self, number: int) -> tuple[bool, str]:
+        entry = self.entries[number - 1]
+        return (entry.name not in self.installed, entry.name)
