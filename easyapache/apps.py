@@ -1,0 +1,8 @@
+from django.apps import AppConfig
+
+
+class EasyApacheConfig(AppConfig):
+    """What an EasyApache 4 server is: servers and their installed profiles."""
+
+    name = "easyapache"
+    verbose_name = "EasyApache 4"

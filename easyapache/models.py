@@ -1,0 +1,109 @@
+"""Servers, and what was found installed on them."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import ClassVar
+
+from django.core.validators import RegexValidator
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+from easyapache.host.protocol import SERVER_NAME
+from easyapache.profile import Profile
+
+
+class Server(models.Model):
+    """One managed EasyApache 4 server. ``name`` also names the queue its agent listens to."""
+
+    class Kind(models.TextChoices):
+        REAL = "real", _("Server")
+        LAB = "lab", _("Lab server")
+        SIMULATED = "simulated", _("Simulated server")
+
+    name = models.CharField(
+        max_length=63, unique=True, validators=[RegexValidator(SERVER_NAME.pattern)]
+    )
+    hostname = models.CharField(max_length=253, blank=True)
+    kind = models.CharField(max_length=12, choices=Kind, default=Kind.REAL)
+    active = models.BooleanField(default=True)
+    require_digest = models.BooleanField(
+        default=False,
+        help_text=_("Refuse a change that does not name the digest of the plan it confirms."),
+    )
+    note = models.CharField(max_length=500, blank=True)
+    created_at = models.DateTimeField()
+    last_seen_at = models.DateTimeField(null=True, blank=True)
+    agent: models.JSONField[dict[str, object], dict[str, object]] = models.JSONField(
+        default=dict, blank=True
+    )
+    """What the agent last said of itself: {version, capabilities, …}."""
+
+    class Meta:
+        ordering: ClassVar = ["name"]
+
+    def __str__(self) -> str:
+        return self.hostname or self.name
+
+    @property
+    def profile(self) -> Profile | None:
+        """The latest installed profile as a value, or None before the first scan."""
+        latest = self.installed_profiles.order_by("-pk").first()
+        return latest.profile if latest else None
+
+
+class InstalledProfile(models.Model):
+    """What one scan found, kept only when it differs from the one before.
+
+    ``observed_at`` is when it was first seen so, ``confirmed_at`` when it was last seen so.
+    """
+
+    class Source(models.TextChoices):
+        SCAN = "scan", _("Scan")
+        CHANGE = "change", _("Change")
+        PREVIEW = "preview", _("Preview")
+
+    server = models.ForeignKey(Server, models.CASCADE, related_name="installed_profiles")
+    observed_at = models.DateTimeField()
+    confirmed_at = models.DateTimeField()
+    digest = models.CharField(max_length=32)
+    packages = models.JSONField()
+    configured = models.JSONField(null=True)
+    running = models.JSONField(null=True)
+    facts = models.JSONField(default=dict)
+    source = models.CharField(max_length=12, choices=Source, default=Source.SCAN)
+
+    class Meta:
+        indexes: ClassVar = [models.Index(fields=["server", "-id"], name="profile_latest")]
+
+    def __str__(self) -> str:
+        return f"{self.server} {self.observed_at:%Y-%m-%d %H:%M:%S}"
+
+    @property
+    def profile(self) -> Profile:
+        return Profile.from_json(
+            {
+                "packages": self.packages,
+                "configured": self.configured,
+                "running": self.running,
+                "facts": self.facts,
+            }
+        )
+
+
+class Pulse(models.Model):
+    """When a part of the panel itself was last known to work: ``beat`` and ``control``.
+
+    Written by a message that has made the whole way through the broker, so that a worker that
+    is up but no longer consumes shows as what it is.
+    """
+
+    name = models.CharField(max_length=30, primary_key=True)
+    at = models.DateTimeField()
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.at:%Y-%m-%d %H:%M:%S}"
+
+    @classmethod
+    def beat(cls, name: str, at: datetime) -> None:
+        cls.objects.update_or_create(name=name, defaults={"at": at})

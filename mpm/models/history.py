@@ -1,0 +1,108 @@
+"""History: events that are written once and never altered, each sealed by the one before.
+
+The database itself refuses to update or delete them (mpm.models.guards).
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, NoReturn
+
+from django.db import models
+
+from mpm.models.change import Change
+
+
+class HistoryIsWrittenOnce(TypeError):
+    """Somebody tried to alter or delete an event."""
+
+
+class EventQuerySet(models.QuerySet["Event"]):
+    """Reads and appends; everything else is refused before the database has to."""
+
+    def update(self, **_kwargs: Any) -> NoReturn:
+        raise HistoryIsWrittenOnce("Events are never altered.")
+
+    def delete(self) -> NoReturn:
+        raise HistoryIsWrittenOnce("Events are never deleted, only pruned by age.")
+
+    def prune(self) -> int:
+        """Delete without reading the rows; the database wants a PruningPermit that covers them."""
+        return int(self._raw_delete(self.db))
+
+
+class Chain(models.Model):
+    """The head of one server's chain of events ("" is the panel's own).
+
+    Locking this row is what puts two writers in order; its ``hash`` shows when the newest
+    events were cut off.
+    """
+
+    server_name = models.CharField(max_length=63, primary_key=True)
+    seq = models.BigIntegerField(default=0)
+    hash = models.CharField(max_length=64, blank=True)
+
+    def __str__(self) -> str:
+        return self.server_name or "panel"
+
+
+class Event(models.Model):
+    """One thing that happened: who did what to which change, and what it was then.
+
+    ``hash`` is SHA-256 over the hash before and the canonical JSON of everything else
+    (mpm.seal). ``seq`` counts within the chain of one server.
+    """
+
+    server_name = models.CharField(max_length=63, blank=True)
+    seq = models.BigIntegerField()
+    at = models.DateTimeField()
+    change = models.ForeignKey(Change, models.PROTECT, null=True, related_name="events")
+    kind = models.CharField(max_length=40)
+    actor_name = models.CharField(max_length=150, blank=True)
+    actor_role = models.CharField(max_length=30, blank=True)
+    origin = models.CharField(max_length=10, blank=True)
+    token_name = models.CharField(max_length=100, blank=True)
+    address = models.CharField(max_length=45, blank=True)
+    agent_class = models.CharField(max_length=30, blank=True)
+    request_id = models.CharField(max_length=64, blank=True)
+    data = models.JSONField(default=dict)
+    previous_hash = models.CharField(max_length=64, blank=True)
+    hash = models.CharField(max_length=64)
+
+    objects = EventQuerySet.as_manager()
+
+    class Meta:
+        ordering: ClassVar = ["id"]
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["server_name", "seq"], name="one_event_per_number")
+        ]
+        indexes: ClassVar = [
+            models.Index(fields=["server_name", "at"], name="event_age"),
+            models.Index(fields=["kind", "-id"], name="event_by_kind"),
+            models.Index(fields=["request_id"], name="event_by_request"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.server_name or 'panel'}/{self.seq} {self.kind}"
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        if not self._state.adding:
+            raise HistoryIsWrittenOnce("Events are never altered.")
+        super().save(*args, **kwargs)
+
+    def delete(self, *_args: Any, **_kwargs: Any) -> NoReturn:
+        raise HistoryIsWrittenOnce("Events are never deleted, only pruned by age.")
+
+
+class PruningPermit(models.Model):
+    """Which events of a chain may be deleted right now.
+
+    Exists only inside the transaction that prunes: it is made, used and deleted in it, and
+    the event ``history.pruned`` written with it says what went.
+    """
+
+    server_name = models.CharField(max_length=63, blank=True)
+    first_seq = models.BigIntegerField()
+    last_seq = models.BigIntegerField()
+
+    def __str__(self) -> str:
+        return f"{self.server_name}/{self.first_seq}-{self.last_seq}"
