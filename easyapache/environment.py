@@ -6,7 +6,10 @@ how containers and systemd hand over secrets without showing them to ``ps``.
 
 from __future__ import annotations
 
+import hashlib
+import ipaddress
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -76,3 +79,36 @@ class Environment:
         if not value:
             return list(default)
         return [item.strip() for item in value.split(",") if item.strip()]
+
+    def networks(self, name: str) -> list[str]:
+        """A list of networks in CIDR notation, separated by commas."""
+        found = self.names(name)
+        for item in found:
+            try:
+                ipaddress.ip_network(item)
+            except ValueError as error:
+                raise ImproperlyConfigured(f"{name}: {item!r} is not a network.") from error
+        return found
+
+
+def peppers_from(text: str, secret_key: str) -> dict[str, bytes]:
+    """Read ``id:secret,id:secret``, the current pepper first.
+
+    Without any, one is derived from the secret key under an id of its own, so that a panel
+    that later gets peppers can still name the old one. Raises ImproperlyConfigured; the
+    message holds no secret.
+    """
+    peppers: dict[str, bytes] = {}
+    for item in filter(None, (part.strip() for part in text.split(","))):
+        identity, colon, secret = item.partition(":")
+        if not colon or not re.fullmatch(r"[A-Za-z0-9_-]{1,32}", identity) or len(secret) < 16:
+            raise ImproperlyConfigured(
+                "TOKEN_PEPPERS must be id:secret,id:secret with secrets of at least 16 characters."
+            )
+        if identity in peppers:
+            raise ImproperlyConfigured(f"TOKEN_PEPPERS names {identity} twice.")
+        peppers[identity] = secret.encode()
+    if not peppers:
+        derived = hashlib.sha256(b"pepper of API tokens\0" + secret_key.encode()).digest()
+        peppers[f"key-{hashlib.sha256(derived).hexdigest()[:8]}"] = derived
+    return peppers

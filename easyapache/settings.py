@@ -10,7 +10,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.utils.translation import gettext_lazy as _
 
 from easyapache.database import database_from
-from easyapache.environment import Environment
+from easyapache.environment import Environment, peppers_from
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 env = Environment()
@@ -143,6 +143,17 @@ SILENCE_SECONDS = env.integer("SILENCE_SECONDS", 30, minimum=5)
 """After how long without a word from the agent a change is shown as silent."""
 HISTORY_DAYS = env.integer("HISTORY_DAYS", 730)
 """Changes older than this are pruned, but for the first and the last of each server. 0: never."""
+
+# -- Programs that ask -------------------------------------------------------------------
+TOKEN_PEPPERS = peppers_from(env.text("TOKEN_PEPPERS"), SECRET_KEY)
+"""What the digests of tokens are keyed with: {id: key}. The first one seals what is new, the
+others are still accepted, and a token used under one of them is sealed anew."""
+API_PER_MINUTE = env.integer("API_PER_MINUTE", 600, minimum=1)
+"""Requests a minute of one token, where the token itself does not say."""
+WEBHOOK_ALLOWED_NETWORKS = env.networks("WEBHOOK_ALLOWED_NETWORKS")
+"""Private networks that webhooks may reach all the same, as 10.20.0.0/16."""
+WHM_SERVER = env.text("WHM_SERVER")
+"""The server that /json-api/ means, where neither ?server= nor the host name says."""
 
 # -- What is written to the log: never a body, a header, a password or a token -----------------
 LOG_LEVEL = env.text("LOG_LEVEL", "INFO").upper()
