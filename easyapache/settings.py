@@ -86,6 +86,7 @@ TEMPLATES: list[dict[str, Any]] = [
 ]
 
 # -- Who may come in -------------------------------------------------------------------
+AUTHENTICATION_BACKENDS = ["easyapache.rights.RightsByRole"]
 LOGIN_URL = "login"
 LOGIN_REDIRECT_URL = "/"
 LOGOUT_REDIRECT_URL = "login"

@@ -1,71 +1,34 @@
-"""Who may do what. Two roles; a view without a right in front of it is seen by nobody.
-
-``@may_read`` and ``@may_change`` are the first line of every view: they say who may come in,
-and mark the view, so that a test can find one that forgot.
-"""
+"""The person behind a request, in the words that services and history keep."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import wraps
-from typing import Any, Concatenate, ParamSpec, TypeVar
-
-from django.contrib.auth.models import AbstractBaseUser, AnonymousUser, User
-from django.contrib.auth.views import redirect_to_login
-from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest
-from django.http.response import HttpResponseBase
 
 from easyapache.address import client_address
+from easyapache.rights import (
+    ADMINISTRATOR,
+    ROLES,
+    SUPPORT,
+    can_change,
+    can_read,
+    may_change,
+    may_read,
+    role_of,
+)
 from mpm.services.actor import Actor
 
-ADMINISTRATOR, SUPPORT = "administrator", "support"
-ROLES = (ADMINISTRATOR, SUPPORT)
-
-P = ParamSpec("P")
-R = TypeVar("R", bound=HttpResponseBase)
-View = Callable[Concatenate[HttpRequest, P], HttpResponseBase]
-
-
-def can_read(user: AbstractBaseUser | AnonymousUser) -> bool:
-    return isinstance(user, User) and user.has_perm("mpm.read")
-
-
-def can_change(user: AbstractBaseUser | AnonymousUser) -> bool:
-    return isinstance(user, User) and user.has_perm("mpm.change")
-
-
-def role_of(user: AbstractBaseUser | AnonymousUser) -> str:
-    """The role that decides what a person may do; "" for somebody who may do nothing."""
-    if can_change(user):
-        return ADMINISTRATOR
-    return SUPPORT if can_read(user) else ""
-
-
-def _right(name: str, allowed: Callable[[Any], bool]) -> Callable[[View[P]], View[P]]:
-    def decorate(view: View[P]) -> View[P]:
-        @wraps(view)
-        def guarded(request: HttpRequest, /, *args: P.args, **kwargs: P.kwargs) -> HttpResponseBase:
-            if not request.user.is_authenticated:
-                return redirect_to_login(request.get_full_path())
-            if not allowed(request.user):
-                raise PermissionDenied
-            return view(request, *args, **kwargs)
-
-        guarded.right = name  # type: ignore[attr-defined]
-        return guarded
-
-    return decorate
-
-
-def may_read(view: View[P]) -> View[P]:
-    """Administrators and support."""
-    return _right("read", can_read)(view)
-
-
-def may_change(view: View[P]) -> View[P]:
-    """Administrators only."""
-    return _right("change", can_change)(view)
+__all__ = [
+    "ADMINISTRATOR",
+    "ROLES",
+    "SUPPORT",
+    "actor_of",
+    "agent_class",
+    "can_change",
+    "can_read",
+    "may_change",
+    "may_read",
+    "role_of",
+]
 
 
 def agent_class(user_agent: str) -> str:
