@@ -105,10 +105,10 @@ def _readable(items: Iterable[str]) -> Iterable[Capability]:
             yield parse_capability(item)
 
 
-def rebased(entry: Entry, package: Package, main: EVR | None = None) -> Entry:
-    """The relations of ``entry`` as another version of it has them: what is tied to its own
-    version is tied to the new one; ``main`` likewise for what is tied to the main package."""
-    if entry.package == package and main is None:
+def rebased(entry: Entry, package: Package) -> Entry:
+    """The relations of ``entry`` as another version of the same package has them: what is tied
+    to its own exact version is tied to the new one."""
+    if entry.package == package:
         return entry
     before, after = evr_of(entry.package), evr_of(package)
 

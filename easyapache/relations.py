@@ -111,7 +111,7 @@ class Relations:
                 )
             if package.arch != "noarch":
                 package = replace(package, arch=arch)
-            offered[name] = rebased(entry, package, newer)
+            offered[name] = rebased(entry, package)
         return offered
 
 

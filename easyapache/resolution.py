@@ -98,9 +98,11 @@ class Scene:
     def _why_it_leaves(
         self, name: str, asked: frozenset[str], coming: Sequence[Entry], final: Mapping[str, Entry]
     ) -> Why:
-        entry = self.installed[name]
         if name in asked:
             return Why("asked")
+        entry = self.installed.get(name)
+        if entry is None:  # the server has moved since it was scanned
+            return Why("dependent")
         for other in sorted(coming, key=lambda item: (item.name not in entry.name, item.name)):
             if entry.conflicts_with(other):
                 return Why("conflict", other.name)

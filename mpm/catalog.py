@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
+
+from easyapache.profile import Observation
 
 PREFIX = "ea-apache24-"
 CGI = f"{PREFIX}mod_cgi"
@@ -19,6 +21,16 @@ FCGID = f"{PREFIX}mod_fcgid"
 HTTP2 = f"{PREFIX}mod_http2"
 HCHECK = f"{PREFIX}mod_proxy_hcheck"
 QOS = f"{PREFIX}mod-qos"
+PROXY_BALANCER = f"{PREFIX}mod_proxy_balancer"
+
+MPM_CAPABILITY = "ea-apache24-mpm"
+"""Provided by every MPM package, with ``forked`` or ``threaded`` for its version."""
+AS_USER_CAPABILITY = "ea-apache24-exec_code_asuser"
+"""Provided by what runs a site's code as the account's user: suexec, suphp, ruid2, ITK."""
+DSO_CAPABILITY = "ea-mod_php"
+"""Provided by PHP as an Apache module (DSO); it exists up to PHP 7.4 and is not thread-safe."""
+
+PHP_DSO = re.compile(r"ea-php([0-9]{2})-php\Z")
 
 PACKAGE_NAME = re.compile(r"ea-[a-z0-9][a-z0-9_.+-]{0,126}\Z")
 """A name that may be asked for. It cannot start with a dash, hold a slash, a blank or a
@@ -41,6 +53,14 @@ class MPM(StrEnum):
         return self is not MPM.PREFORK
 
     @property
+    def kind(self) -> str:
+        return "threaded" if self.threaded else "forked"
+
+    @property
+    def summary(self) -> str:
+        return _SUMMARIES[self.value]
+
+    @property
     def cgi_package(self) -> str:
         """The CGI module that goes with it: mod_cgid with threads, mod_cgi without."""
         return CGID if self.threaded else CGI
@@ -53,6 +73,41 @@ class MPM(StrEnum):
 
 
 DEFAULT_MPM = MPM.PREFORK
+
+_SUMMARIES = {
+    "event": (
+        "Worker threads serve active connections; a listener thread parks idle keep-alive ones. "
+        "Suits occasional bursts and long keep-alive."
+    ),
+    "worker": (
+        "Several processes with many threads each. A crash takes one process with it, "
+        "not the whole service."
+    ),
+    "prefork": (
+        "One process per request. Needed by modules that are not thread-safe; uses the most memory."
+    ),
+}
+ITK_SUMMARY = (
+    "Runs each virtual host under its own user. Not an MPM: it can only be added to prefork "
+    "on Apache 2.4."
+)
+
+
+def short(package: str) -> str:
+    """The name as people say it: ``ea-apache24-mod_cgid`` is mod_cgid, ``ea-php82`` is php82."""
+    for prefix in (PREFIX, "ea-"):
+        if package.startswith(prefix):
+            return package.removeprefix(prefix)
+    return package
+
+
+def installed(names: Iterable[str]) -> Observation:
+    """Which MPMs, and whether ITK, a set of package names holds: the first of the three
+    observations of a server."""
+    have = frozenset(names)
+    return Observation(
+        mpms=tuple(sorted(mpm.value for mpm in MPM if mpm.package in have)), itk=ITK in have
+    )
 
 
 class BadChoice(ValueError):
@@ -83,6 +138,30 @@ class Choice:
     @property
     def label(self) -> str:
         return f"{self.mpm.value} with ITK" if self.itk else self.mpm.value
+
+    def with_fix(
+        self,
+        *,
+        add: Iterable[str] = (),
+        unkeep: Iterable[str] = (),
+        mpm: str | None = None,
+        itk: bool | None = None,
+    ) -> Choice:
+        """This choice after a fix that a finding offered."""
+        return replace(
+            self,
+            mpm=MPM(mpm) if mpm else self.mpm,
+            itk=self.itk if itk is None else itk,
+            add=self.add | frozenset(add),
+            keep=self.keep - frozenset(unkeep),
+        )
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Choice:
+        """The reverse of ``as_json``. Raises BadChoice, as ``parse`` does."""
+        return cls.parse(
+            data.get("mpm"), bool(data.get("itk")), data.get("add", ()), data.get("keep", ())
+        )
 
     @classmethod
     def parse(

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import cached_property
 from typing import Any
+
+from easyapache.profile import Observation, Profile, Transaction
+from easyapache.relations import Entry, Scene
+from mpm.catalog import Choice, installed, short
 
 
 class Severity(StrEnum):
@@ -35,6 +41,16 @@ class Fix:
             "itk": self.itk,
         }
 
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Fix:
+        return cls(
+            label=data["label"],
+            add=tuple(data.get("add", ())),
+            unkeep=tuple(data.get("unkeep", ())),
+            mpm=data.get("mpm"),
+            itk=data.get("itk"),
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Finding:
@@ -61,3 +77,88 @@ class Finding:
             "packages": list(self.packages),
             "fixes": [fix.as_json() for fix in self.fixes],
         }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Finding:
+        return cls(
+            code=data["code"],
+            severity=Severity(data["severity"]),
+            title=data["title"],
+            message=data["message"],
+            remedy=data.get("remedy", ""),
+            packages=tuple(data.get("packages", ())),
+            fixes=tuple(Fix.from_json(item) for item in data.get("fixes", ())),
+        )
+
+
+@dataclass(frozen=True)
+class Situation:
+    """Everything a rule may look at: a server, a choice, and what the choice would do there.
+
+    ``change`` is empty when ``impossible`` holds sentences saying why there is no answer, and
+    when the choice contradicts itself. Rules read; they never decide what is done.
+    """
+
+    profile: Profile
+    choice: Choice
+    scene: Scene
+    change: Transaction
+    impossible: tuple[str, ...] = ()
+
+    @cached_property
+    def before(self) -> frozenset[str]:
+        return self.profile.names
+
+    @cached_property
+    def final(self) -> Mapping[str, Entry]:
+        return self.scene.after(self.change)
+
+    @cached_property
+    def after(self) -> frozenset[str]:
+        return frozenset(self.final)
+
+    @cached_property
+    def leaving(self) -> frozenset[str]:
+        """Names that are there now and not afterwards; an update does not leave."""
+        return self.before - self.after
+
+    @cached_property
+    def coming(self) -> frozenset[str]:
+        return self.after - self.before
+
+    @cached_property
+    def packages(self) -> Observation:
+        """The MPMs and ITK among the packages installed now."""
+        return installed(self.before)
+
+    @cached_property
+    def answered(self) -> bool:
+        """Whether ``change`` is an answer at all."""
+        return not self.impossible
+
+    @property
+    def facts(self) -> Mapping[str, Any]:
+        return self.profile.facts
+
+    def offering(self, capability: str, among: Iterable[str]) -> list[str]:
+        """The names among ``among`` that provide ``capability``, sorted."""
+        found = []
+        for name in sorted(among):
+            entry = self.final.get(name) or self.scene.describe(name)
+            if entry and any(offer.name == capability for offer in entry.provides):
+                found.append(name)
+        return found
+
+
+RuleFunction = Callable[[Situation], Iterable[Finding]]
+
+
+def listing(names: Iterable[str], limit: int = 6) -> str:
+    """Names for a sentence: ``mod_a, mod_b and 3 more``."""
+    shown = [short(name) for name in sorted(names)]
+    if len(shown) > limit:
+        rest = len(shown) - limit + 1
+        return f"{', '.join(shown[: limit - 1])} and {rest} more"
+    if len(shown) < 2:
+        return "".join(shown)
+    return f"{', '.join(shown[:-1])} and {shown[-1]}"

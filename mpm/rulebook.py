@@ -1,0 +1,16 @@
+"""Every rule, in the order in which its findings are shown."""
+
+from __future__ import annotations
+
+from mpm.rules import Finding, RuleFunction, Severity, Situation
+from mpm.rules_choice import CHOICE_RULES
+
+RULES: tuple[RuleFunction, ...] = (*CHOICE_RULES,)
+
+_ORDER = {Severity.BLOCK: 0, Severity.WARN: 1, Severity.NOTE: 2, Severity.GAIN: 3}
+
+
+def findings_for(situation: Situation) -> tuple[Finding, ...]:
+    """What all rules have to say, the gravest first; within a severity in the rules' order."""
+    found = [finding for rule in RULES for finding in rule(situation)]
+    return tuple(sorted(found, key=lambda finding: _ORDER[finding.severity]))
