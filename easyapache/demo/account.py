@@ -1,0 +1,80 @@
+"""The unprivileged account that web, control worker, beat and Redis run as."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+NAME = "ea4panel"
+NO_SHELL = ("-s", "/usr/sbin/nologin")
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    name: str
+    uid: int
+    gid: int
+
+    def own(self, path: Path) -> None:
+        """Give one file or folder to this account."""
+        os.chown(path, self.uid, self.gid)
+
+
+def service_account() -> Account | None:
+    """The account, made if this machine does not have it yet. None when we are not root: then
+    everything runs as whoever started it, which is unprivileged already."""
+    if os.geteuid() != 0:
+        return None
+    try:
+        entry = pwd.getpwnam(NAME)
+    except KeyError:
+        if shutil.which("useradd") is None:
+            return None
+        subprocess.run(
+            ["useradd", "--system", "--user-group", "-M", "-d", "/nonexistent", *NO_SHELL, NAME],
+            check=True,
+            capture_output=True,
+        )
+        entry = pwd.getpwnam(NAME)
+    return Account(entry.pw_name, entry.pw_uid, entry.pw_gid)
+
+
+def started_as(account: Account | None) -> tuple[str, ...]:
+    """What to put before an argv: it ends when the supervisor ends, however that happens, and
+    with an account it has no rights but that account's, and no way to get others."""
+    if shutil.which("setpriv") is None:
+        if account is not None:
+            raise FileNotFoundError("setpriv (util-linux) is needed to give up root's rights")
+        return ()
+    prefix = ("setpriv", "--pdeathsig", "TERM")
+    if account is None:
+        return (*prefix, "--")
+    return (
+        *prefix,
+        f"--reuid={account.uid}",
+        f"--regid={account.gid}",
+        "--clear-groups",
+        "--no-new-privs",
+        "--bounding-set=-all",
+        "--inh-caps=-all",
+        "--",
+    )
+
+
+def can_work_in(account: Account, project: Path, data: Path) -> bool:
+    """Can this account read the project, run its Python and reach its data? Not when the
+    checkout is inside root's home, for example."""
+    question = "import os, sys, django, mpm.catalog; os.stat(sys.argv[1])"
+    asked = subprocess.run(
+        [*started_as(account), sys.executable, "-B", "-c", question, str(data)],
+        cwd="/",
+        env={"PATH": os.environ.get("PATH", os.defpath), "PYTHONPATH": str(project)},
+        capture_output=True,
+        check=False,
+    )
+    return asked.returncode == 0
