@@ -1,0 +1,44 @@
+"""Starts the lab's own helpers' programs: argument lists only, output kept, failures told."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+
+class LabError(Exception):
+    """The lab cannot do what was asked; the message says why, in a sentence or with output."""
+
+
+def run(
+    argv: Sequence[str | Path],
+    *,
+    environment: Mapping[str, str] | None = None,
+    folder: Path | None = None,
+    check: bool = True,
+) -> subprocess.CompletedProcess[str]:
+    """Run a program to its end, away from the terminal.
+
+    Messages are forced into English (LC_ALL=C), because some of them are compared. Raises
+    LabError with the last lines of the output when it fails and ``check`` is set.
+    """
+    words = [str(word) for word in argv]
+    try:
+        done = subprocess.run(
+            words,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            env={**os.environ, "LC_ALL": "C", **(environment or {})},
+            cwd=folder,
+            check=False,
+        )
+    except FileNotFoundError as error:
+        raise LabError(f"{words[0]} is not there: {error.strerror}") from error
+    if check and done.returncode != 0:
+        tail = "\n".join((done.stdout + done.stderr).strip().splitlines()[-15:])
+        raise LabError(f"{' '.join(words)[:300]} ended with {done.returncode}:\n{tail}")
+    return done

@@ -1,0 +1,5 @@
+"""What every test may use; each area keeps its fixtures in a module of its own."""
+
+from __future__ import annotations
+
+pytest_plugins = ["tests.labs"]
