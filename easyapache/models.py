@@ -91,6 +91,46 @@ class InstalledProfile(models.Model):
         )
 
 
+class SavedProfile(models.Model):
+    """An EasyApache 4 profile file that somebody saved or uploaded here.
+
+    Deleting only sets ``deleted_at``, so that it can be undone; a deleted one gives its file
+    name free.
+    """
+
+    class Origin(models.TextChoices):
+        CUSTOM = "custom", _("Saved from a server")
+        UPLOADED = "uploaded", _("Uploaded")
+
+    file_name = models.CharField(max_length=120)
+    """Without ``.json``."""
+    origin = models.CharField(max_length=10, choices=Origin)
+    name = models.CharField(max_length=200)
+    desc = models.TextField(blank=True)
+    version = models.CharField(max_length=40)
+    tags = models.JSONField(default=list)
+    packages = models.JSONField(default=list)
+    extra = models.JSONField(default=dict)
+    """What else the file holds and must come out again: {pre, os_upgrade}."""
+    saved_at = models.DateTimeField()
+    saved_by = models.CharField(max_length=150, blank=True)
+    deleted_at = models.DateTimeField(null=True, blank=True)
+    deleted_by = models.CharField(max_length=150, blank=True)
+
+    class Meta:
+        ordering: ClassVar = ["name", "pk"]
+        constraints: ClassVar = [
+            models.UniqueConstraint(
+                fields=["file_name"],
+                condition=models.Q(deleted_at=None),
+                name="one_profile_per_file_name",
+            )
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+
 class Pulse(models.Model):
     """When a part of the panel itself was last known to work: ``beat`` and ``control``.
 

@@ -1,0 +1,69 @@
+"""The one place that decides between a whole page and a fragment of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import urlsplit
+
+from django.http import HttpRequest, HttpResponse
+from django.middleware.csrf import get_token
+from django.shortcuts import redirect, render
+from django.urls import reverse
+from django.utils.http import url_has_allowed_host_and_scheme
+from django.utils.translation import gettext as _
+
+
+def wants_fragment(request: HttpRequest) -> bool:
+    """htmx asks for a piece of the page it is on. Going back in the browser asks for a page."""
+    return (
+        request.headers.get("HX-Request") == "true"
+        and request.headers.get("HX-History-Restore-Request") != "true"
+        and request.headers.get("HX-Boosted") != "true"
+    )
+
+
+def show(
+    request: HttpRequest,
+    page: str,
+    context: Mapping[str, Any] | None = None,
+    *,
+    fragment: str | None = None,
+    status: int = 200,
+) -> HttpResponse:
+    """Answer with ``page``, or with ``fragment`` where the request asks for a piece only."""
+    template = fragment if fragment and wants_fragment(request) else page
+    return render(request, template, dict(context or {}), status=status)
+
+
+def back_to(request: HttpRequest, fallback: str) -> HttpResponse:
+    """Return to the page the form names, if it is one of ours, else to ``fallback``."""
+    wanted = request.POST.get("next", "")
+    safe = url_has_allowed_host_and_scheme(wanted, {request.get_host()}, request.is_secure())
+    return redirect(wanted if wanted and safe else fallback)
+
+
+def page_of(request: HttpRequest) -> str:
+    """Path and query of the page a fragment was asked for from, "/" when that is not known."""
+    parts = urlsplit(request.headers.get("HX-Current-URL", ""))
+    if parts.netloc != request.get_host() or not parts.path.startswith("/"):
+        return "/"
+    return f"{parts.path}?{parts.query}" if parts.query else parts.path
+
+
+def stale_form(request: HttpRequest, reason: str = "") -> HttpResponse:
+    """A form whose secret is out of date: the session changed in another tab.
+
+    A fragment gets one sentence, never a page inside a page.
+    """
+    del reason
+    get_token(request)
+    if wants_fragment(request):
+        return HttpResponse(
+            _("You have signed in or out in another tab. Load the page again."),
+            status=403,
+            content_type="text/plain; charset=utf-8",
+        )
+    origin = urlsplit(request.headers.get("Referer", ""))
+    back = origin.path if origin.netloc == request.get_host() else reverse("home")
+    return render(request, "403_csrf.html", {"back": back}, status=403)

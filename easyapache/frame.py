@@ -1,0 +1,175 @@
+"""What surrounds every page: who reads it, which server is meant, which tools there are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import timedelta
+from functools import cached_property, wraps
+from typing import Any, Concatenate, ParamSpec
+
+from django.http import Http404, HttpRequest
+from django.http.response import HttpResponseBase
+from django.utils import timezone
+from django.utils.translation import gettext as _
+
+from easyapache.answers import show
+from easyapache.models import InstalledProfile, Server
+from easyapache.reader import theme_of, zone_of
+from easyapache.rights import ADMINISTRATOR, SUPPORT, can_change, role_of
+from easyapache.tools import Tool, registered
+
+P = ParamSpec("P")
+
+SILENT_AFTER = timedelta(seconds=90)
+"""Four pings of the panel: an agent that missed them all is away, not merely busy."""
+MOST_IN_MENU = 40
+
+
+def liveness(server: Server) -> str:
+    """``alive``, ``silent``, or "" for a server whose agent was never heard."""
+    if server.last_seen_at is None:
+        return ""
+    return "alive" if timezone.now() - server.last_seen_at < SILENT_AFTER else "silent"
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    name: str
+    role: str
+
+    @property
+    def role_label(self) -> str:
+        labels = {ADMINISTRATOR: _("Administrator"), SUPPORT: _("Support: reads everything")}
+        return labels.get(self.role, _("No role"))
+
+    @property
+    def may_change(self) -> bool:
+        return self.role == ADMINISTRATOR
+
+
+@dataclass(slots=True)
+class Entry:
+    """A tool as one page shows it."""
+
+    title: Any
+    address: str
+    below: bool
+    count: int | None
+    current: bool
+
+
+@dataclass(slots=True)
+class Group:
+    title: Any
+    tools: list[Entry] = field(default_factory=list)
+
+
+class Frame:
+    """Everything is found out when it is first asked for, and then once per request."""
+
+    def __init__(self, request: HttpRequest) -> None:
+        self.request = request
+
+    @cached_property
+    def person(self) -> Person:
+        user = self.request.user
+        return Person(user.get_username(), role_of(user))
+
+    @cached_property
+    def theme(self) -> str:
+        return theme_of(self.request)
+
+    @cached_property
+    def zone(self) -> str:
+        return zone_of(self.request) or timezone.get_current_timezone_name()
+
+    @cached_property
+    def servers(self) -> list[Server]:
+        return list(Server.objects.filter(active=True).order_by("name")[:MOST_IN_MENU])
+
+    @cached_property
+    def server(self) -> Server | None:
+        """The server this request is about: the one it names, the one named before, the first.
+
+        Raises Http404 for a name that no server has.
+        """
+        named = self.request.GET.get("server", "")
+        wanted = named or self.request.session.get("server", "")
+        chosen = next((one for one in self.servers if one.name == wanted), None)
+        if chosen is None and wanted:
+            chosen = Server.objects.filter(active=True, name=wanted[:63]).first()
+            if chosen is None and named:
+                raise Http404(_("There is no server of that name."))
+        if named and chosen and self.request.session.get("server") != chosen.name:
+            self.request.session["server"] = chosen.name
+        return chosen or next(iter(self.servers), None)
+
+    @cached_property
+    def installed(self) -> InstalledProfile | None:
+        """The latest installed profile of that server."""
+        if self.server is None:
+            return None
+        return self.server.installed_profiles.order_by("-pk").first()
+
+    @property
+    def simulated(self) -> bool:
+        return self.server is not None and self.server.kind == Server.Kind.SIMULATED
+
+    @cached_property
+    def tools(self) -> list[Group]:
+        match = self.request.resolver_match
+        page = match.view_name if match else ""
+        may_change = can_change(self.request.user)
+        groups: dict[str, Group] = {}
+        for tool in registered():
+            if tool.only_for_change and not may_change:
+                continue
+            group = groups.setdefault(str(tool.group), Group(tool.group))
+            group.tools.append(
+                Entry(
+                    title=tool.title,
+                    address=tool.address or "",
+                    below=tool.below,
+                    count=tool.count(self) if tool.count else None,
+                    current=page == tool.route or page in tool.pages,
+                )
+            )
+        return list(groups.values())
+
+    def found(self, query: str) -> list[Tool]:
+        """The tools that answer to every word of ``query``."""
+        may_change = can_change(self.request.user)
+        return [
+            tool
+            for tool in registered()
+            if query.strip() and tool.matches(query) and (may_change or not tool.only_for_change)
+        ]
+
+
+def frame_of(request: HttpRequest) -> Frame:
+    frame = getattr(request, "frame", None)
+    if not isinstance(frame, Frame):
+        frame = Frame(request)
+        request.frame = frame  # type: ignore[attr-defined]
+    return frame
+
+
+def frame(request: HttpRequest) -> dict[str, Any]:
+    """Context processor. A fragment that asks for nothing of it costs nothing."""
+    return {"frame": frame_of(request)}
+
+
+def for_server(
+    view: Callable[Concatenate[HttpRequest, Server, P], HttpResponseBase],
+) -> Callable[Concatenate[HttpRequest, P], HttpResponseBase]:
+    """Give a view the server it is about; where there is none yet, say how to get one."""
+
+    @wraps(view)
+    def with_server(request: HttpRequest, /, *args: P.args, **kwargs: P.kwargs) -> HttpResponseBase:
+        server = frame_of(request).server
+        if server is None:
+            return show(request, "easyapache/no_server.html")
+        return view(request, server, *args, **kwargs)
+
+    return with_server
