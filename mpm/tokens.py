@@ -1,0 +1,237 @@
+"""API tokens: made, checked, rotated, revoked.
+
+A token reads ``ea4mpm_<key id>_<secret>``: the prefix lets secret scanners find one that
+leaked, the key id may be shown and logged, the secret is 256 random bits that are shown once.
+Kept is HMAC-SHA256(pepper, key id and secret), so that neither a copy of the database nor the
+pepper alone is worth a token. A fast hash is right here: nobody guesses 256 bits.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import re
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from django.conf import settings
+from django.db import transaction
+from django.db.models import Q
+from django.utils import timezone
+
+from easyapache.models import Server
+from mpm.grants import BadGrant, checked_networks, checked_scopes, within
+from mpm.models import Token
+from mpm.services.actor import Actor, BadRequest
+from mpm.services.events import append
+
+PREFIX = "ea4mpm_"
+_ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+_KEY_LENGTH, _SECRET_LENGTH = 12, 43
+TOKEN = re.compile(rf"{PREFIX}([0-9A-Za-z]{{{_KEY_LENGTH}}})_([0-9A-Za-z]{{{_SECRET_LENGTH}}})\Z")
+_FIELDS = tuple(field.attname for field in Token._meta.concrete_fields)  # noqa: SLF001
+_KEY, _DIGEST, _PEPPER = (_FIELDS.index(name) for name in ("key_id", "digest", "pepper_id"))
+_NOBODY_KEY = "0" * _KEY_LENGTH
+USED_EVERY = timedelta(minutes=1)
+LONGEST_OVERLAP = timedelta(days=30)
+
+
+class Denied(Exception):
+    """The token is not accepted. ``str()`` may be shown: only who holds the secret learns
+    that a token has expired, was revoked, or is used from the wrong network."""
+
+
+@dataclass(frozen=True, slots=True)
+class Issued:
+    """A new token with its text, which exists only in this value."""
+
+    token: Token
+    text: str
+
+
+def _random(length: int) -> str:
+    return "".join(secrets.choice(_ALPHABET) for _ in range(length))
+
+
+def _seal(pepper: bytes, key_id: str, secret: str) -> str:
+    return hmac.new(pepper, f"{key_id}:{secret}".encode(), hashlib.sha256).hexdigest()
+
+
+def _current_pepper() -> tuple[str, bytes]:
+    peppers: dict[str, bytes] = settings.TOKEN_PEPPERS
+    return next(iter(peppers.items()))
+
+
+# -- checking ----------------------------------------------------------------------------------
+
+
+def check(text: str, address: str, now: datetime | None = None) -> Token:
+    """The token that ``text`` is, when it may be used from ``address``. Raises Denied.
+
+    A text that is no token, a key id nobody has and a wrong secret take the same way: one
+    query, one HMAC, one comparison in constant time, one message.
+    """
+    now = now or timezone.now()
+    match = TOKEN.match(text)
+    key_id, secret = match.groups() if match else (_NOBODY_KEY, text[:200])
+    row = Token.objects.filter(key_id=key_id).values_list(*_FIELDS).first()
+    current_id, current = _current_pepper()
+    found = row or tuple("" for _ in _FIELDS)
+    pepper = settings.TOKEN_PEPPERS.get(found[_PEPPER], current)
+    right = hmac.compare_digest(_seal(pepper, key_id, secret), found[_DIGEST] or "-" * 64)
+    if row is None or not right:
+        raise Denied("The token is not valid.")
+    token = Token.from_db(Token.objects.db, _FIELDS, row)
+    state = token.state(now)
+    if state != "active":
+        raise Denied(f"The token {key_id} is {state}.")
+    if not within(address, token.networks):
+        raise Denied(f"The token {key_id} may not be used from {address or 'here'}.")
+    if token.pepper_id != current_id:
+        # Whoever uses a token proves the secret: the moment to seal it under the new pepper.
+        Token.objects.filter(pk=token.pk, digest=token.digest).update(
+            digest=_seal(current, key_id, secret), pepper_id=current_id
+        )
+    _touch(token, address, now)
+    return token
+
+
+def _touch(token: Token, address: str, now: datetime) -> None:
+    """Record the use, at most once a minute, so that reads do not become writes."""
+    if token.last_used_at is not None and token.last_used_at > now - USED_EVERY:
+        return
+    Token.objects.filter(
+        Q(last_used_at=None) | Q(last_used_at__lte=now - USED_EVERY), pk=token.pk
+    ).update(last_used_at=now, last_used_address=address)
+
+
+def may_reach(token: Token, server: Server) -> bool:
+    """Whether the token may know of this server at all."""
+    if token.sandbox and server.kind != Server.Kind.SIMULATED:
+        return False
+    return not token.servers or server.name in token.servers
+
+
+# -- making ------------------------------------------------------------------------------------
+
+
+def issue(
+    actor: Actor,
+    *,
+    name: str,
+    scopes: Sequence[str],
+    purpose: str = "",
+    servers: Sequence[str] = (),
+    networks: Sequence[str] = (),
+    sandbox: bool = False,
+    expires_at: datetime | None = None,
+    per_minute: int | None = None,
+    replaces: Token | None = None,
+    now: datetime | None = None,
+) -> Issued:
+    """Make a token. Raises BadRequest for a grant that does not exist."""
+    now = now or timezone.now()
+    name, purpose = _line("name", name, 100), _line("purpose", purpose, 300)
+    if not name:
+        raise BadRequest("A token needs a name that says who will use it.")
+    if expires_at is not None and expires_at <= now:
+        raise BadRequest("The token would already have expired.")
+    try:
+        granted, allowed = checked_scopes(scopes), checked_networks(networks)
+    except BadGrant as error:
+        raise BadRequest(str(error)) from error
+    wanted = sorted(set(servers))
+    known = set(Server.objects.filter(name__in=wanted).values_list("name", flat=True))
+    missing = [server for server in wanted if server not in known]
+    if missing:
+        raise BadRequest(f"There is no server called {missing[0][:63]!r}.")
+    key_id, secret = _random(_KEY_LENGTH), _random(_SECRET_LENGTH)
+    pepper_id, pepper = _current_pepper()
+    with transaction.atomic():
+        token = Token.objects.create(
+            key_id=key_id,
+            digest=_seal(pepper, key_id, secret),
+            pepper_id=pepper_id,
+            name=name,
+            purpose=purpose,
+            scopes=granted,
+            servers=wanted,
+            networks=allowed,
+            sandbox=sandbox,
+            per_minute=per_minute,
+            created_at=now,
+            created_by_id=actor.user_id,
+            created_by_name=actor.name,
+            expires_at=expires_at,
+            replaces=replaces,
+        )
+        append("token.rotated" if replaces else "token.made", now, actor=actor, data=_told(token))
+    return Issued(token, f"{PREFIX}{key_id}_{secret}")
+
+
+def rotate(token: Token, actor: Actor, overlap: timedelta, now: datetime | None = None) -> Issued:
+    """A new secret with the same grants; the old one goes on for ``overlap`` at most.
+
+    Raises BadRequest for a token that is no longer active.
+    """
+    now = now or timezone.now()
+    if token.state(now) != "active":
+        raise BadRequest(f"The token {token.key_id} is {token.state(now)}; make a new one.")
+    overlap = max(timedelta(0), min(overlap, LONGEST_OVERLAP))
+    with transaction.atomic():
+        issued = issue(
+            actor,
+            name=token.name,
+            purpose=token.purpose,
+            scopes=token.scopes,
+            servers=token.servers,
+            networks=token.networks,
+            sandbox=token.sandbox,
+            expires_at=token.expires_at,
+            per_minute=token.per_minute,
+            replaces=token,
+            now=now,
+        )
+        end = now + overlap
+        Token.objects.filter(pk=token.pk).filter(Q(expires_at=None) | Q(expires_at__gt=end)).update(
+            expires_at=end
+        )
+    return issued
+
+
+def revoke(token: Token, actor: Actor, now: datetime | None = None) -> bool:
+    """End a token at once. False when it was revoked already."""
+    now = now or timezone.now()
+    with transaction.atomic():
+        done = Token.objects.filter(pk=token.pk, revoked_at=None).update(
+            revoked_at=now, revoked_by_name=actor.name
+        )
+        if done:
+            append("token.revoked", now, actor=actor, data=_told(token))
+    return bool(done)
+
+
+def _told(token: Token) -> dict[str, object]:
+    """What history says of a token: never anything of the secret or its digest."""
+    return {
+        "key_id": token.key_id,
+        "name": token.name,
+        "purpose": token.purpose,
+        "scopes": token.scopes,
+        "servers": token.servers,
+        "networks": token.networks,
+        "sandbox": token.sandbox,
+        "expires_at": token.expires_at.isoformat() if token.expires_at else None,
+        "replaces": token.replaces.key_id if token.replaces else None,
+    }
+
+
+def _line(what: str, text: str, longest: int) -> str:
+    text = text.strip()
+    if len(text) > longest:
+        raise BadRequest(f"The {what} of a token has at most {longest} characters.")
+    if any(ord(character) < 32 or ord(character) == 127 for character in text):
+        raise BadRequest(f"The {what} of a token is one line of text.")
+    return text

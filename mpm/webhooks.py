@@ -1,0 +1,396 @@
+"""Webhooks: history told to those who asked to hear it, at least once each.
+
+History itself is the outbox: an event is there exactly when what it tells is true. ``fan_out``
+turns events into deliveries, ``deliver_due`` sends them, tries again with growing pauses and
+keeps what every attempt met. Both can run in several places at once and be stopped anywhere.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import ssl
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+import httpx
+from django.conf import settings
+from django.db import transaction
+from django.db.models import Q
+from django.utils import timezone
+
+from easyapache.models import Server
+from mpm.destinations import BadDestination, destination
+from mpm.models import Delivery, Webhook
+from mpm.services.actor import Actor, BadRequest
+from mpm.services.events import append
+from mpm.signing import derive_secret, headers_for
+from mpm.stream import as_json, events_after, last_id
+
+log = logging.getLogger(__name__)
+
+PAUSES = tuple(
+    timedelta(seconds=seconds) for seconds in (5, 30, 120, 600, 1800, 7200, 18_000, 36_000, 36_000)
+)
+"""After each failed attempt; after the last one the delivery is given up (about 30 hours)."""
+LEASE = timedelta(seconds=90)
+"""How long one attempt may take before another worker believes it lost."""
+OVERLAP = timedelta(hours=24)
+BATCH = 8
+CONNECT_SECONDS, ANSWER_SECONDS = 5.0, 10.0
+KEPT_ATTEMPTS, KEPT_ANSWER = 20, 500
+KEPT_FOR = timedelta(days=30)
+
+
+# -- who is told -----------------------------------------------------------------------------
+
+
+def secret(webhook: Webhook) -> str:
+    """The secret the receiver checks signatures with. Raises BadRequest when the pepper it was
+    derived from is gone; rotating makes a new one."""
+    return _secret(webhook, webhook.generation)
+
+
+def _secret(webhook: Webhook, generation: int) -> str:
+    pepper = settings.TOKEN_PEPPERS.get(webhook.pepper_id)
+    if pepper is None:
+        raise BadRequest(
+            f"The pepper {webhook.pepper_id} of this webhook's secret is gone.",
+            remedy="Rotate the webhook's secret.",
+        )
+    return derive_secret(pepper, webhook.uuid, generation)
+
+
+def _secrets(webhook: Webhook, now: datetime) -> list[str]:
+    found = [_secret(webhook, webhook.generation)]
+    rotated = webhook.rotated_at
+    if webhook.generation > 1 and rotated is not None and now - rotated < OVERLAP:
+        found.append(_secret(webhook, webhook.generation - 1))
+    return found
+
+
+def check_address(url: str) -> None:
+    """Raises BadRequest for an address webhooks may not have."""
+    try:
+        destination(url, settings.WEBHOOK_ALLOWED_NETWORKS)
+    except BadDestination as error:
+        raise BadRequest(str(error), code="bad_destination") from error
+
+
+def make(
+    actor: Actor,
+    *,
+    name: str,
+    url: str,
+    kinds: Sequence[str] = (),
+    servers: Sequence[str] = (),
+    sandbox: bool = False,
+    now: datetime | None = None,
+) -> Webhook:
+    """A webhook that hears of what happens from now on. Raises BadRequest."""
+    now = now or timezone.now()
+    check_address(url)
+    with transaction.atomic():
+        webhook = Webhook.objects.create(
+            name=name,
+            url=url,
+            kinds=sorted(set(kinds)),
+            servers=sorted(set(servers)),
+            sandbox=sandbox,
+            pepper_id=next(iter(settings.TOKEN_PEPPERS)),
+            position=last_id(),
+            created_at=now,
+            created_by_name=actor.name,
+        )
+        append("webhook.made", now, actor=actor, data=_told(webhook))
+    return webhook
+
+
+def change(
+    webhook: Webhook, actor: Actor, fields: dict[str, Any], now: datetime | None = None
+) -> Webhook:
+    """Set ``name``, ``url``, ``kinds``, ``servers`` or ``active``. Raises BadRequest.
+
+    What happened while it was switched off is not told when it is switched on again.
+    """
+    now = now or timezone.now()
+    if "url" in fields:
+        check_address(fields["url"])
+    with transaction.atomic():
+        if fields.get("active") and not webhook.active:
+            webhook.position = last_id()
+        for key, value in fields.items():
+            setattr(webhook, key, sorted(set(value)) if key in ("kinds", "servers") else value)
+        webhook.save(update_fields=[*fields, "position"])
+        append("webhook.changed", now, actor=actor, data=_told(webhook))
+    return webhook
+
+
+def rotate(webhook: Webhook, actor: Actor, now: datetime | None = None) -> str:
+    """A new secret, returned; for a day deliveries are signed with the old one as well."""
+    now = now or timezone.now()
+    current = next(iter(settings.TOKEN_PEPPERS))
+    with transaction.atomic():
+        webhook = Webhook.objects.select_for_update().get(pk=webhook.pk)
+        same = webhook.pepper_id == current
+        webhook.generation += 1
+        # Under another pepper the old secret cannot be derived beside the new one.
+        webhook.rotated_at = now if same else None
+        webhook.pepper_id = current
+        webhook.save(update_fields=["generation", "rotated_at", "pepper_id"])
+        append("webhook.rotated", now, actor=actor, data=_told(webhook))
+    return secret(webhook)
+
+
+def remove(webhook: Webhook, actor: Actor, now: datetime | None = None) -> None:
+    with transaction.atomic():
+        append("webhook.removed", now or timezone.now(), actor=actor, data=_told(webhook))
+        webhook.delete()
+
+
+def _told(webhook: Webhook) -> dict[str, Any]:
+    return {
+        "webhook": webhook.uuid,
+        "name": webhook.name,
+        "url": webhook.url,
+        "kinds": webhook.kinds,
+        "servers": webhook.servers,
+        "active": webhook.active,
+    }
+
+
+# -- what is to be told ------------------------------------------------------------------------
+
+
+def fan_out(now: datetime) -> int:
+    """Make a delivery of every event that a webhook wants and has not had. Returns how many."""
+    made = 0
+    for identity in Webhook.objects.filter(active=True).values_list("pk", flat=True):
+        with transaction.atomic():
+            webhook = Webhook.objects.select_for_update().filter(pk=identity, active=True).first()
+            if webhook is None:
+                continue
+            events, position = events_after(
+                webhook.position, 200, now, servers=_servers(webhook), kinds=webhook.kinds
+            )
+            if position == webhook.position:
+                continue
+            Delivery.objects.bulk_create(
+                [
+                    Delivery(
+                        webhook=webhook,
+                        event_id=event.pk,
+                        kind=event.kind,
+                        body=_body(event.kind, event.at, as_json(event)),
+                        created_at=now,
+                        next_at=now,
+                    )
+                    for event in events
+                ],
+                ignore_conflicts=True,
+            )
+            Webhook.objects.filter(pk=webhook.pk).update(position=position)
+            made += len(events)
+    return made
+
+
+def _servers(webhook: Webhook) -> list[str] | None:
+    if not webhook.sandbox:
+        return list(webhook.servers) or None
+    simulated = Server.objects.filter(kind=Server.Kind.SIMULATED)
+    if webhook.servers:
+        simulated = simulated.filter(name__in=webhook.servers)
+    return list(simulated.values_list("name", flat=True))
+
+
+def _body(kind: str, at: datetime, data: dict[str, Any]) -> dict[str, Any]:
+    return {"type": kind, "timestamp": at.isoformat(), "data": data}
+
+
+def send_test(webhook: Webhook, now: datetime | None = None) -> Delivery:
+    """A delivery that tells nothing but that the way is open."""
+    now = now or timezone.now()
+    body = _body("webhook.test", now, {"webhook": webhook.uuid, "name": webhook.name})
+    return Delivery.objects.create(
+        webhook=webhook, kind="webhook.test", body=body, created_at=now, next_at=now
+    )
+
+
+def redeliver(delivery: Delivery, now: datetime | None = None) -> bool:
+    """Send once more, at once, whatever became of it. False while it is being sent."""
+    updated = (
+        Delivery.objects.filter(pk=delivery.pk)
+        .exclude(state=Delivery.State.SENDING)
+        .update(state=Delivery.State.PENDING, attempts=0, next_at=now or timezone.now())
+    )
+    return bool(updated)
+
+
+# -- telling ---------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One try: what the receiver answered, or why it could not be asked."""
+
+    status: int | None
+    error: str
+    answer: str
+    milliseconds: int
+
+    @property
+    def delivered(self) -> bool:
+        return self.status is not None and 200 <= self.status < 300
+
+
+def run(now: datetime | None = None, seconds: float = 20.0) -> int:
+    """One round: fan out, then send what is due for at most ``seconds``. Returns attempts made."""
+    fan_out(now or timezone.now())
+    deadline, made = time.monotonic() + seconds, 0
+    while time.monotonic() < deadline:
+        attempted = deliver_due(now or timezone.now())
+        made += attempted
+        if attempted < BATCH:
+            break
+    return made
+
+
+def deliver_due(now: datetime) -> int:
+    """Send one batch of what is due. Returns how many were attempted."""
+    claimed = [item for item in _due(now) if _claim(item, now)]
+    if not claimed:
+        return 0
+    work = [(item, item.webhook.url, *_signed(item, now)) for item in claimed]
+    with ThreadPoolExecutor(max_workers=BATCH) as pool:
+        attempts = pool.map(lambda job: send(job[1], job[2], job[3]), work)
+        for (item, *_), attempt in zip(work, attempts, strict=True):
+            _record(item, attempt, timezone.now())
+    return len(claimed)
+
+
+def _due(now: datetime) -> list[Delivery]:
+    """At most two of one webhook, so that a slow receiver does not hold up the others."""
+    rows = (
+        Delivery.objects.filter(
+            state__in=[Delivery.State.PENDING, Delivery.State.SENDING],
+            next_at__lte=now,
+            webhook__active=True,
+        )
+        .select_related("webhook")
+        .order_by("next_at", "pk")[: BATCH * 8]
+    )
+    chosen: list[Delivery] = []
+    for row in rows:
+        if sum(item.webhook_id == row.webhook_id for item in chosen) < 2:
+            chosen.append(row)
+    return chosen[:BATCH]
+
+
+def _claim(item: Delivery, now: datetime) -> bool:
+    """Take one delivery for this worker: one conditional UPDATE that exactly one can win."""
+    won = Delivery.objects.filter(
+        pk=item.pk, state=item.state, attempts=item.attempts, next_at=item.next_at
+    ).update(state=Delivery.State.SENDING, attempts=item.attempts + 1, next_at=now + LEASE)
+    item.attempts += 1
+    return won == 1
+
+
+def _signed(item: Delivery, now: datetime) -> tuple[dict[str, str], bytes]:
+    body = json.dumps(item.body, separators=(",", ":"), ensure_ascii=False).encode()
+    try:
+        keys = _secrets(item.webhook, now)
+    except BadRequest:
+        # Unsigned is worse than late: send() refuses, and the delivery log says why.
+        return {}, body
+    return headers_for(keys, item.uuid, int(now.timestamp()), body), body
+
+
+def send(url: str, signature: dict[str, str], body: bytes) -> Attempt:
+    """Deliver once. Connects to an address that was judged, follows no redirect, reads little."""
+    began = time.monotonic()
+
+    def attempt(status: int | None, error: str, answer: str = "") -> Attempt:
+        return Attempt(status, error, answer, int((time.monotonic() - began) * 1000))
+
+    if not signature:
+        return attempt(None, "The secret of this webhook is gone: rotate it.")
+    try:
+        to = destination(url, settings.WEBHOOK_ALLOWED_NETWORKS)
+    except BadDestination as error:
+        return attempt(None, str(error))
+    headers = {
+        "Host": to.host_header,
+        "Content-Type": "application/json",
+        "User-Agent": "ea4-mpm-panel webhooks",
+        **signature,
+    }
+    try:
+        with (
+            httpx.Client(
+                timeout=httpx.Timeout(ANSWER_SECONDS, connect=CONNECT_SECONDS),
+                follow_redirects=False,
+                trust_env=False,
+            ) as client,
+            client.stream(
+                "POST",
+                to.url,
+                content=body,
+                headers=headers,
+                extensions={"sni_hostname": to.host},
+            ) as response,
+        ):
+            answer = _beginning(response, began + ANSWER_SECONDS + CONNECT_SECONDS)
+            said = "" if response.is_success else f"The receiver answered {response.status_code}."
+            return attempt(response.status_code, said, answer)
+    except (httpx.HTTPError, httpx.InvalidURL, ssl.SSLError, OSError) as error:
+        return attempt(None, f"{type(error).__name__}: {error}"[:300])
+
+
+def _beginning(response: httpx.Response, deadline: float) -> str:
+    content = b""
+    for piece in response.iter_raw(512):
+        content += piece
+        if len(content) >= KEPT_ANSWER or time.monotonic() > deadline:
+            break
+    return content[:KEPT_ANSWER].decode("utf-8", "replace").replace("\x00", "")
+
+
+def _record(item: Delivery, attempt: Attempt, now: datetime) -> None:
+    """Write down one attempt, unless another worker has taken the delivery meanwhile."""
+    entry = {
+        "at": now.isoformat(),
+        "status": attempt.status,
+        "ms": attempt.milliseconds,
+        "error": attempt.error,
+        "answer": attempt.answer,
+    }
+    fields: dict[str, Any] = {"log": [*item.log, entry][-KEPT_ATTEMPTS:]}
+    if attempt.delivered:
+        fields |= {"state": Delivery.State.DELIVERED, "delivered_at": now, "next_at": None}
+    elif item.attempts > len(PAUSES):
+        fields |= {"state": Delivery.State.GIVEN_UP, "next_at": None}
+    else:
+        due = now + PAUSES[item.attempts - 1]
+        fields |= {"state": Delivery.State.PENDING, "next_at": due}
+    Delivery.objects.filter(
+        pk=item.pk, state=Delivery.State.SENDING, attempts=item.attempts
+    ).update(**fields)
+    if attempt.status == 410:
+        # The receiver says it is gone for good.
+        Webhook.objects.filter(pk=item.webhook_id).update(active=False)
+    if not attempt.delivered:
+        log.warning("Delivery %s to %s failed: %s", item.uuid, item.webhook.name, attempt.error)
+
+
+def prune(now: datetime, limit: int = 1000) -> int:
+    """Drop finished deliveries that are older than a month, a little at a time."""
+    old = (
+        Delivery.objects.filter(Q(next_at=None), created_at__lt=now - KEPT_FOR)
+        .order_by("pk")
+        .values_list("pk", flat=True)[:limit]
+    )
+    return Delivery.objects.filter(pk__in=list(old)).delete()[0]
