@@ -8,4 +8,7 @@ if __name__ == "__main__":
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "easyapache.settings")
     from django.core.management import execute_from_command_line
 
+    from easyapache.demo.adoption import adopt_environment
+
+    adopt_environment(os.environ, make=sys.argv[1:2] == ["demo"])
     execute_from_command_line(sys.argv)

@@ -17,6 +17,9 @@ from easyapache.host.protocol import host_queue
 PASSED_ON = ("PATH", "LANG", "LC_ALL", "TZ", "TMPDIR", "LD_LIBRARY_PATH")
 """All an agent gets of the environment the demo was started in: nothing of the panel's."""
 
+CHOSEN = ("SECRET_KEY", "SECRET_KEY_FILE", "DATABASE_URL", "DATABASE_URL_FILE", "EA4_NOTICE")
+"""What a person may have set that decides which panel this is."""
+
 
 def listening_socket(port: int) -> socket.socket:
     """The panel's own address, opened once: while the web part is started again, visitors
@@ -97,14 +100,14 @@ def _redis_answers(port: int, password: str) -> bool:
 
 
 def panel_environment(folder: Folder, redis_url: str, notice: str) -> dict[str, str]:
-    """Settings of the panel's three processes and of manage.py. What the person set in the
-    environment (DATABASE_URL, ALLOWED_HOSTS …) is passed on beside it by the caller."""
-    values = {"VAR_DIR": str(folder.panel), "REDIS_URL": redis_url}
-    if not os.environ.get("SECRET_KEY") and not os.environ.get("SECRET_KEY_FILE"):
-        values["SECRET_KEY_FILE"] = str(folder.secret("secret-key"))
+    """The settings that tell this panel from any other: for its processes, and for a shell's
+    ``manage.py``. Where the person chose a key or a database, that one counts."""
+    chosen = {name: os.environ[name] for name in CHOSEN if os.environ.get(name)}
+    if "SECRET_KEY" not in chosen and "SECRET_KEY_FILE" not in chosen:
+        chosen["SECRET_KEY_FILE"] = str(folder.secret("secret-key"))
     if notice:
-        values["EA4_NOTICE"] = notice
-    return values
+        chosen["EA4_NOTICE"] = notice
+    return {**chosen, "VAR_DIR": str(folder.panel), "REDIS_URL": redis_url}
 
 
 def panel_part(
@@ -124,6 +127,7 @@ def whole_environment(folder: Folder, settings: Mapping[str, str]) -> dict[str, 
     return {
         **os.environ,
         **settings,
+        "LOG_LEVEL": "INFO",
         "HOME": str(folder.panel),
         "PYTHONPATH": str(PROJECT),
         "PYTHONDONTWRITEBYTECODE": "1",

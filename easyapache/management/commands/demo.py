@@ -1,0 +1,111 @@
+"""``manage.py demo``: the whole panel on this machine, until Ctrl-C."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import threading
+import time
+from dataclasses import asdict
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from easyapache.demo.folder import Folder, data_folder
+from easyapache.demo.servers import LabError, SimulatedServer, demo_servers
+from easyapache.demo.stack import CannotStart, Stack
+from easyapache.demo.supervisor import NotReady
+
+
+class Command(BaseCommand):
+    help = (
+        "Run the whole panel on this machine until Ctrl-C: Redis, web, control worker, beat, and "
+        "two servers with their agents. PORT (8000) and EA4_DATA (var/) say where."
+    )
+    requires_system_checks: list[str] = []
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument(
+            "--simulated", action="store_true", help="no real server, even where one can be had"
+        )
+        parser.add_argument(
+            "--seed",
+            action="store_true",
+            help="only prepare the database: the servers come as JSON on standard input, the "
+            "accounts made go as JSON to standard output",
+        )
+
+    def handle(self, *_: Any, **options: Any) -> None:
+        if options["seed"]:
+            from easyapache.demo.seed import prepare_panel
+
+            accounts = prepare_panel(json.load(sys.stdin))
+            self.stdout.write(json.dumps([asdict(account) for account in accounts]))
+            return
+        self._run(simulated=options["simulated"])
+
+    def _run(self, *, simulated: bool) -> None:
+        self._began = time.monotonic()
+        self._say("the panel starts")
+        folder = Folder.open(data_folder())
+        if folder.warning:
+            self._say(folder.warning)
+        servers, notice = ([SimulatedServer()], "") if simulated else demo_servers()
+        if notice:
+            self._say(notice)
+        stack = Stack(
+            folder=folder,
+            servers=servers,
+            port=_port(),
+            say=self._say,
+            broker=os.environ.get("REDIS_URL", ""),
+            notice=notice,
+        )
+        insist = threading.Event()
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(
+                number, lambda *_: (insist if stack.stopped.is_set() else stack.stopped).set()
+            )
+        try:
+            stack.start()
+            if not stack.stopped.is_set():
+                self._welcome(stack)
+                stack.watch()
+        except (CannotStart, NotReady, LabError) as error:
+            raise CommandError(str(error)) from error
+        finally:
+            stack.stop(insist)
+        self._say("stopped; nothing of it runs any more, the data stays")
+
+    def _say(self, text: str) -> None:
+        self.stdout.write(f"[{time.monotonic() - self._began:6.1f} s] {text}")
+        self.stdout.flush()
+
+    def _welcome(self, stack: Stack) -> None:
+        lines = ["", f"  The panel:      {stack.address}"]
+        if stack.accounts:
+            lines += [
+                f"  {one['role'].capitalize() + ':':<15} {one['name']}  {one['password']}"
+                for one in stack.accounts
+            ]
+            lines.append(f"  Both are also in {stack.folder.accounts_file}, for your eyes only.")
+        elif stack.folder.accounts_file.exists():
+            lines.append(f"  The accounts of the first start are in {stack.folder.accounts_file}")
+        lines += [
+            f"  Data and logs:  {stack.folder.path}",
+            "  A shell's view: .venv/bin/python manage.py mpm status",
+            "  Ctrl-C ends it.",
+            "",
+        ]
+        self.stdout.write("\n".join(lines))
+        self.stdout.flush()
+
+
+def _port() -> int:
+    """PORT. Raises CommandError for what is no port."""
+    text = os.environ.get("PORT") or "8000"
+    if not text.isdecimal() or int(text) > 65535:
+        raise CommandError(f"PORT={text!r} is no port: a number up to 65535, 0 for any free one.")
+    return int(text)
