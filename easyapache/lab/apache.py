@@ -50,23 +50,18 @@ def running_pid(root: Path) -> int | None:
 
 def processes_of(root: Path) -> list[int]:
     """Every live process that runs a program out of this root, whoever started it."""
-    inside = f"{root}/"
+    inside = f"{root.resolve()}/"
     found = []
-    for entry in os.listdir("/proc"):
-        if not entry.isdigit():
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdigit():
             continue
         try:
-            program_path = os.readlink(f"/proc/{entry}/exe")
-            state = (
-                Path(f"/proc/{entry}/stat")
-                .read_text(encoding="utf-8")
-                .rpartition(")")[2]
-                .split()[0]
-            )
+            running = str((entry / "exe").readlink())
+            facts = (entry / "stat").read_text(encoding="utf-8").rpartition(")")[2].split()
         except (FileNotFoundError, ProcessLookupError, PermissionError):
             continue  # ended meanwhile, a kernel thread, or somebody else's
-        if program_path.startswith(inside) and state not in "ZX":
-            found.append(int(entry))
+        if running.startswith(inside) and facts[0] not in "ZX":
+            found.append(int(entry.name))
     return sorted(found)
 
 
@@ -124,9 +119,8 @@ def fetch(port: int, host: str, path: str, *, tls: bool = False, timeout: float 
         connection.request("GET", path, headers={"Host": host, "Connection": "close"})
         answer = connection.getresponse()
         text = answer.read().decode(errors="replace")
-        return Answer(
-            answer.status, text, {name.lower(): value for name, value in answer.getheaders()}
-        )
+        headers = {name.lower(): value for name, value in answer.getheaders()}
+        return Answer(answer.status, text, headers)
     finally:
         connection.close()
 

@@ -22,7 +22,7 @@ from easyapache.lab.system import Distribution
 DATA = Path(__file__).resolve().parent.parent / "data"
 APACHE_VERSION = "2.4.67-2"
 NEXT_APACHE_VERSION = "2.4.68-1"
-"""The version the *second release* of the repository gives everything built from Apache's source."""
+"""What the *second release* of the repository gives everything built from Apache's source."""
 
 CONF = "/etc/apache2/conf.modules.d"
 CONF_D = "/etc/apache2/conf.d"
@@ -105,9 +105,13 @@ def _known(name: str, entry: Mapping[str, Any], place: Distribution) -> LabPacka
         if found is not None:
             copies[f"{MODULES}/{found.name}"] = found
     package = replace(package, texts=texts, copies=copies)
-    extend = _EXTRAS.get(name)
-    if extend is not None:
-        return extend(package, place)
+    if name in _MORE_CONF:
+        path, text = _MORE_CONF[name]
+        return replace(package, texts={**texts, path: text})
+    if name == "ea-apache24":
+        return _apache(package, place)
+    if name == "ea-documentroot":
+        return replace(package, folders=("/var/www", "/var/www/html"))
     if re.fullmatch(r"ea-php\d\d-php", name):
         return _php_dso(package, place)
     return package
@@ -151,7 +155,7 @@ def _moved_on(package: LabPackage) -> LabPackage:
 
 
 def _module_of(conf: str) -> str:
-    """``005_mod_cgi.conf`` → ``cgi``, ``900-mpm_itk.conf`` → ``mpm_itk``, ``ruid2.conf`` → ``ruid2``."""
+    """``005_mod_cgi.conf`` → ``cgi``, ``900-mpm_itk.conf`` → ``mpm_itk``."""
     match = _CONF_NAME.fullmatch(conf)
     if match is None:
         raise ValueError(f"{conf!r} does not name a module")
@@ -203,21 +207,6 @@ def _apache(package: LabPackage, place: Distribution) -> LabPackage:
     )
 
 
-def _cgid(package: LabPackage, place: Distribution) -> LabPackage:
-    # Relative to DefaultRuntimeDir, which httpd.conf sets: an absolute path would lie outside.
-    text = "<IfModule cgid_module>\n    ScriptSock cgid_sock\n</IfModule>\n"
-    return replace(package, texts={**package.texts, f"{CONF_D}/cgid.conf": text})
-
-
-def _http2(package: LabPackage, place: Distribution) -> LabPackage:
-    text = "<IfModule http2_module>\n    Protocols h2 h2c http/1.1\n</IfModule>\n"
-    return replace(package, texts={**package.texts, f"{CONF_D}/http2.conf": text})
-
-
-def _documentroot(package: LabPackage, place: Distribution) -> LabPackage:
-    return replace(package, folders=("/var/www", "/var/www/html"))
-
-
 def _php_dso(package: LabPackage, place: Distribution) -> LabPackage:
     """PHP inside httpd. The one library that the distribution has stands for every version:
     what matters here is that it is a real module that is not thread-safe.
@@ -239,11 +228,16 @@ def _php_dso(package: LabPackage, place: Distribution) -> LabPackage:
     )
 
 
-_EXTRAS = {
-    "ea-apache24": _apache,
-    "ea-apache24-mod_cgid": _cgid,
-    "ea-apache24-mod_http2": _http2,
-    "ea-documentroot": _documentroot,
+_MORE_CONF = {
+    # Relative to DefaultRuntimeDir, which httpd.conf sets: an absolute path would lie outside.
+    "ea-apache24-mod_cgid": (
+        f"{CONF_D}/cgid.conf",
+        "<IfModule cgid_module>\n    ScriptSock cgid_sock\n</IfModule>\n",
+    ),
+    "ea-apache24-mod_http2": (
+        f"{CONF_D}/http2.conf",
+        "<IfModule http2_module>\n    Protocols h2 h2c http/1.1\n</IfModule>\n",
+    ),
 }
 
 _MIME_TYPES = """\

@@ -24,7 +24,8 @@ from easyapache.lab.spec import spec_text
 from easyapache.lab.system import Distribution, distribution, explain, missing
 
 KEY_NAME = "EasyApache 4 lab (throwaway) <lab@localhost.localdomain>"
-_FORMAT = "5"
+_FILE_NAME = "%%{NAME}-%%{VERSION}-%%{RELEASE}.%%{ARCH}.rpm"
+_FORMAT = "1"
 """Raise it when what is built changes although the inputs of the digest do not."""
 
 
@@ -120,7 +121,7 @@ def _refuse_unknown(variant: Variant, packages: Sequence[LabPackage]) -> None:
         variant.unsigned, variant.tampered, variant.corrupt
     )
     if touched - names:
-        raise LabError(f"the lab's repository has no package {sorted(touched - names)[0]}")
+        raise LabError(f"the lab's repository has no package {min(touched - names)}")
 
 
 def _digest(packages: Sequence[LabPackage], variant: Variant, place: Distribution) -> str:
@@ -203,18 +204,12 @@ def _build_packages(work: Path, packages: Sequence[LabPackage], variant: Variant
         run(
             [
                 *("rpmbuild", "-bb", "--quiet", "--nodeps", "--define", f"_topdir {top}"),
-                *(
-                    "--define",
-                    f"_tmppath {top}",
-                    "--define",
-                    "_rpmfilename %%{NAME}-%%{VERSION}-%%{RELEASE}.%%{ARCH}.rpm",
-                ),
+                *("--define", f"_tmppath {top}", "--define", f"_rpmfilename {_FILE_NAME}"),
                 *("--define", "_buildhost lab", spec),
             ]
         )
-        moved = []
-        for path in sorted((top / "RPMS").glob("*.rpm")):
-            moved.append(path.rename(work / "repo" / path.name))
+        made = sorted((top / "RPMS").glob("*.rpm"))
+        moved = [path.rename(work / "repo" / path.name) for path in made]
         shutil.rmtree(top)
         return moved
 
@@ -273,10 +268,8 @@ def _keyring(cache: Path) -> Iterator[list[Path]]:
 
 
 def _copy_ring(source: Path, target: Path) -> None:
-    def sockets(folder: str, names: list[str]) -> list[str]:
-        return [name for name in names if name.startswith("S.") or name.endswith(".lock")]
-
-    shutil.copytree(source, target, ignore=sockets, dirs_exist_ok=True)
+    not_sockets = shutil.ignore_patterns("S.*", "*.lock")
+    shutil.copytree(source, target, ignore=not_sockets, dirs_exist_ok=True)
     target.chmod(0o700)
 
 
@@ -288,7 +281,8 @@ def _sign_packages(paths: Sequence[Path], rings: Sequence[Path]) -> None:
                 [
                     *("rpmsign", "--define", f"_gpg_name {KEY_NAME}"),
                     *("--define", f"_gpg_path {rings[number]}", "--define", "__gpg /usr/bin/gpg"),
-                    *("--addsign", *mine),
+                    "--addsign",
+                    *mine,
                 ],
                 environment={"GNUPGHOME": str(rings[number])},
             )
@@ -311,9 +305,8 @@ def _describe(packages: Path, ring: Path, variant: Variant) -> None:
     for name in variant.corrupt:
         _spoil(Repository(packages.parent).rpm_file(name))
     if variant.bad_metadata:
-        repomd.write_text(
-            repomd.read_text(encoding="utf-8") + "<!-- changed -->\n", encoding="utf-8"
-        )
+        with repomd.open("a", encoding="utf-8") as text:
+            text.write("<!-- changed -->\n")
 
 
 def _spoil(path: Path) -> None:

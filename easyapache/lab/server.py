@@ -19,7 +19,7 @@ import socket
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 from easyapache.host.config import HostConfig
 from easyapache.lab import apache, hooks, installroot, website
@@ -29,6 +29,8 @@ from easyapache.lab.process import LabError, run
 from easyapache.lab.repository import Repository, Variant, cache_folder, locked, repository
 from easyapache.lab.system import distribution, explain, missing, web_identity
 from easyapache.lab.website import Ports, Site
+
+L = TypeVar("L", bound="Lab")
 
 STOCKS: dict[str, tuple[str, ...]] = {
     **{name: profile_packages(name) for name in profile_names()},
@@ -117,7 +119,7 @@ class Lab:
             yum=yum,
         )
         installroot.copy(pristine, folder)
-        return cls(folder, setup)._settle()
+        return _settled(cls(folder, setup))
 
     @classmethod
     def open(cls, folder: Path) -> Self:
@@ -126,9 +128,7 @@ class Lab:
         try:
             data = json.loads((folder / "lab.json").read_text(encoding="utf-8"))
         except FileNotFoundError as error:
-            raise LabError(
-                f"there is no lab in {folder}; make one with: manage.py lab up"
-            ) from error
+            raise LabError(f"there is no lab in {folder}; make one: manage.py lab up") from error
         ports = Ports(**data.pop("ports"))
         return cls(folder, Setup(**{**data, "ports": ports, "extra": tuple(data["extra"])}))
 
@@ -139,7 +139,7 @@ class Lab:
             raise LabError("a running lab cannot be copied; take it down first")
         folder = folder.absolute()
         installroot.copy(self.folder, folder)
-        return type(self)(folder, replace(self.setup, ports=_free_ports()))._settle()
+        return _settled(type(self)(folder, replace(self.setup, ports=_free_ports())))
 
     # -- being used --------------------------------------------------------------------
     @property
@@ -196,7 +196,7 @@ class Lab:
                 shutil.rmtree(old)
             run(["cp", "--reflink=auto", "--sparse=always", "-a", part, self.folder])
         setup = replace(self.setup, stock=stock, extra=extra, repository=str(source.folder))
-        fresh = type(self)(self.folder, setup)._settle()
+        fresh = _settled(type(self)(self.folder, setup))
         return fresh.up() if ran else fresh
 
     def status(self) -> Status:
@@ -249,7 +249,8 @@ class Lab:
         source = repository(variant)
         self.place.point_to(source)
         self.place.forget_metadata()
-        return type(self)(self.folder, replace(self.setup, repository=str(source.folder)))._keep()
+        setup = replace(self.setup, repository=str(source.folder))
+        return _kept(type(self)(self.folder, setup))
 
     # -- for the drivers ---------------------------------------------------------------
     def host_config(self, spool: Path | None = None, server: str = "lab") -> HostConfig:
@@ -280,12 +281,11 @@ class Lab:
         """Write the agent's configuration file (``agent.toml`` in the lab's folder, mode 600)."""
         path = path or self.folder / "agent.toml"
         config = self.host_config(spool, server)
-        lines = []
-        for name in (
+        names = (
             *("server", "spool", "package_manager", "rpm", "httpd", "root", "server_root"),
             *("pid_file", "error_log", "status_url", "sites", "restart_script", "environment"),
-        ):
-            lines.append(f"{name} = {_toml(getattr(config, name))}\n")
+        )
+        lines = [f"{name} = {_toml(getattr(config, name))}\n" for name in names]
         path.touch(mode=0o600)
         path.chmod(0o600)
         path.write_text("".join(lines), encoding="utf-8")
@@ -293,38 +293,40 @@ class Lab:
 
     # -- inside ------------------------------------------------------------------------
     def _url(self, site: Site) -> str:
-        scheme, ports = ("https", self.setup.ports) if site.tls else ("http", self.setup.ports)
-        return f"{scheme}://127.0.0.1:{ports.https if site.tls else ports.http}{site.path}"
+        ports = self.setup.ports
+        scheme, port = ("https", ports.https) if site.tls else ("http", ports.http)
+        return f"{scheme}://127.0.0.1:{port}{site.path}"
 
-    def _settle(self) -> Self:
-        """Write everything that names this folder or its ports."""
-        user, group = web_identity()
-        apache.refuse_unreachable(self.folder, user)
-        source = Repository(Path(self.setup.repository))
-        if not source.packages.is_dir():
-            raise LabError(f"the repository {source.packages} is gone; use: manage.py lab reset")
-        self.place.point_to(source)
-        place = distribution()
-        conf = website.httpd_conf(
-            self.root,
-            self.setup.ports,
-            user,
-            group,
-            php_cgi=place.php_cgi is not None,
-            accounts=apache.may_change_user(),
-        )
-        for name in ("etc/apache2/conf/httpd.conf", "var/cpanel/conf/apache/main"):
-            path = self.root / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(conf, encoding="utf-8")
-        if self.setup.hooks:
-            hooks.install_hooks(self.root, self.place.folder / "plugins")
-        return self._keep()
 
-    def _keep(self) -> Self:
-        text = json.dumps(asdict(self.setup), indent=1) + "\n"
-        (self.folder / "lab.json").write_text(text, encoding="utf-8")
-        return self
+def _settled(lab: L) -> L:
+    """Write everything that names this lab's folder or its ports."""
+    user, group = web_identity()
+    apache.refuse_unreachable(lab.folder, user)
+    source = Repository(Path(lab.setup.repository))
+    if not source.packages.is_dir():
+        raise LabError(f"the repository {source.packages} is gone; use: manage.py lab reset")
+    lab.place.point_to(source)
+    conf = website.httpd_conf(
+        lab.root,
+        lab.setup.ports,
+        user,
+        group,
+        php_cgi=distribution().php_cgi is not None,
+        accounts=apache.may_change_user(),
+    )
+    for name in ("etc/apache2/conf/httpd.conf", "var/cpanel/conf/apache/main"):
+        path = lab.root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(conf, encoding="utf-8")
+    if lab.setup.hooks:
+        hooks.install_hooks(lab.root, lab.place.folder / "plugins")
+    return _kept(lab)
+
+
+def _kept(lab: L) -> L:
+    text = json.dumps(asdict(lab.setup), indent=1) + "\n"
+    (lab.folder / "lab.json").write_text(text, encoding="utf-8")
+    return lab
 
 
 def _pristine(source: Repository, stock: str, extra: tuple[str, ...]) -> Path:
@@ -355,7 +357,7 @@ def _free_ports() -> Ports:
     that no outgoing connection takes them before httpd does."""
     found: list[int] = []
     while len(found) < 2:
-        port = random.randint(20000, 32000)
+        port = random.randint(20000, 32000)  # noqa: S311 (spreads labs out, guards nothing)
         with socket.socket() as probe:
             try:
                 probe.bind(("127.0.0.1", port))

@@ -52,8 +52,7 @@ def spec_text(
     package names to a word of FAULTS.
     """
     parts = [_HEAD.format(name=name, tree=tree)]
-    for package in packages:
-        parts.append(_package(package, faults.get(package.name, "")))
+    parts += [_package(package, faults.get(package.name, "")) for package in packages]
     return "".join(parts)
 
 

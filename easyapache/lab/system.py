@@ -15,6 +15,7 @@ import pwd
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -118,9 +119,8 @@ def missing(place: Distribution | None = None) -> list[str]:
     lacks = [f"the program {tool}" for tool in _TOOLS if _program(tool) is None]
     if not place.httpd.is_file():
         lacks.append(f"Apache's {place.httpd}")
-    for mpm in ("event", "worker", "prefork"):
-        if place.module(f"mod_mpm_{mpm}") is None:
-            lacks.append(f"Apache's mod_mpm_{mpm}.so")
+    mpms = ("mod_mpm_event", "mod_mpm_worker", "mod_mpm_prefork")
+    lacks += [f"Apache's {mpm}.so" for mpm in mpms if place.module(mpm) is None]
     if _program("dnf") is not None and not _can_import_dnf():
         lacks.append("the Python module dnf of /usr/bin/python3")
     if os.geteuid() != 0 and not _can_be_root_of_itself():
@@ -168,18 +168,15 @@ def _newest(folder: Path, pattern: str) -> Path | None:
 def _debian_packages() -> tuple[str, ...]:
     """Debian 12 names its PHP 8.2; another release is asked for the version it has."""
     version = _os_release().get("VERSION_ID", "12")
-    php = {"11": "7.4", "12": "8.2", "13": "8.4", "22.04": "8.1", "24.04": "8.3"}.get(
-        version, "8.2"
+    php, ssl = {
+        "13": ("8.4", "libssl3t64"),
+        "22.04": ("8.1", "libssl3"),
+        "24.04": ("8.3", "libssl3t64"),
+    }.get(version, ("8.2", "libssl3"))
+    return tuple(
+        ssl if name == "libssl3" else name.replace("php8.2", f"php{php}")
+        for name in DEBIAN_PACKAGES
     )
-    ssl = (
-        "libssl1.1"
-        if version == "11"
-        else "libssl3t64"
-        if version in ("13", "24.04")
-        else "libssl3"
-    )
-    renamed = {"libssl3": ssl}
-    return tuple(renamed.get(name, name.replace("php8.2", f"php{php}")) for name in DEBIAN_PACKAGES)
 
 
 def _installed(package: str) -> bool:
@@ -193,12 +190,8 @@ def _installed(package: str) -> bool:
 
 
 def _can_import_dnf() -> bool:
-    probe = [
-        "/usr/bin/python3",
-        "-c",
-        "import importlib.util as u; raise SystemExit(not u.find_spec('dnf'))",
-    ]
-    return subprocess.run(probe, check=False).returncode == 0
+    look = "import importlib.util, sys; sys.exit(importlib.util.find_spec('dnf') is None)"
+    return subprocess.run(["/usr/bin/python3", "-c", look], check=False).returncode == 0
 
 
 def _can_be_root_of_itself() -> bool:
@@ -211,17 +204,21 @@ def _can_be_root_of_itself() -> bool:
 def main(arguments: list[str]) -> int:
     place = distribution()
     if arguments == ["--list"]:
-        print("\n".join(place.packages))
+        _say(place.packages)
         return 0
     if arguments == ["--missing"]:
-        print("\n".join(name for name in place.packages if not _installed(name)))
+        _say([name for name in place.packages if not _installed(name)])
         return 0
     if arguments == ["--check"]:
         lacks = missing(place)
-        print(explain(lacks, place) if lacks else f"The lab can run on {place.name}.")
+        _say([explain(lacks, place) if lacks else f"The lab can run on {place.name}."])
         return 1 if lacks else 0
-    print("usage: python3 -m easyapache.lab.system --list | --missing | --check", file=sys.stderr)
+    _say(["usage: python3 -m easyapache.lab.system --list | --missing | --check"])
     return 2
+
+
+def _say(lines: Iterable[str]) -> None:
+    sys.stdout.writelines(f"{line}\n" for line in lines)
 
 
 if __name__ == "__main__":
