@@ -91,25 +91,22 @@ class Relations:
 
     def _offered_beside(self, installed: Mapping[str, Entry]) -> Mapping[str, Entry]:
         """What the repository of this server most likely offers: the catalogue, in the
-        server's architecture, and in its versions where the catalogue is older than it."""
-        arch = "x86_64"
-        newer: EVR | None = None
-        if MAIN in installed and MAIN in self.entries:
-            arch = installed[MAIN].package.arch
-            there = evr_of(installed[MAIN].package)
-            if compare_evr(there, evr_of(self.entries[MAIN].package)) > 0:
-                newer = there
-        if arch == "x86_64" and newer is None:
+        server's architecture, and everything that moves in lock-step with Apache in the
+        build that fits the Apache installed, as an MPM change is never meant to update it."""
+        there = installed.get(MAIN)
+        if there is None or MAIN not in self.entries:
             return self.entries
-        main = self.entries[MAIN].package
+        catalogue, server = self.entries[MAIN].package, there.package
+        arch = server.arch
+        same_build = evr_of(catalogue) == evr_of(server)
+        if same_build and arch == catalogue.arch:
+            return self.entries
         offered = {}
         for name, entry in self.entries.items():
             package = entry.package
-            if newer and (package.version, package.release) == (main.version, main.release):
-                package = replace(
-                    package, epoch=newer.epoch, version=newer.version, release=newer.release
-                )
-            if package.arch != "noarch":
+            if evr_of(package) == evr_of(catalogue):
+                package = replace(server, name=name)
+            elif package.arch != "noarch":
                 package = replace(package, arch=arch)
             offered[name] = rebased(entry, package)
         return offered

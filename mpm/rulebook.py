@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from mpm.rules import Finding, RuleFunction, Severity, Situation
 from mpm.rules_choice import CHOICE_RULES
+from mpm.rules_modules import MODULE_RULES
+from mpm.rules_packages import PACKAGE_RULES
+from mpm.rules_server import SERVER_RULES
 
-RULES: tuple[RuleFunction, ...] = (*CHOICE_RULES,)
+RULES: tuple[RuleFunction, ...] = (*CHOICE_RULES, *SERVER_RULES, *PACKAGE_RULES, *MODULE_RULES)
 
 _ORDER = {Severity.BLOCK: 0, Severity.WARN: 1, Severity.NOTE: 2, Severity.GAIN: 3}
 

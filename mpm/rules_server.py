@@ -1,0 +1,312 @@
+"""Rules about the state of the server: is it sound, and will it take the change?"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from fnmatch import fnmatchcase
+
+from easyapache.profile import Observation, Package
+from easyapache.relations import MAIN, collisions
+from mpm.catalog import MPM, short
+from mpm.rules import Finding, RuleFunction, Severity, Situation, listing
+
+
+def no_apache(situation: Situation) -> Iterator[Finding]:
+    if MAIN not in situation.before:
+        yield Finding(
+            code="no_apache",
+            severity=Severity.BLOCK,
+            title="EasyApache 4 is not installed",
+            message=f"{MAIN} is not among the installed packages of this server.",
+            remedy="Provision an EasyApache 4 profile first; then an MPM can be chosen.",
+            packages=(MAIN,),
+        )
+
+
+def not_one_mpm(situation: Situation) -> Iterator[Finding]:
+    """httpd starts with exactly one MPM (AH00534)."""
+    found = situation.packages.mpms
+    if MAIN not in situation.before or len(found) == 1:
+        return
+    target = situation.choice.mpm
+    if not found:
+        yield Finding(
+            code="no_mpm",
+            severity=Severity.WARN,
+            title="No MPM is installed",
+            message=(
+                "Apache cannot start like this (AH00534: No MPM loaded). "
+                f"This change installs {target.value}."
+            ),
+            remedy="Carry this change out; look for the package transaction that was cut short.",
+            packages=(target.package,),
+        )
+        return
+    yield Finding(
+        code="several_mpms",
+        severity=Severity.WARN,
+        title=f"{len(found)} MPMs are installed",
+        message=(
+            f"{' and '.join(found)} are installed at once; Apache cannot start like this "
+            f"(AH00534: More than one MPM loaded). This change leaves {target.value} only."
+        ),
+        remedy="Carry this change out; look for the package transaction that was cut short.",
+        packages=tuple(MPM(name).package for name in found),
+    )
+
+
+def unfinished_transaction(situation: Situation) -> Iterator[Finding]:
+    unfinished = str(situation.facts.get("unfinished_transaction") or "")
+    if unfinished:
+        yield Finding(
+            code="unfinished_transaction",
+            severity=Severity.BLOCK,
+            title="A package transaction was cut short",
+            message=f"The package manager says that a transaction did not end: {unfinished}.",
+            remedy=(
+                "Finish or undo it first: dnf history shows it, dnf history undo takes it back. "
+                "On EL 7 use yum-complete-transaction."
+            ),
+        )
+
+
+def observations_disagree(situation: Situation) -> Iterator[Finding]:
+    """Packages, configuration and the running httpd are three observations of one truth."""
+    profile, packages = situation.profile, situation.packages
+    configured, running = profile.configured, profile.running
+    if configured and packages.mpm and not _same(configured, packages):
+        yield Finding(
+            code="configuration_differs",
+            severity=Severity.WARN,
+            title="The configuration loads another MPM than the packages hold",
+            message=(
+                f"Installed is {_said(packages)}, but the configuration on disk would load "
+                f"{_said(configured)}."
+            ),
+            remedy=(
+                "Look in /etc/apache2/conf.modules.d for files that no package owns, "
+                "and for .rpmsave and .rpmnew beside the MPM's own file."
+            ),
+        )
+    if configured and running and not _same(configured, running):
+        yield Finding(
+            code="pending_restart",
+            severity=Severity.WARN,
+            title="Apache has not been restarted since its MPM changed",
+            message=(
+                f"Running is {_said(running)}; the next start will load {_said(configured)}. "
+                "Until then any graceful restart, by log rotation for example, stops Apache."
+            ),
+            remedy="Stop and start Apache soon. A graceful restart cannot change the MPM.",
+        )
+
+
+def not_observed(situation: Situation) -> Iterator[Finding]:
+    profile, facts = situation.profile, situation.facts
+    if profile.configured is None and facts.get("configured_error"):
+        yield Finding(
+            code="configuration_unreadable",
+            severity=Severity.WARN,
+            title="The configuration cannot be read",
+            message=f"httpd says: {facts['configured_error']}",
+            remedy="Run httpd -t on the server and mend what it names.",
+        )
+    if profile.running is None and facts.get("running_error"):
+        yield Finding(
+            code="httpd_not_running",
+            severity=Severity.WARN,
+            title="Apache does not answer",
+            message=f"Which MPM is running could not be seen: {facts['running_error']}",
+            remedy="This change starts Apache. Find out first why it was stopped.",
+        )
+
+
+def duplicate_packages(situation: Situation) -> Iterator[Finding]:
+    """An update that was cut short leaves two versions of one package in the rpm database."""
+    counted = Counter(package.name for package in situation.profile.packages)
+    twice = sorted(name for name, count in counted.items() if count > 1)
+    if twice:
+        yield Finding(
+            code="duplicate_packages",
+            severity=Severity.BLOCK,
+            title="Packages are installed twice",
+            message=f"{listing(twice)} is in the rpm database in more than one version.",
+            remedy="Mend it first: dnf remove --duplicates, or finish the update that was cut short.",
+            packages=tuple(twice),
+        )
+
+
+def files_missing(situation: Situation) -> Iterator[Finding]:
+    missing = situation.facts.get("missing_files") or {}
+    for name in sorted(missing):
+        paths = list(missing[name])
+        yield Finding(
+            code="files_missing",
+            severity=Severity.WARN,
+            title=f"Files of {short(name)} are missing",
+            message=f"The rpm database lists them, the disk has not: {', '.join(paths[:5])}.",
+            remedy=f"Reinstall it: dnf reinstall {name}",
+            packages=(name,),
+        )
+
+
+def foreign_mpm_file(situation: Situation) -> Iterator[Finding]:
+    """A LoadModule of an MPM in a file no package owns stays behind when the package goes."""
+    paths = [str(path) for path in situation.facts.get("foreign_mpm_files") or ()]
+    if paths and (situation.change.install or situation.change.remove):
+        yield Finding(
+            code="foreign_mpm_file",
+            severity=Severity.BLOCK,
+            title="An MPM is loaded from a file that no package owns",
+            message=(
+                f"{', '.join(paths)} loads an MPM itself. After the change Apache would load two, "
+                "or one whose file has gone, and not start."
+            ),
+            remedy="Move that LoadModule line away; the MPM's own package brings its file.",
+        )
+
+
+def prefork_only_directives(situation: Situation) -> Iterator[Finding]:
+    """MinSpareServers and MaxSpareServers are unknown to event and worker (AH00526)."""
+    found = situation.facts.get("prefork_only_directives") or ()
+    if found and situation.choice.mpm.threaded:
+        places = [f"{item['directive']} in {item['path']} line {item['line']}" for item in found]
+        yield Finding(
+            code="prefork_only_directives",
+            severity=Severity.WARN,
+            title="The configuration holds directives only prefork knows",
+            message=(
+                f"{'; '.join(places[:5])}. {situation.choice.mpm.value} refuses to start with it."
+            ),
+            remedy="Put them between <IfModule mpm_prefork_module> and </IfModule>.",
+        )
+
+
+def edited_files(situation: Situation) -> Iterator[Finding]:
+    """rpm saves an edited configuration file aside when its package goes, and does not bring
+    the edits back with the package."""
+    edited = situation.facts.get("edited_config_files") or {}
+    gone = {path: name for path, name in edited.items() if name in situation.leaving}
+    if gone:
+        shown = ", ".join(sorted(gone)[:5])
+        yield Finding(
+            code="edited_files_saved_aside",
+            severity=Severity.WARN,
+            title="Edited files will be saved aside",
+            message=(
+                f"{shown} was changed by hand and belongs to a package that goes. "
+                "It is renamed to .rpmsave; a later reinstall brings the original, not the edits."
+            ),
+            remedy="Copy what is needed into /etc/apache2/conf.d, inside an <IfModule> section.",
+            packages=tuple(sorted(set(gone.values()))),
+        )
+
+
+def excluded(situation: Situation) -> Iterator[Finding]:
+    patterns = [str(item) for item in situation.facts.get("excludes") or ()]
+    hit = sorted(
+        package.name
+        for package in situation.change.install
+        if any(_matches(package.name, package.nevra, pattern) for pattern in patterns)
+    )
+    if hit:
+        yield Finding(
+            code="excluded",
+            severity=Severity.BLOCK,
+            title="The package manager excludes what is needed",
+            message=f"exclude= in its configuration hides {listing(hit)}.",
+            remedy="Take it out of exclude= in dnf.conf, yum.conf or the repository's file.",
+            packages=tuple(hit),
+        )
+
+
+def version_locked(situation: Situation) -> Iterator[Finding]:
+    locks = [str(item).lstrip("!") for item in situation.facts.get("version_locks") or ()]
+    moving = {*situation.change.install, *situation.change.remove}
+    hit = sorted({item.name for item in moving if any(_locks(lock, item) for lock in locks)})
+    if hit:
+        yield Finding(
+            code="version_locked",
+            severity=Severity.WARN,
+            title="A version lock is in the way",
+            message=f"{listing(hit)} is locked to a version. The package manager may refuse.",
+            remedy="dnf versionlock list shows the locks; dnf versionlock delete takes one away.",
+            packages=tuple(hit),
+        )
+
+
+def broken_already(situation: Situation) -> Iterator[Finding]:
+    """Installed packages that contradict each other before anything is done."""
+    installed = situation.scene.installed
+    unmet = situation.scene.unmet(installed)
+    steps = sorted({name for name, relation in unmet if relation.name == MAIN and relation.evr})
+    if steps:
+        yield Finding(
+            code="versions_out_of_step",
+            severity=Severity.WARN,
+            title="Modules and Apache have different versions",
+            message=(
+                f"{listing(steps)} was made for another version of {MAIN} than the one installed. "
+                "A partial update or mixed repositories cause this."
+            ),
+            remedy=f"Update them together: dnf update '{MAIN}*'",
+            packages=tuple(steps),
+        )
+    others = [(name, str(relation)) for name, relation in unmet if name not in steps]
+    pairs = [pair for pair in collisions(installed) if not _both_mpms(pair)]
+    if others or pairs:
+        words = [f"{short(name)} needs {relation}" for name, relation in others[:4]]
+        words += [f"{short(one)} cannot be with {short(two)}" for one, two in pairs[:4]]
+        names = {name for name, _ in others} | {name for pair in pairs for name in pair}
+        yield Finding(
+            code="broken_already",
+            severity=Severity.WARN,
+            title="Installed packages contradict each other",
+            message=f"Before any change: {'; '.join(words)}.",
+            remedy="dnf check lists such faults; mend them before changing the MPM.",
+            packages=tuple(sorted(names)),
+        )
+
+
+def _both_mpms(pair: tuple[str, str]) -> bool:
+    return all("mod_mpm_" in name or name.endswith(("mod_cgi", "mod_cgid")) for name in pair)
+
+
+def _same(one: Observation, other: Observation) -> bool:
+    return one.mpms == other.mpms and one.itk == other.itk
+
+
+def _said(seen: Observation) -> str:
+    names = " and ".join(seen.mpms) or "no MPM"
+    return f"{names} with ITK" if seen.itk else names
+
+
+def _locks(lock: str, package: Package) -> bool:
+    """dnf writes a lock as ``name-epoch:version-release.*``; people write names and patterns."""
+    name, colon, rest = lock.partition(":")
+    if colon and name.rpartition("-")[2].isdigit():
+        lock = f"{name.rpartition('-')[0]}-{rest}"
+    plain = f"{package.name}-{package.version}-{package.release}.{package.arch}"
+    return fnmatchcase(package.name, lock) or fnmatchcase(plain, lock)
+
+
+def _matches(name: str, nevra: str, pattern: str) -> bool:
+    return fnmatchcase(name, pattern) or fnmatchcase(nevra, pattern)
+
+
+SERVER_RULES: tuple[RuleFunction, ...] = (
+    no_apache,
+    not_one_mpm,
+    unfinished_transaction,
+    duplicate_packages,
+    foreign_mpm_file,
+    excluded,
+    observations_disagree,
+    not_observed,
+    files_missing,
+    prefork_only_directives,
+    edited_files,
+    version_locked,
+    broken_already,
+)
