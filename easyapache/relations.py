@@ -29,7 +29,7 @@ from easyapache.capabilities import (
 )
 from easyapache.profile import Package, Transaction
 from easyapache.resolution import Scene, Unsolvable, Why, collisions
-from easyapache.versions import EVR, compare_evr, parse_evr
+from easyapache.versions import parse_evr
 
 __all__ = [
     "BadRelation",

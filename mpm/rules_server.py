@@ -132,7 +132,7 @@ def duplicate_packages(situation: Situation) -> Iterator[Finding]:
             severity=Severity.BLOCK,
             title="Packages are installed twice",
             message=f"{listing(twice)} is in the rpm database in more than one version.",
-            remedy="Mend it first: dnf remove --duplicates, or finish the update that was cut short.",
+            remedy="Mend it first: dnf remove --duplicates, or finish the update cut short.",
             packages=tuple(twice),
         )
 
