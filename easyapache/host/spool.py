@@ -160,20 +160,16 @@ class ChangeFolder:
         except Busy:
             return True
 
-    def note_start(self) -> int:
-        """Record that an engine starts here. Returns how many have started in a row, this one
-        included, without a single new line in the journal between them."""
-        last = self.reports()[-1].seq if self.reports() else 0
-        line = json.dumps({"at": stamp(now()), "pid": os.getpid(), "seq": last}) + "\n"
+    def note_start(self, step: str) -> int:
+        """Record that an engine starts here, with ``step`` as the last one in the journal.
+        Returns how many in a row, this one included, have started at that step."""
+        line = json.dumps({"at": stamp(now()), "pid": os.getpid(), "step": step}) + "\n"
         path = self.path / "starts"
         self._despite_a_full_disk(lambda: _append(path, line.encode(), durable=True))
         row = 0
         for text in reversed(path.read_text().splitlines()):
-            try:
-                if json.loads(text)["seq"] != last:
-                    break
-            except (ValueError, KeyError):
-                continue
+            if f'"step": "{step}"' not in text:
+                break
             row += 1
         return row
 

@@ -1,0 +1,420 @@
+"""Carries out one change: the order of its steps, and how it ends whatever happens.
+
+Run as ``python -m easyapache.host.engine <folder>``: by the agent, or by root with nothing
+else left. It may be killed at any instant and started again. What it does next then follows
+from the journal (what may have been begun) and from what the server shows (what came of it),
+never from the exit status of anything.
+
+Until ``packages`` begins nothing on the server is altered, and every step may simply run
+again. From then on the change ends in one of two ways: as asked and verified, or as before
+and verified. Only when neither can be reached, and the repair order has been gone through
+several times, it ends as *failed*, and says so loudly.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+
+from easyapache.host.config import BadConfig, HostConfig
+from easyapache.host.doctor import diagnose
+from easyapache.host.drivers import config_of, open_server
+from easyapache.host.progress import (
+    Progress,
+    label,
+    progress_of,
+    shows,
+    succeeded_sentence,
+)
+from easyapache.host.protocol import BadMessage, Outcome, Report, Step
+from easyapache.host.server import HostError, Server
+from easyapache.host.spool import Busy, ChangeFolder, Spool
+from easyapache.host.steps import Moved, Steps
+from easyapache.profile import Profile
+
+UNDO_ATTEMPTS = 3
+DEATHS_PER_STEP = 5
+"""So often may the work be cut off within one step before it turns round."""
+SERVER_WAIT = 30.0
+"""Seconds an untouched change waits for another one to be over before it gives way."""
+ALREADY_TOO_LATE = (
+    "The packages are being changed. Stopping halfway would break the server, so the change "
+    "is finished, or undone if it fails; it can be rolled back afterwards."
+)
+
+
+class Stopped(Exception):
+    """Somebody asked to stop, in time."""
+
+
+class Failed(Exception):
+    """A step did not work. ``decided_by`` is the observation that says so."""
+
+    def __init__(self, step: Step, decided_by: str) -> None:
+        super().__init__(decided_by)
+        self.step, self.decided_by = step, decided_by
+
+
+class Engine:
+    """One change on one server."""
+
+    def __init__(
+        self,
+        folder: ChangeFolder,
+        server: Server,
+        config: HostConfig,
+        *,
+        pause: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self.folder, self.server, self.config = folder, server, config
+        self.spool = Spool(folder.path.parent)
+        self.pause = pause
+        self.step = Step.PREFLIGHT
+        self.steps: Steps
+        self._gate = threading.Lock()
+        self._over = threading.Event()
+
+    def run(self) -> Report:
+        """Bring the change to its end and return its outcome. Raises Busy when another engine
+        is at it."""
+        with self.folder.engine_lock():
+            over = self.folder.outcome
+            if over:
+                return over
+            try:
+                request = self.folder.request()
+            except BadMessage as error:
+                return self._end(Outcome.FAILED, "request", f"Nothing was touched: {error}.")
+            self.steps = Steps(self.folder, request, self.server, self.config, self.log, self.pause)
+            watcher = threading.Thread(target=self._answer_stops, daemon=True)
+            watcher.start()
+            try:
+                return self._run()
+            finally:
+                self._over.set()
+                watcher.join()
+
+    def log(self, text: str) -> None:
+        self.folder.log(self.step, text)
+
+    # -- the way through ------------------------------------------------------------------
+
+    def _run(self) -> Report:
+        progress = self._progress()
+        self.step = progress.last or Step.PREFLIGHT
+        deaths = self.folder.note_start(self.step) - 1
+        with ExitStack() as stack:
+            try:
+                self._take_server(stack, progress)
+                if deaths:
+                    self.log(f"Picked up again: step {self.step} had been cut off.")
+                return self._resume(progress, deaths) if progress.touched else self._begin(deaths)
+            except Busy:
+                return self._refuse("Another change is at work on this server.")
+            except Stopped:
+                sentence = "Stopped before anything was touched. The server is as it was."
+                return self._end(Outcome.CANCELLED, "cancel", sentence)
+            except Moved as moved:
+                self.folder.report("moved", {"transaction": moved.transaction.as_json()})
+                if self._progress().touched:
+                    return self._undo("the packages on the server have changed meanwhile")
+                return self._refuse(
+                    "The packages on the server have changed since this was confirmed, so its "
+                    "package manager would now do something else. Look at the new difference "
+                    "and confirm again.",
+                    decided_by="moved",
+                )
+            except Failed as failed:
+                if self._progress().touched:
+                    return self._undo(failed.decided_by)
+                return self._refuse(failed.decided_by, decided_by=f"{failed.step}: {failed}")
+            except HostError as error:
+                if self._progress().touched:
+                    return self._undo(error.message)
+                return self._refuse(error.message)
+
+    def _begin(self, deaths: int) -> Report:
+        if deaths > DEATHS_PER_STEP:
+            return self._refuse(f"The work was cut off {deaths} times in step {self.step}.")
+        return self._forward()
+
+    def _resume(self, progress: Progress, deaths: int) -> Report:
+        """Go on with a change whose engine died after the point of no return."""
+        try:
+            self.steps.recall()
+        except HostError as error:
+            return self._lost(error.message)
+        if progress.undoing:
+            return self._undo(progress.cause)
+        with ExitStack() as window:
+            if Step.PACKAGES not in progress.done:
+                window.enter_context(self.server.watch(self.log))
+                self.steps.settle()
+                if deaths > DEATHS_PER_STEP:
+                    return self._undo(f"the work was cut off {deaths} times in {self.step}")
+                if self.steps.packages_never_moved() and progress.tries < DEATHS_PER_STEP:
+                    self.log("No package had moved yet: from the start.")
+                    window.close()
+                    return self._forward()
+                self._do(Step.PACKAGES, self.steps.packages_are_right, said=True)
+            elif deaths > DEATHS_PER_STEP:
+                return self._undo(f"the work was cut off {deaths} times in {self.step}")
+            return self._finish(window, progress)
+
+    def _forward(self) -> Report:
+        steps, request = self.steps, self.steps.request
+        self._do(Step.PREFLIGHT, steps.preflight)
+        self._stop_if_asked()
+        with ExitStack() as window:
+            if request.transaction.empty:
+                wanted = label(request.mpm, request.itk)
+                if shows(steps.before, request.mpm, request.itk):
+                    for step in list(Step)[1:7]:
+                        self._skip(step, "There is nothing to do.")
+                    sentence = f"Nothing had to be done: the server already runs {wanted}."
+                    return self._end(Outcome.SUCCEEDED, "nothing_to_do", sentence)
+                steps.lay_out_kit()
+                for step in (Step.DOWNLOAD, Step.REHEARSAL):
+                    self._skip(step, "No package has to move.")
+                self._past_the_point()
+                self._skip(Step.PACKAGES, "No package has to move.")
+            else:
+                self._do(Step.DOWNLOAD, steps.download)
+                self._stop_if_asked()
+                self._do(Step.REHEARSAL, steps.rehearse)
+                self._stop_if_asked()
+                self._past_the_point()
+                window.enter_context(self.server.watch(self.log))
+                self._do(Step.PACKAGES, steps.packages, said=True)
+            return self._finish(window, Progress())
+
+    def _finish(self, window: ExitStack, progress: Progress) -> Report:
+        """``window``: what watches over httpd as long as the packages and it disagree."""
+        steps, request = self.steps, self.steps.request
+        if Step.CONFIGTEST not in progress.done:
+            self._do(Step.CONFIGTEST, steps.config_test)
+        window.close()
+        if Step.RESTART not in progress.done:
+            self._do(Step.RESTART, steps.restart)
+        self._do(Step.VERIFY, steps.verify)
+        sentence = succeeded_sentence(request, self._progress().interruption)
+        return self._end(Outcome.SUCCEEDED, "verification", sentence)
+
+    # -- the way back ---------------------------------------------------------------------
+
+    def _undo(self, cause: str) -> Report:
+        """Back to what was, by the kit, as often as it takes within reason."""
+        steps = self.steps
+        wrong = cause
+        for attempt in range(UNDO_ATTEMPTS):
+            if attempt:
+                self.log(f"Not as before yet ({wrong}); once more.")
+                self.pause(1.0)
+            try:
+                with self.server.watch(self.log):
+                    self._do(Step.UNDO_PACKAGES, steps.undo_packages, decided_by=cause)
+                self._do(Step.UNDO_RESTART, steps.undo_restart)
+                self._do(Step.UNDO_VERIFY, steps.undo_verify)
+            except Failed as failed:
+                wrong = failed.decided_by
+                continue
+            except HostError as error:
+                wrong = error.message
+                continue
+            sentence = (
+                f"The change was undone and the server is as it was. Reason: {cause.rstrip('.')}."
+            )
+            return self._end(Outcome.ROLLED_BACK, cause, sentence)
+        try:
+            steps.keep_httpd_running()
+        except HostError as error:
+            wrong = f"{wrong}; httpd does not run: {error.message}"
+        return self._lost(wrong, cause)
+
+    def _lost(self, wrong: str, cause: str = "") -> Report:
+        request = self.steps.request
+        sentence = (
+            f"ATTENTION: this server is neither on {label(request.mpm, request.itk)} nor proved "
+            f"to be as it was. {wrong.rstrip('.')}. As root, run: sh {self.folder.kit / 'undo'} "
+            f"(the old packages are in {self.folder.kit}), then: mpm doctor."
+        )
+        self.folder.report(
+            "finding",
+            {
+                "code": "by_hand",
+                "title": "This server needs a person",
+                "message": wrong,
+                "remedy": f"sh {self.folder.kit / 'undo'}",
+            },
+        )
+        return self._end(Outcome.FAILED, cause or wrong, sentence)
+
+    # -- one step -------------------------------------------------------------------------
+
+    def _do(
+        self, step: Step, work: Callable[[], str], *, said: bool = False, decided_by: str = ""
+    ) -> None:
+        """Run one step with a line in the journal before and after it. Raises Failed.
+
+        ``said``: the line before it has been written."""
+        self.step = step
+        if not said:
+            self._report_step(step, "started", decided_by=decided_by)
+        try:
+            detail = work()
+        except Moved:
+            self._report_step(step, "failed", "The server has moved.")
+            raise
+        except HostError as error:
+            self.log(error.message)
+            if error.output:
+                self.log(error.output)
+            self._explain(error)
+            self._report_step(step, "failed", error.message, decided_by=error.message)
+            raise Failed(step, error.message) from error
+        except Exception as error:
+            # A mistake of ours must not leave a server half changed: it is told and undone
+            # like any other failure.
+            self.log(traceback.format_exc())
+            said_by = f"the panel's own fault: {type(error).__name__}: {error}"
+            self._report_step(step, "failed", said_by, decided_by=said_by)
+            raise Failed(step, said_by) from error
+        self._report_step(step, "done", detail)
+        self.log(detail)
+
+    def _explain(self, error: HostError) -> None:
+        """What is known about this failure, for whoever reads the page of the change."""
+        for diagnosis in diagnose(f"{error.message}\n{error.output}"):
+            self.folder.report("finding", diagnosis.as_finding())
+        if error.remedy:
+            self.folder.report(
+                "finding",
+                {
+                    "code": error.code,
+                    "title": error.message,
+                    "message": error.output[-2000:],
+                    "remedy": error.remedy,
+                },
+            )
+
+    def _skip(self, step: Step, detail: str) -> None:
+        self._report_step(step, "skipped", detail)
+
+    def _report_step(
+        self, step: Step, status: str, detail: str = "", *, decided_by: str = ""
+    ) -> None:
+        data = {"step": step.value, "status": status, "detail": detail}
+        self.folder.report("step", {**data, "decided_by": decided_by} if decided_by else data)
+
+    # -- who may work, who may stop it ----------------------------------------------------
+
+    def _take_server(self, stack: ExitStack, progress: Progress) -> None:
+        """One change at a time works on a server, and one that is half done goes first."""
+        if progress.touched:
+            stack.enter_context(self.spool.server_lock(wait=True))
+            return
+        end = time.monotonic() + SERVER_WAIT
+        while True:
+            try:
+                stack.enter_context(self.spool.server_lock(wait=False))
+                break
+            except Busy:
+                if time.monotonic() > end:
+                    raise
+                self._stop_if_asked()
+                self.pause(0.2)
+        for other in self.spool.unfinished():
+            if other.change != self.folder.change and progress_of(other.reports()).touched:
+                raise Busy(other.change)
+
+    def _past_the_point(self) -> None:
+        """Write down that the server may be altered from here on, unless a stop came first."""
+        with self._gate:
+            self._stop_if_asked()
+            self.step = Step.PACKAGES
+            self._report_step(Step.PACKAGES, "started")
+
+    def _stop_if_asked(self) -> None:
+        progress = self._progress()
+        if self.folder.cancel_requested and not progress.touched:
+            if not progress.cancel_answered:
+                self.folder.report("cancel", {"accepted": True, "reason": "Nothing was touched."})
+            raise Stopped
+
+    def _answer_stops(self) -> None:
+        """Tell at once whoever asks to stop too late; in time, the next step does."""
+        while not self._over.wait(0.1):
+            if self.folder.cancel_requested:
+                with self._gate:
+                    self._refuse_stop()
+
+    def _refuse_stop(self) -> None:
+        progress = self._progress()
+        if progress.touched and not progress.cancel_answered and progress.outcome is None:
+            self.folder.report("cancel", {"accepted": False, "reason": ALREADY_TOO_LATE})
+
+    # -- the end --------------------------------------------------------------------------
+
+    def _progress(self) -> Progress:
+        return progress_of(self.folder.reports())
+
+    def _refuse(self, why: str, decided_by: str = "") -> Report:
+        """End a change that has altered nothing."""
+        return self._end(Outcome.FAILED, decided_by or why, f"Nothing was touched. {why}")
+
+    def _end(self, outcome: Outcome, decided_by: str, sentence: str) -> Report:
+        profile = self._look()
+        with self._gate:
+            if self.folder.cancel_requested and not self._progress().cancel_answered:
+                reason = "The change was over before it could be stopped."
+                self.folder.report("cancel", {"accepted": False, "reason": reason})
+            self.log(sentence)
+            return self.folder.report(
+                "outcome",
+                {
+                    "outcome": outcome.value,
+                    "decided_by": decided_by,
+                    "sentence": sentence,
+                    "profile": profile.as_json() if profile else None,
+                },
+            )
+
+    def _look(self) -> Profile | None:
+        try:
+            return self.server.inspect()
+        except HostError as error:
+            self.log(f"The server could not be looked at: {error.message}")
+            return None
+
+
+def main(arguments: list[str]) -> int:
+    """Exit status 0: the change is over, however it ended; 2: it cannot be worked on;
+    75: another engine is at it."""
+    if len(arguments) != 1:
+        sys.stderr.write("usage: python -m easyapache.host.engine <folder of a change>\n")
+        return 2
+    path = Path(arguments[0]).resolve()
+    if not (path / "request.json").is_file():
+        sys.stderr.write(f"{path} is not the folder of a change\n")
+        return 2
+    try:
+        config = config_of(path.parent)
+        server = open_server(config)
+        outcome = Engine(ChangeFolder(path), server, config).run()
+    except BadConfig as error:
+        sys.stderr.write(f"{error}\n")
+        return 2
+    except Busy:
+        sys.stderr.write("another engine works on this change\n")
+        return 75
+    sys.stdout.write(f"{outcome.data['outcome']}: {outcome.data['sentence']}\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,526 @@
+"""A server that is only a file: EasyApache 4's real relations, nothing installed anywhere.
+
+For the sandbox, for training and for tests. Its state is one JSON file that any process may
+look at and change. A transaction begun here goes on by the clock, whoever lives or dies:
+package number *n* has moved once *n* paces have passed since it began. That is what a
+detached dnf looks like from outside, and it can be neither killed nor forgotten.
+
+Faults make it fail on purpose; ``FAULTS`` says which there are. It never claims to be real:
+its capabilities, its log and its measurements say ``simulated``.
+"""
+
+# ruff: noqa: ARG002 -- a protocol's method takes what other servers need
+from __future__ import annotations
+
+import json
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from easyapache.host.protocol import Goal
+from easyapache.host.server import (
+    Check,
+    HostError,
+    Interruption,
+    Kit,
+    Log,
+    Obstacle,
+    SiteAnswer,
+)
+from easyapache.host.spool import locked, write_atomically
+from easyapache.profile import Observation, Package, Profile, Transaction
+from easyapache.relations import Unsolvable, load_catalogue
+
+FAULTS: Mapping[str, str] = {
+    "locked": "another package manager holds the lock",
+    "disk_full": "no room, seen before anything is touched",
+    "repository_gone": "the repository does not answer",
+    "bad_signature": "a package is not signed as it must be",
+    "rehearsal": "the dress rehearsal does not start",
+    "pre_scriptlet": "%pre of the new MPM fails: the old one is gone, the new one is not there",
+    "preun_scriptlet": "%preun of the old MPM fails: both are there",
+    "post_scriptlet": "%post of the new MPM fails: a message, and nothing else",
+    "killed_within": "the transaction dies in its middle",
+    "disk_full_within": "files are gone that rpm believes in",
+    "dies_in_window": "a reload by something else ends httpd between packages and restart",
+    "configtest": "httpd does not accept its configuration",
+    "restart": "the old httpd is stopped and the new one does not come up",
+    "site_differs": "one site answers 500 under the new MPM",
+    "undo_packages": "bringing the packages back fails",
+    "undo_restart": "httpd does not come up with the old packages",
+}
+"""A fault strikes as often as its number in the state says; -1 is for ever."""
+
+_MPM = "ea-apache24-mod_mpm_"
+_NAMES = ("event", "prefork", "worker")
+PACE = 0.15
+"""Seconds per package in the sandbox: slow enough to be followed by eye."""
+_SITES: tuple[Mapping[str, str], ...] = (
+    {"url": "http://127.0.0.1/", "host": "static.example.test", "kind": "static"},
+    {"url": "http://127.0.0.1/cgi-bin/env", "host": "cgi.example.test", "kind": "cgi"},
+    {"url": "http://127.0.0.1/index.php", "host": "php.example.test", "kind": "php"},
+)
+
+
+def create_state(
+    path: Path,
+    *,
+    profile: str = "default",
+    add: Sequence[str] = (),
+    pace: float = PACE,
+    faults: Mapping[str, int] | None = None,
+) -> None:
+    """Write the state of a fresh server with one of the stock profiles and its dependencies.
+
+    Packages of the profile that the catalogue does not know are left out.
+    """
+    catalogue = load_catalogue()
+    text = resources.files("easyapache").joinpath(f"data/profiles/{profile}.json").read_text()
+    wanted = [name for name in (*json.loads(text)["pkgs"], *add) if name in catalogue]
+    packages = catalogue.for_server(()).resolve(wanted).install
+    state: dict[str, Any] = {
+        "packages": [package.as_json() for package in packages],
+        "missing_files": {},
+        "running": None,
+        "started": "",
+        "facts": {"httpd_version": "2.4.67", "os": "Simulated EasyApache 4 server"},
+        "sites": [dict(site) for site in _SITES],
+        "faults": dict(faults or {}),
+        "pace": pace,
+        "transaction": None,
+    }
+    _start_httpd(state)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    _save(path, state)
+
+
+class SimulatedServer:
+    """Keeps the Server protocol over the state in ``path``, which is made when missing."""
+
+    def __init__(self, path: Path, *, clock: Callable[[], float] = time.time) -> None:
+        self.path, self.clock = path, clock
+        if not path.exists():
+            create_state(path)
+
+    # -- the state ------------------------------------------------------------------------
+
+    @contextmanager
+    def state(self) -> Iterator[dict[str, Any]]:
+        """The state, moved on to the present, for reading and changing; saved on the way out."""
+        with locked(self.path.with_name(f".{self.path.name}.lock"), wait=True):
+            state: dict[str, Any] = json.loads(self.path.read_bytes())
+            was = json.dumps(state)
+            _advance(state, self.clock())
+            try:
+                yield state
+            finally:
+                if json.dumps(state) != was:
+                    _save(self.path, state)
+
+    def _strikes(self, fault: str) -> bool:
+        with self.state() as state:
+            return _take_fault(state, fault)
+
+    # -- facts ----------------------------------------------------------------------------
+
+    def inspect(self) -> Profile:
+        with self.state() as state:
+            facts = dict(state["facts"])
+            if state["missing_files"]:
+                facts["missing_files"] = dict(state["missing_files"])
+            if state["running"] is None:
+                facts["running_error"] = "No httpd answers (simulated)."
+            facts["httpd_started"] = state["started"]
+            facts["simulated"] = True
+            return Profile(
+                packages=tuple(sorted(Package.from_json(item) for item in state["packages"])),
+                configured=_configured(state),
+                running=_observation(state["running"]),
+                facts=facts,
+            )
+
+    def resolve(self, goal: Goal, *, protect: bool) -> Transaction:
+        profile = self.inspect()
+        scene = load_catalogue().for_server(profile.packages, profile.facts.get("relations"))
+        fetches = any(name not in profile.names for name in goal.install)
+        if protect and fetches and self._strikes("repository_gone"):
+            raise HostError(
+                "repository",
+                "The repository EA4 cannot be reached.",
+                "Check the network and the repository's address.",
+                "Error: Failed to download metadata for repo 'EA4'",
+            )
+        try:
+            answer = scene.resolve(goal.install, goal.remove)
+        except Unsolvable as error:
+            raise HostError(
+                "unsatisfiable",
+                "No set of packages fulfils this.",
+                "Choose otherwise.",
+                str(error),
+            ) from error
+        if protect:
+            may_go = set(goal.may_remove) | set(goal.remove)
+            lost = sorted({item.name for item in answer.remove} - may_go)
+            lost = [name for name in lost if name not in {item.name for item in answer.install}]
+            if lost:
+                raise HostError(
+                    "protected",
+                    f"This would remove {', '.join(lost)}, which nobody agreed to.",
+                    "Look at the plan again.",
+                    "Error: The operation would result in removing the following protected "
+                    f"packages: {', '.join(lost)}",
+                )
+        return answer
+
+    def obstacles(self, goal: Goal, transaction: Transaction) -> Sequence[Obstacle]:
+        found = []
+        if self._strikes("locked"):
+            found.append(
+                Obstacle(
+                    "locked",
+                    "Another package manager is at work",
+                    "dnf (pid 4711, for 12 s) holds the lock (simulated).",
+                    "Wait until it has finished.",
+                )
+            )
+        if self._strikes("disk_full"):
+            found.append(
+                Obstacle(
+                    "disk_space",
+                    "There is not enough room on the disk",
+                    "12 MB are free and 64 MB are needed (simulated).",
+                    "Make room, then try again.",
+                )
+            )
+        profile = self.inspect()
+        if profile.configured is None or profile.configured.mpm is None:
+            found.append(
+                Obstacle(
+                    "mpm_count",
+                    "This server does not have exactly one MPM",
+                    "The configuration loads none or more than one.",
+                    "Run the doctor first.",
+                )
+            )
+        return found
+
+    def sites(self) -> Sequence[SiteAnswer]:
+        with self.state() as state:
+            running, differs = state["running"], state.get("differs_under")
+            answers = []
+            for site in state["sites"]:
+                if running is None:
+                    answers.append(SiteAnswer(**site, error="connection refused"))
+                    continue
+                bad = site["kind"] == "php" and running["mpms"] == differs
+                answers.append(
+                    SiteAnswer(
+                        **site,
+                        status=500 if bad else 200,
+                        content_type="text/html",
+                        size_class=9 if bad else 11,
+                    )
+                )
+            return answers
+
+    def checks(
+        self, transaction: Transaction, mpm: str, itk: bool, before: Sequence[SiteAnswer]
+    ) -> Sequence[Check]:
+        profile = self.inspect()
+        have = {package.nevra for package in profile.packages}
+        absent = sorted(p.nevra for p in transaction.install if p.nevra not in have)
+        extra = sorted(p.nevra for p in transaction.remove if p.nevra in have)
+        missing = sorted(profile.facts.get("missing_files", {}))
+        wanted = Observation((mpm,), itk)
+        checks = [
+            _check("packages", "Packages", "as asked", ", ".join(absent + extra) or "as asked"),
+            _check(
+                "files", "Files of the packages", "all there", ", ".join(missing) or "all there"
+            ),
+            _check("configured", "Configured MPM", _say(wanted), _say(profile.configured)),
+            _check("running", "Running MPM", _say(wanted), _say(profile.running)),
+        ]
+        now = {answer.url: answer for answer in self.sites()}
+        for answer in before:
+            seen = now.get(answer.url)
+            checks.append(
+                _check(
+                    f"site:{answer.url}",
+                    f"{answer.kind} {answer.host}",
+                    answer.error or str(answer.status),
+                    (seen.error or str(seen.status)) if seen else "not asked",
+                )
+            )
+        return checks
+
+    def capabilities(self) -> Mapping[str, Any]:
+        return {
+            "simulated": True,
+            "package_manager": "simulated",
+            "systemd": False,
+            "restart_method": "simulated",
+            "restart_reason": "this server is only a file; nobody visits it",
+        }
+
+    # -- operations -----------------------------------------------------------------------
+
+    def download(self, transaction: Transaction, kit: Kit, log: Log) -> None:
+        if self._strikes("repository_gone"):
+            raise HostError(
+                "repository",
+                "The packages cannot be fetched.",
+                "Check the network and the repository's address.",
+                "Error: Error downloading packages: Cannot download EA4 (simulated)",
+            )
+        if self._strikes("bad_signature"):
+            raise HostError(
+                "signature",
+                "A package is not signed as it must be.",
+                "Import the right key, or clean the cache.",
+                "Error: GPG check FAILED (simulated)",
+            )
+        for package in transaction.install:
+            log(f"simulated: fetched {package.nevra}")
+            self._rest()
+        for package in transaction.remove:
+            log(f"simulated: kept {package.nevra}")
+
+    def rehearse(
+        self, transaction: Transaction, mpm: str, itk: bool, folder: Path, log: Log
+    ) -> None:
+        self._rest()
+        if self._strikes("rehearsal") or (itk and mpm != "prefork"):
+            raise HostError(
+                "rehearsal",
+                "httpd would not start with the new modules.",
+                "See what it said.",
+                "[mpm_itk:emerg] mpm-itk cannot use threaded MPMs; please use prefork. (simulated)",
+            )
+        log(f"simulated: httpd started with {_say(Observation((mpm,), itk))}")
+
+    def start_packages(
+        self, change: str, goal: Goal, transaction: Transaction, folder: Path
+    ) -> None:
+        with self.state() as state:
+            begun = state["transaction"]
+            if begun and begun["folder"] == str(folder):
+                return
+            folder.mkdir(parents=True, exist_ok=True)
+            state["transaction"] = {
+                "change": change,
+                "folder": str(folder),
+                "begun": self.clock(),
+                "moves": [["out", item.as_json()] for item in transaction.remove]
+                + [["in", item.as_json()] for item in transaction.install],
+                "done": 0,
+                "status": None,
+                "lines": [],
+            }
+            if _take_fault(state, "site_differs"):
+                mpm = [p.name.removeprefix(_MPM) for p in transaction.install]
+                state["differs_under"] = [name for name in mpm if name in _NAMES]
+            _order_for_fault(state)
+
+    def follow_packages(self, change: str, folder: Path, log: Log) -> int | None:
+        said = 0
+        while True:
+            with self.state() as state:
+                run = state["transaction"]
+                if run is None or run["folder"] != str(folder):
+                    return None
+                lines, status = list(run["lines"]), run["status"]
+                pause = min(0.05, float(state["pace"]) or 0.001)
+            for line in lines[said:]:
+                log(line)
+            said = len(lines)
+            if status is not None:
+                return int(status)
+            time.sleep(pause)
+
+    @contextmanager
+    def watch(self, log: Log) -> Iterator[None]:
+        over = threading.Event()
+
+        def look() -> None:
+            while not over.wait(0.02):
+                self._start_if_dead(log)
+
+        thread = threading.Thread(target=look, daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            over.set()
+            thread.join()
+            self._start_if_dead(log)
+
+    def _start_if_dead(self, log: Log) -> None:
+        with self.state() as state:
+            run = state["transaction"]
+            moving = run is not None and run["status"] is None
+            seen = _configured(state)
+            if state["running"] is None and not moving and seen and seen.mpm:
+                _start_httpd(state)
+                log("simulated: httpd had died and was started again")
+
+    def config_test(self, log: Log) -> None:
+        seen = self.inspect().configured
+        count = len(seen.mpms) if seen else 0
+        if self._strikes("configtest"):
+            text = "AH00526: Syntax error on line 7 of pre_main_global.conf (simulated)"
+        elif count != 1:
+            what = "No MPM" if count == 0 else "More than one MPM"
+            text = f"AH00534: httpd: Configuration error: {what} loaded."
+        else:
+            log("simulated: Syntax OK")
+            return
+        raise HostError("configtest", "httpd does not accept its configuration.", "", text)
+
+    def restart(self, method: str, log: Log) -> Interruption:
+        self._rest()
+        with self.state() as state:
+            back = state.get("undone", False)
+            fails = _take_fault(state, "undo_restart" if back else "restart")
+            if fails:
+                state["running"] = None
+            else:
+                _start_httpd(state)
+        if fails:
+            raise HostError(
+                "restart",
+                "httpd did not come up.",
+                "Look at its error log.",
+                "AH00016: Configuration Failed (simulated)",
+            )
+        log("simulated: httpd replaced")
+        strip = tuple((number * 5, 0.4, "ok") for number in range(120))
+        return Interruption(
+            method="simulated",
+            reason="this server is only a file",
+            probes=len(strip),
+            longest_wait_ms=0.4,
+            window_ms=float(len(strip) * 5),
+            strip=strip,
+        )
+
+    def undo_packages(self, kit: Kit, log: Log) -> None:
+        self._rest()
+        if self._strikes("undo_packages"):
+            raise HostError("undo", "The packages could not be brought back.", "", "(simulated)")
+        with self.state() as state:
+            gone = {item.name for item in (*kit.transaction.install, *kit.transaction.remove)}
+            state["packages"] = [item for item in state["packages"] if item["name"] not in gone]
+            state["packages"] += [item.as_json() for item in kit.transaction.remove]
+            state["missing_files"] = {}
+            state["undone"] = True
+        for package in kit.transaction.remove:
+            log(f"simulated: brought back {package.nevra}")
+
+    def _rest(self) -> None:
+        with self.state() as state:
+            pace = float(state["pace"])
+        if pace:
+            time.sleep(pace)
+
+
+# -- how the state moves ------------------------------------------------------------------
+
+
+def _order_for_fault(state: dict[str, Any]) -> None:
+    """Where in its moves the transaction will stop, and with which message."""
+    run = state["transaction"]
+    run["stop"], run["last_words"], run["final"] = len(run["moves"]), "Complete!", 0
+    state["undone"] = False
+    outs = sum(1 for kind, _ in run["moves"] if kind == "out")
+    if _take_fault(state, "pre_scriptlet"):
+        run["stop"], run["final"] = outs, 1
+        run["last_words"] = "Error in PREIN scriptlet in rpm package (simulated)"
+    elif _take_fault(state, "preun_scriptlet"):
+        moves = run["moves"]
+        run["moves"] = [m for m in moves if m[0] == "in"] + [m for m in moves if m[0] == "out"]
+        run["stop"], run["final"] = len(moves) - outs, 1
+        run["last_words"] = "Error in PREUN scriptlet in rpm package (simulated)"
+    elif _take_fault(state, "killed_within"):
+        run["stop"], run["final"], run["last_words"] = max(1, outs), -9, ""
+    elif _take_fault(state, "disk_full_within"):
+        run["stop"], run["final"], run["torn_files"] = 0, 1, True
+        run["last_words"] = "No space left on device (simulated)"
+    elif _take_fault(state, "post_scriptlet"):
+        run["last_words"] = "Error in POSTIN scriptlet in rpm package (simulated)\nComplete!"
+
+
+def _advance(state: dict[str, Any], moment: float) -> None:
+    run = state["transaction"]
+    if run is None or run["status"] is not None:
+        return
+    pace = float(state["pace"])
+    due = run["stop"] if pace <= 0 else int((moment - run["begun"]) / pace)
+    while run["done"] < min(due, run["stop"]):
+        kind, package = run["moves"][run["done"]]
+        state["packages"] = [p for p in state["packages"] if p["name"] != package["name"]]
+        if kind == "in":
+            state["packages"].append(package)
+        verb = "Installing" if kind == "in" else "Erasing"
+        run["done"] += 1
+        name = f"{package['name']}-{package['version']}-{package['release']}"
+        run["lines"].append(f"  {verb} : {name}  {run['done']}/{len(run['moves'])}")
+    if run["done"] < run["stop"] or due < run["stop"]:
+        return
+    if run.get("torn_files"):
+        gone = [move[1]["name"] for move in run["moves"] if move[0] == "out"]
+        state["missing_files"] = {
+            name: [f"/etc/apache2/conf.modules.d/{name}.conf"] for name in gone
+        }
+    run["lines"] += run["last_words"].splitlines()
+    run["status"] = run["final"]
+    if _take_fault(state, "dies_in_window"):
+        state["running"] = None
+
+
+def _take_fault(state: dict[str, Any], fault: str) -> bool:
+    left = int(state["faults"].get(fault, 0))
+    if left > 0:
+        state["faults"][fault] = left - 1
+    return left != 0
+
+
+def _configured(state: Mapping[str, Any]) -> Observation | None:
+    """What the module files on disk would load: those of packages whose files are there."""
+    whole = {
+        item["name"] for item in state["packages"] if item["name"] not in state["missing_files"]
+    }
+    if "ea-apache24" not in whole:
+        return None
+    mpms = tuple(name for name in _NAMES if f"{_MPM}{name}" in whole)
+    return Observation(mpms, f"{_MPM}itk" in whole)
+
+
+def _start_httpd(state: dict[str, Any]) -> None:
+    seen = _configured(state)
+    sound = seen is not None and seen.mpm is not None
+    state["running"] = seen.as_json() if seen is not None and sound else None
+    state["started"] = uuid.uuid4().hex if sound else ""
+
+
+def _observation(data: Mapping[str, Any] | None) -> Observation | None:
+    return Observation.from_json(data) if data else None
+
+
+def _say(observation: Observation | None) -> str:
+    if observation is None:
+        return "no answer"
+    return (" and ".join(observation.mpms) or "none") + (" with ITK" if observation.itk else "")
+
+
+def _check(name: str, title: str, expected: str, seen: str) -> Check:
+    return Check(name, title, expected, seen, ok=expected == seen)
+
+
+def _save(path: Path, state: Mapping[str, Any]) -> None:
+    write_atomically(path, json.dumps(state, indent=1).encode())

@@ -1,0 +1,321 @@
+"""What each step of a change does on the server, and what it takes for it to have worked.
+
+A step raises HostError when it did not work; it returns a sentence for the journal
+otherwise. In which order they run, and what follows a failure, is the engine's business.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from easyapache.host import kit as kits
+from easyapache.host.config import HostConfig
+from easyapache.host.progress import (
+    Packages,
+    difference,
+    label,
+    packages_now,
+    progress_of,
+    restarted,
+    runs,
+    unmeasured,
+)
+from easyapache.host.protocol import ChangeRequest
+from easyapache.host.server import Check, HostError, Kit, Log, Server, SiteAnswer
+from easyapache.host.spool import ChangeFolder, Spool
+from easyapache.profile import Profile, Transaction
+
+VERIFY_ATTEMPTS = 4
+VERIFY_PAUSE = 0.4
+"""A site may need a moment after a start (PHP-FPM, a cold cache): together over a second."""
+
+
+class Moved(Exception):
+    """The server's own answer is no longer the one that was confirmed."""
+
+    def __init__(self, transaction: Transaction) -> None:
+        super().__init__("the server has moved")
+        self.transaction = transaction
+
+
+class Undecided(HostError):
+    """Verification saw something else than it should. The message is the observation."""
+
+
+class Steps:
+    """The steps of one change, and what they hand to each other."""
+
+    def __init__(
+        self,
+        folder: ChangeFolder,
+        request: ChangeRequest,
+        server: Server,
+        config: HostConfig,
+        log: Log,
+        pause: Callable[[float], None],
+    ) -> None:
+        self.folder, self.request = folder, request
+        self.server, self.config = server, config
+        self.log, self.pause = log, pause
+        self.before = Profile(packages=())
+        self.sites: tuple[SiteAnswer, ...] = ()
+        self.from_kit = False
+        self._seen: Profile | None = None
+
+    # -- what survives a crash ------------------------------------------------------------
+
+    def remember(self) -> None:
+        self.folder.write_json(
+            "before.json",
+            {
+                "profile": self.before.as_json(),
+                "sites": [site.as_json() for site in self.sites],
+                "from_kit": self.from_kit,
+            },
+        )
+
+    def recall(self) -> None:
+        """What an earlier engine saw before anything was touched."""
+        data = self.folder.read_json("before.json")
+        if not isinstance(data, Mapping):
+            raise HostError(
+                "before_lost",
+                "What the server was before this change is no longer known.",
+                "Look at the server and run the doctor.",
+            )
+        self.before = Profile.from_json(data["profile"])
+        self.sites = tuple(SiteAnswer(**site) for site in data["sites"])
+        self.from_kit = bool(data["from_kit"])
+
+    # -- before anything is touched -------------------------------------------------------
+
+    def preflight(self) -> str:
+        self.before, self.sites = self.server.inspect(), tuple(self.server.sites())
+        self._evidence("before", _seen_before(self.before, self.sites))
+        obstacles = self.server.obstacles(self.request.goal, self.request.transaction)
+        for obstacle in obstacles:
+            self.folder.report("finding", obstacle.as_json())
+            self.log(f"{obstacle.title}: {obstacle.message} {obstacle.remedy}")
+        refusing = [
+            item
+            for item in obstacles
+            if not (item.code.startswith("repo") and self.kit_of_undone() is not None)
+        ]
+        if refusing:
+            raise HostError(refusing[0].code, refusing[0].message, refusing[0].remedy)
+        self.resolve()
+        self.remember()
+        return f"{len(self.sites)} addresses asked; nothing stands in the way."
+
+    def resolve(self, *, last: bool = False) -> None:
+        """Ask the server's own package manager once more. Raises Moved.
+
+        Before the download a change that takes another one back may turn to that one's kit;
+        the ``last`` time, just before acting, it may not.
+        """
+        try:
+            answer = self.server.resolve(self.request.goal, protect=True)
+        except HostError as error:
+            if last or self.kit_of_undone() is None or error.code == "protected":
+                raise
+            self.log(f"The package manager cannot ({error.message}); the rollback kit can.")
+            self.from_kit = True
+            return
+        if answer.digest != self.request.transaction.digest:
+            raise Moved(answer)
+
+    def kit_of_undone(self) -> Kit | None:
+        """The kit of the change this one takes back, where it fits exactly."""
+        spool = Spool(self.folder.path.parent)
+        undone = spool.folder(self.request.undo_of) if self.request.undo_of else None
+        kit = kits.load(undone.kit) if undone else None
+        if kit is None or kit.transaction.inverse.digest != self.request.transaction.digest:
+            return None
+        return kit
+
+    def lay_out_kit(self) -> Kit:
+        return kits.prepare(
+            self.folder.kit,
+            self.folder.change,
+            self.before,
+            self.request.transaction,
+            self.config,
+        )
+
+    def download(self) -> str:
+        kit, undone = self.lay_out_kit(), self.kit_of_undone()
+        if not self.from_kit:
+            try:
+                self.server.download(self.request.transaction, kit, self.log)
+            except HostError as error:
+                if undone is None:
+                    raise
+                self.log(f"{error.message} The kit of change {self.request.undo_of} serves.")
+                self.from_kit = True
+        self.remember()
+        if self.from_kit and undone is not None:
+            kits.reverse(kit, undone)
+            return "From the rollback kit; no repository is needed."
+        return "All packages are here, and those that leave are kept."
+
+    def rehearse(self) -> str:
+        self.server.rehearse(
+            self.request.transaction,
+            self.request.mpm,
+            self.request.itk,
+            self.folder.path / "rehearsal",
+            self.log,
+        )
+        if not self.from_kit:
+            self.resolve(last=True)
+        return "The new modules started with the present configuration."
+
+    # -- the transaction ------------------------------------------------------------------
+
+    def packages(self) -> str:
+        if self.from_kit:
+            kit = self.kit_of_undone()
+            if kit is None:
+                raise HostError("kit", "The rollback kit is gone.", "Restore the repository.")
+            self.server.undo_packages(kit, self.log)
+        else:
+            self.server.start_packages(
+                self.folder.change, self.request.goal, self.request.transaction, self._attempt()
+            )
+            self.settle()
+        return self.packages_are_right()
+
+    def settle(self) -> None:
+        """Stay with a transaction that was begun until it is over. None is ever stopped."""
+        if not self.from_kit and self._attempt().is_dir():
+            self.server.follow_packages(self.folder.change, self._attempt(), self.log)
+
+    def packages_never_moved(self) -> bool:
+        now = packages_now(self._look(), self.before, self.request.transaction)
+        return now is Packages.BEFORE
+
+    def packages_are_right(self) -> str:
+        now, transaction = self._look(), self.request.transaction
+        if packages_now(now, self.before, transaction) is not Packages.ASKED:
+            said = difference(now, self.before, transaction)
+            raise HostError("packages", f"The packages are not as asked: {said}.")
+        return f"{len(transaction.install)} came, {len(transaction.remove)} left."
+
+    def _attempt(self) -> Path:
+        """Where the output of the present attempt is. A new attempt is only made when the
+        one before it is over and no package moved."""
+        tries = progress_of(self.folder.reports()).tries
+        return self.folder.output / f"packages-{max(1, tries)}"
+
+    # -- httpd ----------------------------------------------------------------------------
+
+    def config_test(self) -> str:
+        self.server.config_test(self.log)
+        return "httpd accepts its configuration."
+
+    def restart(self) -> str:
+        """The one restart of a change, unless it has taken place: in an engine that was cut
+        off, or because httpd died in the window and was started with the new packages."""
+        now = self._seen or self._look()
+        self._seen = None
+        if runs(now, self.request.mpm, self.request.itk) and restarted(now, self.before):
+            reason = "httpd was started before its interruption could be measured"
+            self.folder.report("interruption", unmeasured(reason).as_json())
+            return f"{label(self.request.mpm, self.request.itk)} is already running."
+        interruption = self.server.restart(self.request.restart_method, self.log)
+        self.folder.report("interruption", interruption.as_json())
+        return f"{interruption.method}: {interruption.reason}"
+
+    def verify(self) -> str:
+        return self._verify("after", self.request.transaction, self.request.mpm, self.request.itk)
+
+    def _verify(self, phase: str, transaction: Transaction, mpm: str, itk: bool) -> str:
+        checks: Sequence[Check] = ()
+        for attempt in range(VERIFY_ATTEMPTS):
+            if attempt:
+                self.pause(VERIFY_PAUSE)
+            checks = self.server.checks(transaction, mpm, itk, self.sites)
+            if all(check.ok for check in checks):
+                break
+        self._evidence(phase, checks)
+        for check in checks:
+            if not check.ok:
+                self.log(f"{check.title}: expected {check.expected}, saw {check.seen}")
+        wrong = next((check for check in checks if not check.ok), None)
+        if wrong:
+            raise Undecided(
+                "verification",
+                f"{wrong.title}: expected {wrong.expected or 'as before'}, saw {wrong.seen}",
+            )
+        return f"{len(checks)} observations are as they should be."
+
+    # -- back -----------------------------------------------------------------------------
+
+    def undo_packages(self) -> str:
+        self.settle()
+        if self.packages_never_moved():
+            self._restore_files()
+            return "The packages are as they were."
+        kit = kits.load(self.folder.kit)
+        if kit is None:
+            raise HostError("kit", "The rollback kit is gone.", "Install the packages by hand.")
+        self.server.undo_packages(kit, self.log)
+        self._restore_files(kit)
+        now = self._look()
+        if packages_now(now, self.before, self.request.transaction) is not Packages.BEFORE:
+            said = difference(now, self.before, Transaction())
+            raise HostError("packages", f"The packages are not as they were: {said}.")
+        return "The packages are as they were."
+
+    def _restore_files(self, kit: Kit | None = None) -> None:
+        kit = kit or kits.load(self.folder.kit)
+        for path in kits.restore_files(kit) if kit else ():
+            self.log(f"Restored {path} as it had been edited.")
+
+    def undo_restart(self) -> str:
+        mpm, itk = kits.mpm_of(self.before)
+        now = self.server.inspect()
+        if runs(now, mpm, itk) and not restarted(now, self.before):
+            return f"httpd was never restarted and still runs {label(mpm, itk)}."
+        self.server.config_test(self.log)
+        interruption = self.server.restart(self.request.restart_method, self.log)
+        return f"{interruption.method}: {interruption.reason}"
+
+    def undo_verify(self) -> str:
+        mpm, itk = kits.mpm_of(self.before)
+        return self._verify("undo", self.request.transaction.inverse, mpm, itk)
+
+    def keep_httpd_running(self) -> None:
+        """The last resort: whatever the packages are, visitors get answers if at all possible."""
+        if self.server.inspect().running is None:
+            self.log("httpd does not run; starting it.")
+            self.server.restart(self.request.restart_method, self.log)
+
+    # -- what was seen --------------------------------------------------------------------
+
+    def _look(self) -> Profile:
+        self._seen = self.server.inspect()
+        return self._seen
+
+    def _evidence(self, phase: str, checks: Sequence[Check]) -> None:
+        observations = [check.as_json() for check in checks]
+        self.folder.report("evidence", {"phase": phase, "observations": observations})
+
+
+def _seen_before(profile: Profile, sites: Sequence[SiteAnswer]) -> list[Check]:
+    def said(observation: Any) -> str:
+        if observation is None:
+            return "no answer"
+        return label(" and ".join(observation.mpms) or "none", observation.itk)
+
+    checks = [
+        Check("configured", "Configured MPM", "", said(profile.configured), ok=True),
+        Check("running", "Running MPM", "", said(profile.running), ok=True),
+    ]
+    for site in sites:
+        answer = site.error or f"{site.status} {site.content_type}".strip()
+        title = f"{site.kind} {site.host or site.url}"
+        checks.append(Check(f"site:{site.url}", title, "", answer, ok=not site.error))
+    return checks
