@@ -45,13 +45,20 @@ class Folder:
                 "root. Move both out of root's home to give the web part fewer rights."
             )
             account = None
-        folder = cls(path, account, warning)
-        for private in (folder.agents, folder.spool, folder.servers, folder.logs):
-            private.mkdir(exist_ok=True, mode=0o711 if private == folder.servers else 0o700)
+        folder = cls.for_agents(path, account, warning)
         for served in (folder.panel, folder.redis):
             served.mkdir(exist_ok=True, mode=0o700)
             if os.geteuid() == 0:
                 give(served, account)
+        return folder
+
+    @classmethod
+    def for_agents(cls, path: Path, account: Account | None = None, warning: str = "") -> Folder:
+        """Only what agents need: their configuration, their spools, their servers."""
+        folder = cls(path, account, warning)
+        for private in (folder.agents, folder.spool, folder.logs):
+            private.mkdir(parents=True, exist_ok=True, mode=0o700)
+        folder.servers.mkdir(exist_ok=True, mode=0o711)  # httpd's own user serves from there
         return folder
 
     @property

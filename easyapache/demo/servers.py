@@ -11,7 +11,7 @@ from easyapache.lab.process import LabError
 from easyapache.lab.server import Lab
 from easyapache.lab.system import missing
 
-DSO = ("ea-php82-php",)
+DSO = ("ea-php74-php",)
 """PHP as an Apache module, which EasyApache 4's default profile does not have: so that there is
 something that a threaded MPM would cost."""
 

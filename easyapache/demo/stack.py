@@ -96,7 +96,10 @@ class Stack:
             supervisor.start(agent_part(server.name, config, broker))
         for name in supervisor.pids():
             supervisor.wait(name, PATIENCE, self.stopped)
-            self.say(f"{name}: ready")
+            if self.stopped.is_set():
+                return
+            if name != "redis":
+                self.say(f"{name}: ready")
         self._write_running()
 
     def _only_one(self) -> None:
@@ -116,13 +119,12 @@ class Stack:
     def _seed(self, settings: Mapping[str, str]) -> None:
         """Tables, static files, servers and first accounts, made by the account that owns the
         database and never by this process."""
-        question = json.dumps([server.registration for server in self.servers])
+        argv = [sys.executable, str(PROJECT / "manage.py"), "prepare", "--first-accounts", "--json"]
+        for server in self.servers:
+            argv += ["--server", json.dumps(server.registration)]
         done = subprocess.run(
-            [
-                *started_as(self.folder.account),
-                *(sys.executable, str(PROJECT / "manage.py"), "demo", "--seed"),
-            ],
-            input=question,
+            [*started_as(self.folder.account), *argv],
+            stdin=subprocess.DEVNULL,
             env=whole_environment(self.folder, settings),
             cwd="/",
             capture_output=True,

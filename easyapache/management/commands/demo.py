@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
-import sys
 import threading
 import time
-from dataclasses import asdict
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
@@ -30,20 +27,8 @@ class Command(BaseCommand):
         parser.add_argument(
             "--simulated", action="store_true", help="no real server, even where one can be had"
         )
-        parser.add_argument(
-            "--seed",
-            action="store_true",
-            help="only prepare the database: the servers come as JSON on standard input, the "
-            "accounts made go as JSON to standard output",
-        )
 
     def handle(self, *_: Any, **options: Any) -> None:
-        if options["seed"]:
-            from easyapache.demo.seed import prepare_panel
-
-            accounts = prepare_panel(json.load(sys.stdin))
-            self.stdout.write(json.dumps([asdict(account) for account in accounts]))
-            return
         self._run(simulated=options["simulated"])
 
     def _run(self, *, simulated: bool) -> None:

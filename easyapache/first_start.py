@@ -1,17 +1,14 @@
-"""What a new panel needs in its database: its tables, its first people, its servers.
-
-Runs inside Django, as the account that owns the database (``manage.py demo --seed``).
-"""
+"""What a new panel needs in its database: its first people, its servers."""
 
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from django.contrib.auth.models import Group, User
-from django.core.management import call_command
+from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.utils import timezone
 
@@ -30,31 +27,34 @@ class FirstAccount:
     password: str
 
 
-def prepare_panel(servers: Sequence[Mapping[str, str]]) -> list[FirstAccount]:
-    """Bring the tables and static files up to date, register the servers, and make the first
-    accounts when there are none. Safe to repeat. Returns the accounts it made."""
-    call_command("migrate", verbosity=0, interactive=False)
-    call_command("collectstatic", verbosity=0, interactive=False)
-    with transaction.atomic():
-        for server in servers:
-            register(server)
-        return first_accounts()
+class BadServer(ValueError):
+    """A server was described with something missing or something unknown."""
 
 
 def register(described: Mapping[str, Any]) -> Server:
-    """``described``: name, hostname, kind, note. What an administrator changed later stays."""
-    server, _ = Server.objects.get_or_create(
-        name=described["name"],
+    """``described``: name, kind, and where known hostname and note. A server that is known
+    already keeps what an administrator made of it. Raises BadServer."""
+    values = {"hostname": "", "note": "", **described}
+    if set(values) != {"name", "kind", "hostname", "note"}:
+        raise BadServer(f"a server has name, kind, hostname and note, not {sorted(described)}")
+    server = Server(**values, created_at=timezone.now())
+    try:
+        server.clean_fields()
+    except ValidationError as error:
+        raise BadServer("; ".join(error.messages)) from error
+    known, _ = Server.objects.get_or_create(
+        name=server.name,
         defaults={
-            "hostname": described["hostname"],
-            "kind": described["kind"],
-            "note": described["note"],
-            "created_at": timezone.now(),
+            "kind": server.kind,
+            "hostname": server.hostname,
+            "note": server.note,
+            "created_at": server.created_at,
         },
     )
-    return server
+    return known
 
 
+@transaction.atomic
 def first_accounts() -> list[FirstAccount]:
     """One administrator and one support reader, unless anybody has an account already."""
     if User.objects.exists():
