@@ -103,7 +103,9 @@ class Installroot:
             run(["gpgconf", "--homedir", ring, "--kill", "all"], check=False)
 
     def forget_metadata(self) -> None:
-        run([*self.package_manager(), "clean", "all"], environment=self.environment)
+        """As after ``dnf clean all``, and the repository's own keyring goes too."""
+        self.end_key_agents()
+        remove(self.root / "var/cache/dnf")
 
     def _fix_rpm_database(self) -> None:
         """Debian's rpm keeps its database under $HOME. A copy of its configuration with the

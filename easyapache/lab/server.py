@@ -164,7 +164,12 @@ class Lab:
         return apache.running_pid(self.root)
 
     def up(self) -> Self:
-        """Start httpd and wait until it answers. A running one is left alone."""
+        """Start httpd and wait until it answers. A running one is left alone.
+
+        A repository that has been cleared away with the user's cache is built again first.
+        """
+        if not Path(self.setup.repository).is_dir():
+            self.use_repository(Variant())
         if self.pid is None:
             apache.start(self.root, self.status_url)
         return self

@@ -10,7 +10,7 @@ _HEAD = """\
 %global debug_package %{{nil}}
 %global __os_install_post %{{nil}}
 %global _build_id_links none
-%define _binary_payload w1.gzdio
+%define _binary_payload w1.zstdio
 Name: {name}
 Version: 1
 Release: 1
@@ -22,7 +22,7 @@ AutoReqProv: no
 The carrier of the packages below; it is not built itself.
 
 %install
-cp -a {tree}/. %{{buildroot}}/
+cp -al {tree}/. %{{buildroot}}/
 
 """
 
