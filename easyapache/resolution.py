@@ -274,7 +274,7 @@ class _Question:
             waiting = search.unmet(given)
             if waiting is None:
                 return
-            search.try_in(min(waiting, key=self._preference))
+            search.try_in(max(waiting, key=self._preference))
 
     def _keep_installed(self, search: Search) -> bool:
         """False when a decision had to be taken back: then everything is looked at again."""
@@ -291,5 +291,7 @@ class _Question:
         return True
 
     def _preference(self, number: int) -> tuple[bool, str]:
+        """Among several providers dnf takes what is installed, else the last by name: so
+        mod_proxy_balancer brings lbmethod_heartbeat, not lbmethod_bybusyness."""
         entry = self.entries[number - 1]
-        return (entry.name not in self.installed, entry.name)
+        return (entry.name in self.installed, entry.name)

@@ -5,7 +5,7 @@ something only where it agrees with the server. The order of decisions is theref
 
 1. what was asked for is fixed, and everything that follows from it by necessity;
 2. each installed package is kept if it still can be, an update of it counting as keeping;
-3. what is then still required is chosen: an installed provider first, else the first by name.
+3. what is then still required is chosen: an installed provider, else the last by name.
 
 A decision that turns out impossible is taken back and the reason is learned as a new rule
 (conflict-driven search). The input is sorted, so the same question has the same answer.
