@@ -7,7 +7,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from kombu.exceptions import OperationalError
+from kombu.exceptions import ChannelError, OperationalError
 from redis.exceptions import RedisError
 
 from easyapache.celery import app
@@ -16,6 +16,9 @@ from easyapache.host.protocol import host_queue
 log = logging.getLogger(__name__)
 
 OPERATIONS = frozenset({"inspect", "preview", "apply", "cancel", "sync", "repair", "ping"})
+EXPIRES_SECONDS = 120
+"""A message that waited longer is dropped by the agent: the sweep has sent a newer one, and a
+change that was closed meanwhile must not begin. Long enough for clocks that differ a little."""
 PAUSE_SECONDS = 5.0
 """After a failure the broker is left alone this long, so that a page waits for it once only."""
 
@@ -37,10 +40,34 @@ def wake(server: str, operation: str, payload: Mapping[str, Any]) -> bool:
         return False
     try:
         app.send_task(
-            f"host.{operation}", kwargs=dict(payload), queue=queue, retry=False, ignore_result=True
+            f"host.{operation}",
+            kwargs=dict(payload),
+            queue=queue,
+            expires=EXPIRES_SECONDS,
+            retry=False,
+            ignore_result=True,
         )
     except (OperationalError, RedisError, OSError) as error:
         _away_until = time.monotonic() + PAUSE_SECONDS
         log.warning("The broker did not take %s for %s: %s", operation, server, error)
         return False
     return True
+
+
+def backlog(server: str) -> int:
+    """How many messages wait for the agent of ``server``; 0 when the broker cannot say.
+
+    An agent that is away for days would otherwise be met by thousands of stale questions.
+    """
+    if time.monotonic() < _away_until:
+        return 0
+    try:
+        with app.connection_for_write() as connection:
+            channel: Any = connection.default_channel
+            declared = channel.queue_declare(host_queue(server), passive=True)
+    except ChannelError:
+        return 0
+    except (OperationalError, RedisError, OSError) as error:
+        log.warning("The broker did not say how long the queue of %s is: %s", server, error)
+        return 0
+    return int(declared.message_count)

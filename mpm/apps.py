@@ -1,4 +1,5 @@
 from django.apps import AppConfig
+from django.db.models.signals import post_migrate, pre_migrate
 
 
 class MpmConfig(AppConfig):
@@ -6,3 +7,9 @@ class MpmConfig(AppConfig):
 
     name = "mpm"
     verbose_name = "Apache MPM"
+
+    def ready(self) -> None:
+        from mpm.models import guards
+
+        pre_migrate.connect(guards.before_migration, sender=self)
+        post_migrate.connect(guards.after_migration, sender=self)

@@ -175,6 +175,8 @@ class Migration(migrations.Migration):
                 ("interruption", models.JSONField(null=True)),
                 ("refused", models.IntegerField(null=True)),
                 ("longest_wait_ms", models.FloatField(null=True)),
+                ("adopted_at", models.DateTimeField(null=True)),
+                ("adopted_by", models.CharField(blank=True, max_length=150)),
                 ("log_size", models.BigIntegerField(default=0)),
                 ("last_report", models.IntegerField(default=0)),
                 ("search", models.TextField(blank=True)),

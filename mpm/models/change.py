@@ -160,6 +160,9 @@ class Change(models.Model):
     interruption = models.JSONField(null=True)
     refused = models.IntegerField(null=True)
     longest_wait_ms = models.FloatField(null=True)
+    adopted_at = models.DateTimeField(null=True)
+    adopted_by = models.CharField(max_length=150, blank=True)
+    """Who accepted a change that was made outside the panel."""
     log_size = models.BigIntegerField(default=0)
     last_report = models.IntegerField(default=0)
     search = models.TextField(blank=True)

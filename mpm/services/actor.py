@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Any
 from mpm.rules import Finding
 
 if TYPE_CHECKING:
-    from mpm.plan import Plan
-
     from mpm.models import Change
+    from mpm.plan import Plan
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,133 @@
+"""The seal of history: each event carries a hash over itself and the hash before it. Pure.
+
+Whoever alters, inserts, swaps or cuts out an event breaks every seal after it. Pruning by
+age leaves gaps; an event ``history.pruned`` later in the same chain names each gap with the hash
+before and after it, so that a chain with honest gaps still proves itself.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+PRUNED = "history.pruned"
+
+FIELDS = (
+    "server_name",
+    "seq",
+    "at",
+    "change",
+    "kind",
+    "actor_name",
+    "actor_role",
+    "origin",
+    "token_name",
+    "address",
+    "agent_class",
+    "request_id",
+    "data",
+)
+"""What is sealed, and what an export holds beside the two hashes."""
+
+
+def stamp(moment: datetime) -> str:
+    """ISO 8601 in UTC with microseconds: one spelling per moment, whatever the database."""
+    return moment.astimezone(UTC).isoformat(timespec="microseconds")
+
+
+def seal(previous: str, event: Mapping[str, Any]) -> str:
+    """SHA-256 over the hash before and the canonical JSON of FIELDS of ``event``."""
+    body = json.dumps(
+        {name: event[name] for name in FIELDS},
+        sort_keys=True,
+        separators=(",", ":"),
+        ensure_ascii=True,
+    )
+    return hashlib.sha256(f"{previous}\n{body}".encode()).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """Events ``first`` to ``last`` are gone; ``before`` and ``after`` are the hashes around."""
+
+    first: int
+    last: int
+    before: str
+    after: str
+
+    def as_json(self) -> list[Any]:
+        return [self.first, self.last, self.before, self.after]
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """A place where a chain does not prove itself."""
+
+    server_name: str
+    seq: int
+    message: str
+
+    def as_json(self) -> dict[str, Any]:
+        return {"server": self.server_name, "seq": self.seq, "message": self.message}
+
+
+def check_chain(
+    server_name: str,
+    events: Iterable[Mapping[str, Any]],
+    head: tuple[int, str] | None = None,
+    *,
+    whole: bool = True,
+) -> Iterator[Fault]:
+    """Every fault of one chain; ``events`` in their order, as dictionaries of an export.
+
+    Without ``whole`` they may begin in the middle: what was before the first is then not judged.
+
+    ``head`` is (number, hash) of the newest event as kept beside the chain, where it is known:
+    only it can show that the newest events are missing. Memory grows with the number of gaps,
+    not of events.
+    """
+    expected, previous = 1, ""
+    open_gaps: list[Gap] = []
+    explained: set[tuple[int, int, str, str]] = set()
+    for event in events:
+        seq = int(event["seq"])
+        if not whole:
+            expected, previous, whole = seq, str(event["previous_hash"]), True
+        if seq > expected:
+            open_gaps.append(Gap(expected, seq - 1, previous, str(event["previous_hash"])))
+        elif seq < expected:
+            yield Fault(server_name, seq, "This number comes twice or out of order.")
+        elif event["previous_hash"] != previous:
+            yield Fault(server_name, seq, "The event before it is not the one it was sealed to.")
+        if seal(str(event["previous_hash"]), event) != event["hash"]:
+            yield Fault(server_name, seq, "Its content is not what was sealed.")
+        if event["kind"] == PRUNED:
+            for first, last, before, after in event["data"].get("gaps", ()):
+                explained.add((int(first), int(last), str(before), str(after)))
+        expected, previous = seq + 1, str(event["hash"])
+    for gap in open_gaps:
+        if not _explains(gap, explained):
+            yield Fault(
+                server_name,
+                gap.first,
+                f"Events {gap.first} to {gap.last} are missing and no pruning explains it.",
+            )
+    if head is not None and (expected - 1, previous) != head:
+        yield Fault(
+            server_name, expected, f"The chain should end with event {head[0]}, but does not."
+        )
+
+
+def _explains(gap: Gap, explained: Iterable[tuple[int, int, str, str]]) -> bool:
+    """Whether prunings, end to end, cover exactly this gap, hash by hash."""
+    at, before = gap.first, gap.before
+    for first, last, hash_before, hash_after in sorted(explained):
+        if first == at and hash_before == before:
+            at, before = last + 1, hash_after
+            if at == gap.last + 1:
+                return before == gap.after
+    return False

@@ -1,0 +1,71 @@
+"""Cancels a change: at once while nobody was told of it, else by asking the agent."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.db import transaction
+from django.utils import timezone
+
+from easyapache.agents import wake
+from mpm.lifecycle import past_the_point
+from mpm.models import Change, State
+from mpm.services.actor import Actor, TooLate
+from mpm.services.lookup import must_be_allowed
+from mpm.services.transition import move
+
+
+def why_not_cancel(change: Change) -> str:
+    """Why a cancel would come too late, in a sentence; "" while it is possible."""
+    if change.finished:
+        return f"Change #{change.pk} has ended ({change.get_state_display().lower()})."
+    if past_the_point(change.step):
+        return (
+            f"Change #{change.pk} is past the point of no return: its packages are being changed. "
+            "It can only be finished or undone now; roll it back when it has ended."
+        )
+    return ""
+
+
+def cancel(change: Change, actor: Actor) -> Change:
+    """Ask that ``change`` ends without touching the server. Asking twice is asking once.
+
+    A change of which no agent was told is cancelled here and now. One that was sent goes to
+    ``canceling``, and the agent decides: it accepts until the packages begin to move.
+    Raises NotAllowed and TooLate with the reason.
+    """
+    must_be_allowed(actor, "cancel changes")
+    now = timezone.now()
+    with transaction.atomic():
+        change = Change.objects.select_for_update().get(pk=change.pk)
+        if change.state == State.CANCELING:
+            return change
+        if reason := why_not_cancel(change):
+            raise TooLate(reason)
+        asked: dict[str, Any] = {"cancel_requested_at": now, "cancel_requested_by": actor.name}
+        at_once = move(
+            change,
+            (State.REQUESTED, State.QUEUED),
+            State.CANCELLED,
+            now,
+            actor=actor,
+            where={"dispatched_at": None},
+            finished_at=now,
+            sentence=f"Cancelled by {actor.name} before the server was told. Nothing was touched.",
+            decided_by="cancel",
+            **asked,
+        )
+        if not at_once and not move(
+            change,
+            (State.QUEUED, State.RUNNING),
+            State.CANCELING,
+            now,
+            actor=actor,
+            unknown_since=None,
+            cancel_refused="",
+            **asked,
+        ):
+            raise TooLate(why_not_cancel(change) or f"Change #{change.pk} has just moved on.")
+    if change.state == State.CANCELING:
+        wake(change.server_name, "cancel", {"change": change.uuid})
+    return change

@@ -1,0 +1,297 @@
+"""Scans and previews: asking a server what it is and what it would do, and keeping the answer.
+
+Also what was changed without the panel: by hand, by WHM, by a package update. It becomes a
+change of its own in the history, which an administrator can adopt or revert.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from django.db import transaction
+from django.utils import timezone
+
+from easyapache.agents import wake
+from easyapache.inventory import Movement, observed_mpm, record_scan
+from easyapache.models import Server
+from easyapache.profile import Profile, Transaction
+from easyapache.relations import load_catalogue
+from mpm.catalog import Choice
+from mpm.models import ACTIVE_STATES, Change, Preview, State
+from mpm.models.change import Origin
+from mpm.plan import plan_from_transaction
+from mpm.services.actor import Actor, Refused
+from mpm.services.events import append
+from mpm.services.lookup import must_be_allowed
+from mpm.services.record import agent_of, heard
+from mpm.services.request import frozen_words, search_text
+from mpm.services.words import storable
+
+
+def request_number(moment: datetime) -> str:
+    """An id of 32 hexadecimal digits that remembers when it was asked, to the millisecond."""
+    return f"{int(moment.timestamp() * 1000):012x}{secrets.token_hex(10)}"
+
+
+def asked_at(request: str) -> datetime:
+    """When request_number() made ``request``. Raises ValueError for anything else."""
+    if len(request) != 32:
+        raise ValueError("not the number of a request")
+    return datetime.fromtimestamp(int(request[:12], 16) / 1000, UTC)
+
+
+def rescan(server: Server) -> str:
+    """Ask the agent to look at its server; returns the number of the question."""
+    number = request_number(timezone.now())
+    wake(server.name, "inspect", {"request": number})
+    return number
+
+
+def record_inspection(
+    server: str,
+    request: str,
+    profile: Mapping[str, Any] | None = None,
+    error: Mapping[str, Any] | None = None,
+) -> Change | None:
+    """Keep what a scan found. Returns the change it revealed, when somebody made one outside.
+
+    A look that was taken while a change of ours was at work (or before it ended) shows
+    neither the old nor the new server and is passed over: the change's own last report
+    carries what the server was at its end.
+    """
+    now = timezone.now()
+    with transaction.atomic():
+        row = Server.objects.select_for_update().filter(name=server).first()
+        if row is None:
+            return None
+        heard(server, now)
+        if error is not None or profile is None:
+            _note_error(row, storable(dict(error or {})))
+            return None
+        if _disturbed(row, asked_at(request)):
+            return None
+        scan = record_scan(row, Profile.from_json(storable(dict(profile))), now, "scan")
+        _note_error(row, None)
+        if scan.movement is None:
+            return None
+        if not scan.movement.significant:
+            _tell_update(row, scan.movement, now)
+            return None
+        return _outside_change(row, scan.movement, now)
+
+
+def _note_error(server: Server, error: dict[str, Any] | None) -> None:
+    """The last scan's error is kept with what the agent says of itself, until one succeeds."""
+    agent = {key: value for key, value in server.agent.items() if key != "scan_error"}
+    if error is not None:
+        agent["scan_error"] = error
+    if agent != server.agent:
+        Server.objects.filter(pk=server.pk).update(agent=agent)
+
+
+def _disturbed(server: Server, asked: datetime) -> bool:
+    ours = server.changes.exclude(origin=Origin.OUTSIDE)
+    at_work = ours.filter(state__in=ACTIVE_STATES).exclude(dispatched_at=None)
+    return at_work.exists() or ours.filter(finished_at__gte=asked).exists()
+
+
+def _tell_update(server: Server, movement: Movement, at: datetime) -> None:
+    """Packages in another version, or httpd no longer answering: worth an event, no change."""
+    append(
+        "profile.observed",
+        at,
+        server_name=server.name,
+        actor=agent_of(server.name),
+        data={
+            "updated": list(movement.updated),
+            "before": movement.before.digest,
+            "after": movement.after.digest,
+            "running": movement.after.running.as_json() if movement.after.running else None,
+        },
+    )
+
+
+def _outside_change(server: Server, movement: Movement, at: datetime) -> Change:
+    """Tell as a change what somebody did without this panel, with who and when where the
+    server's package manager remembers it."""
+    before, after = observed_mpm(movement.before), observed_mpm(movement.after)
+    said = movement.after.facts.get("last_transaction") or {}
+    who = str(said.get("user") or "")[:150]
+    moves = Transaction(install=movement.arrived, remove=movement.left)
+    choice = Choice.parse(after.mpm or before.mpm, itk=after.itk)
+    plan = plan_from_transaction(movement.before, choice, moves, load_catalogue())
+    started = _moment(said.get("at")) or at
+    change = Change.objects.create(
+        server=server,
+        server_name=server.name,
+        state=State.SUCCEEDED,
+        from_mpm=before.mpm or "",
+        from_itk=before.itk,
+        to_mpm=after.mpm or "",
+        to_itk=after.itk,
+        choice=choice.as_json(),
+        plan={**plan.as_json(), "findings": [], "source": "outside", "told": said},
+        transaction=moves.as_json(),
+        digest=plan.digest,
+        base_digest=plan.base_digest,
+        origin=Origin.OUTSIDE,
+        actor_name=who or "somebody on the server",
+        reason=str(said.get("command") or "")[:500],
+        requested_at=at,
+        started_at=started,
+        finished_at=at,
+        sentence=_outside_sentence(movement, said),
+        decided_by="scan",
+        search=search_text(str(said.get("command") or ""), "", plan),
+    )
+    append(
+        "change.outside",
+        at,
+        server_name=server.name,
+        change=change,
+        actor=agent_of(server.name),
+        data={**frozen_words(change), "outcome": "succeeded", "transaction": said},
+    )
+    return change
+
+
+def _outside_sentence(movement: Movement, said: Mapping[str, Any]) -> str:
+    before, after = observed_mpm(movement.before), observed_mpm(movement.after)
+    parts = []
+    if before != after:
+        parts.append(f"{_name(before.mpms, before.itk)} became {_name(after.mpms, after.itk)}")
+    if movement.arrived:
+        parts.append("installed: " + ", ".join(item.name for item in movement.arrived))
+    if movement.left:
+        parts.append("removed: " + ", ".join(item.name for item in movement.left))
+    if not parts:
+        parts.append("the configured and the running MPM moved")
+    by = f" by package transaction {said['id']}" if said.get("id") else ""
+    return f"Changed outside this panel{by}: {'; '.join(parts)}."
+
+
+def _name(mpms: tuple[str, ...], itk: bool) -> str:
+    return (" and ".join(mpms) or "no MPM") + (" with ITK" if itk else "")
+
+
+def _moment(value: Any) -> datetime | None:
+    try:
+        moment = datetime.fromisoformat(str(value))
+    except ValueError:
+        return None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def adopt(change: Change, actor: Actor) -> Change:
+    """Accept a change made outside: it is no longer shown as one that wants a decision.
+
+    Raises NotAllowed, and Refused when it was not made outside or is adopted already.
+    """
+    must_be_allowed(actor, "adopt changes")
+    if change.origin != Origin.OUTSIDE:
+        raise Refused(f"Change #{change.pk} was made by this panel.", code="not_outside")
+    now = timezone.now()
+    with transaction.atomic():
+        taken = Change.objects.filter(pk=change.pk, adopted_at=None)
+        if taken.update(adopted_at=now, adopted_by=actor.name) != 1:
+            raise Refused(f"Change #{change.pk} was adopted already.", code="adopted", status=409)
+        append("change.adopted", now, server_name=change.server_name, change=change, actor=actor)
+    change.refresh_from_db()
+    return change
+
+
+def record_preview(
+    server: str,
+    preview: str,
+    transaction_json: Mapping[str, Any] | None = None,
+    error: Mapping[str, Any] | None = None,
+    profile: Mapping[str, Any] | None = None,
+) -> Preview | None:
+    """Keep the server's answer to a preview, once. Returns the preview when this was the answer.
+
+    The plan is made from the profile the server sent along, which is what it resolved against;
+    when that has moved since, the confirm will say so.
+    """
+    row = Preview.objects.filter(uuid=preview, server__name=server).first()
+    if row is None or row.state != Preview.State.PENDING:
+        return None
+    now = timezone.now()
+    fields: dict[str, Any]
+    if error is not None or transaction_json is None:
+        fields = {
+            "state": Preview.State.FAILED,
+            "error": storable(dict(error or {"code": "no_answer", "message": "No answer."})),
+        }
+    else:
+        seen = Profile.from_json(storable(dict(profile))) if profile else row.server.profile
+        if seen is None:
+            return None
+        moves = Transaction.from_json(storable(dict(transaction_json)))
+        plan = plan_from_transaction(seen, Choice.from_json(row.choice), moves, load_catalogue())
+        fields = {
+            "state": Preview.State.READY,
+            "plan": plan.as_json(),
+            "transaction": moves.as_json(),
+            "digest": plan.digest,
+            "base_digest": plan.base_digest,
+        }
+    with transaction.atomic():
+        pending = Preview.objects.filter(pk=row.pk, state=Preview.State.PENDING)
+        if pending.update(answered_at=now, **fields) != 1:
+            return None
+        heard(server, now)
+    if profile is not None and error is None:
+        record_inspection(server, request_number(row.requested_at), profile)
+    row.refresh_from_db()
+    return row
+
+
+def repair(server: Server, action: str, actor: Actor) -> str:
+    """Have the agent carry out one of the doctor's safe repairs; returns the request's number.
+
+    Raises NotAllowed, and Busy-like Refused while a change of that server has not ended.
+    """
+    must_be_allowed(actor, "repair servers")
+    if server.changes.filter(state__in=ACTIVE_STATES).exists():
+        raise Refused(
+            f"A change of {server} has not ended; it repairs what it touches by itself.",
+            code="busy",
+            status=409,
+        )
+    now = timezone.now()
+    number = request_number(now)
+    with transaction.atomic():
+        append(
+            "server.repair_asked",
+            now,
+            server_name=server.name,
+            actor=actor,
+            data={"request": number, "action": action},
+        )
+    wake(server.name, "repair", {"request": number, "action": action})
+    return number
+
+
+def record_repair(
+    server: str, request: str, action: str, *, ok: bool, message: str, log: str = ""
+) -> None:
+    """Tell in the history what came of a repair, and look at the server again."""
+    row = Server.objects.filter(name=server).first()
+    if row is None:
+        return
+    now = timezone.now()
+    with transaction.atomic():
+        heard(server, now)
+        append(
+            "server.repaired" if ok else "server.repair_failed",
+            now,
+            server_name=server,
+            actor=agent_of(server),
+            data=storable(
+                {"request": request, "action": action, "message": message, "log": log[-20_000:]}
+            ),
+        )
+    rescan(row)

@@ -1,0 +1,58 @@
+"""Finds what a request names, or says clearly that it does not exist."""
+
+from __future__ import annotations
+
+from easyapache.models import Server
+from mpm.models import Change, Preview
+from mpm.services.actor import Actor, NotAllowed, NotFound
+
+
+def server_named(name: str) -> Server:
+    """Raises NotFound, naming the servers that exist."""
+    try:
+        return Server.objects.get(name=name)
+    except Server.DoesNotExist:
+        known = ", ".join(Server.objects.order_by("name").values_list("name", flat=True)[:20])
+        raise NotFound(
+            f"There is no server called {name[:80]!r}. "
+            + (f"Known are {known}." if known else "None has been added yet."),
+            code="unknown_server",
+        ) from None
+
+
+def only_server() -> Server:
+    """The server that is meant when none is named. Raises NotFound unless there is exactly one."""
+    servers = list(Server.objects.filter(active=True).order_by("name")[:2])
+    if len(servers) == 1:
+        return servers[0]
+    if not servers:
+        raise NotFound("No server has been added yet.", code="no_server")
+    raise NotFound("There are several servers: say which one.", code="which_server")
+
+
+def change_numbered(number: int | str) -> Change:
+    """A change by its number (``1284`` or ``#1284``) or its id. Raises NotFound."""
+    text = str(number).removeprefix("#").strip()
+    if text.isascii() and text.isdigit() and len(text) < 19:
+        found = Change.objects.filter(pk=int(text)).first()
+    else:
+        found = Change.objects.filter(uuid=text[:32]).first() if len(text) == 32 else None
+    if found is None:
+        raise NotFound(f"There is no change {text[:40]!r}.", code="unknown_change")
+    return found
+
+
+def preview_with(uuid: str) -> Preview:
+    found = Preview.objects.filter(uuid=uuid).first() if len(uuid) == 32 else None
+    if found is None:
+        raise NotFound("There is no such preview; ask for a new one.", code="unknown_preview")
+    return found
+
+
+def must_be_allowed(actor: Actor, what: str = "change servers") -> None:
+    """Raises NotAllowed. Every service that writes asks this first, whichever door was used."""
+    if not actor.may_change:
+        raise NotAllowed(
+            f"{actor.name or 'This account'} may read everything here but not {what}.",
+            remedy="Ask an administrator.",
+        )

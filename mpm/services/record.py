@@ -1,0 +1,325 @@
+"""Records what agents tell: reports and log of a change, exactly once, in their order."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import logging
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from django.db import transaction
+from django.utils import timezone
+
+from easyapache.agents import wake
+from easyapache.host.protocol import BadMessage, Outcome, Report, Step
+from easyapache.inventory import record_scan
+from easyapache.models import Server
+from easyapache.profile import Profile
+from mpm.models import ACTIVE_STATES, Change, LogChunk, State
+from mpm.models import Report as ReportRow
+from mpm.services.actor import Actor
+from mpm.services.events import append
+from mpm.services.transition import move
+from mpm.services.words import storable
+
+log = logging.getLogger(__name__)
+
+BELIEVED_AFTER = timedelta(seconds=8)
+LONGEST_CHUNK = 1024 * 1024
+"""More log than this in one message is refused; agents send far smaller pieces."""
+
+
+def agent_of(server_name: str) -> Actor:
+    """The agent as the author of an event."""
+    return Actor(name=f"agent of {server_name}", role="agent", origin="schedule")
+
+
+def find_change(server_name: str, uuid: str) -> Change | None:
+    """The change an agent speaks of. An agent can only speak of its own server's changes."""
+    found = Change.objects.filter(uuid=uuid, server__name=server_name).first()
+    if found is None:
+        log.warning("The agent of %s speaks of a change %.32r it does not have", server_name, uuid)
+    return found
+
+
+def heard(server_name: str, at: datetime, change: Change | None = None) -> None:
+    """Somebody answered for ``server_name``: neither it nor its change is silent."""
+    Server.objects.filter(name=server_name).update(last_seen_at=at)
+    active = Change.objects.filter(server__name=server_name, state__in=ACTIVE_STATES)
+    active.exclude(silent_since=None).update(silent_since=None)
+    if change is not None:
+        Change.objects.filter(pk=change.pk, state__in=ACTIVE_STATES).update(heartbeat_at=at)
+
+
+def ask_for_rest(change: Change) -> None:
+    """Have the agent send everything that is not here yet."""
+    after = {"after_report": change.last_report, "after_byte": change.log_size}
+    wake(change.server_name, "sync", {"change": change.uuid, **after})
+
+
+def record_reports(server: str, change: str, reports: Iterable[Any]) -> int:
+    """Record the reports of one message; returns how many were new.
+
+    Reports that are known are passed over. One that does not follow the last known is left
+    for later, and the agent is asked for what lies between. Raises BadMessage for what is
+    no report; then nothing of the message is kept.
+    """
+    parsed = sorted((Report.from_json(storable(item)) for item in reports), key=lambda r: r.seq)
+    found = find_change(server, change)
+    if found is None:
+        return 0
+    now = timezone.now()
+    fresh, gap = 0, False
+    with transaction.atomic():
+        row = _locked(found)
+        heard(server, now, row)
+        for report in parsed:
+            if report.seq <= row.last_report:
+                continue
+            if report.seq != row.last_report + 1:
+                gap = True
+                break
+            _take(row, report, now)
+            fresh += 1
+    if gap:
+        ask_for_rest(row)
+    return fresh
+
+
+def _locked(change: Change) -> Change:
+    """The row, locked after its server's: everybody takes the two in this order."""
+    Server.objects.select_for_update().get(pk=change.server_id)
+    return Change.objects.select_for_update().get(pk=change.pk)
+
+
+def _take(change: Change, report: Report, now: datetime) -> None:
+    at = _moment(report.at, now)
+    ReportRow.objects.create(
+        change=change, seq=report.seq, at=at, kind=report.kind, data=dict(report.data)
+    )
+    _set(change, last_report=report.seq, unknown_since=None)
+    if change.state == State.QUEUED:
+        move(
+            change,
+            (State.QUEUED,),
+            State.RUNNING,
+            at,
+            actor=agent_of(change.server_name),
+            started_at=at,
+        )
+    handler = _HANDLERS.get(report.kind)
+    if handler is not None:
+        handler(change, report.data, at, now)
+
+
+def _set(change: Change, **fields: Any) -> None:
+    Change.objects.filter(pk=change.pk).update(**fields)
+    for name, value in fields.items():
+        setattr(change, name, value)
+
+
+def _step(change: Change, data: Mapping[str, Any], at: datetime, _now: datetime) -> None:
+    try:
+        step = Step(str(data.get("step")))
+    except ValueError as error:
+        raise BadMessage(f"there is no step {data.get('step')!r}") from error
+    fields: dict[str, Any] = {"step": step.value}
+    if change.started_at is None and change.active:
+        fields["started_at"] = at
+    _set(change, **fields)
+
+
+def _finding(change: Change, data: Mapping[str, Any], _at: datetime, _now: datetime) -> None:
+    _set(change, diagnosis=[*change.diagnosis, dict(data)])
+
+
+def _interruption(change: Change, data: Mapping[str, Any], _at: datetime, _now: datetime) -> None:
+    """A change that was undone restarts httpd twice; visitors noticed the sum of both."""
+    if change.finished:
+        return
+    refused = int(data.get("refused", 0)) + int(data.get("reset", 0)) + (change.refused or 0)
+    longest = max(float(data.get("longest_wait_ms", 0.0)), change.longest_wait_ms or 0.0)
+    _set(change, interruption=dict(data), refused=refused, longest_wait_ms=longest)
+
+
+def _moved(change: Change, data: Mapping[str, Any], _at: datetime, _now: datetime) -> None:
+    _set(change, moved=data.get("transaction"))
+
+
+def _cancel(change: Change, data: Mapping[str, Any], at: datetime, _now: datetime) -> None:
+    if data.get("accepted", False):
+        return
+    reason = str(data.get("reason", ""))[:500]
+    move(
+        change,
+        (State.CANCELING,),
+        State.RUNNING,
+        at,
+        actor=agent_of(change.server_name),
+        kind="change.cancel_refused",
+        data={"reason": reason},
+        cancel_refused=reason,
+    )
+
+
+def _outcome(change: Change, data: Mapping[str, Any], at: datetime, now: datetime) -> None:
+    """The last line of the journal: what the server shows, and therefore how it ended."""
+    try:
+        outcome = Outcome(str(data.get("outcome")))
+    except ValueError as bad:
+        raise BadMessage(f"there is no outcome {data.get('outcome')!r}") from bad
+    agent = agent_of(change.server_name)
+    told: dict[str, Any] = {
+        "outcome": outcome.value,
+        "decided_by": str(data.get("decided_by", ""))[:200],
+        "sentence": str(data.get("sentence", "")),
+        "refused": change.refused,
+        "longest_wait_ms": change.longest_wait_ms,
+    }
+    failed = outcome is not Outcome.SUCCEEDED
+    error = _error_of(change, told["sentence"]) if failed else ""
+    ended = move(
+        change,
+        (State.RUNNING, State.CANCELING),
+        State(outcome.value),
+        at,
+        actor=agent,
+        data=told,
+        finished_at=at,
+        sentence=told["sentence"],
+        decided_by=told["decided_by"],
+        error=error,
+        silent_since=None,
+        search="\n".join(part for part in (change.search, error.lower()) if part),
+    )
+    if not ended:
+        # It was closed here without the agent's word; that stays, and the truth is told beside.
+        append(
+            "change.late_outcome",
+            now,
+            server_name=change.server_name,
+            change=change,
+            actor=agent,
+            data=told,
+        )
+    if isinstance(data.get("profile"), dict):
+        server = Server.objects.select_for_update().get(pk=change.server_id)
+        record_scan(server, Profile.from_json(data["profile"]), now, "change")
+
+
+def _error_of(change: Change, sentence: str) -> str:
+    words = [f"{item.get('title', '')}: {item.get('message', '')}" for item in change.diagnosis]
+    return "\n".join([sentence, *words])[:10_000]
+
+
+_HANDLERS = {
+    "step": _step,
+    "finding": _finding,
+    "interruption": _interruption,
+    "moved": _moved,
+    "cancel": _cancel,
+    "outcome": _outcome,
+}
+
+
+def record_log(server: str, change: str, offset: int, text: str) -> int:
+    """Keep a piece of log (``text``: base64) that begins at ``offset``; returns the new bytes.
+
+    A piece that overlaps what is here adds only its new end; one that leaves a gap is left, and
+    the agent asked for what is missing. Raises BadMessage for what is no such piece.
+    """
+    try:
+        data = base64.b64decode(text, validate=True)
+        start = int(offset)
+    except (binascii.Error, TypeError, ValueError) as error:
+        raise BadMessage(f"not a piece of log: {error}") from error
+    if start < 0 or len(data) > LONGEST_CHUNK:
+        raise BadMessage("a piece of log begins before its log or is too long")
+    found = find_change(server, change)
+    if found is None:
+        return 0
+    now = timezone.now()
+    with transaction.atomic():
+        row = _locked(found)
+        heard(server, now, row)
+        gap = start > row.log_size
+        fresh = b"" if gap else data[row.log_size - start :]
+        if fresh:
+            LogChunk.objects.create(
+                change=row, offset=row.log_size, size=len(fresh), data=fresh, received_at=now
+            )
+            _set(row, log_size=row.log_size + len(fresh))
+    if gap:
+        ask_for_rest(row)
+    return len(fresh)
+
+
+def record_unknown(server: str, change: str) -> None:
+    """The agent has never heard of a change: believed when it says so twice, some time apart.
+
+    Once could be a message that overtook another. What is queued is simply sent again by the
+    sweep. A cancel that nothing had begun before has come in time. A change that had begun
+    ends as failed: the agent lost its memory, and only a look at the server tells the rest.
+    """
+    found = find_change(server, change)
+    if found is None:
+        return
+    now = timezone.now()
+    with transaction.atomic():
+        row = _locked(found)
+        heard(server, now, row)
+        if row.state not in (State.RUNNING, State.CANCELING):
+            return
+        if row.unknown_since is None:
+            _set(row, unknown_since=now)
+            return
+        if now - row.unknown_since < BELIEVED_AFTER:
+            return
+        if row.state == State.CANCELING and row.last_report == 0:
+            move(
+                row,
+                (State.CANCELING,),
+                State.CANCELLED,
+                now,
+                finished_at=now,
+                sentence="Cancelled before the server began. Nothing was touched.",
+                decided_by="cancel",
+            )
+            return
+        sentence = (
+            "The agent no longer knows this change: its spool was emptied or replaced while the "
+            "change was under way. What the server is now is shown by the next scan."
+        )
+        move(
+            row,
+            (State.RUNNING, State.CANCELING),
+            State.FAILED,
+            now,
+            finished_at=now,
+            sentence=sentence,
+            error=sentence,
+            decided_by="spool",
+        )
+    from mpm.services.inspection import rescan
+
+    rescan(row.server)
+
+
+def record_heartbeat(server: str, agent: str, capabilities: Mapping[str, Any]) -> None:
+    """The agent answered a ping: it is there, it consumes, and this is what its host allows."""
+    now = timezone.now()
+    with transaction.atomic():
+        heard(server, now)
+        Server.objects.filter(name=server).update(
+            agent=storable({"version": agent, "capabilities": dict(capabilities)})
+        )
+
+
+def _moment(text: str, otherwise: datetime) -> datetime:
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        return otherwise
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

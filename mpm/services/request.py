@@ -1,0 +1,231 @@
+"""Requests for a change: the one way in that pages, both APIs and the command line share."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from django.db import IntegrityError, transaction
+from django.utils import timezone
+
+from easyapache.inventory import observed_mpm
+from easyapache.models import Server
+from easyapache.profile import Profile
+from mpm.catalog import Choice
+from mpm.models import ACTIVE_STATES, Change, Preview, State
+from mpm.plan import Plan
+from mpm.services.actor import Actor, BadRequest, Busy, NothingToDo, Refused, Stale
+from mpm.services.dispatch import dispatch
+from mpm.services.events import append
+from mpm.services.lookup import must_be_allowed
+from mpm.services.planning import plan_for, profile_of
+from mpm.services.words import one_text
+
+
+def request_change(
+    server: Server,
+    choice: Choice,
+    *,
+    actor: Actor,
+    digest: str | None = None,
+    preview: Preview | None = None,
+    reason: str = "",
+    ticket: str = "",
+    not_before: datetime | None = None,
+    not_after: datetime | None = None,
+) -> Change:
+    """Record that ``choice`` is wanted on ``server``; the agent is told once this is committed.
+
+    ``digest`` names the plan that was seen and confirmed. With ``preview`` the plan is the
+    server's own answer, else the instant one; either way the agent asks the package
+    manager again before it touches anything. ``not_before`` and ``not_after`` (aware) are the
+    window in which it may begin.
+
+    Raises NotAllowed, BadRequest, Busy (naming the change in the way), Stale (carrying the
+    plan as it is now), NothingToDo, and Refused with the findings of a blocked plan.
+    """
+    must_be_allowed(actor)
+    reason = one_text("reason", reason, 500, lines=True)
+    ticket = one_text("ticket", ticket, 100)
+    if not server.active:
+        raise Refused(f"{server} is switched off in this panel.", code="inactive", status=409)
+    now = timezone.now()
+    _check_window(now, not_before, not_after)
+    if digest is None and server.require_digest:
+        raise Refused(
+            f"On {server} every change must name the digest of the plan it confirms.",
+            code="digest_required",
+            status=428,
+            remedy="Ask for a plan, and send its digest along.",
+        )
+    with transaction.atomic():
+        # Nobody records a scan between the look at the profile and the new row.
+        server = Server.objects.select_for_update().get(pk=server.pk)
+        profile = profile_of(server)
+        plan = _confirmed_plan(server, profile, choice, preview)
+        if digest is not None and digest != plan.digest:
+            raise Stale(plan)
+        refuse_if_blocked(plan, profile)
+        return create_change(
+            server,
+            profile,
+            plan,
+            actor=actor,
+            preview=preview,
+            reason=reason,
+            ticket=ticket,
+            not_before=not_before,
+            not_after=not_after,
+            at=now,
+        )
+
+
+def _check_window(now: datetime, not_before: datetime | None, not_after: datetime | None) -> None:
+    for moment in (not_before, not_after):
+        if moment is not None and timezone.is_naive(moment):
+            raise BadRequest("A time needs its zone, as in 2026-03-03T21:00:00Z.", code="no_zone")
+    if not_after is not None and not_after <= (not_before or now):
+        raise BadRequest("The window ends before it begins.", code="empty_window")
+
+
+def _confirmed_plan(
+    server: Server, profile: Profile, choice: Choice, preview: Preview | None
+) -> Plan:
+    if preview is None:
+        return plan_for(server, choice)
+    if preview.server_id != server.pk or preview.choice != choice.as_json():
+        raise BadRequest(
+            "This preview is of another server or another choice.", code="other_preview"
+        )
+    if preview.state != Preview.State.READY or preview.plan is None:
+        raise Refused(
+            "The server has not answered this preview.", code="preview_not_ready", status=409
+        )
+    plan = Plan.from_json(preview.plan)
+    if plan.base_digest != profile.digest:
+        raise Stale(plan_for(server, choice))
+    return plan
+
+
+def refuse_if_blocked(plan: Plan, profile: Profile) -> None:
+    """Raises NothingToDo when the server already is so, and Refused for a blocked plan."""
+    if satisfied(plan, profile):
+        raise NothingToDo(
+            f"The server already runs {plan.choice.label}, with every package it needs.",
+            findings=plan.findings,
+        )
+    if plan.blocked:
+        raise Refused(
+            "; ".join(finding.title for finding in plan.blocks) + ". Nothing was started.",
+            code="blocked",
+            findings=plan.findings,
+            remedy=plan.blocks[0].remedy,
+        )
+
+
+def satisfied(plan: Plan, profile: Profile) -> bool:
+    """Whether packages, configuration and running httpd already are what the plan leads to.
+
+    Packages alone do not say it: a server whose httpd still runs the old MPM needs a restart,
+    and that is a change.
+    """
+    if not plan.empty or (profile.running is None and profile.configured is None):
+        return False
+    wanted = ((plan.choice.mpm.value,), plan.choice.itk)
+    seen = [item for item in (profile.configured, profile.running, plan.before) if item]
+    return all((item.mpms, item.itk) == wanted for item in seen)
+
+
+def create_change(
+    server: Server,
+    profile: Profile,
+    plan: Plan,
+    *,
+    actor: Actor,
+    at: datetime,
+    reason: str = "",
+    ticket: str = "",
+    preview: Preview | None = None,
+    not_before: datetime | None = None,
+    not_after: datetime | None = None,
+    rollback_of: Change | None = None,
+) -> Change:
+    """Insert the row and its first event, and tell the agent after the commit.
+
+    Raises Busy when the database's own constraint says that another change is not finished.
+    """
+    before = observed_mpm(profile)
+    waits = not_before is not None and not_before > at
+    values = {
+        "server_name": server.name,
+        "state": State.REQUESTED if waits else State.QUEUED,
+        "from_mpm": before.mpm or "",
+        "from_itk": before.itk,
+        "to_mpm": plan.choice.mpm.value,
+        "to_itk": plan.choice.itk,
+        "choice": plan.choice.as_json(),
+        "plan": plan.as_json(),
+        "transaction": plan.transaction.as_json(),
+        "goal": plan.goal.as_json(),
+        "digest": plan.digest,
+        "base_digest": plan.base_digest,
+        "preview": preview,
+        "rollback_of": rollback_of,
+        "undo_of": rollback_of.uuid if rollback_of else "",
+        "reason": reason,
+        "ticket": ticket,
+        "origin": actor.origin,
+        "user_id": actor.user_id,
+        "actor_name": actor.name,
+        "actor_role": actor.role,
+        "token_name": actor.token_name,
+        "address": actor.address,
+        "agent_class": actor.agent_class,
+        "request_id": actor.request_id,
+        "requested_at": at,
+        "not_before": not_before,
+        "not_after": not_after,
+        "queued_at": None if waits else at,
+        "search": search_text(reason, ticket, plan),
+    }
+    try:
+        with transaction.atomic():
+            change = Change.objects.create(server=server, **values)
+    except IntegrityError:
+        active = Change.objects.filter(server=server, state__in=ACTIVE_STATES).first()
+        if active is None:
+            raise
+        raise Busy(active) from None
+    append(
+        f"change.{change.state}",
+        at,
+        server_name=server.name,
+        change=change,
+        actor=actor,
+        data=frozen_words(change),
+    )
+    if not waits:
+        transaction.on_commit(lambda: dispatch(change, timezone.now()))
+    return change
+
+
+def frozen_words(change: Change) -> dict[str, object]:
+    """What the first event of a change seals, so that its row can be held against it."""
+    return {
+        "uuid": change.uuid,
+        "from": {"mpm": change.from_mpm, "itk": change.from_itk},
+        "to": {"mpm": change.to_mpm, "itk": change.to_itk},
+        "reason": change.reason,
+        "ticket": change.ticket,
+        "digest": change.digest,
+        "base_digest": change.base_digest,
+        "install": [item["name"] for item in change.plan.get("install", ())],
+        "remove": [item["name"] for item in change.plan.get("remove", ())],
+        "rollback_of": change.rollback_of_id,
+        "not_before": change.not_before.isoformat() if change.not_before else None,
+    }
+
+
+def search_text(reason: str, ticket: str, plan: Plan, error: str = "") -> str:
+    """The column that free text looks through, in lower case."""
+    names = [item.name for item in (*plan.install, *plan.remove)]
+    return "\n".join(part for part in (reason, ticket, " ".join(names), error) if part).lower()

@@ -1,0 +1,156 @@
+"""Goes back to how a server was before a change, whatever has happened on it since."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+from django.db import transaction
+from django.utils import timezone
+
+from easyapache.models import Server
+from easyapache.profile import Profile
+from easyapache.relations import Unsolvable, load_catalogue
+from mpm.catalog import MPM, Choice
+from mpm.models import Change, State
+from mpm.models.change import Origin
+from mpm.plan import Plan, goal_of, plan_from_transaction
+from mpm.services.actor import Actor, NothingToDo, Refused, Stale
+from mpm.services.lookup import must_be_allowed
+from mpm.services.planning import profile_of
+from mpm.services.request import create_change, refuse_if_blocked, satisfied
+from mpm.services.words import one_text
+
+
+def why_not_roll_back(change: Change) -> str:
+    """Why there is nothing to go back from, in a sentence; "" when there is."""
+    if change.active:
+        return f"Change #{change.pk} has not ended. Cancel it, or wait until it has."
+    if change.state != State.SUCCEEDED:
+        ended = str(change.get_state_display()).lower()
+        return (
+            f"Change #{change.pk} {_ENDINGS.get(State(change.state), ended)}: nothing to roll back."
+        )
+    if not change.from_mpm:
+        return (
+            f"Before change #{change.pk} the server did not have exactly one MPM. "
+            "Choose an MPM instead."
+        )
+    again = change.rolled_back_by.filter(state=State.SUCCEEDED).order_by("-pk").first()
+    if again is not None:
+        return f"Change #{change.pk} was rolled back already, by change #{again.pk}."
+    return ""
+
+
+_ENDINGS = {
+    State.ROLLED_BACK: "undid itself when it failed",
+    State.FAILED: "did not succeed",
+    State.CANCELLED: "was cancelled before anything was touched",
+}
+
+
+def rollback_plan(change: Change) -> Plan:
+    """The plan that leads from what the server is now to what it was before ``change``.
+
+    Where nothing has moved since, it is the exact inverse, version by version. Otherwise it
+    undoes what this change and the later ones of this panel moved, and leaves alone what
+    others brought in the meantime. Raises Refused with the reason.
+    """
+    if reason := why_not_roll_back(change):
+        raise Refused(reason, code="nothing_to_roll_back", status=409)
+    profile = profile_of(change.server)
+    exact = _inverse_of(change, profile)
+    return exact if exact is not None else _way_back(change, profile)
+
+
+def _inverse_of(change: Change, profile: Profile) -> Plan | None:
+    if change.origin == Origin.OUTSIDE:
+        return None
+    inverse = Plan.from_json(change.plan).inverse
+    expected = {item.package for item in (*inverse.keep, *inverse.remove)}
+    if expected != set(profile.packages):
+        return None
+    looked_at = plan_from_transaction(
+        profile, inverse.choice, inverse.transaction, load_catalogue()
+    )
+    reasons = {item.name: item for item in (*inverse.install, *inverse.remove)}
+    return replace(
+        looked_at,
+        install=tuple(reasons.get(item.name, item) for item in looked_at.install),
+        remove=tuple(reasons.get(item.name, item) for item in looked_at.remove),
+        goal=inverse.goal,
+        source=inverse.source,
+    )
+
+
+def _way_back(change: Change, profile: Profile) -> Plan:
+    since = (
+        Change.objects.filter(server=change.server, state=State.SUCCEEDED, pk__gt=change.pk)
+        .exclude(origin=Origin.OUTSIDE)
+        .order_by("pk")
+        .values_list("plan", flat=True)
+    )
+    came, went = _names(change.plan, "install"), _names(change.plan, "remove")
+    before = went | _names(change.plan, "keep")
+    for plan in since.iterator(chunk_size=50):
+        came |= _names(plan, "install")
+        went |= _names(plan, "remove")
+    bring = (before & went) - profile.names
+    take = (profile.names & came) - before
+    choice = Choice(mpm=MPM(change.from_mpm), itk=change.from_itk, add=frozenset(bring))
+    goal = goal_of(profile, choice)
+    relations = load_catalogue()
+    scene = relations.for_server(profile.packages, profile.facts.get("relations"))
+    remove = tuple(sorted((take | set(goal.remove)) - set(goal.install)))
+    try:
+        moves = scene.resolve(goal.install, remove)
+    except Unsolvable as error:
+        raise Refused(
+            f"There is no way back to how the server was before change #{change.pk}: "
+            + "; ".join(error.reasons),
+            code="no_way_back",
+        ) from error
+    plan = plan_from_transaction(profile, choice, moves, relations)
+    return replace(plan, goal=replace(plan.goal, remove=remove), source="stored")
+
+
+def _names(plan: dict[str, object], key: str) -> set[str]:
+    items = plan.get(key) or ()
+    return {item["name"] for item in items} if isinstance(items, Iterable) else set()
+
+
+def roll_back(
+    change: Change,
+    actor: Actor,
+    reason: str = "",
+    *,
+    ticket: str = "",
+    digest: str | None = None,
+) -> Change:
+    """Request the change that goes back to how the server was before ``change``.
+
+    Raises NotAllowed, Busy, Refused with the reason why there is nothing to roll back, and
+    Stale when ``digest`` is not the one of the plan as it is now.
+    """
+    must_be_allowed(actor, "roll changes back")
+    reason = one_text("reason", reason, 500, lines=True)
+    ticket = one_text("ticket", ticket, 100)
+    with transaction.atomic():
+        server = Server.objects.select_for_update().get(pk=change.server_id)
+        plan = rollback_plan(change)
+        profile = profile_of(server)
+        if digest is not None and digest != plan.digest:
+            raise Stale(plan)
+        if satisfied(plan, profile):
+            raise NothingToDo(f"The server is as it was before change #{change.pk}.")
+        refuse_if_blocked(plan, profile)
+        return create_change(
+            server,
+            profile,
+            plan,
+            actor=actor,
+            at=timezone.now(),
+            reason=reason or f"Back to how it was before change #{change.pk}",
+            ticket=ticket or change.ticket,
+            rollback_of=change,
+        )

@@ -1,0 +1,86 @@
+"""Adds and alters servers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.db import IntegrityError, transaction
+from django.utils import timezone
+
+from easyapache.host.protocol import SERVER_NAME
+from easyapache.models import Server
+from mpm.services.actor import Actor, BadRequest, Refused
+from mpm.services.events import append
+from mpm.services.lookup import must_be_allowed
+from mpm.services.words import one_text
+
+
+def add_server(
+    name: str,
+    *,
+    actor: Actor,
+    hostname: str = "",
+    kind: str = Server.Kind.REAL,
+    require_digest: bool = False,
+    note: str = "",
+) -> Server:
+    """Make a server known. ``name`` also names the queue its agent listens to, so it never changes.
+
+    Raises NotAllowed, BadRequest for a name or kind that cannot be, Refused ``exists``.
+    """
+    must_be_allowed(actor, "add servers")
+    if not SERVER_NAME.match(name):
+        raise BadRequest(
+            f"{name[:80]!r} cannot be the name of a server: lower-case letters, digits, "
+            "dots and dashes, at most 63, a letter or digit at both ends.",
+            code="bad_server_name",
+        )
+    if kind not in Server.Kind.values:
+        raise BadRequest(
+            f"There is no kind of server called {kind[:40]!r}: {', '.join(Server.Kind.values)}.",
+            code="bad_kind",
+        )
+    now = timezone.now()
+    values = {
+        "hostname": one_text("hostname", hostname, 253),
+        "kind": kind,
+        "require_digest": require_digest,
+        "note": one_text("note", note, 500),
+    }
+    try:
+        with transaction.atomic():
+            server = Server.objects.create(name=name, created_at=now, **values)
+            append("server.added", now, server_name=name, actor=actor, data=values)
+    except IntegrityError:
+        raise Refused(
+            f"There is a server called {name} already.", code="exists", status=409
+        ) from None
+    return server
+
+
+def alter_server(server: Server, actor: Actor, **values: Any) -> Server:
+    """Set ``hostname``, ``note``, ``active``, ``require_digest``. Raises NotAllowed, BadRequest."""
+    must_be_allowed(actor, "alter servers")
+    texts = {"hostname": 253, "note": 500}
+    unknown = set(values) - set(texts) - {"active", "require_digest"}
+    if unknown:
+        raise BadRequest(f"A server has no {min(unknown)!r} that could be set.")
+    for name, longest in texts.items():
+        if name in values:
+            values[name] = one_text(name, str(values[name]), longest)
+    before = {name: getattr(server, name) for name in values}
+    moved = {name: value for name, value in values.items() if before[name] != value}
+    if not moved:
+        return server
+    now = timezone.now()
+    with transaction.atomic():
+        Server.objects.filter(pk=server.pk).update(**moved)
+        append(
+            "server.altered",
+            now,
+            server_name=server.name,
+            actor=actor,
+            data={"before": {name: before[name] for name in moved}, "after": moved},
+        )
+    server.refresh_from_db()
+    return server

@@ -1,0 +1,205 @@
+"""The sweep: finds in the database what is still to be done, whatever messages were lost.
+
+Every part is a guarded UPDATE or a message that may come twice, so two sweeps at once, or one
+that died half-way, do no harm. Nothing is declared dead here: a change ends by what its
+server says. Where nobody answers, the change is shown as silent, with since when.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from django.conf import settings
+from django.db import transaction
+from django.utils import timezone
+
+from easyapache.agents import backlog, wake
+from easyapache.models import Pulse, Server
+from mpm.lifecycle import past_the_point
+from mpm.models import ACTIVE_STATES, Change, Preview, State
+from mpm.services.actor import Actor, Refused
+from mpm.services.dispatch import dispatch
+from mpm.services.events import append
+from mpm.services.inspection import rescan
+from mpm.services.lookup import must_be_allowed
+from mpm.services.planning import ask_again
+from mpm.services.record import ask_for_rest
+from mpm.services.transition import move
+
+REPEAT = timedelta(seconds=8)
+"""A message is sent again when it has not led to anything for this long."""
+TAIL = timedelta(seconds=45)
+"""For this long after its end a change is asked once more for the rest of its log."""
+FULL_QUEUE = 30
+"""An agent with this many messages waiting is away; more would only pile up."""
+
+
+def sweep(now: datetime | None = None) -> None:
+    """One round over everything that is not finished. Idempotent."""
+    now = now or timezone.now()
+    Pulse.beat("control", now)
+    _queue_what_is_due(now)
+    full = _servers_with_full_queues()
+    active = Change.objects.filter(state__in=ACTIVE_STATES).select_related("server").order_by("pk")
+    for change in active.iterator(chunk_size=200):
+        if change.server_name not in full:
+            _remind(change, now)
+        _notice_silence(change, now)
+    for change in Change.objects.filter(
+        finished_at__gte=now - TAIL, dispatched_at__isnull=False
+    ).exclude(server_name__in=full):
+        ask_for_rest(change)
+    _previews(now)
+
+
+def _servers_with_full_queues() -> set[str]:
+    names = Server.objects.filter(active=True).values_list("name", flat=True)
+    return {name for name in names if backlog(name) >= FULL_QUEUE}
+
+
+def _queue_what_is_due(now: datetime) -> None:
+    """A window that was missed once or ten times leads to one change, and only while it lasts."""
+    due = Change.objects.filter(state=State.REQUESTED, not_before__lte=now).order_by("pk")
+    for change in due:
+        if change.not_after is not None and change.not_after < now:
+            move(
+                change,
+                (State.REQUESTED,),
+                State.CANCELLED,
+                now,
+                finished_at=now,
+                sentence="Its window passed before it could begin. Nothing was touched.",
+                decided_by="window",
+            )
+        elif move(change, (State.REQUESTED,), State.QUEUED, now, queued_at=now):
+            dispatch(change, now)
+
+
+def _remind(change: Change, now: datetime) -> None:
+    if change.state == State.QUEUED:
+        if change.dispatched_at is None or now - change.dispatched_at >= REPEAT:
+            dispatch(change, now)
+    elif change.state in (State.RUNNING, State.CANCELING):
+        if change.state == State.CANCELING:
+            wake(change.server_name, "cancel", {"change": change.uuid})
+        if change.heartbeat_at is None or now - change.heartbeat_at >= REPEAT:
+            ask_for_rest(change)
+
+
+def _notice_silence(change: Change, now: datetime) -> None:
+    """Say that nobody has been heard of, once, as soon as it is so. heard() takes it back."""
+    if change.state == State.REQUESTED or change.silent_since is not None:
+        return
+    words = (change.heartbeat_at, change.server.last_seen_at, change.queued_at)
+    last = max((moment for moment in words if moment is not None), default=change.requested_at)
+    if now - last < timedelta(seconds=settings.SILENCE_SECONDS):
+        return
+    with transaction.atomic():
+        unsaid = Change.objects.filter(pk=change.pk, state=change.state, silent_since=None)
+        if unsaid.update(silent_since=last) == 1:
+            append(
+                "change.silent",
+                now,
+                server_name=change.server_name,
+                change=change,
+                data={"since": last.isoformat(), "state": change.state, "step": change.step},
+            )
+
+
+def _previews(now: datetime) -> None:
+    pending = Preview.objects.filter(state=Preview.State.PENDING)
+    limit = now - timedelta(seconds=settings.PREVIEW_SECONDS)
+    pending.filter(requested_at__lt=limit).update(
+        state=Preview.State.FAILED,
+        answered_at=now,
+        error={
+            "code": "no_answer",
+            "message": f"The server did not answer within {settings.PREVIEW_SECONDS} seconds.",
+            "remedy": "Check that its agent runs, then ask again.",
+        },
+    )
+    for preview in pending.filter(requested_at__lt=now - REPEAT).select_related("server")[:50]:
+        ask_again(preview)
+    Preview.objects.filter(requested_at__lt=now - timedelta(days=7), changes=None).delete()
+
+
+def ping_all(now: datetime | None = None) -> None:
+    """Ask every agent for a sign of life."""
+    now = now or timezone.now()
+    Pulse.beat("beat", now)
+    for name in Server.objects.filter(active=True).values_list("name", flat=True):
+        if backlog(name) < FULL_QUEUE:
+            wake(name, "ping", {"nonce": f"{int(now.timestamp() * 1000):x}"})
+
+
+def rescan_all() -> None:
+    """Have every server looked at, so that what is done outside shows up within a minute."""
+    for server in Server.objects.filter(active=True):
+        if backlog(server.name) < FULL_QUEUE:
+            rescan(server)
+
+
+def recover(change: Change, actor: Actor, *, close: bool = False) -> Change:
+    """Help a change that seems stuck. Always audited; no state needs a shell or SQL.
+
+    First this asks the agent again for everything. With ``close`` it also ends, as failed, a
+    change whose agent is silent, so that the server is free for another; what the agent
+    did or will do is not undone by that, and is told in the history when it comes back.
+    Raises NotAllowed, and Refused when the change has ended or its agent is not silent.
+    """
+    must_be_allowed(actor, "recover changes")
+    if change.finished:
+        raise Refused(f"Change #{change.pk} has ended.", code="ended", status=409)
+    if close and change.silent_since is None:
+        raise Refused(
+            f"The agent of {change.server_name} answers, so change #{change.pk} ends by what it "
+            "reports.",
+            code="not_silent",
+            status=409,
+        )
+    now = timezone.now()
+    with transaction.atomic():
+        append(
+            "change.recover",
+            now,
+            server_name=change.server_name,
+            change=change,
+            actor=actor,
+            data={"close": close, "state": change.state, "step": change.step},
+        )
+        if close:
+            _close(change, actor, now)
+    if change.state == State.QUEUED:
+        dispatch(change, now)
+    elif change.active:
+        ask_for_rest(change)
+    rescan(change.server)
+    return change
+
+
+def _close(change: Change, actor: Actor, now: datetime) -> None:
+    touched = past_the_point(change.step)
+    sentence = (
+        f"Closed by {actor.name} without word from the agent, silent since "
+        f"{change.silent_since:%Y-%m-%d %H:%M:%S} UTC (last step: {change.step or 'none'}). "
+        + (
+            "Its packages may have been changed: "
+            if touched
+            else "The agent may still finish or undo it: "
+        )
+        + "look at the server before asking for another change."
+    )
+    expected = (State.QUEUED, State.RUNNING, State.CANCELING)
+    if not move(
+        change,
+        expected,
+        State.FAILED,
+        now,
+        actor=actor,
+        data={"closed": True},
+        finished_at=now,
+        sentence=sentence,
+        error=sentence,
+        decided_by="recover",
+    ):
+        raise Refused(f"Change #{change.pk} has just moved on.", code="ended", status=409)

@@ -1,0 +1,34 @@
+"""Checks what people type before it becomes history."""
+
+from __future__ import annotations
+
+import unicodedata
+from typing import Any
+
+from mpm.services.actor import BadRequest
+
+
+def one_text(name: str, value: str, longest: int, *, lines: bool = False) -> str:
+    """``value`` without blanks around it. Raises BadRequest when it is longer than the column
+    it is meant for, or holds control characters that could forge a line of a log."""
+    text = value.strip()
+    if len(text) > longest:
+        raise BadRequest(
+            f"The {name} has {len(text)} characters; at most {longest} are kept.",
+            code=f"{name}_too_long",
+        )
+    allowed = {"\n", "\r", "\t"} if lines else set()
+    if any(unicodedata.category(sign) in ("Cc", "Cs") and sign not in allowed for sign in text):
+        raise BadRequest(f"The {name} holds control characters.", code=f"{name}_control_characters")
+    return text
+
+
+def storable(value: Any) -> Any:
+    """JSON from a server as every database can keep it: PostgreSQL knows no NUL in a text."""
+    if isinstance(value, str):
+        return value.replace("\x00", "\N{REPLACEMENT CHARACTER}")
+    if isinstance(value, dict):
+        return {storable(key): storable(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [storable(item) for item in value]
+    return value

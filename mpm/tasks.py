@@ -1,0 +1,114 @@
+"""What the control worker does when a message arrives: hand it to the service that knows.
+
+A malformed message is logged and dropped whole; it would not become better by being repeated.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from functools import wraps
+from typing import Any, ParamSpec
+
+from django.conf import settings
+from django.utils import timezone
+
+from easyapache.celery import app
+from easyapache.host.protocol import BadMessage
+from mpm import services
+
+log = logging.getLogger(__name__)
+P = ParamSpec("P")
+Json = Mapping[str, Any]
+
+
+def control(name: str) -> Callable[[Callable[P, object]], Callable[P, None]]:
+    """Register a function as the task ``control.<name>`` that refuses what it cannot read."""
+
+    def decorate(function: Callable[P, object]) -> Callable[P, None]:
+        @app.task(name=f"control.{name}")
+        @wraps(function)
+        def run(*args: P.args, **kwargs: P.kwargs) -> None:
+            try:
+                function(*args, **kwargs)
+            except (BadMessage, KeyError, TypeError, ValueError):
+                log.exception("A message for control.%s was refused", name)
+
+        return run
+
+    return decorate
+
+
+@control("inspected")
+def inspected(
+    server: str, request: str, profile: Json | None = None, error: Json | None = None
+) -> None:
+    services.record_inspection(server, request, profile, error)
+
+
+@control("previewed")
+def previewed(
+    server: str,
+    preview: str,
+    transaction: Json | None = None,
+    error: Json | None = None,
+    profile: Json | None = None,
+) -> None:
+    services.record_preview(server, preview, transaction, error, profile)
+
+
+@control("reports")
+def reports(server: str, change: str, reports: list[Json]) -> None:
+    services.record_reports(server, change, reports)
+
+
+@control("log")
+def log_piece(server: str, change: str, offset: int, text: str) -> None:
+    services.record_log(server, change, offset, text)
+
+
+@control("heartbeat")
+def heartbeat(
+    server: str, agent: Any = None, capabilities: Json | None = None, **_nonce: Any
+) -> None:
+    services.record_heartbeat(server, agent, capabilities or {})
+
+
+@control("unknown")
+def unknown(server: str, change: str) -> None:
+    services.record_unknown(server, change)
+
+
+@control("repaired")
+def repaired(
+    server: str,
+    request: str,
+    action: str = "",
+    ok: bool = False,
+    message: str = "",
+    log: str = "",
+    error: Json | None = None,
+) -> None:
+    text = message or str((error or {}).get("message", ""))
+    services.record_repair(server, request, action, ok=ok and not error, message=text, log=log)
+
+
+@control("sweep")
+def sweep() -> None:
+    services.sweep()
+
+
+@control("ping")
+def ping() -> None:
+    services.ping_all()
+
+
+@control("rescan")
+def rescan() -> None:
+    services.rescan_all()
+
+
+@control("prune")
+def prune() -> None:
+    """Runs every hour; what one run does not finish the next one does."""
+    services.prune(timezone.now(), settings.HISTORY_DAYS)
