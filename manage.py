@@ -10,5 +10,5 @@ if __name__ == "__main__":
 
     from easyapache.demo.adoption import adopt_environment
 
-    adopt_environment(os.environ, make=sys.argv[1:2] == ["demo"])
+    adopt_environment(os.environ, make=sys.argv[1:2] in (["demo"], ["lab"]))
     execute_from_command_line(sys.argv)

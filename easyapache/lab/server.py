@@ -12,6 +12,7 @@ manager configuration and processes; nothing outside its folder is written.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import random
 import shutil
@@ -338,6 +339,7 @@ def _pristine(source: Repository, stock: str, extra: tuple[str, ...]) -> Path:
     """The server every lab of this kind is copied from; installed now if it never was."""
     cache = cache_folder()
     name = "-".join(["pristine", source.digest.removeprefix("repository-"), stock, *extra])
+    name += f"-{_made_by()}"
     pristine = cache / name
     with locked(cache / "pristine.lock"):
         if pristine.is_dir():
@@ -355,6 +357,13 @@ def _pristine(source: Repository, stock: str, extra: tuple[str, ...]) -> Path:
         apache.make_certificate(place.root)
         work.rename(pristine)
     return pristine
+
+
+def _made_by() -> str:
+    """Changes when the code that furnishes a pristine server does."""
+    sources = (apache.__file__, hooks.__file__, installroot.__file__, website.__file__, __file__)
+    content = b"".join(Path(source).read_bytes() for source in sources)
+    return hashlib.sha256(content).hexdigest()[:8]
 
 
 def _free_ports() -> Ports:

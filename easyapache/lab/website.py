@@ -119,7 +119,11 @@ echo 'uid ', function_exists('posix_geteuid') ? posix_geteuid() : getmyuid(), "\
 
 _ACCOUNT = """\
     <IfModule suexec_module>
-        SuexecUserGroup "#{id}" "#{id}"
+        # suEXEC's wrapper has one document root and one caller compiled in, and they are not
+        # the lab's; without the wrapper httpd refuses the directive. -D SUEXEC uses it anyway.
+        <IfDefine SUEXEC>
+            SuexecUserGroup "#{id}" "#{id}"
+        </IfDefine>
     </IfModule>
     <IfModule ruid2_module>
         RMode config
