@@ -25,9 +25,10 @@ import json
 import os
 import shutil
 import threading
+import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -39,6 +40,9 @@ RESERVE_BYTES = 64 * 1024
 disk is full, far less than anybody misses."""
 
 LOG_CHUNK = 64 * 1024
+LOOKS_TAKE = 0.5
+"""Seconds an engine tries for its lock: whoever looks whether one is at work holds it for an
+instant, and that must not send an engine home."""
 
 
 class Busy(Exception):
@@ -146,9 +150,18 @@ class ChangeFolder:
     # -- who works on it ------------------------------------------------------------------
 
     @contextmanager
-    def engine_lock(self, *, wait: bool = False) -> Iterator[None]:
+    def engine_lock(self, patience: float = LOOKS_TAKE) -> Iterator[None]:
         """Be the one engine of this change. Raises Busy when there is one already."""
-        with locked(self.path / "lock", wait=wait):
+        end = time.monotonic() + patience
+        with ExitStack() as stack:
+            while True:
+                try:
+                    stack.enter_context(locked(self.path / "lock", wait=False))
+                    break
+                except Busy:
+                    if time.monotonic() > end:
+                        raise
+                    time.sleep(0.02)
             self._mend()
             yield
 

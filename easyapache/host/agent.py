@@ -1,0 +1,330 @@
+"""The agent: a thin Celery worker on the managed server.
+
+    celery -A easyapache.host.agent worker -Q host.<server> --pool=threads
+
+It knows a broker and a configuration file (``REDIS_URL``, ``EA4_AGENT_CONFIG``) and nothing
+of the panel. It writes down what it is asked for, lets an engine of its own do it, and tells
+what became of it. Killing the agent stops nothing, and what it forgets is in the spool.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import threading
+import time
+import uuid
+from collections.abc import Callable, Mapping
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from celery import Celery, signals
+from kombu.exceptions import OperationalError
+
+from easyapache.host import repairs
+from easyapache.host.config import BadConfig, HostConfig, load_config
+from easyapache.host.courier import Courier
+from easyapache.host.drivers import CONFIG_VARIABLE, open_server, remember
+from easyapache.host.engines import Engines
+from easyapache.host.protocol import (
+    CHANGE_ID,
+    CONTROL_QUEUE,
+    BadMessage,
+    ChangeRequest,
+    PreviewRequest,
+    host_queue,
+)
+from easyapache.host.server import HostError
+from easyapache.host.spool import Spool
+
+log = logging.getLogger(__name__)
+
+HEARTBEAT = 10.0
+SELF_TEST = 20.0
+DEAF_AFTER = 120.0
+"""Seconds without hearing one's own voice, while sending works, after which the worker starts
+itself anew: Celery's consumer has been seen to stay silent after a reconnect to Redis."""
+
+app = Celery("easyapache.host.agent", broker=os.environ.get("REDIS_URL"))
+app.conf.update(
+    broker_connection_retry=True,
+    broker_connection_retry_on_startup=True,
+    broker_connection_max_retries=None,
+    broker_channel_error_retry=True,
+    broker_transport_options={
+        "socket_connect_timeout": 5,
+        "socket_timeout": 30,
+        "socket_keepalive": True,
+        "retry_on_timeout": True,
+        "health_check_interval": 15,
+    },
+    worker_cancel_long_running_tasks_on_connection_loss=False,
+    worker_prefetch_multiplier=1,
+    worker_concurrency=4,
+    worker_enable_remote_control=False,
+    worker_send_task_events=False,
+    task_acks_late=False,
+    task_ignore_result=True,
+    task_store_errors_even_if_ignored=False,
+    task_serializer="json",
+    accept_content=["json"],
+    task_time_limit=None,
+    task_soft_time_limit=None,
+    enable_utc=True,
+    timezone="UTC",
+)
+
+
+class Agent:
+    """What the tasks share: the server, the spool, the courier, the engines."""
+
+    def __init__(self, config: HostConfig) -> None:
+        self.config = config
+        self.server = open_server(config)
+        self.spool = Spool(config.spool)
+        self.spool.prepare()
+        remember(config)
+        self.engines = Engines(config)
+        self.courier = Courier(config.server, self.spool, self.engines, self.send)
+        self.started = time.time()
+        self.last_heard = self.last_sent = time.monotonic()
+        self._over = threading.Event()
+
+    def begin(self) -> None:
+        """Take up what an earlier agent left unfinished, then start to tell and to listen."""
+        self.courier.begin()
+        threading.Thread(target=self._beat, name="heartbeat", daemon=True).start()
+
+    def end(self) -> None:
+        self._over.set()
+        self.courier.end()
+
+    def send(self, name: str, message: Mapping[str, Any]) -> bool:
+        """Hand a message to the panel's queue. False when the broker cannot be reached."""
+        return self._publish(name, message, CONTROL_QUEUE)
+
+    def _publish(self, name: str, message: Mapping[str, Any], queue: str) -> bool:
+        try:
+            app.send_task(
+                name,
+                kwargs=dict(message),
+                queue=queue,
+                retry=True,
+                retry_policy={"max_retries": 1, "interval_start": 0, "interval_step": 0.1},
+                expires=DEAF_AFTER if queue != CONTROL_QUEUE else None,
+            )
+        except (OperationalError, OSError) as error:
+            log.warning("%s could not be sent: %s", name, error)
+            return False
+        self.last_sent = time.monotonic()
+        return True
+
+    def heartbeat(self, nonce: str = "") -> bool:
+        return self.send(
+            "control.heartbeat",
+            {
+                "server": self.config.server,
+                "nonce": nonce,
+                "agent": {
+                    "version": _version(),
+                    "pid": os.getpid(),
+                    "started_at": self.started,
+                    "active": self.courier.active,
+                    "driver": self.config.driver,
+                },
+                "capabilities": self._capabilities(),
+            },
+        )
+
+    def _capabilities(self) -> dict[str, Any]:
+        try:
+            return dict(self.server.capabilities())
+        except HostError as error:
+            return {"error": error.message}
+
+    def _beat(self) -> None:
+        next_test = 0.0
+        while not self._over.wait(0 if not next_test else HEARTBEAT):
+            try:
+                self.heartbeat()
+                if time.monotonic() >= next_test:
+                    next_test = time.monotonic() + SELF_TEST
+                    own = host_queue(self.config.server)
+                    self._publish("host.ping", {"nonce": f"self:{uuid.uuid4().hex}"}, own)
+                if self.last_sent - self.last_heard > DEAF_AFTER:
+                    log.critical("nothing is heard though everything is sent; starting anew")
+                    os.execv(sys.executable, sys.orig_argv)  # noqa: S606
+            except OSError:
+                log.exception("the heartbeat missed a beat")
+
+
+_agent: Agent | None = None
+
+
+def agent() -> Agent:
+    """The one agent of this worker. Raises BadConfig outside a worker."""
+    if _agent is None:
+        raise BadConfig("the agent runs inside its Celery worker only")
+    return _agent
+
+
+@signals.worker_init.connect
+def _prepare(**_: Any) -> None:
+    global _agent
+    path = os.environ.get(CONFIG_VARIABLE)
+    if not path or not os.environ.get("REDIS_URL"):
+        sys.stderr.write(f"the agent needs {CONFIG_VARIABLE} and REDIS_URL\n")
+        raise SystemExit(2)
+    try:
+        _agent = Agent(load_config(Path(path)))
+    except BadConfig as error:
+        sys.stderr.write(f"{error}\n")
+        raise SystemExit(2) from error
+
+
+@signals.worker_ready.connect
+def _begin(**_: Any) -> None:
+    agent().begin()
+
+
+@signals.worker_shutdown.connect
+def _end(**_: Any) -> None:
+    agent().end()
+
+
+def _version() -> str:
+    try:
+        return metadata.version("ea4-mpm-panel")
+    except metadata.PackageNotFoundError:
+        return "source"
+
+
+# -- the operations: each validates its message whole, then does one thing -----------------
+
+
+def operation(name: str) -> Callable[[Callable[[Mapping[str, Any]], None]], Any]:
+    """Register a task. A message that is not what it must be is refused and logged; it never
+    reaches the server and never stops the worker."""
+
+    def register(work: Callable[[Mapping[str, Any]], None]) -> Any:
+        def task(*arguments: Any, **message: Any) -> None:
+            if arguments:
+                log.warning("%s refused: positional arguments", name)
+                return
+            try:
+                work(message)
+            except BadMessage as error:
+                log.warning("%s refused: %s", name, error)
+
+        task.__doc__ = work.__doc__
+        return app.task(name=name, typing=False)(task)
+
+    return register
+
+
+@operation("host.inspect")
+def inspect(message: Mapping[str, Any]) -> None:
+    me, request = agent(), _text(message, "request")
+    answer: dict[str, Any] = {"server": me.config.server, "request": request}
+    try:
+        answer["profile"] = me.server.inspect().as_json()
+    except HostError as error:
+        answer["error"] = _error(error)
+    me.send("control.inspected", answer)
+
+
+@operation("host.preview")
+def preview(message: Mapping[str, Any]) -> None:
+    me, request = agent(), PreviewRequest.from_json(message)
+    answer: dict[str, Any] = {"server": me.config.server, "preview": request.preview}
+    try:
+        answer["profile"] = me.server.inspect().as_json()
+        answer["transaction"] = me.server.resolve(request.goal, protect=False).as_json()
+    except HostError as error:
+        answer["error"] = _error(error)
+    me.send("control.previewed", answer)
+
+
+@operation("host.apply")
+def apply(message: Mapping[str, Any]) -> None:
+    """Write the request down, then let an engine work on it. The same message again finds
+    the folder there and changes nothing."""
+    me = agent()
+    request = ChangeRequest.from_json(message)
+    if request.server != me.config.server:
+        raise BadMessage(f"it is for {request.server}, this is {me.config.server}")
+    folder, fresh = me.spool.create(request)
+    if fresh:
+        log.info("change %s: %s", request.change, request.mpm)
+    me.courier.follow(folder)
+    if folder.outcome is None:
+        me.engines.ensure(folder)
+
+
+@operation("host.cancel")
+def cancel(message: Mapping[str, Any]) -> None:
+    me, change = agent(), _change(message)
+    folder = me.spool.folder(change)
+    if folder is None:
+        me.send("control.unknown", {"server": me.config.server, "change": change})
+        return
+    folder.request_cancel()
+    me.courier.follow(folder)
+
+
+@operation("host.sync")
+def sync(message: Mapping[str, Any]) -> None:
+    me, change = agent(), _change(message)
+    report, byte = message.get("after_report"), message.get("after_byte")
+    if not _is_count(report) or not _is_count(byte):
+        raise BadMessage("after_report and after_byte must be counts")
+    folder = me.spool.folder(change)
+    if folder is None:
+        me.send("control.unknown", {"server": me.config.server, "change": change})
+        return
+    me.courier.rewind(folder, int(report or 0), int(byte or 0))
+
+
+@operation("host.repair")
+def repair(message: Mapping[str, Any]) -> None:
+    me = agent()
+    request, action = _text(message, "request"), _text(message, "action")
+    if action not in repairs.REPAIRS:
+        raise BadMessage(f"there is no repair {action!r}")
+    done = repairs.repair(action, me.server, me.spool)
+    me.send(
+        "control.repaired",
+        {"server": me.config.server, "request": request, "action": action, **done.as_json()},
+    )
+
+
+@operation("host.ping")
+def ping(message: Mapping[str, Any]) -> None:
+    me, nonce = agent(), _text(message, "nonce")
+    me.last_heard = time.monotonic()
+    if not nonce.startswith("self:"):
+        me.heartbeat(nonce)
+
+
+def _error(error: HostError) -> dict[str, str]:
+    return {"code": error.code, "message": error.message, "remedy": error.remedy}
+
+
+def _text(message: Mapping[str, Any], key: str) -> str:
+    value = message.get(key)
+    if not isinstance(value, str) or not 0 < len(value) <= 200:
+        raise BadMessage(f"{key} must be a short text")
+    return value
+
+
+def _change(message: Mapping[str, Any]) -> str:
+    change = message.get("change")
+    if not isinstance(change, str) or not CHANGE_ID.match(change):
+        raise BadMessage("a change id has 32 hexadecimal digits")
+    return change
+
+
+def _is_count(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**53

@@ -1,0 +1,158 @@
+"""Tells the panel what the spool holds: journal lines and log, as they come and again on demand.
+
+What has been handed to the broker counts as delivered, and the broker may lose it: the panel
+then says how far it got (``host.sync``), and everything since goes once more. Nothing here
+knows whether the broker works; a message that cannot be sent stays where it is, on disk.
+"""
+
+from __future__ import annotations
+
+import base64
+import logging
+import threading
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from easyapache.host.engines import Engines
+from easyapache.host.spool import ChangeFolder, Spool, now
+
+log = logging.getLogger(__name__)
+
+Send = Callable[[str, Mapping[str, Any]], bool]
+"""Hands one message to the broker. False when it cannot; it never raises and never waits long."""
+
+FLUSH = 0.1
+"""Seconds between two looks at the journals: with the panel's own half second of polling, a
+line is on the screen well within one second."""
+WATCH = 0.5
+IDLE = 2.0
+REPORTS_AT_ONCE, LOG_AT_ONCE = 50, 64 * 1024
+CHUNKS_PER_LOOK = 16
+"""A chatty change sends at most a megabyte per look, so that it cannot starve another one."""
+PRUNE = 3600.0
+
+
+class Courier:
+    """One thread that follows every change with something to tell, and watches the engines."""
+
+    def __init__(self, server: str, spool: Spool, engines: Engines, send: Send) -> None:
+        self.server, self.spool, self.engines, self.send = server, spool, engines, send
+        self._following: dict[str, ChangeFolder] = {}
+        self._position: dict[str, tuple[int, int]] = {}
+        self._lock = threading.Lock()
+        self._wake = threading.Event()
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="courier", daemon=True)
+        self._next_watch = self._next_prune = 0.0
+
+    def begin(self) -> None:
+        """Take up every change of the spool that is unfinished or not told to its end."""
+        for folder in self.spool.folders():
+            outcome = folder.outcome
+            if outcome is None or folder.delivered()[0] < outcome.seq:
+                self.follow(folder)
+        self._thread.start()
+
+    def end(self) -> None:
+        self._over.set()
+        self._wake.set()
+        self._thread.join(timeout=10)
+
+    def follow(self, folder: ChangeFolder) -> None:
+        with self._lock:
+            self._following.setdefault(folder.change, folder)
+            self._position.setdefault(folder.change, folder.delivered())
+        self._wake.set()
+
+    def rewind(self, folder: ChangeFolder, report: int, byte: int) -> None:
+        """Tell everything after ``report`` and ``byte`` once more."""
+        with self._lock:
+            self._following.setdefault(folder.change, folder)
+            self._position[folder.change] = (max(0, report), max(0, byte))
+        self._wake.set()
+
+    @property
+    def active(self) -> list[str]:
+        with self._lock:
+            return sorted(self._following)
+
+    # -- the thread -----------------------------------------------------------------------
+
+    def _run(self) -> None:
+        while not self._over.is_set():
+            with self._lock:
+                folders = list(self._following.values())
+            told = True
+            for folder in folders:
+                try:
+                    told = self._tell(folder) and told
+                except OSError:
+                    log.exception("change %s cannot be followed just now", folder.change)
+                    told = False
+            self._watch(folders)
+            # Without a broker there is no hurry; on disk everything is safe.
+            self._wake.wait((FLUSH if folders else IDLE) if told else IDLE)
+            self._wake.clear()
+
+    def _watch(self, folders: list[ChangeFolder]) -> None:
+        moment = time.monotonic()
+        if moment < self._next_watch:
+            return
+        self._next_watch = moment + WATCH
+        for folder in folders:
+            if folder.outcome is None:
+                self.engines.ensure(folder)
+        if moment >= self._next_prune:
+            self._next_prune = moment + PRUNE
+            self.spool.prune(now())
+
+    def _tell(self, folder: ChangeFolder) -> bool:
+        """Send what is new. Returns False when the broker does not take it."""
+        with self._lock:
+            start = self._position[folder.change]
+        reports = folder.reports()
+        # The journal is read first and the log sent first: when the outcome arrives, the
+        # panel has the whole log.
+        seq, byte = start
+        for _ in range(CHUNKS_PER_LOOK):
+            chunk = folder.log_from(byte, LOG_AT_ONCE)
+            if not chunk:
+                break
+            message = {
+                "server": self.server,
+                "change": folder.change,
+                "offset": byte,
+                "text": base64.b64encode(chunk).decode("ascii"),
+            }
+            if not self.send("control.log", message):
+                return self._advance(folder, start, (seq, byte), sent=False)
+            byte += len(chunk)
+        else:
+            return self._advance(folder, start, (seq, byte), sent=True)
+        while seq < len(reports):
+            batch = reports[seq : seq + REPORTS_AT_ONCE]
+            message = {
+                "server": self.server,
+                "change": folder.change,
+                "reports": [report.as_json() for report in batch],
+            }
+            if not self.send("control.reports", message):
+                return self._advance(folder, start, (seq, byte), sent=False)
+            seq += len(batch)
+        self._advance(folder, start, (seq, byte), sent=True)
+        if reports and reports[-1].kind == "outcome" and seq == len(reports):
+            with self._lock:
+                if self._position[folder.change] == (seq, byte):
+                    del self._following[folder.change]
+        return True
+
+    def _advance(
+        self, folder: ChangeFolder, start: tuple[int, int], end: tuple[int, int], *, sent: bool
+    ) -> bool:
+        if end != start:
+            with self._lock:
+                if self._position[folder.change] == start:  # nobody rewound it meanwhile
+                    self._position[folder.change] = end
+            folder.set_delivered(*end)
+        return sent

@@ -1,0 +1,98 @@
+"""The repairs that are safe enough for a button.
+
+Safe means: each brings a server nearer to one MPM and a running httpd, looks before and
+after, and never runs beside a change.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from easyapache.host import kit as kits
+from easyapache.host.server import HostError, Kit, Log, Server
+from easyapache.host.spool import Busy, Spool
+from easyapache.profile import Transaction
+
+
+@dataclass(frozen=True, slots=True)
+class Repaired:
+    """Whether the repair did what it should, in a sentence, and what was written meanwhile."""
+
+    ok: bool
+    message: str
+    log: str = ""
+
+    def as_json(self) -> dict[str, Any]:
+        return {"ok": self.ok, "message": self.message, "log": self.log}
+
+
+def repair(action: str, server: Server, spool: Spool) -> Repaired:
+    """Carry out one repair. Never raises: whoever pressed the button gets an answer."""
+    lines: list[str] = []
+    try:
+        with spool.server_lock(wait=False):
+            message = REPAIRS[action].work(server, spool, lines.append)
+    except Busy:
+        return Repaired(ok=False, message="A change is at work on this server; let it end first.")
+    except HostError as error:
+        said = "\n".join([*lines, error.output]).strip()
+        return Repaired(ok=False, message=f"{error.message} {error.remedy}".strip(), log=said)
+    return Repaired(ok=True, message=message, log="\n".join(lines))
+
+
+def start_httpd(server: Server, _: Spool, log: Log) -> str:
+    if server.inspect().running is not None:
+        return "httpd is running already."
+    server.config_test(log)
+    server.restart("auto", log)
+    return _running(server)
+
+
+def restart_httpd(server: Server, _: Spool, log: Log) -> str:
+    server.config_test(log)
+    server.restart("auto", log)
+    return _running(server)
+
+
+def settle_mpm(server: Server, spool: Spool, log: Log) -> str:
+    """Exactly one MPM again: the one that runs, else the one that was there before."""
+    before = server.inspect()
+    mpm, itk = kits.mpm_of(before)
+    folder = spool.root / f".repair-{uuid.uuid4().hex}"
+    for name in (kits.RPMS, kits.INCOMING, kits.FILES):
+        (folder / name).mkdir(parents=True, mode=0o700)
+    log(f"Settling on {mpm}{' with ITK' if itk else ''}.")
+    server.undo_packages(Kit(folder, Transaction(), mpm, itk), log)
+    server.config_test(log)
+    now = server.inspect()
+    if now.running is None or now.running != now.configured:
+        server.restart("auto", log)
+    return _running(server)
+
+
+def _running(server: Server) -> str:
+    now = server.inspect()
+    if now.running is None or now.running.mpm is None:
+        raise HostError("restart", "httpd does not answer.", "See its error log.")
+    if now.configured != now.running:
+        raise HostError("restart", "httpd runs with another MPM than is configured.")
+    return f"httpd runs with {now.running.mpm}{' and ITK' if now.running.itk else ''}."
+
+
+@dataclass(frozen=True, slots=True)
+class Repair:
+    """A button: what it is called, and what it does."""
+
+    label: str
+    work: Callable[[Server, Spool, Log], str]
+
+
+REPAIRS: Mapping[str, Repair] = {
+    "start-httpd": Repair("Start httpd", start_httpd),
+    "restart-httpd": Repair("Restart httpd", restart_httpd),
+    "settle-mpm": Repair("Settle on one MPM", settle_mpm),
+    "reinstall-files": Repair("Bring missing files back", settle_mpm),
+}
