@@ -7,6 +7,7 @@ from typing import Protocol
 
 from easyapache.demo.folder import Folder, write_private
 from easyapache.demo.supervisor import Say
+from easyapache.host.simulated import create_state
 from easyapache.lab.process import LabError
 from easyapache.lab.server import Lab
 from easyapache.lab.system import missing
@@ -85,13 +86,16 @@ class SimulatedServer:
 
     def up(self, place: Path, folder: Folder, say: Say) -> Path:  # noqa: ARG002
         place.mkdir(exist_ok=True, mode=0o700)
+        state = place / "state.json"
+        if not state.exists():
+            create_state(state, add=DSO)
         spool = folder.spool / self.name
         spool.mkdir(exist_ok=True, mode=0o700)
         config = folder.agents / f"{self.name}.toml"
         write_private(
             config,
             f'server = "{self.name}"\nspool = "{spool}"\ndriver = "simulated"\n'
-            f'simulated_state = "{place / "state.json"}"\n',
+            f'simulated_state = "{state}"\n',
         )
         return config
 

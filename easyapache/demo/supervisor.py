@@ -117,6 +117,7 @@ class Supervisor:
                 return
             if time.monotonic() > end:
                 raise NotReady(f"{name} is not ready after {limit:.0f} s:\n{running.tail()}")
+            self._reap_adopted()
             stopped.wait(0.05)
 
     def pids(self) -> dict[str, int]:
