@@ -83,6 +83,7 @@ TEMPLATES: list[dict[str, Any]] = [
                 "django.template.context_processors.i18n",
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
+                "easyapache.context.notice",
                 "easyapache.frame.frame",
             ],
         },
@@ -141,6 +142,9 @@ STORAGES = {
         )
     },
 }
+
+NOTICE = env.text("EA4_NOTICE")
+"""A sentence for everybody, on every page; the demo says here what its machine lacks."""
 
 # -- The change machinery ----------------------------------------------------------------
 PREVIEW_SECONDS = env.integer("PREVIEW_SECONDS", 30, minimum=1)
