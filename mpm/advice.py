@@ -64,7 +64,7 @@ def recommend(profile: Profile, answers: Answers | None = None) -> Advice:
         return Advice(MPM.PREFORK, tuple(why), threads, safe, detected)
     if unsafe:
         why = [
-            f"{listing(unsafe)} is PHP inside Apache and not thread-safe; it works on prefork only.",
+            f"{listing(unsafe)} runs inside Apache and is not thread-safe: prefork only.",
             f"Once its sites use PHP-FPM or CGI, {_threaded(safe).value} would suit this server.",
         ]
         return Advice(MPM.PREFORK, tuple(why), threads, safe, detected)

@@ -30,7 +30,7 @@ AS_USER_CAPABILITY = "ea-apache24-exec_code_asuser"
 DSO_CAPABILITY = "ea-mod_php"
 """Provided by PHP as an Apache module (DSO); it exists up to PHP 7.4 and is not thread-safe."""
 
-PHP_DSO = re.compile(r"ea-php([0-9]{2})-php\Z")
+PHP_DSO = re.compile(r"ea-php([57][0-9])-php\Z")
 
 PACKAGE_NAME = re.compile(r"ea-[a-z0-9][a-z0-9_.+-]{0,126}\Z")
 """A name that may be asked for. It cannot start with a dash, hold a slash, a blank or a
