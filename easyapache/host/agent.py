@@ -47,6 +47,9 @@ DEAF_AFTER = 120.0
 """Seconds without hearing one's own voice, while sending works, after which the worker starts
 itself anew: Celery's consumer has been seen to stay silent after a reconnect to Redis."""
 
+LONGEST_MESSAGE = 1_000_000
+"""Characters. The largest honest one, a change of all known packages, has a tenth of it."""
+
 app = Celery("easyapache.host.agent", broker=os.environ.get("REDIS_URL"))
 app.conf.update(
     broker_connection_retry=True,
@@ -127,14 +130,15 @@ class Agent:
             {
                 "server": self.config.server,
                 "nonce": nonce,
-                "agent": {
-                    "version": _version(),
-                    "pid": os.getpid(),
-                    "started_at": self.started,
-                    "active": self.courier.active,
-                    "driver": self.config.driver,
+                "agent": _version(),
+                "capabilities": {
+                    **self._capabilities(),
+                    "agent": {
+                        "pid": os.getpid(),
+                        "started_at": self.started,
+                        "active": self.courier.active,
+                    },
                 },
-                "capabilities": self._capabilities(),
             },
         )
 
@@ -210,8 +214,8 @@ def operation(name: str) -> Callable[[Callable[[Mapping[str, Any]], None]], Any]
 
     def register(work: Callable[[Mapping[str, Any]], None]) -> Any:
         def task(*arguments: Any, **message: Any) -> None:
-            if arguments:
-                log.warning("%s refused: positional arguments", name)
+            if arguments or len(repr(message)) > LONGEST_MESSAGE:
+                log.warning("%s refused: not a message of ours", name)
                 return
             try:
                 work(message)
@@ -252,12 +256,18 @@ def apply(message: Mapping[str, Any]) -> None:
     """Write the request down, then let an engine work on it. The same message again finds
     the folder there and changes nothing."""
     me = agent()
-    request = ChangeRequest.from_json(message)
-    if request.server != me.config.server:
-        raise BadMessage(f"it is for {request.server}, this is {me.config.server}")
-    folder, fresh = me.spool.create(request)
+    change = _change(message)
+    if message.get("server") != me.config.server:
+        raise BadMessage(f"it is not for {me.config.server}")
+    try:
+        ChangeRequest.from_json(message)
+    except BadMessage as error:
+        # Written down as it came: an engine refuses it too, and thereby the panel learns
+        # that this change has failed and why.
+        log.warning("change %s refused: %s", change, error)
+    folder, fresh = me.spool.create_raw(change, message)
     if fresh:
-        log.info("change %s: %s", request.change, request.mpm)
+        log.info("change %s begins", change)
     me.courier.follow(folder)
     if folder.outcome is None:
         me.engines.ensure(folder)

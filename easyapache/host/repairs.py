@@ -6,15 +6,13 @@ after, and never runs beside a change.
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from easyapache.host import kit as kits
-from easyapache.host.server import HostError, Kit, Log, Server
+from easyapache.host.server import HostError, Log, Server
 from easyapache.host.spool import Busy, Spool
-from easyapache.profile import Transaction
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,15 +55,11 @@ def restart_httpd(server: Server, _: Spool, log: Log) -> str:
     return _running(server)
 
 
-def settle_mpm(server: Server, spool: Spool, log: Log) -> str:
-    """Exactly one MPM again: the one that runs, else the one that was there before."""
-    before = server.inspect()
-    mpm, itk = kits.mpm_of(before)
-    folder = spool.root / f".repair-{uuid.uuid4().hex}"
-    for name in (kits.RPMS, kits.INCOMING, kits.FILES):
-        (folder / name).mkdir(parents=True, mode=0o700)
-    log(f"Settling on {mpm}{' with ITK' if itk else ''}.")
-    server.undo_packages(Kit(folder, Transaction(), mpm, itk), log)
+def settle_mpm(server: Server, _: Spool, log: Log) -> str:
+    """Exactly one MPM again, with all its files: the one that runs, else the configured one."""
+    mpm, _itk = kits.mpm_of(server.inspect())
+    log(f"Settling on {mpm}.")
+    server.repair(mpm, log)
     server.config_test(log)
     now = server.inspect()
     if now.running is None or now.running != now.configured:

@@ -187,3 +187,7 @@ class Server(Protocol):
     def undo_packages(self, kit: Kit, log: Log) -> None:
         """Bring the packages back to what ``kit`` holds, without any repository if need be,
         whatever torn state they are in."""
+
+    def repair(self, mpm: str, log: Log) -> None:
+        """Give a torn server (two MPMs, none, files missing) the one MPM named, from the
+        repositories. httpd is not restarted."""

@@ -422,6 +422,26 @@ class SimulatedServer:
         for package in kit.transaction.remove:
             log(f"simulated: brought back {package.nevra}")
 
+    def repair(self, mpm: str, log: Log) -> None:
+        self._rest()
+        with self.state() as state:
+            wrong = {f"{_MPM}{name}" for name in _NAMES if name != mpm}
+            state["packages"] = [item for item in state["packages"] if item["name"] not in wrong]
+            state["missing_files"] = {}
+            present = [Package.from_json(item) for item in state["packages"]]
+            companion = "ea-apache24-mod_cgi" + ("" if mpm == "prefork" else "d")
+            scene = load_catalogue().for_server(present)
+            try:
+                moves = scene.resolve((f"{_MPM}{mpm}", companion))
+            except Unsolvable as error:
+                raise HostError(
+                    "unsatisfiable", "This cannot be repaired.", "", str(error)
+                ) from error
+            gone = {item.name for item in moves.remove}
+            state["packages"] = [item for item in state["packages"] if item["name"] not in gone]
+            state["packages"] += [item.as_json() for item in moves.install]
+        log(f"simulated: settled on {mpm}")
+
     def _rest(self) -> None:
         with self.state() as state:
             pace = float(state["pace"])
