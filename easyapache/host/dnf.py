@@ -1,0 +1,313 @@
+"""dnf (or yum, where that is dnf's other name): the questions and the one transaction.
+
+The transaction is given to dnf as a stored one (``history replay``), not as a wish: exactly
+the confirmed packages in exactly the confirmed builds come and go, each with the reason dnf
+keeps for autoremove, and dnf refuses when anything else would have to move. Several wishes at
+once (ITK off, suexec on, another MPM) are then still one transaction, which ``install``,
+``swap`` and ``remove`` cannot say together.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from easyapache.host.config import HostConfig
+from easyapache.host.runner import Detached, Runner
+from easyapache.host.server import HostError, Log
+from easyapache.profile import Package, Transaction
+
+PACKAGES = "packages"
+"""The name under which the detached transaction is kept in a change's output folder."""
+
+ALWAYS_PROTECTED = ("dnf", "yum", "rpm", "systemd", "systemd-udev", "sudo", "ea-apache24")
+"""Never to be lost, whatever the server's own list says (setting the option may replace it)."""
+
+_PROGRAMS = ("dnf", "dnf-3", "yum")
+_FIXED = (
+    "--color=never",
+    "--setopt=exit_on_lock=True",
+    "--setopt=clean_requirements_on_remove=False",
+    # EA4's hook would stop and start httpd inside the transaction, and again when its
+    # elements failed. Its other scripts are run by us afterwards.
+    "--disableplugin=universal-hooks",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _Symptom:
+    pattern: str
+    code: str
+    message: str
+    remedy: str
+
+
+_SYMPTOMS = (
+    _Symptom(
+        r"already locked by (\d+)|Waiting for process with pid (\d+)",
+        "package_manager_busy",
+        "Another package manager is at work.",
+        "Wait until it has finished, then try again.",
+    ),
+    _Symptom(
+        r"No space left on device|needs \d+\s*[KMG]?B more space|Not enough free space|Disk Requirements",
+        "disk_full",
+        "The disk is full.",
+        "Free some space, then try again.",
+    ),
+    _Symptom(
+        r"is not signed|Public key for .* is not installed|wrong key\(s\)|GPG check FAILED"
+        r"|GPG signature verification error|Problem opening package|repomd.xml GPG"
+        r"|Failed to retrieve GPG key|Curl error \(37\)|SIGNATURES NOT OK",
+        "bad_signature",
+        "A package or the repository is not signed by a key this server trusts.",
+        "Do not install it. Compare the repository's gpgkey with its publisher's, then: dnf clean all",
+    ),
+    _Symptom(
+        r"has incorrect checksum|Downloading successful, but checksum doesn't match",
+        "bad_checksum",
+        "A downloaded file is not the one the repository describes.",
+        "Try again later; a mirror may be out of step. Then: dnf clean all",
+    ),
+    _Symptom(
+        r"Failed to download metadata|Cannot download repomd|Error downloading packages"
+        r"|No more mirrors to try|Cannot prepare internal mirrorlist|All mirrors were tried"
+        r"|Cache-only enabled but no cache",
+        "repository_unreachable",
+        "A package repository cannot be reached.",
+        "Check the network and the repository's address: dnf repolist -v",
+    ),
+    _Symptom(
+        r"removing the following protected packages",
+        "protected",
+        "Packages that must stay would have to go.",
+        "Look at the plan again; allow those packages to leave or choose otherwise.",
+    ),
+    _Symptom(
+        r"Extra package|which is not part of the stored|which is not present in the stored",
+        "unsatisfiable",
+        "The package manager would have to change more than was confirmed.",
+        "Look at the new plan and confirm it.",
+    ),
+    _Symptom(
+        r"Unable to find a match|Cannot find rpm nevra|No match for argument|not available",
+        "no_such_package",
+        "A package is not in any enabled repository.",
+        "Check the enabled repositories, then: dnf clean expire-cache",
+    ),
+    _Symptom(
+        r"\n? Problem\b|conflicting requests|nothing provides",
+        "unsatisfiable",
+        "The packages cannot be installed together.",
+        "Read what the package manager says excludes what.",
+    ),
+    _Symptom(
+        r"Error in PREIN scriptlet|Error in PREUN scriptlet|Transaction failed|Error unpacking",
+        "transaction_failed",
+        "The transaction broke off in the middle.",
+        "The server is brought back to what it was.",
+    ),
+)
+
+
+def classify(text: str) -> HostError:
+    """What dnf meant. Nearly every failure has exit status 1, so its words decide."""
+    for symptom in _SYMPTOMS:
+        if re.search(symptom.pattern, text):
+            return HostError(symptom.code, symptom.message, symptom.remedy, text)
+    return HostError("package_manager", "The package manager failed.", "Read what it said.", text)
+
+
+class PackageManager:
+    def __init__(self, config: HostConfig, runner: Runner) -> None:
+        self.config = config
+        self.runner = runner
+        argv = tuple(config.package_manager) or (self._found(),)
+        place = next((i for i, item in enumerate(argv) if Path(item).name in _PROGRAMS), None)
+        if place is None:
+            raise HostError(
+                "no_package_manager",
+                f"{' '.join(argv)} is neither dnf nor yum.",
+                "Correct package_manager in the agent's configuration.",
+            )
+        self.argv = argv
+        self.wrapper, self.options = argv[:place], argv[place + 1 :]
+
+    def _found(self) -> str:
+        path = self.runner.environment["PATH"]
+        for name in ("dnf", "yum"):
+            if shutil.which(name, path=path):
+                return name
+        raise HostError(
+            "no_package_manager",
+            "This server has neither dnf nor yum.",
+            "Install one, or name it as package_manager in the agent's configuration.",
+        )
+
+    # -- questions -----------------------------------------------------------------------
+
+    def ask(
+        self,
+        install: Sequence[str],
+        remove: Sequence[str],
+        *,
+        protect: Sequence[str] = (),
+        erase: bool = True,
+        cache_only: bool = False,
+    ) -> Mapping[str, Any]:
+        """The solver's answer to a goal as dnf_resolve.py prints it. Raises HostError."""
+        request = {
+            "options": [
+                *self.options,
+                "--disableplugin=universal-hooks",
+                *(["-C"] if cache_only else []),
+            ],
+            "install": list(install),
+            "remove": list(remove),
+            "protect": list(protect),
+            "erase": erase,
+        }
+        return self._dnf_says(request)
+
+    def locate(self, nevras: Sequence[str]) -> dict[str, Path]:
+        """Where the files of downloaded builds are. Raises HostError."""
+        answer = self._dnf_says({"options": [*self.options, "-C"], "locate": list(nevras)})
+        return {nevra: Path(path) for nevra, path in answer["located"].items() if path}
+
+    def _dnf_says(self, request: Mapping[str, Any]) -> Mapping[str, Any]:
+        # -I, or this folder's own dnf.py and rpm.py would be taken for the system's.
+        script = str(Path(__file__).with_name("dnf_resolve.py"))
+        argv = [*self.wrapper, self.config.python, "-I", script, json.dumps(request)]
+        said = self.runner.ask(argv, limit=600.0)
+        try:
+            answer: dict[str, Any] = json.loads(said.stdout)
+        except ValueError:
+            raise classify(said.text) from None
+        if "error" not in answer:
+            return answer
+        code, message = answer["error"]["code"], answer["error"]["message"]
+        if code in ("no_dnf", "old_dnf"):
+            raise HostError(
+                "not_supported",
+                f"This server's package manager cannot be asked for a plan: {message}.",
+                "dnf 4.4 or newer with its Python module is needed (Enterprise Linux 8.4 and "
+                "later); yum 3 is not supported. If the module belongs to another "
+                "interpreter, name that as python in the agent's configuration.",
+                said.stderr,
+            )
+        error = classify(message)
+        known = code if error.code in ("package_manager", "unsatisfiable") else error.code
+        raise HostError(known, error.message, error.remedy, message)
+
+    # -- the transaction -----------------------------------------------------------------
+
+    def transaction_argv(self, change: str, stored: Path, protect: Iterable[str]) -> list[str]:
+        """The one exact call, without -C or --downloadonly."""
+        return [
+            *self.argv,
+            "-y",
+            *_FIXED,
+            f"--comment={change}",
+            f"--setopt=protected_packages={','.join(sorted(set(protect)))}",
+            "history",
+            "replay",
+            str(stored),
+        ]
+
+    def fetch(
+        self, change: str, transaction: Transaction, stored: Path, protect: Iterable[str], log: Log
+    ) -> None:
+        """Download what comes in, signatures checked; nothing is changed. Raises HostError."""
+        store(transaction, stored)
+        argv = self.transaction_argv(change, stored, protect)
+        done = self.runner.perform([*argv, "--downloadonly"], log)
+        if not done.ok:
+            raise classify(done.text)
+
+    def fetch_installed(self, packages: Sequence[Package], folder: Path, log: Log) -> None:
+        """Get the files of packages that are installed, as they are installed. Raises HostError
+        ``kit`` when a repository no longer has one of them."""
+        if not packages:
+            return
+        folder.mkdir(parents=True, exist_ok=True)
+        nevras = [package.nevra for package in packages]
+        argv = [*self.argv, "-y", *_FIXED, "reinstall", "--downloadonly", f"--destdir={folder}"]
+        done = self.runner.perform([*argv, *nevras], log)
+        missing = [package.nevra for package in packages if rpm_file(folder, package) is None]
+        if done.ok and not missing:
+            return
+        if missing and re.search("not available|No match for argument|Unable to find", done.text):
+            raise HostError(
+                "kit",
+                f"The way back cannot be secured: no repository has {', '.join(missing)} any more.",
+                "Bring EasyApache 4 up to date first (dnf upgrade 'ea-*'), then try again.",
+                done.text,
+            )
+        raise classify(done.text)
+
+    def begin(
+        self, change: str, transaction: Transaction, folder: Path, protect: Iterable[str]
+    ) -> Detached:
+        """Start the transaction detached, from the cache, at most once per folder."""
+        stored = folder / "transaction.json"
+        detached = Detached(folder, PACKAGES)
+        if not detached.started:
+            folder.mkdir(parents=True, exist_ok=True)
+            store(transaction, stored)
+            argv = [*self.transaction_argv(change, stored, protect), "-C"]
+            self.runner.start_detached(argv, folder, PACKAGES, f"ea4-change-{change}")
+        return detached
+
+    def repair_argv(self, arguments: Sequence[str], protect: Iterable[str]) -> list[str]:
+        """Any other call that changes packages, for going back and for repairs. Its status says
+        little; the caller looks at the server. The kit's files were checked when they were
+        fetched, and are not checked again: their key may have left with the repository."""
+        guard = f"--setopt=protected_packages={','.join(sorted(set(protect)))}"
+        return [*self.argv, "-y", *_FIXED, "--setopt=localpkg_gpgcheck=False", guard, *arguments]
+
+    def protected_by_server(self) -> tuple[str, ...]:
+        """The names in /etc/dnf/protected.d, which our own list is added to."""
+        names: set[str] = set()
+        for path in sorted((self.config.root / "etc/dnf/protected.d").glob("*.conf")):
+            lines = path.read_text(errors="replace").split()
+            names.update(line for line in lines if re.fullmatch(r"[A-Za-z0-9_.+-]+", line))
+        return tuple(sorted(names))
+
+
+def store(transaction: Transaction, path: Path) -> None:
+    """Write a transaction in the form of ``dnf history store``."""
+    coming = {package.name for package in transaction.install}
+    leaving = {package.name for package in transaction.remove}
+    entries = []
+    for package in transaction.install:
+        asked = transaction.reasons.get(package.name) == "asked"
+        entries.append(
+            {
+                "action": "Upgrade" if package.name in leaving else "Install",
+                "nevra": package.nevra,
+                "reason": "user" if asked else "dependency",
+                "repo_id": "",
+            }
+        )
+    for package in transaction.remove:
+        entries.append(
+            {
+                "action": "Upgraded" if package.name in coming else "Removed",
+                "nevra": package.nevra,
+                "reason": "user",
+                "repo_id": "@System",
+            }
+        )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps({"version": "1.0", "rpms": entries}, indent=1), encoding="utf-8")
+
+
+def rpm_file(folder: Path, package: Package) -> Path | None:
+    """The file of one package in a folder. rpm's file names leave the epoch out."""
+    path = folder / f"{package.name}-{package.version}-{package.release}.{package.arch}.rpm"
+    return path if path.is_file() else None

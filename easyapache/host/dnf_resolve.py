@@ -1,0 +1,195 @@
+"""Asks dnf's own solver what it would do, and says it in JSON. Changes nothing, locks nothing.
+
+Run isolated (``-I``) by the operating system's Python, the one that has dnf 4's modules (platform-python of
+EL8 is 3.6): ``python3 -I dnf_resolve.py REQUEST`` with REQUEST a JSON object
+
+* ``options``: the options the package manager is always called with (``-c``, ``--installroot``);
+* ``install``, ``remove``: package names; ``protect``: names that must not leave;
+* ``erase``: whether packages nobody named may leave at all;
+* or ``locate`` instead of these: builds (name-epoch:version-release.arch) to find the files of.
+
+Prints one JSON object: {install, remove, reasons, sources}, {located: {build: path or null}} or
+{error: {code, message}}.
+``sources`` tells of each incoming package its repository, whether that one is
+signature-checked, and sizes in bytes. Options are read by dnf's own command line code, so configuration,
+repositories and plugins are exactly those of a real run.
+"""
+
+
+import io
+import json
+import sys
+
+
+class Refused(Exception):
+    def __init__(self, code, message):
+        Exception.__init__(self, message)
+        self.code, self.message = code, message
+
+
+def described(package):
+    return {
+        "name": package.name,
+        "epoch": package.epoch,
+        "version": package.version,
+        "release": package.release,
+        "arch": package.arch,
+    }
+
+
+def load(options):
+    """A dnf Base set up by dnf's own command line from ``options``, with its sack filled."""
+    import dnf
+    import dnf.cli.cli
+
+    base = dnf.cli.cli.BaseCli()
+    cli = dnf.cli.cli.Cli(base)
+    cli.configure(["-q"] + list(options) + ["--assumeno", "install", "ea-apache24"])
+    try:
+        base.fill_sack(load_system_repo=True, load_available_repos=True)
+    except dnf.exceptions.RepoError as error:
+        raise Refused("repository_unreachable", str(error))
+    return base
+
+
+def mark(base, install, remove, protect):
+    """Put the goal to the solver. A wanted package that is there already is left alone: an
+    MPM change must not become an update. For the same reason the build that belongs to the
+    installed httpd is preferred to a newer one that would draw all of Apache along."""
+
+    installed = base.sack.query().installed()
+    if protect:
+        base.conf.protected_packages = sorted(set(list(base.conf.protected_packages) + protect))
+    httpd = list(installed.filter(name="ea-apache24"))
+    for name in install:
+        there = list(installed.filter(name=name))
+        if there:
+            # Wanted all the same: what cannot be together with it is no answer.
+            base._goal.install(there[0])
+            continue
+        available = base.sack.query().available().filter(name=name)
+        if not available:
+            raise Refused("no_such_package", "No enabled repository has %s." % name)
+        same = []
+        if httpd:
+            evr = {
+                "epoch": httpd[0].epoch,
+                "version": httpd[0].version,
+                "release": httpd[0].release,
+            }
+            same = list(available.filter(**evr))
+        if same:
+            base.package_install(same[0], strict=True)
+        else:
+            base.install(name, strict=True)
+    for name in remove:
+        for package in installed.filter(name=name):
+            base.package_remove(package)
+
+
+REASONS = {"user": "asked", "dependency": "dependency", "weak-dependency": "dependency"}
+
+
+def answer(base, install, remove, erase):
+    import dnf
+    import dnf.transaction
+
+    base.conf.clean_requirements_on_remove = False
+    try:
+        base.resolve(allow_erasing=erase)
+    except dnf.exceptions.DepsolveError as error:
+        text = str(error)
+        code = "protected" if "protected packages" in text else "unsatisfiable"
+        raise Refused(code, text)
+    coming, leaving, reasons, sources = [], [], {}, {}
+    repositories = dict((repo.id, repo) for repo in base.repos.iter_enabled())
+    for item in base.transaction or ():
+        package = item.pkg
+        if item.action in dnf.transaction.FORWARD_ACTIONS:
+            coming.append(described(package))
+            if package.name in install:
+                reasons[package.name] = "asked"
+            else:
+                reasons[package.name] = REASONS.get(str(item.reason), "dependency")
+            repository = repositories.get(package.reponame)
+            checked = bool(repository.gpgcheck) if repository else bool(base.conf.localpkg_gpgcheck)
+            sources[package.name] = {
+                "repository": package.reponame,
+                "checked": checked,
+                "download": package.downloadsize,
+                "installed": package.installsize,
+            }
+        elif item.action in dnf.transaction.BACKWARD_ACTIONS or (
+            item.action == dnf.transaction.PKG_REMOVE
+        ):
+            leaving.append(described(package))
+            if package.name in remove:
+                reasons[package.name] = "asked"
+    names = set(entry["name"] for entry in coming)
+    new = [item.pkg for item in base.transaction or () if item.pkg.name in names]
+    for entry in leaving:
+        if entry["name"] in reasons or entry["name"] in names:
+            continue
+        # Said to conflict when it and something incoming exclude each other, in either
+        # direction; otherwise it leaves because what it needs leaves.
+        gone = base.sack.query().installed().filter(name=entry["name"])
+        clash = gone.filter(conflicts=[p for pkg in new for p in pkg.provides])
+        if not clash:
+            for package in new:
+                if (
+                    base.sack.query()
+                    .installed()
+                    .filter(provides=package.conflicts, name=entry["name"])
+                ):
+                    clash = True
+                    break
+        reasons[entry["name"]] = "conflict" if clash else "dependent"
+    return {"install": coming, "remove": leaving, "reasons": reasons, "sources": sources}
+
+
+def located(base, nevras):
+    """Where dnf has each build, or would put it: a package from a ``file:`` repository lies there
+    and is never copied to the cache."""
+    found = {}
+    for nevra in nevras:
+        matches = list(base.sack.query().available().filter(nevra=nevra))
+        found[nevra] = matches[0].localPkg() if matches else None
+    return found
+
+
+def main(request):
+    try:
+        import dnf.cli.cli
+        import dnf.const
+        import dnf.exceptions
+    except ImportError as error:
+        return {"error": {"code": "no_dnf", "message": str(error)}}
+    try:
+        import dnf.transaction_sr
+    except ImportError:
+        return {"error": {"code": "old_dnf", "message": "dnf %s" % dnf.const.VERSION}}
+    base = None
+    try:
+        base = load(request["options"])
+        if "locate" in request:
+            return {"located": located(base, request["locate"])}
+        mark(base, request["install"], request["remove"], request["protect"])
+        return answer(base, request["install"], request["remove"], request["erase"])
+    except Refused as refused:
+        return {"error": {"code": refused.code, "message": refused.message}}
+    except dnf.exceptions.MarkingError as error:
+        return {"error": {"code": "no_such_package", "message": str(error)}}
+    except dnf.exceptions.Error as error:
+        text = str(error)
+        code = "repository_unreachable" if "metadata" in text else "package_manager"
+        return {"error": {"code": code, "message": text}}
+    finally:
+        if base is not None:
+            base.close()
+
+
+if __name__ == "__main__":
+    # What plugins print must not stand between us and the reader.
+    out, sys.stdout = sys.stdout, io.StringIO()
+    result = main(json.loads(sys.argv[1]))
+    out.write(json.dumps(result) + "\n")

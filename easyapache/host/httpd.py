@@ -1,0 +1,263 @@
+"""The httpd of one server: what it would load, what it runs with, how to start it.
+
+Nothing here stops or replaces a running httpd; that is the restart's business.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from easyapache.host.apache_config import ApacheConfig, read_config
+from easyapache.host.config import HostConfig
+from easyapache.host.http_probe import fetch
+from easyapache.host.processes import (
+    Identity,
+    children_of,
+    identify,
+    maps_of,
+    parent_of,
+    systemd_is_init,
+)
+from easyapache.host.runner import Finished, Runner
+from easyapache.host.server import HostError, Log
+from easyapache.host.sockets import listening_of, listening_parents
+from easyapache.profile import Observation
+
+_MODULE = re.compile(r"^\s*(\w+)_module \((?:static|shared)\)", re.MULTILINE)
+_MAPPED_MPM = re.compile(r"/mod_mpm_(\w+)\.so")
+_MAPPED_ITK = re.compile(r"/(?:mod_)?mpm_itk\.so")
+_NAMED_MPMS = ("event", "worker", "prefork")
+_UNIT_FILES = ("etc/systemd/system/httpd.service", "usr/lib/systemd/system/httpd.service")
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """The machine-readable page of mod_status, or why there is none (``error``)."""
+
+    fields: Mapping[str, str]
+    error: str = ""
+
+    @property
+    def mpm(self) -> str:
+        return self.fields.get("ServerMPM", "").lower()
+
+    @property
+    def itk_signature(self) -> bool:
+        return "mpm-itk/" in self.fields.get("ServerVersion", "")
+
+    def count(self, name: str) -> int:
+        text = self.fields.get(name, "")
+        return int(text) if text.isdigit() else 0
+
+
+class Httpd:
+    def __init__(self, config: HostConfig, runner: Runner) -> None:
+        self.config = config
+        self.runner = runner
+        self.argv = tuple(config.httpd)
+
+    # -- what is on disk ---------------------------------------------------------------
+
+    @property
+    def main_config(self) -> Path:
+        """The file httpd starts reading at: ``-f``, else EA4's place, else the distribution's."""
+        for option, value in zip(self.argv, self.argv[1:], strict=False):
+            if option == "-f":
+                return self.config.server_root / value
+        for name in ("conf/httpd.conf", "apache2.conf", "httpd.conf"):
+            path = self.config.server_root / name
+            if path.exists():
+                return path
+        return self.config.server_root / "conf/httpd.conf"
+
+    def read(self) -> ApacheConfig:
+        return read_config(self.config.server_root, self.main_config)
+
+    def test(self) -> Finished:
+        """``httpd -t``. It accepts ITK under a threaded MPM, which then cannot start."""
+        return self.runner.ask([*self.argv, "-t"])
+
+    def version(self) -> str:
+        """As ``2.4.67``; empty when httpd does not say."""
+        found = re.search(r"Apache/([\d.]+)", self.runner.ask([*self.argv, "-v"]).stdout)
+        return found[1] if found else ""
+
+    def configured(self) -> tuple[Observation | None, str]:
+        """What the next start would load, and an error text when httpd itself refuses.
+
+        httpd is asked first (``-M``); when it refuses, the LoadModule lines answer, and
+        that is how two MPMs or none are seen. A module whose file is missing still counts:
+        httpd would try to load it.
+        """
+        said = self.runner.ask([*self.argv, "-M"])
+        if said.ok:
+            names = set(_MODULE.findall(said.stdout))
+            mpms = tuple(sorted(name[4:] for name in names if name[4:] in _NAMED_MPMS))
+            return Observation(mpms, "mpm_itk" in names), ""
+        config = self.read()
+        if not config.files:
+            return None, said.text or "; ".join(config.problems)
+        mpms = tuple(sorted({name for name, _ in config.mpm_lines() if name in _NAMED_MPMS}))
+        return Observation(mpms, config.loads_itk()), said.text
+
+    # -- what runs ---------------------------------------------------------------------
+
+    def parent(self) -> Identity | None:
+        """The running httpd's parent process: the pid file's where that is true, else the
+        one that holds this configuration's ports (the pid file may be lost or stale)."""
+        found = self.pid_file_parent()
+        if found is not None:
+            return found
+        ours = [pid for pid in listening_parents(self.ports()) if self.is_ours(pid)]
+        return identify(ours[0]) if ours else None
+
+    def pid_file_parent(self) -> Identity | None:
+        try:
+            pid = int(self.config.pid_file.read_text().strip())
+        except (FileNotFoundError, ValueError):
+            return None
+        return identify(pid) if self.is_ours(pid) else None
+
+    def parents(self) -> list[Identity]:
+        """Every parent that listens on one of this configuration's ports: two in the middle of
+        an overlapping restart, none when httpd is down."""
+        found = [identify(pid) for pid in listening_parents(self.ports()) if self.is_ours(pid)]
+        return sorted((item for item in found if item), key=lambda item: (item.started, item.pid))
+
+    def is_ours(self, pid: int) -> bool:
+        """Whether a process is an httpd and not something else that got its pid or port."""
+        return identify(pid) is not None and bool(_MAPPED_MPM.search(maps_of(pid)))
+
+    def ports(self) -> list[int]:
+        return sorted({port for _, port in self.read().listeners()})
+
+    def ready(self, parent: Identity, ports: Sequence[int]) -> bool:
+        """Whether a parent listens on all of these ports and has children to answer."""
+        if not parent.alive:
+            return False
+        held = {item.port for item in listening_of(parent.pid).values()}
+        return set(ports) <= held and bool(children_of(parent.pid))
+
+    def status(self) -> Status:
+        """Ask mod_status. A connection that cannot be made is an answer too."""
+        answer = fetch(self.config.status_url + "?auto", limit=5.0)
+        if answer.error:
+            return Status({}, answer.error)
+        if answer.status != 200:
+            where = urlsplit(self.config.status_url).path
+            return Status({}, f"{where} answered with status {answer.status}")
+        pairs = (line.partition(": ") for line in answer.body.decode(errors="replace").splitlines())
+        return Status({name: value.strip() for name, sep, value in pairs if sep})
+
+    def running(self) -> tuple[Observation | None, str]:
+        """What serves visitors now, and why it cannot be told when it cannot.
+
+        The MPM is the one mod_status names; where that page is off, the module file that the
+        parent has mapped. ITK calls itself prefork there, so it is looked for in the mapped
+        files, and in the server's signature where those cannot be read.
+        """
+        parent = self.parent()
+        if parent is None:
+            return None, "httpd is not running"
+        maps = maps_of(parent.pid)
+        status = self.status()
+        itk = bool(_MAPPED_ITK.search(maps)) if maps else status.itk_signature
+        if status.mpm:
+            return Observation((status.mpm,), itk), ""
+        mapped = tuple(sorted({name for name in _MAPPED_MPM.findall(maps) if name in _NAMED_MPMS}))
+        if not mapped:
+            return None, f"mod_status does not answer: {status.error or 'no ServerMPM in it'}"
+        return Observation(mapped, itk), ""
+
+    def thread_polling(self) -> dict[str, bool]:
+        """What Apache's guidelines ask of a system: threads, and polling that is safe with
+        them (epoll, kqueue or event ports through APR)."""
+        said = self.runner.ask([*self.argv, "-V"]).stdout
+        modules = self.config.server_root / "modules"
+        # A build of APR without threads has no pthread mutexes to name in -V, and its
+        # httpd comes without the threaded MPMs.
+        threads = "PTHREAD" in said or any(
+            (modules / f"mod_mpm_{name}.so").exists() for name in ("event", "worker")
+        )
+        # On Linux APR polls with epoll, which is safe to share between threads.
+        return {"threads": threads, "safe_thread_polling": Path("/proc/sys/fs/epoll").is_dir()}
+
+    # -- starting ----------------------------------------------------------------------
+
+    def start(
+        self, log: Log, *, extra: Sequence[str] = (), beside: Identity | None = None
+    ) -> Identity:
+        """Start httpd with the configuration on disk and wait until it can answer.
+
+        ``extra``: more arguments. ``beside``: the parent of a running httpd that the new one
+        shares its ports with. Raises HostError ``restart`` with what httpd said.
+        """
+        ports = self.ports()
+        mark = self.log_size()
+        if systemd_is_init() and self.config.root == Path("/") and self._has_unit() and not extra:
+            said = self.runner.perform(["systemctl", "start", "httpd.service"], log)
+        else:
+            argv = [*self.argv, *extra, "-k", "start"]
+            said = self.runner.perform(self._in_cgroup_of(beside, argv), log)
+        end = time.monotonic() + 30.0
+        while said.ok and time.monotonic() < end:
+            found = self.pid_file_parent()
+            if found is not None and found != beside and self.ready(found, ports):
+                return found
+            if found is None and time.monotonic() > end - 25.0 and not self.parents():
+                break  # it said yes, went away, and nothing listens five seconds later
+            time.sleep(0.004)
+        raise HostError(
+            "restart",
+            "httpd did not start.",
+            "Read what httpd said; its error log has the last word.",
+            "\n".join(part for part in (said.text, self.log_since(mark)) if part),
+        )
+
+    def log_size(self) -> int:
+        try:
+            return self.config.error_log.stat().st_size
+        except FileNotFoundError:
+            return 0
+
+    def log_since(self, mark: int) -> str:
+        """What httpd wrote to its error log since ``mark`` bytes, at most 8 kB of it."""
+        try:
+            with self.config.error_log.open("rb") as handle:
+                handle.seek(mark)
+                return handle.read(8192).decode(errors="replace").strip()
+        except FileNotFoundError:
+            return ""
+
+    def _has_unit(self) -> bool:
+        return any((self.config.root / name).exists() for name in _UNIT_FILES)
+
+    @staticmethod
+    def _in_cgroup_of(neighbour: Identity | None, argv: list[str]) -> list[str]:
+        """Where systemd keeps processes in groups, a new httpd must be in the group of the old
+        one: in the agent's it would end when the agent is stopped."""
+        if neighbour is None or not systemd_is_init():
+            return argv
+        line = Path(f"/proc/{neighbour.pid}/cgroup").read_text().strip().splitlines()[-1]
+        group = Path("/sys/fs/cgroup") / line.split(":", 2)[2].lstrip("/") / "cgroup.procs"
+        if not group.exists():
+            return argv
+        joined = Path(__file__).with_name("join_cgroup.py")
+        return ["/usr/bin/python3", "-I", str(joined), str(group), *argv]
+
+
+def family_of(parent: Identity) -> list[int]:
+    """A parent and its children, for messages and for waiting."""
+    return [parent.pid, *children_of(parent.pid)]
+
+
+def topmost(pid: int) -> int:
+    """The httpd parent of a process that may be one of its children."""
+    while "mod_mpm_" in maps_of(parent_of(pid)):
+        pid = parent_of(pid)
+    return pid

@@ -1,0 +1,63 @@
+"""The files of packages that are about to come in: found where dnf has them, and unpacked."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tarfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from easyapache.host.dnf import PackageManager, rpm_file
+from easyapache.host.runner import Runner
+from easyapache.host.server import HostError
+from easyapache.profile import Package, Transaction
+
+
+def keep_incoming(manager: PackageManager, transaction: Transaction, folder: Path) -> None:
+    """Copy what has been downloaded into ``folder``: for the rehearsal, and for a later change
+    that takes this one back. Raises HostError ``kit`` when a file is not there."""
+    folder.mkdir(parents=True, exist_ok=True)
+    lacking = [package for package in transaction.install if rpm_file(folder, package) is None]
+    if not lacking:
+        return
+    located = manager.locate([package.nevra for package in lacking])
+    for package in lacking:
+        path = located.get(package.nevra)
+        if path is None or not path.is_file():
+            raise HostError(
+                "kit",
+                f"{package.nevra} was downloaded and cannot be found.",
+                "Check cachedir and keepcache in the package manager's configuration.",
+            )
+        target = folder / f"{package.name}-{package.version}-{package.release}.{package.arch}.rpm"
+        scratch = target.with_suffix(".part")
+        shutil.copyfile(path, scratch)
+        scratch.rename(target)
+
+
+def unpack(runner: Runner, folder: Path, packages: Sequence[Package], target: Path) -> list[str]:
+    """Unpack packages below ``target`` without running anything of theirs; the paths of their
+    files on the server. Raises HostError ``rehearsal``."""
+    target.mkdir(parents=True, exist_ok=True)
+    found: list[str] = []
+    for package in packages:
+        source = rpm_file(folder, package)
+        if source is None:
+            raise HostError("rehearsal", f"The file of {package.nevra} is not in {folder}.")
+        link = target.parent / source.name
+        link.unlink(missing_ok=True)
+        os.symlink(source.resolve(), link)
+        done = runner.ask(["rpm2archive", str(link)], limit=300.0)
+        archives = [path for path in target.parent.glob(f"{source.name}.t*")]
+        if not done.ok or not archives:
+            raise HostError("rehearsal", f"{source.name} cannot be unpacked.", "", done.text)
+        with tarfile.open(archives[0]) as archive:
+            for member in archive:
+                if member.isfile() or member.isdir():
+                    archive.extract(member, target, filter="data")
+                if member.isfile():
+                    found.append("/" + member.name.removeprefix("./").lstrip("/"))
+        archives[0].unlink()
+        link.unlink()
+    return found

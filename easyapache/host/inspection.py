@@ -1,0 +1,268 @@
+"""Everything that is known of a server, read without changing or locking anything."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from fnmatch import fnmatchcase
+from functools import cache
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from easyapache.host.apache_config import ApacheConfig
+from easyapache.host.config import HostConfig
+from easyapache.host.httpd import Httpd
+from easyapache.host.processes import identify
+from easyapache.host.rpm import RpmDatabase, Verified
+from easyapache.profile import Package, Profile
+
+MODULE_FOLDER = "conf.modules.d"
+_LOCK_FILES = ("etc/dnf/plugins/versionlock.list", "etc/yum/pluginconf.d/versionlock.list")
+_DNF_CONFS = ("etc/dnf/dnf.conf", "etc/yum.conf", "etc/yum/yum.conf")
+
+
+@cache
+def catalogue_names() -> frozenset[str]:
+    """Names of the packages whose relations the project knows."""
+    text = resources.files("easyapache").joinpath("data/packages.json").read_text()
+    return frozenset(json.loads(text))
+
+
+def inspect(config: HostConfig, httpd: Httpd, rpm: RpmDatabase) -> Profile:
+    """The profile of the server now. The questions do not depend on each other and each is
+    mostly waiting for a program, so they are asked at the same time."""
+    with ThreadPoolExecutor(max_workers=6) as pool:
+        installed = pool.submit(rpm.installed)
+        configured = pool.submit(httpd.configured)
+        running = pool.submit(httpd.running)
+        version = pool.submit(httpd.version)
+        polling = pool.submit(httpd.thread_polling)
+        packages = installed.result()
+        names = {package.name for package in packages}
+        verified = pool.submit(rpm.verify, [name for name in names if is_module(name)])
+        unknown = pool.submit(rpm.relations, names - catalogue_names())
+        owned = pool.submit(rpm.owned_paths, [n for n in names if n.startswith("ea-apache24")])
+        conf = httpd.read()
+        seen_config, config_error = configured.result()
+        seen_running, running_error = running.result()
+        facts: dict[str, Any] = {
+            "httpd_version": version.result(),
+            "os": operating_system(config.root),
+            **polling.result(),
+            **file_facts(verified.result()),
+            **config_facts(config, conf, set(owned.result()), names),
+            "excludes": excludes(config.root),
+            "version_locks": version_locks(config.root),
+            "relations": unknown.result(),
+        }
+    parent = httpd.parent()
+    if parent is not None:
+        facts["httpd_started"] = f"{parent.boot}:{parent.pid}:{parent.started}"
+    unfinished = unfinished_transaction(config.root)
+    if unfinished:
+        facts["unfinished_transaction"] = unfinished
+    if config_error:
+        facts["configured_error"] = config_error
+    if running_error:
+        facts["running_error"] = running_error
+    kept = {name: value for name, value in facts.items() if value not in ("", [], {}, None)}
+    return Profile(packages, seen_config, seen_running, kept)
+
+
+def is_module(name: str) -> bool:
+    """Whether a package can bring a module of httpd."""
+    return name.startswith("ea-apache24") or (name.startswith("ea-php") and name.endswith("-php"))
+
+
+def operating_system(root: Path) -> str:
+    """PRETTY_NAME of os-release; empty when there is none."""
+    for name in ("etc/os-release", "usr/lib/os-release"):
+        try:
+            lines = (root / name).read_text(errors="replace").splitlines()
+        except (FileNotFoundError, PermissionError):
+            continue
+        for line in lines:
+            if line.startswith("PRETTY_NAME="):
+                return line.partition("=")[2].strip().strip("\"'")
+    return ""
+
+
+def file_facts(verified: Mapping[str, Iterable[Verified]]) -> dict[str, Any]:
+    edited: dict[str, str] = {}
+    missing: dict[str, list[str]] = {}
+    for package, items in verified.items():
+        for item in items:
+            if item.missing:
+                missing.setdefault(package, []).append(item.path)
+            elif item.edited:
+                edited[item.path] = package
+    return {"edited_config_files": edited, "missing_files": missing}
+
+
+def config_facts(
+    config: HostConfig, conf: ApacheConfig, owned: set[str], names: set[str]
+) -> dict[str, Any]:
+    """What the configuration files say beyond the MPM itself. Paths are those on the server."""
+    foreign = [
+        server_path(config.root, item.path)
+        for _, item in conf.mpm_lines()
+        if server_path(config.root, item.path) not in owned
+    ]
+    if conf.loads_itk():
+        foreign += [
+            server_path(config.root, item.path)
+            for item in conf.named("LoadModule")
+            if item.arguments[:1] == ("mpm_itk_module",)
+            and server_path(config.root, item.path) not in owned
+        ]
+    only = [
+        {
+            "path": server_path(config.root, item.path),
+            "line": item.line,
+            "directive": " ".join([item.name, *item.arguments]),
+        }
+        for item in conf.prefork_only()
+    ]
+    return {
+        "foreign_mpm_files": sorted(set(foreign)),
+        "prefork_only_directives": only,
+        "php_dso_sites": php_dso_sites(conf, names),
+    }
+
+
+def php_dso_sites(conf: ApacheConfig, names: set[str]) -> dict[str, list[str]]:
+    """{package: [virtual host]} of the sites that run PHP inside httpd.
+
+    A handler named ``application/x-httpd-php…`` is mod_php's own when a DSO package is there;
+    cPanel names its CGI and FPM handlers ``x-httpd-ea-php…`` instead. Set server-wide, it
+    serves every site.
+    """
+    packages = sorted(n for n in names if n.startswith("ea-php") and n.endswith("-php"))
+    if not packages:
+        return {}
+    sites: set[str] = set()
+    hosts = conf.virtual_hosts()
+    for item in conf.named("AddHandler", "SetHandler", "AddType"):
+        handler = item.arguments[0] if item.arguments else ""
+        if not handler.startswith("application/x-httpd-php"):
+            continue
+        if item.virtual_host is None:
+            sites.update(host.name for host in hosts if host.name)
+        else:
+            names_here = [
+                other.arguments[0]
+                for other in conf.named("ServerName")
+                if other.path == item.path
+                and other.arguments
+                and other.sections[:1] == item.sections[:1]
+                and other.line < item.line
+            ]
+            sites.update(names_here[-1:])
+    return {package: sorted(sites) for package in packages}
+
+
+def excludes(root: Path) -> list[str]:
+    """Patterns of ``exclude=`` and ``excludepkgs=`` in the package manager's files."""
+    found: list[str] = []
+    files = [root / name for name in _DNF_CONFS]
+    files += sorted((root / "etc/yum.repos.d").glob("*.repo"))
+    for path in files:
+        try:
+            lines = path.read_text(errors="replace").splitlines()
+        except (FileNotFoundError, PermissionError):
+            continue
+        continued = False
+        for line in lines:
+            key, sep, value = line.partition("=")
+            if sep and key.strip() in ("exclude", "excludepkgs"):
+                continued = True
+                found += value.replace(",", " ").split()
+            elif continued and line[:1] in " \t":
+                found += line.replace(",", " ").split()
+            else:
+                continued = False
+    return sorted(set(found))
+
+
+def version_locks(root: Path) -> list[str]:
+    """Patterns that the versionlock plugin pins."""
+    found: set[str] = set()
+    for name in _LOCK_FILES:
+        try:
+            lines = (root / name).read_text(errors="replace").splitlines()
+        except (FileNotFoundError, PermissionError):
+            continue
+        found.update(line.strip() for line in lines if line.strip() and not line.startswith("#"))
+    return sorted(found)
+
+
+def pinned(patterns: Iterable[str], package: Package) -> str | None:
+    """The first pattern that fits a package, in any of the spellings dnf takes."""
+    spellings = (
+        package.name,
+        f"{package.name}.{package.arch}",
+        f"{package.name}-{package.version}",
+        f"{package.name}-{package.version}-{package.release}",
+        package.nevra,
+        f"{package.name}-{package.epoch}:{package.version}-{package.release}.{package.arch}",
+        f"{package.epoch}:{package.name}-{package.version}-{package.release}.{package.arch}",
+    )
+    for pattern in patterns:
+        plain = pattern.removeprefix("!")
+        if any(fnmatchcase(spelling, plain) for spelling in spellings):
+            return pattern
+        if plain.endswith(".*") and any(fnmatchcase(s, plain[:-2]) for s in spellings):
+            return pattern
+    return None
+
+
+def unfinished_transaction(root: Path) -> str:
+    """A sentence about a transaction that broke off, or nothing.
+
+    dnf writes a transaction's end into its history; yum 3 kept lists of what was left to do.
+    Only the last one counts: whatever completed after a broken one has set things right or
+    shows in the packages themselves. One that is going on now is not unfinished.
+    """
+    for left in sorted((root / "var/lib/yum").glob("transaction-all*")):
+        return f"yum left {server_path(root, left)} behind"
+    path = root / "var/lib/dnf/history.sqlite"
+    if not path.exists():
+        return ""
+    try:
+        with sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=2.0) as history:
+            row = history.execute(
+                "select id, dt_begin, dt_end, state from trans order by id desc limit 1"
+            ).fetchone()
+    except sqlite3.Error as error:
+        return f"dnf's history cannot be read: {error}"
+    if row is None or row[2] or running_holder(root):
+        return ""
+    return f"dnf's transaction {row[0]} was begun and never ended"
+
+
+def running_holder(root: Path) -> int | None:
+    """The process that dnf's lock files name, when it lives."""
+    for folder in ("var/lib/dnf", "var/cache/dnf"):
+        for path in sorted((root / folder).glob("*_lock.pid")):
+            try:
+                pid = int(path.read_text().strip())
+            except (FileNotFoundError, ValueError):
+                continue
+            if identify(pid):
+                return pid
+    return None
+
+
+def server_path(root: Path, path: Path) -> str:
+    """A path of this machine as the server itself would name it."""
+    try:
+        return (
+            "/" + str(path.resolve().relative_to(root.resolve()))
+            if root != Path("/")
+            else str(path)
+        )
+    except ValueError:
+        return str(path)

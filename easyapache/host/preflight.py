@@ -1,0 +1,377 @@
+"""Why a change must not begin now. Each reason names what is in the way and the remedy."""
+
+from __future__ import annotations
+
+import os
+import re
+import struct
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from fcntl import F_GETLK, fcntl
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from easyapache.host.apache_config import ApacheConfig
+from easyapache.host.config import HostConfig
+from easyapache.host.httpd import Httpd
+from easyapache.host.inspection import pinned, server_path, unfinished_transaction
+from easyapache.host.processes import command_of, described, identify
+from easyapache.host.server import HostError, Obstacle
+from easyapache.host.sockets import holders, listening
+from easyapache.profile import Profile, Transaction
+
+_MANAGERS = re.compile(
+    r"\b(dnf|dnf-3|dnf5|yum|rpm|rpmdb|packagekitd|yum-cron|dnf-automatic|microdnf)\b"
+)
+_PANEL = re.compile(r"easyapache\.(wsgi|asgi)|manage\.py\b.*\b(runserver|demo)\b")
+_THREADED = ("ea-apache24-mod_mpm_event", "ea-apache24-mod_mpm_worker")
+_MPM = re.compile(r"ea-apache24-mod_mpm_(event|worker|prefork)\Z")
+MB = 1 << 20
+_SPARE = 32 * MB
+"""Free space that must be left on each file system beyond what is known to be needed: rpm's
+journal, logs, and what the rest of the server writes in those seconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Preflight:
+    """``ask``: the solver's whole answer to the goal (it raises HostError)."""
+
+    config: HostConfig
+    httpd: Httpd
+    profile: Profile
+    transaction: Transaction
+    ask: Callable[[], Mapping[str, Any]]
+
+    def obstacles(self) -> list[Obstacle]:
+        conf = self.httpd.read()
+        found = [*self.busy(), *self.unfinished(), *self.packages_torn(), *self.held_back()]
+        sources: Mapping[str, Any] = {}
+        try:
+            sources = self.ask()["sources"]
+        except HostError as error:
+            if error.code not in {item.code for item in found}:
+                found.append(refusal(error))
+        found += unsigned(sources)
+        found += self.disk(sources)
+        found += self.configuration(conf)
+        found += self.proxied_panel(conf)
+        return found
+
+    # -- the package manager ---------------------------------------------------------------
+
+    def busy(self) -> list[Obstacle]:
+        """Who holds rpm's or dnf's lock. rpm's is asked for without being taken; dnf's are
+        files with a pid, which a killed dnf leaves behind and another process may get."""
+        root = self.config.root
+        found: dict[int, Path] = {}
+        for path in rpm_locks(root):
+            pid = lock_holder(path)
+            if pid:
+                found[pid] = path
+        stale = []
+        for path in dnf_locks(root):
+            pid = _pid_in(path)
+            if pid is None or pid == os.getpid():
+                continue
+            if identify(pid) is None:
+                continue  # dnf itself sweeps away a file whose process is gone
+            if _MANAGERS.search(command_of(pid)):
+                found.setdefault(pid, path)
+            else:
+                stale.append((pid, path))
+        obstacles = [
+            Obstacle(
+                "package_manager_busy",
+                "Another package manager is at work",
+                f"{_capital(described(pid))} holds {server_path(root, path)}.",
+                "Wait until it has finished. If it hangs, find out what it waits for; do not kill it.",
+            )
+            for pid, path in sorted(found.items())
+        ]
+        return obstacles + [
+            Obstacle(
+                "stale_lock",
+                "A lock was left behind",
+                f"{server_path(root, path)} names {described(pid)}, which is no package "
+                "manager: the one that wrote the file is gone and its number was given away.",
+                f"rm {server_path(root, path)}",
+            )
+            for pid, path in stale
+        ]
+
+    def unfinished(self) -> list[Obstacle]:
+        text = unfinished_transaction(self.config.root)
+        if not text:
+            return []
+        return [
+            Obstacle(
+                "unfinished_transaction",
+                "An earlier transaction was never finished",
+                f"{text}.",
+                "Run the doctor (manage.py mpm doctor), or look at: dnf history info last; dnf check",
+            )
+        ]
+
+    def packages_torn(self) -> list[Obstacle]:
+        names = Counter(f"{p.name}.{p.arch}" for p in self.profile.packages)
+        twice = sorted(name for name, count in names.items() if count > 1)
+        found = []
+        if twice:
+            found.append(
+                Obstacle(
+                    "duplicate_packages",
+                    "Packages are installed twice",
+                    f"rpm lists more than one build of {', '.join(twice)}.",
+                    "dnf remove --duplicates (or: rpm -e the build that should not be there)",
+                )
+            )
+        mpms = sorted(name for name in self.profile.names if _MPM.match(name))
+        if len(mpms) != 1:
+            found.append(
+                Obstacle(
+                    "two_mpms" if mpms else "no_mpm",
+                    "Not exactly one MPM is installed",
+                    f"Installed: {', '.join(mpms) or 'none'}. httpd needs exactly one.",
+                    "Let the doctor repair it: manage.py mpm doctor",
+                )
+            )
+        missing = self.profile.facts.get("missing_files") or {}
+        if missing:
+            what = "; ".join(
+                f"{name}: {', '.join(paths[:3])}" for name, paths in sorted(missing.items())
+            )
+            found.append(
+                Obstacle(
+                    "missing_files",
+                    "Files of installed packages are missing",
+                    what,
+                    f"dnf reinstall {' '.join(sorted(missing))}",
+                )
+            )
+        return found
+
+    def held_back(self) -> list[Obstacle]:
+        found = []
+        moving = [*self.transaction.install, *self.transaction.remove]
+        kinds = (
+            (
+                "excluded",
+                "excludes",
+                "exclude=",
+                "Remove the pattern from dnf.conf or the repository's file.",
+            ),
+            (
+                "version_locked",
+                "version_locks",
+                "a version lock on",
+                "dnf versionlock delete {pattern}",
+            ),
+        )
+        for code, fact, words, remedy in kinds:
+            patterns = list(self.profile.facts.get(fact) or ())
+            hits = sorted(
+                {(p, package.name) for package in moving if (p := pinned(patterns, package))}
+            )
+            for pattern in dict.fromkeys(pattern for pattern, _ in hits):
+                names = ", ".join(name for item, name in hits if item == pattern)
+                found.append(
+                    Obstacle(
+                        code,
+                        "A package that must move is pinned",
+                        f"This server has {words} {pattern}, which covers {names}.",
+                        remedy.format(pattern=pattern),
+                    )
+                )
+        return found
+
+    def disk(self, sources: Mapping[str, Any]) -> list[Obstacle]:
+        """Each place that is written to, with what it will take."""
+        root = self.config.root
+        coming = sum(int(item["installed"] or 0) for item in sources.values())
+        download = sum(int(item["download"] or 0) for item in sources.values())
+        places = {
+            "files of the packages": (root / "usr", coming),
+            "rpm database": (root / "var/lib/rpm", 4 * MB),
+            "package cache": (root / "var/cache", download),
+            "rollback kit": (self.config.spool, 2 * download + 8 * MB),
+        }
+        short: dict[int, list[tuple[str, Path, int]]] = {}
+        for title, (path, need) in places.items():
+            place = _existing(path)
+            short.setdefault(place.stat().st_dev, []).append((title, place, need))
+        found = []
+        for items in short.values():
+            need = sum(need for _, _, need in items) + _SPARE
+            room = os.statvfs(items[0][1])
+            free = room.f_bavail * room.f_frsize
+            nodes = room.f_favail if room.f_files else 1 << 30
+            if free >= need and nodes >= 1000:
+                continue
+            what = ", ".join(title for title, _, _ in items)
+            lack = (
+                f"{free // MB} MB free, {need // MB} MB needed"
+                if free < need
+                else f"{nodes} inodes free"
+            )
+            found.append(
+                Obstacle(
+                    "disk_full",
+                    "Not enough space",
+                    f"{server_path(root, items[0][1])} ({what}): {lack}.",
+                    "Free some space; dnf clean packages and old logs are a beginning.",
+                )
+            )
+        return found
+
+    # -- httpd -----------------------------------------------------------------------------
+
+    def configuration(self, conf: ApacheConfig) -> list[Obstacle]:
+        found = []
+        facts = self.profile.facts
+        said = self.httpd.test()
+        if not said.ok:
+            found.append(
+                Obstacle(
+                    "config_broken",
+                    "The configuration does not pass httpd's own test",
+                    said.text.replace("\n", " ")[:600],
+                    "Mend it first, or it would be blamed on this change: httpd -t",
+                )
+            )
+        foreign = list(facts.get("foreign_mpm_files") or ())
+        if foreign:
+            found.append(
+                Obstacle(
+                    "foreign_mpm",
+                    "An MPM is loaded outside the packages",
+                    f"{', '.join(foreign)} loads an MPM and belongs to no package: after the "
+                    "change httpd would load two, or one whose file is gone.",
+                    f"Remove the LoadModule line from {foreign[0]}",
+                )
+            )
+        threaded = any(package.name in _THREADED for package in self.transaction.install)
+        only = list(facts.get("prefork_only_directives") or ())
+        if threaded and only:
+            first = only[0]
+            found.append(
+                Obstacle(
+                    "prefork_only_directive",
+                    "A directive that only prefork knows",
+                    f"{first['path']} line {first['line']}: {first['directive']}"
+                    + (f", and {len(only) - 1} more" if len(only) > 1 else "")
+                    + ". Under worker and event httpd would not start (AH00526).",
+                    "Put it inside <IfModule mpm_prefork_module> … </IfModule>",
+                )
+            )
+        return found
+
+    def proxied_panel(self, conf: ApacheConfig) -> list[Obstacle]:
+        """Whether this panel is itself reached through the httpd that would be restarted: a
+        proxied loopback port that a process of this project listens on."""
+        ports: dict[int, str] = {}
+        for item in conf.named("ProxyPass", "ProxyPassMatch", "RewriteRule"):
+            for word in item.arguments:
+                parts = urlsplit(word)
+                if parts.scheme in ("http", "https") and _loopback(parts.hostname):
+                    port = _port(word)
+                    if port:
+                        ports[port] = f"{server_path(self.config.root, item.path)} line {item.line}"
+        if not ports:
+            return []
+        for socket in listening():
+            if socket.port not in ports:
+                continue
+            for pid in holders([socket.inode]):
+                if _PANEL.search(command_of(pid)):
+                    return [
+                        Obstacle(
+                            "panel_proxied",
+                            "This panel is behind the httpd it would restart",
+                            f"{ports[socket.port]} passes requests on to {described(pid)}.",
+                            "Reach the panel on its own port (an SSH tunnel will do), and take "
+                            "that line out for the time of the change.",
+                        )
+                    ]
+        return []
+
+
+def unsigned(sources: Mapping[str, Any]) -> list[Obstacle]:
+    """Repositories that would supply a package without its signature being checked. (Whether
+    the signatures are good is seen when the packages are downloaded.)"""
+    repositories = sorted(
+        {str(item["repository"]) for item in sources.values() if not item["checked"]}
+    )
+    return [
+        Obstacle(
+            "unsigned_repository",
+            "A repository is not checked for signatures",
+            f"gpgcheck is off for {name}: anybody between here and there could supply the package.",
+            f"Set gpgcheck=1 and gpgkey= for {name}",
+        )
+        for name in repositories
+    ]
+
+
+def refusal(error: HostError) -> Obstacle:
+    """A solver that could not answer, as an obstacle."""
+    return Obstacle(
+        error.code,
+        error.message.rstrip("."),
+        error.output.strip()[:800] or error.message,
+        error.remedy or "Read what the package manager said.",
+    )
+
+
+def rpm_locks(root: Path) -> list[Path]:
+    paths = [root / "var/lib/rpm/.rpm.lock", root / "usr/lib/sysimage/rpm/.rpm.lock"]
+    return [path for path in paths if path.exists()]
+
+
+def dnf_locks(root: Path) -> list[Path]:
+    found = [
+        *(root / "var/lib/dnf").glob("*_lock.pid"),
+        *(root / "var/cache/dnf").glob("*_lock.pid"),
+    ]
+    yum = root / "var/run/yum.pid"
+    return sorted(found) + ([yum] if yum.exists() else [])
+
+
+def lock_holder(path: Path) -> int | None:
+    """The process that holds an fcntl lock on a file, asked without taking it."""
+    try:
+        with path.open("rb") as handle:
+            # struct flock: type, whence, start, length, pid
+            query = struct.pack("hhqqi4x", 1, 0, 0, 0, 0)
+            answer = fcntl(handle, F_GETLK, query)
+    except (FileNotFoundError, PermissionError):
+        return None
+    kind, _, _, _, pid = struct.unpack("hhqqi4x", answer)
+    return None if kind == 2 else int(pid)
+
+
+def _pid_in(path: Path) -> int | None:
+    try:
+        return int(path.read_text().strip())
+    except (FileNotFoundError, ValueError):
+        return None
+
+
+def _existing(path: Path) -> Path:
+    while not path.exists():
+        path = path.parent
+    return path
+
+
+def _loopback(host: str | None) -> bool:
+    return host in ("localhost", "::1") or bool(host and host.startswith("127."))
+
+
+def _port(url: str) -> int | None:
+    match = re.match(r"https?://[^/]*?:(\d+)", url)
+    return int(match[1]) if match else None
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]

@@ -1,0 +1,125 @@
+"""Facts about processes, from /proc: who is it, since when, is it still the same one."""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+PROC = Path("/proc")
+_TICKS = os.sysconf("SC_CLK_TCK")
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """One process, told apart from a later one that got the same pid.
+
+    ``started`` is the start time in clock ticks since ``boot`` (the kernel's boot id).
+    """
+
+    pid: int
+    started: int
+    boot: str
+
+    def as_json(self) -> dict[str, Any]:
+        return {"pid": self.pid, "started": self.started, "boot": self.boot}
+
+    @classmethod
+    def from_json(cls, data: Any) -> Identity:
+        return cls(int(data["pid"]), int(data["started"]), str(data["boot"]))
+
+    @property
+    def alive(self) -> bool:
+        """False when it ended (a zombie has ended), or when the pid is somebody else's now."""
+        return identify(self.pid) == self
+
+
+def boot_id() -> str:
+    return (PROC / "sys/kernel/random/boot_id").read_text().strip()
+
+
+def _stat(pid: int) -> list[str] | None:
+    """The fields of /proc/<pid>/stat from the state onwards, or None when it is gone.
+
+    The command in parentheses may itself hold blanks and parentheses, so the fields are
+    counted from the last closing one.
+    """
+    try:
+        text = (PROC / str(pid) / "stat").read_text(errors="replace")
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    return text.rpartition(")")[2].split()
+
+
+def identify(pid: int) -> Identity | None:
+    """The process that has this pid now; None when there is none or only its zombie."""
+    fields = _stat(pid)
+    if fields is None or fields[0] in "ZX":
+        return None
+    return Identity(pid, int(fields[19]), boot_id())
+
+
+def parent_of(pid: int) -> int:
+    """The parent's pid, 0 when the process is gone."""
+    fields = _stat(pid)
+    return int(fields[1]) if fields else 0
+
+
+def age_of(pid: int) -> float:
+    """Seconds since the process started; 0 when it is gone."""
+    fields = _stat(pid)
+    if fields is None:
+        return 0.0
+    return max(0.0, time.clock_gettime(time.CLOCK_BOOTTIME) - int(fields[19]) / _TICKS)
+
+
+def command_of(pid: int) -> str:
+    """The command line as typed, cut at 200 characters; empty when the process is gone."""
+    try:
+        raw = (PROC / str(pid) / "cmdline").read_bytes()
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
+    text = raw.rstrip(b"\0").replace(b"\0", b" ").decode(errors="replace")
+    return text[:200]
+
+
+def described(pid: int) -> str:
+    """``process 4711 (dnf -y upgrade), running for 12 s`` for messages."""
+    seconds = int(age_of(pid))
+    if seconds < 120:
+        since = f"{seconds} s"
+    elif seconds < 7200:
+        since = f"{seconds // 60} min"
+    else:
+        since = f"{seconds // 3600} h"
+    return f"process {pid} ({command_of(pid) or 'already gone'}), running for {since}"
+
+
+def all_pids() -> list[int]:
+    return [int(name) for name in os.listdir(PROC) if name.isdigit()]
+
+
+def children_of(parent: int) -> list[int]:
+    """Pids of the living children of one process."""
+    found = []
+    for pid in all_pids():
+        fields = _stat(pid)
+        if fields and int(fields[1]) == parent and fields[0] not in "ZX":
+            found.append(pid)
+    return found
+
+
+def maps_of(pid: int) -> str:
+    """Which files the process has mapped: the modules it really runs with, deleted or not.
+    Empty when the process is gone or belongs to somebody else."""
+    try:
+        return (PROC / str(pid) / "maps").read_text(errors="replace")
+    except (FileNotFoundError, ProcessLookupError, PermissionError):
+        return ""
+
+
+def systemd_is_init() -> bool:
+    """The same question sd_booted(3) answers."""
+    return Path("/run/systemd/system").is_dir()

@@ -1,0 +1,205 @@
+"""A real server: the drivers put together to the one protocol the engine knows."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+from typing import Any
+
+from easyapache.host import hooks, inspection, sites, verify
+from easyapache.host.config import HostConfig
+from easyapache.host.dnf import ALWAYS_PROTECTED, PACKAGES, PackageManager
+from easyapache.host.httpd import Httpd
+from easyapache.host.incoming import keep_incoming
+from easyapache.host.preflight import Preflight
+from easyapache.host.processes import systemd_is_init
+from easyapache.host.protocol import Goal
+from easyapache.host.rehearsal import Rehearsal
+from easyapache.host.restart import Restart
+from easyapache.host.rpm import RpmDatabase
+from easyapache.host.runner import Detached, Runner
+from easyapache.host.server import (
+    Check,
+    HostError,
+    Interruption,
+    Kit,
+    Log,
+    Obstacle,
+    SiteAnswer,
+)
+from easyapache.host.undo import Undo
+from easyapache.host.watch import Prober, Watch, Window, merged
+from easyapache.profile import Profile, Transaction
+
+
+class RealServer:
+    """Drives dnf, rpm and httpd of the server that ``config`` describes.
+
+    Raises HostError ``no_package_manager`` when there is none.
+    """
+
+    def __init__(self, config: HostConfig) -> None:
+        self.config = config
+        self.runner = Runner(config.environment)
+        self.rpm = RpmDatabase(self.runner, config.rpm, config.root)
+        self.httpd = Httpd(config, self.runner)
+        self.packages = PackageManager(config, self.runner)
+        self.restarter = Restart(config, self.httpd)
+        self.undoing = Undo(config, self.runner, self.packages, self.rpm)
+        self._window = Window(config.spool)
+        self._measured: Interruption | None = None
+        self._watch: Watch | None = None
+
+    # -- facts ---------------------------------------------------------------------------
+
+    def inspect(self) -> Profile:
+        return inspection.inspect(self.config, self.httpd, self.rpm)
+
+    def resolve(self, goal: Goal, *, protect: bool) -> Transaction:
+        return Transaction.from_json(self._ask(goal, protect=protect))
+
+    def _ask(self, goal: Goal, *, protect: bool, cache_only: bool = False) -> Mapping[str, Any]:
+        keep = self._protected(goal.may_remove) if protect else [*ALWAYS_PROTECTED]
+        if not protect:
+            keep.remove("ea-apache24")  # a preview shows even that
+        return self.packages.ask(goal.install, goal.remove, protect=keep, cache_only=cache_only)
+
+    def _protected(self, may_remove: Sequence[str]) -> list[str]:
+        names = {package.name for package in self.rpm.installed()} - set(may_remove)
+        return sorted({*names, *ALWAYS_PROTECTED, *self.packages.protected_by_server()})
+
+    def obstacles(self, goal: Goal, transaction: Transaction) -> Sequence[Obstacle]:
+        return Preflight(
+            config=self.config,
+            httpd=self.httpd,
+            profile=self.inspect(),
+            transaction=transaction,
+            ask=lambda: self._ask(goal, protect=True),
+        ).obstacles()
+
+    def sites(self) -> Sequence[SiteAnswer]:
+        return sites.ask(sites.candidates(self.config, self.httpd.read()))
+
+    def checks(
+        self, transaction: Transaction, mpm: str, itk: bool, before: Sequence[SiteAnswer]
+    ) -> Sequence[Check]:
+        return verify.checks(self.httpd, self.rpm, self.inspect(), transaction, mpm, itk, before)
+
+    def capabilities(self) -> Mapping[str, Any]:
+        try:
+            method = self.restarter.choose()
+            how = {"method": method.name, "reason": method.reason}
+        except HostError as error:
+            how = {"method": "", "reason": error.message}
+        return {
+            "driver": "dnf",
+            "package_manager": Path(self.packages.argv[len(self.packages.wrapper)]).name,
+            "restart": how,
+            "restart_script": " ".join(self.restarter.script()),
+            "systemd": systemd_is_init(),
+            "root": os.geteuid() == 0,
+            "rehearsal": Rehearsal(self.config, self.runner, self.httpd, self.rpm).isolation(),
+            "kernel": platform.release(),
+            "python": sys.version.split()[0],
+        }
+
+    # -- operations ----------------------------------------------------------------------
+
+    def download(self, transaction: Transaction, kit: Kit, log: Log) -> None:
+        stored = kit.folder / "transaction.json"
+        protect = self._protected([package.name for package in transaction.remove])
+        self.packages.fetch("download", transaction, stored, protect, log)
+        self.packages.fetch_installed(transaction.remove, kit.folder / "rpms", log)
+        keep_incoming(self.packages, transaction, kit.folder / "incoming")
+
+    def rehearse(
+        self, transaction: Transaction, mpm: str, itk: bool, folder: Path, log: Log
+    ) -> None:
+        Rehearsal(self.config, self.runner, self.httpd, self.rpm).perform(
+            transaction, mpm, itk, folder, self._incoming(folder, transaction), log
+        )
+
+    def _incoming(self, folder: Path, transaction: Transaction) -> Path:
+        """The files of what comes in: from the kit beside the rehearsal where there is one."""
+        kept = folder.parent / "kit" / "incoming"
+        if transaction.install and not any(kept.glob("*.rpm")):
+            kept = folder / "incoming"
+            keep_incoming(self.packages, transaction, kept)
+        return kept
+
+    def start_packages(
+        self, change: str, goal: Goal, transaction: Transaction, folder: Path
+    ) -> None:
+        self.packages.begin(change, transaction, folder, self._protected(goal.may_remove))
+
+    def follow_packages(self, change: str, folder: Path, log: Log) -> int | None:
+        running = Detached(folder, PACKAGES)
+        if not running.started:
+            return None
+        status = running.follow(log)
+        done = folder / "hooks-done"
+        if not done.exists():
+            names = _names_in(folder / "transaction.json")
+            hooks.run_after(self.config.root, names, self.runner, log)
+            done.touch()
+        return status
+
+    @contextmanager
+    def watch(self, log: Log) -> Iterator[None]:
+        measuring = Prober(self.runner, self.httpd, self.config.spool / "probe-window")
+        watch = Watch(self.httpd, self._window, measuring, log)
+        self._watch = watch
+        try:
+            with watch:
+                yield
+        finally:
+            self._watch = None
+            seen = measuring.result("", "", 0.0)
+            if seen.probes:
+                self._measured = merged(self._measured, seen) if self._measured else seen
+
+    def config_test(self, log: Log) -> None:
+        said = self.httpd.test()
+        for line in said.text.splitlines():
+            log(line)
+        if not said.ok:
+            raise HostError(
+                "configtest",
+                "httpd does not accept its configuration.",
+                "Read what httpd said.",
+                said.text,
+            )
+
+    def restart(self, method: str, log: Log) -> Interruption:
+        chosen = self.restarter.choose(method)
+        log(f"restart by {chosen.name}: {chosen.reason}")
+        measuring = Prober(self.runner, self.httpd, self.config.spool / "probe-restart")
+        watch = self._watch
+        with watch.paused() if watch else nullcontext(), measuring.measure():
+            self.restarter.perform(chosen, log)
+            window = self._window.close()
+        seen = measuring.result(chosen.name, chosen.reason, window)
+        earlier, self._measured = self._measured, None
+        return merged(earlier, seen) if earlier else seen
+
+    def undo_packages(self, kit: Kit, log: Log) -> None:
+        self.undoing.from_kit(kit, log)
+        moved = [*kit.transaction.install, *kit.transaction.remove]
+        hooks.run_after(self.config.root, [p.name for p in moved], self.runner, log)
+
+    def repair(self, mpm: str, log: Log) -> None:
+        """Give a torn server (two MPMs, none, files missing) the one MPM named, from the
+        repositories, and its configuration. httpd is not restarted. Raises HostError."""
+        self.undoing.repair(mpm, log)
+        names = [verify.mpm_package(mpm), verify.cgi_package(mpm)]
+        hooks.run_after(self.config.root, names, self.runner, log)
+
+
+def _names_in(stored: Path) -> list[str]:
+    entries = json.loads(stored.read_text())["rpms"]
+    return [entry["nevra"].rsplit("-", 2)[0] for entry in entries]

@@ -1,0 +1,355 @@
+"""Replace the running httpd by one with the configuration on disk, unnoticed where possible.
+
+Changing the MPM needs a full stop and start: after a graceful reload httpd says "The MPM
+cannot be changed during restart" (AH00534) and is gone. Three ways:
+
+* ``overlap``: the new server starts beside the old one on the same ports (SO_REUSEPORT, set
+  on the old one's sockets from outside), then the old one stops gracefully. Nobody is refused.
+* ``graceful-stop``: the old one closes its ports and finishes its requests while the new one
+  starts at once. New connections are refused for some milliseconds.
+* ``script``: the server's own restart script, whatever that does.
+
+Killed at any point, the next call looks at which parents listen and goes on from there.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from easyapache.host.config import HostConfig
+from easyapache.host.httpd import Httpd
+from easyapache.host.processes import Identity, identify
+from easyapache.host.server import HostError, Log
+from easyapache.host.sockets import (
+    CannotReach,
+    can_reach,
+    holders,
+    listening,
+    listening_of,
+    migrate_requests,
+    set_migrate_requests,
+    share_ports,
+)
+
+METHODS = ("overlap", "graceful-stop", "script")
+CPANEL_SCRIPT = "usr/local/cpanel/scripts/restartsrv_httpd"
+_DRAIN_LIMIT = 10.0
+"""Seconds the old server gets to close its ports after it was told to; normally 5 ms."""
+
+
+@dataclass(frozen=True, slots=True)
+class Method:
+    """Which way, and why in words."""
+
+    name: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Memory:
+    """What must be put back even when this process is killed: kept in a file from before the
+    first change until after the last."""
+
+    path: Path
+
+    def load(self) -> tuple[Identity | None, int | None] | None:
+        try:
+            data = json.loads(self.path.read_text())
+        except (FileNotFoundError, ValueError):
+            return None
+        old = Identity.from_json(data["old"]) if data.get("old") else None
+        return old, data.get("migrate")
+
+    def save(self, old: Identity, migrate: int | None) -> None:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        scratch = self.path.with_suffix(".new")
+        with scratch.open("w") as handle:
+            json.dump({"old": old.as_json(), "migrate": migrate}, handle)
+            handle.flush()
+            os.fsync(handle.fileno())
+        scratch.rename(self.path)
+
+    def forget(self) -> None:
+        self.path.unlink(missing_ok=True)
+
+
+class Restart:
+    def __init__(self, config: HostConfig, httpd: Httpd) -> None:
+        self.config = config
+        self.httpd = httpd
+        self._memory = _Memory(config.spool / "restart.json")
+
+    # -- choosing ------------------------------------------------------------------------
+
+    def script(self) -> tuple[str, ...]:
+        """The restart script and its arguments; empty where there is none."""
+        if self.config.restart_script:
+            return self.config.restart_script
+        path = self.config.root / CPANEL_SCRIPT
+        return (str(path),) if path.exists() else ()
+
+    def choose(self, wanted: str = "auto") -> Method:
+        """The method that will be used for ``wanted`` now. Raises HostError for one that
+        does not exist or that this server does not have."""
+        wanted = self.config.restart_method if wanted == "auto" else wanted
+        if wanted not in ("auto", *METHODS):
+            raise HostError(
+                "bad_method",
+                f"There is no restart method {wanted!r}.",
+                f"Choose one of auto, {', '.join(METHODS)}.",
+            )
+        if wanted == "script":
+            if not self.script():
+                raise HostError(
+                    "bad_method",
+                    "This server has no restart script.",
+                    "Name it as restart_script in the agent's configuration, or choose auto.",
+                )
+            return Method("script", f"told to use {self.script()[0]}")
+        if wanted == "graceful-stop":
+            return Method("graceful-stop", "told to stop gracefully and start at once")
+        why_not = self.why_no_overlap()
+        if why_not is None:
+            told = (
+                "told to overlap"
+                if wanted == "overlap"
+                else "this kernel and these rights allow it"
+            )
+            return Method("overlap", f"old and new httpd share the ports: {told}")
+        if wanted == "overlap":
+            raise HostError(
+                "bad_method", f"Old and new httpd cannot overlap: {why_not}.", "Choose auto."
+            )
+        return Method("graceful-stop", f"old and new httpd cannot overlap: {why_not}")
+
+    def why_no_overlap(self) -> str | None:
+        parent = self.httpd.parent()
+        if parent is None:
+            return None  # nothing to overlap with: it is a plain start
+        return can_reach(parent.pid)
+
+    # -- doing ---------------------------------------------------------------------------
+
+    def perform(self, method: Method, log: Log) -> None:
+        """Raises HostError ``restart``; the old httpd then still runs after ``overlap``."""
+        recovered = self._recover(log)
+        if recovered:
+            return
+        old = self.httpd.parent()
+        if old is None:
+            log("httpd is not running: starting it")
+            self._clear_stale_pid_file()
+            self.httpd.start(log)
+        elif method.name == "overlap":
+            self._overlap(old, log)
+        elif method.name == "graceful-stop":
+            self._graceful_stop(old, log)
+        else:
+            self._script(old, log)
+
+    def _overlap(self, old: Identity, log: Log) -> None:
+        migrate = migrate_requests()
+        self._memory.save(old, migrate)
+        if migrate == 0 and not set_migrate_requests(1):
+            log("tcp_migrate_req cannot be set here: a few connections may be reset")
+        try:
+            try:
+                count = share_ports(old.pid)
+            except CannotReach as error:
+                raise HostError("restart", f"The ports cannot be shared: {error}.") from error
+            log(f"httpd {old.pid}: {count} listening sockets are open to a second server")
+            self._move_pid_file_away(old)
+            try:
+                new = self.httpd.start(log, extra=self._sharing(), beside=old)
+            except HostError:
+                self._end_failed(old)
+                self._write_pid(old)
+                log(f"the new httpd failed; httpd {old.pid} goes on serving")
+                raise
+            log(f"httpd {new.pid} serves beside httpd {old.pid}")
+            self._retire(old, new, log)
+        finally:
+            self._put_back(migrate)
+
+    def _retire(self, old: Identity, new: Identity, log: Log) -> None:
+        """Tell the old server to finish; wait until it has let go of its ports."""
+        inodes = {item.inode for item in listening_of(old.pid).values()}
+        inodes -= {item.inode for item in listening_of(new.pid).values()}
+        _signal(old, signal.SIGWINCH)
+        end = time.monotonic() + _DRAIN_LIMIT
+        while time.monotonic() < end:
+            # At WINCH the old parent removes the pid file, whoever's it is by then.
+            if self._pid_in_file() != new.pid:
+                self._write_pid(new)
+            still = inodes & {item.inode for item in listening()}
+            if not still and (not old.alive or not listening_of(old.pid)):
+                break
+            time.sleep(0.002)
+        else:
+            log(
+                f"httpd {old.pid} still holds its ports after {_DRAIN_LIMIT:.0f} s; it is left to finish"
+            )
+        # The file's removal and the ports' closing are two moments of the old parent.
+        settle = time.monotonic() + 0.05
+        while time.monotonic() < settle:
+            if self._pid_in_file() != new.pid:
+                self._write_pid(new)
+            time.sleep(0.002)
+        log(f"httpd {old.pid} takes no more connections and finishes what it has")
+
+    def _graceful_stop(self, old: Identity, log: Log) -> None:
+        self._memory.save(old, None)
+        inodes = {item.inode for item in listening_of(old.pid).values()}
+        _signal(old, signal.SIGWINCH)
+        end = time.monotonic() + _DRAIN_LIMIT
+        while time.monotonic() < end:
+            held = inodes & {item.inode for item in listening()}
+            if not held and (self._pid_in_file() != old.pid or not old.alive):
+                break
+            time.sleep(0.001)
+        else:
+            self._stop_holders(inodes, old, log)
+        self._move_pid_file_away(old)
+        try:
+            new = self.httpd.start(log, beside=None)
+        finally:
+            self._memory.forget()
+        log(f"httpd {new.pid} serves; httpd {old.pid} finishes what it has")
+
+    def _script(self, old: Identity, log: Log) -> None:
+        """A script configured with arguments is run as it is; a bare one is cPanel's, which
+        must be told to stop and to start: its plain restart may be a graceful one."""
+        script = self.script()
+        calls = [script] if len(script) > 1 else [(*script, "--stop"), (*script, "--start")]
+        for call in calls:
+            log("$ " + " ".join(call))
+            done = self.httpd.runner.perform(call, log)
+            if not done.ok:
+                raise HostError("restart", f"{call[0]} failed.", "Read what it said.", done.text)
+        end = time.monotonic() + 60.0
+        ports = self.httpd.ports()
+        while time.monotonic() < end:
+            new = self.httpd.parent()
+            if new is not None and new != old and self.httpd.ready(new, ports):
+                log(f"httpd {new.pid} serves")
+                return
+            time.sleep(0.01)
+        raise HostError("restart", f"{script[0]} ended, but no new httpd serves.", "", "")
+
+    # -- after a crash of ours -----------------------------------------------------------
+
+    def _recover(self, log: Log) -> bool:
+        """Go on with a restart that was cut off. True when that completed it."""
+        memory = self._memory.load()
+        if memory is None:
+            return False
+        old, migrate = memory
+        try:
+            parents = self.httpd.parents()
+            newer = [item for item in parents if item != old]
+            if old is None or not newer:
+                if old is not None and old.alive and old in parents:
+                    self._write_pid(old)
+                log("an earlier restart was cut off before the new httpd served: once more")
+                return False
+            new = newer[-1]
+            log(f"an earlier restart was cut off: httpd {new.pid} serves already")
+            if old in parents:
+                self._await_ready(new)
+                self._retire(old, new, log)
+            elif self._pid_in_file() != new.pid:
+                self._write_pid(new)
+            return True
+        finally:
+            self._put_back(migrate)
+
+    def _await_ready(self, new: Identity) -> None:
+        ports, end = self.httpd.ports(), time.monotonic() + 30.0
+        while not self.httpd.ready(new, ports):
+            if not new.alive or time.monotonic() > end:
+                raise HostError("restart", "The new httpd does not serve.", "Read its error log.")
+            time.sleep(0.005)
+
+    def restore_settings(self) -> None:
+        """Put the kernel's setting back when a killed restart left it changed and nobody will
+        restart again."""
+        memory = self._memory.load()
+        if memory is not None:
+            self._put_back(memory[1])
+
+    def _put_back(self, migrate: int | None) -> None:
+        if migrate is not None and migrate_requests() != migrate:
+            set_migrate_requests(migrate)
+        self._memory.forget()
+
+    # -- small parts ---------------------------------------------------------------------
+
+    def _sharing(self) -> list[str]:
+        """What makes httpd bind with SO_REUSEPORT. A ratio of as many cores as there are gives
+        one set of sockets, as without the directive; a smaller one would multiply them."""
+        if any(
+            item.arguments != ("0",) for item in self.httpd.read().named("ListenCoresBucketsRatio")
+        ):
+            return []
+        return ["-c", f"ListenCoresBucketsRatio {max(1, os.cpu_count() or 1)}"]
+
+    def _end_failed(self, old: Identity) -> None:
+        """What is left of a new server that did not come up."""
+        for parent in self.httpd.parents():
+            if parent != old:
+                _signal(parent, signal.SIGTERM)
+
+    def _stop_holders(self, inodes: Iterable[int], old: Identity, log: Log) -> None:
+        """A server that does not let go of its ports: end the processes that hold them."""
+        for pid in holders(inodes):
+            identity = identify(pid)
+            if identity is not None and self.httpd.is_ours(pid):
+                log(f"process {pid} does not close its port: it is ended")
+                _signal(identity, signal.SIGTERM)
+        time.sleep(0.2)
+
+    def _pid_in_file(self) -> int | None:
+        try:
+            return int(self.config.pid_file.read_text().strip())
+        except (FileNotFoundError, ValueError):
+            return None
+
+    def _write_pid(self, owner: Identity) -> None:
+        path = self.config.pid_file
+        scratch = path.with_name(f"{path.name}.{os.getpid()}")
+        scratch.write_text(f"{owner.pid}\n")
+        scratch.chmod(0o644)
+        scratch.rename(path)
+
+    def _move_pid_file_away(self, old: Identity) -> None:
+        """httpd refuses to start while the file names a living httpd."""
+        if self._pid_in_file() == old.pid:
+            self.config.pid_file.unlink(missing_ok=True)
+
+    def _clear_stale_pid_file(self) -> None:
+        """A file left by a crash may name a process that is somebody else's by now, and httpd
+        would take that one for itself."""
+        pid = self._pid_in_file()
+        if pid is not None and not self.httpd.is_ours(pid):
+            self.config.pid_file.unlink(missing_ok=True)
+
+
+def _signal(target: Identity, number: signal.Signals) -> None:
+    """Signal exactly this process, not a later one with its pid."""
+    try:
+        handle = os.pidfd_open(target.pid)
+    except ProcessLookupError:
+        return  # it is gone, which is what the signal was for
+    try:
+        if target.alive:
+            signal.pidfd_send_signal(handle, number)
+    except ProcessLookupError:
+        return
+    finally:
+        os.close(handle)

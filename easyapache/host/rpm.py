@@ -1,0 +1,152 @@
+"""The rpm database, read: what is installed, what it says of itself, what its files look like.
+
+rpm's queries read a snapshot; none of them takes or waits for the package manager's lock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from easyapache.host.runner import Runner
+from easyapache.host.server import HostError
+from easyapache.profile import Package
+
+_FORMAT = "%{NAME}\\t%{EPOCH}\\t%{VERSION}\\t%{RELEASE}\\t%{ARCH}\\n"
+_RELATIONS = (
+    "N %{NAME}\\n"
+    "[R %{REQUIRENAME} %{REQUIREFLAGS:depflags} %{REQUIREVERSION}\\n]"
+    "[C %{CONFLICTNAME} %{CONFLICTFLAGS:depflags} %{CONFLICTVERSION}\\n]"
+    "[P %{PROVIDENAME} %{PROVIDEFLAGS:depflags} %{PROVIDEVERSION}\\n]"
+)
+_KINDS = {"R": "requires", "C": "conflicts", "P": "provides"}
+
+
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """One line of ``rpm -V``: what is not as the package left it.
+
+    ``flags`` is rpm's own column (``5`` contents, ``S`` size, ``T`` time …); ``missing`` says
+    the file is gone; ``config`` that the package marks it as configuration.
+    """
+
+    path: str
+    flags: str
+    missing: bool
+    config: bool
+
+    @property
+    def edited(self) -> bool:
+        return self.config and not self.missing and "5" in self.flags
+
+
+class RpmDatabase:
+    """``command``: argv prefix of rpm. ``root``: folder that stands for ``/``."""
+
+    def __init__(self, runner: Runner, command: Sequence[str], root: Path) -> None:
+        self._runner = runner
+        self.command = tuple(command)
+        if root != Path("/") and not any(item.startswith("--root") for item in command):
+            self.command += ("--root", str(root))
+
+    def installed(self, pattern: str = "ea-*") -> tuple[Package, ...]:
+        """Installed packages whose name fits ``pattern``, duplicates included.
+        Raises HostError ``rpm_database`` when the database cannot be read."""
+        found = self._runner.ask([*self.command, "-qa", "--qf", _FORMAT, pattern])
+        if not found.ok:
+            raise HostError(
+                "rpm_database",
+                "The rpm database cannot be read.",
+                "Check the disk for space and errors, then run: rpm --rebuilddb",
+                found.text,
+            )
+        return packages_from(found.stdout)
+
+    def owners(self, capability: str) -> tuple[str, ...]:
+        """Names of the installed packages that provide something."""
+        found = self._runner.ask(
+            [*self.command, "-q", "--whatprovides", capability, "--qf", "%{NAME}\\n"]
+        )
+        return tuple(sorted(found.stdout.split())) if found.ok else ()
+
+    def owned_paths(self, names: Iterable[str]) -> dict[str, str]:
+        """{path: package} of every file that the named packages brought."""
+        wanted = sorted(set(names))
+        if not wanted:
+            return {}
+        found = self._runner.ask(
+            [*self.command, "-q", "--qf", "[%{FILENAMES}\\t%{=NAME}\\n]", *wanted]
+        )
+        lines = (line.split("\t") for line in found.stdout.splitlines())
+        return {parts[0]: parts[1] for parts in lines if len(parts) == 2}
+
+    def verify(self, names: Iterable[str]) -> dict[str, tuple[Verified, ...]]:
+        """What is not as rpm left it, per package; packages in order are left out.
+
+        Only files are compared: no dependencies, no scriptlets.
+        """
+        wanted = sorted(set(names))
+        if not wanted:
+            return {}
+        owned = self.owned_paths(wanted)
+        found = self._runner.ask([*self.command, "-V", "--nodeps", "--noscripts", *wanted])
+        problems: dict[str, list[Verified]] = {}
+        for item in verified_from(found.stdout):
+            problems.setdefault(owned.get(item.path, ""), []).append(item)
+        return {name: tuple(items) for name, items in problems.items() if name}
+
+    def relations(self, names: Iterable[str]) -> dict[str, dict[str, list[str]]]:
+        """{name: {requires, conflicts, provides}}, in the words of a spec file."""
+        wanted = sorted(set(names))
+        if not wanted:
+            return {}
+        found = self._runner.ask([*self.command, "-q", "--qf", _RELATIONS, *wanted])
+        return relations_from(found.stdout)
+
+
+def packages_from(text: str) -> tuple[Package, ...]:
+    """Read the lines of our own query format; lines of any other shape are not packages."""
+    found = []
+    for line in text.splitlines():
+        parts = line.split("\t")
+        if len(parts) == 5:
+            name, epoch, version, release, arch = parts
+            found.append(
+                Package(name, version, release, arch, int(epoch) if epoch.isdigit() else 0)
+            )
+    return tuple(sorted(found))
+
+
+def verified_from(text: str) -> list[Verified]:
+    """Read ``rpm -V``: ``S.5....T.  c /path`` and ``missing   c /path (why)``."""
+    found = []
+    for line in text.splitlines():
+        flags, _, rest = line.partition(" ")
+        rest = rest.strip()
+        config = rest.startswith("c ")
+        if len(rest) > 2 and rest[1] == " " and rest[0] in "cdglr":
+            rest = rest[2:].strip()
+        if not rest.startswith("/"):
+            continue
+        missing = flags == "missing"
+        path = rest.rpartition(" (")[0] if missing and rest.endswith(")") else rest
+        found.append(Verified(path, "" if missing else flags, missing, config))
+    return found
+
+
+def relations_from(text: str) -> dict[str, dict[str, list[str]]]:
+    """Read the lines of our relations query. rpm's own ``rpmlib(…)`` needs are left out."""
+    found: dict[str, dict[str, list[str]]] = {}
+    current: dict[str, list[str]] = {}
+    for line in text.splitlines():
+        mark, _, rest = line.partition(" ")
+        if mark == "N":
+            current = found.setdefault(
+                rest.strip(), {"requires": [], "conflicts": [], "provides": []}
+            )
+        elif mark in _KINDS and not rest.startswith("rpmlib("):
+            relation = " ".join(rest.split())
+            if relation and relation not in current[_KINDS[mark]]:
+                current[_KINDS[mark]].append(relation)
+    return found

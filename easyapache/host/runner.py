@@ -1,0 +1,276 @@
+"""The only place that starts processes on the managed server.
+
+Programs are argument lists, never a line for a shell; they get a small clean environment,
+no standard input and a session of their own. What *changes* the server is never stopped by
+a limit; only a question (``ask``) may give up waiting.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from easyapache.host import keeper
+from easyapache.host.processes import Identity, systemd_is_init
+from easyapache.host.server import HostError, Log
+
+_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+_START_LIMIT = 30.0
+"""Seconds a keeper may take to begin; on a machine that swaps it is long, normally 30 ms."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """What a program left: its status (negative: killed by that signal) and its two streams."""
+
+    argv: tuple[str, ...]
+    status: int
+    stdout: str
+    stderr: str
+
+    @property
+    def ok(self) -> bool:
+        return self.status == 0
+
+    @property
+    def text(self) -> str:
+        """Both streams, standard error last."""
+        return "\n".join(part for part in (self.stdout.strip(), self.stderr.strip()) if part)
+
+
+class Runner:
+    """Starts programs with one environment. ``environment`` is added to a minimal one."""
+
+    def __init__(self, environment: Mapping[str, str]) -> None:
+        self.environment = {
+            "PATH": _PATH,
+            "HOME": os.environ.get("HOME", "/root"),
+            "LC_ALL": "C",
+            "LANG": "C",
+            **environment,
+        }
+
+    def ask(self, argv: Sequence[str], *, limit: float = 60.0) -> Finished:
+        """Run a program that only reads. Raises HostError ``no_such_program``, and
+        ``no_answer`` when it takes longer than ``limit`` seconds (it is then killed)."""
+        with self._spawn(argv, subprocess.PIPE, subprocess.PIPE) as process:
+            try:
+                out, err = process.communicate(timeout=limit)
+            except subprocess.TimeoutExpired:
+                self._kill_session(process.pid)
+                out, err = process.communicate()
+                raise HostError(
+                    "no_answer",
+                    f"{argv[0]} did not answer within {limit:.0f} s.",
+                    "Look at what it waits for, then try again.",
+                    _text(err),
+                ) from None
+        return Finished(tuple(argv), process.returncode, _text(out), _text(err))
+
+    def perform(self, argv: Sequence[str], log: Log) -> Finished:
+        """Run a program that changes something, to its end however long that takes; each
+        line goes to ``log`` as it comes. ``stdout`` and ``stderr`` are kept as well."""
+        with self._spawn(argv, subprocess.PIPE, subprocess.PIPE) as process:
+            assert process.stdout is not None and process.stderr is not None
+            kept: dict[str, list[str]] = {"stdout": [], "stderr": []}
+
+            def drain(name: str, stream: IO[bytes]) -> None:
+                for raw in stream:
+                    line = _text(raw).rstrip("\r\n")
+                    kept[name].append(line)
+                    log(line)
+
+            threads = [
+                threading.Thread(target=drain, args=(name, stream), daemon=True)
+                for name, stream in (("stdout", process.stdout), ("stderr", process.stderr))
+            ]
+            for thread in threads:
+                thread.start()
+            process.wait()
+            # A daemon the program left behind (gpg-agent, httpd) may hold the streams open:
+            # the program is over when it has ended, not when its heirs let go.
+            for thread in threads:
+                thread.join(timeout=2.0)
+        out, err = "\n".join(kept["stdout"]), "\n".join(kept["stderr"])
+        return Finished(tuple(argv), process.returncode, out, err)
+
+    @contextmanager
+    def background(self, argv: Sequence[str], *, stderr: Path | None = None) -> Iterator[int]:
+        """A program that lives as long as the ``with`` block; yields its pid. It is asked to
+        end (TERM), and killed with its whole session five seconds later."""
+        with _sink(stderr) as sink, self._spawn(argv, subprocess.DEVNULL, sink) as process:
+            try:
+                yield process.pid
+            finally:
+                if process.poll() is None:
+                    process.terminate()
+                    try:
+                        process.wait(timeout=5.0)
+                    except subprocess.TimeoutExpired:
+                        pass
+                self._kill_session(process.pid)
+
+    def start_detached(self, argv: Sequence[str], folder: Path, name: str, unit: str) -> None:
+        """Begin a program that outlives everything here, at most once per folder and name.
+
+        Where systemd is process 1 it becomes the transient unit ``unit``, so that stopping
+        the agent's own unit does not take it along; elsewhere it is reparented to init.
+        Returns when it has begun. Raises HostError ``not_started``.
+        """
+        folder.mkdir(parents=True, exist_ok=True)
+        keep = [sys.executable, "-I", str(Path(keeper.__file__).resolve())]
+        rest = [str(folder), name, *argv]
+        if systemd_is_init():
+            settings = [f"--setenv={key}={value}" for key, value in self.environment.items()]
+            how = ["systemd-run", f"--unit={unit}", "--collect", "--quiet", *settings, "--"]
+            begun = self.ask([*how, *keep, "--stay", *rest])
+        else:
+            begun = self.ask([*keep, *rest])
+        if not begun.ok:
+            raise HostError("not_started", f"{argv[0]} could not be started.", "", begun.text)
+        Detached(folder, name).wait_for_start()
+
+    def _spawn(
+        self, argv: Sequence[str], stdout: int, stderr: int | IO[bytes]
+    ) -> subprocess.Popen[bytes]:
+        try:
+            return subprocess.Popen(
+                list(argv),
+                stdin=subprocess.DEVNULL,
+                stdout=stdout,
+                stderr=stderr,
+                env=self.environment,
+                start_new_session=True,
+                cwd="/",
+            )
+        except OSError as error:
+            raise HostError(
+                "no_such_program",
+                f"{argv[0]} cannot be run: {error.strerror}.",
+                "Install it, or correct its path in the agent's configuration.",
+            ) from error
+
+    @staticmethod
+    def _kill_session(leader: int) -> None:
+        try:
+            os.killpg(leader, signal.SIGKILL)
+        except ProcessLookupError:
+            pass  # it and everything it started have ended
+
+
+@dataclass(frozen=True, slots=True)
+class Detached:
+    """A program begun by ``start_detached``, by this process or by an earlier one."""
+
+    folder: Path
+    name: str
+
+    def _path(self, suffix: str) -> Path:
+        return self.folder / f"{self.name}.{suffix}"
+
+    @property
+    def started(self) -> bool:
+        return self._path("start").exists() or self._path("exit").exists()
+
+    @property
+    def status(self) -> int | None:
+        """The exit status, or None while it runs and when its keeper was killed."""
+        try:
+            return int(json.loads(self._path("exit").read_text())["status"])
+        except FileNotFoundError:
+            return None
+
+    @property
+    def identity(self) -> Identity | None:
+        try:
+            return Identity.from_json(json.loads(self._path("start").read_text()))
+        except FileNotFoundError:
+            return None
+
+    @property
+    def running(self) -> bool:
+        identity = self.identity
+        return self.status is None and identity is not None and identity.alive
+
+    def output(self) -> str:
+        """All it wrote so far."""
+        try:
+            return _text(self._path("out").read_bytes())
+        except FileNotFoundError:
+            return ""
+
+    def wait_for_start(self) -> None:
+        """Raises HostError ``not_started`` when it has not begun within half a minute."""
+        end = time.monotonic() + _START_LIMIT
+        while not self.started:
+            if time.monotonic() > end:
+                raise HostError("not_started", f"{self.name} did not begin.", "", self.output())
+            time.sleep(0.005)
+
+    def follow(self, log: Log, *, pause: Callable[[float], None] = time.sleep) -> int | None:
+        """Pass on its lines until it ends; the exit status where it is known.
+
+        How far one got is kept in ``NAME.followed``, so that whoever follows after a crash
+        goes on from there instead of saying everything twice.
+        """
+        mark = self._path("followed")
+        try:
+            offset = int(mark.read_text())
+        except (FileNotFoundError, ValueError):
+            offset = 0
+        pending = b""
+        while True:
+            over = not self.running  # asked before reading: what came before the end is read
+            try:
+                with self._path("out").open("rb") as handle:
+                    handle.seek(offset)
+                    fresh = handle.read()
+            except FileNotFoundError:
+                fresh = b""
+            offset += len(fresh)
+            *lines, pending = (pending + fresh).split(b"\n")
+            for line in lines:
+                log(_text(line).rstrip("\r"))
+            if lines:
+                mark.write_text(str(offset - len(pending)))
+            if over:
+                break
+            pause(0.02)
+        if pending:
+            log(_text(pending))
+            mark.write_text(str(offset))
+        # The program's end and its keeper's last line are two moments.
+        end = time.monotonic() + 2.0
+        while self.status is None and self._keeper_alive() and time.monotonic() < end:
+            pause(0.005)
+        return self.status
+
+    def _keeper_alive(self) -> bool:
+        try:
+            pid = int(json.loads(self._path("start").read_text())["keeper"])
+        except FileNotFoundError:
+            return False
+        return Path(f"/proc/{pid}").exists()
+
+
+@contextmanager
+def _sink(path: Path | None) -> Iterator[int | IO[bytes]]:
+    if path is None:
+        yield subprocess.DEVNULL
+    else:
+        with path.open("ab") as handle:
+            yield handle
+
+
+def _text(raw: bytes) -> str:
+    return raw.decode("utf-8", "replace")

@@ -1,0 +1,220 @@
+"""Bring packages back to a sound state, whatever state they are in.
+
+The order is the one that proved right on torn servers: first the package manager with what is
+at hand, then reinstalling what lacks files, last rpm itself without asking scriptlets. Each
+call runs detached, like the transaction it undoes, and what counts after each is what the rpm
+database and the files show: a package manager on a torn server says "Nothing to do" and 0.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from easyapache.host.config import HostConfig
+from easyapache.host.dnf import ALWAYS_PROTECTED, PackageManager, rpm_file
+from easyapache.host.rpm import RpmDatabase
+from easyapache.host.runner import Detached, Runner
+from easyapache.host.server import HostError, Kit, Log
+from easyapache.host.verify import MPMS, cgi_package, mpm_package
+from easyapache.profile import Package
+
+
+@dataclass(frozen=True, slots=True)
+class Aim:
+    """``wanted``: exactly these builds, or (build None) any build of that name; ``unwanted``:
+    names that must not be there."""
+
+    wanted: tuple[tuple[str, Package | None], ...]
+    unwanted: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Distance:
+    """How far the server is from an aim. ``absent`` and ``broken`` are wanted names,
+    ``surplus`` what must go: names, or exact builds where another build is wanted."""
+
+    absent: tuple[str, ...]
+    broken: tuple[str, ...]
+    surplus: tuple[str, ...]
+
+    @property
+    def none(self) -> bool:
+        return not (self.absent or self.broken or self.surplus)
+
+    def __str__(self) -> str:
+        parts = (
+            ("not there", self.absent),
+            ("files missing", self.broken),
+            ("still there", self.surplus),
+        )
+        return "; ".join(f"{what}: {', '.join(names)}" for what, names in parts if names)
+
+
+class Undo:
+    def __init__(
+        self, config: HostConfig, runner: Runner, manager: PackageManager, rpm: RpmDatabase
+    ) -> None:
+        self.config, self.runner, self.manager, self.rpm = config, runner, manager, rpm
+
+    # -- looking ---------------------------------------------------------------------------
+
+    def distance(self, aim: Aim) -> Distance:
+        installed = self.rpm.installed()
+        names = {package.name for package in installed}
+        nevras = {package.nevra for package in installed}
+        absent, surplus = [], []
+        for name, build in aim.wanted:
+            if name not in names or (build is not None and build.nevra not in nevras):
+                absent.append(name)
+            if build is not None:
+                surplus += [p.nevra for p in installed if p.name == name and p.nevra != build.nevra]
+        surplus += sorted(aim.unwanted & names)
+        broken = [
+            name
+            for name, items in self.rpm.verify({n for n, _ in aim.wanted} & names).items()
+            if any(item.missing for item in items)
+        ]
+        return Distance(tuple(absent), tuple(sorted(broken)), tuple(surplus))
+
+    # -- going back ------------------------------------------------------------------------
+
+    def from_kit(self, kit: Kit, log: Log) -> None:
+        """Raises HostError ``undo`` with what is still wrong."""
+        back = {package.name for package in kit.transaction.remove}
+        aim = Aim(
+            tuple((package.name, package) for package in kit.transaction.remove),
+            frozenset(package.name for package in kit.transaction.install) - back,
+        )
+        folder = kit.folder / "rpms"
+        files = {p.name: rpm_file(folder, p) for p in kit.transaction.remove}
+        calls = _Calls(self.runner, kit.folder / "undo-output", log)
+        calls.finish_earlier()
+        now = self.distance(aim)
+        log(
+            f"back to what was: {now}"
+            if not now.none
+            else "the packages are already what they were"
+        )
+        local = ["--disablerepo=*"]
+        if now.absent:
+            paths = _paths(files, now.absent)
+            calls.run(self._dnf([*local, "install", "--allowerasing", *paths], aim))
+            now = self.distance(aim)
+        if now.surplus:
+            calls.run(self._dnf([*local, "remove", *now.surplus], aim))
+            now = self.distance(aim)
+        if now.broken:
+            calls.run(self._dnf([*local, "reinstall", *_paths(files, now.broken)], aim))
+            now = self.distance(aim)
+        if not now.none:
+            log(f"the package manager could not: {now}; rpm does the rest")
+            self._by_force(now, files, calls)
+            now = self.distance(aim)
+        if not now.none:
+            raise HostError(
+                "undo",
+                f"The packages are not what they were ({now}).",
+                f"As root: {kit.folder}/undo",
+                calls.output(),
+            )
+
+    def repair(self, mpm: str, log: Log) -> None:
+        """A torn server (two MPMs, none, files missing) gets the one MPM named, with its CGI
+        module, from the repositories. Raises HostError ``repair``."""
+        right = (mpm_package(mpm), cgi_package(mpm))
+        wrong = {mpm_package(name) for name in MPMS if name != mpm}
+        wrong.add(cgi_package("event") if mpm == "prefork" else cgi_package("prefork"))
+        if mpm != "prefork":
+            wrong.add(mpm_package("itk"))
+        aim = Aim(tuple((name, None) for name in right), frozenset(wrong))
+        calls = _Calls(self.runner, self.config.spool / "repair-output", log)
+        calls.finish_earlier()
+        now = self.distance(aim)
+        for name in now.surplus:
+            if name.startswith("ea-apache24-mod_mpm_"):
+                calls.run(self._dnf(["swap", name, right[0], "--allowerasing"], aim))
+        now = self.distance(aim)
+        if now.absent:
+            calls.run(self._dnf(["install", *right, "--allowerasing"], aim))
+            now = self.distance(aim)
+        if now.broken:
+            calls.run(self._dnf(["reinstall", *now.broken], aim))
+            now = self.distance(aim)
+        if now.surplus:
+            calls.run(self._dnf(["remove", *now.surplus], aim))
+            now = self.distance(aim)
+        if now.surplus and not now.absent:
+            self._by_force(now, {}, calls)
+            now = self.distance(aim)
+        if not now.none:
+            raise HostError(
+                "repair", f"The packages could not be repaired ({now}).", "", calls.output()
+            )
+
+    def _dnf(self, arguments: Sequence[str], aim: Aim) -> list[str]:
+        """A guarded call: only what the aim names, or what was asked to go, may leave."""
+        names = {package.name for package in self.rpm.installed()}
+        moving = aim.unwanted | {name for name, _ in aim.wanted}
+        protect = [*(names - moving), *ALWAYS_PROTECTED, *self.manager.protected_by_server()]
+        return self.manager.repair_argv(arguments, protect)
+
+    def _by_force(self, now: Distance, files: dict[str, Path | None], calls: _Calls) -> None:
+        """rpm alone: for a %preun that always fails, and a database no solver accepts. The
+        surplus leaves first, so that files of the same name are not taken along later."""
+        rpm = self.rpm.command
+        if now.surplus:
+            erase = [*rpm, "-e", "--nodeps", "--allmatches"]
+            if calls.run([*erase, *now.surplus]) != 0:
+                calls.run([*erase, "--noscripts", *now.surplus])
+        paths = _paths(files, [*now.absent, *now.broken])
+        if paths:
+            put = [*rpm, "-U", "--nodeps", "--oldpackage", "--replacepkgs", "--replacefiles"]
+            if calls.run([*put, *paths]) != 0:
+                calls.run([*put, "--noscripts", *paths])
+
+
+class _Calls:
+    """Detached calls one after the other, numbered in a folder so that a resumed undo first
+    waits for the one that was going on."""
+
+    def __init__(self, runner: Runner, folder: Path, log: Log) -> None:
+        self.runner, self.folder, self.log = runner, folder, log
+        self.last: Detached | None = None
+
+    def _begun(self) -> list[Detached]:
+        names = {path.stem for path in self.folder.glob("call-*.start")}
+        return [Detached(self.folder, name) for name in sorted(names)]
+
+    def finish_earlier(self) -> None:
+        for call in self._begun():
+            if call.running:
+                self.log("an earlier undo is still at work: waiting for it")
+                call.follow(self.log)
+
+    def run(self, argv: Sequence[str]) -> int | None:
+        self.log("$ " + " ".join(_short(argv)))
+        name = f"call-{len(self._begun()) + 1:03d}-{int(time.time() * 1000)}"
+        unit = f"ea4-undo-{name}"
+        self.runner.start_detached(argv, self.folder, name, unit)
+        self.last = Detached(self.folder, name)
+        return self.last.follow(self.log)
+
+    def output(self) -> str:
+        return self.last.output()[-4000:] if self.last else ""
+
+
+def _short(argv: Sequence[str]) -> Iterable[str]:
+    """A command for the log, without the long list of what is protected."""
+    for item in argv:
+        yield (
+            "--setopt=protected_packages=…"
+            if item.startswith("--setopt=protected_packages")
+            else item
+        )
+
+
+def _paths(files: dict[str, Path | None], names: Iterable[str]) -> list[str]:
+    return [str(path) for name in dict.fromkeys(names) if (path := files.get(name)) is not None]

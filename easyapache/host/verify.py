@@ -1,0 +1,170 @@
+"""Does the server show what was asked for? Every answer is read from the server itself."""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections.abc import Sequence
+
+from easyapache.host import sites
+from easyapache.host.httpd import Httpd
+from easyapache.host.processes import children_of
+from easyapache.host.rpm import RpmDatabase
+from easyapache.host.server import Check, SiteAnswer
+from easyapache.host.sockets import listening_of
+from easyapache.profile import Observation, Profile, Transaction
+
+PREFIX = "ea-apache24-mod_"
+MPMS = ("event", "worker", "prefork")
+_PATIENCE = 5.0
+"""Seconds in which a new httpd may still be starting its workers."""
+
+
+def mpm_package(mpm: str) -> str:
+    return f"{PREFIX}mpm_{mpm}"
+
+
+def cgi_package(mpm: str) -> str:
+    """The CGI module that goes with an MPM: one needs processes, the other threads."""
+    return f"{PREFIX}cgi" if mpm == "prefork" else f"{PREFIX}cgid"
+
+
+def package_checks(packages: Profile, transaction: Transaction, mpm: str, itk: bool) -> list[Check]:
+    installed = {package.nevra for package in packages.packages}
+    names = packages.names
+    coming = {package.name for package in transaction.install}
+    lacking = sorted(p.nevra for p in transaction.install if p.nevra not in installed)
+    staying = sorted(
+        p.nevra for p in transaction.remove if p.name not in coming and p.nevra in installed
+    )
+    wrong = [f"{name} is not there" for name in lacking] + [
+        f"{name} is still there" for name in staying
+    ]
+    found = sorted(name for name in MPMS if mpm_package(name) in names)
+    has_itk = mpm_package("itk") in names
+    return [
+        Check(
+            "packages", "Packages", "as confirmed", "; ".join(wrong) or "as confirmed", not wrong
+        ),
+        Check("mpm_package", "MPM package", mpm, " and ".join(found) or "none", found == [mpm]),
+        Check("itk_package", "ITK package", _yes(itk), _yes(has_itk), has_itk is itk),
+    ]
+
+
+def file_check(rpm: RpmDatabase, packages: Profile, transaction: Transaction, mpm: str) -> Check:
+    """Files that rpm misses. Edited configuration is somebody's will, not damage."""
+    names = {package.name for package in transaction.install} | {mpm_package(mpm), cgi_package(mpm)}
+    wrong = []
+    for package, items in rpm.verify(names & packages.names).items():
+        for item in items:
+            if item.missing:
+                wrong.append(f"{item.path} of {package} is missing")
+            elif not item.config and "5" in item.flags:
+                wrong.append(f"{item.path} of {package} is not the packaged file")
+    return Check(
+        "files", "Files of the packages", "all there", "; ".join(wrong) or "all there", not wrong
+    )
+
+
+def mpm_check(name: str, title: str, seen: Observation | None, error: str, mpm: str) -> Check:
+    said = " and ".join(seen.mpms) or "none" if seen else error or "no answer"
+    return Check(name, title, mpm, said, seen is not None and seen.mpms == (mpm,))
+
+
+def itk_check(name: str, title: str, seen: Observation | None, itk: bool) -> Check:
+    said = _yes(seen.itk) if seen else "no answer"
+    return Check(name, title, _yes(itk), said, seen is not None and seen.itk is itk)
+
+
+def listener_checks(httpd: Httpd) -> list[Check]:
+    """Each Listen line: a connection is accepted, and the socket belongs to this httpd."""
+    parent = httpd.parent()
+    held = {(s.address, s.port) for s in listening_of(parent.pid).values()} if parent else set()
+    checks = []
+    for address, port in httpd.read().listeners():
+        title = f"Listener {address or '*'}:{port}"
+        seen = "answers"
+        if (address, port) not in held and ("", port) not in held:
+            seen = "is not this httpd's"
+        else:
+            try:
+                socket.create_connection((address or "127.0.0.1", port), timeout=5.0).close()
+            except OSError as error:
+                seen = str(error)
+        checks.append(
+            Check(f"listener:{address}:{port}", title, "answers", seen, seen == "answers")
+        )
+    return checks
+
+
+def worker_check(httpd: Httpd) -> Check:
+    """After a start the port may be open while nobody is behind it: there must be processes,
+    and by mod_status (where that is on) a worker that is free or at work."""
+    end = time.monotonic() + _PATIENCE
+    while True:
+        parent = httpd.parent()
+        processes = len(children_of(parent.pid)) if parent else 0
+        status = httpd.status()
+        workers = status.count("BusyWorkers") + status.count("IdleWorkers")
+        enough = processes > 0 and (workers > 0 or not status.fields)
+        if enough or time.monotonic() > end:
+            break
+        time.sleep(0.1)
+    seen = f"{processes} processes"
+    if status.fields:
+        seen += (
+            f", {status.count('BusyWorkers')} busy and {status.count('IdleWorkers')} idle workers"
+        )
+    return Check("workers", "Workers", "at least one", seen, enough)
+
+
+def site_checks(before: Sequence[SiteAnswer]) -> list[Check]:
+    checks = []
+    for old, new in zip(before, sites.ask(before), strict=True):
+        changed = sites.difference(old, new)
+        checks.append(
+            Check(
+                f"site:{old.host or old.url}",
+                f"Site {old.host or old.url} ({old.kind})",
+                sites.summary(old),
+                changed or sites.summary(new),
+                not changed,
+            )
+        )
+    return checks
+
+
+def checks(
+    httpd: Httpd,
+    rpm: RpmDatabase,
+    packages: Profile,
+    transaction: Transaction,
+    mpm: str,
+    itk: bool,
+    before: Sequence[SiteAnswer],
+) -> list[Check]:
+    """``packages``: the profile as it is now."""
+    facts = packages.facts
+    return [
+        *package_checks(packages, transaction, mpm, itk),
+        file_check(rpm, packages, transaction, mpm),
+        mpm_check(
+            "configured",
+            "Configured MPM",
+            packages.configured,
+            str(facts.get("configured_error", "")),
+            mpm,
+        ),
+        itk_check("configured_itk", "Configured ITK", packages.configured, itk),
+        mpm_check(
+            "running", "Running MPM", packages.running, str(facts.get("running_error", "")), mpm
+        ),
+        itk_check("running_itk", "Running ITK", packages.running, itk),
+        *listener_checks(httpd),
+        worker_check(httpd),
+        *site_checks(before),
+    ]
+
+
+def _yes(value: bool) -> str:
+    return "on" if value else "off"
