@@ -60,9 +60,10 @@ class Measured:
     """What was measured on a server. Zero or None: could not be.
 
     ``process_bytes``: proportional memory of one child, with prefork all of it, with threads
-    without its worker threads' own share; ``thread_bytes``: that share per thread. ``other_bytes``: memory everything but httpd uses.
-    ``busiest``: the most requests seen at once. ``directives``: what is set, by name; one that
-    is not set is left out. ``mpm``: which MPM was running when this was measured.
+    without its worker threads' own share; ``thread_bytes``: that share per thread.
+    ``other_bytes``: memory everything but httpd uses. ``busiest``: the most requests seen at
+    once. ``directives``: what is set, by name; one that is not set is left out. ``mpm``: which
+    MPM was running when this was measured.
     """
 
     memory_total: int
