@@ -16,6 +16,7 @@ from easyapache.lab.process import LabError, run
 
 PID_FILE = "run/apache2/httpd.pid"
 ERROR_LOG = "var/log/apache2/error_log"
+ITK_CONF = "etc/apache2/conf.modules.d/900-mpm_itk.conf"
 _PATIENCE = 20.0
 """Seconds until a start or a stop that shows no result counts as failed. A start takes 0.03
 on an idle machine; a stop waits for the scripts that still run."""
@@ -67,6 +68,11 @@ def processes_of(root: Path) -> list[int]:
 
 def start(root: Path, status_url: str) -> None:
     """Start httpd and wait for its first answer. Raises LabError with httpd's own words."""
+    if not may_change_user() and (root / ITK_CONF).exists():
+        raise LabError(
+            "ITK is installed, and with it httpd changes its user for every connection, which "
+            "only root may. Run the lab as root, or take ea-apache24-mod_mpm_itk out."
+        )
     log = root / ERROR_LOG
     before = log.stat().st_size if log.exists() else 0
     done = run([*program(root), "-k", "start"], check=False)
@@ -75,10 +81,10 @@ def start(root: Path, status_url: str) -> None:
         if running_pid(root) is not None and ask_status(status_url):
             return
         time.sleep(0.01)
-    said = done.stderr.strip()
+    said = done.stderr.strip().splitlines()
     if log.exists():
-        said += "\n" + log.read_bytes()[before:].decode(errors="replace").strip()
-    raise LabError(f"httpd did not start:\n{said.strip()}")
+        said += log.read_bytes()[before:].decode(errors="replace").splitlines()[-15:]
+    raise LabError("\n".join(["httpd did not start:", *said]))
 
 
 def stop(root: Path) -> None:
