@@ -19,7 +19,6 @@ from django.db import connection
 from mpm.models import TERMINAL_STATES, Chain, Change, Event
 from mpm.models.guards import missing_guards
 from mpm.seal import Fault, check_chain
-from mpm.services.events import sealed_fields
 
 ASKED = ("change.requested", "change.queued", "change.outside")
 
@@ -49,7 +48,7 @@ def exported(events: Iterable[Event]) -> Iterator[dict[str, Any]]:
     """Events as an export holds them: what is sealed, and the two hashes."""
     for event in events:
         yield {
-            **sealed_fields(event),
+            **event.sealed,
             "previous_hash": event.previous_hash,
             "hash": event.hash,
         }

@@ -10,6 +10,7 @@ from typing import Any, ClassVar, NoReturn
 from django.db import models
 
 from mpm.models.change import Change
+from mpm.seal import stamp
 
 
 class HistoryIsWrittenOnce(TypeError):
@@ -91,6 +92,25 @@ class Event(models.Model):
 
     def delete(self, *_args: Any, **_kwargs: Any) -> NoReturn:
         raise HistoryIsWrittenOnce("Events are never deleted, only pruned by age.")
+
+    @property
+    def sealed(self) -> dict[str, Any]:
+        """What its hash is made of, as mpm.seal and an export want it."""
+        return {
+            "server_name": self.server_name,
+            "seq": self.seq,
+            "at": stamp(self.at),
+            "change": self.change_id,
+            "kind": self.kind,
+            "actor_name": self.actor_name,
+            "actor_role": self.actor_role,
+            "origin": self.origin,
+            "token_name": self.token_name,
+            "address": self.address,
+            "agent_class": self.agent_class,
+            "request_id": self.request_id,
+            "data": self.data,
+        }
 
 
 class PruningPermit(models.Model):

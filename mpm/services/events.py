@@ -9,27 +9,8 @@ from typing import Any
 from django.db import connection
 
 from mpm.models import Chain, Change, Event
-from mpm.seal import seal, stamp
+from mpm.seal import seal
 from mpm.services.actor import SYSTEM, Actor
-
-
-def sealed_fields(event: Event) -> dict[str, Any]:
-    """An event as seal() and an export want it."""
-    return {
-        "server_name": event.server_name,
-        "seq": event.seq,
-        "at": stamp(event.at),
-        "change": event.change_id,
-        "kind": event.kind,
-        "actor_name": event.actor_name,
-        "actor_role": event.actor_role,
-        "origin": event.origin,
-        "token_name": event.token_name,
-        "address": event.address,
-        "agent_class": event.agent_class,
-        "request_id": event.request_id,
-        "data": event.data,
-    }
 
 
 def append(
@@ -67,7 +48,7 @@ def append(
         data=dict(data or {}),
         previous_hash=chain.hash,
     )
-    event.hash = seal(chain.hash, sealed_fields(event))
+    event.hash = seal(chain.hash, event.sealed)
     event.save(force_insert=True)
     Chain.objects.filter(server_name=server_name).update(seq=event.seq, hash=event.hash)
     return event

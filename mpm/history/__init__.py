@@ -1,0 +1,38 @@
+"""Every read of what happened: filters and pages, the story of one change, exports."""
+
+from mpm.history.activity import Day, activity, known_people, known_tickets
+from mpm.history.export import as_csv, as_json, events_as_json
+from mpm.history.filters import BadFilter, ChangeFilters
+from mpm.history.pages import Page, changes
+from mpm.history.story import (
+    BeforeAfter,
+    Entry,
+    before_and_after,
+    evidence,
+    moved_packages,
+    story,
+    ticket_text,
+    timeline,
+)
+
+__all__ = [
+    "BadFilter",
+    "BeforeAfter",
+    "ChangeFilters",
+    "Day",
+    "Entry",
+    "Page",
+    "activity",
+    "as_csv",
+    "as_json",
+    "before_and_after",
+    "changes",
+    "events_as_json",
+    "evidence",
+    "known_people",
+    "known_tickets",
+    "moved_packages",
+    "story",
+    "ticket_text",
+    "timeline",
+]

@@ -1,0 +1,273 @@
+"""One change, told to somebody who was not there."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from django.utils import timezone
+from django.utils.formats import date_format
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+
+from mpm.catalog import short
+from mpm.models import Change, Report, State
+from mpm.models.change import Origin
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One line of the timeline. ``kind`` is the event's or report's; ``status`` is one of
+    ``""``, started, done, failed, skipped."""
+
+    at: datetime
+    kind: str
+    title: str
+    detail: str = ""
+    status: str = ""
+    data: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class BeforeAfter:
+    """What one observation of the server said before the change and says after it."""
+
+    title: str
+    before: str
+    after: str
+
+    @property
+    def moved(self) -> bool:
+        return self.before != self.after
+
+
+def label(mpm: str, itk: bool) -> str:
+    name = mpm or _("no single MPM")
+    return _("%(mpm)s with ITK") % {"mpm": name} if itk else name
+
+
+def moved_packages(change: Change) -> tuple[list[Mapping[str, Any]], list[Mapping[str, Any]]]:
+    """(in, out) as the plan lists them; an update is in both."""
+    return list(change.plan.get("install", ())), list(change.plan.get("remove", ()))
+
+
+def story(change: Change) -> list[str]:
+    """Plain sentences: when, who, what, why, what moved, how it ended, what visitors noticed."""
+    sentences = [_opening(change)]
+    if change.reason:
+        sentences.append(_("The reason given: “%(reason)s”.") % {"reason": change.reason})
+    if change.ticket:
+        sentences.append(_("It belongs to ticket %(ticket)s.") % {"ticket": change.ticket})
+    if change.rollback_of_id:
+        sentences.append(
+            _("It takes the server back to how it was before change #%(number)s.")
+            % {"number": change.rollback_of_id}
+        )
+    if change.state == State.SUCCEEDED:
+        sentences += _moves(change)
+    sentences += _ending(change)
+    sentences += _visitors(change)
+    return sentences
+
+
+def _when(moment: datetime) -> str:
+    local = timezone.localtime(moment)
+    return _("On %(day)s at %(time)s") % {
+        "day": date_format(local, "DATE_FORMAT"),
+        "time": date_format(local, "TIME_FORMAT"),
+    }
+
+
+def _opening(change: Change) -> str:
+    words = {
+        "when": _when(change.started_at or change.requested_at),
+        "server": change.server_name,
+        "from": label(change.from_mpm, change.from_itk),
+        "to": label(change.to_mpm, change.to_itk),
+        "who": change.actor_name,
+        "way": str(change.get_origin_display()),
+    }
+    if change.origin == Origin.OUTSIDE:
+        return (
+            _(
+                "%(when)s, %(server)s was found changed from %(from)s to %(to)s without this panel, "
+                "by %(who)s."
+            )
+            % words
+        )
+    same = (change.from_mpm, change.from_itk) == (change.to_mpm, change.to_itk)
+    if same:
+        text = _(
+            "%(when)s, packages of %(to)s on %(server)s were to be changed, "
+            "asked for by %(who)s (%(way)s)."
+        )
+    else:
+        text = _(
+            "%(when)s, %(server)s was to go from %(from)s to %(to)s, "
+            "asked for by %(who)s (%(way)s)."
+        )
+    return text % words
+
+
+def _moves(change: Change) -> list[str]:
+    came, went = moved_packages(change)
+    updated = {item["name"] for item in came} & {item["name"] for item in went}
+    arrived = [short(item["name"]) for item in came if item["name"] not in updated]
+    left = [short(item["name"]) for item in went if item["name"] not in updated]
+    sentences = []
+    if arrived:
+        sentences.append(_("New: %(names)s.") % {"names": ", ".join(arrived)})
+    if left:
+        sentences.append(_("Left: %(names)s.") % {"names": ", ".join(left)})
+    return sentences
+
+
+def _ending(change: Change) -> list[str]:
+    if change.state == State.SUCCEEDED:
+        ended = _("It succeeded.")
+    elif change.state == State.ROLLED_BACK:
+        ended = _("It did not pass, and the server was taken back to how it was.")
+    elif change.state == State.FAILED:
+        ended = _("It failed.")
+    elif change.state == State.CANCELLED:
+        ended = _("It was cancelled before anything was touched.")
+    elif change.silent_since is not None:
+        ended = _(
+            "It has not ended, and the agent of the server has not been heard since %(since)s."
+        ) % {"since": date_format(timezone.localtime(change.silent_since), "TIME_FORMAT")}
+    elif change.state == State.REQUESTED and change.not_before is not None:
+        local = timezone.localtime(change.not_before)
+        ended = _("It waits until %(moment)s.") % {"moment": date_format(local, "DATETIME_FORMAT")}
+    else:
+        ended = _("It has not ended.")
+    return [ended, change.sentence] if change.sentence else [ended]
+
+
+def _visitors(change: Change) -> list[str]:
+    if change.interruption is None or change.refused is None:
+        return []
+    wait = f"{change.longest_wait_ms or 0:.0f}"
+    if change.refused == 0:
+        return [
+            _("No visitor was refused; the longest wait for an answer was %(wait)s ms.")
+            % {"wait": wait}
+        ]
+    return [
+        ngettext(
+            "%(count)s probe connection was refused or reset; the longest wait was %(wait)s ms.",
+            "%(count)s probe connections were refused or reset; the longest wait was %(wait)s ms.",
+            change.refused,
+        )
+        % {"count": change.refused, "wait": wait}
+    ]
+
+
+EVENT_TITLES = {
+    "change.requested": lambda: _("Asked for, to begin later"),
+    "change.queued": lambda: _("Asked for"),
+    "change.running": lambda: _("Begun on the server"),
+    "change.canceling": lambda: _("Cancel asked for"),
+    "change.cancel_refused": lambda: _("The cancel came too late"),
+    "change.cancelled": lambda: _("Cancelled"),
+    "change.succeeded": lambda: _("Succeeded"),
+    "change.rolled_back": lambda: _("Rolled back"),
+    "change.failed": lambda: _("Failed"),
+    "change.silent": lambda: _("The agent fell silent"),
+    "change.recover": lambda: _("Recovery asked for"),
+    "change.late_outcome": lambda: _("The agent told its outcome later"),
+    "change.outside": lambda: _("Found by a scan"),
+    "change.adopted": lambda: _("Adopted"),
+}
+
+STEP_TITLES = {
+    "preflight": lambda: _("Checks before anything is touched"),
+    "download": lambda: _("Download"),
+    "rehearsal": lambda: _("Dress rehearsal"),
+    "packages": lambda: _("Packages"),
+    "configtest": lambda: _("Configuration test"),
+    "restart": lambda: _("Restart"),
+    "verify": lambda: _("Verification"),
+    "undo_packages": lambda: _("Packages taken back"),
+    "undo_restart": lambda: _("Restart with the old packages"),
+    "undo_verify": lambda: _("Verification of the way back"),
+}
+
+
+def timeline(change: Change) -> list[Entry]:
+    """Events of the panel and reports of the agent in the order of their times; two queries."""
+    entries = [
+        Entry(
+            at=event.at,
+            kind=event.kind,
+            title=EVENT_TITLES.get(event.kind, lambda: "")() or event.kind,
+            detail=" · ".join(
+                part for part in (event.actor_name, str(event.data.get("reason") or "")) if part
+            ),
+            data=event.data,
+        )
+        for event in change.events.order_by("seq")
+    ]
+    told = change.reports.filter(kind__in=("step", "finding", "moved")).order_by("seq")
+    entries += [_told(report) for report in told]
+    return sorted(entries, key=lambda entry: entry.at)
+
+
+def _told(report: Report) -> Entry:
+    data = report.data
+    if report.kind == "step":
+        step = str(data.get("step", ""))
+        title = STEP_TITLES.get(step, lambda: "")() or step
+        detail, status = str(data.get("detail") or ""), str(data.get("status") or "")
+        return Entry(report.at, "step", title, detail, status, data)
+    if report.kind == "moved":
+        return Entry(report.at, "moved", _("The server's answer was another one"), data=data)
+    return Entry(
+        report.at, "finding", str(data.get("title", "")), str(data.get("message", "")), data=data
+    )
+
+
+def evidence(change: Change) -> dict[str, Sequence[Mapping[str, Any]]]:
+    """What was observed, by phase (before, after, undo)."""
+    found: dict[str, Sequence[Mapping[str, Any]]] = {}
+    for report in change.reports.filter(kind="evidence").order_by("seq"):
+        found[str(report.data.get("phase", "after"))] = report.data.get("observations", ())
+    return found
+
+
+def before_and_after(change: Change) -> list[BeforeAfter]:
+    """MPM, ITK and the packages that moved; a change that did not succeed left all as it was."""
+    done = change.state == State.SUCCEEDED
+    yes_no = {True: _("on"), False: _("off")}
+    came, went = moved_packages(change)
+    rows = [
+        BeforeAfter(
+            _("MPM"),
+            label(change.from_mpm, False),
+            label(change.to_mpm if done else change.from_mpm, False),
+        ),
+        BeforeAfter(
+            _("ITK"), yes_no[change.from_itk], yes_no[change.to_itk if done else change.from_itk]
+        ),
+    ]
+    new = {item["name"]: item["evr"] for item in came}
+    old = {item["name"]: item["evr"] for item in went}
+    for name in sorted(new.keys() | old.keys()):
+        was = old.get(name, _("not installed"))
+        rows.append(
+            BeforeAfter(short(name), was, new.get(name, _("not installed")) if done else was)
+        )
+    return rows
+
+
+def ticket_text(change: Change, address: str = "") -> str:
+    """Text for a ticket: number, story, and where it can be read."""
+    lines = [_("Change #%(number)s") % {"number": change.pk}, "", *story(change)]
+    for finding in change.diagnosis:
+        lines += ["", f"{finding.get('title', '')}: {finding.get('message', '')}"]
+        if finding.get("remedy"):
+            lines.append(str(finding["remedy"]))
+    if address:
+        lines += ["", address]
+    return "\n".join(lines)
