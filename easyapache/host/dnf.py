@@ -304,7 +304,7 @@ def store(transaction: Transaction, path: Path) -> None:
             }
         )
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps({"version": "1.0", "rpms": entries}, indent=1), encoding="utf-8")
+    path.write_text(json.dumps({"version": "0.0", "rpms": entries}, indent=1), encoding="utf-8")
 
 
 def rpm_file(folder: Path, package: Package) -> Path | None:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import tarfile
 from collections.abc import Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from easyapache.host.dnf import PackageManager, rpm_file
 from easyapache.host.runner import Runner
@@ -47,17 +46,25 @@ def unpack(runner: Runner, folder: Path, packages: Sequence[Package], target: Pa
             raise HostError("rehearsal", f"The file of {package.nevra} is not in {folder}.")
         link = target.parent / source.name
         link.unlink(missing_ok=True)
-        os.symlink(source.resolve(), link)
+        link.symlink_to(source.resolve())
         done = runner.ask(["rpm2archive", str(link)], limit=300.0)
-        archives = [path for path in target.parent.glob(f"{source.name}.t*")]
+        archives = sorted(target.parent.glob(f"{source.name}.t*"))
         if not done.ok or not archives:
             raise HostError("rehearsal", f"{source.name} cannot be unpacked.", "", done.text)
         with tarfile.open(archives[0]) as archive:
             for member in archive:
-                if member.isfile() or member.isdir():
-                    archive.extract(member, target, filter="data")
-                if member.isfile():
-                    found.append("/" + member.name.removeprefix("./").lstrip("/"))
+                parts = PurePosixPath(member.name.lstrip("./")).parts
+                content = archive.extractfile(member) if member.isfile() else None
+                if content is None:
+                    continue  # folders are made as needed; a link is no module and no configuration
+                if ".." in parts:
+                    raise HostError("rehearsal", f"{source.name} holds {member.name}.")
+                place = target.joinpath(*parts)
+                place.parent.mkdir(parents=True, exist_ok=True)
+                with place.open("wb") as handle:
+                    shutil.copyfileobj(content, handle)
+                place.chmod(member.mode & 0o777)
+                found.append("/" + "/".join(parts))
         archives[0].unlink()
         link.unlink()
     return found
