@@ -44,6 +44,11 @@ STOCKS: dict[str, tuple[str, ...]] = {
 instead, and the least that serves pages."""
 
 
+OPERATING_SYSTEM = ("brotli", "libcap", "nghttp2", "openssl")
+"""What EasyApache 4 needs from outside. A real server has it from the start, so that an MPM
+change never brings it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Setup:
     """What a lab was made as; kept in its ``lab.json``."""
@@ -108,9 +113,10 @@ class Lab:
         lacks = missing()
         if lacks:
             raise LabError(explain(lacks))
+        folder = folder.absolute()
+        Installroot(folder).refuse_too_deep()
         source = repository(variant)
         pristine = _pristine(source, stock, tuple(sorted(set(extra))))
-        folder = folder.absolute()
         setup = Setup(
             stock=stock,
             ports=_free_ports(),
@@ -139,6 +145,7 @@ class Lab:
         if self.pid is not None:
             raise LabError("a running lab cannot be copied; take it down first")
         folder = folder.absolute()
+        Installroot(folder).refuse_too_deep()
         installroot.copy(self.folder, folder)
         return _settled(type(self)(folder, replace(self.setup, ports=_free_ports())))
 
@@ -351,7 +358,7 @@ def _pristine(source: Repository, stock: str, extra: tuple[str, ...]) -> Path:
         work.chmod(0o755)
         machine = distribution()
         place.prepare(machine, source)
-        place.install([*STOCKS[stock], *extra])
+        place.install([*STOCKS[stock], *OPERATING_SYSTEM, *extra])
         website.write_content(place.root, machine.php_cgi)
         hooks.install_scripts(place.root)
         apache.make_certificate(place.root)
