@@ -64,6 +64,14 @@ class Installroot:
     def refuse_too_deep(self) -> None:
         """Raise LabError when httpd could not serve from here. (A pristine server in the cache
         is only copied, so its own path may be longer.)"""
+        if len(str(self.root)) > _LONGEST:
+            raise LabError(
+                f"{self.root} is too long a path by {len(str(self.root)) - _LONGEST} characters: "
+                "the socket of mod_cgid would not fit. Choose a folder nearer to /."
+            )
+
+    def prepare(self, place: Distribution, repository: Repository) -> None:
+        """Make the empty server: the folders and files no package owns."""
         for name in ("etc/dnf", "etc/yum.repos.d", "var/lib/rpm", "run", "usr/sbin", "tmp"):
             (self.root / name).mkdir(parents=True, exist_ok=True)
         (self.root / "var/run").symlink_to("../run")
