@@ -23,7 +23,7 @@ from django.utils import timezone
 
 from easyapache.models import Server
 from mpm.grants import BadGrant, checked_networks, checked_scopes, within
-from mpm.models import Token
+from mpm.models import IdempotentAnswer, Token
 from mpm.services.actor import Actor, BadRequest
 from mpm.services.events import append
 
@@ -36,6 +36,7 @@ _KEY, _DIGEST, _PEPPER = (_FIELDS.index(name) for name in ("key_id", "digest", "
 _NOBODY_KEY = "0" * _KEY_LENGTH
 USED_EVERY = timedelta(minutes=1)
 LONGEST_OVERLAP = timedelta(days=30)
+ANSWERS_KEPT = timedelta(hours=24)
 
 
 class Denied(Exception):
@@ -211,6 +212,13 @@ def revoke(token: Token, actor: Actor, now: datetime | None = None) -> bool:
         if done:
             append("token.revoked", now, actor=actor, data=_told(token))
     return bool(done)
+
+
+def prune_answers(now: datetime, limit: int = 5000) -> int:
+    """Forget answers to idempotency keys that are older than a day, a little at a time."""
+    old = IdempotentAnswer.objects.filter(created_at__lte=now - ANSWERS_KEPT)
+    keys = list(old.order_by("pk").values_list("pk", flat=True)[:limit])
+    return IdempotentAnswer.objects.filter(pk__in=keys).delete()[0]
 
 
 def _told(token: Token) -> dict[str, object]:

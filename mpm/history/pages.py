@@ -4,6 +4,7 @@ twice while new changes arrive."""
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from mpm.history.filters import BadFilter, ChangeFilters
@@ -26,13 +27,22 @@ class Page:
     previous_cursor: str = ""
 
 
-def changes(filters: ChangeFilters, cursor: str = "", limit: int = LIMIT) -> Page:
+def changes(
+    filters: ChangeFilters,
+    cursor: str = "",
+    limit: int = LIMIT,
+    *,
+    servers: Collection[str] | None = None,
+) -> Page:
     """One page: a single query, and at most two more where dates narrow it.
 
-    ``limit`` is held between 1 and 500. Raises BadFilter for a cursor that this never gave.
+    ``limit`` is held between 1 and 500. ``servers``: only changes of these (None: of all).
+    Raises BadFilter for a cursor that this never gave.
     """
     limit = max(1, min(limit, 500))
     rows = filters.apply(Change.objects.defer(*HEAVY))
+    if servers is not None:
+        rows = rows.filter(server_name__in=servers)
     if not cursor:
         found = list(rows.order_by("-pk")[: limit + 1])
         return _page(found[:limit], older=len(found) > limit, newer=False)

@@ -20,7 +20,7 @@ class IdempotentAnswer(models.Model):
     token = models.ForeignKey(Token, models.CASCADE, related_name="answers")
     key = models.CharField(max_length=255)
     fingerprint = models.CharField(max_length=64)
-    """SHA-256 over method, path, the conditions asked for and the body."""
+    """SHA-256 over method, path and body."""
     created_at = models.DateTimeField()
     status = models.PositiveSmallIntegerField(default=0)
     headers = models.JSONField(default=dict)

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 class Actor:
     """Somebody or something that asks for a change; history keeps these words as they are.
 
-    ``origin`` is one of mpm.models.change.Origin. ``may_change`` is for callers whose right
-    comes from elsewhere than the role (a token with the scope for it).
+    ``origin`` is one of mpm.models.change.Origin. The role ``token`` is only given to a request
+    whose token was found to have the scope that the operation needs.
     """
 
     name: str
@@ -32,7 +32,7 @@ class Actor:
 
     @property
     def may_change(self) -> bool:
-        return self.role in ("administrator", "system")
+        return self.role in ("administrator", "system", "token")
 
 
 SYSTEM = Actor(name="panel", role="system", origin="schedule")

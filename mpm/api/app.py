@@ -1,0 +1,160 @@
+"""The API put together: routers, the shape of errors, and its own description."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
+
+from django.contrib.auth.decorators import login_not_required
+from django.db import OperationalError
+from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
+from django.http.response import HttpResponseBase
+from django.urls import URLPattern, path, re_path
+from django.views.decorators.csrf import csrf_exempt
+from ninja import NinjaAPI
+from ninja.errors import HttpError, ValidationError
+from ninja.openapi.schema import OpenAPISchema
+
+from mpm.api import changes, events, plans, servers, switch, tokens, webhooks
+from mpm.api.problems import MEDIA_TYPE, Problem, answer, from_refusal, from_validation
+from mpm.services.actor import Refused
+
+DESCRIPTION = """Change the MPM of EasyApache 4 servers, and know what happened.
+
+Every request carries `Authorization: Bearer <token>`. Every answer carries `X-Request-Id`, which
+is also in the history of what the request caused; send your own to follow it. Errors are
+`application/problem+json` with a stable `code`. Limits are told in the `RateLimit` headers.
+
+A change that is safe to repeat: ask for a plan, then send its `digest` with `PUT
+/servers/{server}/mpm` and an `Idempotency-Key`. Asking again with the same key gives the same
+answer, however often and at whatever moment the connection broke.
+"""
+
+
+class Api(NinjaAPI):
+    """Knows that its problems are not plain JSON."""
+
+    def get_openapi_schema(self, **_options: Any) -> OpenAPISchema:
+        schema = super().get_openapi_schema(path_prefix="api/v1/")
+        for operations in schema["paths"].values():
+            for operation in operations.values():
+                for status, response in operation["responses"].items():
+                    if int(status) >= 400 and "content" in response:
+                        response["content"] = {MEDIA_TYPE: next(iter(response["content"].values()))}
+        return schema
+
+
+api = Api(
+    title="EasyApache 4 MPM panel",
+    version="1.0.0",
+    description=DESCRIPTION,
+    docs_url=None,
+    openapi_url=None,
+    urls_namespace="api-v1",
+)
+for router in (
+    servers.router,
+    plans.router,
+    switch.router,
+    changes.router,
+    events.router,
+    webhooks.router,
+    tokens.router,
+):
+    api.add_router("", router)
+
+
+@api.exception_handler(Problem)
+def _problem(request: HttpRequest, problem: Problem) -> HttpResponse:
+    return answer(request, problem)
+
+
+@api.exception_handler(Refused)
+def _refused(request: HttpRequest, refused: Refused) -> HttpResponse:
+    return answer(request, from_refusal(refused))
+
+
+@api.exception_handler(ValidationError)
+def _invalid(request: HttpRequest, error: ValidationError) -> HttpResponse:
+    return answer(request, from_validation(error.errors))
+
+
+@api.exception_handler(HttpError)
+def _http_error(request: HttpRequest, error: HttpError) -> HttpResponse:
+    code = "bad_json" if error.status_code == 400 else "bad_request"
+    return answer(request, Problem(error.status_code, code, str(error)))
+
+
+@api.exception_handler(Http404)
+def _not_found(request: HttpRequest, _error: Http404) -> HttpResponse:
+    return answer(request, Problem(404, "not_found", "There is nothing at this address."))
+
+
+@api.exception_handler(OperationalError)
+def _unavailable(request: HttpRequest, _error: OperationalError) -> HttpResponse:
+    return answer(
+        request,
+        Problem(
+            503,
+            "unavailable",
+            "The database did not answer in time. Nothing was changed; try again.",
+            headers={"Retry-After": "2"},
+        ),
+    )
+
+
+View = Callable[..., HttpResponseBase]
+
+
+def finished(view: View) -> View:
+    """What every answer of the API has, whoever made it: the limits, and no cache."""
+
+    @csrf_exempt
+    @login_not_required
+    @wraps(view)
+    def run(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        response = view(request, *args, **kwargs)
+        if response.status_code == 405:
+            response = _method_not_allowed(request, response)
+        verdict = getattr(request, "rate_limit", None)
+        if verdict is not None:
+            for name, value in verdict.headers.items():
+                response.headers.setdefault(name, value)
+        response.headers.setdefault("Cache-Control", "no-store")
+        response.headers.setdefault("Vary", "Authorization")
+        return response
+
+    return run
+
+
+def _method_not_allowed(request: HttpRequest, response: HttpResponseBase) -> HttpResponse:
+    allowed = response.headers.get("Allow", "")
+    detail = f"This address takes {allowed}." if allowed else "Not with this method."
+    return answer(request, Problem(405, "method_not_allowed", detail, headers={"Allow": allowed}))
+
+
+def _nothing(request: HttpRequest) -> HttpResponse:
+    return answer(request, Problem(404, "not_found", "There is nothing at this address."))
+
+
+def _patterns() -> list[URLPattern]:
+    found = []
+    for pattern in api.urls[0]:
+        if isinstance(pattern, URLPattern) and pattern.name != "api-root":
+            pattern.callback = finished(pattern.callback)
+            found.append(pattern)
+    return [*found, re_path(r"", finished(_nothing))]
+
+
+def openapi(request: HttpRequest) -> HttpResponse:
+    """The description, for programs. Needs no token: it tells nothing of this installation."""
+    if request.method not in ("GET", "HEAD"):
+        return answer(
+            request,
+            Problem(405, "method_not_allowed", "Only GET.", headers={"Allow": "GET, HEAD"}),
+        )
+    return JsonResponse(api.get_openapi_schema())
+
+
+urlpatterns = [path("openapi.json", finished(openapi), name="openapi"), *_patterns()]

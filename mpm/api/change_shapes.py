@@ -1,0 +1,196 @@
+"""A change as the API shows it."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from ninja import Schema
+from pydantic import ConfigDict, Field
+
+from mpm.api.shapes import FindingOut
+from mpm.history import story
+from mpm.models import Change
+from mpm.services import why_not_cancel, why_not_roll_back
+
+_EXAMPLE: dict[str, Any] = {
+    "id": 1284,
+    "uuid": "9b2d7c6a5f4e4d3c8b1a0f9e8d7c6b5a",
+    "href": "/api/v1/changes/1284",
+    "server": "web03",
+    "state": "running",
+    "finished": False,
+    "step": "packages",
+    "from": {"mpm": "prefork", "itk": False},
+    "to": {"mpm": "event", "itk": False},
+    "reason": "HTTP/2 for the shop",
+    "ticket": "OPS-2114",
+    "origin": "rest",
+    "actor": "deploy",
+    "token": "deploy",
+    "request_id": "5f0c6a2b9d3e4f10",
+    "digest": "0d4c6f0e8b1a4d3c9e2f7a6b5c4d3e2f",
+    "base_digest": "7c1f0a3b5d9e8f6a1b2c3d4e5f60718a",
+    "requested_at": "2026-03-03T21:04:11.802+00:00",
+    "not_before": None,
+    "not_after": None,
+    "started_at": "2026-03-03T21:04:12.010+00:00",
+    "finished_at": None,
+    "sentence": "",
+    "decided_by": "",
+    "error": "",
+    "refused": None,
+    "longest_wait_ms": None,
+    "log_size": 2211,
+    "rollback_of": None,
+}
+
+
+class SideOut(Schema):
+    mpm: str | None
+    itk: bool
+
+
+class ChangeOut(Schema):
+    model_config = ConfigDict(json_schema_extra={"examples": [_EXAMPLE]}, populate_by_name=True)
+
+    id: int = Field(description="The number people use.")
+    uuid: str = Field(description="The id the server's log and package manager carry.")
+    href: str
+    server: str
+    state: str = Field(
+        description="requested, queued, running, canceling; then succeeded, rolled_back, "
+        "failed or cancelled, which never changes again."
+    )
+    finished: bool
+    step: str
+    from_: SideOut = Field(alias="from")
+    to: SideOut
+    reason: str
+    ticket: str
+    origin: str = Field(description="web, rest, whmapi, cli, schedule or outside.")
+    actor: str
+    token: str
+    request_id: str
+    digest: str
+    base_digest: str
+    requested_at: datetime
+    not_before: datetime | None
+    not_after: datetime | None
+    started_at: datetime | None
+    finished_at: datetime | None
+    sentence: str = Field(description="How it ended, in words.")
+    decided_by: str
+    error: str
+    refused: int | None = Field(description="Connections that were refused during the change.")
+    longest_wait_ms: float | None
+    log_size: int
+    rollback_of: int | None
+
+
+class MovedPackageOut(Schema):
+    name: str
+    evr: str
+    reason: str
+
+
+class StepOut(Schema):
+    step: str
+    status: str
+    at: datetime
+    detail: str
+
+
+class ChangeDetailOut(ChangeOut):
+    """A change with what it moved, its steps, its evidence and what was found wrong."""
+
+    install: list[MovedPackageOut]
+    remove: list[MovedPackageOut]
+    findings: list[FindingOut]
+    steps: list[StepOut]
+    evidence: list[dict[str, Any]]
+    diagnosis: list[dict[str, Any]]
+    interruption: dict[str, Any] | None
+    moved: dict[str, Any] | None = Field(
+        description="The server's own answer, where it was not the confirmed one."
+    )
+    story: list[str] = Field(description="The whole change in plain sentences.")
+    why_not_cancel: str = Field(description="Empty while it can be cancelled.")
+    why_not_roll_back: str = Field(description="Empty when it can be rolled back.")
+
+
+def change_json(change: Change) -> dict[str, Any]:
+    def moment(value: datetime | None) -> str | None:
+        return value.isoformat() if value else None
+
+    return {
+        "id": change.pk,
+        "uuid": change.uuid,
+        "href": f"/api/v1/changes/{change.pk}",
+        "server": change.server_name,
+        "state": str(change.state),
+        "finished": change.finished,
+        "step": change.step,
+        "from": {"mpm": change.from_mpm or None, "itk": change.from_itk},
+        "to": {"mpm": change.to_mpm or None, "itk": change.to_itk},
+        "reason": change.reason,
+        "ticket": change.ticket,
+        "origin": change.origin,
+        "actor": change.actor_name,
+        "token": change.token_name,
+        "request_id": change.request_id,
+        "digest": change.digest,
+        "base_digest": change.base_digest,
+        "requested_at": change.requested_at.isoformat(),
+        "not_before": moment(change.not_before),
+        "not_after": moment(change.not_after),
+        "started_at": moment(change.started_at),
+        "finished_at": moment(change.finished_at),
+        "sentence": change.sentence,
+        "decided_by": change.decided_by,
+        "error": change.error,
+        "refused": change.refused,
+        "longest_wait_ms": change.longest_wait_ms,
+        "log_size": change.log_size,
+        "rollback_of": change.rollback_of_id,
+    }
+
+
+def change_detail(change: Change) -> dict[str, Any]:
+    reports = list(
+        change.reports.filter(kind__in=["step", "evidence"])
+        .order_by("seq")
+        .values_list("kind", "at", "data")
+    )
+    plan = change.plan or {}
+    return {
+        **change_json(change),
+        "install": [_moved(item) for item in plan.get("install", ())],
+        "remove": [_moved(item) for item in plan.get("remove", ())],
+        "findings": list(plan.get("findings", ())),
+        "steps": [
+            {
+                "step": str(data.get("step", "")),
+                "status": str(data.get("status", "")),
+                "at": at.isoformat(),
+                "detail": str(data.get("detail") or ""),
+            }
+            for kind, at, data in reports
+            if kind == "step"
+        ],
+        "evidence": [data for kind, _, data in reports if kind == "evidence"],
+        "diagnosis": list(change.diagnosis or ()),
+        "interruption": change.interruption,
+        "moved": change.moved,
+        "story": story(change),
+        "why_not_cancel": why_not_cancel(change),
+        "why_not_roll_back": why_not_roll_back(change),
+    }
+
+
+def _moved(item: dict[str, Any]) -> dict[str, str]:
+    return {
+        "name": str(item.get("name", "")),
+        "evr": str(item.get("evr", "")),
+        "reason": str(item.get("reason", "")),
+    }

@@ -1,0 +1,134 @@
+"""``/api/docs``: the description of the API as a page to read, made of nothing from outside."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from django.contrib.auth.decorators import login_not_required
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.views.decorators.http import require_safe
+
+from mpm.api.app import api
+from mpm.api.problems import TITLES
+
+Json = dict[str, Any]
+_REF = "#/components/schemas/"
+
+
+@require_safe
+@login_not_required
+def page(request: HttpRequest) -> HttpResponse:
+    """Every operation with its parameters, body, answers and an example that can be pasted."""
+    schema: Json = dict(api.get_openapi_schema())
+    components: Json = schema["components"]["schemas"]
+    groups: dict[str, list[Json]] = {}
+    for path, operations in schema["paths"].items():
+        for method, operation in operations.items():
+            told = _operation(path, method, operation, components)
+            groups.setdefault(operation["tags"][0], []).append(told)
+    context = {
+        "info": schema["info"],
+        "paragraphs": schema["info"]["description"].strip().split("\n\n"),
+        "groups": groups.items(),
+        "problems": sorted(TITLES.items()),
+        "server": request.build_absolute_uri("/").rstrip("/"),
+    }
+    return render(request, "api/docs.html", context)
+
+
+def _operation(path: str, method: str, operation: Json, components: Json) -> Json:
+    content: Json = operation.get("requestBody", {}).get("content", {}).get("application/json", {})
+    body = _resolved(content.get("schema", {}), components)
+    example = next(iter(body.get("examples", [])), None)
+    return {
+        "id": operation["operationId"],
+        "method": method.upper(),
+        "path": path,
+        "summary": operation["summary"],
+        "description": operation.get("description", "").split("\n\n"),
+        "parameters": [_parameter(item) for item in operation.get("parameters", ())],
+        "fields": _fields(body, components),
+        "answers": [
+            _answer(status, response, components)
+            for status, response in operation["responses"].items()
+        ],
+        "curl": _curl(method, path, example),
+    }
+
+
+def _parameter(item: Json) -> Json:
+    return {
+        "name": item["name"],
+        "where": item["in"],
+        "required": item.get("required", False),
+        "type": _type(item["schema"]),
+        "description": item.get("description", ""),
+    }
+
+
+def _answer(status: Any, response: Json, components: Json) -> Json:
+    content = next(iter(response.get("content", {}).values()), {})
+    shape = _resolved(content.get("schema", {}), components)
+    problem = int(status) >= 400
+    return {
+        "status": int(status),
+        "description": response.get("description", ""),
+        "problem": problem,
+        "fields": [] if problem else _fields(shape, components),
+        "example": None if problem else _example(shape),
+    }
+
+
+def _fields(shape: Json, components: Json) -> list[Json]:
+    required = set(shape.get("required", ()))
+    return [
+        {
+            "name": name,
+            "type": _type(field),
+            "required": name in required,
+            "description": field.get("description", ""),
+            "default": json.dumps(field["default"]) if "default" in field else "",
+        }
+        for name, field in _resolved(shape, components).get("properties", {}).items()
+    ]
+
+
+def _example(shape: Json) -> str | None:
+    example = next(iter(shape.get("examples", [])), None)
+    return None if example is None else json.dumps(example, indent=2, ensure_ascii=False)
+
+
+def _resolved(shape: Json, components: Json) -> Json:
+    reference = shape.get("$ref", "")
+    if reference.startswith(_REF):
+        return dict(components[reference.removeprefix(_REF)])
+    return shape
+
+
+def _type(field: Json) -> str:
+    """A JSON schema in a few words: ``list of text, at most 200``."""
+    if "anyOf" in field:
+        return " or ".join(dict.fromkeys(_type(item) for item in field["anyOf"]))
+    if "$ref" in field:
+        return str(field["$ref"]).rsplit("/", 1)[-1].removesuffix("Out")
+    if "enum" in field:
+        return " | ".join(json.dumps(item) for item in field["enum"])
+    if "const" in field:
+        return json.dumps(field["const"])
+    kind = str(field.get("type", "any"))
+    if kind == "array":
+        return f"list of {_type(field.get('items', {}))}"
+    words = {"string": "text", "integer": "number", "boolean": "true or false", "null": "null"}
+    named = str(field.get("format", "")) if kind == "string" else ""
+    return {"date-time": "time", "uuid": "id"}.get(named, words.get(kind, kind))
+
+
+def _curl(method: str, path: str, example: Any) -> str:
+    lines = [f"curl -X {method.upper()} $PANEL{path}", '-H "Authorization: Bearer $TOKEN"']
+    if method == "put":
+        lines.append('-H "Idempotency-Key: $(uuidgen)"')
+    if example is not None:
+        lines.append(f"--json '{json.dumps(example)}'")
+    return " \\\n  ".join(lines)

@@ -1,0 +1,110 @@
+"""``/events``: history as a stream that can be left and taken up again."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Any
+
+from django.http import HttpRequest
+from django.utils import timezone
+from ninja import Query, Router, Schema
+from pydantic import ConfigDict, Field
+
+from mpm.api.auth import Bearer, reachable_names, token_of
+from mpm.api.polling import wait_for
+from mpm.api.shapes import LINE, ProblemOut, QueryNumber
+from mpm.api.statuses import READS
+from mpm.grants import Scope
+from mpm.models import Event
+from mpm.stream import as_json, events_after
+
+router = Router(tags=["events"])
+
+
+class ActorOut(Schema):
+    name: str
+    role: str
+    origin: str
+    token: str
+    address: str
+    agent: str
+
+
+class EventOut(Schema):
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "id": 90211,
+                    "kind": "change.succeeded",
+                    "at": "2026-03-03T21:04:19.101+00:00",
+                    "server": "web03",
+                    "change": 1284,
+                    "actor": {
+                        "name": "agent web03",
+                        "role": "system",
+                        "origin": "schedule",
+                        "token": "",
+                        "address": "",
+                        "agent": "",
+                    },
+                    "request_id": "",
+                    "data": {},
+                    "hash": "0f6d4c…",
+                }
+            ]
+        }
+    )
+
+    id: int
+    kind: str
+    at: datetime
+    server: str | None
+    change: int | None
+    actor: ActorOut
+    request_id: str = Field(description="X-Request-Id of the request that caused it.")
+    data: dict[str, Any]
+    hash: str = Field(description="Seals this event to the one before on the same server.")
+
+
+class EventsOut(Schema):
+    items: list[EventOut]
+    next: str = Field(description="Send it as `after` to go on from here; valid for ever.")
+
+
+@router.get(
+    "events",
+    auth=Bearer(Scope.READ),
+    response={200: EventsOut, READS: ProblemOut},
+    operation_id="listEvents",
+    summary="What happened, oldest first",
+)
+def list_events(
+    request: HttpRequest,
+    after: Annotated[
+        str, Query(pattern=r"^[0-9a-f]{1,15}$", description="`next` of the last answer.")
+    ] = "0",
+    limit: Annotated[QueryNumber, Query(ge=1, le=500)] = 100,
+    wait: Annotated[
+        QueryNumber, Query(ge=0, le=30, description="Seconds to wait for the next event.")
+    ] = 0,
+    kind: Annotated[
+        list[str] | None, Query(max_length=50, description="Only these kinds of event.")
+    ] = None,
+    server: Annotated[str, Query(max_length=63, pattern=LINE)] = "",
+) -> dict[str, Any]:
+    """Events after a position. An empty list with the same `next` means: nothing new yet."""
+    names = reachable_names(token_of(request))
+    if server:
+        names = [server] if names is None or server in names else []
+    kinds = [item[:40] for item in kind or () if "\0" not in item]
+    start = int(after, 16)
+    position = start
+
+    def look() -> list[Event] | None:
+        nonlocal position
+        found, position = events_after(position, limit, timezone.now(), servers=names, kinds=kinds)
+        return found or None
+
+    events = wait_for(look, wait) or []
+    return {"items": [as_json(event) for event in events], "next": f"{position:x}"}

@@ -1,0 +1,80 @@
+"""One key, one change: the answer is stored in the transaction that makes the change."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from django.db import transaction
+from django.http import HttpRequest, HttpResponse
+from django.utils import timezone
+
+from mpm.api.problems import MEDIA_TYPE, Problem
+from mpm.models import Change, IdempotentAnswer, Token
+from mpm.tokens import ANSWERS_KEPT
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A decided answer, problem or not; what is kept for the key."""
+
+    status: int
+    body: Any
+    headers: dict[str, str] = field(default_factory=dict)
+    change: Change | None = None
+
+    def response(self, *, replayed: bool = False) -> HttpResponse:
+        kind = MEDIA_TYPE if self.status >= 400 else "application/json"
+        response = HttpResponse(json.dumps(self.body), content_type=kind, status=self.status)
+        for name, value in self.headers.items():
+            response[name] = value
+        if replayed:
+            response["Idempotency-Replayed"] = "true"
+        return response
+
+
+def fingerprint(request: HttpRequest, body: Any) -> str:
+    """What makes two requests the same: method, address and the values of the body."""
+    text = json.dumps(body, sort_keys=True, default=str)
+    return hashlib.sha256(f"{request.method} {request.path}\n{text}".encode()).hexdigest()
+
+
+def once(token: Token, key: str, print_: str, act: Callable[[], Answer]) -> HttpResponse:
+    """``act``, or what it answered when the same key came before within a day.
+
+    Fifty at once: the unique row of the key lets one in, the others wait for its
+    transaction to end and then read its answer. When ``act`` raises, nothing stays, neither
+    the change nor the key. Raises Problem 422 for a key that belongs to another request.
+    """
+    if not key:
+        return act().response()
+    now = timezone.now()
+    with transaction.atomic():
+        IdempotentAnswer.objects.filter(
+            token=token, key=key, created_at__lte=now - ANSWERS_KEPT
+        ).delete()
+        # Waits for another transaction with the same key, and leaves its row alone.
+        IdempotentAnswer.objects.bulk_create(
+            [IdempotentAnswer(token=token, key=key, fingerprint=print_, created_at=now)],
+            ignore_conflicts=True,
+        )
+        row = IdempotentAnswer.objects.select_for_update().get(token=token, key=key)
+        if row.fingerprint != print_:
+            raise Problem(
+                422,
+                "key_reused",
+                "This Idempotency-Key was used for another request. Use a new key for a new one.",
+            )
+        if row.status:
+            return Answer(row.status, row.body, row.headers).response(replayed=True)
+        answer = act()
+        IdempotentAnswer.objects.filter(pk=row.pk).update(
+            status=answer.status,
+            body=answer.body,
+            headers=answer.headers,
+            change=answer.change,
+        )
+    return answer.response()

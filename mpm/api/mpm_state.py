@@ -1,0 +1,65 @@
+"""Which MPM a server has, ready to be sent: the answer that monitoring asks for all day."""
+
+from __future__ import annotations
+
+import json
+from functools import lru_cache
+from typing import Any
+
+from easyapache.models import InstalledProfile, Server
+from easyapache.profile import Profile
+from mpm.advice import recommend
+from mpm.catalog import installed
+from mpm.services.actor import Refused
+
+
+def mpm_answer(server: Server) -> tuple[str, bytes]:
+    """The digest of the state and the whole body.
+
+    A profile is never altered once it is written, so what was made of it holds as long as it
+    is the latest. Raises Refused ``no_profile`` before the first scan.
+    """
+    latest = server.installed_profiles.order_by("-pk").values_list("pk", "digest").first()
+    if latest is None:
+        raise no_profile(server)
+    return latest[1], _body(server.name, latest[0])
+
+
+@lru_cache(maxsize=2048)
+def _body(name: str, profile: int) -> bytes:
+    row = InstalledProfile.objects.get(pk=profile)
+    return json.dumps(mpm_of(name, row.profile)).encode()
+
+
+def mpm_of(name: str, profile: Profile) -> dict[str, Any]:
+    """The three observations, whether they agree on one MPM, and what the server is advised."""
+    by_packages = installed(profile.names)
+    seen = (by_packages, profile.configured, profile.running)
+    return {
+        "server": name,
+        "mpm": by_packages.mpm,
+        "itk": by_packages.itk,
+        "sound": by_packages.mpm is not None and all(item == by_packages for item in seen),
+        "installed": by_packages.as_json(),
+        "configured": profile.configured.as_json() if profile.configured else None,
+        "running": profile.running.as_json() if profile.running else None,
+        "digest": profile.digest,
+        "recommendation": recommend(profile).as_json(),
+    }
+
+
+def latest_of(server: Server) -> InstalledProfile:
+    """The latest profile of a server. Raises Refused ``no_profile`` before the first scan."""
+    latest = server.installed_profiles.order_by("-pk").first()
+    if latest is None:
+        raise no_profile(server)
+    return latest
+
+
+def no_profile(server: Server) -> Refused:
+    return Refused(
+        f"{server} has not been looked at yet.",
+        code="no_profile",
+        status=409,
+        remedy="Check that its agent runs; it is asked for a scan every minute.",
+    )

@@ -1,0 +1,234 @@
+"""``/servers/{server}/plans``: what a choice would do, before anything is done."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from django.http import HttpRequest, HttpResponse
+from ninja import Query, Router, Schema, Status
+from pydantic import ConfigDict, Field
+
+from easyapache.models import Server
+from mpm.api.auth import Bearer, actor_of, reachable, token_of
+from mpm.api.polling import wait_for
+from mpm.api.problems import Problem
+from mpm.api.shapes import FindingOut, Flag, Packages, ProblemOut, QueryNumber, Wish
+from mpm.api.statuses import READS
+from mpm.catalog import BadChoice, Choice
+from mpm.grants import Scope
+from mpm.models import Preview
+from mpm.plan import Plan
+from mpm.services.actor import BadRequest, NotFound
+from mpm.services.lookup import preview_with
+from mpm.services.planning import plan_for, request_preview
+
+router = Router(tags=["plans"])
+Mpm = Literal["event", "worker", "prefork"]
+
+
+class ChoiceIn(Wish):
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={
+            "examples": [{"mpm": "event", "itk": False, "add": ["ea-apache24-mod_suexec"]}]
+        },
+    )
+
+    mpm: Mpm = Field(description="ITK is not an MPM: choose prefork and set itk.")
+    itk: Flag = False
+    add: Packages = Field(default_factory=list, description="Packages to install along with it.")
+    keep: Packages = Field(
+        default_factory=list, description="Packages that must still be there afterwards."
+    )
+
+    def choice(self) -> Choice:
+        """Raises BadRequest for names that EasyApache 4 could not have."""
+        try:
+            return Choice.parse(self.mpm, self.itk, self.add, self.keep)
+        except BadChoice as error:
+            raise BadRequest(str(error), code="invalid") from error
+
+
+class PlannedOut(Schema):
+    name: str
+    evr: str
+    reason: str
+
+
+class InterruptionOut(Schema):
+    """What visitors noticed of the last changes of this server; null before the first."""
+
+    samples: int
+    refused: int = Field(description="Most refused connections in one of them.")
+    longest_wait_ms: float = Field(description="The median of their longest waits.")
+
+
+class PlanOut(Schema):
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "server": "web03",
+                    "source": "stored",
+                    "mpm": "event",
+                    "itk": False,
+                    "headline": "prefork → event · 2 to install · 2 to remove",
+                    "install": [
+                        {
+                            "name": "ea-apache24-mod_mpm_event",
+                            "evr": "2.4.67-2",
+                            "reason": "chosen",
+                        }
+                    ],
+                    "remove": [
+                        {
+                            "name": "ea-apache24-mod_mpm_prefork",
+                            "evr": "2.4.67-2",
+                            "reason": "one MPM at a time",
+                        }
+                    ],
+                    "findings": [],
+                    "blocked": False,
+                    "nothing_to_do": False,
+                    "digest": "0d4c6f0e8b1a4d3c9e2f7a6b5c4d3e2f",
+                    "base_digest": "7c1f0a3b5d9e8f6a1b2c3d4e5f60718a",
+                    "predicted_interruption": None,
+                }
+            ]
+        }
+    )
+
+    server: str
+    source: str = Field(description="stored: worked out at once; server: its own dnf answered.")
+    mpm: str
+    itk: bool
+    headline: str
+    install: list[PlannedOut]
+    remove: list[PlannedOut]
+    findings: list[FindingOut]
+    blocked: bool
+    nothing_to_do: bool = Field(description="No package would move.")
+    digest: str = Field(description="Send it with the change: it confirms exactly this plan.")
+    base_digest: str = Field(description="The state of the server this plan starts from.")
+    predicted_interruption: InterruptionOut | None
+
+
+class PendingOut(Schema):
+    """The server has been asked and has not answered yet."""
+
+    href: str
+    state: str
+
+
+@router.post(
+    "servers/{server}/plans",
+    auth=Bearer(Scope.PLAN),
+    response={200: PlanOut, 202: PendingOut, READS: ProblemOut},
+    operation_id="makePlan",
+    summary="Plan a change",
+)
+def make_plan(
+    request: HttpRequest,
+    server: str,
+    body: ChoiceIn,
+    response: HttpResponse,
+    source: Annotated[
+        Literal["stored", "server"],
+        Query(description="stored answers at once; server asks the server's own dnf."),
+    ] = "stored",
+    wait: Annotated[
+        QueryNumber, Query(ge=0, le=30, description="Seconds to wait for the server's answer.")
+    ] = 20,
+) -> Any:
+    """Every package in and out with its reason, the findings, and the digest that confirms it.
+
+    Changes nothing. Rules that block are findings here, not an error.
+    """
+    token = token_of(request)
+    row = reachable(token, server)
+    if source == "stored":
+        return plan_json(row, plan_for(row, body.choice()))
+    preview = request_preview(row, body.choice(), actor_of(request, token))
+    return _answered(row, preview, wait, response)
+
+
+@router.get(
+    "servers/{server}/plans/{plan}",
+    auth=Bearer(Scope.PLAN),
+    response={200: PlanOut, 202: PendingOut, READS: ProblemOut},
+    operation_id="getPlan",
+    summary="The answer of a server that was asked",
+)
+def get_plan(
+    request: HttpRequest,
+    server: str,
+    plan: str,
+    response: HttpResponse,
+    wait: Annotated[QueryNumber, Query(ge=0, le=30)] = 0,
+) -> Any:
+    """A plan that was asked of the server itself, once it is there."""
+    row = reachable(token_of(request), server)
+    preview = preview_with(plan if plan.isalnum() else "")
+    if preview.server_id != row.pk:
+        raise NotFound("There is no such plan.", code="unknown_preview")
+    return _answered(row, preview, wait, response)
+
+
+def _answered(server: Server, preview: Preview, wait: int, response: HttpResponse) -> Any:
+    def look() -> Preview | None:
+        return Preview.objects.filter(pk=preview.pk).exclude(state=Preview.State.PENDING).first()
+
+    found = wait_for(look, wait)
+    if found is None:
+        href = f"/api/v1/servers/{server.name}/plans/{preview.uuid}"
+        response["Location"] = href
+        response["Retry-After"] = "1"
+        return Status(202, {"href": href, "state": "pending"})
+    if found.state == Preview.State.FAILED or found.plan is None:
+        error = found.error or {}
+        raise Problem(
+            422,
+            str(error.get("code") or "preview_failed"),
+            str(error.get("message") or "The server could not answer."),
+            remedy=str(error.get("remedy") or ""),
+        )
+    return plan_json(server, Plan.from_json(found.plan))
+
+
+def plan_json(server: Server, plan: Plan) -> dict[str, Any]:
+    return {
+        "server": server.name,
+        "source": plan.source,
+        "mpm": plan.choice.mpm.value,
+        "itk": plan.choice.itk,
+        "headline": plan.headline,
+        "install": [_planned(item) for item in plan.install],
+        "remove": [_planned(item) for item in plan.remove],
+        "findings": [finding.as_json() for finding in plan.findings],
+        "blocked": plan.blocked,
+        "nothing_to_do": plan.empty,
+        "digest": plan.digest,
+        "base_digest": plan.base_digest,
+        "predicted_interruption": predicted_interruption(server),
+    }
+
+
+def _planned(item: Any) -> dict[str, str]:
+    return {"name": item.name, "evr": item.evr, "reason": item.reason}
+
+
+def predicted_interruption(server: Server) -> dict[str, Any] | None:
+    """From what was measured in this server's latest changes; None before the first."""
+    rows = list(
+        server.changes.exclude(longest_wait_ms=None)
+        .order_by("-pk")
+        .values_list("refused", "longest_wait_ms")[:10]
+    )
+    if not rows:
+        return None
+    waits = sorted(float(wait or 0) for _, wait in rows)
+    return {
+        "samples": len(rows),
+        "refused": max(refused or 0 for refused, _ in rows),
+        "longest_wait_ms": waits[len(waits) // 2],
+    }

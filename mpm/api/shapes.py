@@ -1,0 +1,132 @@
+"""Kinds of values that requests are made of, and answers that several resources share."""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime
+from typing import Annotated, Any
+
+from ninja import Schema
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, StrictBool, StrictStr
+
+LINE = r"^[^\x00-\x1f\x7f]*$"
+PACKAGE = r"^ea-[a-z0-9][a-z0-9_.+-]{0,126}$"
+_DATE_TIME = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d(:\d\d(\.\d{1,9})?)?([Zz]|[+-]\d\d:?\d\d)\Z")
+
+
+def _only_text(value: Any) -> Any:
+    """A moment is text with its zone: a bare number could be seconds or milliseconds."""
+    if isinstance(value, datetime):
+        return value
+    if not isinstance(value, str) or not _DATE_TIME.match(value):
+        raise ValueError("must be a time with its zone, as 2026-03-03T21:00:00Z")
+    return value
+
+
+def _digits(value: Any) -> Any:
+    if isinstance(value, str) and not re.fullmatch(r"-?[0-9]{1,9}", value):
+        raise ValueError("must be a whole number")
+    return value
+
+
+def _truth(value: Any) -> Any:
+    if isinstance(value, str):
+        if value not in ("true", "false"):
+            raise ValueError("must be true or false")
+        return value == "true"
+    return value
+
+
+def _unique(values: list[str]) -> list[str]:
+    return list(dict.fromkeys(values))
+
+
+Moment = Annotated[datetime, BeforeValidator(_only_text)]
+Flag = StrictBool
+QueryFlag = Annotated[bool, BeforeValidator(_truth)]
+QueryNumber = Annotated[int, BeforeValidator(_digits)]
+Line = Annotated[StrictStr, Field(max_length=100, pattern=LINE)]
+PackageName = Annotated[StrictStr, Field(pattern=PACKAGE)]
+Packages = Annotated[list[PackageName], Field(max_length=200), AfterValidator(_unique)]
+Names = Annotated[list[Line], Field(max_length=1000), AfterValidator(_unique)]
+Digest = Annotated[StrictStr, Field(pattern=r"^[0-9a-f]{32}$")]
+
+
+class Wish(Schema):
+    """A request body: unknown members are refused, so that a misspelt one is not ignored."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class FixOut(Schema):
+    label: str
+    add: list[str]
+    unkeep: list[str]
+    mpm: str | None
+    itk: bool | None
+
+
+class FindingOut(Schema):
+    code: str = Field(description="Stable: scripts may match on it.")
+    severity: str = Field(description="block, warn, note or gain.")
+    title: str
+    message: str
+    remedy: str
+    packages: list[str]
+    fixes: list[FixOut]
+
+
+class ErrorOut(Schema):
+    where: str
+    message: str
+
+
+class RelatedChange(Schema):
+    id: int
+    href: str
+    state: str
+
+
+class MovedPlan(Schema):
+    digest: str
+    base_digest: str
+    headline: str
+    install: list[str]
+    remove: list[str]
+
+
+class ProblemOut(Schema):
+    """What went wrong, for a program (`code`) and for a person (`detail`, `remedy`)."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "type": "/api/docs#problem-busy",
+                    "title": "Another change of this server has not finished",
+                    "status": 409,
+                    "detail": "Change #1284 of web03 (running) has not finished. "
+                    "One change at a time is made on a server.",
+                    "instance": "/api/v1/servers/web03/mpm",
+                    "code": "busy",
+                    "request_id": "5f0c6a2b9d3e4f10",
+                    "remedy": "Wait for change #1284, or cancel it.",
+                    "change": {"id": 1284, "href": "/api/v1/changes/1284", "state": "running"},
+                }
+            ]
+        }
+    )
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    instance: str
+    code: str
+    request_id: str
+    remedy: str | None = None
+    errors: list[ErrorOut] | None = None
+    findings: list[FindingOut] | None = None
+    change: RelatedChange | None = Field(None, description="The change in the way.")
+    plan: MovedPlan | None = Field(None, description="The plan as it would be now.")
+    digest: str | None = Field(None, description="The state the server is in now.")

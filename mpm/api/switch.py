@@ -1,0 +1,193 @@
+"""``PUT /servers/{server}/mpm``: one call that changes the MPM, at most once."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from django.http import HttpRequest, HttpResponse
+from ninja import Header, Router, Schema
+from pydantic import ConfigDict, Field
+
+from easyapache.models import Server
+from mpm.api.auth import Bearer, actor_of, reachable, token_of
+from mpm.api.change_shapes import ChangeOut, change_json
+from mpm.api.conditions import BadCondition, etag, matches
+from mpm.api.idempotency import Answer, fingerprint, once
+from mpm.api.mpm_state import latest_of
+from mpm.api.plans import ChoiceIn, PlanOut, plan_json
+from mpm.api.problems import Problem, from_refusal
+from mpm.api.shapes import Digest, Flag, Line, Moment, ProblemOut
+from mpm.api.statuses import CONDITIONAL
+from mpm.catalog import Choice
+from mpm.grants import Scope
+from mpm.models import ACTIVE_STATES
+from mpm.services.actor import Actor, Busy, NothingToDo, Refused, Stale
+from mpm.services.planning import plan_for, profile_of
+from mpm.services.request import refuse_if_blocked, request_change
+
+router = Router(tags=["servers"])
+
+Key = Annotated[
+    str,
+    Header(
+        alias="Idempotency-Key",
+        max_length=255,
+        pattern=r"^[\x21-\x7e]*$",
+        description="The same key with the same body gives the same answer for 24 hours.",
+    ),
+]
+
+
+class SwitchIn(ChoiceIn):
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={
+            "examples": [
+                {
+                    "mpm": "event",
+                    "reason": "HTTP/2 for the shop",
+                    "ticket": "OPS-2114",
+                    "digest": "0d4c6f0e8b1a4d3c9e2f7a6b5c4d3e2f",
+                }
+            ]
+        },
+    )
+
+    reason: Annotated[str, Field(max_length=500, description="Why, for history.")] = ""
+    ticket: Line = ""
+    digest: Digest | None = Field(None, description="Of the plan that is confirmed.")
+    dry_run: Flag = Field(False, description="Check everything, change nothing.")
+    not_before: Moment | None = Field(None, description="Wait for this moment.")
+    not_after: Moment | None = Field(None, description="Do not begin later than this.")
+
+
+class SwitchOut(Schema):
+    """``changed`` is false where there was nothing to do, and for a dry run."""
+
+    changed: bool
+    dry_run: bool
+    detail: str
+    change: ChangeOut | None
+    plan: PlanOut | None
+
+
+@router.put(
+    "servers/{server}/mpm",
+    auth=Bearer(Scope.CHANGE),
+    response={200: SwitchOut, 202: SwitchOut, CONDITIONAL: ProblemOut},
+    operation_id="switchMpm",
+    summary="Change the MPM",
+)
+def put_mpm(
+    request: HttpRequest,
+    server: str,
+    body: SwitchIn,
+    idempotency_key: Key = "",
+    if_match: Annotated[
+        str, Header(max_length=1000, description="The ETag of GET /servers/{server}/mpm.")
+    ] = "",
+) -> HttpResponse:
+    """Make the server run this MPM, with or without ITK.
+
+    * 200: it already does, or `dry_run`.
+    * 202: a change was made; `Location` is its address.
+    * 409 `busy`: another change has not finished (`change` names it). 409 `stale`: the plan
+      behind `digest` is not what would happen now (`plan` is).
+    * 412: the server is no longer in the state named in `If-Match`.
+    * 422: a rule blocks it (`findings` say which, and the way out).
+    * 428: this server wants the `digest` of a plan.
+    """
+    token = token_of(request)
+    row = reachable(token, server)
+    choice = body.choice()
+    actor = actor_of(request, token)
+
+    def act() -> Answer:
+        try:
+            _check_condition(row, if_match)
+            return (
+                _dry_run(row, choice, body) if body.dry_run else _switch(row, choice, body, actor)
+            )
+        except NothingToDo as nothing:
+            return Answer(200, _said(nothing.message, dry_run=body.dry_run))
+        except Refused as refused:
+            return _problem(request, from_refusal(refused))
+        except Problem as problem:
+            return _problem(request, problem)
+
+    return once(token, idempotency_key, fingerprint(request, body.dict()), act)
+
+
+def _problem(request: HttpRequest, problem: Problem) -> Answer:
+    return Answer(problem.status, problem.as_json(request), problem.headers)
+
+
+def _check_condition(server: Server, if_match: str) -> None:
+    """Raises Problem 412 when the server is not in the state the caller saw."""
+    if not if_match:
+        return
+    digest = latest_of(server).digest
+    try:
+        if matches(if_match, digest):
+            return
+    except BadCondition as error:
+        raise Problem(400, "bad_request", str(error)) from error
+    raise Problem(
+        412,
+        "digest_mismatch",
+        f"{server} has changed since you looked. Look again before you decide.",
+        headers={"ETag": etag(digest)},
+        digest=digest,
+    )
+
+
+def _switch(server: Server, choice: Choice, body: SwitchIn, actor: Actor) -> Answer:
+    change = request_change(
+        server,
+        choice,
+        actor=actor,
+        digest=body.digest,
+        reason=body.reason,
+        ticket=body.ticket,
+        not_before=body.not_before,
+        not_after=body.not_after,
+    )
+    href = f"/api/v1/changes/{change.pk}"
+    said = _said(f"Change #{change.pk} was made.", change=change_json(change), changed=True)
+    return Answer(202, said, {"Location": href}, change)
+
+
+def _dry_run(server: Server, choice: Choice, body: SwitchIn) -> Answer:
+    """Everything a real request checks, in the same order, and no write."""
+    if body.digest is None and server.require_digest:
+        raise Problem(
+            428, "digest_required", f"On {server} every change must name the digest of its plan."
+        )
+    profile = profile_of(server)
+    plan = plan_for(server, choice)
+    if body.digest is not None and body.digest != plan.digest:
+        raise Stale(plan)
+    refuse_if_blocked(plan, profile)
+    active = server.changes.filter(state__in=ACTIVE_STATES).first()
+    if active is not None:
+        raise Busy(active)
+    return Answer(
+        200, _said(f"Would do: {plan.headline}.", plan=plan_json(server, plan), dry_run=True)
+    )
+
+
+def _said(
+    detail: str,
+    *,
+    change: dict[str, Any] | None = None,
+    plan: dict[str, Any] | None = None,
+    changed: bool = False,
+    dry_run: bool = False,
+) -> dict[str, Any]:
+    return {
+        "changed": changed,
+        "dry_run": dry_run,
+        "detail": detail,
+        "change": change,
+        "plan": plan,
+    }

@@ -1,0 +1,148 @@
+"""How many requests a token may make, and how that is told.
+
+Counted in two windows of a minute each, the older one weighted by how much of it still lies
+within the last sixty seconds: no burst of twice the limit at the turn of a minute. In Redis where
+there is one, so that all web processes count together; where it does not answer, each process
+counts for itself: a limit is then looser, never a reason to refuse everybody.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import threading
+import time
+from dataclasses import dataclass
+from functools import cache
+from typing import Protocol
+
+import redis
+from django.conf import settings
+from redis.exceptions import RedisError
+
+log = logging.getLogger(__name__)
+
+WINDOW = 60
+AWAY_SECONDS = 10.0
+MOST_KEYS = 20_000
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """``remaining`` requests of ``limit``; ``reset``: seconds until the whole limit is there again,
+    ``retry_after``: until the next request is let through (0 when this one was)."""
+
+    limit: int
+    remaining: int
+    reset: int
+    retry_after: int = 0
+
+    @property
+    def allowed(self) -> bool:
+        return self.retry_after == 0
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """The fields of the IETF draft, and the three older ones most clients know."""
+        return {
+            "RateLimit-Policy": f'"token";q={self.limit};w={WINDOW}',
+            "RateLimit": f'"token";r={self.remaining};t={self.reset}',
+            "RateLimit-Limit": str(self.limit),
+            "RateLimit-Remaining": str(self.remaining),
+            "RateLimit-Reset": str(self.reset),
+            **({"Retry-After": str(self.retry_after)} if self.retry_after else {}),
+        }
+
+
+def judge(limit: int, previous: int, current: int, elapsed: float) -> Verdict:
+    """Pure: ``current`` includes this request; ``elapsed`` seconds of the window have passed.
+
+    What was refused in the last window does not count against this one, so that a client that
+    kept knocking gets in again as one that waited.
+    """
+    weight = 1 - elapsed / WINDOW
+    before = min(previous, limit) * weight
+    used = before + current
+    reset = max(1, math.ceil(WINDOW - elapsed))
+    if used <= limit:
+        return Verdict(limit, max(0, math.floor(limit - used)), reset)
+    over = used - limit
+    # The older window fades by its count over sixty seconds; what it cannot free, the turn does.
+    fades = min(previous, limit) / WINDOW
+    wait = over / fades if fades and over / fades < WINDOW - elapsed else WINDOW - elapsed
+    return Verdict(limit, 0, reset, max(1, math.ceil(wait)))
+
+
+class Counter(Protocol):
+    def hit(self, key: str, window: int, amount: int) -> tuple[int, int]:
+        """Add ``amount`` to a key's window; the counts of (previous, this) window."""
+
+
+class Memory:
+    """Counts of this process."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._counts: dict[tuple[str, int], int] = {}
+
+    def hit(self, key: str, window: int, amount: int) -> tuple[int, int]:
+        with self._lock:
+            if len(self._counts) > MOST_KEYS:
+                self._counts = {
+                    name: count for name, count in self._counts.items() if name[1] >= window - 1
+                }
+            current = self._counts.get((key, window), 0) + amount
+            if amount:
+                self._counts[key, window] = current
+            return self._counts.get((key, window - 1), 0), current
+
+
+class Shared:
+    """Counts in Redis, shared by all processes."""
+
+    def __init__(self, url: str) -> None:
+        self._redis = redis.Redis.from_url(url, socket_timeout=0.25, socket_connect_timeout=0.25)
+
+    def hit(self, key: str, window: int, amount: int) -> tuple[int, int]:
+        pipe = self._redis.pipeline(transaction=False)
+        name = f"ea4mpm:rate:{key}:"
+        pipe.incrby(f"{name}{window}", amount)
+        pipe.expire(f"{name}{window}", 2 * WINDOW)
+        pipe.get(f"{name}{window - 1}")
+        current, _, previous = pipe.execute()
+        return int(previous or 0), int(current)
+
+
+class Limiter:
+    """Asks the shared counter, and the one of this process while the shared one is away."""
+
+    def __init__(self, shared: Counter | None) -> None:
+        self._shared, self._memory, self._away_until = shared, Memory(), 0.0
+
+    def hit(self, key: str, limit: int, amount: int = 1, now: float | None = None) -> Verdict:
+        now = time.time() if now is None else now
+        window, elapsed = divmod(now, WINDOW)
+        previous, current = self._count(key, int(window), amount)
+        return judge(limit, previous, current if amount else current + 1, elapsed)
+
+    def _count(self, key: str, window: int, amount: int) -> tuple[int, int]:
+        if self._shared is not None and time.monotonic() >= self._away_until:
+            try:
+                return self._shared.hit(key, window, amount)
+            except (RedisError, OSError) as error:
+                self._away_until = time.monotonic() + AWAY_SECONDS
+                log.warning("Rate limits are counted per process for now: %s", error)
+        return self._memory.hit(key, window, amount)
+
+
+@cache
+def limiter() -> Limiter:
+    return Limiter(Shared(settings.REDIS_URL) if settings.REDIS_URL else None)
+
+
+FAILURES_A_MINUTE = 20
+
+
+def failures(address: str, *, failed: bool) -> Verdict:
+    """How many wrong credentials an address has offered lately, this one included if ``failed``."""
+    return limiter().hit(f"failed:{address}", FAILURES_A_MINUTE, 1 if failed else 0)

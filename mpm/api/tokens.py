@@ -1,0 +1,229 @@
+"""``/tokens``: made, listed, rotated and revoked; and what the token itself may do."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Annotated, Any, Literal
+
+from django.http import HttpRequest, HttpResponse
+from django.utils import timezone
+from ninja import Router, Schema, Status
+from pydantic import ConfigDict, Field, StrictInt
+
+from mpm import tokens
+from mpm.api.auth import Bearer, actor_of, reachable_names, token_of
+from mpm.api.shapes import Flag, Line, Moment, Names, ProblemOut, Wish
+from mpm.api.statuses import READS
+from mpm.grants import Scope, scopes_of
+from mpm.models import Token
+from mpm.services.actor import NotAllowed, NotFound
+
+router = Router(tags=["tokens"])
+
+
+class TokenIn(Wish):
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={
+            "examples": [
+                {
+                    "name": "deploy",
+                    "purpose": "switches web03 after a release",
+                    "scopes": ["change", "rollback"],
+                    "servers": ["web03"],
+                    "networks": ["198.51.100.0/24"],
+                    "expires_at": "2027-01-01T00:00:00Z",
+                }
+            ]
+        },
+    )
+
+    name: Annotated[Line, Field(min_length=1)]
+    purpose: Annotated[str, Field(max_length=300)] = ""
+    scopes: Annotated[
+        list[Literal["read", "plan", "change", "rollback", "admin"]], Field(min_length=1)
+    ]
+    servers: Names = Field(default_factory=list, description="Empty: all this token reaches.")
+    networks: Names = Field(default_factory=list, description="Empty: from anywhere.")
+    sandbox: Flag = Field(False, description="Reaches simulated servers only.")
+    expires_at: Moment | None = None
+    per_minute: Annotated[StrictInt, Field(ge=1, le=100_000)] | None = None
+
+
+class RotateIn(Wish):
+    overlap_hours: Annotated[
+        StrictInt, Field(ge=0, le=720, description="How long the old secret still works.")
+    ] = 24
+
+
+class TokenOut(Schema):
+    key_id: str
+    name: str
+    purpose: str
+    scopes: list[str]
+    servers: list[str]
+    networks: list[str]
+    sandbox: bool
+    per_minute: int | None
+    state: str = Field(description="active, expired or revoked.")
+    created_at: datetime
+    created_by: str
+    expires_at: datetime | None
+    last_used_at: datetime | None
+    last_used_address: str
+    replaces: str | None
+
+
+class TokenMade(TokenOut):
+    token: str = Field(description="Shown once.")
+
+
+class TokensOut(Schema):
+    items: list[TokenOut]
+
+
+@router.get(
+    "token",
+    auth=Bearer(Scope.READ),
+    response={200: TokenOut, READS: ProblemOut},
+    operation_id="getOwnToken",
+    summary="What this token may do",
+)
+def own_token(request: HttpRequest) -> dict[str, Any]:
+    """The token that makes this request."""
+    return shown(token_of(request))
+
+
+@router.get(
+    "tokens",
+    auth=Bearer(Scope.ADMIN),
+    response={200: TokensOut, READS: ProblemOut},
+    operation_id="listTokens",
+    summary="Tokens",
+)
+def list_tokens(request: HttpRequest) -> dict[str, Any]:
+    """Tokens that may do no more than this one, newest first."""
+    own = token_of(request)
+    rows = Token.objects.select_related("replaces")
+    return {"items": [shown(item) for item in rows if _covers(own, item)]}
+
+
+@router.post(
+    "tokens",
+    auth=Bearer(Scope.ADMIN),
+    response={201: TokenMade, READS: ProblemOut},
+    operation_id="makeToken",
+    summary="Make a token",
+)
+def make_token(request: HttpRequest, body: TokenIn, response: HttpResponse) -> Any:
+    """It can never do more than the token that makes it: not on other servers, not from other
+    networks, not longer, and never out of the sandbox."""
+    own = token_of(request)
+    issued = tokens.issue(
+        actor_of(request, own),
+        name=body.name,
+        purpose=body.purpose,
+        scopes=body.scopes,
+        servers=_servers(own, body.servers),
+        networks=body.networks or own.networks,
+        sandbox=body.sandbox or own.sandbox,
+        expires_at=_expiry(own, body.expires_at),
+        per_minute=body.per_minute,
+    )
+    response["Location"] = f"/api/v1/tokens/{issued.token.key_id}"
+    return Status(201, {**shown(issued.token), "token": issued.text})
+
+
+@router.get(
+    "tokens/{key_id}",
+    auth=Bearer(Scope.ADMIN),
+    response={200: TokenOut, READS: ProblemOut},
+    operation_id="getToken",
+    summary="One token",
+)
+def get_token(request: HttpRequest, key_id: str) -> dict[str, Any]:
+    return shown(_named(token_of(request), key_id))
+
+
+@router.post(
+    "tokens/{key_id}/rotate",
+    auth=Bearer(Scope.ADMIN),
+    response={201: TokenMade, READS: ProblemOut},
+    operation_id="rotateToken",
+    summary="A new secret, the same grants",
+)
+def rotate_token(request: HttpRequest, key_id: str, body: RotateIn) -> Any:
+    """The old one goes on for `overlap_hours`, so that every user of it can be changed over."""
+    own = token_of(request)
+    overlap = timedelta(hours=body.overlap_hours)
+    issued = tokens.rotate(_named(own, key_id), actor_of(request, own), overlap)
+    return Status(201, {**shown(issued.token), "token": issued.text})
+
+
+@router.delete(
+    "tokens/{key_id}",
+    auth=Bearer(Scope.ADMIN),
+    response={204: None, READS: ProblemOut},
+    operation_id="revokeToken",
+    summary="Revoke a token",
+)
+def revoke_token(request: HttpRequest, key_id: str) -> Any:
+    """It ends at once. Revoking one that has ended is no error."""
+    own = token_of(request)
+    tokens.revoke(_named(own, key_id), actor_of(request, own))
+    return Status(204, None)
+
+
+def shown(token: Token) -> dict[str, Any]:
+    return {
+        "key_id": token.key_id,
+        "name": token.name,
+        "purpose": token.purpose,
+        "scopes": token.scopes,
+        "servers": token.servers,
+        "networks": token.networks,
+        "sandbox": token.sandbox,
+        "per_minute": token.per_minute,
+        "state": token.state(timezone.now()),
+        "created_at": token.created_at,
+        "created_by": token.created_by_name,
+        "expires_at": token.expires_at,
+        "last_used_at": token.last_used_at,
+        "last_used_address": token.last_used_address,
+        "replaces": token.replaces.key_id if token.replaces else None,
+    }
+
+
+def _covers(own: Token, other: Token) -> bool:
+    """Whether ``other`` may do nothing that ``own`` may not."""
+    if own.sandbox and not other.sandbox:
+        return False
+    if own.servers and not (other.servers and set(other.servers) <= set(own.servers)):
+        return False
+    return scopes_of(other.scopes) <= scopes_of(own.scopes)
+
+
+def _named(own: Token, key_id: str) -> Token:
+    row = (
+        Token.objects.select_related("replaces").filter(key_id=key_id).first()
+        if key_id.isalnum() and key_id.isascii()
+        else None
+    )
+    if row is None or not _covers(own, row):
+        raise NotFound("There is no such token.")
+    return row
+
+
+def _servers(own: Token, wanted: list[str]) -> list[str]:
+    names = reachable_names(own)
+    if names is not None and set(wanted) - set(names):
+        raise NotFound("A token cannot reach more servers than the one that makes it.")
+    return wanted or list(own.servers)
+
+
+def _expiry(own: Token, wanted: datetime | None) -> datetime | None:
+    if own.expires_at is None:
+        return wanted
+    if wanted is not None and wanted > own.expires_at:
+        raise NotAllowed("A token cannot outlive the one that makes it.")
+    return wanted or own.expires_at

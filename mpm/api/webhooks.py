@@ -1,0 +1,300 @@
+"""``/webhooks``: who is told of what happens, and how telling them went."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Any
+
+from django.http import HttpRequest, HttpResponse
+from ninja import Query, Router, Schema, Status
+from pydantic import ConfigDict, Field
+
+from mpm import webhooks
+from mpm.api.auth import Bearer, actor_of, reachable_names, token_of
+from mpm.api.shapes import Flag, Line, Names, ProblemOut, QueryNumber, Wish
+from mpm.api.statuses import READS
+from mpm.grants import Scope
+from mpm.models import Delivery, Token, Webhook
+from mpm.services.actor import NotFound, Refused
+
+router = Router(tags=["webhooks"])
+
+
+class WebhookIn(Wish):
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={
+            "examples": [
+                {
+                    "name": "Chat",
+                    "url": "https://hooks.example.net/ea4",
+                    "kinds": ["change.succeeded", "change.failed", "change.rolled_back"],
+                    "servers": ["web03"],
+                }
+            ]
+        },
+    )
+
+    name: Annotated[Line, Field(min_length=1)]
+    url: Annotated[str, Field(max_length=500)]
+    kinds: Annotated[Names, Field(description="Empty: every kind.")] = Field(default_factory=list)
+    servers: Annotated[Names, Field(description="Empty: every server the token reaches.")] = Field(
+        default_factory=list
+    )
+
+
+class WebhookChange(Wish):
+    name: Annotated[Line, Field(min_length=1)] | None = None
+    url: Annotated[str, Field(max_length=500)] | None = None
+    kinds: Names | None = None
+    servers: Names | None = None
+    active: Flag | None = None
+
+
+class WebhookOut(Schema):
+    id: str
+    href: str
+    name: str
+    url: str
+    kinds: list[str]
+    servers: list[str]
+    active: bool
+    created_at: datetime
+    created_by: str
+
+
+class WebhookMade(WebhookOut):
+    secret: str = Field(description="What signatures are made with. Shown once.")
+
+
+class WebhooksOut(Schema):
+    items: list[WebhookOut]
+
+
+class SecretOut(Schema):
+    secret: str
+
+
+class AttemptOut(Schema):
+    at: datetime
+    status: int | None
+    ms: int
+    error: str
+    answer: str = Field(description="The beginning of what the receiver answered.")
+
+
+class DeliveryOut(Schema):
+    id: str = Field(description="The `webhook-id` header: the same over all attempts.")
+    event: int | None
+    kind: str
+    state: str = Field(description="pending, sending, delivered or given_up.")
+    attempts: int
+    created_at: datetime
+    next_at: datetime | None
+    delivered_at: datetime | None
+    log: list[AttemptOut]
+
+
+class DeliveriesOut(Schema):
+    items: list[DeliveryOut]
+    next: str | None = Field(description="Send it as `before` for older ones.")
+
+
+@router.get(
+    "webhooks",
+    auth=Bearer(Scope.ADMIN),
+    response={200: WebhooksOut, READS: ProblemOut},
+    operation_id="listWebhooks",
+    summary="Webhooks",
+)
+def list_webhooks(request: HttpRequest) -> dict[str, Any]:
+    """All webhooks this token may manage."""
+    token = token_of(request)
+    return {"items": [shown(item) for item in Webhook.objects.all() if _manages(token, item)]}
+
+
+@router.post(
+    "webhooks",
+    auth=Bearer(Scope.ADMIN),
+    response={201: WebhookMade, READS: ProblemOut},
+    operation_id="makeWebhook",
+    summary="Make a webhook",
+)
+def make_webhook(request: HttpRequest, body: WebhookIn, response: HttpResponse) -> Any:
+    """It hears of everything that happens from now on. Deliveries follow Standard Webhooks:
+    `webhook-id`, `webhook-timestamp` and `webhook-signature`, at least once each."""
+    token = token_of(request)
+    made = webhooks.make(
+        actor_of(request, token),
+        name=body.name,
+        url=body.url,
+        kinds=body.kinds,
+        servers=_within(token, body.servers),
+        sandbox=token.sandbox,
+    )
+    response["Location"] = f"/api/v1/webhooks/{made.uuid}"
+    return Status(201, {**shown(made), "secret": webhooks.secret(made)})
+
+
+@router.get(
+    "webhooks/{webhook}",
+    auth=Bearer(Scope.ADMIN),
+    response={200: WebhookOut, READS: ProblemOut},
+    operation_id="getWebhook",
+    summary="One webhook",
+)
+def get_webhook(request: HttpRequest, webhook: str) -> dict[str, Any]:
+    return shown(_named(token_of(request), webhook))
+
+
+@router.patch(
+    "webhooks/{webhook}",
+    auth=Bearer(Scope.ADMIN),
+    response={200: WebhookOut, READS: ProblemOut},
+    operation_id="changeWebhook",
+    summary="Alter a webhook",
+)
+def change_webhook(request: HttpRequest, webhook: str, body: WebhookChange) -> dict[str, Any]:
+    """Only what is given is altered. `active: false` stops deliveries."""
+    token = token_of(request)
+    row = _named(token, webhook)
+    fields = {key: value for key, value in body.dict().items() if value is not None}
+    if "servers" in fields:
+        fields["servers"] = _within(token, fields["servers"])
+    return shown(webhooks.change(row, actor_of(request, token), fields) if fields else row)
+
+
+@router.delete(
+    "webhooks/{webhook}",
+    auth=Bearer(Scope.ADMIN),
+    response={204: None, READS: ProblemOut},
+    operation_id="removeWebhook",
+    summary="Remove a webhook",
+)
+def remove_webhook(request: HttpRequest, webhook: str) -> Any:
+    """It is gone at once, with its deliveries."""
+    token = token_of(request)
+    webhooks.remove(_named(token, webhook), actor_of(request, token))
+    return Status(204, None)
+
+
+@router.post(
+    "webhooks/{webhook}/rotate",
+    auth=Bearer(Scope.ADMIN),
+    response={200: SecretOut, READS: ProblemOut},
+    operation_id="rotateWebhook",
+    summary="A new secret",
+)
+def rotate_webhook(request: HttpRequest, webhook: str) -> dict[str, str]:
+    """For a day deliveries are signed with the old secret as well."""
+    token = token_of(request)
+    return {"secret": webhooks.rotate(_named(token, webhook), actor_of(request, token))}
+
+
+@router.post(
+    "webhooks/{webhook}/test",
+    auth=Bearer(Scope.ADMIN),
+    response={202: DeliveryOut, READS: ProblemOut},
+    operation_id="testWebhook",
+    summary="Send a test",
+)
+def test_webhook(request: HttpRequest, webhook: str) -> Any:
+    """A delivery of the kind `webhook.test`; read its log for what became of it."""
+    row = _named(token_of(request), webhook)
+    return Status(202, delivery_json(webhooks.send_test(row)))
+
+
+@router.get(
+    "webhooks/{webhook}/deliveries",
+    auth=Bearer(Scope.ADMIN),
+    response={200: DeliveriesOut, READS: ProblemOut},
+    operation_id="listDeliveries",
+    summary="What was sent, newest first",
+)
+def list_deliveries(
+    request: HttpRequest,
+    webhook: str,
+    before: Annotated[str, Query(pattern=r"^[0-9a-f]{0,15}$")] = "",
+    limit: Annotated[QueryNumber, Query(ge=1, le=200)] = 50,
+) -> dict[str, Any]:
+    """Each delivery with what every attempt met."""
+    rows = _named(token_of(request), webhook).deliveries.order_by("-pk")
+    if before:
+        rows = rows.filter(pk__lt=int(before, 16))
+    found = list(rows[: limit + 1])
+    more = f"{found[limit - 1].pk:x}" if len(found) > limit else None
+    return {"items": [delivery_json(item) for item in found[:limit]], "next": more}
+
+
+@router.post(
+    "webhooks/{webhook}/deliveries/{delivery}/redeliver",
+    auth=Bearer(Scope.ADMIN),
+    response={202: DeliveryOut, READS: ProblemOut},
+    operation_id="redeliver",
+    summary="Send again",
+)
+def redeliver(request: HttpRequest, webhook: str, delivery: str) -> Any:
+    """Once more from the first attempt, whatever became of it."""
+    row = _named(token_of(request), webhook)
+    found = row.deliveries.filter(uuid=delivery).first() if delivery.isalnum() else None
+    if found is None:
+        raise NotFound("There is no such delivery.")
+    if not webhooks.redeliver(found):
+        raise Refused("It is being sent at this moment.", code="being_sent", status=409)
+    found.refresh_from_db()
+    return Status(202, delivery_json(found))
+
+
+def shown(webhook: Webhook) -> dict[str, Any]:
+    return {
+        "id": webhook.uuid,
+        "href": f"/api/v1/webhooks/{webhook.uuid}",
+        "name": webhook.name,
+        "url": webhook.url,
+        "kinds": webhook.kinds,
+        "servers": webhook.servers,
+        "active": webhook.active,
+        "created_at": webhook.created_at,
+        "created_by": webhook.created_by_name,
+    }
+
+
+def delivery_json(delivery: Delivery) -> dict[str, Any]:
+    return {
+        "id": delivery.uuid,
+        "event": delivery.event_id,
+        "kind": delivery.kind,
+        "state": str(delivery.state),
+        "attempts": delivery.attempts,
+        "created_at": delivery.created_at,
+        "next_at": delivery.next_at,
+        "delivered_at": delivery.delivered_at,
+        "log": delivery.log,
+    }
+
+
+def _manages(token: Token, webhook: Webhook) -> bool:
+    """A token that reaches some servers manages webhooks that hear of no others."""
+    if token.sandbox and not webhook.sandbox:
+        return False
+    return not token.servers or (
+        bool(webhook.servers) and set(webhook.servers) <= set(token.servers)
+    )
+
+
+def _named(token: Token, uuid: str) -> Webhook:
+    found = Webhook.objects.filter(uuid=uuid).first() if uuid.isalnum() else None
+    if found is None or not _manages(token, found):
+        raise NotFound("There is no such webhook.")
+    return found
+
+
+def _within(token: Token, servers: list[str]) -> list[str]:
+    """The servers a webhook may hear of: never more than the token that makes it reaches."""
+    names = reachable_names(token)
+    if names is None:
+        return servers
+    beyond = sorted(set(servers) - set(names))
+    if beyond:
+        raise NotFound(f"There is no server called {beyond[0]!r} that this token can reach.")
+    return servers or list(token.servers)
