@@ -57,7 +57,7 @@ def diagnose(output: str, profile: Profile | None = None) -> list[Diagnosis]:
     found: dict[str, Diagnosis] = {}
     for failure in FAILURES:
         match = _first_match(failure, output)
-        if match:
+        if match and not (failure.last_resort and found):
             found[failure.code] = _diagnosis(failure, match)
     if profile is not None:
         for code, look in _LOOKS.items():

@@ -17,6 +17,7 @@ import sys
 import threading
 import time
 import traceback
+from collections import deque
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
@@ -76,6 +77,7 @@ class Engine:
         self.pause = pause
         self.step = Step.PREFLIGHT
         self.steps: Steps
+        self._said: deque[str] = deque(maxlen=500)
         self._gate = threading.Lock()
         self._over = threading.Event()
 
@@ -100,6 +102,7 @@ class Engine:
                 watcher.join()
 
     def log(self, text: str) -> None:
+        self._said.append(text)
         self.folder.log(self.step, text)
 
     # -- the way through ------------------------------------------------------------------
@@ -263,6 +266,7 @@ class Engine:
 
         ``said``: the line before it has been written."""
         self.step = step
+        self._said.clear()
         if not said:
             self._report_step(step, "started", decided_by=decided_by)
         try:
@@ -289,7 +293,8 @@ class Engine:
 
     def _explain(self, error: HostError) -> None:
         """What is known about this failure, for whoever reads the page of the change."""
-        for diagnosis in diagnose(f"{error.message}\n{error.output}"):
+        heard = "\n".join([*self._said, error.message, error.output, self._written()])
+        for diagnosis in diagnose(heard):
             self.folder.report("finding", diagnosis.as_finding())
         if error.remedy:
             self.folder.report(
@@ -301,6 +306,17 @@ class Engine:
                     "remedy": error.remedy,
                 },
             )
+
+    def _written(self) -> str:
+        """The end of what the transaction wrote, which an earlier engine may have followed."""
+        if self.step is not Step.PACKAGES:
+            return ""
+        ends = []
+        for path in sorted(self.folder.output.rglob("*.out")):
+            with path.open("rb") as handle:
+                handle.seek(max(0, path.stat().st_size - 20_000))
+                ends.append(handle.read().decode(errors="replace"))
+        return "\n".join(ends)
 
     def _skip(self, step: Step, detail: str) -> None:
         self._report_step(step, "skipped", detail)

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 @dataclass(frozen=True, slots=True)
 class Failure:
     """``patterns``: regular expressions over output, any of which recognises it. ``repair``:
-    the safe repair that cures it, where there is one."""
+    the safe repair that cures it, where there is one; ``last_resort``: only said when nothing
+    more telling was recognised."""
 
     code: str
     title: str
@@ -21,6 +22,7 @@ class Failure:
     fix: str
     patterns: tuple[str, ...] = ()
     repair: str = ""
+    last_resort: bool = False
 
 
 SETTLE, START, RESTART, REINSTALL = "settle-mpm", "start-httpd", "restart-httpd", "reinstall-files"
@@ -404,5 +406,15 @@ FAILURES: tuple[Failure, ...] = (
         "Test the configuration (httpd -t), then start it.",
         (r"httpd does not run", r"httpd \(no pid file\) not running"),
         START,
+    ),
+    Failure(
+        "transaction-cut",
+        "The transaction did not reach its end",
+        "The package manager stopped halfway without a word: it was killed, the machine went down, "
+        "or memory ran out.",
+        "The change is undone from its kit. Look at the system log (dmesg, journalctl) for why.",
+        (r"The packages are not as asked",),
+        SETTLE,
+        last_resort=True,
     ),
 )
