@@ -1,0 +1,1 @@
+"""The subcommands of ``manage.py mpm``, one module per matter, each with ``register()``."""

@@ -1,0 +1,158 @@
+"""``switch``, ``rollback``, ``cancel``, ``recover``, ``adopt``: what changes a server."""
+
+from __future__ import annotations
+
+import argparse
+from datetime import datetime
+from typing import Any
+
+from django.utils.dateparse import parse_datetime
+
+from easyapache.inventory import observed_mpm
+from mpm.management.groups.plans import add_choice
+from mpm.management.groups.showing import change_as_json
+from mpm.management.groups.terminal import (
+    DONE,
+    Terminal,
+    actor,
+    chosen,
+    chosen_server,
+    show_plan,
+)
+from mpm.management.groups.waiting import follow, server_preview
+from mpm.models import Change
+from mpm.plan import Plan
+from mpm.services import (
+    BadRequest,
+    NothingToDo,
+    adopt,
+    cancel,
+    change_numbered,
+    plan_for,
+    profile_of,
+    recover,
+    request_change,
+    roll_back,
+)
+from mpm.services.request import refuse_if_blocked
+
+
+def register(commands: Any, common: argparse.ArgumentParser) -> None:
+    switch = commands.add_parser("switch", parents=[common], help="change the MPM or ITK")
+    add_choice(switch)
+    _why(switch)
+    switch.add_argument("--digest", help="refuse unless the plan is the one with this digest")
+    switch.add_argument(
+        "--stored",
+        action="store_true",
+        help="do not ask the server first; its agent compares before it acts all the same",
+    )
+    switch.add_argument("--not-before", metavar="TIME", help="ISO 8601 with zone")
+    switch.add_argument("--not-after", metavar="TIME", help="ISO 8601 with zone")
+    switch.set_defaults(run=run_switch)
+
+    rollback = commands.add_parser("rollback", parents=[common], help="undo a change")
+    rollback.add_argument("change")
+    _why(rollback)
+    rollback.set_defaults(run=run_rollback)
+
+    stop = commands.add_parser("cancel", parents=[common], help="cancel a change")
+    stop.add_argument("change")
+    stop.set_defaults(run=run_cancel)
+
+    stuck = commands.add_parser("recover", parents=[common], help="help a change that seems stuck")
+    stuck.add_argument("change")
+    stuck.add_argument(
+        "--close", action="store_true", help="end it as failed when its agent is silent"
+    )
+    stuck.set_defaults(run=run_recover)
+
+    accept = commands.add_parser("adopt", parents=[common], help="accept a change made outside")
+    accept.add_argument("change")
+    accept.set_defaults(run=run_adopt)
+
+
+def _why(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--reason", default="")
+    parser.add_argument("--ticket", default="")
+    parser.add_argument("--wait", action="store_true", help="follow it until it has ended")
+    parser.add_argument("--timeout", type=float, metavar="SECONDS", help="wait no longer")
+
+
+def run_switch(terminal: Terminal, options: dict[str, Any]) -> int:
+    server = chosen_server(options)
+    profile = profile_of(server)
+    choice = chosen(options, observed_mpm(profile).itk)
+    try:
+        # What a rule blocks, or what is so already, needs no question to the server.
+        refuse_if_blocked(plan_for(server, choice), profile)
+        preview = None if options["stored"] else server_preview(server, choice)
+        change = request_change(
+            server,
+            choice,
+            actor=actor(),
+            digest=options["digest"] or (preview.digest if preview else None),
+            preview=preview,
+            reason=options["reason"],
+            ticket=options["ticket"],
+            not_before=_moment("--not-before", options["not_before"]),
+            not_after=_moment("--not-after", options["not_after"]),
+        )
+    except NothingToDo as nothing:
+        terminal.say(nothing.message)
+        terminal.answer({"change": None, "message": nothing.message})
+        return DONE
+    show_plan(terminal, Plan.from_json(change.plan))
+    return _ended(terminal, change, options)
+
+
+def _ended(terminal: Terminal, change: Change, options: dict[str, Any]) -> int:
+    terminal.say(f"Change #{change.pk} of {change.server_name}: {change.state}")
+    status = follow(terminal, change, options["timeout"]) if options["wait"] else DONE
+    change.refresh_from_db()
+    terminal.answer(change_as_json(change))
+    return status
+
+
+def _moment(name: str, text: str | None) -> datetime | None:
+    if not text:
+        return None
+    try:
+        moment = parse_datetime(text)
+    except ValueError:
+        moment = None
+    if moment is None:
+        raise BadRequest(f"{name} {text[:40]!r} is no time; write 2026-03-03T21:00:00Z.")
+    return moment
+
+
+def run_rollback(terminal: Terminal, options: dict[str, Any]) -> int:
+    change = change_numbered(options["change"])
+    try:
+        back = roll_back(change, actor(), options["reason"], ticket=options["ticket"])
+    except NothingToDo as nothing:
+        terminal.say(nothing.message)
+        terminal.answer({"change": None, "message": nothing.message})
+        return DONE
+    show_plan(terminal, Plan.from_json(back.plan))
+    return _ended(terminal, back, options)
+
+
+def run_cancel(terminal: Terminal, options: dict[str, Any]) -> int:
+    return _report(terminal, cancel(change_numbered(options["change"]), actor()))
+
+
+def run_recover(terminal: Terminal, options: dict[str, Any]) -> int:
+    change = change_numbered(options["change"])
+    return _report(terminal, recover(change, actor(), close=options["close"]))
+
+
+def run_adopt(terminal: Terminal, options: dict[str, Any]) -> int:
+    return _report(terminal, adopt(change_numbered(options["change"]), actor()))
+
+
+def _report(terminal: Terminal, change: Change) -> int:
+    change.refresh_from_db()
+    terminal.say(f"Change #{change.pk} of {change.server_name}: {change.state} {change.sentence}")
+    terminal.answer(change_as_json(change))
+    return DONE

@@ -1,0 +1,87 @@
+"""``doctor``: what is known to be wrong with a server, why, and the way out."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from typing import Any
+
+from django.conf import settings
+
+from easyapache.host.doctor import diagnose
+from easyapache.host.repairs import REPAIRS
+from mpm.management.groups.terminal import DONE, FAILED, Terminal, actor, chosen_server
+from mpm.models import Event, LogChunk, State
+from mpm.services import BadRequest, profile_of, repair
+
+TAIL = 64 * 1024
+PAUSE = 0.2
+
+
+def register(commands: Any, common: argparse.ArgumentParser) -> None:
+    doctor = commands.add_parser(
+        "doctor", parents=[common], help="known failures of a server, and their repair"
+    )
+    doctor.add_argument("--repair", metavar="CODE", help=f"one of {', '.join(sorted(REPAIRS))}")
+    doctor.set_defaults(run=run_doctor)
+
+
+def run_doctor(terminal: Terminal, options: dict[str, Any]) -> int:
+    """Status 0: nothing is known to be wrong (or the repair helped); 1: something is."""
+    server = chosen_server(options)
+    if options["repair"]:
+        return _repair(terminal, options["repair"], options)
+    last = server.changes.order_by("-pk").first()
+    said = ""
+    if last is not None and last.state in (State.FAILED, State.ROLLED_BACK):
+        chunks = LogChunk.objects.filter(change=last, offset__gte=max(0, last.log_size - TAIL))
+        said = "".join(bytes(chunk.data).decode("utf-8", "replace") for chunk in chunks)
+    found = diagnose(said, profile_of(server))
+    terminal.answer(
+        {
+            "server": server.name,
+            "change": last.pk if said and last else None,
+            "findings": [
+                {
+                    "code": item.code,
+                    "title": item.title,
+                    "cause": item.cause,
+                    "fix": item.fix,
+                    "seen": item.seen,
+                    "repair": item.repair,
+                }
+                for item in found
+            ],
+        }
+    )
+    for item in found:
+        terminal.say(f"{item.title} [{item.code}]")
+        terminal.say(f"  why   {item.cause}")
+        terminal.say(f"  fix   {item.fix}")
+        if item.repair:
+            terminal.say(f"  run   manage.py mpm doctor --repair {item.repair}")
+    if not found:
+        terminal.say(f"Nothing is known to be wrong with {server.name}.")
+    return FAILED if found else DONE
+
+
+def _repair(terminal: Terminal, action: str, options: dict[str, Any]) -> int:
+    if action not in REPAIRS:
+        raise BadRequest(
+            f"There is no repair {action[:40]!r}: {', '.join(sorted(REPAIRS))}.", code="bad_repair"
+        )
+    server = chosen_server(options)
+    number = repair(server, action, actor())
+    ends = time.monotonic() + settings.PREVIEW_SECONDS * 4
+    while time.monotonic() < ends:
+        answers = Event.objects.filter(
+            server_name=server.name, kind__in=("server.repaired", "server.repair_failed")
+        ).order_by("-pk")[:5]
+        for event in answers:
+            if event.data.get("request") == number:
+                terminal.say(str(event.data["message"]))
+                terminal.answer({"repaired": event.kind == "server.repaired", **event.data})
+                return DONE if event.kind == "server.repaired" else FAILED
+        time.sleep(PAUSE)
+    terminal.warn(f"{server} has not answered; look again later with: mpm status")
+    return FAILED

@@ -1,0 +1,137 @@
+"""``status`` and ``plan``: what a server is, and what a choice would do to it."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from easyapache.inventory import observed_mpm
+from easyapache.profile import Observation, Profile
+from easyapache.profile_file import MOST_BYTES, BadProfile, check_file_name, parse
+from easyapache.relations import Unsolvable, load_catalogue
+from mpm.advice import recommend
+from mpm.catalog import installed
+from mpm.management.groups.terminal import (
+    DONE,
+    REFUSED,
+    Terminal,
+    chosen,
+    chosen_server,
+    show_plan,
+)
+from mpm.management.groups.waiting import server_preview
+from mpm.models import ACTIVE_STATES
+from mpm.plan import Plan, make_plan
+from mpm.services import BadRequest, plan_for, profile_of
+
+
+def register(commands: Any, common: argparse.ArgumentParser) -> None:
+    status = commands.add_parser("status", parents=[common], help="what a server is now")
+    status.set_defaults(run=run_status)
+    plan = commands.add_parser("plan", parents=[common], help="what a choice would do")
+    add_choice(plan)
+    plan.add_argument("--profile", metavar="FILE", help="plan for an EA4 profile file instead")
+    plan.add_argument(
+        "--source",
+        choices=["stored", "server"],
+        default="stored",
+        help="work it out at once (stored), or ask the server's own package manager (server)",
+    )
+    plan.set_defaults(run=run_plan)
+
+
+def add_choice(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("mpm", help="event, worker or prefork")
+    parser.add_argument("--itk", action=argparse.BooleanOptionalAction, default=None)
+    parser.add_argument("--add", action="append", default=[], metavar="PACKAGE")
+    parser.add_argument("--keep", action="append", default=[], metavar="PACKAGE")
+
+
+def run_status(terminal: Terminal, options: dict[str, Any]) -> int:
+    server = chosen_server(options)
+    profile = profile_of(server)
+    latest = server.installed_profiles.order_by("-pk").first()
+    by_packages = installed(profile.names)
+    active = server.changes.filter(state__in=ACTIVE_STATES).first()
+    advice = recommend(profile)
+    seen = observed_mpm(profile)
+    terminal.answer(
+        {
+            "server": server.name,
+            "hostname": server.hostname,
+            "kind": server.kind,
+            "mpm": seen.mpm,
+            "itk": seen.itk,
+            "installed": by_packages.as_json(),
+            "configured": profile.configured.as_json() if profile.configured else None,
+            "running": profile.running.as_json() if profile.running else None,
+            "digest": profile.digest,
+            "observed_at": latest.confirmed_at.isoformat() if latest else None,
+            "last_seen_at": server.last_seen_at.isoformat() if server.last_seen_at else None,
+            "active_change": active.pk if active else None,
+            "recommended": advice.as_json(),
+        }
+    )
+    terminal.say(f"{server.name} ({server.get_kind_display()})")
+    for title, observation in (
+        ("installed", by_packages),
+        ("configured", profile.configured),
+        ("running", profile.running),
+    ):
+        terminal.say(f"  {title:11} {_words(observation)}")
+    terminal.say(f"  {'recommended':11} {advice.mpm.value}: {' '.join(advice.why)}")
+    if active:
+        terminal.say(f"  {'change':11} #{active.pk} {active.state} {active.step}")
+    seen_at = f"{latest.confirmed_at:%Y-%m-%d %H:%M:%S} UTC" if latest else "never"
+    terminal.say(f"  {'looked at':11} {seen_at}, digest {profile.digest}")
+    return DONE
+
+
+def _words(observation: Observation | None) -> str:
+    if observation is None:
+        return "cannot be told"
+    return (" and ".join(observation.mpms) or "none") + (" with ITK" if observation.itk else "")
+
+
+def run_plan(terminal: Terminal, options: dict[str, Any]) -> int:
+    if options["profile"]:
+        profile = profile_in(Path(options["profile"]))
+        choice = chosen(options, installed(profile.names).itk)
+        plan = make_plan(profile, choice, load_catalogue())
+    else:
+        server = chosen_server(options)
+        choice = chosen(options, observed_mpm(profile_of(server)).itk)
+        if options["source"] == "server":
+            plan = Plan.from_json(server_preview(server, choice).plan or {})
+        else:
+            plan = plan_for(server, choice)
+    terminal.answer(plan.as_json())
+    show_plan(terminal, plan)
+    return REFUSED if plan.blocked else DONE
+
+
+def profile_in(path: Path) -> Profile:
+    """What a server provisioned with the profile in ``path`` would have installed.
+
+    Raises BadRequest for a file that cannot be read, is too large, is no profile, or whose
+    packages cannot be together.
+    """
+    catalogue = load_catalogue()
+    try:
+        with path.open("rb") as handle:
+            raw = handle.read(MOST_BYTES + 1)
+        wanted = parse(raw, catalogue.entries)
+        check_file_name(wanted.name)
+        known = [name for name in wanted.packages if name in catalogue]
+        found = catalogue.for_server(()).resolve(known).install
+    except OSError as error:
+        raise BadRequest(f"{path}: {error.strerror}", code="bad_profile") from error
+    except BadProfile as error:
+        raise BadRequest(f"{path}: {error}", code="bad_profile") from error
+    except Unsolvable as error:
+        raise BadRequest(
+            f"{path}: its packages cannot be together: {'; '.join(error.reasons)}",
+            code="bad_profile",
+        ) from error
+    return Profile(packages=tuple(sorted(found)))

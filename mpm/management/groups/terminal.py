@@ -1,0 +1,101 @@
+"""What the subcommands share: who asks, which server, how an answer is printed."""
+
+from __future__ import annotations
+
+import getpass
+import json
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from django.core.management.base import OutputWrapper
+
+from easyapache.models import Server
+from mpm.catalog import MPM, Choice
+from mpm.plan import Plan
+from mpm.services import Actor, Refused, only_server, server_named
+
+DONE, FAILED, REFUSED = 0, 1, 2
+MARKS = {"block": "✗", "warn": "!", "note": "·", "gain": "+"}
+
+
+@dataclass
+class Terminal:
+    """Where to write, and whether a program reads it."""
+
+    out: OutputWrapper
+    err: OutputWrapper
+    as_json: bool = False
+
+    def write(self, text: str) -> None:
+        """Text as it is, without an end of line of its own."""
+        self.out.write(text, ending="")
+
+    def say(self, text: str = "") -> None:
+        """A line for a person; a program that reads JSON does not get it."""
+        if not self.as_json:
+            self.write(f"{text}\n")
+
+    def warn(self, text: str) -> None:
+        self.err.write(text)
+
+    def answer(self, value: Any) -> None:
+        """The one JSON value of a run with --json."""
+        if self.as_json:
+            self.write(f"{json.dumps(value, indent=2, ensure_ascii=False)}\n")
+
+    def refuse(self, refused: Refused) -> None:
+        if self.as_json:
+            self.answer({"error": refused.as_json()})
+            return
+        self.warn(f"Refused: {refused.message}")
+        for finding in refused.findings:
+            self.warn(f"  {MARKS[finding.severity.value]} {finding.title}: {finding.message}")
+        if refused.remedy:
+            self.warn(f"  {refused.remedy}")
+
+
+def actor() -> Actor:
+    """Who runs a shell on the panel's machine with the panel's settings may do everything
+    there anyway; history keeps their login name."""
+    name = os.environ.get("SUDO_USER") or _login_name()
+    return Actor(name=name, role="administrator", origin="cli", agent_class="shell")
+
+
+def _login_name() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return f"uid {os.getuid()}"
+
+
+def chosen_server(options: dict[str, Any]) -> Server:
+    name = options.get("server")
+    return server_named(name) if name else only_server()
+
+
+def chosen(options: dict[str, Any], itk_now: bool) -> Choice:
+    """The choice in the arguments. ITK stays as it is where the MPM allows it, unless said."""
+    itk = options["itk"]
+    if itk is None:
+        itk = itk_now and options["mpm"] == MPM.PREFORK.value
+    return Choice.parse(options["mpm"], itk=itk, add=options["add"], keep=options["keep"])
+
+
+def show_plan(terminal: Terminal, plan: Plan) -> None:
+    terminal.say(plan.headline)
+    _packages(terminal, "install", plan.install)
+    _packages(terminal, "remove", plan.remove)
+    for finding in plan.findings:
+        mark = MARKS[finding.severity.value]
+        terminal.say(f"  {mark} [{finding.code}] {finding.title}")
+        terminal.say(f"      {finding.message}")
+        if finding.remedy:
+            terminal.say(f"      → {finding.remedy}")
+    terminal.say(f"digest {plan.digest} ({plan.source})")
+
+
+def _packages(terminal: Terminal, word: str, items: Iterable[Any]) -> None:
+    for item in items:
+        terminal.say(f"  {word:8} {item.name} {item.evr}  ({item.reason})")

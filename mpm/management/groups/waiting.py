@@ -1,0 +1,71 @@
+"""Waiting for a server's answer and following a change, from a shell."""
+
+from __future__ import annotations
+
+import time
+
+from django.conf import settings
+
+from easyapache.models import Server
+from mpm.catalog import Choice
+from mpm.management.groups.terminal import DONE, FAILED, Terminal, actor
+from mpm.models import Change, LogChunk, Preview, State
+from mpm.services import Refused, request_preview
+from mpm.services.planning import ask_again
+
+PAUSE = 0.1
+
+
+def server_preview(server: Server, choice: Choice) -> Preview:
+    """Ask the server's package manager and wait for it. Raises Refused with its error, or
+    when it does not answer in time."""
+    preview = request_preview(server, choice, actor())
+    ends = time.monotonic() + settings.PREVIEW_SECONDS
+    asked = time.monotonic()
+    while time.monotonic() < ends:
+        preview.refresh_from_db()
+        if preview.state == Preview.State.READY:
+            return preview
+        if preview.state == Preview.State.FAILED:
+            error = preview.error or {}
+            raise Refused(
+                str(error.get("message", "The server could not say.")),
+                code=str(error.get("code", "preview_failed")),
+                remedy=str(error.get("remedy", "")),
+            )
+        if time.monotonic() - asked > 5:
+            ask_again(preview)
+            asked = time.monotonic()
+        time.sleep(PAUSE)
+    raise Refused(
+        f"{server} did not answer within {settings.PREVIEW_SECONDS} seconds.",
+        code="no_answer",
+        status=504,
+        remedy="Check that its agent and the panel's control worker run.",
+    )
+
+
+def follow(terminal: Terminal, change: Change, limit: float | None = None) -> int:
+    """Print the log of ``change`` as it arrives until it has ended (or ``limit`` seconds went by).
+
+    Returns the exit status: done only when it succeeded.
+    """
+    offset, silent = 0, False
+    ends = None if limit is None else time.monotonic() + limit
+    while True:
+        change.refresh_from_db()
+        for chunk in LogChunk.objects.filter(change=change, offset__gte=offset):
+            if not terminal.as_json:
+                terminal.write(bytes(chunk.data).decode("utf-8", "replace"))
+                terminal.out.flush()
+            offset = chunk.offset + chunk.size
+        if change.finished:
+            terminal.say(f"#{change.pk} {change.state}: {change.sentence}")
+            return DONE if change.state == State.SUCCEEDED else FAILED
+        if change.silent_since is not None and not silent:
+            terminal.warn(f"The agent of {change.server_name} has not been heard for a while.")
+        silent = change.silent_since is not None
+        if ends is not None and time.monotonic() > ends:
+            terminal.warn(f"Change #{change.pk} has not ended ({change.state}); it goes on.")
+            return FAILED
+        time.sleep(PAUSE)
