@@ -11,7 +11,6 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import IO, Any
 
 from easyapache.demo.account import started_as
@@ -180,8 +179,3 @@ class Stack:
                 said = True
                 self.say("a change is under way; it is let finish (Ctrl-C again: do not wait)")
             insist.wait(0.2)
-
-
-def first_words(folder: Folder) -> Path | None:
-    """Where the first accounts' passwords are written down, if they still are."""
-    return folder.accounts_file if folder.accounts_file.exists() else None
