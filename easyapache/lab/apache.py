@@ -152,6 +152,7 @@ def make_certificate(root: Path) -> None:
             *("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"),
             *("-nodes", "-days", "3650", "-subj", "/CN=secure.lab.test"),
             *("-addext", "subjectAltName=DNS:secure.lab.test"),
+            *("-addext", "basicConstraints=critical,CA:FALSE"),
             *("-keyout", folder / "lab.key", "-out", folder / "lab.crt"),
         ]
     )

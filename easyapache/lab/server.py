@@ -14,9 +14,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import random
 import shutil
 import socket
+import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -350,7 +352,9 @@ def _pristine(source: Repository, stock: str, extra: tuple[str, ...]) -> Path:
     pristine = cache / name
     with locked(cache / "pristine.lock"):
         if pristine.is_dir():
+            os.utime(pristine)
             return pristine
+        _forget_unused(cache)
         work = cache / f".{name}"
         installroot.remove(work)
         place = Installroot(work)
@@ -364,6 +368,13 @@ def _pristine(source: Repository, stock: str, extra: tuple[str, ...]) -> Path:
         apache.make_certificate(place.root)
         work.rename(pristine)
     return pristine
+
+
+def _forget_unused(cache: Path) -> None:
+    """Clear away pristine servers nobody has copied for a week: other versions of this code."""
+    for path in cache.glob("pristine-*/"):
+        if time.time() - path.stat().st_mtime > 7 * 86400:
+            installroot.remove(path)
 
 
 def _made_by() -> str:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import io
 import os
 import subprocess
+import sys
 import tarfile
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from easyapache.lab.catalog import profile_names, profile_packages, relations
+from easyapache.lab.catalog import catalogue, profile_names, profile_packages, relations
 from easyapache.lab.process import LabError, run
 from easyapache.lab.repository import Repository, Variant, repository
 from easyapache.lab.system import distribution
@@ -88,6 +90,23 @@ def test_a_module_the_distribution_lacks_says_so_and_loads_nothing() -> None:
     assert "LoadModule" not in text
 
 
+def test_what_debian_builds_in_is_loaded_where_it_is_a_file(tmp_path: Path) -> None:
+    """Enterprise Linux ships mod_unixd, mod_watchdog and others as files."""
+    (tmp_path / "mod_unixd.so").touch()
+    place = replace(distribution(), modules=tmp_path)
+    apache = next(item for item in catalogue(place) if item.name == "ea-apache24")
+    conf = "/etc/apache2/conf.modules.d"
+    assert (
+        apache.texts[f"{conf}/455_mod_unixd.conf"]
+        == "LoadModule unixd_module modules/mod_unixd.so\n"
+    )
+    assert (
+        apache.texts[f"{conf}/250_mod_logio.conf"]
+        == "# mod_logio is built into this machine's httpd\n"
+    )
+    assert apache.copies["/usr/lib64/apache2/modules/mod_unixd.so"] == tmp_path / "mod_unixd.so"
+
+
 def test_the_prefork_package_also_sets_its_mutex_and_all_module_files_survive_edits() -> None:
     prefork = repository().rpm_file("ea-apache24-mod_mpm_prefork")
     conf = "/etc/apache2/conf.modules.d/000_mod_mpm_prefork.conf"
@@ -114,7 +133,7 @@ def test_two_who_ask_at_once_get_the_same_whole_repository(tmp_path: Path) -> No
     environment = {**os.environ, "EA4_LAB_CACHE": str(tmp_path)}
     both = [
         subprocess.Popen(
-            ["/usr/bin/python3", "-c", program],
+            [sys.executable, "-c", program],
             env=environment,
             stdout=subprocess.PIPE,
             text=True,

@@ -1,0 +1,82 @@
+"""The lab works for an ordinary user, as far as rpm and httpd let it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.lab
+
+PROJECT = Path(__file__).resolve().parents[2]
+NOBODY = 65534
+PYTHONS = ("/usr/bin/python3.13", "/usr/bin/python3.12", "/usr/bin/python3.11", "/usr/bin/python3")
+"""One that everybody may run: the virtual environment's own may lie in somebody's home."""
+
+_PROGRAM = """
+import os, sys
+from pathlib import Path
+from easyapache.lab.process import LabError
+from easyapache.lab.server import Lab
+
+assert os.geteuid() != 0
+try:
+    lab = Lab.create(Path(sys.argv[1]), "minimal")
+except LabError as error:
+    print("refused", error)
+    raise SystemExit(0)
+try:
+    lab.up()
+    lab.dnf("-y", "install", "ea-apache24-mod_mpm_event", "--allowerasing")
+    lab.down().up()
+    print("running", lab.status().running)
+    print("answers", *(lab.fetch(site).status for site in lab.sites))
+    lab.down()
+    lab.dnf("-y", "install", "ea-apache24-mod_mpm_itk", "--allowerasing")
+    try:
+        lab.up()
+    except LabError as error:
+        print("itk", error)
+finally:
+    lab.down()
+"""
+
+
+def test_an_ordinary_user_has_a_whole_lab_except_itk(lab_folder: Path) -> None:
+    """Runs a copy of the project's platform, because the checkout may be closed to others."""
+    shutil.copytree(
+        PROJECT / "easyapache",
+        lab_folder / "easyapache",
+        ignore=shutil.ignore_patterns("__pycache__"),
+    )
+    home = lab_folder / "home"
+    home.mkdir()
+    become: list[str] = []
+    if os.geteuid() == 0:
+        os.chown(home, NOBODY, NOBODY)
+        become = ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups"]
+    done = subprocess.run(
+        [
+            *become,
+            next(path for path in PYTHONS if Path(path).exists()),
+            "-c",
+            _PROGRAM,
+            str(home / "lab"),
+        ],
+        cwd=lab_folder,
+        env={"PATH": os.environ["PATH"], "HOME": str(home), "PYTHONDONTWRITEBYTECODE": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    said = dict(line.split(" ", 1) for line in done.stdout.splitlines())
+    if "refused" in said:  # a machine without user namespaces: then it must say just that
+        assert "user namespaces are switched off" in said["refused"]
+        return
+    assert said["running"] == "event"
+    assert said["answers"] == "200 200 200 301 200"
+    assert "which only root may" in said["itk"]
