@@ -23,6 +23,8 @@ _SECTION = re.compile(r"<\s*(/?)\s*([A-Za-z]+)\s*([^>]*)>?")
 _VARIABLE = re.compile(r"\$\{(\w+)\}")
 _MPM_FILE = re.compile(r"mod_mpm_(\w+)\.so$")
 _DEPTH = 20
+EVERYWHERE = ("", "*", "_default_", "0.0.0.0")
+"""How httpd's configuration spells: on every address."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,7 +237,9 @@ class _Reader:
             return sorted(item for item in full.rglob("*") if item.is_file())
         if not glob.has_magic(str(full)):
             return [full]
-        return sorted(Path(item) for item in glob.glob(str(full)) if Path(item).is_file())
+        # Path.glob cannot start at an absolute pattern, which httpd's may be.
+        found = glob.glob(str(full))  # noqa: PTH207
+        return sorted(Path(item) for item in found if Path(item).is_file())
 
     def _expand(self, text: str) -> str:
         return _VARIABLE.sub(lambda match: self.variables.get(match[1], match[0]), text)
@@ -268,4 +272,4 @@ def _address(text: str) -> tuple[str, int] | None:
     if not port.isdigit():
         return None
     host = host.strip("[]")
-    return ("" if host in ("*", "0.0.0.0", "_default_") else host, int(port))
+    return ("" if host in EVERYWHERE else host, int(port))

@@ -55,7 +55,8 @@ _SYMPTOMS = (
         "Wait until it has finished, then try again.",
     ),
     _Symptom(
-        r"No space left on device|needs \d+\s*[KMG]?B more space|Not enough free space|Disk Requirements",
+        r"No space left on device|needs \d+\s*[KMG]?B more space|Not enough free space"
+        r"|Disk Requirements",
         "disk_full",
         "The disk is full.",
         "Free some space, then try again.",
@@ -66,7 +67,8 @@ _SYMPTOMS = (
         r"|Failed to retrieve GPG key|Curl error \(37\)|SIGNATURES NOT OK",
         "bad_signature",
         "A package or the repository is not signed by a key this server trusts.",
-        "Do not install it. Compare the repository's gpgkey with its publisher's, then: dnf clean all",
+        "Do not install it. Compare the repository's gpgkey with its publisher's, then: "
+        "dnf clean all",
     ),
     _Symptom(
         r"has incorrect checksum|Downloading successful, but checksum doesn't match",
@@ -174,16 +176,11 @@ class PackageManager:
         }
         return self._dnf_says(request)
 
-    def locate(self, nevras: Sequence[str]) -> dict[str, Path]:
-        """Where the files of downloaded builds are. Raises HostError."""
-        answer = self._dnf_says({"options": [*self.options, "-C"], "locate": list(nevras)})
-        return {nevra: Path(path) for nevra, path in answer["located"].items() if path}
-
-    def _dnf_says(self, request: Mapping[str, Any]) -> Mapping[str, Any]:
+    def _dnf_says(self, request: Mapping[str, Any], log: Log | None = None) -> Mapping[str, Any]:
         # -I, or this folder's own dnf.py and rpm.py would be taken for the system's.
         script = str(Path(__file__).with_name("dnf_resolve.py"))
         argv = [*self.wrapper, self.config.python, "-I", script, json.dumps(request)]
-        said = self.runner.ask(argv, limit=600.0)
+        said = self.runner.perform(argv, log) if log else self.runner.ask(argv, limit=600.0)
         try:
             answer: dict[str, Any] = json.loads(said.stdout)
         except ValueError:
@@ -200,7 +197,7 @@ class PackageManager:
                 "interpreter, name that as python in the agent's configuration.",
                 said.stderr,
             )
-        error = classify(message)
+        error = classify(f"{message}\n{said.stderr}" if log else message)
         known = code if error.code in ("package_manager", "unsatisfiable") else error.code
         raise HostError(known, error.message, error.remedy, message)
 
@@ -219,36 +216,29 @@ class PackageManager:
             str(stored),
         ]
 
-    def fetch(
-        self, change: str, transaction: Transaction, stored: Path, protect: Iterable[str], log: Log
-    ) -> None:
-        """Download what comes in, signatures checked; nothing is changed. Raises HostError."""
-        store(transaction, stored)
-        argv = self.transaction_argv(change, stored, protect)
-        done = self.runner.perform([*argv, "--downloadonly"], log)
-        if not done.ok:
-            raise classify(done.text)
-
-    def fetch_installed(self, packages: Sequence[Package], folder: Path, log: Log) -> None:
-        """Get the files of packages that are installed, as they are installed. Raises HostError
-        ``kit`` when a repository no longer has one of them."""
-        if not packages:
-            return
-        folder.mkdir(parents=True, exist_ok=True)
-        nevras = [package.nevra for package in packages]
-        argv = [*self.argv, "-y", *_FIXED, "reinstall", "--downloadonly", f"--destdir={folder}"]
-        done = self.runner.perform([*argv, *nevras], log)
-        missing = [package.nevra for package in packages if rpm_file(folder, package) is None]
-        if done.ok and not missing:
-            return
-        if missing and re.search("not available|No match for argument|Unable to find", done.text):
+    def fetch(self, transaction: Transaction, coming: Path, leaving: Path, log: Log) -> None:
+        """Download what comes in, into the cache and ``coming``, and what leaves, as it is
+        installed, into ``leaving``; all signatures checked, nothing changed. Raises HostError,
+        ``kit`` when no repository has a build that leaves any more."""
+        for folder in (coming, leaving):
+            folder.mkdir(parents=True, exist_ok=True)
+        wanted = {package.nevra: str(leaving) for package in transaction.remove}
+        wanted.update({package.nevra: str(coming) for package in transaction.install})
+        quiet = {"options": [*self.options, "--disableplugin=universal-hooks"], "fetch": wanted}
+        answer = self._dnf_says(quiet, lambda line: None if line.startswith("{") else log(line))
+        missing = list(answer["missing"])
+        if any(package.nevra in missing for package in transaction.install):
+            raise HostError(
+                "no_such_package",
+                f"No repository has {', '.join(missing)} any more.",
+                "Look at the new plan: dnf clean expire-cache, then preview again.",
+            )
+        if missing:
             raise HostError(
                 "kit",
                 f"The way back cannot be secured: no repository has {', '.join(missing)} any more.",
                 "Bring EasyApache 4 up to date first (dnf upgrade 'ea-*'), then try again.",
-                done.text,
             )
-        raise classify(done.text)
 
     def begin(
         self, change: str, transaction: Transaction, folder: Path, protect: Iterable[str]
@@ -294,15 +284,15 @@ def store(transaction: Transaction, path: Path) -> None:
                 "repo_id": "",
             }
         )
-    for package in transaction.remove:
-        entries.append(
-            {
-                "action": "Upgraded" if package.name in coming else "Removed",
-                "nevra": package.nevra,
-                "reason": "user",
-                "repo_id": "@System",
-            }
-        )
+    entries += [
+        {
+            "action": "Upgraded" if package.name in coming else "Removed",
+            "nevra": package.nevra,
+            "reason": "user",
+            "repo_id": "@System",
+        }
+        for package in transaction.remove
+    ]
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps({"version": "0.0", "rpms": entries}, indent=1), encoding="utf-8")
 

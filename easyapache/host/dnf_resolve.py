@@ -1,33 +1,35 @@
 """Asks dnf's own solver what it would do, and says it in JSON. Changes nothing, locks nothing.
 
-Run isolated (``-I``) by the operating system's Python, the one that has dnf 4's modules (platform-python of
-EL8 is 3.6): ``python3 -I dnf_resolve.py REQUEST`` with REQUEST a JSON object
+Run isolated (``-I``) by the operating system's Python, the one that has dnf 4's modules
+(platform-python of EL8 is 3.6): ``python3 -I dnf_resolve.py REQUEST``, a JSON object with
 
 * ``options``: the options the package manager is always called with (``-c``, ``--installroot``);
 * ``install``, ``remove``: package names; ``protect``: names that must not leave;
 * ``erase``: whether packages nobody named may leave at all;
-* or ``locate`` instead of these: builds (name-epoch:version-release.arch) to find the files of.
+* or ``fetch`` instead of these: {build: folder} to download, check and copy there.
 
-Prints one JSON object: {install, remove, reasons, sources}, {located: {build: path or null}} or
+Prints one JSON object: {install, remove, reasons, sources}, {missing: [build]} after ``fetch``, or
 {error: {code, message}}.
 ``sources`` tells of each incoming package its repository, whether that one is
-signature-checked, and sizes in bytes. Options are read by dnf's own command line code, so configuration,
-repositories and plugins are exactly those of a real run.
+signature-checked, and sizes in bytes. Options are read by dnf's own command line code, so
+configuration, repositories and plugins are exactly those of a real run.
 """
-
 
 import io
 import json
+import os
+import shutil
 import sys
+from typing import Any, Dict, List
 
 
 class Refused(Exception):
-    def __init__(self, code, message):
+    def __init__(self, code: str, message: str) -> None:
         Exception.__init__(self, message)
         self.code, self.message = code, message
 
 
-def described(package):
+def described(package: Any) -> Dict[str, Any]:
     return {
         "name": package.name,
         "epoch": package.epoch,
@@ -37,7 +39,7 @@ def described(package):
     }
 
 
-def load(options):
+def load(options: List[str]) -> Any:
     """A dnf Base set up by dnf's own command line from ``options``, with its sack filled."""
     import dnf
     import dnf.cli.cli
@@ -52,7 +54,7 @@ def load(options):
     return base
 
 
-def mark(base, install, remove, protect):
+def mark(base: Any, install: List[str], remove: List[str], protect: List[str]) -> None:
     """Put the goal to the solver. A wanted package that is there already is left alone: an
     MPM change must not become an update. For the same reason the build that belongs to the
     installed httpd is preferred to a newer one that would draw all of Apache along."""
@@ -90,7 +92,7 @@ def mark(base, install, remove, protect):
 REASONS = {"user": "asked", "dependency": "dependency", "weak-dependency": "dependency"}
 
 
-def answer(base, install, remove, erase):
+def answer(base: Any, install: List[str], remove: List[str], erase: bool) -> Dict[str, Any]:
     import dnf
     import dnf.transaction
 
@@ -147,17 +149,44 @@ def answer(base, install, remove, erase):
     return {"install": coming, "remove": leaving, "reasons": reasons, "sources": sources}
 
 
-def located(base, nevras):
-    """Where dnf has each build, or would put it: a package from a ``file:`` repository lies there
-    and is never copied to the cache."""
-    found = {}
-    for nevra in nevras:
+def fetched(base: Any, wanted: Dict[str, str]) -> Dict[str, Any]:
+    """Download builds, check their signatures, and copy each into its folder. A package from a
+    ``file:`` repository lies there and is never copied to the cache, hence the copies."""
+    import dnf.exceptions
+
+    packages, missing = [], []
+    for nevra in sorted(wanted):
         matches = list(base.sack.query().available().filter(nevra=nevra))
-        found[nevra] = matches[0].localPkg() if matches else None
-    return found
+        if matches:
+            packages.append(matches[0])
+        else:
+            missing.append(nevra)
+    if missing:
+        return {"missing": missing}
+    base.conf.assumeyes = True  # to a repository's own key, as with -y
+    try:
+        base.download_packages(packages)
+        base.gpgsigcheck(packages)
+    except dnf.exceptions.Error as error:
+        raise Refused("download", str(error))
+    for package in packages:
+        source = package.localPkg()
+        target = os.path.join(wanted[nevra_of(package)], os.path.basename(source))
+        if not os.path.exists(target):
+            shutil.copyfile(source, target + ".part")
+            os.rename(target + ".part", target)
+        sys.stderr.write("%s from %s, signature checked\n" % (package, package.reponame))
+    return {"missing": []}
 
 
-def main(request):
+def nevra_of(package: Any) -> str:
+    evr = "%s-%s" % (package.version, package.release)
+    if package.epoch:
+        evr = "%d:%s" % (package.epoch, evr)
+    return "%s-%s.%s" % (package.name, evr, package.arch)
+
+
+def main(request: Dict[str, Any]) -> Dict[str, Any]:
     try:
         import dnf.cli.cli
         import dnf.const
@@ -171,8 +200,8 @@ def main(request):
     base = None
     try:
         base = load(request["options"])
-        if "locate" in request:
-            return {"located": located(base, request["locate"])}
+        if "fetch" in request:
+            return fetched(base, request["fetch"])
         mark(base, request["install"], request["remove"], request["protect"])
         return answer(base, request["install"], request["remove"], request["erase"])
     except Refused as refused:

@@ -190,14 +190,20 @@ class Httpd:
     # -- starting ----------------------------------------------------------------------
 
     def start(
-        self, log: Log, *, extra: Sequence[str] = (), beside: Identity | None = None
+        self,
+        log: Log,
+        *,
+        extra: Sequence[str] = (),
+        beside: Identity | None = None,
+        ports: Sequence[int] | None = None,
     ) -> Identity:
         """Start httpd with the configuration on disk and wait until it can answer.
 
         ``extra``: more arguments. ``beside``: the parent of a running httpd that the new one
-        shares its ports with. Raises HostError ``restart`` with what httpd said.
+        shares its ports with; ``ports``: those of the configuration where the caller knows
+        them. Raises HostError ``restart`` with what httpd said.
         """
-        ports = self.ports()
+        ports = self.ports() if ports is None else ports
         mark = self.log_size()
         if systemd_is_init() and self.config.root == Path("/") and self._has_unit() and not extra:
             said = self.runner.perform(["systemctl", "start", "httpd.service"], log)

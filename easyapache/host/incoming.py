@@ -1,4 +1,4 @@
-"""The files of packages that are about to come in: found where dnf has them, and unpacked."""
+"""The files of packages that are about to come in, unpacked without installing them."""
 
 from __future__ import annotations
 
@@ -7,32 +7,10 @@ import tarfile
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
-from easyapache.host.dnf import PackageManager, rpm_file
+from easyapache.host.dnf import rpm_file
 from easyapache.host.runner import Runner
 from easyapache.host.server import HostError
-from easyapache.profile import Package, Transaction
-
-
-def keep_incoming(manager: PackageManager, transaction: Transaction, folder: Path) -> None:
-    """Copy what has been downloaded into ``folder``: for the rehearsal, and for a later change
-    that takes this one back. Raises HostError ``kit`` when a file is not there."""
-    folder.mkdir(parents=True, exist_ok=True)
-    lacking = [package for package in transaction.install if rpm_file(folder, package) is None]
-    if not lacking:
-        return
-    located = manager.locate([package.nevra for package in lacking])
-    for package in lacking:
-        path = located.get(package.nevra)
-        if path is None or not path.is_file():
-            raise HostError(
-                "kit",
-                f"{package.nevra} was downloaded and cannot be found.",
-                "Check cachedir and keepcache in the package manager's configuration.",
-            )
-        target = folder / f"{package.name}-{package.version}-{package.release}.{package.arch}.rpm"
-        scratch = target.with_suffix(".part")
-        shutil.copyfile(path, scratch)
-        scratch.rename(target)
+from easyapache.profile import Package
 
 
 def unpack(runner: Runner, folder: Path, packages: Sequence[Package], target: Path) -> list[str]:

@@ -55,7 +55,7 @@ class Preflight:
                 found.append(refusal(error))
         found += unsigned(sources)
         found += self.disk(sources)
-        found += self.configuration(conf)
+        found += self.configuration()
         found += self.proxied_panel(conf)
         return found
 
@@ -86,7 +86,8 @@ class Preflight:
                 "package_manager_busy",
                 "Another package manager is at work",
                 f"{_capital(described(pid))} holds {server_path(root, path)}.",
-                "Wait until it has finished. If it hangs, find out what it waits for; do not kill it.",
+                "Wait until it has finished. If it hangs, find out what it waits for; "
+                "do not kill it.",
             )
             for pid, path in sorted(found.items())
         ]
@@ -110,7 +111,8 @@ class Preflight:
                 "unfinished_transaction",
                 "An earlier transaction was never finished",
                 f"{text}.",
-                "Run the doctor (manage.py mpm doctor), or look at: dnf history info last; dnf check",
+                "Run the doctor (manage.py mpm doctor), or look at: "
+                "dnf history info last; dnf check",
             )
         ]
 
@@ -227,7 +229,7 @@ class Preflight:
 
     # -- httpd -----------------------------------------------------------------------------
 
-    def configuration(self, conf: ApacheConfig) -> list[Obstacle]:
+    def configuration(self) -> list[Obstacle]:
         found = []
         facts = self.profile.facts
         said = self.httpd.test()

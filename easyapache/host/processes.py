@@ -98,7 +98,7 @@ def described(pid: int) -> str:
 
 
 def all_pids() -> list[int]:
-    return [int(name) for name in os.listdir(PROC) if name.isdigit()]
+    return [int(path.name) for path in PROC.iterdir() if path.name.isdigit()]
 
 
 def children_of(parent: int) -> list[int]:

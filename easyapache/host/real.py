@@ -15,7 +15,6 @@ from easyapache.host import hooks, inspection, sites, verify
 from easyapache.host.config import HostConfig
 from easyapache.host.dnf import ALWAYS_PROTECTED, PACKAGES, PackageManager
 from easyapache.host.httpd import Httpd
-from easyapache.host.incoming import keep_incoming
 from easyapache.host.preflight import Preflight
 from easyapache.host.processes import systemd_is_init
 from easyapache.host.protocol import Goal
@@ -93,13 +92,13 @@ class RealServer:
     def capabilities(self) -> Mapping[str, Any]:
         try:
             method = self.restarter.choose()
-            how = {"method": method.name, "reason": method.reason}
+            how = {"restart_method": method.name, "restart_reason": method.reason}
         except HostError as error:
-            how = {"method": "", "reason": error.message}
+            how = {"restart_method": "", "restart_reason": error.message}
         return {
             "driver": "dnf",
             "package_manager": Path(self.packages.argv[len(self.packages.wrapper)]).name,
-            "restart": how,
+            **how,
             "restart_script": " ".join(self.restarter.script()),
             "systemd": systemd_is_init(),
             "root": os.geteuid() == 0,
@@ -111,25 +110,21 @@ class RealServer:
     # -- operations ----------------------------------------------------------------------
 
     def download(self, transaction: Transaction, kit: Kit, log: Log) -> None:
-        stored = kit.folder / "transaction.json"
-        protect = self._protected([package.name for package in transaction.remove])
-        self.packages.fetch("download", transaction, stored, protect, log)
-        self.packages.fetch_installed(transaction.remove, kit.folder / "rpms", log)
-        keep_incoming(self.packages, transaction, kit.folder / "incoming")
+        self.packages.fetch(transaction, kit.folder / "incoming", kit.folder / "rpms", log)
 
     def rehearse(
         self, transaction: Transaction, mpm: str, itk: bool, folder: Path, log: Log
     ) -> None:
         Rehearsal(self.config, self.runner, self.httpd, self.rpm).perform(
-            transaction, mpm, itk, folder, self._incoming(folder, transaction), log
+            transaction, mpm, itk, folder, self._incoming(folder, transaction, log), log
         )
 
-    def _incoming(self, folder: Path, transaction: Transaction) -> Path:
+    def _incoming(self, folder: Path, transaction: Transaction, log: Log) -> Path:
         """The files of what comes in: from the kit beside the rehearsal where there is one."""
         kept = folder.parent / "kit" / "incoming"
         if transaction.install and not any(kept.glob("*.rpm")):
-            kept = folder / "incoming"
-            keep_incoming(self.packages, transaction, kept)
+            kept = folder.with_name(f"{folder.name}-incoming")
+            self.packages.fetch(Transaction(transaction.install), kept, kept, log)
         return kept
 
     def start_packages(
@@ -137,7 +132,12 @@ class RealServer:
     ) -> None:
         self.packages.begin(change, transaction, folder, self._protected(goal.may_remove))
 
-    def follow_packages(self, change: str, folder: Path, log: Log) -> int | None:
+    def follow_packages(
+        self,
+        change: str,  # noqa: ARG002 -- the folder says which
+        folder: Path,
+        log: Log,
+    ) -> int | None:
         running = Detached(folder, PACKAGES)
         if not running.started:
             return None

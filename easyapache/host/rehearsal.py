@@ -70,7 +70,7 @@ class Rehearsal:
             real,
             copy,
             symlinks=True,
-            ignore=lambda place, names: _LINKS if Path(place) == real else (),
+            ignore=lambda place, _: _LINKS if Path(place) == real else (),
         )
         modules = (real / "modules").resolve()
         (copy / "modules").mkdir()

@@ -18,6 +18,7 @@ import struct
 import subprocess
 import sys
 import time
+from pathlib import Path
 from typing import Any
 
 _UP, _SET_ADDRESS, _SET_FLAGS, _GET_INDEX = 0x1, 0x8916, 0x8914, 0x8933
@@ -27,7 +28,7 @@ def bring_up(addresses: list[str]) -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as four:
         fcntl.ioctl(four, _SET_FLAGS, struct.pack("16sh14x", b"lo", _UP | 0x40))
         for number, address in enumerate(a for a in addresses if ":" not in a):
-            name = ("lo:%d" % (number + 1)).encode()
+            name = f"lo:{number + 1}".encode()
             packed = struct.pack("16sHH4s8x", name, socket.AF_INET, 0, socket.inet_aton(address))
             fcntl.ioctl(four, _SET_ADDRESS, packed)
         index = struct.unpack(
@@ -69,8 +70,7 @@ def request(
 
 def maps(pid: int) -> str:
     try:
-        with open("/proc/%d/maps" % pid) as handle:
-            return handle.read()
+        return Path(f"/proc/{pid}/maps").read_text()
     except OSError:
         return ""
 
@@ -85,15 +85,13 @@ def observe(
         if process.poll() is not None:
             return
         for item in list(waiting):
+            place = "{address}:{port}".format(**item)
             try:
                 status, _ = request(item["address"], item["port"], item["tls"])
             except (OSError, http.client.HTTPException) as error:
-                result["errors"]["%(address)s:%(port)d" % item] = "%s: %s" % (
-                    type(error).__name__,
-                    error,
-                )
+                result["errors"][place] = f"{type(error).__name__}: {error}"
                 continue
-            result["errors"].pop("%(address)s:%(port)d" % item, None)
+            result["errors"].pop(place, None)
             result["answers"].append([item["address"], item["port"], status])
             waiting.remove(item)
         if not waiting:
@@ -127,7 +125,7 @@ def main(settings: dict[str, Any]) -> dict[str, Any]:
     }
     if settings["net"]:
         bring_up(settings["addresses"])
-    with open(settings["output"], "w+b") as output:
+    with Path(settings["output"]).open("w+b") as output:
         process = subprocess.Popen(
             settings["argv"],
             stdin=subprocess.DEVNULL,
@@ -152,4 +150,4 @@ def main(settings: dict[str, Any]) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    print(json.dumps(main(json.loads(sys.argv[1]))))
+    sys.stdout.write(json.dumps(main(json.loads(sys.argv[1]))))

@@ -192,9 +192,7 @@ class Restart:
                 break
             time.sleep(0.002)
         else:
-            log(
-                f"httpd {old.pid} still holds its ports after {_DRAIN_LIMIT:.0f} s; it is left to finish"
-            )
+            log(f"httpd {old.pid} still holds its ports after {_DRAIN_LIMIT:.0f} s; it may finish")
         # The file's removal and the ports' closing are two moments of the old parent.
         settle = time.monotonic() + 0.05
         while time.monotonic() < settle:
@@ -206,6 +204,7 @@ class Restart:
     def _graceful_stop(self, old: Identity, log: Log) -> None:
         self._memory.save(old, None)
         inodes = {item.inode for item in listening_of(old.pid).values()}
+        ports = self.httpd.ports()  # read now: from the signal on every millisecond counts
         _signal(old, signal.SIGWINCH)
         end = time.monotonic() + _DRAIN_LIMIT
         while time.monotonic() < end:
@@ -214,10 +213,10 @@ class Restart:
                 break
             time.sleep(0.001)
         else:
-            self._stop_holders(inodes, old, log)
+            self._stop_holders(inodes, log)
         self._move_pid_file_away(old)
         try:
-            new = self.httpd.start(log, beside=None)
+            new = self.httpd.start(log, ports=ports)
         finally:
             self._memory.forget()
         log(f"httpd {new.pid} serves; httpd {old.pid} finishes what it has")
@@ -305,7 +304,7 @@ class Restart:
             if parent != old:
                 _signal(parent, signal.SIGTERM)
 
-    def _stop_holders(self, inodes: Iterable[int], old: Identity, log: Log) -> None:
+    def _stop_holders(self, inodes: Iterable[int], log: Log) -> None:
         """A server that does not let go of its ports: end the processes that hold them."""
         for pid in holders(inodes):
             identity = identify(pid)

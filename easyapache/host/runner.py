@@ -15,7 +15,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -81,7 +81,8 @@ class Runner:
         """Run a program that changes something, to its end however long that takes; each
         line goes to ``log`` as it comes. ``stdout`` and ``stderr`` are kept as well."""
         with self._spawn(argv, subprocess.PIPE, subprocess.PIPE) as process:
-            assert process.stdout is not None and process.stderr is not None
+            assert process.stdout is not None
+            assert process.stderr is not None
             kept: dict[str, list[str]] = {"stdout": [], "stderr": []}
 
             def drain(name: str, stream: IO[bytes]) -> None:
@@ -114,10 +115,8 @@ class Runner:
             finally:
                 if process.poll() is None:
                     process.terminate()
-                    try:
+                    with suppress(subprocess.TimeoutExpired):
                         process.wait(timeout=5.0)
-                    except subprocess.TimeoutExpired:
-                        pass
                 self._kill_session(process.pid)
 
     def start_detached(self, argv: Sequence[str], folder: Path, name: str, unit: str) -> None:
@@ -162,10 +161,8 @@ class Runner:
 
     @staticmethod
     def _kill_session(leader: int) -> None:
-        try:
+        with suppress(ProcessLookupError):  # it and everything it started have ended
             os.killpg(leader, signal.SIGKILL)
-        except ProcessLookupError:
-            pass  # it and everything it started have ended
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from easyapache.host.apache_config import ApacheConfig, VirtualHost
+from easyapache.host.apache_config import EVERYWHERE, ApacheConfig, VirtualHost
 from easyapache.host.config import HostConfig
 from easyapache.host.http_probe import BODY_LIMIT, Answer, fetch
 from easyapache.host.server import SiteAnswer
@@ -57,7 +57,7 @@ def reachable(host: VirtualHost, listeners: Sequence[tuple[str, int]]) -> list[t
         for address, number in listeners:
             if port.isdigit() and int(port) != number:
                 continue
-            anywhere = name in ("", "*", "_default_", "0.0.0.0")
+            anywhere = name in EVERYWHERE
             if anywhere or not address or name == address:
                 # One's own name or a wildcard is reached through the loopback device.
                 found.append((name if not anywhere else address or "127.0.0.1", number))

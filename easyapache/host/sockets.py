@@ -21,6 +21,7 @@ from pathlib import Path
 from easyapache.host.processes import PROC, all_pids, parent_of
 
 _LISTEN = "0A"
+_ANY = ("0.0.0.0", "::")
 _SYS_PIDFD_GETFD = 438  # one number on every architecture: it came after they were unified
 MIGRATE_REQ = Path("/proc/sys/net/ipv4/tcp_migrate_req")
 """With 1 the kernel (5.14 and newer) hands the connections still waiting in a closing
@@ -42,7 +43,7 @@ def _address(text: str, v6: bool) -> tuple[str, int]:
     words = [packed[i : i + 4][::-1] for i in range(0, len(packed), 4)]
     family = socket.AF_INET6 if v6 else socket.AF_INET
     host = socket.inet_ntop(family, b"".join(words))
-    return ("" if host in ("0.0.0.0", "::") else host.removeprefix("::ffff:"), int(port, 16))
+    return ("" if host in _ANY else host.removeprefix("::ffff:"), int(port, 16))
 
 
 def listening(pid: int | str = "self") -> list[Listening]:
@@ -67,16 +68,16 @@ def socket_inodes(pid: int) -> dict[int, int]:
     found: dict[int, int] = {}
     folder = PROC / str(pid) / "fd"
     try:
-        names = os.listdir(folder)
+        names = list(folder.iterdir())
     except (FileNotFoundError, ProcessLookupError, PermissionError):
         return found
     for name in names:
         try:
-            target = os.readlink(folder / name)
+            target = str(name.readlink())
         except (FileNotFoundError, ProcessLookupError):
             continue
         if target.startswith("socket:["):
-            found[int(target[8:-1])] = int(name)
+            found[int(target[8:-1])] = int(name.name)
     return found
 
 
@@ -114,7 +115,8 @@ def borrowed(pid: int, descriptors: Iterable[int]) -> Iterator[list[socket.socke
     try:
         handle = _pidfd_open(pid)
         for descriptor in descriptors:
-            sockets.append(socket.socket(fileno=_pidfd_getfd(handle, descriptor)))
+            duplicate = _pidfd_getfd(handle, descriptor)
+            sockets.append(socket.socket(fileno=duplicate))
         yield sockets
     finally:
         for item in sockets:

@@ -1,0 +1,47 @@
+"""Servers for the tests of the drivers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from easyapache.host.config import HostConfig
+from easyapache.host.simulated import SimulatedServer, create_state
+from easyapache.lab.server import Lab
+from tests.host.managed import Managed, manage
+from tests.labs import MakeLab
+
+Manage = Callable[..., Managed]
+
+
+@pytest.fixture
+def make_managed(make_lab: MakeLab) -> Manage:
+    """A running lab behind the real drivers; arguments as for ``make_lab``."""
+
+    def make(stock: str = "minimal", **how: Any) -> Managed:
+        return manage(make_lab(stock, **how).up())
+
+    return make
+
+
+@pytest.fixture
+def managed(lab: Lab) -> Managed:
+    return manage(lab)
+
+
+@pytest.fixture(params=["lab", "simulated"])
+def server(request: pytest.FixtureRequest, tmp_path: Path) -> Managed:
+    """The same server behind either driver: EasyApache 4's default profile."""
+    if request.param == "lab":
+        make_lab: MakeLab = request.getfixturevalue("make_lab")
+        return manage(make_lab("default").up())
+    state = tmp_path / "server.json"
+    create_state(state)
+    config = HostConfig(
+        server="sim", spool=tmp_path / "spool", driver="simulated", simulated_state=state
+    )
+    config.spool.mkdir()
+    return Managed(SimulatedServer(state), config)
