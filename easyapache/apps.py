@@ -6,3 +6,8 @@ class EasyApacheConfig(AppConfig):
 
     name = "easyapache"
     verbose_name = "EasyApache 4"
+
+    def ready(self) -> None:
+        from easyapache.catalog_of_tools import register_tools
+
+        register_tools()

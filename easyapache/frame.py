@@ -54,6 +54,7 @@ class Entry:
 
     title: Any
     address: str
+    about: Any
     below: bool
     count: int | None
     current: bool
@@ -130,6 +131,7 @@ class Frame:
                 Entry(
                     title=tool.title,
                     address=tool.address or "",
+                    about=tool.about,
                     below=tool.below,
                     count=tool.count(self) if tool.count else None,
                     current=page == tool.route or page in tool.pages,

@@ -11,15 +11,17 @@ from functools import wraps
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from django.contrib.auth.backends import ModelBackend
-from django.contrib.auth.models import AbstractBaseUser, AnonymousUser, User
+from django.contrib.auth.models import AbstractBaseUser, AnonymousUser, Permission, User
 from django.contrib.auth.views import redirect_to_login
 from django.core.exceptions import PermissionDenied
-from django.db.models import Model
+from django.db.models import Exists, Model, OuterRef
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 
 ADMINISTRATOR, SUPPORT = "administrator", "support"
 ROLES = (ADMINISTRATOR, SUPPORT)
+
+RIGHTS = ("read", "change")
 
 P = ParamSpec("P")
 R = TypeVar("R", bound=HttpResponseBase)
@@ -29,12 +31,31 @@ View = Callable[Concatenate[HttpRequest, P], HttpResponseBase]
 class RightsByRole(ModelBackend):
     """Rights come with a role (a group) and never with a single person.
 
-    So the question costs one query, and what somebody may do can be read off their role.
+    So what somebody may do can be read off their role. Who a session belongs to and what they
+    may do is one question to the database: every page asks both.
     """
+
+    def get_user(self, user_id: Any) -> User | None:
+        def has(code: str) -> Exists:
+            return Exists(
+                Permission.objects.filter(
+                    group__user=OuterRef("pk"), codename=code, content_type__app_label="mpm"
+                )
+            )
+
+        found = User.objects.annotate(**{code: has(code) for code in RIGHTS}).filter(pk=user_id)
+        user = found.first()
+        if user is None or not self.user_can_authenticate(user):
+            return None
+        user.rights = {f"mpm.{code}" for code in RIGHTS if getattr(user, code)}  # type: ignore[attr-defined]
+        return user
 
     def get_all_permissions(
         self, user_obj: AbstractBaseUser | AnonymousUser, obj: Model | None = None
     ) -> set[str]:
+        known: set[str] | None = getattr(user_obj, "rights", None)
+        if known is not None and user_obj.is_active and obj is None:
+            return known
         return self.get_group_permissions(user_obj, obj)
 
 

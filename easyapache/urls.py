@@ -2,6 +2,35 @@
 
 from __future__ import annotations
 
-from django.urls import URLPattern, URLResolver
+from django.contrib.auth import views as auth
+from django.urls import URLPattern, URLResolver, include, path
 
-urlpatterns: list[URLPattern | URLResolver] = []
+from easyapache.views import account, packages, profiles, servers
+
+EA4 = "software/easyapache4/"
+
+urlpatterns: list[URLPattern | URLResolver] = [
+    path("", servers.home, name="home"),
+    path("login/", auth.LoginView.as_view(redirect_authenticated_user=True), name="login"),
+    path("logout/", auth.LogoutView.as_view(), name="logout"),
+    path("password/", auth.PasswordChangeView.as_view(), name="password_change"),
+    path("password/done/", auth.PasswordChangeDoneView.as_view(), name="password_change_done"),
+    path("preferences/", account.preferences, name="preferences"),
+    path("messages/", account.messages, name="messages"),
+    path("tools/", account.tools, name="tools"),
+    path("tools/found/", account.tools_found, name="tools-found"),
+    path("servers/", servers.servers, name="servers"),
+    path("servers/<str:name>/", servers.server, name="server"),
+    path(EA4, packages.home, name="ea4"),
+    path(f"{EA4}packages/", packages.packages, name="packages"),
+    path(f"{EA4}packages/<str:name>/", packages.package, name="package"),
+    path(f"{EA4}profiles/", profiles.profiles, name="profiles"),
+    path(f"{EA4}profiles/save/", profiles.save, name="profile-save"),
+    path(f"{EA4}profiles/upload/", profiles.upload, name="profile-upload"),
+    path(f"{EA4}profiles/restore/", profiles.restore, name="profile-restore"),
+    path(f"{EA4}profiles/<str:key>/", profiles.profile, name="profile"),
+    path(f"{EA4}profiles/<str:key>/download/", profiles.download, name="profile-download"),
+    path(f"{EA4}profiles/<str:key>/delete/", profiles.delete, name="profile-delete"),
+    path("api/", include("mpm.api.urls")),
+    path("", include("mpm.urls")),
+]

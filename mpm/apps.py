@@ -10,6 +10,8 @@ class MpmConfig(AppConfig):
 
     def ready(self) -> None:
         from mpm.models import guards
+        from mpm.tools import register_tools
 
         pre_migrate.connect(guards.before_migration, sender=self)
         post_migrate.connect(guards.after_migration, sender=self)
+        register_tools()

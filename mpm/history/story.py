@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -195,8 +195,9 @@ STEP_TITLES = {
 }
 
 
-def timeline(change: Change) -> list[Entry]:
-    """Events of the panel and reports of the agent in the order of their times; two queries."""
+def timeline(change: Change, reports: Iterable[Report] | None = None) -> list[Entry]:
+    """Events of the panel and reports of the agent in the order of their times; two queries,
+    or one where the caller has the reports."""
     entries = [
         Entry(
             at=event.at,
@@ -209,8 +210,10 @@ def timeline(change: Change) -> list[Entry]:
         )
         for event in change.events.order_by("seq")
     ]
-    told = change.reports.filter(kind__in=("step", "finding", "moved")).order_by("seq")
-    entries += [_told(report) for report in told]
+    if reports is None:
+        reports = change.reports.order_by("seq")
+    told = ("step", "finding", "moved")
+    entries += [_told(report) for report in reports if report.kind in told]
     return sorted(entries, key=lambda entry: entry.at)
 
 

@@ -68,6 +68,9 @@
     if (document.hidden && event.detail.elt.matches("[data-poll]")) event.preventDefault();
   });
   document.addEventListener("htmx:afterSwap", (event) => localise(event.detail.target));
+  document.addEventListener("htmx:afterSettle", (event) => {
+    if (document.activeElement === document.body) find("[data-land]", event.detail.target)?.focus();
+  });
   document.addEventListener("htmx:oobAfterSwap", (event) => localise(event.detail.target));
 
   // -- Keys and menus.
@@ -181,5 +184,6 @@
   }
 
   localise(document);
+  for (const button of all("[data-copy], [data-print]")) button.hidden = false;
   all("[data-log]").forEach(follow);
 })();

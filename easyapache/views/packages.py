@@ -1,0 +1,195 @@
+"""EasyApache 4 on one server: what is installed, and how packages depend on each other."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from django.http import Http404, HttpRequest, HttpResponse
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_GET
+
+from easyapache.answers import show
+from easyapache.capabilities import Capability, Entry
+from easyapache.frame import for_server, frame_of
+from easyapache.models import Server
+from easyapache.profile import Profile
+from easyapache.profile_library import stock_profiles
+from easyapache.relations import Scene, load_catalogue
+from easyapache.rights import may_read
+from easyapache.versions import compare_evr, parse_evr
+
+KINDS = ("installed", "updatable", "available", "all")
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One package as the list shows it. ``latest`` is set where the repository has another."""
+
+    name: str
+    version: str
+    arch: str
+    installed: bool
+    latest: str = ""
+
+
+def scene_of(profile: Profile | None) -> Scene:
+    """The catalogue joined with what a server has installed and says of it."""
+    packages = profile.packages if profile else ()
+    known = profile.facts.get("relations") if profile else None
+    return load_catalogue().for_server(packages, known)
+
+
+def rows(profile: Profile) -> list[Row]:
+    """Every EasyApache 4 package that is installed or could be, by name."""
+    catalogue = load_catalogue()
+    found = {}
+    for package in profile.packages:
+        if not package.name.startswith("ea-"):
+            continue
+        offered = catalogue.get(package.name)
+        newer = offered is not None and compare_evr_of(offered, package.evr) > 0
+        found[package.name] = Row(
+            name=package.name,
+            version=package.evr,
+            arch=package.arch,
+            installed=True,
+            latest=offered.package.evr if offered and newer else "",
+        )
+    for name, entry in catalogue.entries.items():
+        if name not in found and name.startswith("ea-"):
+            found[name] = Row(name, entry.package.evr, entry.package.arch, installed=False)
+    return [found[name] for name in sorted(found)]
+
+
+def compare_evr_of(entry: Entry, evr: str) -> int:
+    """Above zero when the repository's version of a package is newer than ``evr``."""
+    return compare_evr(parse_evr(entry.package.evr), parse_evr(evr))
+
+
+def _is(row: Row, kind: str) -> bool:
+    if kind == "updatable":
+        return bool(row.latest)
+    return kind == "all" or row.installed == (kind == "installed")
+
+
+def matching(all_rows: Iterable[Row], kind: str, query: str) -> list[Row]:
+    words = query.casefold().replace("_", "-").split()
+    return [
+        row
+        for row in all_rows
+        if _is(row, kind) and all(word in row.name.replace("_", "-") for word in words)
+    ]
+
+
+@may_read
+@require_GET
+@for_server
+def home(request: HttpRequest, server: Server) -> HttpResponse:
+    """Home » Software » EasyApache 4: what is there, and where to go from it."""
+    row = frame_of(request).installed
+    profile = row.profile if row else None
+    found = rows(profile) if profile else []
+    return show(
+        request,
+        "easyapache/ea4.html",
+        {
+            "server": server,
+            "row": row,
+            "profile": profile,
+            "php": _php(found),
+            "installed": [one for one in found if one.installed],
+            "updatable": [one for one in found if one.latest],
+            "stock": stock_profiles(),
+        },
+    )
+
+
+def _php(found: Iterable[Row]) -> list[Row]:
+    return [one for one in found if one.installed and one.name.removeprefix("ea-php").isdigit()]
+
+
+@may_read
+@require_GET
+@for_server
+def packages(request: HttpRequest, server: Server) -> HttpResponse:
+    row = frame_of(request).installed
+    kind = request.GET.get("show", "installed")
+    kind = kind if kind in KINDS else "installed"
+    query = request.GET.get("q", "")[:100].strip()
+    found = rows(row.profile) if row else []
+    return show(
+        request,
+        "easyapache/packages.html",
+        {
+            "server": server,
+            "row": row,
+            "kind": kind,
+            "query": query,
+            "rows": matching(found, kind, query),
+            "counts": {one: len(matching(found, one, "")) for one in KINDS},
+        },
+        fragment="easyapache/_packages.html",
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Relation:
+    """One thing a package needs or cannot be with, and who answers to it here."""
+
+    text: str
+    installed: tuple[str, ...]
+    available: tuple[str, ...]
+
+
+@may_read
+@require_GET
+@for_server
+def package(request: HttpRequest, server: Server, name: str) -> HttpResponse:
+    """One package and its relations, as they are on this server."""
+    row = frame_of(request).installed
+    profile = row.profile if row else None
+    scene = scene_of(profile)
+    entry = scene.describe(name)
+    if entry is None:
+        raise Http404(_("No repository has a package of that name, and it is not installed."))
+    present = next((one for one in profile.packages if one.name == name), None) if profile else None
+    return show(
+        request,
+        "easyapache/package.html",
+        {
+            "server": server,
+            "name": name,
+            "entry": entry,
+            "present": present,
+            "requires": [_relation(scene, one, name) for one in entry.requires],
+            "conflicts": [_relation(scene, one, name) for one in entry.conflicts],
+            "provides": [str(one) for one in entry.provides if one.name != name],
+            "needed_by": _needed_by(scene, entry),
+        },
+    )
+
+
+def _relation(scene: Scene, wanted: Capability, name: str) -> Relation:
+    here = tuple(sorted(one.name for one in scene.installed.values() if one.offers(wanted)))
+    there = tuple(
+        sorted(
+            one.name
+            for one in scene.available.values()
+            if one.offers(wanted) and one.name not in here
+        )
+    )
+    return Relation(
+        str(wanted),
+        tuple(one for one in here if one != name),
+        tuple(one for one in there if one != name),
+    )
+
+
+def _needed_by(scene: Scene, entry: Entry) -> list[str]:
+    """Installed packages that name something this one provides."""
+    return sorted(
+        other.name
+        for other in scene.installed.values()
+        if other.name != entry.name and any(entry.offers(wanted) for wanted in other.requires)
+    )

@@ -1,0 +1,101 @@
+"""The servers of the panel, and what their agents say of themselves."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from django.db.models import OuterRef, Subquery
+from django.http import Http404, HttpRequest, HttpResponse
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_GET
+
+from easyapache.answers import show
+from easyapache.frame import frame_of, liveness
+from easyapache.inventory import observed_mpm
+from easyapache.models import InstalledProfile, Server
+from easyapache.profile import Observation, Profile
+from easyapache.rights import may_read
+
+PER_PAGE = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One server as the list shows it."""
+
+    server: Server
+    liveness: str
+    seen: Observation | None
+    agrees: bool
+    confirmed_at: Any
+
+
+def agrees(profile: Profile) -> bool:
+    """Whether packages, configuration and running httpd name the same single MPM and ITK."""
+    packages = observed_mpm(Profile(packages=profile.packages))
+    known = [one for one in (profile.configured, profile.running) if one is not None]
+    return packages.mpm is not None and all(
+        (one.mpms, one.itk) == (packages.mpms, packages.itk) for one in known
+    )
+
+
+@may_read
+@require_GET
+def home(request: HttpRequest) -> HttpResponse:
+    """Home: the tools, and the server at a glance."""
+    frame = frame_of(request)
+    row = frame.installed
+    context = {
+        "server": frame.server,
+        "row": row,
+        "seen": observed_mpm(row.profile) if row else None,
+    }
+    return show(request, "easyapache/home.html", context)
+
+
+@may_read
+@require_GET
+def servers(request: HttpRequest) -> HttpResponse:
+    query = request.GET.get("q", "")[:100].strip().lower()
+    latest = InstalledProfile.objects.filter(server=OuterRef("pk")).order_by("-pk").values("pk")[:1]
+    found = Server.objects.annotate(latest=Subquery(latest)).order_by("name")
+    if query:
+        found = found.filter(name__icontains=query) | found.filter(hostname__icontains=query)
+    chosen = list(found[: PER_PAGE + 1])
+    rows = InstalledProfile.objects.in_bulk([one.latest for one in chosen if one.latest])
+    lines = [_line(one, rows.get(one.latest)) for one in chosen[:PER_PAGE]]
+    context = {"lines": lines, "query": query, "more": len(chosen) > PER_PAGE}
+    return show(request, "easyapache/servers.html", context)
+
+
+def _line(server: Server, row: InstalledProfile | None) -> Line:
+    profile = row.profile if row else None
+    return Line(
+        server=server,
+        liveness=liveness(server),
+        seen=observed_mpm(profile) if profile else None,
+        agrees=profile is not None and agrees(profile),
+        confirmed_at=row.confirmed_at if row else None,
+    )
+
+
+@may_read
+@require_GET
+def server(request: HttpRequest, name: str) -> HttpResponse:
+    """One server: the three observations, the agent, and what it can do."""
+    one = Server.objects.filter(name=name).first()
+    if one is None:
+        raise Http404(_("There is no server of that name."))
+    row = one.installed_profiles.order_by("-pk").first()
+    profile = row.profile if row else None
+    context = {
+        "server": one,
+        "liveness": liveness(one),
+        "row": row,
+        "profile": profile,
+        "packages": observed_mpm(Profile(packages=profile.packages)) if profile else None,
+        "agrees": profile is not None and agrees(profile),
+        "capabilities": one.agent.get("capabilities", {}),
+    }
+    return show(request, "easyapache/server.html", context)

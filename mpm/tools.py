@@ -1,0 +1,53 @@
+"""The tools this product adds to the panel."""
+
+from __future__ import annotations
+
+from django.utils.translation import gettext_lazy as _
+
+from easyapache.catalog_of_tools import ACCESS, SOFTWARE
+from easyapache.tools import Tool, register
+
+
+def register_tools() -> None:
+    register(
+        (
+            Tool(
+                title="Apache MPM",
+                route="mpm",
+                group=SOFTWARE,
+                order=11,
+                about=_("Choose how Apache serves requests: event, worker or prefork, and ITK."),
+                words=_("mpm event worker prefork itk threads processes multi-processing module"),
+                pages=("review", "review-confirm", "review-ask", "review-again"),
+                below=True,
+            ),
+            Tool(
+                title=_("Change history"),
+                route="history",
+                group=SOFTWARE,
+                order=14,
+                about=_("Who changed what, when and why, and how it ended."),
+                words=_("history log audit change rollback undo failed export ticket"),
+                pages=("change", "rollback"),
+                below=True,
+            ),
+            Tool(
+                title=_("API tokens"),
+                route="tokens",
+                group=ACCESS,
+                order=50,
+                about=_("Keys for scripts and hosting tools."),
+                words=_("api token key rest whm automation"),
+                pages=("token", "token-add"),
+            ),
+            Tool(
+                title=_("Users and roles"),
+                route="users",
+                group=ACCESS,
+                order=51,
+                about=_("Who may sign in, and who may change things."),
+                words=_("user account role administrator support password"),
+                pages=("user-add", "user-alter"),
+            ),
+        )
+    )

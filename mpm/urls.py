@@ -1,0 +1,35 @@
+"""Addresses of the MPM section."""
+
+from __future__ import annotations
+
+from django.urls import URLPattern, URLResolver, path
+
+from mpm.views import change, chooser, history, people, review
+
+MPM = "software/easyapache4/mpm/"
+HISTORY = "software/easyapache4/history/"
+
+urlpatterns: list[URLPattern | URLResolver] = [
+    path(MPM, chooser.chooser, name="mpm"),
+    path(f"{MPM}plan/", chooser.plan, name="mpm-plan"),
+    path(f"{MPM}review/", chooser.ask, name="review-ask"),
+    path(f"{MPM}review/<str:uuid>/", review.review, name="review"),
+    path(f"{MPM}review/<str:uuid>/answer/", review.answer, name="review-answer"),
+    path(f"{MPM}review/<str:uuid>/again/", review.again, name="review-again"),
+    path(f"{MPM}review/<str:uuid>/confirm/", review.confirm, name="review-confirm"),
+    path(HISTORY, history.changes, name="history"),
+    path(f"{HISTORY}export.<str:form>", history.export, name="history-export"),
+    path(f"{HISTORY}events.json", history.events, name="history-events"),
+    path(f"{HISTORY}<int:pk>/", change.change, name="change"),
+    path(f"{HISTORY}<int:pk>/live/", change.live, name="change-live"),
+    path(f"{HISTORY}<int:pk>/log/", change.log, name="change-log"),
+    path(f"{HISTORY}<int:pk>/log.txt", change.raw_log, name="change-raw-log"),
+    path(f"{HISTORY}<int:pk>/cancel/", change.cancel, name="change-cancel"),
+    path(f"{HISTORY}<int:pk>/rollback/", change.rollback, name="rollback"),
+    path(f"{HISTORY}<int:pk>/rollback/confirm/", change.roll_back, name="rollback-confirm"),
+    path(f"{HISTORY}<int:pk>/adopt/", change.adopt, name="change-adopt"),
+    path(f"{HISTORY}<int:pk>/recover/", change.recover, name="change-recover"),
+    path("users/", people.users, name="users"),
+    path("users/add/", people.add, name="user-add"),
+    path("users/<int:pk>/", people.alter, name="user-alter"),
+]

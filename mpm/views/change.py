@@ -1,0 +1,227 @@
+"""One change: as it happens, and afterwards for somebody who was not there."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import messages
+from django.http import Http404, HttpRequest, HttpResponse, StreamingHttpResponse
+from django.http.response import HttpResponseBase
+from django.shortcuts import redirect
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_GET, require_POST
+
+from easyapache.answers import show
+from easyapache.frame import frame_of
+from easyapache.profile import Transaction
+from mpm import history, log_window, services
+from mpm.models import Change
+from mpm.plan import Plan
+from mpm.roles import actor_of, may_change, may_read
+from mpm.views.pictures import probe_strip
+from mpm.views.steps import journal_of
+
+
+def change_or_404(pk: int) -> Change:
+    found = Change.objects.select_related("server").filter(pk=pk).first()
+    if found is None:
+        raise Http404(_("There is no change of that number."))
+    return found
+
+
+def about(request: HttpRequest, change: Change) -> dict[str, Any]:
+    """What page and live part have in common."""
+    frame = frame_of(request)
+    if frame.server is None or frame.server.pk != change.server_id:
+        frame.server = change.server
+        frame.__dict__.pop("installed", None)
+    reports = list(change.reports.order_by("seq"))
+    journal = journal_of(reports)
+    plan = Plan.from_json(change.plan) if change.plan.get("choice") else None
+    return {
+        "change": change,
+        "server": change.server,
+        "reports": reports,
+        "journal": journal,
+        "plan": plan,
+        "strips": [
+            {"data": one, "strip": probe_strip(one)}
+            for one in journal.interruptions
+            or ([change.interruption] if change.interruption else [])
+        ],
+        "moved": Transaction.from_json(change.moved) if change.moved else None,
+        "no_cancel": services.why_not_cancel(change),
+        "seen": seen_mark(change),
+    }
+
+
+def seen_mark(change: Change) -> str:
+    """Differs as soon as anything that the live part shows does."""
+    silent = "s" if change.silent_since else ""
+    return f"{change.last_report}-{change.state}-{silent}"
+
+
+@may_read
+@require_GET
+def change(request: HttpRequest, pk: int) -> HttpResponse:
+    one = change_or_404(pk)
+    context = about(request, one)
+    context |= log_part(request, one)
+    if one.finished:
+        context["no_rollback"] = services.why_not_roll_back(one)
+        context["story"] = history.story(one)
+        context["timeline"] = history.timeline(one, context["reports"])
+        context["ticket_text"] = history.ticket_text(one, request.build_absolute_uri(request.path))
+        context["before_after"] = history.before_and_after(one)
+    return show(request, "mpm/change.html", context)
+
+
+@may_read
+@require_GET
+def live(request: HttpRequest, pk: int) -> HttpResponse:
+    """Steps and state while it runs. Nothing when nothing is new; a new page when it has ended."""
+    one = change_or_404(pk)
+    if one.finished:
+        answer = HttpResponse(status=204)
+        answer.headers["HX-Refresh"] = "true"
+        answer.headers["Cache-Control"] = "no-store"
+        return answer
+    if request.GET.get("seen") == seen_mark(one):
+        return HttpResponse(status=204)
+    context = about(request, one) | {"htmx_part": True}
+    return show(request, "mpm/_change_live.html", context)
+
+
+# -- the log -------------------------------------------------------------------------------
+
+
+def log_part(request: HttpRequest, one: Change) -> dict[str, Any]:
+    """The window of the log that the address asks for; its end when it asks for none."""
+    sought, wanted = None, request.GET.get("find", "")[:200]
+    if wanted:
+        sought = log_window.find(one, wanted, _offset(request, "behind"))
+        if sought is None and "behind" in request.GET:
+            sought = log_window.find(one, wanted)
+    elif "error" in request.GET:
+        sought = log_window.first_error(one)
+    if sought is not None:
+        window = log_window.around(one, sought)
+    elif (before := _offset(request, "before")) is not None:
+        window = log_window.before(one, before)
+    elif (after := _offset(request, "after")) is not None:
+        window = log_window.after(one, after)
+    else:
+        window = log_window.tail(one)
+    return {
+        "log": window,
+        "sought": sought,
+        "find": wanted,
+        "not_found": sought is None and bool(wanted or "error" in request.GET),
+    }
+
+
+def _offset(request: HttpRequest, name: str) -> int | None:
+    text = request.GET.get(name, "")
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 16 else None
+
+
+@may_read
+@require_GET
+def log(request: HttpRequest, pk: int) -> HttpResponse:
+    """The lines behind ``after`` or in front of ``before``, for the page that follows."""
+    one = change_or_404(pk)
+    window = log_part(request, one)["log"]
+    answer = show(request, "mpm/_log_lines.html", {"log": window})
+    answer.headers["X-Log-Next"] = str(window.next)
+    answer.headers["X-Log-First"] = str(window.first)
+    answer.headers["X-Log-Ended"] = "1" if one.finished and window.at_end else "0"
+    return answer
+
+
+@may_read
+@require_GET
+def raw_log(_request: HttpRequest, pk: int) -> HttpResponseBase:
+    """The whole log, byte for byte, one piece in memory at a time."""
+    one = change_or_404(pk)
+    answer = StreamingHttpResponse(log_window.raw(one), content_type="text/plain; charset=utf-8")
+    answer.headers["Content-Disposition"] = f'attachment; filename="change-{one.pk}.log"'
+    answer.headers["X-Content-Type-Options"] = "nosniff"
+    return answer
+
+
+# -- doing something about it -----------------------------------------------------------------
+
+
+@may_change
+@require_POST
+def cancel(request: HttpRequest, pk: int) -> HttpResponse:
+    one = change_or_404(pk)
+    try:
+        services.cancel(one, actor_of(request))
+    except services.Refused as refused:
+        messages.error(request, refused.message)
+    else:
+        messages.success(request, _("Asked to stop. The server decides whether it is in time."))
+    return redirect("change", pk=pk)
+
+
+@may_change
+@require_POST
+def roll_back(request: HttpRequest, pk: int) -> HttpResponse:
+    one = change_or_404(pk)
+    try:
+        new = services.roll_back(
+            one,
+            actor_of(request),
+            request.POST.get("reason", ""),
+            digest=request.POST.get("digest"),
+        )
+    except services.Stale as stale:
+        messages.error(request, stale.message)
+        return redirect("rollback", pk=pk)
+    except services.Refused as refused:
+        messages.error(request, refused.message)
+        return redirect("change", pk=pk)
+    return redirect("change", pk=new.pk)
+
+
+@may_read
+@require_GET
+def rollback(request: HttpRequest, pk: int) -> HttpResponse:
+    """What going back would do now, before anybody confirms it."""
+    one = change_or_404(pk)
+    context: dict[str, Any] = {"change": one, "server": one.server}
+    about(request, one)
+    try:
+        context["plan"] = services.rollback_plan(one)
+    except services.Refused as refused:
+        context["trouble"] = refused
+    return show(request, "mpm/rollback.html", context)
+
+
+@may_change
+@require_POST
+def adopt(request: HttpRequest, pk: int) -> HttpResponse:
+    """Accept a change that was made outside the panel."""
+    try:
+        services.adopt(change_or_404(pk), actor_of(request))
+    except services.Refused as refused:
+        messages.error(request, refused.message)
+    else:
+        messages.success(request, _("Adopted: this is how the server is meant to be now."))
+    return redirect("change", pk=pk)
+
+
+@may_change
+@require_POST
+def recover(request: HttpRequest, pk: int) -> HttpResponse:
+    """Help a change that seems stuck: ask the agent again, or close it without its word."""
+    close = request.POST.get("close") == "yes"
+    try:
+        services.recover(change_or_404(pk), actor_of(request), close=close)
+    except services.Refused as refused:
+        messages.error(request, refused.message)
+    else:
+        said = _("Closed without word from the agent.") if close else _("The agent is asked again.")
+        messages.success(request, said)
+    return redirect("change", pk=pk)

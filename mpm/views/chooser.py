@@ -1,0 +1,251 @@
+"""Apache MPM: choose one, and see at once what that would do to this server."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+from urllib.parse import urlencode
+
+from django.http import HttpRequest, HttpResponse, QueryDict
+from django.shortcuts import redirect
+from django.urls import reverse
+from django.views.decorators.http import require_GET, require_POST
+
+from easyapache.answers import show
+from easyapache.frame import for_server, frame_of
+from easyapache.inventory import observed_mpm
+from easyapache.models import Server
+from easyapache.profile import Profile
+from easyapache.relations import load_catalogue
+from mpm import services
+from mpm.advice import Advice, Answers, recommend
+from mpm.catalog import DEFAULT_MPM, ITK_SUMMARY, MPM, BadChoice, Choice
+from mpm.models import Change
+from mpm.plan import Plan, make_plan
+from mpm.roles import actor_of, may_change, may_read
+from mpm.rules import Finding, Fix
+from mpm.services.request import satisfied
+
+YES_OR_NO = {"yes": True, "no": False}
+MOST_EXTRAS = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One MPM as the list shows it; ``coming`` and ``leaving`` count packages."""
+
+    mpm: MPM
+    chosen: bool
+    installed: bool
+    running: bool
+    recommended: bool
+    coming: int
+    leaving: int
+    blocked: bool
+    same: bool
+
+    @property
+    def default(self) -> bool:
+        return self.mpm is DEFAULT_MPM
+
+
+@dataclass(frozen=True, slots=True)
+class WayOut:
+    """A fix as a link: the address of the choice it leads to."""
+
+    label: str
+    query: str
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A finding with its fixes as links."""
+
+    finding: Finding
+    ways_out: tuple[WayOut, ...]
+
+
+def choice_from(data: QueryDict, profile: Profile) -> Choice:
+    """What the form says; where it says nothing, what the server is. Raises BadChoice."""
+    now = observed_mpm(profile)
+    if "mpm" not in data:
+        return Choice.parse(now.mpm or DEFAULT_MPM.value, now.itk)
+    if len(data.getlist("add")) + len(data.getlist("keep")) > MOST_EXTRAS:
+        raise BadChoice(f"At most {MOST_EXTRAS} packages can be named along with an MPM.")
+    return Choice.parse(
+        data["mpm"], data.get("itk", "") == "on", data.getlist("add"), data.getlist("keep")
+    )
+
+
+def query_of(choice: Choice, answers: Mapping[str, str] | None = None) -> str:
+    pairs = [("mpm", choice.mpm.value)]
+    if choice.itk:
+        pairs.append(("itk", "on"))
+    pairs += [("add", name) for name in sorted(choice.add)]
+    pairs += [("keep", name) for name in sorted(choice.keep)]
+    return urlencode(pairs + list((answers or {}).items()))
+
+
+def applied(choice: Choice, fix: Fix) -> Choice:
+    """The choice that a fix leads to."""
+    return replace(
+        choice,
+        mpm=MPM(fix.mpm) if fix.mpm else choice.mpm,
+        itk=choice.itk if fix.itk is None else fix.itk,
+        add=choice.add | set(fix.add),
+        keep=choice.keep - set(fix.unkeep),
+    )
+
+
+def shown_findings(plan: Plan, answers: Mapping[str, str] | None = None) -> list[Shown]:
+    return [
+        Shown(
+            finding,
+            tuple(
+                WayOut(fix.label, query_of(applied(plan.choice, fix), answers))
+                for fix in finding.fixes
+            ),
+        )
+        for finding in plan.findings
+    ]
+
+
+def _answers(data: QueryDict) -> dict[str, str]:
+    return {name: data[name] for name in ("threads", "polling") if data.get(name) in YES_OR_NO}
+
+
+def situation(server: Server, profile: Profile, data: QueryDict, choice: Choice) -> dict[str, Any]:
+    """Everything the page and its live part show. Reads nothing from the database."""
+    relations = load_catalogue()
+    now = observed_mpm(profile)
+    answers = _answers(data)
+    advice = recommend(
+        profile,
+        Answers(
+            YES_OR_NO.get(answers.get("threads", "")), YES_OR_NO.get(answers.get("polling", ""))
+        ),
+    )
+    plan = make_plan(profile, choice, relations)
+    return {
+        "server": server,
+        "profile": profile,
+        "now": now,
+        "choice": choice,
+        "plan": plan,
+        "shown": shown_findings(plan, answers),
+        "satisfied": satisfied(plan, profile),
+        "rows": _rows(profile, choice, plan, advice),
+        "advice": advice,
+        "itk_summary": ITK_SUMMARY,
+        "itk_unavailable": choice.mpm.threaded and not choice.itk,
+        "itk_query": query_of(replace(choice, mpm=MPM.PREFORK, itk=True), answers),
+        "extras": [
+            *(
+                ("add", name, query_of(replace(choice, add=choice.add - {name}), answers))
+                for name in sorted(choice.add)
+            ),
+            *(
+                ("keep", name, query_of(replace(choice, keep=choice.keep - {name}), answers))
+                for name in sorted(choice.keep)
+            ),
+        ],
+        "keepable": sorted(plan.leaving - {mpm.package for mpm in MPM}) if not choice.keep else [],
+        "query": query_of(choice, answers),
+    }
+
+
+def _rows(profile: Profile, choice: Choice, plan: Plan, advice: Advice) -> list[Row]:
+    relations = load_catalogue()
+    here = observed_mpm(Profile(packages=profile.packages))
+    running = profile.running
+    rows = []
+    for mpm in MPM:
+        if mpm is choice.mpm:
+            one = plan
+        else:
+            itk = here.itk and not mpm.threaded
+            one = make_plan(profile, replace(choice, mpm=mpm, itk=itk), relations)
+        rows.append(
+            Row(
+                mpm=mpm,
+                chosen=mpm is choice.mpm,
+                installed=mpm.value in here.mpms,
+                running=running is not None and mpm.value in running.mpms,
+                recommended=mpm is advice.mpm,
+                coming=len(one.install),
+                leaving=len(one.remove),
+                blocked=one.blocked,
+                same=satisfied(one, profile),
+            )
+        )
+    return rows
+
+
+@may_read
+@require_GET
+@for_server
+def chooser(request: HttpRequest, server: Server) -> HttpResponse:
+    return _page(request, server, request.GET)
+
+
+def _page(
+    request: HttpRequest,
+    server: Server,
+    data: QueryDict,
+    *,
+    trouble: services.Refused | None = None,
+    status: int = 200,
+) -> HttpResponse:
+    row = frame_of(request).installed
+    if row is None:
+        return show(request, "easyapache/not_seen.html", {"server": server})
+    profile = row.profile
+    try:
+        choice = choice_from(data, profile)
+    except BadChoice as error:
+        trouble, status = services.BadRequest(str(error)), 422
+        choice = choice_from(QueryDict(), profile)
+    context = situation(server, profile, data, choice)
+    last = Change.objects.filter(server=server).order_by("-pk").first()
+    context |= {"row": row, "last": last, "trouble": trouble}
+    return show(request, "mpm/chooser.html", context, status=status)
+
+
+@may_read
+@require_GET
+@for_server
+def plan(request: HttpRequest, server: Server) -> HttpResponse:
+    """The live part of the chooser: findings, costs, summary. Never a page."""
+    row = frame_of(request).installed
+    if row is None:
+        return show(request, "mpm/_no_plan.html", {"server": server}, status=422)
+    profile = row.profile
+    try:
+        choice = choice_from(request.GET, profile)
+    except BadChoice as error:
+        return show(request, "mpm/_no_plan.html", {"message": str(error)}, status=422)
+    context = situation(server, profile, request.GET, choice)
+    answer = show(request, "mpm/_plan.html", context)
+    answer.headers["HX-Replace-Url"] = f"{reverse('mpm')}?{context['query']}"
+    return answer
+
+
+@may_change
+@require_POST
+@for_server
+def ask(request: HttpRequest, server: Server) -> HttpResponse:
+    """Ask the server's own package manager, and go to the review that shows its answer."""
+    row = frame_of(request).installed
+    if row is None:
+        return redirect("mpm")
+    try:
+        choice = choice_from(request.POST, row.profile)
+        preview = services.request_preview(server, choice, actor_of(request))
+    except BadChoice as error:
+        return _page(
+            request, server, QueryDict(), trouble=services.BadRequest(str(error)), status=422
+        )
+    except services.Refused as refused:
+        return _page(request, server, request.POST, trouble=refused, status=refused.status)
+    return redirect("review", uuid=preview.uuid)

@@ -1,0 +1,160 @@
+"""Change history: narrowed by filters that are a link, page by page, and as files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
+from typing import Any
+from urllib.parse import urlencode
+
+from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
+from django.http.response import HttpResponseBase
+from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_GET
+
+from easyapache.answers import show
+from easyapache.frame import frame_of
+from mpm import history
+from mpm.catalog import MPM
+from mpm.history import BadFilter, ChangeFilters
+from mpm.history.filters import ACTIVE
+from mpm.models import State
+from mpm.models.change import Origin
+from mpm.roles import may_read
+
+PER_PAGE = 50
+CHART_DAYS = 60
+CHART_WIDTH, CHART_HEIGHT = 1000, 84
+NAMES = tuple(field.name for field in fields(ChangeFilters))
+
+
+def filters_from(request: HttpRequest) -> ChangeFilters:
+    """From the address. ``of`` is the server: ``server`` there means the one in the bar.
+    Raises BadFilter."""
+    values = {name: request.GET.get(name, "") for name in NAMES}
+    values["server"] = request.GET.get("of", "")
+    return ChangeFilters.parse(values)
+
+
+def query_of(filters: ChangeFilters, **more: str) -> str:
+    query = filters.as_query()
+    if "server" in query:
+        query["of"] = query.pop("server")
+    return urlencode({**query, **{name: value for name, value in more.items() if value}})
+
+
+@may_read
+@require_GET
+def changes(request: HttpRequest) -> HttpResponse:
+    cursor = request.GET.get("cursor", "")
+    mistake: BadFilter | None = None
+    try:
+        filters = filters_from(request)
+        page = history.changes(filters, cursor, PER_PAGE)
+    except BadFilter as error:
+        mistake, filters = error, ChangeFilters()
+        page = history.Page(items=())
+    context: dict[str, Any] = {
+        "filters": filters,
+        "given": request.GET,
+        "mistake": mistake,
+        "page": page,
+        "query": query_of(filters),
+        "older": query_of(filters, cursor=page.next_cursor) if page.next_cursor else "",
+        "newer": query_of(filters, cursor=page.previous_cursor) if page.previous_cursor else "",
+        "chart": chart(filters) if not cursor and not mistake else None,
+        "people": history.known_people(),
+        "servers": frame_of(request).servers,
+        "results": [(ACTIVE, _("Not ended")), *State.choices],
+        "origins": Origin.choices,
+        "mpms": [mpm.value for mpm in MPM],
+    }
+    return show(request, "mpm/history.html", context, status=422 if mistake else 200)
+
+
+@dataclass(frozen=True, slots=True)
+class DayBar:
+    """One day of the chart: two stacked bars, and the address that narrows to it."""
+
+    day: Any
+    total: int
+    failed: int
+    x: float
+    width: float
+    good_y: float
+    good_height: float
+    bad_y: float
+    bad_height: float
+    query: str
+
+
+@dataclass(frozen=True, slots=True)
+class Chart:
+    days: tuple[DayBar, ...]
+    most: int
+    total: int
+    failed: int
+    width: int = CHART_WIDTH
+    height: int = CHART_HEIGHT
+
+
+def chart(filters: ChangeFilters) -> Chart:
+    """Changes and failures per day, as numbers for an SVG; each day is a link that filters."""
+    days = history.activity(filters, timezone.localtime(), CHART_DAYS)
+    most = max((day.total for day in days), default=0)
+    step = CHART_WIDTH / max(1, len(days))
+    unit = (CHART_HEIGHT - 4) / max(1, most)
+    bars = []
+    for number, day in enumerate(days):
+        good, bad = (day.total - day.failed) * unit, day.failed * unit
+        narrowed = filters.as_query() | {"since": day.day.isoformat(), "until": day.day.isoformat()}
+        if "server" in narrowed:
+            narrowed["of"] = narrowed.pop("server")
+        bars.append(
+            DayBar(
+                day=day.day,
+                total=day.total,
+                failed=day.failed,
+                x=round(number * step, 2),
+                width=round(step * 0.8, 2),
+                bad_y=round(CHART_HEIGHT - bad, 2),
+                bad_height=round(bad, 2),
+                good_y=round(CHART_HEIGHT - bad - good, 2),
+                good_height=round(good, 2),
+                query=urlencode(narrowed),
+            )
+        )
+    return Chart(
+        days=tuple(bars),
+        most=most,
+        total=sum(day.total for day in days),
+        failed=sum(day.failed for day in days),
+    )
+
+
+@may_read
+@require_GET
+def export(request: HttpRequest, form: str) -> HttpResponseBase:
+    """What the filters leave, as CSV or JSON, streamed."""
+    try:
+        filters = filters_from(request)
+    except BadFilter as error:
+        return show(request, "mpm/bad_export.html", {"mistake": error}, status=422)
+    if form == "csv":
+        return _file(history.as_csv(filters), "text/csv; charset=utf-8", "changes.csv")
+    return _file(history.as_json(filters), "application/json", "changes.json")
+
+
+@may_read
+@require_GET
+def events(_request: HttpRequest) -> HttpResponseBase:
+    """Every sealed event, for somebody who wants to prove the history elsewhere."""
+    return _file(history.events_as_json(), "application/json", "events.json")
+
+
+def _file(pieces: Iterator[str], kind: str, name: str) -> StreamingHttpResponse:
+    answer = StreamingHttpResponse((piece.encode() for piece in pieces), content_type=kind)
+    answer.headers["Content-Disposition"] = f'attachment; filename="{name}"'
+    answer.headers["Cache-Control"] = "no-store"
+    return answer

@@ -1,0 +1,180 @@
+"""Review: what the server itself says it would do, and the one button that does it."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from django import forms
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+from django.views.decorators.http import require_GET, require_POST
+
+from easyapache.answers import show
+from easyapache.frame import frame_of
+from easyapache.relations import load_catalogue
+from mpm import services
+from mpm.catalog import Choice
+from mpm.models import ACTIVE_STATES, Change, Preview
+from mpm.plan import Plan, differences, make_plan
+from mpm.roles import actor_of, may_change, may_read
+from mpm.services.request import satisfied
+from mpm.views.chooser import query_of, shown_findings
+from mpm.views.prediction import predicted
+
+LOCAL_FORM = "%Y-%m-%dT%H:%M"
+
+
+class ConfirmForm(forms.Form):
+    """Times are typed and read in the reader's own zone."""
+
+    reason = forms.CharField(
+        label=gettext_lazy("Reason"),
+        max_length=500,
+        required=False,
+        widget=forms.Textarea(attrs={"rows": 3}),
+        help_text=gettext_lazy("One line for whoever reads the history in a year."),
+    )
+    ticket = forms.CharField(label=gettext_lazy("Ticket"), max_length=100, required=False)
+    when = forms.ChoiceField(
+        choices=[("now", gettext_lazy("Now")), ("window", gettext_lazy("In a window"))],
+        initial="now",
+        required=False,
+    )
+    not_before = forms.DateTimeField(
+        label=gettext_lazy("Not before"),
+        required=False,
+        widget=forms.DateTimeInput(attrs={"type": "datetime-local"}, format=LOCAL_FORM),
+    )
+    not_after = forms.DateTimeField(
+        label=gettext_lazy("And not after"),
+        required=False,
+        widget=forms.DateTimeInput(attrs={"type": "datetime-local"}, format=LOCAL_FORM),
+    )
+    digest = forms.CharField(max_length=64)
+
+    def clean(self) -> dict[str, Any]:
+        data = super().clean() or {}
+        if data.get("when") == "window" and not data.get("not_before") and not self.errors:
+            self.add_error("not_before", _("Say from when on it may begin."))
+        return data
+
+    def window(self) -> tuple[datetime | None, datetime | None]:
+        if self.cleaned_data.get("when") != "window":
+            return None, None
+        return self.cleaned_data["not_before"], self.cleaned_data["not_after"]
+
+
+def preview_or_404(uuid: str) -> Preview:
+    try:
+        return services.preview_with(uuid)
+    except services.NotFound as error:
+        raise Http404(error.message) from error
+
+
+def look(request: HttpRequest, preview: Preview) -> dict[str, Any]:
+    """What the page shows of a preview, in whatever state it is."""
+    frame = frame_of(request)
+    if frame.server is None or frame.server.pk != preview.server_id:
+        # The bar above the page names the server the page is about.
+        frame.server = preview.server
+        frame.__dict__.pop("installed", None)
+    server, row = frame.server, frame.installed
+    choice = Choice.from_json(preview.choice)
+    profile = row.profile if row else None
+    stored = make_plan(profile, choice, load_catalogue()) if profile else None
+    answer = Plan.from_json(preview.plan) if preview.plan else None
+    plan = answer or stored
+    moved = answer is not None and row is not None and answer.base_digest != row.digest
+    return {
+        "preview": preview,
+        "server": server,
+        "choice": choice,
+        "plan": plan,
+        "shown": shown_findings(plan) if plan else [],
+        "pending": preview.state == Preview.State.PENDING,
+        "failed": preview.state == Preview.State.FAILED,
+        "answered": answer is not None,
+        "moved": moved,
+        "differences": differences(stored, answer) if stored and answer and not moved else (),
+        "satisfied": plan is not None and profile is not None and satisfied(plan, profile),
+        "query": query_of(choice),
+    }
+
+
+@may_read
+@require_GET
+def review(request: HttpRequest, uuid: str) -> HttpResponse:
+    preview = preview_or_404(uuid)
+    return _page(request, preview, ConfirmForm(initial={"digest": preview.digest}))
+
+
+def _page(
+    request: HttpRequest,
+    preview: Preview,
+    form: ConfirmForm,
+    *,
+    trouble: services.Refused | None = None,
+    status: int = 200,
+) -> HttpResponse:
+    context = look(request, preview)
+    context |= {
+        "form": form,
+        "trouble": trouble,
+        "prediction": predicted(context["server"]),
+        "busy": Change.objects.filter(server=preview.server, state__in=ACTIVE_STATES).first(),
+    }
+    return show(request, "mpm/review.html", context, status=status)
+
+
+@may_read
+@require_GET
+def answer(request: HttpRequest, uuid: str) -> HttpResponse:
+    """The part of the page that waits for the server; asked for every half second."""
+    preview = preview_or_404(uuid)
+    if preview.state == Preview.State.PENDING:
+        return HttpResponse(status=204)
+    return show(request, "mpm/_review_answer.html", look(request, preview))
+
+
+@may_change
+@require_POST
+def again(request: HttpRequest, uuid: str) -> HttpResponse:
+    """Ask the same question again: the server had not answered, or has moved since."""
+    old = preview_or_404(uuid)
+    try:
+        preview = services.request_preview(
+            old.server, Choice.from_json(old.choice), actor_of(request)
+        )
+    except services.Refused as refused:
+        form = ConfirmForm(initial={"digest": old.digest})
+        return _page(request, old, form, trouble=refused, status=refused.status)
+    return redirect("review", uuid=preview.uuid)
+
+
+@may_change
+@require_POST
+def confirm(request: HttpRequest, uuid: str) -> HttpResponse:
+    preview = preview_or_404(uuid)
+    form = ConfirmForm(request.POST)
+    if not form.is_valid():
+        return _page(request, preview, form, status=422)
+    not_before, not_after = form.window()
+    try:
+        change = services.request_change(
+            preview.server,
+            Choice.from_json(preview.choice),
+            actor=actor_of(request),
+            digest=form.cleaned_data["digest"],
+            preview=preview,
+            reason=form.cleaned_data["reason"],
+            ticket=form.cleaned_data["ticket"],
+            not_before=not_before,
+            not_after=not_after,
+        )
+    except services.Refused as refused:
+        status = 409 if refused.status == 200 else refused.status
+        return _page(request, preview, form, trouble=refused, status=status)
+    return redirect("change", pk=change.pk)
