@@ -72,6 +72,7 @@ def heartbeat(
     server: str, agent: Any = None, capabilities: Json | None = None, **_nonce: Any
 ) -> None:
     services.record_heartbeat(server, agent, capabilities or {})
+    services.first_look(server)
 
 
 @control("unknown")

@@ -19,6 +19,7 @@ from mpm.services.actor import (
 from mpm.services.cancel import cancel, why_not_cancel
 from mpm.services.inspection import (
     adopt,
+    first_look,
     record_inspection,
     record_preview,
     record_repair,
@@ -57,6 +58,7 @@ __all__ = [
     "alter_server",
     "cancel",
     "change_numbered",
+    "first_look",
     "only_server",
     "ping_all",
     "plan_for",

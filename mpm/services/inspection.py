@@ -50,6 +50,14 @@ def rescan(server: Server) -> str:
     return number
 
 
+def first_look(server: str) -> None:
+    """The agent of ``server`` was just heard: if nobody has seen yet what is on that server,
+    ask now instead of at the next round."""
+    unseen = Server.objects.filter(name=server, installed_profiles=None).first()
+    if unseen is not None:
+        rescan(unseen)
+
+
 def record_inspection(
     server: str,
     request: str,
