@@ -54,6 +54,12 @@ def wake(server: str, operation: str, payload: Mapping[str, Any]) -> bool:
     return True
 
 
+def forget_failures() -> None:
+    """Try the broker again at once: it is known to be another one, or back."""
+    global _away_until
+    _away_until = 0.0
+
+
 def backlog(server: str) -> int:
     """How many messages wait for the agent of ``server``; 0 when the broker cannot say.
 

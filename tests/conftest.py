@@ -2,4 +2,4 @@
 
 from __future__ import annotations
 
-pytest_plugins = ["tests.labs", "tests.stack", "tests.strict"]
+pytest_plugins = ["tests.labs", "tests.panel_fixtures", "tests.stack", "tests.strict"]

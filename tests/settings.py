@@ -1,15 +1,28 @@
-"""The panel's own settings, with what a test run on any machine needs."""
+"""The panel's own settings, with what a test run on any machine needs.
+
+What stands in for the environment is taken out of it again: processes that a test starts must
+not inherit it.
+"""
 
 import os
 import tempfile
 from pathlib import Path
 
-os.environ.setdefault("SECRET_KEY", "only for tests")
-os.environ.setdefault("VAR_DIR", str(Path(tempfile.gettempdir()) / f"ea4-panel-{os.getpid()}"))
+_STAND_IN = {
+    "SECRET_KEY": "only for tests",
+    "VAR_DIR": str(Path(tempfile.gettempdir()) / f"ea4-panel-{os.getpid()}"),
+}
+_missing = [name for name in _STAND_IN if name not in os.environ]
+os.environ.update({name: _STAND_IN[name] for name in _missing})
+try:
+    from easyapache.settings import *  # noqa: F403
+    from easyapache.settings import DATABASES, VAR
+finally:
+    for _name in _missing:
+        del os.environ[_name]
 
-from easyapache.settings import *  # noqa: F403
-from easyapache.settings import DATABASES, VAR
-
+REDIS_URL = "memory://"
+"""Nothing leaves the process, unless a test starts a Redis."""
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
