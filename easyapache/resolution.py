@@ -119,22 +119,25 @@ class Scene:
         return min(name for name, item in self.installed.items() if item.offers(relation))
 
     def unmet(self, entries: Mapping[str, Entry]) -> list[tuple[str, Capability]]:
-        """Requirements of ``entries`` that nothing among them meets, though something known could.
+        """Requirements of ``entries`` that nothing among them meets.
 
-        A capability no known package provides belongs to the operating system and is not ours
+        A name that no known package provides belongs to the operating system and is not ours
         to judge."""
         found = []
         for entry in entries.values():
             for relation in entry.requires:
                 if any(item.offers(relation) for item in entries.values()):
                     continue
-                if self._providers_known(relation):
+                if self._is_ours(relation):
                     found.append((entry.name, relation))
         return found
 
-    def _providers_known(self, relation: Capability) -> bool:
-        return any(item.offers(relation) for item in self.available.values()) or any(
-            item.offers(relation) for item in self.installed.values()
+    def _is_ours(self, relation: Capability) -> bool:
+        return any(
+            offer.name == relation.name
+            for entries in (self.available, self.installed)
+            for entry in entries.values()
+            for offer in entry.provides
         )
 
 
@@ -221,8 +224,14 @@ class _Question:
                     queue.append(update)
             for relation in entry.requires:
                 providers = self._providers(relation)
-                if not providers or number in providers:
-                    continue  # the operating system's, or its own
+                if number in providers:
+                    continue
+                if not providers:
+                    # A name nobody here knows is the operating system's to offer; a known one
+                    # in a version nobody has makes the package impossible to install.
+                    if not here and relation.name in self._by_capability:
+                        self._rule((-number,), f"{entry.name} needs {relation}; nothing offers it.")
+                    continue
                 if here and not any(item <= last_installed for item in providers):
                     continue  # broken before: not ours to mend here
                 self._rule((-number, *providers), f"{entry.name} needs {relation}.")

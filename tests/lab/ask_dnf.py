@@ -7,8 +7,8 @@ import sys
 
 sys.path.append(sys.argv[1])  # behind the system's modules: a module there is called dnf too
 
-import dnf  # noqa: E402
-import dnf_resolve  # noqa: E402
+import dnf
+import dnf_resolve
 
 
 def main(request):

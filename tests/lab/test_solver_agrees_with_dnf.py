@@ -13,8 +13,11 @@ from typing import Any
 import pytest
 
 from easyapache.host.protocol import Goal
+from easyapache.host.rpm import RpmDatabase
+from easyapache.host.runner import Runner
+from easyapache.lab.pristine import OPERATING_SYSTEM, STOCKS
 from easyapache.lab.repository import Repository
-from easyapache.lab.server import STOCKS, Lab
+from easyapache.lab.server import Lab
 from easyapache.profile import Package, Profile, Transaction
 from easyapache.relations import Unsolvable, load_catalogue
 from mpm.catalog import ITK, MPM, Choice
@@ -24,8 +27,6 @@ from tests.labs import MakeLab
 pytestmark = pytest.mark.lab
 
 HOST = Path(__file__).resolve().parents[2] / "easyapache" / "host"
-SYSTEM = ("brotli", "libcap", "nghttp2", "openssl")
-"""What EasyApache 4 takes from the operating system. A scan does not list it."""
 MPM_PACKAGES = frozenset(mpm.package for mpm in MPM)
 
 Moves = tuple[list[str], list[str]] | str
@@ -76,7 +77,7 @@ def put_into_database(lab: Lab, names: Sequence[str]) -> None:
         path.unlink()
     folder = Repository(Path(lab.setup.repository)).packages
     files = {path.name.rsplit("-", 2)[0]: str(path) for path in folder.glob("*.rpm")}
-    wanted = [files[name] for name in sorted({*names, *SYSTEM})]
+    wanted = [files[name] for name in sorted({*names, *OPERATING_SYSTEM})]
     lab.rpm("-i", "--justdb", "--noscripts", "--nosignature", *wanted)
 
 
@@ -151,10 +152,8 @@ def test_a_stock_server_with_its_own_php_is_previewed_as_dnf_answers_it(
     stock: str, make_lab: MakeLab
 ) -> None:
     lab = make_lab(stock)
-    installed = lab.rpm("-qa", "--qf", "%{NAME} %{VERSION} %{RELEASE} %{ARCH}\\n", "ea-*")
-    profile = Profile(
-        tuple(sorted(Package(*line.split()) for line in installed.splitlines() if line.strip()))
-    )
+    database = RpmDatabase(Runner(lab.place.environment), lab.place.rpm(), lab.root)
+    profile = Profile(database.installed())
     choices = [Choice(mpm) for mpm in MPM] + [Choice(MPM.PREFORK, itk=True)]
     answers = ask_dnf(lab, [goal_of(profile, choice) for choice in choices])
     for choice, answer in zip(choices, answers, strict=True):

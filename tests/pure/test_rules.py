@@ -1,0 +1,406 @@
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+
+from easyapache.profile import Observation, Package, Profile, Transaction
+from mpm.catalog import CGI, CGID, FCGID, HCHECK, HTTP2, ITK, MPM, QOS, RUID2, SUEXEC, SUPHP, Choice
+from mpm.plan import Plan, make_plan, plan_from_transaction
+from mpm.rules import Finding, Severity
+from tests.pure.servers import (
+    CATALOGUE,
+    choices,
+    event,
+    packages_of,
+    prefork,
+    server,
+    sound_servers,
+    with_itk,
+    worker,
+)
+
+PHP = "ea-php74-php"
+P = "ea-apache24-"
+EVENT, WORKER, PREFORK = Choice(MPM.EVENT), Choice(MPM.WORKER), Choice(MPM.PREFORK)
+ITK_ON = Choice(MPM.PREFORK, itk=True)
+
+
+def plan(profile: Profile, choice: Choice) -> Plan:
+    return make_plan(profile, choice, CATALOGUE)
+
+
+def found(profile: Profile, choice: Choice) -> dict[str, Finding]:
+    return {finding.code: finding for finding in plan(profile, choice).findings}
+
+
+def adding(mpm: MPM, *names: str, itk: bool = False) -> Choice:
+    return Choice(mpm, itk=itk, add=frozenset(names))
+
+
+def bare(*drop: str, **parts: Any) -> Profile:
+    packages = tuple(p for p in packages_of(MPM.PREFORK.package) if p.name not in drop)
+    return Profile(packages, **parts)
+
+
+# -- the choice --------------------------------------------------------------------------
+
+
+def test_itk_with_threads_is_blocked_with_two_ways_out() -> None:
+    finding = found(prefork(), Choice(MPM.WORKER, itk=True))["itk_needs_prefork"]
+    assert finding.severity is Severity.BLOCK
+    assert "worker uses threads" in finding.message
+    for fix in finding.fixes:
+        choice = Choice(MPM.WORKER, itk=True).with_fix(mpm=fix.mpm, itk=fix.itk)
+        assert not plan(prefork(), choice).blocked
+
+
+def test_itk_wants_apache_24() -> None:
+    assert "itk_needs_apache_24" in found(prefork(facts={"httpd_version": "2.2.34"}), ITK_ON)
+    assert "itk_needs_apache_24" not in found(prefork(facts={"httpd_version": "2.4.67"}), ITK_ON)
+
+
+def test_another_mpm_cannot_be_added() -> None:
+    findings = found(prefork(), adding(MPM.EVENT, MPM.WORKER.package))
+    assert findings["more_than_one_mpm"].severity is Severity.BLOCK
+    assert findings["more_than_one_mpm"].fixes[0].mpm == "worker"
+    assert "no_solution" not in findings
+
+
+def test_adding_the_package_of_itk_is_not_switching_it_on() -> None:
+    assert found(prefork(), adding(MPM.PREFORK, ITK))["itk_is_a_switch"].fixes[0].itk is True
+    assert plan(with_itk(), adding(MPM.PREFORK, ITK)).blocked
+
+
+def test_an_unknown_package_is_blocked_with_a_suggestion() -> None:
+    finding = found(prefork(), adding(MPM.EVENT, f"{P}mod-http2"))["package_unknown"]
+    assert finding.severity is Severity.BLOCK
+    assert HTTP2 in finding.remedy
+    assert "spelling" in found(prefork(), adding(MPM.EVENT, "ea-zzzz"))["package_unknown"].remedy
+
+
+def test_php_inside_apache_is_not_for_every_system() -> None:
+    new = prefork(facts={"os": "AlmaLinux 9.4 (Seafoam Ocelot)"})
+    finding = found(new, adding(MPM.PREFORK, PHP))["package_not_for_this_system"]
+    assert finding.severity is Severity.BLOCK
+    assert "ea-php74-php-fpm" in finding.remedy
+    old = prefork(facts={"os": "AlmaLinux 8.10 (Cerulean Leopard)"})
+    assert not plan(old, adding(MPM.PREFORK, PHP)).blocked
+    lab = prefork(facts={"os": "EasyApache 4 lab on Debian GNU/Linux 12"})
+    assert not plan(lab, adding(MPM.PREFORK, PHP)).blocked
+
+
+@pytest.mark.parametrize(
+    ("choice", "words", "ways"),
+    [
+        (adding(MPM.EVENT, RUID2), "needs a forked MPM", {"prefork"}),
+        (adding(MPM.WORKER, PHP), "needs a forked MPM", {"prefork"}),
+        (adding(MPM.EVENT, QOS), "works with worker only", {"worker"}),
+        (adding(MPM.PREFORK, HTTP2), "cannot be together with prefork", {"event", "worker"}),
+        (adding(MPM.PREFORK, HCHECK), "cannot be together with prefork", {"event", "worker"}),
+        (adding(MPM.PREFORK, SUEXEC, itk=True), "cannot be together with ITK", set(MPM)),
+        (adding(MPM.EVENT, CGI), "needs a forked MPM", {"prefork"}),
+    ],
+)
+def test_what_does_not_go_with_the_choice_says_what_it_goes_with(
+    choice: Choice, words: str, ways: set[str]
+) -> None:
+    finding = found(event(), choice)["add_does_not_fit"]
+    assert finding.severity is Severity.BLOCK
+    assert words in finding.message
+    assert {fix.mpm for fix in finding.fixes} == ways
+    for fix in finding.fixes:
+        assert not plan(event(), choice.with_fix(mpm=fix.mpm, itk=fix.itk)).blocked
+
+
+def test_additions_that_exclude_each_other_are_explained() -> None:
+    finding = found(event(), adding(MPM.PREFORK, RUID2, SUEXEC))["no_solution"]
+    assert finding.severity is Severity.BLOCK
+    assert "cannot be with" in finding.message
+
+
+def test_keeping_what_must_go_blocks_the_change() -> None:
+    profile = prefork(RUID2, PHP)
+    finding = found(profile, Choice(MPM.EVENT, keep=frozenset({RUID2, PHP})))["kept_package_leaves"]
+    assert finding.severity is Severity.BLOCK
+    assert set(finding.packages) == {RUID2, PHP}
+    stay, let_go = finding.fixes
+    assert stay.mpm == "prefork"
+    choice = Choice(MPM.EVENT, keep=frozenset({RUID2, PHP})).with_fix(unkeep=let_go.unkeep)
+    assert not plan(profile, choice).blocked
+
+
+def test_keeping_what_is_not_there_is_pointed_out() -> None:
+    assert "kept_package_absent" in found(event(), Choice(MPM.EVENT, keep=frozenset({HTTP2})))
+
+
+def test_nothing_to_do_is_said_only_when_all_three_agree() -> None:
+    assert "nothing_to_do" in found(prefork(), PREFORK)
+    assert "nothing_to_do" in found(with_itk(), ITK_ON)
+    waiting = Profile(prefork().packages, running=Observation(("event",)))
+    assert "nothing_to_do" not in found(waiting, PREFORK)
+    assert "nothing_to_do" not in found(prefork(), EVENT)
+
+
+def test_the_default_is_named_where_there_is_none() -> None:
+    assert "default_mpm" in found(bare(MPM.PREFORK.package, CGI), PREFORK)
+
+
+# -- the server --------------------------------------------------------------------------
+
+
+def test_without_apache_there_is_nothing_to_choose() -> None:
+    assert found(Profile(()), EVENT)["no_apache"].severity is Severity.BLOCK
+
+
+def test_a_torn_server_is_named_and_mended() -> None:
+    assert "AH00534" in found(bare(MPM.PREFORK.package, CGI), EVENT)["no_mpm"].message
+    both = {*packages_of(MPM.EVENT.package), *packages_of(MPM.PREFORK.package)}
+    finding = found(Profile(tuple(sorted(both))), EVENT)["several_mpms"]
+    assert finding.severity is Severity.WARN
+    assert finding.packages == (MPM.EVENT.package, MPM.PREFORK.package)
+
+
+@pytest.mark.parametrize(
+    ("facts", "code", "words"),
+    [
+        ({"unfinished_transaction": "dnf's 7 never ended"}, "unfinished_transaction", "dnf's 7"),
+        ({"foreign_mpm_files": ["/etc/apache2/conf.d/x.conf"]}, "foreign_mpm_file", "x.conf"),
+        ({"excludes": ["ea-apache24-mod_mpm_e*"]}, "excluded", "mod_mpm_event"),
+    ],
+)
+def test_an_obstacle_on_the_server_blocks_the_change(
+    facts: Mapping[str, Any], code: str, words: str
+) -> None:
+    finding = found(prefork(facts=facts), EVENT)[code]
+    assert finding.severity is Severity.BLOCK
+    assert words in finding.message
+    assert finding.remedy
+
+
+def test_an_obstacle_that_this_change_does_not_meet_is_not_mentioned() -> None:
+    facts = {"foreign_mpm_files": ["/x"], "excludes": ["ea-apache24-mod_mpm_e*"]}
+    assert not plan(prefork(facts=facts), PREFORK).blocked
+    assert "excluded" not in found(prefork(facts=facts), WORKER)
+
+
+def test_packages_in_two_versions_block_the_change() -> None:
+    twice = (*prefork().packages, Package("ea-apr", "1.7.0", "1", "x86_64"))
+    assert found(Profile(twice), EVENT)["duplicate_packages"].packages == ("ea-apr",)
+
+
+def test_three_observations_that_disagree_are_told_apart() -> None:
+    packages = prefork().packages
+    torn = Profile(packages, configured=Observation(("event",)), running=Observation(("event",)))
+    assert "configuration_differs" in found(torn, PREFORK)
+    assert "pending_restart" not in found(torn, PREFORK)
+    waiting = Profile(
+        packages, configured=Observation(("prefork",)), running=Observation(("event",))
+    )
+    assert "pending_restart" in found(waiting, PREFORK)
+    assert "configuration_differs" not in found(waiting, PREFORK)
+    assert "pending_restart" not in found(prefork(), EVENT)
+
+
+def test_what_could_not_be_observed_is_said() -> None:
+    facts = {"configured_error": "AH00526", "running_error": "connection refused"}
+    findings = found(Profile(prefork().packages, facts=facts), EVENT)
+    assert "AH00526" in findings["configuration_unreadable"].message
+    assert "refused" in findings["httpd_not_running"].message
+
+
+def test_missing_and_edited_files_are_named() -> None:
+    conf = "/etc/apache2/conf.modules.d/000_mod_mpm_prefork.conf"
+    facts = {
+        "missing_files": {CGI: ["/etc/apache2/conf.modules.d/005_mod_cgi.conf"]},
+        "edited_config_files": {conf: MPM.PREFORK.package, "/etc/apache2/x.conf": "ea-apache24"},
+    }
+    findings = found(prefork(facts=facts), EVENT)
+    assert "005_mod_cgi.conf" in findings["files_missing"].message
+    assert findings["edited_files_saved_aside"].packages == (MPM.PREFORK.package,)
+    assert "edited_files_saved_aside" not in found(prefork(facts=facts), PREFORK)
+
+
+def test_directives_of_prefork_stop_event_from_starting() -> None:
+    place = {"path": "/etc/apache2/conf.d/tune.conf", "line": 3, "directive": "MinSpareServers 5"}
+    facts = {"prefork_only_directives": [place]}
+    message = found(prefork(facts=facts), EVENT)["prefork_only_directives"].message
+    assert "MinSpareServers 5 in /etc/apache2/conf.d/tune.conf line 3" in message
+    assert "prefork_only_directives" not in found(prefork(facts=facts), PREFORK)
+
+
+@pytest.mark.parametrize(
+    "lock", ["ea-apache24-mod_cgi-0:2.4.67-2.*", "ea-apache24-mod_cgi", "ea-apache24-mod_cg*"]
+)
+def test_a_version_lock_in_the_way_is_named(lock: str) -> None:
+    facts = {"version_locks": [lock]}
+    assert CGI in found(prefork(facts=facts), EVENT)["version_locked"].packages
+    assert "version_locked" not in found(prefork(facts={"version_locks": ["ea-php*"]}), EVENT)
+
+
+def test_versions_out_of_step_are_told_from_other_faults() -> None:
+    odd = tuple(
+        Package(p.name, "2.4.66", "1", p.arch) if p.name == CGI else p for p in prefork().packages
+    )
+    assert found(Profile(odd), EVENT)["versions_out_of_step"].packages == (CGI,)
+    assert "broken_already" in found(bare("ea-documentroot"), EVENT)
+    assert "broken_already" not in found(prefork(), EVENT)
+
+
+# -- packages and modules ------------------------------------------------------------------
+
+
+def test_php_inside_apache_goes_and_its_sites_are_named() -> None:
+    facts = {"php_dso_sites": {PHP: ["shop.example", "blog.example"]}}
+    finding = found(prefork(RUID2, PHP, facts=facts), EVENT)["php_dso_leaves"]
+    assert finding.severity is Severity.WARN
+    assert "2 sites use it: shop.example, blog.example." in finding.message
+    assert finding.fixes[0].mpm == "prefork"
+    assert "could not be found out" in found(prefork(RUID2, PHP), EVENT)["php_dso_leaves"].message
+    none = prefork(RUID2, PHP, facts={"php_dso_sites": {PHP: []}})
+    assert "No site was found" in found(none, EVENT)["php_dso_leaves"].message
+
+
+def test_code_that_would_run_as_nobody_can_be_kept_from_it() -> None:
+    finding = found(prefork(RUID2), EVENT)["code_runs_as_nobody"]
+    assert finding.severity is Severity.WARN
+    assert finding.fixes[0].add == (SUEXEC,)
+    fixed = found(prefork(RUID2), adding(MPM.EVENT, *finding.fixes[0].add))
+    assert "code_runs_as_nobody" not in fixed
+    assert RUID2 in fixed["others_leave"].packages
+    assert "code_runs_as_nobody" in found(with_itk(), PREFORK)
+    assert "code_runs_as_nobody" not in found(event(SUEXEC), WORKER)
+
+
+def test_itk_says_what_it_takes_over_and_what_it_does_without() -> None:
+    findings = found(worker(SUEXEC, SUPHP, FCGID, HTTP2), ITK_ON)
+    assert set(findings["itk_takes_over"].packages) == {SUEXEC, SUPHP, FCGID, HTTP2}
+    assert findings["itk_takes_over"].severity is Severity.WARN
+    assert "mail()" in findings["itk_seccomp"].title
+    assert "UserDir" in findings["itk_limits"].message
+    assert found(prefork(RUID2), ITK_ON)["itk_takes_over"].severity is Severity.NOTE
+    assert not {"itk_limits", "itk_seccomp"} & set(found(with_itk(), ITK_ON))
+
+
+def test_an_itk_that_crashes_is_pointed_out() -> None:
+    old = tuple(
+        Package(ITK, "2.4.7.2", "5", p.arch) if p.name == ITK else p for p in with_itk().packages
+    )
+    assert "itk_too_old" in found(Profile(old), ITK_ON)
+    assert "itk_too_old" not in found(with_itk(), ITK_ON)
+
+
+def test_the_cgi_modules_take_each_others_place() -> None:
+    assert found(prefork(), EVENT)["cgi_swapped"].packages == (CGI, CGID)
+    assert found(event(), PREFORK)["cgi_swapped"].packages == (CGID, CGI)
+    assert "cgi_swapped" not in found(event(), WORKER)
+
+
+def test_http2_is_gained_and_lost_with_threads() -> None:
+    gain = found(prefork(), EVENT)["http2_possible"]
+    assert gain.severity is Severity.GAIN
+    assert "http2_comes" in found(prefork(), adding(MPM.EVENT, *gain.fixes[0].add))
+    assert found(event(HTTP2), PREFORK)["http2_leaves"].severity is Severity.WARN
+    assert "http2_possible" not in found(event(HTTP2), WORKER)
+
+
+def test_health_checks_are_gained_and_lost_with_threads() -> None:
+    assert found(event(HCHECK), PREFORK)["hcheck_leaves"].severity is Severity.WARN
+    balancer = f"{P}mod_proxy_balancer"
+    assert found(prefork(balancer), EVENT)["hcheck_possible"].severity is Severity.GAIN
+    assert "hcheck_possible" not in found(prefork(), EVENT)
+    assert "hcheck_comes" in found(prefork(), adding(MPM.EVENT, HCHECK))
+
+
+def test_mod_qos_lives_with_worker_alone() -> None:
+    assert found(worker(QOS), EVENT)["qos_leaves"].fixes[0].mpm == "worker"
+    assert "qos_leaves" in found(worker(QOS), PREFORK)
+
+
+def test_packages_nobody_asked_about_are_named_once() -> None:
+    own = Package("ea-vendor-module", "1.0", "1", "x86_64")
+    facts = {"relations": {own.name: {"requires": ["ea-apache24-mpm = forked"]}}}
+    profile = Profile((*prefork(RUID2, PHP).packages, own), facts=facts)
+    assert found(profile, EVENT)["others_leave"].packages == (own.name,)
+    assert "others_leave" not in found(prefork(RUID2, PHP), EVENT)
+
+
+def test_a_server_that_would_update_along_says_so() -> None:
+    old = tuple(
+        Package(p.name, "2.4.66", "7", p.arch) if p.version == "2.4.67" else p
+        for p in prefork().packages
+    )
+    new = make_plan(prefork(), EVENT, CATALOGUE)
+    kept = {"ea-apache24", "ea-apache24-tools"}
+    said = Transaction(
+        install=tuple(
+            sorted({*new.transaction.install, *(p for p in prefork().packages if p.name in kept)})
+        ),
+        remove=tuple(sorted(p for p in old if p.name in {*kept, CGI, MPM.PREFORK.package, RUID2})),
+    )
+    answered = plan_from_transaction(Profile(old), EVENT, said, CATALOGUE)
+    codes = {finding.code: finding for finding in answered.findings}
+    assert set(codes["updates_come_along"].packages) == kept
+    assert not kept & answered.leaving
+    assert answered.headline == "prefork → event · 2 to install · 2 to update · 3 to remove"
+
+
+@pytest.mark.parametrize(("version", "warned"), [("2.4.65-4", True), ("2.4.66-5", False)])
+def test_the_suexec_that_conflicts_with_itself_is_pointed_out(version: str, warned: bool) -> None:
+    number, release = version.split("-")
+    old = tuple(
+        Package(p.name, number, release, p.arch) if p.version == "2.4.67" else p
+        for p in prefork().packages
+    )
+    codes = found(Profile(old), adding(MPM.EVENT, SUEXEC))
+    assert ("suexec_conflicts_with_itself" in codes) is warned
+
+
+def test_what_changes_for_capacity_is_said() -> None:
+    assert "150" in found(prefork(), EVENT)["limit_stays_150"].message
+    assert "limit_stays_150" not in found(event(), WORKER)
+    assert "one_process_per_request" in found(event(), PREFORK)
+    assert "one_process_per_request" not in found(prefork(), ITK_ON)
+
+
+# -- all of them ---------------------------------------------------------------------------
+
+
+@settings(max_examples=120, deadline=None)
+@given(sound_servers(), choices)
+def test_every_finding_is_complete_and_each_fix_is_a_choice(
+    profile: Profile, choice: Choice
+) -> None:
+    findings = plan(profile, choice).findings
+    order = [list(Severity).index(finding.severity) for finding in findings]
+    assert order == sorted(order)
+    for finding in findings:
+        assert re.fullmatch(r"[a-z0-9_]+", finding.code)
+        assert finding.title
+        assert finding.message
+        assert not finding.title.endswith(".")
+        assert finding.severity is not Severity.BLOCK or finding.remedy
+        assert Finding.from_json(finding.as_json()) == finding
+        for fix in finding.fixes:
+            altered = choice.with_fix(add=fix.add, unkeep=fix.unkeep, mpm=fix.mpm, itk=fix.itk)
+            assert altered != choice, (finding.code, fix)
+
+
+@settings(max_examples=120, deadline=None)
+@given(sound_servers(), choices)
+def test_whatever_leaves_without_being_asked_is_spoken_of(profile: Profile, choice: Choice) -> None:
+    made = plan(profile, choice)
+    if made.blocked:
+        return
+    expected = {CGI, CGID, ITK, *(mpm.package for mpm in MPM)}
+    named = {name for finding in made.findings for name in finding.packages}
+    assert made.leaving - expected <= named
+
+
+def test_a_server_in_order_is_not_nagged() -> None:
+    assert [f.code for f in plan(server(MPM.EVENT.package, SUEXEC), EVENT).findings] == [
+        "nothing_to_do"
+    ]
