@@ -11,12 +11,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from easyapache.models import InstalledProfile, Server
+from easyapache.models import InstalledProfile, Peak, Server
 from easyapache.profile import Observation, Package, Profile, Transaction
 
-VOLATILE_FACTS = frozenset(
-    {"capacity", "scoreboard", "load", "memory", "measured", "busy_workers", "uptime"}
-)
+VOLATILE_FACTS = frozenset({"load", "last_transaction"})
 """Facts that differ at every look; they are kept up to date, but make no new snapshot."""
 
 
@@ -103,6 +101,21 @@ def record_scan(server: Server, profile: Profile, at: datetime, source: str) -> 
     row = _insert(server, profile, at, source)
     moved = latest.digest != profile.digest
     return Scan(row, Movement(before, profile) if moved else None)
+
+
+def record_peak(server: Server, profile: Profile, at: datetime) -> None:
+    """Remember the busiest moment of the day. mod_status counts the scan's own request as a
+    busy worker, which is taken off again."""
+    load = profile.facts.get("load")
+    if not isinstance(load, Mapping) or not load:
+        return
+    busiest = max(0, int(load.get("busy") or 0) - 1)
+    peak, made = Peak.objects.get_or_create(
+        server=server, day=at.date(), defaults={"busiest": busiest, "at": at}
+    )
+    if not made and busiest > peak.busiest:
+        peak.busiest, peak.at = busiest, at
+        peak.save(update_fields=["busiest", "at"])
 
 
 def _insert(server: Server, profile: Profile, at: datetime, source: str) -> InstalledProfile:

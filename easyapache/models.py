@@ -147,3 +147,24 @@ class Pulse(models.Model):
     @classmethod
     def beat(cls, name: str, at: datetime) -> None:
         cls.objects.update_or_create(name=name, defaults={"at": at})
+
+
+class Peak(models.Model):
+    """The busiest moment of one server on one day: what capacity is judged by.
+
+    Counted at every scan, so a burst between two scans can be higher than what is kept here.
+    """
+
+    server = models.ForeignKey(Server, models.CASCADE, related_name="peaks")
+    day = models.DateField()
+    busiest = models.PositiveIntegerField()
+    """Workers that served a request at the same moment."""
+    at = models.DateTimeField()
+
+    class Meta:
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["server", "day"], name="one_peak_a_day"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.server} {self.day}: {self.busiest}"

@@ -14,7 +14,9 @@ from typing import Any
 
 from easyapache.host.apache_config import ApacheConfig
 from easyapache.host.config import HostConfig
+from easyapache.host.dnf_history import HISTORY, last_transaction
 from easyapache.host.httpd import Httpd
+from easyapache.host.load import measure
 from easyapache.host.processes import identify
 from easyapache.host.rpm import RpmDatabase, Verified
 from easyapache.profile import Package, Profile
@@ -57,6 +59,8 @@ def inspect(config: HostConfig, httpd: Httpd, rpm: RpmDatabase) -> Profile:
             "excludes": excludes(config.root),
             "version_locks": version_locks(config.root),
             "relations": unknown.result(),
+            "last_transaction": last_transaction(config.root),
+            "load": measure(httpd, conf),
         }
     parent = httpd.parent()
     if parent is not None:
@@ -228,7 +232,7 @@ def unfinished_transaction(root: Path) -> str:
     """
     for left in sorted((root / "var/lib/yum").glob("transaction-all*")):
         return f"yum left {server_path(root, left)} behind"
-    path = root / "var/lib/dnf/history.sqlite"
+    path = root / HISTORY
     if not path.exists():
         return ""
     try:

@@ -13,6 +13,7 @@ its capabilities, its log and its measurements say ``simulated``.
 from __future__ import annotations
 
 import json
+import math
 import threading
 import time
 import uuid
@@ -136,6 +137,7 @@ class SimulatedServer:
             if state["running"] is None:
                 facts["running_error"] = "No httpd answers (simulated)."
             facts["httpd_started"] = state["started"]
+            facts["load"] = _load(state, self.clock())
             facts["simulated"] = True
             return Profile(
                 packages=tuple(sorted(Package.from_json(item) for item in state["packages"])),
@@ -519,6 +521,30 @@ def _configured(state: Mapping[str, Any]) -> Observation | None:
         return None
     mpms = tuple(name for name in _NAMES if f"{_MPM}{name}" in whole)
     return Observation(mpms, f"{_MPM}itk" in whole)
+
+
+def _load(state: Mapping[str, Any], now: float) -> dict[str, Any]:
+    """A machine of 8 GiB with PHP inside prefork's processes: enough to learn capacity on.
+    Traffic swings over the day, as real traffic does."""
+    seen = _observation(state["running"])
+    if seen is None or seen.mpm is None:
+        return {}
+    threaded = seen.mpm != "prefork"
+    busy = 40 + round(30 * math.sin(now / 86400 * 2 * math.pi))
+    limits = {"StartServers": 5, "ServerLimit": 256, "MaxRequestWorkers": 150}
+    return {
+        "memory_total": 8 << 30,
+        "other_bytes": 3 << 30,
+        "mpm": seen.mpm,
+        "process_bytes": (14 << 20) if threaded else (38 << 20),
+        "thread_bytes": (420 << 10) if threaded else 0,
+        "processes": 6 if threaded else 150,
+        "threads": 156 if threaded else 150,
+        "busy": busy,
+        "idle": 150 - busy,
+        "connections": busy * 3 if seen.mpm == "event" else 0,
+        "directives": {name: dict(limits) for name in _NAMES},
+    }
 
 
 def _start_httpd(state: dict[str, Any]) -> None:

@@ -1,6 +1,7 @@
 """Every read of what happened: filters and pages, the story of one change, exports."""
 
 from mpm.history.activity import Day, activity, known_people, known_tickets
+from mpm.history.capacity import Load, load_of
 from mpm.history.export import as_csv, as_json, events_as_json
 from mpm.history.filters import BadFilter, ChangeFilters
 from mpm.history.pages import Page, changes
@@ -21,6 +22,7 @@ __all__ = [
     "ChangeFilters",
     "Day",
     "Entry",
+    "Load",
     "Page",
     "activity",
     "as_csv",
@@ -31,6 +33,7 @@ __all__ = [
     "evidence",
     "known_people",
     "known_tickets",
+    "load_of",
     "moved_packages",
     "story",
     "ticket_text",

@@ -15,7 +15,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from easyapache.agents import wake
-from easyapache.inventory import Movement, observed_mpm, record_scan
+from easyapache.inventory import Movement, observed_mpm, record_peak, record_scan
 from easyapache.models import Server
 from easyapache.profile import Profile, Transaction
 from easyapache.relations import load_catalogue
@@ -81,7 +81,9 @@ def record_inspection(
             return None
         if _disturbed(row, asked_at(request)):
             return None
-        scan = record_scan(row, Profile.from_json(storable(dict(profile))), now, "scan")
+        seen = Profile.from_json(storable(dict(profile)))
+        scan = record_scan(row, seen, now, "scan")
+        record_peak(row, seen, now)
         _note_error(row, None)
         if scan.movement is None:
             return None

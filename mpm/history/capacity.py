@@ -1,0 +1,65 @@
+"""What is known of a server's load: the latest measurement, and its busiest moments."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from easyapache.models import Peak, Server
+from mpm.capacity import Capacity, Measured, capacity_of
+from mpm.catalog import MPM
+
+LOOK_BACK = timedelta(days=30)
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """Capacities in the order of the chooser, and what they were judged by.
+
+    ``measured_at``: when the memory was measured. ``busiest_at``: when the busiest moment of
+    the last thirty days was seen; None when nothing has been seen yet.
+    """
+
+    capacities: tuple[Capacity, ...]
+    measured: Measured
+    measured_at: datetime
+    busiest: int
+    busiest_at: datetime | None
+
+
+def load_of(server: Server, now: datetime) -> Load | None:
+    """None before httpd was first seen running, as there is nothing to judge by. Two queries."""
+    latest = server.installed_profiles.order_by("-pk").first()
+    said = latest.facts.get("load") if latest else None
+    if latest is None or not isinstance(said, Mapping) or not said.get("memory_total"):
+        return None
+    peak = (
+        Peak.objects.filter(server=server, day__gte=(now - LOOK_BACK).date())
+        .order_by("-busiest", "day")
+        .first()
+    )
+    busiest = peak.busiest if peak else 0
+    measured = {mpm: _measured(mpm, said, busiest) for mpm in MPM}
+    runs = MPM(said["mpm"]) if said.get("mpm") in set(MPM) else next(iter(MPM))
+    return Load(
+        capacities=tuple(capacity_of(mpm, measured[mpm]) for mpm in MPM),
+        measured=measured[runs],
+        measured_at=latest.confirmed_at,
+        busiest=busiest,
+        busiest_at=peak.at if peak else None,
+    )
+
+
+def _measured(mpm: MPM, said: Mapping[str, Any], busiest: int) -> Measured:
+    """The measurement with the directives that would hold under ``mpm``."""
+    directives = said.get("directives") or {}
+    return Measured.from_json(
+        {
+            **said,
+            "mpm": said.get("mpm") if said.get("mpm") in set(MPM) else None,
+            "busiest": busiest,
+            "directives": directives.get(mpm.value) or {},
+        }
+    )
