@@ -7,8 +7,9 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+from easyapache.lab.pristine import STOCKS
 from easyapache.lab.process import LabError
-from easyapache.lab.server import STOCKS, Lab, Status
+from easyapache.lab.server import Lab, Status
 
 Say = Callable[[str], None]
 

@@ -12,13 +12,10 @@ manager configuration and processes; nothing outside its folder is written.
 
 from __future__ import annotations
 
-import hashlib
 import json
-import os
 import random
 import shutil
 import socket
-import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -26,29 +23,14 @@ from typing import Any, Self, TypeVar
 
 from easyapache.host.config import HostConfig
 from easyapache.lab import apache, hooks, installroot, website
-from easyapache.lab.catalog import profile_names, profile_packages
 from easyapache.lab.installroot import Installroot
+from easyapache.lab.pristine import STOCKS, pristine_server
 from easyapache.lab.process import LabError, run
-from easyapache.lab.repository import Repository, Variant, cache_folder, locked, repository
+from easyapache.lab.repository import Repository, Variant, repository
 from easyapache.lab.system import distribution, explain, missing, web_identity
 from easyapache.lab.website import Ports, Site
 
 L = TypeVar("L", bound="Lab")
-
-STOCKS: dict[str, tuple[str, ...]] = {
-    **{name: profile_packages(name) for name in profile_names()},
-    "event": tuple(
-        name.replace("mod_mpm_worker", "mod_mpm_event") for name in profile_packages("worker")
-    ),
-    "minimal": ("ea-apache24", "ea-apache24-mod_mpm_prefork", "ea-apache24-mod_suexec"),
-}
-"""Starting points: EasyApache 4's own stock profiles by file name, the worker one with event
-instead, and the least that serves pages."""
-
-
-OPERATING_SYSTEM = ("brotli", "libcap", "nghttp2", "openssl")
-"""What EasyApache 4 needs from outside. A real server has it from the start, so that an MPM
-change never brings it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +100,7 @@ class Lab:
         folder = folder.absolute()
         Installroot(folder).refuse_too_deep()
         source = repository(variant)
-        pristine = _pristine(source, stock, tuple(sorted(set(extra))))
+        pristine = pristine_server(source, stock, tuple(sorted(set(extra))))
         setup = Setup(
             stock=stock,
             ports=_free_ports(),
@@ -204,7 +186,7 @@ class Lab:
         if stock not in STOCKS:
             raise LabError(f"there is no stock {stock!r}; there are {', '.join(sorted(STOCKS))}")
         source = repository()
-        pristine = _pristine(source, stock, extra)
+        pristine = pristine_server(source, stock, extra)
         for part in pristine.iterdir():
             old = self.folder / part.name
             if old.is_dir():
@@ -342,46 +324,6 @@ def _kept(lab: L) -> L:
     text = json.dumps(asdict(lab.setup), indent=1) + "\n"
     (lab.folder / "lab.json").write_text(text, encoding="utf-8")
     return lab
-
-
-def _pristine(source: Repository, stock: str, extra: tuple[str, ...]) -> Path:
-    """The server every lab of this kind is copied from; installed now if it never was."""
-    cache = cache_folder()
-    name = "-".join(["pristine", source.digest.removeprefix("repository-"), stock, *extra])
-    name += f"-{_made_by()}"
-    pristine = cache / name
-    with locked(cache / "pristine.lock"):
-        if pristine.is_dir():
-            os.utime(pristine)
-            return pristine
-        _forget_unused(cache)
-        work = cache / f".{name}"
-        installroot.remove(work)
-        place = Installroot(work)
-        work.mkdir()
-        work.chmod(0o755)
-        machine = distribution()
-        place.prepare(machine, source)
-        place.install([*STOCKS[stock], *OPERATING_SYSTEM, *extra])
-        website.write_content(place.root, machine.php_cgi)
-        hooks.install_scripts(place.root)
-        apache.make_certificate(place.root)
-        work.rename(pristine)
-    return pristine
-
-
-def _forget_unused(cache: Path) -> None:
-    """Clear away pristine servers nobody has copied for a week: other versions of this code."""
-    for path in cache.glob("pristine-*/"):
-        if time.time() - path.stat().st_mtime > 7 * 86400:
-            installroot.remove(path)
-
-
-def _made_by() -> str:
-    """Changes when the code that furnishes a pristine server does."""
-    sources = (apache.__file__, hooks.__file__, installroot.__file__, website.__file__, __file__)
-    content = b"".join(Path(source).read_bytes() for source in sources)
-    return hashlib.sha256(content).hexdigest()[:8]
 
 
 def _free_ports() -> Ports:

@@ -8,9 +8,10 @@ import pytest
 
 from easyapache.lab import website
 from easyapache.lab.catalog import profile_names, profile_packages
+from easyapache.lab.pristine import STOCKS
 from easyapache.lab.process import LabError
 from easyapache.lab.repository import Repository, Variant
-from easyapache.lab.server import STOCKS, Lab
+from easyapache.lab.server import Lab
 from easyapache.lab.system import distribution
 from tests.labs import MakeLab
 
