@@ -1,0 +1,293 @@
+"""Asking for a change, and every way of being refused."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+
+import pytest
+from django.db import IntegrityError, transaction
+from django.utils import timezone
+
+from easyapache.models import Server
+from easyapache.profile import Profile
+from mpm import services
+from mpm.catalog import Choice
+from mpm.lifecycle import ACTIVE, STATES, TERMINAL
+from mpm.models import ACTIVE_STATES, TERMINAL_STATES, Change, Event, Preview, State
+from mpm.services.actor import Actor
+
+pytestmark = pytest.mark.django_db
+
+ADMIN = Actor(
+    name="anna",
+    role="administrator",
+    address="192.0.2.7",
+    request_id="req-1",
+    token_name="ci",
+    agent_class="curl",
+)
+READER = Actor(name="sam", role="support")
+EVENT, WORKER = Choice.parse("event"), Choice.parse("worker")
+
+KnownServer = Callable[..., Server]
+
+
+def ask(server: Server, choice: Choice = EVENT, **values: object) -> Change:
+    return services.request_change(server, choice, actor=ADMIN, **values)  # type: ignore[arg-type]
+
+
+def test_states_of_rows_are_the_states_of_the_lifecycle() -> None:
+    assert set(STATES) == set(State.values)
+    assert set(ACTIVE) == {state.value for state in ACTIVE_STATES}
+    assert set(TERMINAL) == {state.value for state in TERMINAL_STATES}
+
+
+def test_a_request_is_a_row_an_event_and_frozen_names(known_server: KnownServer) -> None:
+    change = ask(known_server(), reason=" more threads ", ticket="T-1")
+    change.refresh_from_db()
+    assert (change.state, change.from_mpm, change.to_mpm) == (State.QUEUED, "prefork", "event")
+    assert (change.reason, change.ticket, change.actor_name) == ("more threads", "T-1", "anna")
+    assert (change.address, change.request_id, change.token_name) == ("192.0.2.7", "req-1", "ci")
+    event = Event.objects.get(change=change)
+    assert (event.kind, event.actor_name, event.request_id) == ("change.queued", "anna", "req-1")
+    assert "mod_mpm_event" in change.search
+    assert "t-1" in change.search
+
+
+def test_a_second_change_is_refused_while_one_runs_and_names_it(known_server: KnownServer) -> None:
+    server = known_server()
+    first = ask(server)
+    with pytest.raises(services.Busy) as refused:
+        ask(server, WORKER)
+    assert refused.value.change == first
+    assert f"#{first.pk}" in refused.value.message
+    assert Change.objects.count() == 1
+    assert Event.objects.count() == 1
+
+
+def test_the_database_itself_allows_one_active_change_per_server(
+    known_server: KnownServer,
+) -> None:
+    first = ask(known_server())
+    twin = Change.objects.get(pk=first.pk)
+    twin.pk, twin.uuid = None, "0" * 32
+    with pytest.raises(IntegrityError), transaction.atomic():
+        twin.save(force_insert=True)
+
+
+def test_changes_of_two_servers_do_not_wait_for_each_other(known_server: KnownServer) -> None:
+    ask(known_server("web01"))
+    ask(known_server("web02"))
+    assert Change.objects.filter(state=State.QUEUED).count() == 2
+
+
+def test_a_confirm_with_a_stale_digest_carries_the_new_plan(known_server: KnownServer) -> None:
+    server = known_server()
+    with pytest.raises(services.Stale) as refused:
+        ask(server, digest="0" * 32)
+    assert refused.value.plan.digest == services.plan_for(server, EVENT).digest
+    assert not Change.objects.exists()
+    assert ask(server, digest=refused.value.plan.digest).pk
+
+
+def test_a_preview_of_a_server_that_has_moved_is_stale(
+    known_server: KnownServer, stock_profile: Callable[..., Profile]
+) -> None:
+    server = known_server()
+    preview = ready_preview(server, EVENT, stock_profile())
+    from easyapache.inventory import record_scan
+
+    record_scan(server, stock_profile("worker"), timezone.now(), "scan")
+    with pytest.raises(services.Stale):
+        ask(server, EVENT, preview=preview)
+    assert not Change.objects.exists()
+
+
+def ready_preview(server: Server, choice: Choice, profile: Profile) -> Preview:
+    preview = services.request_preview(server, choice, ADMIN)
+    plan = services.plan_for(server, choice)
+    answered = services.record_preview(
+        server.name, preview.uuid, plan.transaction.as_json(), None, profile.as_json()
+    )
+    assert answered is not None
+    return answered
+
+
+def test_a_preview_of_another_choice_or_server_confirms_nothing(
+    known_server: KnownServer, stock_profile: Callable[..., Profile]
+) -> None:
+    server, other = known_server("web01"), known_server("web02")
+    preview = ready_preview(server, EVENT, stock_profile())
+    for where, what in ((server, WORKER), (other, EVENT)):
+        with pytest.raises(services.BadRequest):
+            ask(where, what, preview=preview)
+    unanswered = services.request_preview(server, EVENT, ADMIN)
+    with pytest.raises(services.Refused, match="not answered"):
+        ask(server, EVENT, preview=unanswered)
+    assert ask(server, EVENT, preview=preview, digest=preview.digest).preview == preview
+
+
+def test_what_a_rule_blocks_is_refused_with_its_findings(known_server: KnownServer) -> None:
+    server = known_server()
+    with pytest.raises(services.Refused) as refused:
+        ask(server, Choice.parse("event", itk=True))
+    assert refused.value.code == "blocked"
+    assert refused.value.findings
+    assert not Change.objects.exists()
+
+
+def test_keeping_a_package_that_would_leave_blocks(known_server: KnownServer) -> None:
+    keep = Choice.parse("event", keep=["ea-apache24-mod_ruid2"])
+    with pytest.raises(services.Refused) as refused:
+        ask(known_server(), keep)
+    assert any("ea-apache24-mod_ruid2" in item.packages for item in refused.value.findings)
+
+
+def test_a_reader_changes_nothing_whichever_service_is_asked(known_server: KnownServer) -> None:
+    server = known_server()
+    change = ask(server)
+    for attempt in (
+        lambda: services.request_change(server, WORKER, actor=READER),
+        lambda: services.request_preview(server, WORKER, READER),
+        lambda: services.cancel(change, READER),
+        lambda: services.roll_back(change, READER),
+        lambda: services.recover(change, READER),
+        lambda: services.adopt(change, READER),
+        lambda: services.repair(server, "start-httpd", READER),
+        lambda: services.add_server("x", actor=READER),
+        lambda: services.alter_server(server, READER, note="x"),
+        lambda: services.add_user("x", "support", actor=READER),
+    ):
+        with pytest.raises(services.NotAllowed):
+            attempt()
+    assert Change.objects.count() == 1
+    assert Event.objects.count() == 1
+
+
+def test_nothing_to_do_is_said_and_makes_no_change(known_server: KnownServer) -> None:
+    with pytest.raises(services.NothingToDo):
+        ask(known_server(), Choice.parse("prefork"))
+    assert not Change.objects.exists()
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"reason": "x" * 501},
+        {"ticket": "T" * 101},
+        {"ticket": "T-1\n2026-01-01 forged"},
+        {"reason": "\x1b[2J"},
+        {"not_before": datetime(2026, 3, 3, 21, 0)},  # noqa: DTZ001 -- without a zone is the point
+    ],
+)
+def test_values_that_cannot_be_meant_are_refused(
+    known_server: KnownServer, values: dict[str, object]
+) -> None:
+    with pytest.raises(services.BadRequest):
+        ask(known_server(), **values)
+    assert not Change.objects.exists()
+
+
+def test_a_server_may_require_a_digest(known_server: KnownServer) -> None:
+    server = known_server(require_digest=True)
+    with pytest.raises(services.Refused) as refused:
+        ask(server)
+    assert (refused.value.code, refused.value.status) == ("digest_required", 428)
+    assert ask(server, digest=services.plan_for(server, EVENT).digest).pk
+
+
+def test_a_server_nobody_has_looked_at_cannot_be_planned_for() -> None:
+    server = Server.objects.create(name="new", created_at=timezone.now())
+    with pytest.raises(services.Refused) as refused:
+        ask(server)
+    assert refused.value.code == "no_profile"
+
+
+def test_unknown_servers_and_changes_are_said_to_be_unknown(known_server: KnownServer) -> None:
+    known_server()
+    with pytest.raises(services.NotFound, match="web01"):
+        services.server_named("web99")
+    for number in ("0", "#99", "x", "9" * 30, "f" * 32):
+        with pytest.raises(services.NotFound):
+            services.change_numbered(number)
+
+
+def test_a_window_waits_then_runs_once_then_passes(known_server: KnownServer) -> None:
+    server = known_server()
+    now = timezone.now()
+    change = ask(server, not_before=now + timedelta(hours=1), not_after=now + timedelta(hours=2))
+    assert change.state == State.REQUESTED
+    services.sweep(now + timedelta(minutes=59))
+    change.refresh_from_db()
+    assert change.state == State.REQUESTED
+    for _ in range(3):
+        services.sweep(now + timedelta(minutes=61))
+    change.refresh_from_db()
+    assert change.state == State.QUEUED
+    assert change.events.filter(kind="change.queued").count() == 1
+
+
+def test_a_window_that_was_missed_entirely_leads_to_nothing(known_server: KnownServer) -> None:
+    now = timezone.now()
+    change = ask(
+        known_server(), not_before=now + timedelta(hours=1), not_after=now + timedelta(hours=2)
+    )
+    services.sweep(now + timedelta(days=2))
+    change.refresh_from_db()
+    assert (change.state, change.decided_by) == (State.CANCELLED, "window")
+
+
+def test_a_change_nobody_was_told_of_is_cancelled_at_once(known_server: KnownServer) -> None:
+    change = services.cancel(ask(known_server()), ADMIN)
+    assert change.state == State.CANCELLED
+    assert change.finished_at
+    with pytest.raises(services.TooLate):
+        services.cancel(change, ADMIN)
+
+
+def test_a_change_that_was_sent_is_cancelled_by_its_agent_and_asking_twice_is_fine(
+    known_server: KnownServer,
+) -> None:
+    change = ask(known_server())
+    Change.objects.filter(pk=change.pk).update(dispatched_at=timezone.now())
+    assert services.cancel(change, ADMIN).state == State.CANCELING
+    assert services.cancel(change, ADMIN).state == State.CANCELING
+    assert change.events.filter(kind="change.canceling").count() == 1
+
+
+def test_past_the_point_of_no_return_a_cancel_says_why_not(known_server: KnownServer) -> None:
+    change = ask(known_server())
+    Change.objects.filter(pk=change.pk).update(
+        state=State.RUNNING, step="packages", dispatched_at=timezone.now()
+    )
+    with pytest.raises(services.TooLate, match="point of no return"):
+        services.cancel(change, ADMIN)
+
+
+def test_accounts_have_a_role_and_one_administrator_is_always_left() -> None:
+    anna, password = services.add_user("anna", "administrator", actor=ADMIN)
+    assert anna.check_password(password)
+    sam, _ = services.add_user("sam", "support", actor=ADMIN)
+    assert anna.has_perm("mpm.change")
+    assert sam.has_perm("mpm.read")
+    assert not sam.has_perm("mpm.change")
+    for attempt in (
+        lambda: services.set_role(anna, "support", ADMIN),
+        lambda: services.set_active(anna, False, ADMIN),
+    ):
+        with pytest.raises(services.Refused, match="last administrator"):
+            attempt()
+    with pytest.raises(services.Refused, match="already"):
+        services.add_user("sam", "support", actor=ADMIN)
+    with pytest.raises(services.BadRequest):
+        services.add_user("sam two", "support", actor=ADMIN)
+    with pytest.raises(services.BadRequest):
+        services.add_user("x", "root", actor=ADMIN)
+
+
+@pytest.mark.parametrize("name", ["", "Web01", "a_b", "-x", "x" * 64, "a/b", "web 01", "é"])
+def test_a_server_needs_a_name_that_can_be_a_queue(name: str) -> None:
+    with pytest.raises(services.BadRequest):
+        services.add_server(name, actor=ADMIN)
+    assert not Server.objects.exists()

@@ -1,0 +1,105 @@
+"""What comes from the environment, and what is refused there."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from django.core.exceptions import ImproperlyConfigured
+from django.test import RequestFactory, override_settings
+
+from easyapache.address import client_address
+from easyapache.database import database_from
+from easyapache.environment import Environment
+
+
+@pytest.mark.parametrize("word", ["ture", "2", "y", "enabled", "None"])
+def test_a_misspelt_boolean_is_refused_by_name(word: str) -> None:
+    with pytest.raises(ImproperlyConfigured, match="DEBUG"):
+        Environment({"DEBUG": word}).boolean("DEBUG", False)
+
+
+def test_a_secret_can_come_from_a_file(tmp_path: Path) -> None:
+    secret = tmp_path / "key"
+    secret.write_text("deep water\n")
+    assert Environment({"SECRET_KEY_FILE": str(secret)}).text("SECRET_KEY") == "deep water"
+
+
+def test_a_secret_file_that_is_missing_or_empty_or_doubled_is_refused(tmp_path: Path) -> None:
+    empty = tmp_path / "empty"
+    empty.write_text("\n")
+    for variables in (
+        {"SECRET_KEY_FILE": str(tmp_path / "nowhere")},
+        {"SECRET_KEY_FILE": str(empty)},
+        {"SECRET_KEY": "a", "SECRET_KEY_FILE": str(empty)},
+    ):
+        with pytest.raises(ImproperlyConfigured, match="SECRET_KEY"):
+            Environment(variables).text("SECRET_KEY")
+
+
+def test_numbers_and_lists_are_read_strictly() -> None:
+    env = Environment({"N": "three", "M": "-1", "HOSTS": " a, b ,,c"})
+    for name in ("N", "M"):
+        with pytest.raises(ImproperlyConfigured, match=name):
+            env.integer(name, 0)
+    assert env.names("HOSTS") == ["a", "b", "c"]
+
+
+def start(**variables: str) -> subprocess.CompletedProcess[str]:
+    keep = {"PATH": os.environ["PATH"]}
+    return subprocess.run(
+        [sys.executable, "-c", "import easyapache.settings"],
+        env={**keep, **variables},
+        cwd=Path(__file__).resolve().parents[2],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_it_does_not_start_without_a_secret_key(tmp_path: Path) -> None:
+    refused = start(VAR_DIR=str(tmp_path))
+    assert refused.returncode != 0
+    assert "SECRET_KEY is not set" in refused.stderr
+    assert start(VAR_DIR=str(tmp_path), DEBUG="true").returncode == 0
+    assert start(VAR_DIR=str(tmp_path), SECRET_KEY="s").returncode == 0
+
+
+def test_an_unknown_database_is_refused_without_repeating_its_password(tmp_path: Path) -> None:
+    refused = start(VAR_DIR=str(tmp_path), SECRET_KEY="s", DATABASE_URL="mysql://u:hunter2@h/d")
+    assert refused.returncode != 0
+    assert "hunter2" not in refused.stderr
+
+
+def test_database_addresses_are_understood(tmp_path: Path) -> None:
+    assert database_from("", tmp_path / "p")["NAME"] == str(tmp_path / "p")
+    assert database_from("sqlite:////srv/x.db", tmp_path)["NAME"] == "/srv/x.db"
+    found = database_from("postgres://u:p%40ss@db:5433/panel?sslmode=require", tmp_path)
+    assert (found["HOST"], found["PORT"], found["PASSWORD"]) == ("db", "5433", "p@ss")
+    assert found["OPTIONS"] == {"sslmode": "require"}
+    for wrong in ("sqlite://x.db", "sqlite:///", "postgres://h:x1/d"):
+        with pytest.raises(ImproperlyConfigured):
+            database_from(wrong, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("proxies", "forwarded", "expected"),
+    [
+        (0, "198.51.100.1", "192.0.2.1"),
+        (1, "203.0.113.9, 198.51.100.1", "198.51.100.1"),
+        (2, "203.0.113.9, 198.51.100.1, 10.0.0.1", "198.51.100.1"),
+        (2, "198.51.100.1", "192.0.2.1"),
+        (1, "not an address", "192.0.2.1"),
+        (1, "", "192.0.2.1"),
+        (1, "2001:db8::1", "2001:db8::1"),
+    ],
+)
+def test_the_client_is_whoever_our_own_proxies_saw(
+    proxies: int, forwarded: str, expected: str
+) -> None:
+    request = RequestFactory().get("/", REMOTE_ADDR="192.0.2.1", HTTP_X_FORWARDED_FOR=forwarded)
+    with override_settings(TRUSTED_PROXIES=proxies):
+        assert client_address(request) == expected
