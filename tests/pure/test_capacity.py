@@ -1,0 +1,154 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mpm.capacity import MIB, Measured, capacities, capacity_of, limits_of
+from mpm.catalog import MPM
+
+CPANEL = {"MaxRequestWorkers": 150, "ServerLimit": 256}
+values = st.integers(min_value=0, max_value=5000)
+directives = st.dictionaries(
+    st.sampled_from(["MaxRequestWorkers", "ServerLimit", "ThreadsPerChild", "ThreadLimit"]), values
+)
+
+
+@pytest.mark.parametrize(
+    ("mpm", "set_to", "requests", "processes"),
+    [
+        (MPM.PREFORK, {}, 256, 256),
+        (MPM.EVENT, {}, 400, 16),
+        (MPM.WORKER, {}, 400, 16),
+        (MPM.PREFORK, CPANEL, 150, 150),
+        (MPM.EVENT, CPANEL, 150, 6),
+        (MPM.EVENT, {"MaxRequestWorkers": 160}, 150, 6),
+        (MPM.EVENT, {"MaxRequestWorkers": 10}, 25, 1),
+        (MPM.WORKER, {"MaxRequestWorkers": 1000}, 400, 16),
+        (MPM.PREFORK, {"MaxRequestWorkers": 1000}, 256, 256),
+        (MPM.PREFORK, {"MaxClients": 40}, 40, 40),
+        (MPM.EVENT, {"ThreadsPerChild": 100}, 384, 6),
+    ],
+)
+def test_limits_are_those_httpd_would_work_with(
+    mpm: MPM, set_to: dict[str, int], requests: int, processes: int
+) -> None:
+    limits = limits_of(mpm, set_to)
+    assert (limits.requests, limits.processes) == (requests, processes)
+
+
+@pytest.mark.parametrize(
+    ("mpm", "set_to", "code"),
+    [
+        (MPM.PREFORK, {"MaxRequestWorkers": 1000}, "AH00180"),
+        (MPM.WORKER, {"MaxRequestWorkers": 160}, "AH00316"),
+        (MPM.WORKER, {"MaxRequestWorkers": 1000}, "AH00318"),
+        (MPM.EVENT, {"MaxRequestWorkers": 10}, "AH00511"),
+        (MPM.EVENT, {"MaxRequestWorkers": 160}, "AH00513"),
+        (MPM.EVENT, {"MaxRequestWorkers": 1000}, "AH00515"),
+    ],
+)
+def test_what_httpd_would_correct_is_said_by_its_number(
+    mpm: MPM, set_to: dict[str, int], code: str
+) -> None:
+    assert any(code in text for text in limits_of(mpm, set_to).corrections)
+    assert limits_of(mpm, {}).corrections == ()
+
+
+def test_event_holds_more_connections_than_it_serves_requests() -> None:
+    assert limits_of(MPM.EVENT, {}).connections == 1200
+    assert limits_of(MPM.WORKER, {}).connections == 400
+
+
+def small_server(busiest: int = 120) -> Measured:
+    return Measured(
+        memory_total=4096 * MIB,
+        mpm=MPM.PREFORK,
+        process_bytes=30 * MIB,
+        other_bytes=1024 * MIB,
+        busiest=busiest,
+        directives=CPANEL,
+    )
+
+
+def test_prefork_that_does_not_fit_is_warned_of() -> None:
+    prefork = capacity_of(MPM.PREFORK, small_server())
+    assert prefork.memory_at_peak == 150 * 30 * MIB
+    assert not prefork.fits
+    assert [item.code for item in prefork.warnings] == ["does_not_fit"]
+    assert prefork.requests_that_fit == 92
+    assert dict(prefork.directives)["MaxRequestWorkers"] == 92
+    assert not prefork.estimated
+
+
+def test_after_prefork_the_limit_stays_and_is_warned_of() -> None:
+    event = capacity_of(MPM.EVENT, small_server())
+    assert "limit_stays_150" in [item.code for item in event.warnings]
+    assert event.fits
+    assert event.estimated
+    assert dict(event.directives) == {
+        "ServerLimit": 12,
+        "ThreadsPerChild": 25,
+        "MaxRequestWorkers": 250,
+    }
+    assert event.snippet.startswith("<IfModule mpm_event_module>\n    ServerLimit 12\n")
+
+
+def test_a_limit_below_the_busiest_moment_is_warned_of() -> None:
+    codes = [item.code for item in capacity_of(MPM.WORKER, small_server(busiest=200)).warnings]
+    assert "limit_too_low" in codes
+
+
+def test_a_server_that_runs_event_tells_prefork_apart() -> None:
+    measured = Measured(
+        8192 * MIB, MPM.EVENT, 20 * MIB, 2 * MIB, 1024 * MIB, 40, {"MaxRequestWorkers": 400}
+    )
+    assert capacity_of(MPM.PREFORK, measured).memory_at_peak == 256 * 22 * MIB
+    assert capacity_of(MPM.EVENT, measured).memory_at_peak == 16 * (20 + 25 * 2) * MIB
+    assert not capacity_of(MPM.EVENT, measured).estimated
+    assert "limit_stays_150" not in [
+        item.code for item in capacity_of(MPM.EVENT, measured).warnings
+    ]
+
+
+@given(directives, st.sampled_from(list(MPM)))
+def test_httpd_never_works_with_less_than_one_or_more_than_its_limits(
+    set_to: dict[str, int], mpm: MPM
+) -> None:
+    limits = limits_of(mpm, set_to)
+    assert limits.requests == limits.processes * limits.threads_per_child >= 1
+    assert limits.processes <= limits.server_limit
+    again = {
+        "MaxRequestWorkers": limits.requests,
+        "ServerLimit": limits.server_limit,
+        "ThreadsPerChild": limits.threads_per_child,
+        "ThreadLimit": max(limits.threads_per_child, 64),
+    }
+    settled = limits_of(mpm, again)
+    assert settled.requests == limits.requests
+    assert settled.corrections == ()
+
+
+@given(
+    st.builds(
+        Measured,
+        memory_total=st.integers(0, 2**40),
+        mpm=st.none() | st.sampled_from(list(MPM)),
+        process_bytes=st.integers(0, 2**30),
+        thread_bytes=st.integers(0, 2**25),
+        other_bytes=st.integers(0, 2**40),
+        busiest=st.integers(0, 10_000),
+        directives=directives,
+    )
+)
+def test_the_values_to_copy_are_valid_and_fit_the_memory(measured: Measured) -> None:
+    assert Measured.from_json(json.loads(json.dumps(measured.as_json()))) == measured
+    for capacity in capacities(measured):
+        values = dict(capacity.directives)
+        limits = limits_of(capacity.mpm, values)
+        assert limits.corrections == ()
+        assert limits.requests == values["MaxRequestWorkers"]
+        assert limits.requests <= max(capacity.requests_that_fit, limits.threads_per_child)
+        json.dumps(capacity.as_json())
