@@ -32,5 +32,6 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path(f"{EA4}profiles/<str:key>/download/", profiles.download, name="profile-download"),
     path(f"{EA4}profiles/<str:key>/delete/", profiles.delete, name="profile-delete"),
     path("api/", include("mpm.api.urls")),
+    path("", include("mpm.whmapi.urls")),
     path("", include("mpm.urls")),
 ]

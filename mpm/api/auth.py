@@ -4,18 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.conf import settings
 from django.http import HttpRequest
 
-from easyapache.address import client_address
 from easyapache.models import Server
+from mpm import entry
 from mpm.api.problems import Problem
-from mpm.api.throttle import Verdict, failures, limiter
+from mpm.entry import Throttled, admit
 from mpm.grants import Scope, scopes_of
 from mpm.models import Token
-from mpm.roles import agent_class
 from mpm.services.actor import Actor, NotFound
-from mpm.tokens import Denied, check, may_reach
+from mpm.tokens import Denied, may_reach
 
 
 class Bearer:
@@ -32,14 +30,15 @@ class Bearer:
 
     def __call__(self, request: HttpRequest) -> Token:
         """Raises Problem 401, 403 or 429."""
-        address = client_address(request)
         scheme, _, text = request.headers.get("Authorization", "").partition(" ")
         if scheme.lower() != "bearer" or not text.strip():
             raise unauthorized("Send Authorization: Bearer and a token.")
-        token = checked(text.strip(), address)
-        verdict = counted(request, token)
-        if not verdict.allowed:
-            raise throttled(verdict)
+        try:
+            token = admit(request, text.strip())
+        except Denied as error:
+            raise unauthorized(str(error), 'error="invalid_token"') from error
+        except Throttled as error:
+            raise Problem(429, "throttled", str(error), headers=error.verdict.headers) from error
         if self.scope not in scopes_of(token.scopes):
             raise Problem(
                 403,
@@ -50,38 +49,9 @@ class Bearer:
         return token
 
 
-def checked(text: str, address: str) -> Token:
-    """The token, or Problem 401; 429 for an address that has been wrong too often."""
-    verdict = failures(address, failed=False)
-    if not verdict.allowed:
-        raise throttled(verdict, "Too many wrong credentials came from this address.")
-    try:
-        return check(text, address)
-    except Denied as error:
-        failures(address, failed=True)
-        raise unauthorized(str(error), 'error="invalid_token"') from error
-
-
-def counted(request: HttpRequest, token: Token) -> Verdict:
-    """Count this request of the token; the answer will carry what is left."""
-    limit = token.per_minute or settings.API_PER_MINUTE
-    verdict = limiter().hit(f"token:{token.key_id}", limit)
-    request.rate_limit = verdict  # type: ignore[attr-defined]
-    return verdict
-
-
 def unauthorized(detail: str, more: str = "") -> Problem:
     challenge = 'Bearer realm="ea4-mpm-panel"' + (f", {more}" if more else "")
     return Problem(401, "unauthorized", detail, headers={"WWW-Authenticate": challenge})
-
-
-def throttled(verdict: Verdict, detail: str = "") -> Problem:
-    return Problem(
-        429,
-        "throttled",
-        detail or f"More than {verdict.limit} requests a minute. Try again after a pause.",
-        headers=verdict.headers,
-    )
 
 
 def token_of(request: HttpRequest) -> Token:
@@ -91,18 +61,8 @@ def token_of(request: HttpRequest) -> Token:
     return token
 
 
-def actor_of(request: HttpRequest, token: Token, origin: str = "rest") -> Actor:
-    """The token as services and history want it. Only for operations that asked for a scope
-    beyond reading: the role says that the token may change what the service changes."""
-    return Actor(
-        name=token.name,
-        role="token",
-        origin=origin,
-        token_name=token.name,
-        address=client_address(request),
-        agent_class=agent_class(request.headers.get("User-Agent", "")),
-        request_id=str(getattr(request, "id", "")),
-    )
+def actor_of(request: HttpRequest, token: Token) -> Actor:
+    return entry.actor_of(request, token, "rest")
 
 
 def reachable(token: Token, name: str) -> Server:

@@ -13,7 +13,6 @@ from mpm import log_bytes
 from mpm.api.auth import Bearer, actor_of, reachable_names, token_of
 from mpm.api.change_shapes import ChangeDetailOut, ChangeOut, change_detail, change_json
 from mpm.api.idempotency import Answer, fingerprint, once
-from mpm.api.polling import wait_for
 from mpm.api.problems import from_refusal
 from mpm.api.shapes import (
     LINE,
@@ -31,6 +30,7 @@ from mpm.grants import Scope
 from mpm.history import BadFilter, ChangeFilters
 from mpm.history import changes as page_of
 from mpm.models import Change, Token
+from mpm.polling import wait_for
 from mpm.services import BadRequest, NotFound, Refused, cancel, change_numbered, roll_back
 
 router = Router(tags=["changes"])
@@ -82,6 +82,7 @@ class RollBackIn(Wish):
 )
 def list_changes(
     request: HttpRequest,
+    *,
     server: Word = "",
     person: Word = "",
     origin: Literal["web", "rest", "whmapi", "cli", "schedule", "outside"] | None = None,
@@ -102,7 +103,7 @@ def list_changes(
         Query(max_length=200, pattern=LINE, description="In reason, ticket, packages or error."),
     ] = "",
     cursor: Annotated[str, Query(pattern=r"^([ab][0-9]{1,18})?$")] = "",
-    limit: Annotated[QueryNumber, Query(ge=1, le=200)] = 50,
+    limit: Annotated[QueryNumber, Query(50, ge=1, le=200)],
 ) -> dict[str, Any]:
     """Every filter is optional, all together narrow. Pages keep their place while new changes
     arrive."""
@@ -148,9 +149,10 @@ def _sensible(name: str, moment: datetime | None) -> datetime | None:
 def get_change(
     request: HttpRequest,
     change: str,
+    *,
     wait: Annotated[
-        QueryNumber, Query(ge=0, le=30, description="Seconds to wait for it to move on.")
-    ] = 0,
+        QueryNumber, Query(0, ge=0, le=30, description="Seconds to wait for it to move on.")
+    ],
     state: Annotated[
         State | None, Query(description="With wait: the state that is known already.")
     ] = None,
@@ -203,10 +205,10 @@ def get_change(
 def get_log(
     request: HttpRequest,
     change: str,
-    after: Annotated[QueryNumber, Query(ge=0, description="Offset in bytes.")] = 0,
+    after: Annotated[QueryNumber, Query(0, ge=0, description="Offset in bytes.")],
     wait: Annotated[
-        QueryNumber, Query(ge=0, le=30, description="Seconds to wait for more of it.")
-    ] = 0,
+        QueryNumber, Query(0, ge=0, le=30, description="Seconds to wait for more of it.")
+    ],
 ) -> HttpResponse:
     """The log from an offset. An empty body and `X-Log-Ended: false`: nothing new yet."""
     row = named(token_of(request), change)

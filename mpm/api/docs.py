@@ -69,7 +69,7 @@ def _parameter(item: Json) -> Json:
 
 
 def _answer(status: Any, response: Json, components: Json) -> Json:
-    content = next(iter(response.get("content", {}).values()), {})
+    content: Json = next(iter(response.get("content", {}).values()), {})
     shape = _resolved(content.get("schema", {}), components)
     problem = int(status) >= 400
     return {

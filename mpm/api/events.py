@@ -11,11 +11,11 @@ from ninja import Query, Router, Schema
 from pydantic import ConfigDict, Field
 
 from mpm.api.auth import Bearer, reachable_names, token_of
-from mpm.api.polling import wait_for
 from mpm.api.shapes import LINE, ProblemOut, QueryNumber
 from mpm.api.statuses import READS
 from mpm.grants import Scope
 from mpm.models import Event
+from mpm.polling import wait_for
 from mpm.stream import as_json, events_after
 
 router = Router(tags=["events"])
@@ -81,13 +81,14 @@ class EventsOut(Schema):
 )
 def list_events(
     request: HttpRequest,
+    *,
     after: Annotated[
         str, Query(pattern=r"^[0-9a-f]{1,15}$", description="`next` of the last answer.")
     ] = "0",
-    limit: Annotated[QueryNumber, Query(ge=1, le=500)] = 100,
+    limit: Annotated[QueryNumber, Query(100, ge=1, le=500)],
     wait: Annotated[
-        QueryNumber, Query(ge=0, le=30, description="Seconds to wait for the next event.")
-    ] = 0,
+        QueryNumber, Query(0, ge=0, le=30, description="Seconds to wait for the next event.")
+    ],
     kind: Annotated[
         list[str] | None, Query(max_length=50, description="Only these kinds of event.")
     ] = None,

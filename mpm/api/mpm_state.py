@@ -22,11 +22,11 @@ def mpm_answer(server: Server) -> tuple[str, bytes]:
     latest = server.installed_profiles.order_by("-pk").values_list("pk", "digest").first()
     if latest is None:
         raise no_profile(server)
-    return latest[1], _body(server.name, latest[0])
+    return latest[1], _body(server.name, *latest)
 
 
 @lru_cache(maxsize=2048)
-def _body(name: str, profile: int) -> bytes:
+def _body(name: str, profile: int, _digest: str) -> bytes:
     row = InstalledProfile.objects.get(pk=profile)
     return json.dumps(mpm_of(name, row.profile)).encode()
 

@@ -10,7 +10,6 @@ from pydantic import ConfigDict, Field
 
 from easyapache.models import Server
 from mpm.api.auth import Bearer, actor_of, reachable, token_of
-from mpm.api.polling import wait_for
 from mpm.api.problems import Problem
 from mpm.api.shapes import FindingOut, Flag, Packages, ProblemOut, QueryNumber, Wish
 from mpm.api.statuses import READS
@@ -18,6 +17,7 @@ from mpm.catalog import BadChoice, Choice
 from mpm.grants import Scope
 from mpm.models import Preview
 from mpm.plan import Plan
+from mpm.polling import wait_for
 from mpm.services.actor import BadRequest, NotFound
 from mpm.services.lookup import preview_with
 from mpm.services.planning import plan_for, request_preview
@@ -132,13 +132,14 @@ def make_plan(
     server: str,
     body: ChoiceIn,
     response: HttpResponse,
+    *,
     source: Annotated[
         Literal["stored", "server"],
         Query(description="stored answers at once; server asks the server's own dnf."),
     ] = "stored",
     wait: Annotated[
-        QueryNumber, Query(ge=0, le=30, description="Seconds to wait for the server's answer.")
-    ] = 20,
+        QueryNumber, Query(20, ge=0, le=30, description="Seconds to wait for the server's answer.")
+    ],
 ) -> Any:
     """Every package in and out with its reason, the findings, and the digest that confirms it.
 
@@ -164,7 +165,7 @@ def get_plan(
     server: str,
     plan: str,
     response: HttpResponse,
-    wait: Annotated[QueryNumber, Query(ge=0, le=30)] = 0,
+    wait: Annotated[QueryNumber, Query(0, ge=0, le=30)],
 ) -> Any:
     """A plan that was asked of the server itself, once it is there."""
     row = reachable(token_of(request), server)

@@ -214,8 +214,9 @@ def test_webhook(request: HttpRequest, webhook: str) -> Any:
 def list_deliveries(
     request: HttpRequest,
     webhook: str,
+    *,
     before: Annotated[str, Query(pattern=r"^[0-9a-f]{0,15}$")] = "",
-    limit: Annotated[QueryNumber, Query(ge=1, le=200)] = 50,
+    limit: Annotated[QueryNumber, Query(50, ge=1, le=200)],
 ) -> dict[str, Any]:
     """Each delivery with what every attempt met."""
     rows = _named(token_of(request), webhook).deliveries.order_by("-pk")

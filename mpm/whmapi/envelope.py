@@ -7,7 +7,12 @@ from typing import Any
 
 
 class Failed(Exception):
-    """The function did not do what was asked; ``str()`` is the reason the caller reads."""
+    """The function did not do what was asked; ``str()`` is the reason the caller reads, ``data``
+    what it gets all the same."""
+
+    def __init__(self, reason: str, *, data: Mapping[str, Any] | None = None) -> None:
+        super().__init__(reason)
+        self.data = dict(data or {})
 
 
 def succeeded(
@@ -40,3 +45,18 @@ def denied() -> dict[str, Any]:
             "type": "text",
         }
     }
+
+
+def bridged(module: str, function: str, answer: Mapping[str, Any]) -> dict[str, Any]:
+    """An answer in the shape of cPanel API 2, for clients that know no other."""
+    metadata = answer["metadata"]
+    result: dict[str, Any] = {
+        "apiversion": 2,
+        "module": module[:100],
+        "func": function[:100],
+        "event": {"result": metadata["result"]},
+        "data": [answer.get("data", {})],
+    }
+    if not metadata["result"]:
+        result["error"] = metadata["reason"]
+    return {"cpanelresult": result}

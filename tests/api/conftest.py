@@ -15,8 +15,8 @@ from easyapache.inventory import record_scan
 from easyapache.models import Server
 from easyapache.profile import Observation, Package, Profile
 from easyapache.relations import load_catalogue
-from mpm.api.throttle import limiter
 from mpm.services.actor import Actor
+from mpm.throttle import limiter
 from mpm.tokens import Issued, issue
 
 pytest_plugins = ["tests.panel_fixtures"]

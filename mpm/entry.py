@@ -1,0 +1,58 @@
+"""How a token comes in, at whichever door: checked, counted, and named for history."""
+
+from __future__ import annotations
+
+from django.conf import settings
+from django.http import HttpRequest
+
+from easyapache.address import client_address
+from mpm.models import Token
+from mpm.roles import agent_class
+from mpm.services.actor import Actor
+from mpm.throttle import Verdict, failures, limiter
+from mpm.tokens import Denied, check
+
+
+class Throttled(Exception):
+    """Too many requests. ``verdict`` says when the next one is let through."""
+
+    def __init__(self, detail: str, verdict: Verdict) -> None:
+        super().__init__(detail)
+        self.verdict = verdict
+
+
+def admit(request: HttpRequest, text: str) -> Token:
+    """The token that ``text`` is. Raises Denied, and Throttled for a token that asks too often
+    or an address that has been wrong too often.
+
+    ``request.rate_limit`` is then what the answer has to tell.
+    """
+    address = client_address(request)
+    verdict = failures(address, failed=False)
+    if not verdict.allowed:
+        raise Throttled("Too many wrong credentials came from this address.", verdict)
+    try:
+        token = check(text, address)
+    except Denied:
+        failures(address, failed=True)
+        raise
+    limit = token.per_minute or settings.API_PER_MINUTE
+    verdict = limiter().hit(f"token:{token.key_id}", limit)
+    request.rate_limit = verdict  # type: ignore[attr-defined]
+    if not verdict.allowed:
+        raise Throttled(f"More than {limit} requests a minute. Try again after a pause.", verdict)
+    return token
+
+
+def actor_of(request: HttpRequest, token: Token, origin: str) -> Actor:
+    """The token as services and history want it. Only for operations that asked for a scope
+    beyond reading: the role says that the token may change what the service changes."""
+    return Actor(
+        name=token.name,
+        role="token",
+        origin=origin,
+        token_name=token.name,
+        address=client_address(request),
+        agent_class=agent_class(request.headers.get("User-Agent", "")),
+        request_id=str(getattr(request, "id", "")),
+    )

@@ -1,0 +1,175 @@
+"""The ``package_manager_…`` functions that act: an MPM or ITK change, and how far it is.
+
+A script written for WHM hands over lists of packages. Where these amount to another MPM, or to
+ITK on or off, they become a change of this panel, with plan, rules, rollback and history; ``build``
+is its number. Everything else is refused, with the reason.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from django.utils import timezone
+
+from easyapache.models import InstalledProfile
+from easyapache.profile_file import canonical
+from easyapache.relations import load_catalogue
+from mpm import log_bytes
+from mpm.catalog import ITK, MPM, BadChoice, Choice, installed
+from mpm.grants import Scope
+from mpm.models import Change
+from mpm.plan import Plan
+from mpm.polling import wait_for
+from mpm.services import change_numbered, plan_for, request_change, rescan
+from mpm.whmapi.call import Call, function
+from mpm.whmapi.envelope import Failed
+
+FAMILY = frozenset({ITK, *(mpm.package for mpm in MPM), *(mpm.cgi_package for mpm in MPM)})
+"""What an MPM change moves by its nature; it need not be spelt out."""
+LOG_PIECE = 128 * 1024
+LOOK_AGAIN_SECONDS = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What a client asks to have moved, by rpm names."""
+
+    install: frozenset[str]
+    uninstall: frozenset[str]
+    upgrade: frozenset[str] = frozenset()
+
+
+def choice_of(wanted: Wanted, names: Collection[str]) -> Choice:
+    """The choice that these moves amount to on a server with ``names`` installed.
+
+    Raises Failed where they are no change of the MPM or of ITK. Pure.
+    """
+    now = installed(names)
+    coming = [mpm for mpm in MPM if mpm.package in wanted.install]
+    if len(coming) > 1:
+        raise Failed("Apache has one MPM at a time; “install” names several.")
+    if coming:
+        mpm = coming[0]
+    elif now.mpm is None:
+        raise Failed("The server does not have exactly one MPM; name the one to install.")
+    elif MPM(now.mpm).package in wanted.uninstall:
+        raise Failed("This would leave Apache without an MPM; name the one to install.")
+    else:
+        mpm = MPM(now.mpm)
+    if ITK in wanted.install:
+        itk = True
+    else:
+        itk = now.itk and ITK not in wanted.uninstall and not mpm.threaded
+    add = wanted.install - FAMILY - frozenset(names)
+    if (mpm.value, itk) == (now.mpm, now.itk):
+        others = sorted((wanted.install | wanted.uninstall) - FAMILY)
+        if others:
+            raise Failed(
+                f"This panel changes the MPM and ITK, and what goes with them. “{others[0]}” is "
+                "neither; use the package manager of the server for it."
+            )
+        raise Failed(f"There is nothing to do: the server already has {mpm.value}.")
+    try:
+        return Choice.parse(mpm.value, itk, add)
+    except BadChoice as error:
+        raise Failed(str(error)) from error
+
+
+def check_moves(plan: Plan, wanted: Wanted, names: Collection[str]) -> None:
+    """Raises Failed where the plan would do more, or less, than the client has said."""
+    surprising = sorted(plan.leaving - wanted.uninstall - FAMILY)
+    if surprising:
+        raise Failed(
+            f"This would also remove {', '.join(surprising)}. If that is meant, name "
+            f"{'it' if len(surprising) == 1 else 'them'} in “uninstall”."
+        )
+    staying = sorted((wanted.uninstall & frozenset(names)) - plan.leaving)
+    if staying:
+        raise Failed(
+            f"{', '.join(staying)} would stay: removing {'it' if len(staying) == 1 else 'them'} is "
+            "not part of this MPM or ITK change."
+        )
+    coming = {item.name for item in plan.install}
+    idle = sorted(wanted.upgrade - coming)
+    if idle:
+        raise Failed(f"This panel does not upgrade packages as such: {', '.join(idle)}.")
+
+
+@function("package_manager_submit_actions", Scope.CHANGE)
+def submit_actions(call: Call) -> dict[str, Any]:
+    """Answers at once; the change goes on by itself, and ``build`` is its number."""
+    names = call.profile.names
+    known = {*load_catalogue().entries, *names}
+    lists = {
+        key: frozenset(canonical(name, known) for name in call.parameters.many(key))
+        for key in ("install", "uninstall", "upgrade")
+    }
+    if not any(lists.values()):
+        raise Failed("Provide the “install”, “uninstall” or “upgrade” argument.")
+    foreign = sorted(name for name in frozenset().union(*lists.values()) if name not in known)
+    if foreign:
+        raise Failed(f"There is no package “{foreign[0][:100]}”.")
+    wanted = Wanted(**lists)
+    choice = choice_of(wanted, names)
+    plan = plan_for(call.server, choice)
+    if not plan.blocked:
+        check_moves(plan, wanted, names)
+    change = request_change(
+        call.server,
+        choice,
+        actor=call.caller.actor,
+        reason=call.parameters.text("reason")[:500],
+        ticket=call.parameters.text("ticket")[:100],
+    )
+    return {"build": change.pk}
+
+
+@function("package_manager_is_performing_actions")
+def is_performing_actions(call: Call) -> dict[str, Any]:
+    return {"active": int(_build(call).active)}
+
+
+@function("package_manager_get_build_log")
+def get_build_log(call: Call) -> dict[str, Any]:
+    """The lines from an offset in bytes, and where the next ones begin.
+
+    A line that is still being written is not cut in two: it comes with a later call.
+    """
+    change = _build(call)
+    offset = call.parameters.integer("offset", minimum=0, default=0)
+    piece = log_bytes.read(change, offset, LOG_PIECE)
+    at_end = offset + len(piece) >= change.log_size
+    if not (change.finished and at_end):
+        whole = piece.rfind(b"\n") + 1
+        piece = piece[:whole] if whole or len(piece) < LOG_PIECE else piece
+    return {
+        "content": piece.decode("utf-8", "replace").splitlines(),
+        "offset": offset + len(piece),
+        "still_running": int(not (change.finished and offset + len(piece) >= change.log_size)),
+    }
+
+
+def _build(call: Call) -> Change:
+    number = call.parameters.integer("build", minimum=1)
+    change = Change.objects.filter(pk=number).first()
+    if change is None or not call.caller.reaches(change.server):
+        raise Failed(f"There is no build {number}.")
+    return change_numbered(number)
+
+
+@function("package_manager_fixcache", Scope.PLAN)
+def fix_cache(call: Call) -> dict[str, Any]:
+    """Looks at the server again, so that what is known of its packages is fresh."""
+    asked = timezone.now() - timedelta(milliseconds=1)
+    rescan(call.server)
+
+    def look() -> bool | None:
+        latest = InstalledProfile.objects.filter(server=call.server).order_by("-pk").first()
+        return True if latest and latest.confirmed_at >= asked else None
+
+    if not wait_for(look, LOOK_AGAIN_SECONDS):
+        raise Failed(f"{call.server} did not answer.", data={"cache_seems_ok_now": 0})
+    return {"cache_seems_ok_now": 1}

@@ -1,0 +1,59 @@
+"""One call of one function, and the table of functions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from easyapache.models import Server
+from easyapache.profile import Profile
+from easyapache.relations import load_catalogue
+from easyapache.resolution import Scene
+from mpm.grants import Scope
+from mpm.services import profile_of
+from mpm.whmapi.access import Caller
+from mpm.whmapi.parameters import Parameters
+
+
+@dataclass(frozen=True)
+class Call:
+    """What a function works with."""
+
+    server: Server
+    caller: Caller
+    parameters: Parameters
+
+    @property
+    def profile(self) -> Profile:
+        """The latest installed profile. Raises Refused before the first scan."""
+        return profile_of(self.server)
+
+    def scene(self, profile: Profile) -> Scene:
+        return load_catalogue().for_server(profile.packages, profile.facts.get("relations"))
+
+
+Work = Callable[[Call], Mapping[str, Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Function:
+    """``scope``: what the caller's token must have. ``work`` raises Failed, Refused or
+    BadParameters, or returns the data."""
+
+    name: str
+    scope: Scope
+    work: Work
+
+
+FUNCTIONS: dict[str, Function] = {}
+
+
+def function(name: str, scope: Scope = Scope.READ) -> Callable[[Work], Work]:
+    """Register a function under its WHM name."""
+
+    def register(work: Work) -> Work:
+        FUNCTIONS[name] = Function(name, scope, work)
+        return work
+
+    return register

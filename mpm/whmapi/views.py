@@ -1,0 +1,106 @@
+"""``/json-api/<function>``: reads the call, finds who and where, answers as WHM does."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from django.contrib.auth.decorators import login_not_required
+from django.core.exceptions import BadRequest, RequestDataTooBig
+from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed, JsonResponse
+from django.views.decorators.csrf import csrf_exempt
+
+from mpm.services import Refused
+from mpm.whmapi import actions, httpd, packages, profiles
+from mpm.whmapi.access import AccessDenied, Caller, TooMany, caller_of, server_meant
+from mpm.whmapi.call import FUNCTIONS, Call
+from mpm.whmapi.envelope import Failed, bridged, denied, failed, succeeded, unknown
+from mpm.whmapi.output import controlled
+from mpm.whmapi.parameters import BadParameters, Parameters, from_body, from_query
+
+log = logging.getLogger(__name__)
+ROOMS = (actions, httpd, packages, profiles)
+"""Imported for what they register."""
+
+
+@csrf_exempt
+@login_not_required
+def json_api(request: HttpRequest, function: str) -> HttpResponse:
+    """GET or POST, form or JSON. HTTP 200 with the outcome in ``metadata.result``; 403 where
+    the credentials are not good, 429 where too many requests came."""
+    if request.method not in ("GET", "HEAD", "POST"):
+        return HttpResponseNotAllowed(["GET", "HEAD", "POST"])
+    try:
+        caller = caller_of(request)
+    except AccessDenied:
+        return _answer(request, denied(), 403)
+    except TooMany as error:
+        response = _answer(request, failed(function, str(error)), 429)
+        for name, value in error.headers.items():
+            response[name] = value
+        return response
+    try:
+        parameters = _parameters(request)
+    except BadParameters as error:
+        return _answer(request, failed(function, str(error)))
+    if function == "cpanel":
+        return _answer(request, _bridge(request, caller, parameters))
+    return _answer(request, perform(request, caller, function, parameters))
+
+
+def perform(
+    request: HttpRequest, caller: Caller, name: str, parameters: Parameters
+) -> dict[str, Any]:
+    """Call one function and put what came of it into the envelope."""
+    version = parameters.text("api.version", "1") or "1"
+    known = FUNCTIONS.get(name)
+    if known is None or version != "1":
+        return unknown(name[:100], version)
+    try:
+        caller.must_have(known.scope, name)
+        call = Call(server_meant(request, parameters, caller), caller, parameters)
+        data, about = controlled(known.work(call), parameters)
+    except Failed as error:
+        answer = failed(name, str(error))
+        return {"data": error.data, **answer} if error.data else answer
+    except BadParameters as error:
+        return failed(name, str(error))
+    except Refused as error:
+        return failed(name, f"{error.message} {error.remedy}".strip())
+    return succeeded(name, data, about)
+
+
+def _bridge(request: HttpRequest, caller: Caller, parameters: Parameters) -> dict[str, Any]:
+    """``/json-api/cpanel``: clients of cPanel API 2 can only name a function in a parameter.
+
+    WHM would run it as an account's function. Accounts are not this panel's matter, so the
+    function named there is one of ours, and the answer has the shape such a client reads.
+    """
+    name = parameters.text("cpanel_jsonapi_func")
+    rest = Parameters(
+        tuple(pair for pair in parameters.pairs if not pair[0].startswith("cpanel_jsonapi_"))
+    )
+    answer = perform(request, caller, name, rest)
+    return bridged(parameters.text("cpanel_jsonapi_module"), name, answer)
+
+
+def _parameters(request: HttpRequest) -> Parameters:
+    """Query and body together. Raises BadParameters."""
+    pairs = from_query(request.META.get("QUERY_STRING", ""))
+    if request.method == "POST":
+        try:
+            body = request.body
+        except (RequestDataTooBig, BadRequest) as error:
+            raise BadParameters("The request is too large.") from error
+        pairs += from_body(request.headers.get("Content-Type", ""), body)
+    return Parameters(pairs)
+
+
+def _answer(request: HttpRequest, body: dict[str, Any], status: int = 200) -> HttpResponse:
+    response = JsonResponse(body, status=status)
+    response["Cache-Control"] = "no-store"
+    verdict = getattr(request, "rate_limit", None)
+    if verdict is not None:
+        for name, value in verdict.headers.items():
+            response[name] = value
+    return response
