@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 from easyapache.host.apache_config import read_config
@@ -29,7 +30,11 @@ def test_prefork_is_measured_by_the_process(lab: Lab, tmp_path: Path) -> None:
 def test_a_threaded_mpm_is_measured_by_process_and_thread_and_without_the_cgi_daemon(
     make_lab: MakeLab, tmp_path: Path
 ) -> None:
-    load = _measured(make_lab("worker").up(), tmp_path)
+    lab = make_lab("worker").up()
+    deadline = time.monotonic() + 10
+    # httpd starts its threads while it already serves.
+    while (load := _measured(lab, tmp_path))["idle"] != 5 * 25 - 1 and time.monotonic() < deadline:
+        time.sleep(0.05)
     assert load["mpm"] == "worker"
     # 25 workers, one listener and the main thread in each of StartServers 5.
     assert (load["processes"], load["threads"]) == (5, 5 * 27)
