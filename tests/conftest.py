@@ -2,4 +2,10 @@
 
 from __future__ import annotations
 
-pytest_plugins = ["tests.labs", "tests.panel_fixtures", "tests.stack", "tests.strict"]
+pytest_plugins = [
+    "tests.labs",
+    "tests.panel_fixtures",
+    "tests.stack",
+    "tests.strict",
+    "tests.browser",
+]

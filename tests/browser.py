@@ -1,0 +1,86 @@
+"""Fixtures that give a test a page in headless Chromium, and fail it when the page complains."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+from playwright.sync_api import Browser, ConsoleMessage, Error, Page, sync_playwright
+
+from easyapache.demo.panel import Panel
+
+PATIENCE_MS = 20_000
+"""How long a page may take for what a test waits for, on a machine that is busy with others."""
+
+
+def chromium() -> str:
+    """The distribution's Chromium. Raises FileNotFoundError when there is none."""
+    for name in ("chromium", "chromium-browser", "google-chrome"):
+        found = shutil.which(name)
+        if found:
+            return found
+    raise FileNotFoundError("chromium: bootstrap/prepare.py test installs it")
+
+
+@contextmanager
+def opened_browser() -> Iterator[Browser]:
+    # Chromium's own sandbox cannot be had as root; every page here is our own.
+    arguments = ["--no-sandbox"] if os.geteuid() == 0 else []
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=chromium(), args=[*arguments, "--disable-dev-shm-usage"]
+        )
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """One Chromium per process; each test opens its own context in it."""
+    with opened_browser() as opened:
+        yield opened
+
+
+class Complaints:
+    """What a page said to its console or threw; a broken policy shows here too."""
+
+    def __init__(self) -> None:
+        self.heard: list[str] = []
+
+    def listen(self, page: Page) -> None:
+        page.on("console", self._console)
+        page.on("pageerror", self._error)
+
+    def _console(self, message: ConsoleMessage) -> None:
+        # Answers like 409 and 422 are part of the conversation; Chromium calls each an error.
+        expected = "Failed to load resource: the server responded with a status of 4"
+        if message.type == "error" and not message.text.startswith(expected):
+            self.heard.append(message.text)
+
+    def _error(self, error: Error) -> None:
+        self.heard.append(str(error))
+
+
+@pytest.fixture
+def page(browser: Browser) -> Iterator[Page]:
+    """A fresh, wide page; the test fails when it threw or broke the security policy."""
+    context = browser.new_context(viewport={"width": 1440, "height": 900}, locale="en-GB")
+    context.set_default_timeout(PATIENCE_MS)
+    page, complaints = context.new_page(), Complaints()
+    complaints.listen(page)
+    yield page
+    context.close()
+    assert complaints.heard == []
+
+
+def sign_in(page: Page, panel: Panel, role: str = "administrator") -> None:
+    """Through the form, as a person does; ends on the home page."""
+    name, password = panel.accounts[role]
+    page.goto(f"{panel.address}login/")
+    page.get_by_label("Name").fill(name)
+    page.get_by_label("Password").fill(password)
+    page.get_by_role("button", name="Sign in").click()
+    page.wait_for_url(panel.address)
