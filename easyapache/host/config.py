@@ -77,9 +77,11 @@ def config_from(data: Mapping[str, Any]) -> HostConfig:
                 raise BadConfig(f"{key} must be a list of strings, one per argument")
             values[key] = tuple(value)
         elif key == "sites":
-            values[key] = tuple(dict(item) for item in value)
+            if not isinstance(value, list):
+                raise BadConfig("sites must be a list of tables")
+            values[key] = tuple(_texts(key, item) for item in value)
         elif key == "environment":
-            values[key] = {_text(key, name): _text(key, item) for name, item in value.items()}
+            values[key] = _texts(key, value)
         else:
             values[key] = _text(key, value)
     for required in ("server", "spool"):
@@ -124,3 +126,9 @@ def _text(key: str, value: Any) -> str:
     if not isinstance(value, str):
         raise BadConfig(f"{key} must be text, not {type(value).__name__}")
     return value
+
+
+def _texts(key: str, value: Any) -> dict[str, str]:
+    if not isinstance(value, Mapping):
+        raise BadConfig(f"{key} must hold names and texts, not {type(value).__name__}")
+    return {_text(key, name): _text(key, item) for name, item in value.items()}

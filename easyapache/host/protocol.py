@@ -82,6 +82,10 @@ class BadMessage(ValueError):
     """A message that is not what it must be. It is refused whole and logged."""
 
 
+def _is(pattern: re.Pattern[str], value: Any) -> bool:
+    return isinstance(value, str) and pattern.match(value) is not None
+
+
 def _names(value: Any, what: str) -> tuple[str, ...]:
     if not isinstance(value, list) or not all(
         isinstance(item, str) and ALLOWED_PACKAGE.match(item) for item in value
@@ -133,7 +137,7 @@ class PreviewRequest:
 
     @classmethod
     def from_json(cls, data: Any) -> PreviewRequest:
-        if not isinstance(data, Mapping) or not CHANGE_ID.match(str(data.get("preview"))):
+        if not isinstance(data, Mapping) or not _is(CHANGE_ID, data.get("preview")):
             raise BadMessage("a preview request needs an id of 32 hexadecimal digits")
         return cls(preview=data["preview"], goal=Goal.from_json(data.get("goal")))
 
@@ -175,21 +179,28 @@ class ChangeRequest:
         """Raises BadMessage when anything is not exactly what it must be."""
         if not isinstance(data, Mapping):
             raise BadMessage("a change request must be an object")
-        if not CHANGE_ID.match(str(data.get("change"))):
+        if not _is(CHANGE_ID, data.get("change")):
             raise BadMessage("a change id has 32 hexadecimal digits")
         undo_of = data.get("undo_of")
-        if undo_of is not None and not CHANGE_ID.match(str(undo_of)):
+        if undo_of is not None and not _is(CHANGE_ID, undo_of):
             raise BadMessage("undo_of must be a change id")
         if data.get("mpm") not in ("event", "worker", "prefork"):
             raise BadMessage("mpm must be event, worker or prefork")
         if not isinstance(data.get("itk"), bool):
             raise BadMessage("itk must be true or false")
-        if not SERVER_NAME.match(str(data.get("server"))):
+        if not _is(SERVER_NAME, data.get("server")):
             raise BadMessage("server must be the name of a server")
         try:
             transaction = Transaction.from_json(data["transaction"])
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise BadMessage(f"the transaction cannot be read: {error}") from error
+        for package in (*transaction.install, *transaction.remove):
+            parts = (package.name, package.version, package.release, package.arch)
+            if not all(isinstance(part, str) for part in parts):
+                raise BadMessage("a package is named by texts")
+        note = data.get("note") or {}
+        if not isinstance(note, Mapping):
+            raise BadMessage("note must be an object")
         return cls(
             change=data["change"],
             server=data["server"],
@@ -199,7 +210,7 @@ class ChangeRequest:
             itk=data["itk"],
             undo_of=undo_of,
             restart_method=str(data.get("restart_method", "auto")),
-            note=dict(data.get("note") or {}),
+            note=dict(note),
         )
 
 

@@ -1,0 +1,81 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from easyapache.host.config import BadConfig, HostConfig, config_from, load_config
+
+TWO_LINES = {"server": "web03", "spool": "/var/spool/ea4-agent"}
+anything = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner),
+    max_leaves=6,
+)
+
+
+def test_two_lines_are_enough_on_a_production_server() -> None:
+    config = config_from(TWO_LINES)
+    assert config.httpd == ("/usr/sbin/httpd",)
+    assert config.root == Path("/")
+    assert config.driver == "dnf"
+
+
+@pytest.mark.parametrize(
+    ("parts", "words"),
+    [
+        ({"spol": "/x"}, "unknown setting 'spol'"),
+        ({"server": "Web 03"}, "lower-case"),
+        ({"server": 3}, "must be text"),
+        ({"driver": "apt"}, "one of dnf, simulated"),
+        ({"restart_method": "graceful"}, "one of auto"),
+        ({"package_manager": "dnf -y"}, "one per argument"),
+        ({"httpd": ["/usr/sbin/httpd", 1]}, "one per argument"),
+        ({"environment": {"A": 1}}, "must be text"),
+        ({"environment": ["A=1"]}, "names and texts"),
+        ({"sites": "http://x"}, "list of tables"),
+        ({"sites": ["http://x"]}, "names and texts"),
+    ],
+)
+def test_a_mistake_is_named(parts: dict[str, Any], words: str) -> None:
+    with pytest.raises(BadConfig, match=words):
+        config_from({**TWO_LINES, **parts})
+
+
+@pytest.mark.parametrize("missing", sorted(TWO_LINES))
+def test_what_is_missing_is_named(missing: str) -> None:
+    with pytest.raises(BadConfig, match=f"{missing} is missing"):
+        config_from({key: value for key, value in TWO_LINES.items() if key != missing})
+
+
+@given(st.sampled_from(sorted(HostConfig.__dataclass_fields__)), anything)
+def test_any_value_is_taken_or_refused_and_never_crashes(key: str, value: Any) -> None:
+    try:
+        config = config_from({**TWO_LINES, key: value})
+    except BadConfig:
+        return
+    assert isinstance(config, HostConfig)
+
+
+def test_the_file_must_belong_to_the_agent_and_nobody_else_may_write_it(tmp_path: Path) -> None:
+    path = tmp_path / "agent.toml"
+    path.write_text('server = "web03"\nspool = "/var/spool/x"\n')
+    path.chmod(0o600)
+    assert load_config(path).server == "web03"
+    for mode in (0o620, 0o602):
+        path.chmod(mode)
+        with pytest.raises(BadConfig, match="writable by nobody else"):
+            load_config(path)
+
+
+def test_a_file_that_is_not_there_or_not_toml_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "agent.toml"
+    with pytest.raises(BadConfig, match="No such file"):
+        load_config(path)
+    path.write_text("server = \n")
+    path.chmod(0o600)
+    with pytest.raises(BadConfig, match=str(path)):
+        load_config(path)
