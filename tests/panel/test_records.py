@@ -1,0 +1,269 @@
+"""What agents tell is recorded exactly once, in its order, whatever the messages did."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from datetime import timedelta
+
+import pytest
+from django.utils import timezone
+
+from easyapache.host.protocol import BadMessage
+from easyapache.models import Pulse, Server
+from mpm import services
+from mpm.catalog import Choice
+from mpm.models import Change, Event, LogChunk, State
+from mpm.models import Report as ReportRow
+from tests.panel.told import ADMIN, after, finish, outcome, piece, report, step
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def change(known_server: Callable[..., Server]) -> Change:
+    made = services.request_change(known_server(), Choice.parse("event"), actor=ADMIN)
+    Change.objects.filter(pk=made.pk).update(dispatched_at=timezone.now())
+    made.refresh_from_db()
+    return made
+
+
+def fresh(change: Change) -> Change:
+    return Change.objects.get(pk=change.pk)
+
+
+def test_the_first_report_makes_it_running_and_the_outcome_ends_it(change: Change) -> None:
+    services.record_reports("web01", change.uuid, [step(1, "preflight")])
+    assert (fresh(change).state, fresh(change).step) == (State.RUNNING, "preflight")
+    services.record_reports(
+        "web01",
+        change.uuid,
+        [
+            report(2, "interruption", method="overlap", refused=0, reset=0, longest_wait_ms=3.5),
+            outcome(3, "succeeded", after(change), sentence="Runs event."),
+        ],
+    )
+    ended = fresh(change)
+    assert (ended.state, ended.sentence, ended.refused) == (State.SUCCEEDED, "Runs event.", 0)
+    profile = ended.server.profile
+    assert profile is not None
+    assert profile.running is not None
+    assert profile.running.mpm == "event"
+    kinds = list(Event.objects.filter(change=change).values_list("kind", flat=True))
+    assert kinds == ["change.queued", "change.running", "change.succeeded"]
+
+
+def test_messages_doubled_shuffled_and_late_end_in_the_same_rows(change: Change) -> None:
+    told = [step(1, "preflight"), step(2, "download"), step(3, "packages"), outcome(4, "failed")]
+    messages = [[item] for item in told] * 5
+    random.Random(7).shuffle(messages)
+    for message in messages:
+        services.record_reports("web01", change.uuid, message)
+    services.record_reports("web01", change.uuid, told)
+    assert list(ReportRow.objects.values_list("seq", flat=True)) == [1, 2, 3, 4]
+    assert fresh(change).state == State.FAILED
+    assert Event.objects.filter(change=change, kind="change.failed").count() == 1
+
+
+def test_a_gap_is_left_until_it_is_filled(change: Change) -> None:
+    assert services.record_reports("web01", change.uuid, [step(3, "packages")]) == 0
+    assert fresh(change).state == State.QUEUED
+    assert services.record_reports("web01", change.uuid, [step(1, "preflight")]) == 1
+
+
+def test_an_agent_speaks_only_of_its_own_servers_changes(
+    change: Change, known_server: Callable[..., Server]
+) -> None:
+    known_server("web02")
+    assert services.record_reports("web02", change.uuid, [outcome(1, "succeeded")]) == 0
+    assert services.record_log("web02", change.uuid, 0, piece(b"x")) == 0
+    services.record_unknown("web02", change.uuid)
+    assert fresh(change).state == State.QUEUED
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        {"seq": "x"},
+        "text",
+        report(1, "outcome", outcome="exploded"),
+        report(1, "step", step="rm -rf"),
+    ],
+)
+def test_what_is_no_report_is_refused_whole(change: Change, bad: object) -> None:
+    with pytest.raises(BadMessage):
+        services.record_reports("web01", change.uuid, [bad])
+    assert not ReportRow.objects.exists()
+    assert fresh(change).state == State.QUEUED
+
+
+def test_the_log_is_kept_byte_for_byte_whatever_overlaps(change: Change) -> None:
+    text = bytes(range(256)) * 40
+    whole = text
+    for start, end in [(0, 100), (0, 100), (50, 300), (400, 500), (300, 900), (10, 20)]:
+        services.record_log("web01", change.uuid, start, piece(text[start:end]))
+    services.record_log("web01", change.uuid, 900, piece(text[900:]))
+    chunks = LogChunk.objects.filter(change=change).order_by("offset")
+    assert b"".join(bytes(chunk.data) for chunk in chunks) == whole
+    assert fresh(change).log_size == len(whole)
+
+
+@pytest.mark.parametrize(("offset", "text"), [(-1, "eA=="), (0, "not base64!"), (0, 5)])
+def test_what_is_no_piece_of_log_is_refused(change: Change, offset: int, text: str) -> None:
+    with pytest.raises(BadMessage):
+        services.record_log("web01", change.uuid, offset, text)
+
+
+def test_a_refused_cancel_says_why_and_the_change_goes_on(change: Change) -> None:
+    services.record_reports("web01", change.uuid, [step(1, "preflight")])
+    services.cancel(fresh(change), ADMIN)
+    services.record_reports(
+        "web01",
+        change.uuid,
+        [step(2, "packages"), report(3, "cancel", accepted=False, reason="Too late.")],
+    )
+    assert (fresh(change).state, fresh(change).cancel_refused) == (State.RUNNING, "Too late.")
+    assert finish_from(change, 4).state == State.SUCCEEDED
+
+
+def finish_from(change: Change, seq: int) -> Change:
+    services.record_reports("web01", change.uuid, [outcome(seq, "succeeded", after(change))])
+    return fresh(change)
+
+
+def test_an_agent_that_does_not_know_the_change_is_believed_the_second_time(
+    change: Change,
+) -> None:
+    services.record_reports("web01", change.uuid, [step(1, "packages")])
+    services.record_unknown("web01", change.uuid)
+    assert fresh(change).state == State.RUNNING
+    services.record_unknown("web01", change.uuid)
+    assert fresh(change).state == State.RUNNING
+    Change.objects.update(unknown_since=timezone.now() - timedelta(seconds=9))
+    services.record_unknown("web01", change.uuid)
+    assert (fresh(change).state, fresh(change).decided_by) == (State.FAILED, "spool")
+
+
+def test_a_cancel_that_the_agent_never_knew_of_came_in_time(change: Change) -> None:
+    services.cancel(fresh(change), ADMIN)
+    services.record_unknown("web01", change.uuid)
+    Change.objects.update(unknown_since=timezone.now() - timedelta(seconds=9))
+    services.record_unknown("web01", change.uuid)
+    assert fresh(change).state == State.CANCELLED
+
+
+def test_a_change_whose_agent_is_silent_says_so_within_a_minute_and_takes_it_back(
+    change: Change,
+) -> None:
+    services.record_reports("web01", change.uuid, [step(1, "packages")])
+    last = timezone.now()
+    services.sweep(last + timedelta(seconds=20))
+    assert fresh(change).silent_since is None
+    for seconds in (35, 45):
+        services.sweep(last + timedelta(seconds=seconds))
+    silent = fresh(change)
+    assert silent.state == State.RUNNING
+    assert silent.silent_since is not None
+    assert Event.objects.filter(kind="change.silent").count() == 1
+    services.record_heartbeat("web01", "1.0", {})
+    assert fresh(change).silent_since is None
+
+
+def test_recovering_a_silent_change_is_audited_and_frees_the_server(change: Change) -> None:
+    services.record_reports("web01", change.uuid, [step(1, "packages")])
+    with pytest.raises(services.Refused, match="answers"):
+        services.recover(fresh(change), ADMIN, close=True)
+    services.sweep(timezone.now() + timedelta(seconds=60))
+    services.recover(fresh(change), ADMIN, close=True)
+    closed = fresh(change)
+    assert (closed.state, closed.decided_by) == (State.FAILED, "recover")
+    assert Event.objects.filter(kind="change.recover", actor_name="anna").count() == 1
+    assert services.request_change(change.server, Choice.parse("worker"), actor=ADMIN).pk
+    # The agent comes back: what it says is told, and does not rewrite how it was closed.
+    services.record_reports("web01", change.uuid, [outcome(2, "succeeded", after(change))])
+    assert fresh(change).state == State.FAILED
+    assert Event.objects.filter(kind="change.late_outcome").count() == 1
+    profile = change.server.profile
+    assert profile is not None
+    assert profile.running == after(change).running
+
+
+def test_two_sweeps_at_once_do_no_harm(change: Change) -> None:
+    now = timezone.now() + timedelta(seconds=60)
+    for _ in range(4):
+        services.sweep(now)
+        services.ping_all(now)
+    assert Event.objects.filter(kind="change.silent").count() == 1
+    assert Pulse.objects.filter(name="beat").count() == 1
+
+
+def test_an_unanswered_preview_ends_and_a_late_answer_changes_nothing(
+    known_server: Callable[..., Server],
+) -> None:
+    server = known_server()
+    preview = services.request_preview(server, Choice.parse("event"), ADMIN)
+    services.sweep(timezone.now() + timedelta(seconds=31))
+    preview.refresh_from_db()
+    assert (preview.state, (preview.error or {})["code"]) == ("failed", "no_answer")
+    plan = services.plan_for(server, Choice.parse("event"))
+    assert services.record_preview("web01", preview.uuid, plan.transaction.as_json()) is None
+
+
+def test_a_scan_makes_a_snapshot_only_when_something_differs(
+    known_server: Callable[..., Server],
+) -> None:
+    from mpm.services.inspection import request_number
+
+    server = known_server()
+    profile = server.profile
+    assert profile is not None
+    for _ in range(3):
+        services.record_inspection("web01", request_number(timezone.now()), profile.as_json())
+    assert server.installed_profiles.count() == 1
+    assert not Change.objects.exists()
+
+
+def test_a_scan_from_before_the_end_of_a_change_is_no_outside_change(change: Change) -> None:
+    from mpm.services.inspection import request_number
+
+    old = change.server.profile
+    assert old is not None
+    asked = request_number(timezone.now() - timedelta(seconds=5))
+    services.record_inspection("web01", asked, after(change).as_json())
+    assert finish(change).state == State.SUCCEEDED
+    services.record_inspection("web01", asked, old.as_json())
+    assert not Change.objects.filter(origin="outside").exists()
+    profile = change.server.profile
+    assert profile is not None
+    assert profile.running == after(change).running
+
+
+def test_an_outside_change_is_told_with_who_and_can_be_adopted_once(
+    known_server: Callable[..., Server],
+) -> None:
+    from dataclasses import replace
+
+    from easyapache.profile import Observation
+    from mpm.services.inspection import request_number
+
+    server = known_server()
+    before = server.profile
+    assert before is not None
+    plan = services.plan_for(server, Choice.parse("worker"))
+    packages = sorted(item.package for item in (*plan.keep, *plan.install))
+    seen = Observation(("worker",))
+    said = {"id": 7, "user": "root", "command": "dnf swap", "at": "2026-03-03T21:04:00+00:00"}
+    moved = replace(
+        before,
+        packages=tuple(packages),
+        configured=seen,
+        running=seen,
+        facts={**before.facts, "last_transaction": said},
+    )
+    outside = services.record_inspection("web01", request_number(timezone.now()), moved.as_json())
+    assert outside is not None
+    assert (outside.from_mpm, outside.to_mpm, outside.actor_name) == ("prefork", "worker", "root")
+    assert "transaction 7" in outside.sentence
+    assert services.adopt(outside, ADMIN).adopted_by == "anna"
+    with pytest.raises(services.Refused, match="already"):
+        services.adopt(outside, ADMIN)

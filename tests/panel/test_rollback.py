@@ -1,0 +1,82 @@
+"""Back to how it was before, whatever has happened since."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from easyapache.models import Server
+from mpm import services
+from mpm.catalog import Choice
+from mpm.models import State
+from tests.panel.told import ADMIN, carried_out, finish
+
+pytestmark = pytest.mark.django_db
+
+EVENT, WORKER, PREFORK = (Choice.parse(name) for name in ("event", "worker", "prefork"))
+
+
+def names(server: Server) -> frozenset[str]:
+    profile = server.profile
+    assert profile is not None
+    return profile.names
+
+
+def test_rolling_back_restores_exactly_the_packages_before(
+    known_server: Callable[..., Server],
+) -> None:
+    server = known_server()
+    before = names(server)
+    assert "ea-apache24-mod_ruid2" in before
+    change = carried_out(server, EVENT)
+    assert names(server) != before
+    back = services.roll_back(change, ADMIN, "sites broke")
+    assert (back.rollback_of, back.undo_of) == (change, change.uuid)
+    assert finish(back).state == State.SUCCEEDED
+    assert names(server) == before
+
+
+def test_what_was_rolled_back_is_not_rolled_back_again(
+    known_server: Callable[..., Server],
+) -> None:
+    server = known_server()
+    change = carried_out(server, EVENT)
+    back = finish(services.roll_back(change, ADMIN))
+    with pytest.raises(services.Refused, match=f"already, by change #{back.pk}"):
+        services.roll_back(change, ADMIN)
+
+
+@pytest.mark.parametrize("ending", ["rolled_back", "failed", "cancelled"])
+def test_only_what_succeeded_can_be_rolled_back(
+    known_server: Callable[..., Server], ending: str
+) -> None:
+    change = services.request_change(known_server(), EVENT, actor=ADMIN)
+    with pytest.raises(services.Refused, match="has not ended"):
+        services.roll_back(change, ADMIN)
+    with pytest.raises(services.Refused, match="nothing to roll back"):
+        services.roll_back(finish(change, ending), ADMIN)
+
+
+def test_after_later_changes_it_still_leads_to_the_state_before_the_first(
+    known_server: Callable[..., Server],
+) -> None:
+    server = known_server()
+    before = names(server)
+    first = carried_out(server, EVENT)
+    carried_out(server, WORKER)
+    back = services.roll_back(first, ADMIN)
+    assert back.to_mpm == "prefork"
+    finish(back)
+    assert names(server) == before
+
+
+def test_a_stale_rollback_digest_carries_the_plan_of_now(
+    known_server: Callable[..., Server],
+) -> None:
+    change = carried_out(known_server(), EVENT)
+    with pytest.raises(services.Stale) as refused:
+        services.roll_back(change, ADMIN, digest="0" * 32)
+    digest = services.rollback_plan(change).digest
+    assert refused.value.plan.digest == digest
+    assert services.roll_back(change, ADMIN, digest=digest).digest == digest
