@@ -103,7 +103,7 @@ class Preflight:
         ]
 
     def unfinished(self) -> list[Obstacle]:
-        text = unfinished_transaction(self.config.root)
+        text = unfinished_transaction(self.config.root, self.config.spool)
         if not text:
             return []
         return [

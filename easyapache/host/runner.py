@@ -80,28 +80,29 @@ class Runner:
     def perform(self, argv: Sequence[str], log: Log) -> Finished:
         """Run a program that changes something, to its end however long that takes; each
         line goes to ``log`` as it comes. ``stdout`` and ``stderr`` are kept as well."""
-        with self._spawn(argv, subprocess.PIPE, subprocess.PIPE) as process:
-            assert process.stdout is not None
-            assert process.stderr is not None
-            kept: dict[str, list[str]] = {"stdout": [], "stderr": []}
+        process = self._spawn(argv, subprocess.PIPE, subprocess.PIPE)
+        assert process.stdout is not None
+        assert process.stderr is not None
+        kept: dict[str, list[str]] = {"stdout": [], "stderr": []}
 
-            def drain(name: str, stream: IO[bytes]) -> None:
+        def drain(name: str, stream: IO[bytes]) -> None:
+            with stream:
                 for raw in stream:
                     line = _text(raw).rstrip("\r\n")
                     kept[name].append(line)
                     log(line)
 
-            threads = [
-                threading.Thread(target=drain, args=(name, stream), daemon=True)
-                for name, stream in (("stdout", process.stdout), ("stderr", process.stderr))
-            ]
-            for thread in threads:
-                thread.start()
-            process.wait()
-            # A daemon the program left behind (gpg-agent, httpd) may hold the streams open:
-            # the program is over when it has ended, not when its heirs let go.
-            for thread in threads:
-                thread.join(timeout=2.0)
+        threads = [
+            threading.Thread(target=drain, args=(name, stream), daemon=True)
+            for name, stream in (("stdout", process.stdout), ("stderr", process.stderr))
+        ]
+        for thread in threads:
+            thread.start()
+        process.wait()
+        # A daemon the program left behind (gpg-agent, httpd) may hold the streams open:
+        # the program is over when it has ended, not when its heirs let go.
+        for thread in threads:
+            thread.join(timeout=2.0)
         out, err = "\n".join(kept["stdout"]), "\n".join(kept["stderr"])
         return Finished(tuple(argv), process.returncode, out, err)
 

@@ -1,0 +1,255 @@
+"""What visitors notice of each way to restart, and what a killed restart leaves."""
+
+from __future__ import annotations
+
+import http.client
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from easyapache.host import sockets
+from easyapache.host.processes import identify
+from easyapache.host.server import HostError
+from easyapache.lab.apache import processes_of
+from tests.host.conftest import Manage
+from tests.host.hammer import hammering
+from tests.host.managed import Managed
+from tests.host.test_runner import wait_until
+
+
+class InFlight(threading.Thread):
+    """A request to the script that takes two seconds."""
+
+    def __init__(self, managed: Managed) -> None:
+        super().__init__()
+        assert managed.lab is not None
+        self.port = managed.lab.setup.ports.http
+        self.body = ""
+        self.start()
+        time.sleep(0.4)
+
+    def run(self) -> None:
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
+        connection.request("GET", "/cgi-bin/slow.cgi", headers={"Host": "cgi.lab.test"})
+        self.body = connection.getresponse().read().decode()
+
+
+def port_of(managed: Managed) -> int:
+    assert managed.lab is not None
+    return managed.lab.setup.ports.http
+
+
+@pytest.mark.parametrize(("stock", "mpm"), [("minimal", "event"), ("event", "prefork"), ("event", "worker")])
+def test_an_overlap_refuses_nobody_and_finishes_requests_in_flight(
+    make_managed: Manage, stock: str, mpm: str
+) -> None:
+    managed = make_managed(stock)
+    goal, transaction = managed.plan(mpm)
+    managed.kit(transaction)
+    managed.packages(goal, transaction)
+    before = sockets.migrate_requests()
+    with hammering(port_of(managed)) as hammer:
+        slow = InFlight(managed)
+        interruption = managed.server.restart("overlap", managed.log)
+        slow.join()
+    assert hammer.failed == 0, hammer.counts
+    assert hammer.total > 30
+    assert "finished" in slow.body
+    assert (interruption.refused, interruption.reset) == (0, 0)
+    assert sockets.migrate_requests() == before
+    running = managed.server.inspect().running
+    assert running is not None
+    assert running.mpm == mpm
+
+
+def test_an_overlap_refuses_nobody_on_the_tls_port(make_managed: Manage) -> None:
+    managed = make_managed("event")
+    assert managed.lab is not None
+    with hammering(managed.lab.setup.ports.https, tls=True, rate=80) as hammer:
+        managed.server.restart("overlap", managed.log)
+    assert hammer.failed == 0, hammer.counts
+
+
+def test_scripts_answer_through_an_overlap_of_two_threaded_servers(make_managed: Manage) -> None:
+    """Both have a mod_cgid daemon with a socket of its own."""
+    managed = make_managed("event")
+    slow = InFlight(managed)
+    managed.server.restart("overlap", managed.log)
+    again = InFlight(managed)
+    slow.join()
+    again.join()
+    assert "finished" in slow.body
+    assert "finished" in again.body
+
+
+def test_an_open_connection_gets_its_answer_from_the_old_server(managed: Managed) -> None:
+    """Idle when the restart began; a request that is on its way is answered or the connection
+    was closed in good order before it, never in the middle of an answer."""
+    connection = http.client.HTTPConnection("127.0.0.1", port_of(managed), timeout=10)
+    connection.request("GET", "/", headers={"Host": "static.lab.test"})
+    assert b"</h1>" in connection.getresponse().read()
+    managed.server.restart("overlap", managed.log)
+    connection.request("GET", "/", headers={"Host": "static.lab.test"})
+    assert b"</h1>" in connection.getresponse().read()
+
+
+def test_a_graceful_stop_and_start_finishes_requests_in_flight(managed: Managed) -> None:
+    slow = InFlight(managed)
+    interruption = managed.server.restart("graceful-stop", managed.log)
+    slow.join()
+    assert "finished" in slow.body
+    assert interruption.method == "graceful-stop"
+    assert interruption.probes > interruption.refused + interruption.reset
+    assert managed.server.inspect().running is not None
+
+
+def test_the_servers_own_script_is_used_when_told_to(managed: Managed) -> None:
+    before = managed.server.inspect().facts["httpd_started"]
+    interruption = managed.server.restart("script", managed.log)
+    assert interruption.method == "script"
+    assert "restartsrv_httpd --stop" in managed.text
+    assert managed.server.inspect().facts["httpd_started"] != before
+
+
+def test_what_does_not_run_is_simply_started(managed: Managed) -> None:
+    assert managed.lab is not None
+    managed.lab.down()
+    managed.server.restart("auto", managed.log)
+    assert managed.server.inspect().running is not None
+
+
+def test_a_stale_pid_file_that_names_somebody_else_does_not_stop_a_start(managed: Managed) -> None:
+    assert managed.lab is not None
+    managed.lab.down()
+    managed.config.pid_file.write_text(f"{os.getpid()}\n")
+    managed.server.restart("auto", managed.log)
+    assert managed.server.inspect().running is not None
+    assert identify(os.getpid()) is not None
+
+
+def test_when_the_new_httpd_fails_the_old_one_never_noticed(managed: Managed) -> None:
+    old = managed.real.httpd.parent()
+    broken = managed.config.server_root / "conf.d/broken.conf"
+    broken.write_text("NoSuchDirective on\n")
+    with hammering(port_of(managed)) as hammer, pytest.raises(HostError) as failed:
+        managed.server.restart("overlap", managed.log)
+    assert failed.value.code == "restart"
+    assert "NoSuchDirective" in failed.value.output
+    assert hammer.failed == 0, hammer.counts
+    assert managed.real.httpd.pid_file_parent() == old
+    broken.unlink()
+    managed.server.restart("overlap", managed.log)
+    assert managed.real.httpd.pid_file_parent() != old
+
+
+def test_a_failed_second_server_leaves_nothing_behind(managed: Managed) -> None:
+    """ITK under a threaded MPM passes the test of the configuration and fails at the start."""
+    old = managed.real.httpd.parent()
+    modules = managed.config.server_root / "conf.modules.d"
+    modules.joinpath("000_mod_mpm_prefork.conf").write_text(
+        "LoadModule mpm_event_module modules/mod_mpm_event.so\n"
+    )
+    source = Path("/usr/lib/apache2/modules")
+    for name in ("mod_mpm_event.so", "mpm_itk.so"):
+        target = managed.config.server_root / "modules" / name
+        if not target.exists():
+            target.symlink_to(source / name)
+    modules.joinpath("900-mpm_itk.conf").write_text(
+        "LoadModule mpm_itk_module modules/mpm_itk.so\n"
+    )
+    managed.server.config_test(managed.log)
+    before = sockets.migrate_requests()
+    with hammering(port_of(managed)) as hammer, pytest.raises(HostError) as failed:
+        managed.server.restart("overlap", managed.log)
+    assert "threaded MPMs" in failed.value.output
+    assert hammer.failed == 0, hammer.counts
+    assert managed.real.httpd.parents() == [old]
+    assert sockets.migrate_requests() == before
+
+
+_KILLED = """
+import sys
+from pathlib import Path
+from easyapache.host.config import load_config
+from easyapache.host.real import RealServer
+RealServer(load_config(Path(sys.argv[1]))).restart("overlap", print)
+"""
+
+
+@pytest.mark.parametrize("after_ms", [0, 60, 120, 180, 240, 300, 400])
+def test_a_restart_killed_at_any_moment_is_completed_by_the_next(
+    managed: Managed, tmp_path: Path, after_ms: int
+) -> None:
+    assert managed.lab is not None
+    before = sockets.migrate_requests()
+    agent = managed.lab.write_agent_config(managed.config.spool)
+    began = managed.server.inspect().facts["httpd_started"]
+    process = subprocess.Popen(
+        [sys.executable, "-c", _KILLED, str(agent)],
+        stdout=(tmp_path / "out").open("w"),
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+    )
+    wait_until(lambda: "restart by overlap" in (tmp_path / "out").read_text() or process.poll() is not None)
+    time.sleep(after_ms / 1000)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    with hammering(port_of(managed)) as hammer:
+        managed.server.restart("overlap", managed.log)
+    assert hammer.failed == 0, hammer.counts
+    assert managed.server.inspect().facts["httpd_started"] != began
+    assert sockets.migrate_requests() == before
+    parents = managed.real.httpd.parents()
+    assert len(parents) == 1
+    assert managed.real.httpd.pid_file_parent() == parents[0]
+
+
+def test_an_httpd_that_dies_in_the_window_is_started_at_once(managed: Managed) -> None:
+    goal, transaction = managed.plan("event")
+    managed.kit(transaction)
+    with managed.server.watch(managed.log):
+        managed.packages(goal, transaction)
+        old = managed.real.httpd.parent()
+        assert old is not None
+        # What log rotation does, and what it does to a server whose MPM has changed on disk.
+        os.kill(old.pid, signal.SIGUSR1)
+        wait_until(lambda: not old.alive)
+        wait_until(lambda: managed.server.inspect().running is not None)
+    assert "started again" in managed.text
+    interruption = managed.server.restart("auto", managed.log)
+    assert interruption.window_ms > 0
+    running = managed.server.inspect().running
+    assert running is not None
+    assert running.mpm == "event"
+
+
+def test_nothing_of_the_old_server_is_left_once_it_has_drained(managed: Managed) -> None:
+    assert managed.lab is not None
+    root = managed.lab.root
+    old = set(processes_of(root))
+    managed.server.restart("overlap", managed.log)
+    wait_until(lambda: not old & set(processes_of(root)), 15)
+
+
+def test_the_choice_says_why_it_is_not_an_overlap(
+    managed: Managed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reason = "pidfd_getfd is not permitted (CAP_SYS_PTRACE is missing)"
+    refuse: Callable[[int], str] = lambda _: reason  # noqa: E731
+    monkeypatch.setattr("easyapache.host.restart.can_reach", refuse)
+    chosen = managed.real.restarter.choose()
+    assert chosen.name == "graceful-stop"
+    assert "CAP_SYS_PTRACE" in chosen.reason
+
+
+def test_an_unknown_method_is_refused_with_those_there_are(managed: Managed) -> None:
+    with pytest.raises(HostError) as refused:
+        managed.server.restart("teleport", managed.log)
+    assert "graceful-stop" in refused.value.remedy
