@@ -125,7 +125,7 @@ def parse(raw: bytes, known: Iterable[str] = ()) -> ProfileFile:
         data = json.loads(raw.decode("utf-8"))
     except UnicodeDecodeError as error:
         raise BadProfile("The file is not UTF-8 text.") from error
-    except (json.JSONDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # JSON, or a number of thousands of digits
         where = f" (line {error.lineno})" if isinstance(error, json.JSONDecodeError) else ""
         raise BadProfile(f"The file is not JSON{where}.") from error
     if not isinstance(data, dict):
@@ -162,15 +162,11 @@ def _packages(items: Any, key: str, known: tuple[str, ...]) -> tuple[str, ...]:
     for item in items:
         if not isinstance(item, str) or not _PACKAGE.match(item):
             raise BadProfile(f"“{key}” holds {str(item)[:60]!r}, which is no package name.")
-    if not known:
-        return tuple(sorted(set(items)))
+    names = {str(item) for item in items}
     exact = set(known)
-    dashed = {name.replace("_", "-"): name for name in known}
-    return tuple(
-        sorted(
-            {item if item in exact else dashed.get(item.replace("_", "-"), item) for item in items}
-        )
-    )
+    dashed = {name.replace("_", "-"): name for name in exact}
+    renamed = {dashed.get(name.replace("_", "-"), name) for name in names - exact}
+    return tuple(sorted((names & exact) | renamed))
 
 
 def of_installed(profile: Profile, name: str, desc: str = "") -> ProfileFile:
@@ -204,7 +200,7 @@ def compare(wanted: ProfileFile, installed: Profile, scene: Scene) -> Comparison
     """``wanted`` beside ``installed``. ``scene`` knows the relations and what exists."""
     present = frozenset(name for name in installed.names if name.startswith("ea-"))
     unknown = {name for name in wanted.names - present if scene.describe(name) is None}
-    needed = _required_by(wanted.names & present, present, scene)
+    needed = _required_by(wanted.names, present, scene)
     return Comparison(
         missing=tuple(sorted(wanted.names - present - unknown)),
         unlisted=tuple(sorted(present - wanted.names - needed)),
@@ -214,23 +210,28 @@ def compare(wanted: ProfileFile, installed: Profile, scene: Scene) -> Comparison
     )
 
 
-def _required_by(roots: Iterable[str], present: frozenset[str], scene: Scene) -> frozenset[str]:
-    """The installed packages that ``roots`` need, at any distance."""
-    entries = {name: scene.describe(name) for name in present}
+def _required_by(listed: frozenset[str], present: frozenset[str], scene: Scene) -> frozenset[str]:
+    """The installed packages that the listed ones need, at any distance. What a listed package
+    itself provides needs no other: with worker listed, nothing needs prefork to have an MPM."""
+    entries = {name: scene.describe(name) for name in present | listed}
     offering: dict[str, list[str]] = {}
     for name, entry in entries.items():
         for offer in entry.provides if entry else ():
             offering.setdefault(offer.name, []).append(name)
     found: set[str] = set()
-    waiting = list(roots)
+    waiting = list(listed & present)
     while waiting:
         entry = entries.get(waiting.pop())
         for wanted in entry.requires if entry else ():
-            for name in offering.get(wanted.name, ()):
-                other = entries[name]
-                if name not in found and other is not None and other.offers(wanted):
-                    found.add(name)
-                    waiting.append(name)
+            able = [
+                name
+                for name in offering.get(wanted.name, ())
+                if (other := entries[name]) is not None and other.offers(wanted)
+            ]
+            if listed.isdisjoint(able):
+                fresh = set(able) - found
+                found |= fresh
+                waiting += fresh
     return frozenset(found)
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import wraps
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from typing import Any, Concatenate, ParamSpec, TypeVar, cast
 
 from django.contrib.auth.backends import ModelBackend
 from django.contrib.auth.models import AbstractBaseUser, AnonymousUser, Permission, User
@@ -56,7 +56,7 @@ class RightsByRole(ModelBackend):
         known: set[str] | None = getattr(user_obj, "rights", None)
         if known is not None and user_obj.is_active and obj is None:
             return known
-        return self.get_group_permissions(user_obj, obj)
+        return super().get_group_permissions(cast("User | AnonymousUser", user_obj), obj)
 
 
 def can_read(user: AbstractBaseUser | AnonymousUser) -> bool:

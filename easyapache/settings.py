@@ -123,6 +123,7 @@ FILE_UPLOAD_MAX_MEMORY_SIZE = 1024 * 1024
 # -- Words and times -------------------------------------------------------------------
 LANGUAGE_CODE = "en"
 LANGUAGES = [("en", _("English")), ("de", _("German"))]
+FORMAT_MODULE_PATH = "easyapache.formats"
 LOCALE_PATHS = [BASE_DIR / "locale"]
 USE_I18N = True
 USE_TZ = True

@@ -13,6 +13,9 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
+from easyapache.frame import liveness
+from easyapache.models import Server
+
 register = template.Library()
 
 FORMS = {"moment": "j M Y, H:i", "clock": "H:i:s", "day": "j M Y"}
@@ -116,6 +119,12 @@ def bytes_in_words(value: Any) -> str:
             return f"{amount:.0f} {unit}" if unit == "B" else f"{amount:.1f} {unit}"
         amount /= 1000
     return ""
+
+
+@register.filter(name="liveness")
+def liveness_of(server: Server) -> str:
+    """``alive``, ``silent`` or "" for a server whose agent was never heard."""
+    return liveness(server)
 
 
 @register.filter

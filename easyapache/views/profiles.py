@@ -151,7 +151,7 @@ def save(request: HttpRequest, server: Server) -> HttpResponse:
 def upload(request: HttpRequest, server: Server) -> HttpResponse:
     form = UploadForm(request.POST, request.FILES)
     if form.is_valid():
-        sent: UploadedFile = form.cleaned_data["file"]
+        sent: UploadedFile[bytes] = form.cleaned_data["file"]
         try:
             # One byte more than is allowed tells a large file from a huge one just as well.
             file = parse(sent.read(MOST_BYTES + 1), load_catalogue().entries)

@@ -96,6 +96,29 @@ def server(request: HttpRequest, name: str) -> HttpResponse:
         "profile": profile,
         "packages": observed_mpm(Profile(packages=profile.packages)) if profile else None,
         "agrees": profile is not None and agrees(profile),
-        "capabilities": one.agent.get("capabilities", {}),
+        "capabilities": said_of_itself(one),
     }
     return show(request, "easyapache/server.html", context)
+
+
+def said_of_itself(server: Server) -> list[tuple[str, str]]:
+    """What the agent says its host allows, in words; what has none is left to the API."""
+    said = server.agent.get("capabilities")
+    known = said if isinstance(said, dict) else {}
+    words = {
+        "package_manager": _("Package manager"),
+        "restart_method": _("Restart"),
+        "restart_reason": _("Why so"),
+        "restart_script": _("Restart script"),
+        "rehearsal": _("Rehearsal in"),
+        "systemd": "systemd",
+        "root": _("Runs as root"),
+        "kernel": _("Kernel"),
+        "python": "Python",
+    }
+    yes_no = {True: _("yes"), False: _("no")}
+    return [
+        (title, yes_no[value] if isinstance(value, bool) else str(value))
+        for key, title in words.items()
+        if (value := known.get(key)) not in (None, "")
+    ]

@@ -74,7 +74,7 @@ def choice_from(data: QueryDict, profile: Profile) -> Choice:
     if len(data.getlist("add")) + len(data.getlist("keep")) > MOST_EXTRAS:
         raise BadChoice(f"At most {MOST_EXTRAS} packages can be named along with an MPM.")
     return Choice.parse(
-        data["mpm"], data.get("itk", "") == "on", data.getlist("add"), data.getlist("keep")
+        data.get("mpm", ""), data.get("itk", "") == "on", data.getlist("add"), data.getlist("keep")
     )
 
 
@@ -111,15 +111,23 @@ def shown_findings(plan: Plan, answers: Mapping[str, str] | None = None) -> list
     ]
 
 
-def _answers(data: QueryDict) -> dict[str, str]:
-    return {name: data[name] for name in ("threads", "polling") if data.get(name) in YES_OR_NO}
+def _answers(data: QueryDict, profile: Profile) -> dict[str, str]:
+    """The answers to the advisor's questions that are not what it would say by itself."""
+    by_itself = recommend(profile)
+    own = {"threads": by_itself.threads, "polling": by_itself.safe_polling}
+    given = {name: str(data.get(name, "")) for name in own}
+    return {
+        name: answer
+        for name, answer in given.items()
+        if answer in YES_OR_NO and YES_OR_NO[answer] != own[name]
+    }
 
 
 def situation(server: Server, profile: Profile, data: QueryDict, choice: Choice) -> dict[str, Any]:
     """Everything the page and its live part show. Reads nothing from the database."""
     relations = load_catalogue()
     now = observed_mpm(profile)
-    answers = _answers(data)
+    answers = _answers(data, profile)
     advice = recommend(
         profile,
         Answers(

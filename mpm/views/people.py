@@ -16,8 +16,8 @@ from mpm import services
 from mpm.roles import ADMINISTRATOR, SUPPORT, actor_of, may_change, may_read
 
 ROLE_NAMES = (
-    (SUPPORT, gettext_lazy("Support: reads everything, changes nothing")),
-    (ADMINISTRATOR, gettext_lazy("Administrator: changes things")),
+    (SUPPORT, gettext_lazy("Support: reads only")),
+    (ADMINISTRATOR, gettext_lazy("Administrator")),
 )
 
 

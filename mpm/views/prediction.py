@@ -38,7 +38,7 @@ def predicted(server: Server) -> Prediction:
     times = sorted((end - start).total_seconds() for _, _, start, end in measured if start and end)
     return Prediction(
         changes=len(measured),
-        refused=max((refused for refused, *_ in measured), default=0),
+        refused=max((refused or 0 for refused, *_ in measured), default=0),
         longest_wait_ms=max((wait or 0.0 for _, wait, *_ in measured), default=0.0),
         seconds=times[len(times) // 2] if times else 0.0,
         method=str(restart.get("method", "")),

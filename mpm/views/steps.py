@@ -82,6 +82,20 @@ class Journal:
         return running[-1] if running else touched[-1] if touched else None
 
     @property
+    def phases(self) -> list[tuple[str, Any, list[Evidence]]]:
+        """The evidence by phase: what decided first, what was before last."""
+        titles = (
+            ("after", _("After the change")),
+            ("undo", _("After going back")),
+            ("before", _("Before the change")),
+        )
+        found = ((phase, title, self._of(phase)) for phase, title in titles)
+        return [one for one in found if one[2]]
+
+    def _of(self, phase: str) -> list[Evidence]:
+        return [one for one in self.evidence if one.phase == phase]
+
+    @property
     def rehearsal(self) -> StepShown | None:
         return next((one for one in self.steps if one.step is Step.REHEARSAL), None)
 
