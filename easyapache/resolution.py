@@ -123,14 +123,14 @@ class Scene:
 
         A name that no known package provides belongs to the operating system and is not ours
         to judge."""
-        found = []
-        for entry in entries.values():
-            for relation in entry.requires:
-                if any(item.offers(relation) for item in entries.values()):
-                    continue
-                if self._is_ours(relation):
-                    found.append((entry.name, relation))
-        return found
+        offering = _by_capability(entries)
+        return [
+            (entry.name, relation)
+            for entry in entries.values()
+            for relation in entry.requires
+            if not any(item.offers(relation) for item in offering.get(relation.name, ()))
+            and self._is_ours(relation)
+        ]
 
     def _is_ours(self, relation: Capability) -> bool:
         return any(
@@ -143,13 +143,23 @@ class Scene:
 
 def collisions(entries: Mapping[str, Entry]) -> list[tuple[str, str]]:
     """Pairs among ``entries`` that cannot be installed together, each pair once, sorted."""
+    offering = _by_capability(entries)
     found = set()
     for entry in entries.values():
         for relation in entry.conflicts:
-            for other in entries.values():
+            for other in offering.get(relation.name, ()):
                 if other.name != entry.name and other.offers(relation):
                     found.add((min(entry.name, other.name), max(entry.name, other.name)))
     return sorted(found)
+
+
+def _by_capability(entries: Mapping[str, Entry]) -> dict[str, list[Entry]]:
+    """Which entries provide something under a name, in whatever version."""
+    offering: dict[str, list[Entry]] = {}
+    for entry in entries.values():
+        for name in {offer.name for offer in entry.provides}:
+            offering.setdefault(name, []).append(entry)
+    return offering
 
 
 def _first_need(entry: Entry, among: Iterable[Entry]) -> tuple[str, str] | None:
