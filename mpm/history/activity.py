@@ -12,7 +12,6 @@ from django.db.models.functions import TruncDate
 from mpm.history.filters import ChangeFilters
 from mpm.models import Change, State
 
-
 _PEOPLE = """
     WITH RECURSIVE step(value) AS (
         SELECT MIN(actor_name) FROM mpm_change

@@ -114,7 +114,8 @@ class ChangeFilters:
         elif self.result:
             rows = rows.filter(state=self.result)
         if self.itk is not None:
-            rows = rows.filter(to_itk=self.itk)
+            # IN, because SQLite takes an index for that and not for a bare column.
+            rows = rows.filter(to_itk__in=[self.itk])
         for word in self.text.lower().split():
             rows = rows.filter(search__contains=word)
         return self._within(rows)

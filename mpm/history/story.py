@@ -92,8 +92,8 @@ def _opening(change: Change) -> str:
     if change.origin == Origin.OUTSIDE:
         return (
             _(
-                "%(when)s, %(server)s was found changed from %(from)s to %(to)s without this panel, "
-                "by %(who)s."
+                "%(when)s, %(server)s was found changed from %(from)s to %(to)s "
+                "without this panel, by %(who)s."
             )
             % words
         )

@@ -1,7 +1,7 @@
 """The rows of the MPM section, one module per matter."""
 
 from mpm.models.change import ACTIVE_STATES, TERMINAL_STATES, Change, Preview, State
-from mpm.models.history import Chain, Event, PruningPermit
+from mpm.models.history import Chain, Event, HistoryIsWrittenOnce, PruningPermit
 from mpm.models.idempotency import IdempotentAnswer
 from mpm.models.journal import LogChunk, Report
 from mpm.models.token import Token
@@ -14,6 +14,7 @@ __all__ = [
     "Change",
     "Delivery",
     "Event",
+    "HistoryIsWrittenOnce",
     "IdempotentAnswer",
     "LogChunk",
     "Preview",

@@ -1,0 +1,93 @@
+"""Several at once: the database decides, and exactly one wins."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
+
+import pytest
+from django.db import connections
+from django.utils import timezone
+
+from easyapache.inventory import record_scan
+from easyapache.models import Server
+from easyapache.profile import Profile
+from mpm import services
+from mpm.catalog import Choice
+from mpm.models import Change, Event, State
+from mpm.verification import verify_database
+from tests.panel.told import ADMIN, outcome, step
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture
+def server(transactional_db: None, stock_profile: Callable[..., Profile]) -> Server:
+    now = timezone.now()
+    made = Server.objects.create(name="web01", created_at=now, last_seen_at=now)
+    record_scan(made, stock_profile(), now, "scan")
+    return made
+
+
+def all_at_once(count: int, work: Callable[[int], object]) -> list[object]:
+    """Results or exceptions of ``work``, begun at the same moment in threads of their own."""
+    barrier = Barrier(count)
+
+    def run(number: int) -> object:
+        try:
+            barrier.wait()
+            return work(number)
+        except services.Refused as refused:
+            return refused
+        finally:
+            connections.close_all()
+
+    with ThreadPoolExecutor(count) as pool:
+        return list(pool.map(run, range(count)))
+
+
+def test_of_eight_requests_at_once_one_becomes_a_change_and_seven_hear_which(
+    server: Server,
+) -> None:
+    results = all_at_once(
+        8, lambda _: services.request_change(server, Choice.parse("event"), actor=ADMIN)
+    )
+    made = [item for item in results if isinstance(item, Change)]
+    busy = [item for item in results if isinstance(item, services.Busy)]
+    assert (len(made), len(busy)) == (1, 7)
+    assert {item.change.pk for item in busy} == {made[0].pk}
+    assert verify_database().faults == ()
+
+
+def test_reports_cancels_and_sweeps_at_once_leave_one_truth(server: Server) -> None:
+    change = services.request_change(server, Choice.parse("event"), actor=ADMIN)
+    told = [step(1, "preflight"), step(2, "download"), outcome(3, "cancelled")]
+
+    def work(number: int) -> object:
+        if number % 3 == 0:
+            return services.record_reports("web01", change.uuid, told)
+        if number % 3 == 1:
+            return services.sweep()
+        return services.cancel(Change.objects.get(pk=change.pk), ADMIN)
+
+    all_at_once(6, work)
+    services.record_reports("web01", change.uuid, told)
+    change.refresh_from_db()
+    assert change.state == State.CANCELLED
+    ends = Event.objects.filter(change=change, kind="change.cancelled")
+    assert ends.count() == 1
+    assert verify_database().faults == ()
+
+
+def test_scans_at_once_make_one_snapshot_and_one_outside_change(
+    server: Server, stock_profile: Callable[..., Profile]
+) -> None:
+    from mpm.services.inspection import request_number
+
+    moved = stock_profile("worker").as_json()
+    all_at_once(
+        4, lambda _: services.record_inspection("web01", request_number(timezone.now()), moved)
+    )
+    assert server.installed_profiles.count() == 2
+    assert Change.objects.filter(origin="outside").count() == 1

@@ -1,0 +1,291 @@
+"""The history: filters, pages, the story, exports, and the plans the database makes for them."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from django.db import connection
+from django.utils import timezone
+
+from easyapache.models import Server
+from mpm import services
+from mpm.catalog import Choice
+from mpm.history import (
+    BadFilter,
+    ChangeFilters,
+    activity,
+    as_csv,
+    as_json,
+    before_and_after,
+    changes,
+    known_people,
+    known_tickets,
+    story,
+    ticket_text,
+    timeline,
+)
+from mpm.models import Change, State
+from tests.panel.told import ADMIN, carried_out, finish, outcome, report, step
+
+pytestmark = pytest.mark.django_db
+START = datetime(2026, 3, 1, 12, tzinfo=UTC)
+
+
+@pytest.fixture
+def many(known_server: Callable[..., Server]) -> list[Change]:
+    """Six hundred ended changes of two servers, one every hour."""
+    servers = [known_server("web01"), known_server("web02")]
+    mpms = ("prefork", "event", "worker")
+    return Change.objects.bulk_create(
+        Change(
+            server=servers[number % 2],
+            server_name=servers[number % 2].name,
+            state=State.FAILED if number % 10 == 0 else State.SUCCEEDED,
+            from_mpm=mpms[number % 3],
+            to_mpm=mpms[(number + 1) % 3],
+            to_itk=number % 7 == 0,
+            choice={},
+            plan={"install": [], "remove": []},
+            digest=f"{number:032x}",
+            base_digest="0" * 32,
+            reason=f"reason {number}",
+            ticket=f"T-{number % 20}",
+            origin=("web", "rest", "cli")[number % 3],
+            actor_name=f"person{number % 5}",
+            request_id=f"r{number}",
+            requested_at=START + timedelta(hours=number),
+            finished_at=START + timedelta(hours=number, minutes=1),
+            search=f"reason {number}\nt-{number % 20}",
+        )
+        for number in range(600)
+    )
+
+
+def test_pages_forth_and_back_show_every_change_once(many: list[Change]) -> None:
+    seen, cursor, pages = [], "", []
+    while True:
+        page = changes(ChangeFilters(), cursor, 70)
+        pages.append(page)
+        seen += [change.pk for change in page.items]
+        if not page.next_cursor:
+            break
+        cursor = page.next_cursor
+    assert seen == sorted((change.pk for change in many), reverse=True)
+    back = changes(ChangeFilters(), pages[2].previous_cursor, 70)
+    assert [c.pk for c in back.items] == [c.pk for c in pages[1].items]
+    first = changes(ChangeFilters(), pages[1].previous_cursor, 70)
+    assert first.items == pages[0].items
+    assert first.previous_cursor == ""
+
+
+def test_new_changes_shift_no_page(many: list[Change]) -> None:
+    page = changes(ChangeFilters(), "", 10)
+    expected = changes(ChangeFilters(), page.next_cursor, 10).items
+    twin = Change.objects.get(pk=many[-1].pk)
+    twin.pk, twin.uuid = None, "a" * 32
+    twin.save(force_insert=True)
+    assert changes(ChangeFilters(), page.next_cursor, 10).items == expected
+
+
+FITS: list[tuple[dict[str, str], Callable[[int], bool]]] = [
+    ({"server": "web02"}, lambda n: n % 2 == 1),
+    ({"person": "person3"}, lambda n: n % 5 == 3),
+    ({"origin": "rest"}, lambda n: n % 3 == 1),
+    ({"result": "failed"}, lambda n: n % 10 == 0),
+    ({"result": "active"}, lambda _: False),
+    ({"mpm_from": "prefork"}, lambda n: n % 3 == 0),
+    ({"mpm_to": "prefork"}, lambda n: n % 3 == 2),
+    ({"itk": "yes"}, lambda n: n % 7 == 0),
+    ({"ticket": "T-4"}, lambda n: n % 20 == 4),
+    ({"request": "r17"}, lambda n: n == 17),
+    ({"text": "REASON 59"}, lambda n: "59" in f"reason {n}\nt-{n % 20}"),
+    ({"since": "2026-03-10", "until": "2026-03-10"}, lambda n: 204 <= n < 228),
+    ({"since": "2026-03-20T12:00:00+00:00"}, lambda n: n >= 456),
+    (
+        {"server": "web01", "result": "failed", "until": "2026-03-05"},
+        lambda n: n in range(0, 108, 10),
+    ),
+]
+
+
+def test_each_filter_leaves_what_fits(
+    many: list[Change],
+    subtests: pytest.Subtests,
+    django_assert_max_num_queries: Callable[..., Any],
+) -> None:
+    for query, fits in FITS:
+        with subtests.test(query=query):
+            filters = ChangeFilters.parse(query)
+            with django_assert_max_num_queries(4):
+                page = changes(filters, "", 500)
+                for change in page.items:
+                    str((change.actor_name, change.server_name, change.reason))
+            expected = [number for number in range(600) if fits(number)]
+            assert sorted(int(c.digest, 16) for c in page.items) == expected[-500:]
+            assert ChangeFilters.parse(filters.as_query()) == filters
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        {"result": "exploded"},
+        {"origin": "fax"},
+        {"mpm_from": "itk"},
+        {"itk": "perhaps"},
+        {"since": "yesterday"},
+        {"until": "2026-13-01"},
+        {"text": "x" * 201},
+    ],
+)
+def test_filters_that_cannot_be_meant_are_refused(query: dict[str, str]) -> None:
+    with pytest.raises(BadFilter):
+        ChangeFilters.parse(query)
+
+
+@pytest.mark.parametrize("cursor", ["x", "b", "b-1", "c5", "b5;drop", "b" + "9" * 30])
+def test_a_cursor_we_never_gave_is_refused(cursor: str) -> None:
+    with pytest.raises(BadFilter):
+        changes(ChangeFilters(), cursor)
+
+
+INDEXES: list[tuple[dict[str, str], str]] = [
+    ({"server": "web02"}, "change_by_server"),
+    ({"person": "person3"}, "change_by_person"),
+    ({"ticket": "T-4"}, "change_by_ticket"),
+    ({"request": "r17"}, "change_by_request"),
+    ({"mpm_from": "worker"}, "change_by_from"),
+    ({"mpm_to": "worker"}, "change_by_to"),
+    ({"origin": "outside"}, "change_by_origin"),
+    ({"result": "failed"}, "change_by_result"),
+    ({"itk": "yes"}, "change_by_itk"),
+]
+
+
+def test_each_filter_has_an_index_that_also_orders(
+    many: list[Change], subtests: pytest.Subtests
+) -> None:
+    if connection.vendor == "postgresql":
+        with connection.cursor() as cursor:
+            cursor.execute("ANALYZE mpm_change")
+            # Six hundred rows fit on a few pages, which no planner would take an index for.
+            cursor.execute("SET LOCAL enable_seqscan = off")
+            cursor.execute("SET LOCAL enable_bitmapscan = off")
+    for query, index in INDEXES:
+        with subtests.test(query=query):
+            rows = ChangeFilters.parse(query).apply(Change.objects.only("pk"))
+            plan = rows.order_by("-pk")[:51].explain()
+            assert index in plan or "PRIMARY KEY" in plan or "mpm_change_pkey" in plan, plan
+            assert "SCAN mpm_change" not in plan, plan
+            assert "TEMP B-TREE" not in plan, plan
+            assert "Sort" not in plan, plan
+
+
+def test_exports_stream_every_row_as_csv_and_json(many: list[Change]) -> None:
+    filters = ChangeFilters.parse({"server": "web01"})
+    table = list(csv.DictReader(io.StringIO("".join(as_csv(filters)))))
+    listed = json.loads("".join(as_json(filters)))
+    assert len(table) == len(listed) == 300
+    assert table[0]["number"] == str(listed[0]["number"])
+    assert json.loads("".join(as_json(ChangeFilters.parse({"ticket": "none"})))) == []
+
+
+def test_a_reason_that_looks_like_a_formula_is_harmless_in_a_spreadsheet(
+    known_server: Callable[..., Server],
+) -> None:
+    services.request_change(
+        known_server(), Choice.parse("event"), actor=ADMIN, reason="=HYPERLINK(1)"
+    )
+    row = next(csv.DictReader(io.StringIO("".join(as_csv(ChangeFilters())))))
+    assert row["reason"] == "'=HYPERLINK(1)"
+
+
+def test_everybody_in_the_history_is_found_along_the_index(many: list[Change]) -> None:
+    assert known_people() == [f"person{number}" for number in range(5)]
+    assert len(known_tickets()) == 20
+
+
+def test_activity_counts_each_day_and_its_failures(many: list[Change]) -> None:
+    days = activity(ChangeFilters(), START + timedelta(days=3), days=5)
+    assert [day.total for day in days] == [0, 12, 24, 24, 13]
+    assert sum(day.failed for day in days) == 8
+
+
+def test_the_story_tells_it_to_somebody_who_was_not_there(
+    known_server: Callable[..., Server],
+) -> None:
+    change = services.request_change(
+        known_server(), Choice.parse("event"), actor=ADMIN, reason="too much memory", ticket="T-1"
+    )
+    services.record_reports(
+        "web01",
+        change.uuid,
+        [
+            step(1, "preflight"),
+            report(2, "interruption", refused=0, reset=0, longest_wait_ms=12.0),
+        ],
+    )
+    from tests.panel.told import after
+
+    services.record_reports("web01", change.uuid, [outcome(3, "succeeded", after(change))])
+    change.refresh_from_db()
+    told = " ".join(story(change))
+    for words in (
+        "web01 was to go from prefork to event, asked for by anna (Web)",
+        "too much memory",
+        "T-1",
+        "mod_ruid2",
+        "It succeeded",
+        "No visitor was refused; the longest wait for an answer was 12 ms",
+    ):
+        assert words in told
+    assert "too much memory" in ticket_text(change, "https://panel.example/1")
+    titles = [entry.title for entry in timeline(change)]
+    assert titles[0] == "Asked for"
+    assert titles[-1] == "Succeeded"
+    moved = {row.title for row in before_and_after(change) if row.moved}
+    assert {"MPM", "mod_mpm_event", "mod_mpm_prefork"} <= moved
+
+
+def test_a_change_that_failed_left_all_as_it_was(known_server: Callable[..., Server]) -> None:
+    change = finish(
+        services.request_change(known_server(), Choice.parse("event"), actor=ADMIN), "rolled_back"
+    )
+    assert not any(row.moved for row in before_and_after(change))
+    assert "taken back" in " ".join(story(change))
+
+
+def test_names_stay_readable_when_the_person_is_gone(known_server: Callable[..., Server]) -> None:
+    from mpm.services.actor import Actor
+
+    user, _ = services.add_user("anna", "administrator", actor=ADMIN)
+    actor = Actor(name="anna", role="administrator", user_id=user.pk)
+    change = services.request_change(known_server(), Choice.parse("event"), actor=actor)
+    user.delete()
+    change = Change.objects.get(pk=change.pk)
+    assert (change.user, change.actor_name, change.actor_role) == (None, "anna", "administrator")
+    assert "anna" in story(change)[0]
+
+
+def test_free_text_finds_the_error_of_a_failed_change(known_server: Callable[..., Server]) -> None:
+    change = services.request_change(known_server(), Choice.parse("event"), actor=ADMIN)
+    services.record_reports(
+        "web01",
+        change.uuid,
+        [
+            report(
+                1, "finding", code="disk", title="Disk full", message="No room in /var", remedy=""
+            ),
+            outcome(2, "failed", sentence="Nothing was touched."),
+        ],
+    )
+    found = changes(ChangeFilters.parse({"text": "no ROOM"})).items
+    assert [item.pk for item in found] == [change.pk]
+    assert timezone.is_aware(found[0].requested_at)
+    carried_out(change.server, Choice.parse("worker"))
+    assert len(changes(ChangeFilters.parse({"text": "no room"})).items) == 1

@@ -1,0 +1,79 @@
+"""The model and service layers on PostgreSQL: the same tests, on a cluster of our own."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+HERE = Path(__file__).resolve().parent
+ON_BOTH = (
+    "test_requests.py",
+    "test_records.py",
+    "test_rollback.py",
+    "test_history.py",
+    "test_verification.py",
+    "test_concurrency.py",
+)
+
+
+def programs() -> Path:
+    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
+    found += [Path(path) for path in [shutil.which("initdb")] if path]
+    assert found, "PostgreSQL is not installed (Debian: apt-get install postgresql)"
+    return found[-1].parent
+
+
+def as_owner(*argv: str) -> None:
+    """PostgreSQL refuses to run as root, and takes another account of the machine instead."""
+    owner = "postgres" if os.geteuid() == 0 else None
+    done = subprocess.run(argv, user=owner, capture_output=True, text=True, check=False, cwd="/")
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Path]:
+    """A throwaway cluster that listens on a socket in its own folder and nowhere else."""
+    folder = Path(tempfile.mkdtemp(prefix="ea4p-"))
+    if os.geteuid() == 0:
+        account = pwd.getpwnam("postgres")
+        os.chown(folder, account.pw_uid, account.pw_gid)
+    data, bin_folder = folder / "data", programs()
+    try:
+        as_owner(
+            str(bin_folder / "initdb"),
+            *("-D", str(data), "-A", "trust", "-U", "panel", "-E", "UTF8", "--no-sync"),
+        )
+        options = f"-c listen_addresses='' -k {folder} -c fsync=off -c full_page_writes=off"
+        as_owner(
+            str(bin_folder / "pg_ctl"),
+            *("-D", str(data), "-o", options, "-l", str(folder / "log"), "-w", "start"),
+        )
+        yield folder
+    finally:
+        as_owner(str(bin_folder / "pg_ctl"), "-D", str(data), "-m", "immediate", "-w", "stop")
+        shutil.rmtree(folder)
+
+
+@pytest.mark.postgresql
+def test_models_and_services_keep_their_promises_on_postgresql(cluster: Path) -> None:
+    run = subprocess.run(
+        [
+            *(sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"),
+            *(str(HERE / name) for name in ON_BOTH),
+        ],
+        env={**os.environ, "DATABASE_URL": f"postgres://panel@/postgres?host={cluster}"},
+        cwd=HERE.parents[1],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert run.returncode == 0, run.stdout[-6000:] + run.stderr[-2000:]
+    assert " passed" in run.stdout
