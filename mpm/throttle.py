@@ -137,7 +137,9 @@ class Limiter:
 
 @cache
 def limiter() -> Limiter:
-    return Limiter(Shared(settings.REDIS_URL) if settings.REDIS_URL else None)
+    """The broker may be something else than Redis, as in tests: then there is nothing to share."""
+    url: str = settings.REDIS_URL
+    return Limiter(Shared(url) if url.startswith(("redis:", "rediss:", "unix:")) else None)
 
 
 FAILURES_A_MINUTE = 20

@@ -16,7 +16,7 @@ from ninja import NinjaAPI
 from ninja.errors import HttpError, ValidationError
 from ninja.openapi.schema import OpenAPISchema
 
-from mpm.api import changes, events, plans, servers, switch, tokens, webhooks
+from mpm.api import changes, events, plans, switch, tokens, webhooks
 from mpm.api.problems import MEDIA_TYPE, Problem, answer, from_refusal, from_validation
 from mpm.services.actor import Refused
 
@@ -54,9 +54,8 @@ api = Api(
     urls_namespace="api-v1",
 )
 for router in (
-    servers.router,
+    switch.router,  # that of servers, with the switch added to it
     plans.router,
-    switch.router,
     changes.router,
     events.router,
     webhooks.router,

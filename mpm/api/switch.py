@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 from django.http import HttpRequest, HttpResponse
-from ninja import Header, Router, Schema
+from ninja import Header, Schema
 from pydantic import ConfigDict, Field
 
 from easyapache.models import Server
@@ -16,6 +16,7 @@ from mpm.api.idempotency import Answer, fingerprint, once
 from mpm.api.mpm_state import latest_of
 from mpm.api.plans import ChoiceIn, PlanOut, plan_json
 from mpm.api.problems import Problem, from_refusal
+from mpm.api.servers import router
 from mpm.api.shapes import Digest, Flag, Line, Moment, ProblemOut
 from mpm.api.statuses import CONDITIONAL
 from mpm.catalog import Choice
@@ -24,8 +25,6 @@ from mpm.models import ACTIVE_STATES
 from mpm.services.actor import Actor, Busy, NothingToDo, Refused, Stale
 from mpm.services.planning import plan_for, profile_of
 from mpm.services.request import refuse_if_blocked, request_change
-
-router = Router(tags=["servers"])
 
 Key = Annotated[
     str,
