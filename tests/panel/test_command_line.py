@@ -1,0 +1,234 @@
+"""``manage.py mpm``: what it says, its JSON, and its exit status."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.core.management import call_command
+from django.core.management.base import CommandError
+
+from easyapache.models import Server
+from mpm.models import Change, State
+from tests.panel.told import finish
+from tests.panel_fixtures import House
+
+pytestmark = pytest.mark.django_db
+STOCK = Path(__file__).resolve().parents[2] / "easyapache/data/profiles"
+
+
+def mpm(*arguments: str) -> tuple[int, str, str]:
+    """(exit status, standard output, standard error)"""
+    out, err = io.StringIO(), io.StringIO()
+    try:
+        call_command("mpm", *arguments, stdout=out, stderr=err)
+    except SystemExit as end:
+        return int(end.code or 0), out.getvalue(), err.getvalue()
+    return 0, out.getvalue(), err.getvalue()
+
+
+def answer(*arguments: str) -> tuple[int, Any]:
+    status, out, _ = mpm(*arguments, "--json")
+    return status, json.loads(out)
+
+
+def test_status_tells_the_three_observations(known_server: Callable[..., Server]) -> None:
+    known_server()
+    status, said = answer("status")
+    assert status == 0
+    assert (said["mpm"], said["itk"], said["recommended"]["mpm"]) == ("prefork", False, "event")
+    for observer in ("installed", "configured", "running"):
+        assert said[observer] == {"mpms": ["prefork"], "itk": False}
+    assert "prefork" in mpm("status")[1]
+
+
+def test_a_plan_has_what_comes_goes_and_stays(known_server: Callable[..., Server]) -> None:
+    known_server()
+    status, plan = answer("plan", "event")
+    assert status == 0
+    assert {"install", "remove", "keep", "findings", "digest"} <= set(plan)
+    assert "ea-apache24-mod_mpm_event" in {item["name"] for item in plan["install"]}
+    assert "ea-apache24-mod_ruid2" in {item["name"] for item in plan["remove"]}
+    assert plan["digest"] in mpm("plan", "event")[1]
+
+
+def test_a_blocked_plan_is_shown_with_status_2(known_server: Callable[..., Server]) -> None:
+    known_server()
+    status, plan = answer("plan", "event", "--itk")
+    assert status == 2
+    assert any(finding["severity"] == "block" for finding in plan["findings"])
+
+
+@pytest.mark.parametrize("profile", ["default", "mpm_itk", "worker", "nophp"])
+def test_a_plan_for_a_profile_file_needs_no_server(profile: str) -> None:
+    status, plan = answer("plan", "event", "--profile", str(STOCK / f"{profile}.json"))
+    assert status == 0
+    assert "ea-apache24-mod_mpm_event" in {item["name"] for item in plan["install"]}
+
+
+def good() -> dict[str, Any]:
+    return dict(json.loads((STOCK / "default.json").read_text()))
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"not json",
+        b"",
+        b"[]",
+        b"\xff\xfe",
+        b'{"name": "x"}',
+        json.dumps({**good(), "pkgs": "ea-apache24"}).encode(),
+        json.dumps({**good(), "pkgs": ["../x"]}).encode(),
+        json.dumps({**good(), "pkgs": ["ea-apache24; rm -rf /"]}).encode(),
+        json.dumps({**good(), "name": "../x"}).encode(),
+        json.dumps({key: value for key, value in good().items() if key != "version"}).encode(),
+        b" " * (50 * 1024 * 1024),
+        b"[" * 100_000,
+    ],
+    ids=lambda value: value[:30].decode("latin-1").strip() or f"{len(value)} bytes",
+)
+def test_a_profile_that_is_none_is_refused(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "bad.json"
+    path.write_bytes(content)
+    status, said = answer("plan", "event", "--profile", str(path))
+    assert status == 2
+    assert said["error"]["code"] == "bad_profile"
+    status, _, err = mpm("plan", "event", "--profile", str(path))
+    assert (status, "bad.json" in err) == (2, True)
+
+
+def test_a_profile_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    assert mpm("plan", "event", "--profile", str(tmp_path / "none.json"))[0] == 2
+    assert mpm("plan", "event", "--profile", str(tmp_path))[0] == 2
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("plan", "fork"),
+        ("plan", "itk"),
+        ("plan", ""),
+        ("plan", "event", "--server", "web99"),
+        ("plan", "event", "--add", "ea-x; reboot"),
+        ("plan", "event", "--add=--installroot=/"),
+        ("plan", "event", "--keep", "../x"),
+        ("switch", "event", "--itk"),
+        ("switch", "event", "--stored", "--digest", "0" * 32),
+        ("switch", "event", "--stored", "--ticket", "x" * 101),
+        ("switch", "event", "--stored", "--not-before", "tomorrow"),
+        ("switch", "event", "--stored", "--not-before", "2030-01-01T00:00:00"),
+        ("rollback", "99"),
+        ("show", "x"),
+        ("cancel", "99"),
+        ("history", "--result", "exploded"),
+        ("history", "--since", "yesterday"),
+        ("history", "--cursor", "zzz"),
+        ("history", "verify", "--file", "/nowhere/export.json"),
+        ("server", "add", "Web_01"),
+        ("user", "password", "nobody"),
+        ("doctor", "--repair", "format-disk"),
+    ],
+)
+def test_what_cannot_be_meant_ends_with_status_2_and_changes_nothing(
+    known_server: Callable[..., Server], arguments: tuple[str, ...]
+) -> None:
+    known_server()
+    if arguments == ("plan", ""):
+        assert mpm(*arguments)[0] == 0  # nothing chosen means prefork
+        return
+    status, out, err = mpm(*arguments)
+    assert (status, out) == (2, "")
+    assert err.startswith("Refused:")
+    assert not Change.objects.exists()
+
+
+@pytest.mark.parametrize("arguments", [(), ("explode",), ("plan",), ("switch", "event", "--x")])
+def test_arguments_that_do_not_exist_end_with_status_2(arguments: tuple[str, ...]) -> None:
+    with pytest.raises((SystemExit, CommandError)) as end:
+        call_command("mpm", *arguments, stderr=io.StringIO())
+    if isinstance(end.value, SystemExit):
+        assert end.value.code == 2
+
+
+def test_several_servers_want_a_name(known_server: Callable[..., Server]) -> None:
+    known_server("web01")
+    known_server("web02")
+    assert mpm("status")[0] == 2
+    assert answer("status", "--server", "web02")[1]["server"] == "web02"
+
+
+def test_switch_rollback_show_history_and_cancel(known_server: Callable[..., Server]) -> None:
+    known_server()
+    status, made = answer("switch", "event", "--stored", "--reason", "threads", "--ticket", "T-9")
+    assert (status, made["state"], made["origin"]) == (0, "queued", "cli")
+    assert mpm("switch", "worker", "--stored")[0] == 2
+    change = Change.objects.get(pk=made["number"])
+    Change.objects.filter(pk=change.pk).update(dispatched_at=change.requested_at)
+    assert finish(change).state == State.SUCCEEDED
+
+    assert answer("switch", "event", "--stored")[1]["change"] is None
+    status, back = answer("rollback", str(change.pk), "--reason", "no")
+    assert (status, back["rollback_of"]) == (0, change.pk)
+    status, listed = answer("history", "--ticket", "T-9")
+    assert [item["number"] for item in listed["changes"]] == [back["number"], change.pk]
+    status, shown = answer("show", f"#{change.pk}")
+    assert "threads" in " ".join(shown["story"])
+    assert shown["timeline"][0]["kind"] == "change.queued"
+    assert "threads" in mpm("show", str(change.pk), "--log")[1]
+    assert mpm("cancel", str(back["number"]))[0] == 0
+    assert "cancel" in mpm("history")[1]
+
+
+def test_history_is_verified_and_exported(
+    known_server: Callable[..., Server], tmp_path: Path
+) -> None:
+    known_server()
+    mpm("switch", "event", "--stored")
+    status, verdict = answer("history", "verify")
+    assert (status, verdict["verified"]) == (0, True)
+    export = tmp_path / "events.json"
+    export.write_text(mpm("history", "export", "--format", "events")[1])
+    assert answer("verify", "--file", str(export))[1]["verified"]
+    export.write_text(export.read_text().replace('"queued"', '"quiet"').replace("event", "evert"))
+    assert mpm("verify", "--file", str(export))[0] in (1, 2)
+    assert mpm("history", "export", "--format", "csv")[1].startswith("number,id,server")
+    assert len(json.loads(mpm("history", "export")[1])) == 1
+
+
+def test_servers_and_accounts_are_kept() -> None:
+    status, server = answer(
+        "server", "add", "web07", "--hostname", "web07.example", "--kind", "lab"
+    )
+    assert (status, server["kind"]) == (0, "lab")
+    assert answer("server", "set", "web07", "--no-active")[1]["active"] is False
+    assert [item["name"] for item in answer("server", "list")[1]] == ["web07"]
+    status, user = answer("user", "add", "anna", "--role", "administrator")
+    assert (status, len(user["password"])) == (0, 20)
+    assert answer("user", "list")[1][0]["roles"] == ["administrator"]
+    assert answer("user", "password", "anna")[1]["password"] != user["password"]
+    assert mpm("user", "set", "anna", "--role", "support")[0] == 2
+
+
+def test_the_doctor_knows_a_healthy_server(known_server: Callable[..., Server]) -> None:
+    known_server()
+    assert answer("doctor") == (0, {"server": "web01", "change": None, "findings": []})
+
+
+@pytest.mark.django_db(transaction=True)
+def test_switch_and_wait_follows_a_change_to_its_end(house: House) -> None:
+    status, out, err = mpm("switch", "event", "--wait", "--timeout", "60")
+    assert status == 0, out + err + house.said()
+    assert "succeeded" in out
+    status, plan = answer("plan", "worker", "--source", "server")
+    assert (status, plan["source"]) == (0, "server")
+    with house.simulated.state() as state:
+        state["faults"] = {"configtest": 1}
+    status, done = answer("switch", "prefork", "--wait", "--timeout", "60")
+    assert (status, done["state"]) == (1, "rolled_back")
+    status, back = answer("rollback", "1", "--wait", "--timeout", "60")
+    assert (status, back["state"], back["to"]["mpm"]) == (0, "succeeded", "prefork")
