@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import socket
 import subprocess
 import sys
 import threading
@@ -51,6 +52,7 @@ class Stack:
     accounts: list[dict[str, str]] = field(default_factory=list)
     address: str = ""
     _lock: IO[str] | None = None
+    _listener: socket.socket | None = None
     _supervisor: Supervisor | None = None
 
     # -- coming up -----------------------------------------------------------------------
@@ -61,7 +63,7 @@ class Stack:
         self._only_one()
         supervisor = self._supervisor = Supervisor(self.folder.logs, self.say)
         try:
-            listener = listening_socket(self.port)
+            listener = self._listener = listening_socket(self.port)
         except OSError as error:
             raise CannotStart(
                 f"Port {self.port} of 127.0.0.1 cannot be had ({error.strerror}). "
@@ -169,6 +171,8 @@ class Stack:
             server.down(self.folder.servers / server.name)
         supervisor.sweep()
         self.folder.running_file.unlink(missing_ok=True)
+        if self._listener is not None:
+            self._listener.close()
         if self._lock is not None:
             self._lock.close()
 

@@ -192,16 +192,17 @@ class Supervisor:
                 return
 
     def _reap_adopted(self) -> None:
-        """Bury the detached processes that became our children and have ended. Those of
-        ``subprocess`` are left to it."""
+        """Bury the detached processes that became our children and have ended. Our own are
+        only looked at (WNOWAIT) and left to ``subprocess``."""
         own = {running.process.pid for running in self._running.values() if running.process}
-        for pid in all_pids():
-            if pid in own or parent_of(pid) != os.getpid() or identify(pid) is not None:
-                continue
+        while True:
             try:
-                os.waitpid(pid, os.WNOHANG)
+                ended = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
             except ChildProcessError:
-                continue  # somebody else here has waited for it already
+                return  # there is no child at all
+            if ended is None or ended.si_pid in own:
+                return
+            os.waitpid(ended.si_pid, 0)
 
 
 def become_subreaper() -> None:

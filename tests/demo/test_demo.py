@@ -1,0 +1,148 @@
+"""``manage.py demo`` as a stranger meets it: starting, starting again, dying, ending."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import httpx
+import pytest
+
+from easyapache.demo.folder import PROJECT
+from easyapache.demo.panel import DidNotStart, Panel
+from tests.stack import MakePanel, processes_of
+
+UNPRIVILEGED = ("web", "worker", "beat", "redis")
+
+
+def environment_of(pid: int) -> dict[str, str]:
+    raw = (Path("/proc") / str(pid) / "environ").read_bytes().decode()
+    return dict(item.split("=", 1) for item in raw.split("\0") if "=" in item)
+
+
+def status_of(pid: int) -> dict[str, str]:
+    text = (Path("/proc") / str(pid) / "status").read_text()
+    return {
+        name: value.strip() for name, value in (line.split(":", 1) for line in text.splitlines())
+    }
+
+
+def login_page(panel: Panel) -> httpx.Response:
+    return httpx.get(f"{panel.address}login/", timeout=10)
+
+
+def test_a_second_start_keeps_accounts_and_data_and_says_where_they_are(
+    make_panel: MakePanel,
+) -> None:
+    first = make_panel("--simulated")
+    name, password = first.accounts["administrator"]
+    assert password in first.said
+    assert (first.folder / "first-accounts").stat().st_mode & 0o077 == 0
+    database = first.folder / "panel" / "panel.sqlite3"
+    assert password.encode() not in database.read_bytes()
+    first.stop()
+    assert processes_of(first.folder) == []
+    before, started = len(first.said), time.monotonic()
+    second = Panel.start(first.folder, "--simulated")
+    try:
+        assert time.monotonic() - started < 30
+        said_again = second.said[before:]
+        assert password not in said_again
+        assert str(second.folder / "first-accounts") in said_again
+        with httpx.Client(base_url=second.address, timeout=10) as client:
+            client.get("login/")
+            form = {"username": name, "password": password}
+            form["csrfmiddlewaretoken"] = client.cookies["csrftoken"]
+            assert client.post("login/", data=form).headers["location"] == "/"
+    finally:
+        second.stop()
+
+
+def test_only_agents_have_rights_and_only_the_panel_has_secrets(simulated_panel: Panel) -> None:
+    for part in UNPRIVILEGED:
+        status = status_of(simulated_panel.pid(part))
+        if os.geteuid() == 0:
+            assert set(status["Uid"].split()) != {"0"}, part
+            assert int(status["CapEff"], 16) == 0, part
+            assert int(status["CapBnd"], 16) == 0, part
+            assert status["NoNewPrivs"] == "1", part
+    agent = environment_of(simulated_panel.pid("agent-sandbox"))
+    assert not {name for name in agent if "SECRET" in name or "DATABASE" in name}
+    assert agent["EA4_AGENT_CONFIG"].endswith("sandbox.toml")
+
+
+def test_whatever_is_killed_comes_back(simulated_panel: Panel) -> None:
+    for part in ("web", "redis", "worker"):
+        killed = simulated_panel.pid(part)
+        os.kill(killed, signal.SIGKILL)
+        end = time.monotonic() + 30
+        while simulated_panel.running["processes"].get(part) in (killed, None):
+            assert time.monotonic() < end, simulated_panel.said
+            time.sleep(0.05)
+        assert f"{part}: ended with SIGKILL" in simulated_panel.said
+    assert login_page(simulated_panel).status_code == 200
+
+
+def test_a_page_waits_while_the_web_part_is_started_again(simulated_panel: Panel) -> None:
+    """The supervisor holds the listening socket, so nobody is refused meanwhile."""
+    os.kill(simulated_panel.pid("web"), signal.SIGKILL)
+    assert httpx.get(f"{simulated_panel.address}login/", timeout=60).status_code == 200
+
+
+def test_the_simulated_server_is_looked_at_at_once(simulated_panel: Panel) -> None:
+    end = time.monotonic() + 30
+    while simulated_panel.manage("mpm", "status", "--json").returncode != 0:
+        assert time.monotonic() < end, simulated_panel.manage("mpm", "status").stderr
+        time.sleep(0.5)
+
+
+def test_two_panels_cannot_share_one_folder(simulated_panel: Panel) -> None:
+    done = subprocess.run(
+        [sys.executable, str(PROJECT / "manage.py"), "demo", "--simulated"],
+        env={**simulated_panel.environment, "PORT": "0"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode != 0
+    assert f"runs already at {simulated_panel.address}" in done.stderr
+    assert login_page(simulated_panel).status_code == 200
+
+
+def test_a_port_that_is_taken_is_said_and_another_one_is_proposed(make_panel: MakePanel) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        with pytest.raises(DidNotStart, match=f"PORT={port + 1} make demo"):
+            make_panel("--simulated", PORT=str(port))
+
+
+@pytest.mark.parametrize("port", ["http", "-1", "70000"])
+def test_what_is_no_port_is_refused(make_panel: MakePanel, port: str) -> None:
+    with pytest.raises(DidNotStart, match="is no port"):
+        make_panel("--simulated", PORT=port)
+
+
+def test_what_the_machine_lacks_stands_on_every_page(make_panel: MakePanel) -> None:
+    """Where dnf cannot be had the demo sets this sentence itself."""
+    panel = make_panel("--simulated", EA4_NOTICE="This machine lacks the program dnf.")
+    assert "This machine lacks the program dnf." in login_page(panel).text
+
+
+def test_a_panel_of_ones_own_is_never_mistaken_for_the_demos(simulated_panel: Panel) -> None:
+    """Settings in the environment say which panel a shell means; the folder only fills in."""
+    own = {**simulated_panel.environment, "SECRET_KEY": "mine", "VAR_DIR": "/nonexistent/var"}
+    done = subprocess.run(
+        [sys.executable, str(PROJECT / "manage.py"), "mpm", "status"],
+        env=own,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode != 0
