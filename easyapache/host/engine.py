@@ -136,10 +136,10 @@ class Engine:
                 if self._progress().touched:
                     return self._undo(failed.decided_by)
                 return self._refuse(failed.decided_by, decided_by=f"{failed.step}: {failed}")
-            except HostError as error:
-                if self._progress().touched:
-                    return self._undo(error.message)
-                return self._refuse(error.message)
+            except Exception as error:  # noqa: BLE001 -- as in _do: told, and undone
+                self.log(traceback.format_exc())
+                why = error.message if isinstance(error, HostError) else repr(error)
+                return self._undo(why) if self._progress().touched else self._refuse(why)
 
     def _begin(self, deaths: int) -> Report:
         if deaths > DEATHS_PER_STEP:
@@ -162,6 +162,7 @@ class Engine:
                     return self._undo(f"the work was cut off {deaths} times in {self.step}")
                 if self.steps.packages_never_moved() and progress.tries < DEATHS_PER_STEP:
                     self.log("No package had moved yet: from the start.")
+                    self._settle()
                     window.close()
                     return self._forward()
                 self._do(Step.PACKAGES, self.steps.packages_are_right, said=True)
@@ -226,8 +227,9 @@ class Engine:
             except Failed as failed:
                 wrong = failed.decided_by
                 continue
-            except HostError as error:
-                wrong = error.message
+            except Exception as error:  # noqa: BLE001 -- one more attempt is better than none
+                self.log(traceback.format_exc())
+                wrong = error.message if isinstance(error, HostError) else repr(error)
                 continue
             sentence = (
                 f"The change was undone and the server is as it was. Reason: {cause.rstrip('.')}."
@@ -235,8 +237,9 @@ class Engine:
             return self._end(Outcome.ROLLED_BACK, cause, sentence)
         try:
             steps.keep_httpd_running()
-        except HostError as error:
-            wrong = f"{wrong}; httpd does not run: {error.message}"
+        except Exception as error:  # noqa: BLE001 -- what is told here is the last word
+            self.log(traceback.format_exc())
+            wrong = f"{wrong}; and httpd could not be started: {error}"
         return self._lost(wrong, cause)
 
     def _lost(self, wrong: str, cause: str = "") -> Report:
@@ -385,6 +388,9 @@ class Engine:
 
     def _end(self, outcome: Outcome, decided_by: str, sentence: str) -> Report:
         profile = self._look()
+        verified = outcome in (Outcome.SUCCEEDED, Outcome.ROLLED_BACK)
+        if verified and self._settle(profile):
+            profile = self._look()
         with self._gate:
             if self.folder.cancel_requested and not self._progress().cancel_answered:
                 reason = "The change was over before it could be stopped."
@@ -400,11 +406,20 @@ class Engine:
                 },
             )
 
+    def _settle(self, profile: Profile | None = None) -> bool:
+        """A transaction that broke off, of packages that have been looked at and are sound,
+        must not keep the next change from beginning. Whether there was one."""
+        profile = profile or self._look()
+        unfinished = profile.facts.get("unfinished_transaction") if profile else None
+        if unfinished:
+            self.spool.settle(str(unfinished))
+        return bool(unfinished)
+
     def _look(self) -> Profile | None:
         try:
             return self.server.inspect()
-        except HostError as error:
-            self.log(f"The server could not be looked at: {error.message}")
+        except Exception as error:  # noqa: BLE001 -- a change must end even if nobody can look
+            self.log(f"The server could not be looked at: {error}")
             return None
 
 

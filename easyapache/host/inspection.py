@@ -19,6 +19,7 @@ from easyapache.host.httpd import Httpd
 from easyapache.host.load import measure
 from easyapache.host.processes import identify
 from easyapache.host.rpm import RpmDatabase, Verified
+from easyapache.host.spool import Spool
 from easyapache.profile import Package, Profile
 
 MODULE_FOLDER = "conf.modules.d"
@@ -65,7 +66,7 @@ def inspect(config: HostConfig, httpd: Httpd, rpm: RpmDatabase) -> Profile:
     parent = httpd.parent()
     if parent is not None:
         facts["httpd_started"] = f"{parent.boot}:{parent.pid}:{parent.started}"
-    unfinished = unfinished_transaction(config.root)
+    unfinished = unfinished_transaction(config.root, config.spool)
     if unfinished:
         facts["unfinished_transaction"] = unfinished
     if config_error:
@@ -223,8 +224,11 @@ def pinned(patterns: Iterable[str], package: Package) -> str | None:
     return None
 
 
-def unfinished_transaction(root: Path) -> str:
+def unfinished_transaction(root: Path, spool: Path) -> str:
     """A sentence about a transaction that broke off, or nothing.
+
+    One that a change of ours has looked at since, and found or set right, is in the spool as
+    settled (see ``Spool.settle``) and is not told again: dnf's history never forgets it.
 
     dnf writes a transaction's end into its history; yum 3 kept lists of what was left to do.
     Only the last one counts: whatever completed after a broken one has set things right or
@@ -244,7 +248,8 @@ def unfinished_transaction(root: Path) -> str:
         return f"dnf's history cannot be read: {error}"
     if row is None or row[2] or running_holder(root):
         return ""
-    return f"dnf's transaction {row[0]} was begun and never ended"
+    text = f"dnf's transaction {row[0]} was begun and never ended"
+    return "" if Spool(spool).settled == text else text
 
 
 def running_holder(root: Path) -> int | None:

@@ -393,6 +393,18 @@ class Spool:
         with locked(self.root / ".server-lock", wait=wait):
             yield
 
+    @property
+    def settled(self) -> str:
+        """The broken-off transaction that was last looked at and set right, in words."""
+        try:
+            return (self.root / ".settled").read_text()
+        except FileNotFoundError:
+            return ""
+
+    def settle(self, unfinished: str) -> None:
+        """Remember that the packages are sound although this transaction broke off."""
+        write_atomically(self.root / ".settled", unfinished.encode())
+
     def prune(self, moment: datetime, *, keep_days: int = 30, keep_kits: int = 10) -> int:
         """Give back the room of changes long over. Returns how many were slimmed.
 

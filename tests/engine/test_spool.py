@@ -179,7 +179,7 @@ def test_a_change_id_cannot_lead_out_of_the_spool(simulation: Simulation) -> Non
 
 
 def test_pruning_keeps_what_makes_a_doubled_message_harmless(simulation: Simulation) -> None:
-    changes = []
+    changes: list[ChangeFolder] = []
     for mpm in ("event", "worker", "event", "worker"):
         folder = simulation.folder(simulation.request(mpm))
         simulation.engine(folder).run()

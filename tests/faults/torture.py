@@ -1,0 +1,200 @@
+"""Kills changes on a real server at random instants, and counts how they end.
+
+    python -m tests.faults.torture --kills 500 [--seed 1]
+
+Prints a table (fault, times, ended as before, ended as asked, neither); exit status 1 when
+anything ended as neither.
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+
+from easyapache.host.spool import ChangeFolder
+from easyapache.lab.server import Lab
+from tests.faults.field import Ending, Field, Table, other_mpm, touched
+
+DNF_TAKES = 1.2
+"""Seconds from the journal's line to the end of dnf, with a margin for a busy machine."""
+
+
+def _engine(line: str) -> bool:
+    return "easyapache.host.engine" in line
+
+
+def _dnf(line: str) -> bool:
+    return "dnf" in line and "keeper.py" not in line and not _engine(line)
+
+
+def _keeper(line: str) -> bool:
+    return "keeper.py" in line or _dnf(line)
+
+
+def _panel(line: str) -> bool:
+    return _engine(line) or "keeper.py" in line
+
+
+def _everything(_: str) -> bool:
+    return True
+
+
+VICTIMS: dict[str, Callable[[str], bool]] = {
+    "the engine killed within dnf": _engine,
+    "dnf killed": _dnf,
+    "dnf and its keeper killed": _keeper,
+    "engine and keeper killed, dnf left": _panel,
+    "power cut within dnf": _everything,
+}
+
+
+def boundaries(field: Field, fault: str, *, per_change: int = 40) -> Iterator[Ending]:
+    """One change whose engine is killed at the first appearance of every line of its journal."""
+    before, sites = field.server.inspect(), field.server.sites()
+    request = field.request(other_mpm(before))
+    folder = field.folder(request)
+    seen: set[str] = set()
+    while folder.outcome is None and field.kills < per_change:
+        engine = field.start_engine(folder)
+        if field.until(engine, partial(_has_more, field, folder, frozenset(seen))):
+            engine.kill()
+            field.kills += 1
+        engine.wait()
+        seen |= set(field.lines(folder))
+    field.finish(folder)
+    yield field.judge(fault, request, before, sites)
+
+
+def _has_more(field: Field, folder: ChangeFolder, seen: frozenset[str]) -> bool:
+    return bool(set(field.lines(folder)) - seen)
+
+
+def within_dnf(field: Field, fault: str) -> Ending:
+    """One change whose processes are killed at a random instant of the transaction."""
+    before, sites = field.server.inspect(), field.server.sites()
+    request = field.request(other_mpm(before))
+    folder = field.folder(request)
+    engine = field.start_engine(folder)
+    if random.random() < 0.5:
+        instant = _delayed(random.uniform(0, DNF_TAKES), lambda: touched(folder))
+    else:
+        # rpm's own part of dnf's second is short and the one that matters: aim at it.
+        instant = _delayed(
+            random.uniform(0, 0.2), lambda: field.dnf_says(folder, b"Running transaction\n")
+        )
+    if field.until(engine, instant):
+        field.kill(VICTIMS[fault])
+    if VICTIMS[fault] in (_everything, _engine, _panel):
+        engine.wait()
+    if VICTIMS[fault] is _everything:
+        field.boot()
+    field.finish(folder, engine if engine.poll() is None else None)
+    return field.judge(fault, request, before, sites)
+
+
+def at_any_time(field: Field, fault: str) -> Ending:
+    """A power cut at a random instant of the whole change, once, twice or three times."""
+    before, sites = field.server.inspect(), field.server.sites()
+    request = field.request(other_mpm(before))
+    folder = field.folder(request)
+    for _ in range(random.randint(1, 3)):
+        engine = field.start_engine(folder)
+        if field.until(engine, _delayed(random.uniform(0.2, 4.0), lambda: True)):
+            field.kill(_everything)
+        engine.wait()
+        field.boot()
+        if folder.outcome is not None:
+            break
+    field.finish(folder)
+    return field.judge(fault, request, before, sites)
+
+
+def _delayed(seconds: float, condition: Callable[[], bool]) -> Callable[[], bool]:
+    """True once ``condition`` has been true for ``seconds``."""
+    since: list[float] = []
+
+    def ready() -> bool:
+        if not since and condition():
+            since.append(time.monotonic())
+        return bool(since) and time.monotonic() - since[0] >= seconds
+
+    return ready
+
+
+@contextmanager
+def fresh_field(stock: str = "minimal") -> Iterator[Field]:
+    folder = Path(tempfile.mkdtemp(prefix="ea4t"))
+    folder.chmod(0o755)
+    lab = Lab.create(folder / "lab", stock).up()
+    try:
+        yield Field(lab)
+    finally:
+        lab.down()
+        shutil.rmtree(folder)
+
+
+def rounds(field: Field, kills: int, table: Table, say: Callable[[str], None]) -> None:
+    """Change after change on one server until there have been so many kills."""
+    faults = [*VICTIMS, "power cut at any time", "every line of the journal"]
+    number = 0
+    while table.kills < kills:
+        fault = faults[number % len(faults)]
+        number += 1
+        if fault in VICTIMS:
+            endings = [within_dnf(field, fault)]
+        elif fault == "power cut at any time":
+            endings = [at_any_time(field, fault)]
+        else:
+            endings = list(boundaries(field, fault))
+        for ending in endings:
+            table.add(ending)
+            say(f"{table.kills:>4} kills  {ending.fault}: {ending.end} ({ending.outcome})")
+        if table.wrong:
+            # The server is no longer what the next round would start from.
+            return
+        _forget(field)
+
+
+def _forget(field: Field) -> None:
+    """A change that has been judged needs no room any more."""
+    for folder in field.spool.folders():
+        if ChangeFolder(folder.path).outcome is not None:
+            shutil.rmtree(folder.path)
+
+
+def main(arguments: list[str]) -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.faults.torture")
+    parser.add_argument("--kills", type=int, default=500)
+    parser.add_argument("--seed", type=int, default=None)
+    options = parser.parse_args(arguments)
+    seed = options.seed if options.seed is not None else random.randrange(2**32)
+    random.seed(seed)
+    sys.stdout.write(f"seed {seed}\n")
+
+    def say(line: str) -> None:
+        sys.stdout.write(f"{line}\n")
+        sys.stdout.flush()
+
+    table = Table()
+    while table.kills < options.kills and not table.wrong:
+        with fresh_field() as field:
+            rounds(field, min(options.kills, table.kills + 100), table, say)
+            if table.wrong:
+                say(f"kept for a look: {field.spool.root}")
+                kept = Path(tempfile.mkdtemp(prefix="ea4-torture-"))
+                shutil.copytree(field.spool.root, kept / "spool")
+                say(f"copied to {kept}")
+    say(str(table))
+    return 1 if table.wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
