@@ -14,6 +14,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from easyapache.answers import show
+from easyapache.health import Stopped, stopped_parts
 from easyapache.models import InstalledProfile, Server
 from easyapache.reader import theme_of, zone_of
 from easyapache.rights import ADMINISTRATOR, SUPPORT, can_change, role_of
@@ -116,6 +117,11 @@ class Frame:
     @property
     def simulated(self) -> bool:
         return self.server is not None and self.server.kind == Server.Kind.SIMULATED
+
+    @cached_property
+    def stopped(self) -> tuple[Stopped, ...]:
+        """Parts of the panel itself that no longer work."""
+        return stopped_parts(timezone.now())
 
     @cached_property
     def tools(self) -> list[Group]:

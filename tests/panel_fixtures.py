@@ -30,11 +30,13 @@ PROJECT = Path(__file__).resolve().parent.parent
 def history_can_be_emptied_between_tests() -> Iterator[None]:
     """A test with real transactions ends by emptying every table, which the database's guards
     of history refuse; so they step aside for that moment, and only for it."""
-    from django.test.testcases import TransactionTestCase
+    from django.test import testcases
 
     from mpm.models.guards import install_guards, remove_guards
 
-    empty = TransactionTestCase._fixture_teardown
+    # Django has no public word for this moment; its type stubs know none at all.
+    case: Any = testcases.TransactionTestCase
+    empty = case._fixture_teardown
 
     def teardown(self: Any) -> None:
         remove_guards(connection)
@@ -44,7 +46,7 @@ def history_can_be_emptied_between_tests() -> Iterator[None]:
             install_guards(connection)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(TransactionTestCase, "_fixture_teardown", teardown)
+        patch.setattr(case, "_fixture_teardown", teardown)
         yield
     shutil.rmtree(settings.VAR, ignore_errors=True)
 
@@ -240,8 +242,9 @@ def database_url() -> str:
 def broker(redis_server: RedisServer) -> Iterator[RedisServer]:
     """This process sends its messages to a real Redis."""
     from easyapache import agents
-    from easyapache.celery import app
+    from easyapache import celery
 
+    app: Any = celery.app
     before = app.conf.broker_url
 
     def point_to(url: str) -> None:

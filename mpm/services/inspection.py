@@ -87,7 +87,7 @@ def record_inspection(
         _note_error(row, None)
         if scan.movement is None:
             return None
-        if not scan.movement.significant:
+        if not scan.movement.significant or _ours(row, scan.movement):
             _tell_update(row, scan.movement, now)
             return None
         return _outside_change(row, scan.movement, now)
@@ -106,6 +106,21 @@ def _disturbed(server: Server, asked: datetime) -> bool:
     ours = server.changes.exclude(origin=Origin.OUTSIDE)
     at_work = ours.filter(state__in=ACTIVE_STATES).exclude(dispatched_at=None)
     return at_work.exists() or ours.filter(finished_at__gte=asked).exists()
+
+
+def _last_transaction(movement: Movement) -> Mapping[str, Any]:
+    """What the package manager remembers of the transaction that made the difference; empty
+    where the newest one it knows is older than the difference."""
+    before = movement.before.facts.get("last_transaction") or {}
+    said: Mapping[str, Any] = movement.after.facts.get("last_transaction") or {}
+    return said if said.get("id") != before.get("id") else {}
+
+
+def _ours(server: Server, movement: Movement) -> bool:
+    """Whether a change of this panel made it after all: one that was closed here while its
+    agent was silent goes on, and its transaction carries its id."""
+    comment = str(_last_transaction(movement).get("comment") or "")
+    return bool(comment) and server.changes.filter(uuid=comment).exists()
 
 
 def _tell_update(server: Server, movement: Movement, at: datetime) -> None:
@@ -128,7 +143,7 @@ def _outside_change(server: Server, movement: Movement, at: datetime) -> Change:
     """Tell as a change what somebody did without this panel, with who and when where the
     server's package manager remembers it."""
     before, after = observed_mpm(movement.before), observed_mpm(movement.after)
-    said = movement.after.facts.get("last_transaction") or {}
+    said = _last_transaction(movement)
     who = str(said.get("user") or "")[:150]
     moves = Transaction(install=movement.arrived, remove=movement.left)
     choice = Choice.parse(after.mpm or before.mpm, itk=after.itk)
@@ -143,7 +158,7 @@ def _outside_change(server: Server, movement: Movement, at: datetime) -> Change:
         to_mpm=after.mpm or "",
         to_itk=after.itk,
         choice=choice.as_json(),
-        plan={**plan.as_json(), "findings": [], "source": "outside", "told": said},
+        plan={**plan.as_json(), "findings": [], "source": "outside", "told": dict(said)},
         transaction=moves.as_json(),
         digest=plan.digest,
         base_digest=plan.base_digest,
@@ -163,7 +178,7 @@ def _outside_change(server: Server, movement: Movement, at: datetime) -> Change:
         server_name=server.name,
         change=change,
         actor=agent_of(server.name),
-        data={**frozen_words(change), "outcome": "succeeded", "transaction": said},
+        data={**frozen_words(change), "outcome": "succeeded", "transaction": dict(said)},
     )
     return change
 

@@ -15,7 +15,7 @@ from django.utils import timezone
 from easyapache.agents import wake
 from easyapache.host.protocol import BadMessage, Outcome, Report, Step
 from easyapache.inventory import record_scan
-from easyapache.models import Server
+from easyapache.models import Pulse, Server
 from easyapache.profile import Profile
 from mpm.models import ACTIVE_STATES, Change, LogChunk, State
 from mpm.models import Report as ReportRow
@@ -310,6 +310,7 @@ def record_unknown(server: str, change: str) -> None:
 def record_heartbeat(server: str, agent: str, capabilities: Mapping[str, Any]) -> None:
     """The agent answered a ping: it is there, it consumes, and this is what its host allows."""
     now = timezone.now()
+    Pulse.beat("control", now)
     with transaction.atomic():
         heard(server, now)
         Server.objects.filter(name=server).update(

@@ -38,6 +38,7 @@ def sweep(now: datetime | None = None) -> None:
     """One round over everything that is not finished. Idempotent."""
     now = now or timezone.now()
     Pulse.beat("control", now)
+    Pulse.beat("beat", now)
     _queue_what_is_due(now)
     full = _servers_with_full_queues()
     active = Change.objects.filter(state__in=ACTIVE_STATES).select_related("server").order_by("pk")

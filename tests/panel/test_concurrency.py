@@ -64,12 +64,13 @@ def test_reports_cancels_and_sweeps_at_once_leave_one_truth(server: Server) -> N
     change = services.request_change(server, Choice.parse("event"), actor=ADMIN)
     told = [step(1, "preflight"), step(2, "download"), outcome(3, "cancelled")]
 
-    def work(number: int) -> object:
+    def work(number: int) -> None:
         if number % 3 == 0:
-            return services.record_reports("web01", change.uuid, told)
-        if number % 3 == 1:
-            return services.sweep()
-        return services.cancel(Change.objects.get(pk=change.pk), ADMIN)
+            services.record_reports("web01", change.uuid, told)
+        elif number % 3 == 1:
+            services.sweep()
+        else:
+            services.cancel(Change.objects.get(pk=change.pk), ADMIN)
 
     all_at_once(6, work)
     services.record_reports("web01", change.uuid, told)

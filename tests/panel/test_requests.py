@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from typing import Any
 
 import pytest
 from django.db import IntegrityError, transaction
@@ -33,8 +34,8 @@ EVENT, WORKER = Choice.parse("event"), Choice.parse("worker")
 KnownServer = Callable[..., Server]
 
 
-def ask(server: Server, choice: Choice = EVENT, **values: object) -> Change:
-    return services.request_change(server, choice, actor=ADMIN, **values)  # type: ignore[arg-type]
+def ask(server: Server, choice: Choice = EVENT, **values: Any) -> Change:
+    return services.request_change(server, choice, actor=ADMIN, **values)
 
 
 def test_states_of_rows_are_the_states_of_the_lifecycle() -> None:
@@ -182,7 +183,7 @@ def test_nothing_to_do_is_said_and_makes_no_change(known_server: KnownServer) ->
     ],
 )
 def test_values_that_cannot_be_meant_are_refused(
-    known_server: KnownServer, values: dict[str, object]
+    known_server: KnownServer, values: dict[str, Any]
 ) -> None:
     with pytest.raises(services.BadRequest):
         ask(known_server(), **values)

@@ -1,0 +1,44 @@
+"""Whether the panel's own background parts still work: a page says so when they do not."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from django.utils.translation import gettext as _
+
+from easyapache.models import Pulse
+
+STOPPED_AFTER = timedelta(seconds=60)
+"""Each part gives a sign every 20 seconds at the latest."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stopped:
+    """A part that has not been heard for too long. ``sentence`` says what that means for people."""
+
+    name: str
+    since: datetime
+    sentence: str
+
+
+def stopped_parts(now: datetime) -> tuple[Stopped, ...]:
+    """One query. A part that was never heard is not reported: nothing has been started yet.
+
+    The control worker gives signs whenever any message reaches it, beat only by its ticks. So a
+    worker that is up but deaf shows, and beat alone can be told from both.
+    """
+    late = {pulse.name: pulse.at for pulse in Pulse.objects.all() if now - pulse.at > STOPPED_AFTER}
+    if "control" in late:
+        sentence = _(
+            "The control worker has stopped: no answer of any server is recorded, and what "
+            "is shown here may be old. Changes under way go on by themselves."
+        )
+        return (Stopped("control", late["control"], sentence),)
+    if "beat" in late:
+        sentence = _(
+            "The clock of the panel (beat) has stopped: no server is looked at, no window "
+            "opens, and lost messages are not repeated."
+        )
+        return (Stopped("beat", late["beat"], sentence),)
+    return ()

@@ -1,0 +1,40 @@
+"""The panel says when its own parts have stopped."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from django.test import Client
+from django.utils import timezone
+
+from easyapache.health import stopped_parts
+from easyapache.models import Pulse
+from mpm import services
+from mpm.services.actor import Actor
+
+pytestmark = pytest.mark.django_db
+ADMIN = Actor(name="anna", role="administrator")
+
+
+def test_nothing_is_reported_before_anything_was_started() -> None:
+    assert stopped_parts(timezone.now()) == ()
+
+
+def test_a_beat_that_stopped_is_told_from_a_worker_that_stopped() -> None:
+    now = timezone.now()
+    services.sweep(now)
+    services.ping_all(now)
+    assert stopped_parts(now + timedelta(seconds=50)) == ()
+    assert [part.name for part in stopped_parts(now + timedelta(seconds=70))] == ["control"]
+    Pulse.beat("control", now + timedelta(seconds=65))
+    assert [part.name for part in stopped_parts(now + timedelta(seconds=70))] == ["beat"]
+
+
+def test_every_page_carries_the_warning(client: Client) -> None:
+    _, password = services.add_user("anna", "administrator", actor=ADMIN)
+    assert client.login(username="anna", password=password)
+    assert "has stopped" not in client.get("/").content.decode()
+    Pulse.beat("control", timezone.now() - timedelta(minutes=5))
+    page = client.get("/").content.decode()
+    assert "The control worker has stopped" in page
