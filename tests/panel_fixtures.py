@@ -241,8 +241,7 @@ def database_url() -> str:
 @pytest.fixture
 def broker(redis_server: RedisServer) -> Iterator[RedisServer]:
     """This process sends its messages to a real Redis."""
-    from easyapache import agents
-    from easyapache import celery
+    from easyapache import agents, celery
 
     app: Any = celery.app
     before = app.conf.broker_url

@@ -273,10 +273,11 @@ def test_accounts_have_a_role_and_one_administrator_is_always_left() -> None:
     assert anna.has_perm("mpm.change")
     assert sam.has_perm("mpm.read")
     assert not sam.has_perm("mpm.change")
-    for attempt in (
+    attempts: tuple[Callable[[], object], ...] = (
         lambda: services.set_role(anna, "support", ADMIN),
         lambda: services.set_active(anna, False, ADMIN),
-    ):
+    )
+    for attempt in attempts:
         with pytest.raises(services.Refused, match="last administrator"):
             attempt()
     with pytest.raises(services.Refused, match="already"):
