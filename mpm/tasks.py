@@ -15,7 +15,7 @@ from django.utils import timezone
 
 from easyapache.celery import app
 from easyapache.host.protocol import BadMessage
-from mpm import services
+from mpm import services, tokens, webhooks
 
 log = logging.getLogger(__name__)
 P = ParamSpec("P")
@@ -109,7 +109,15 @@ def rescan() -> None:
     services.rescan_all()
 
 
+@control("webhooks")
+def tell_webhooks() -> None:
+    webhooks.run()
+
+
 @control("prune")
 def prune() -> None:
     """Runs every hour; what one run does not finish the next one does."""
-    services.prune(timezone.now(), settings.HISTORY_DAYS)
+    now = timezone.now()
+    services.prune(now, settings.HISTORY_DAYS)
+    tokens.prune_answers(now)
+    webhooks.prune(now)

@@ -38,7 +38,7 @@ def register_tools() -> None:
                 order=50,
                 about=_("Keys for scripts and hosting tools."),
                 words=_("api token key rest whm automation"),
-                pages=("token", "token-add"),
+                pages=("token-add", "token-rotate"),
             ),
             Tool(
                 title=_("Users and roles"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import URLPattern, URLResolver, path
 
-from mpm.views import change, chooser, history, people, review
+from mpm.views import change, chooser, history, people, review, tokens
 
 MPM = "software/easyapache4/mpm/"
 HISTORY = "software/easyapache4/history/"
@@ -29,6 +29,10 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path(f"{HISTORY}<int:pk>/rollback/confirm/", change.roll_back, name="rollback-confirm"),
     path(f"{HISTORY}<int:pk>/adopt/", change.adopt, name="change-adopt"),
     path(f"{HISTORY}<int:pk>/recover/", change.recover, name="change-recover"),
+    path("tokens/", tokens.listing, name="tokens"),
+    path("tokens/add/", tokens.make, name="token-add"),
+    path("tokens/<str:key_id>/rotate/", tokens.rotate, name="token-rotate"),
+    path("tokens/<str:key_id>/revoke/", tokens.revoke, name="token-revoke"),
     path("users/", people.users, name="users"),
     path("users/add/", people.add, name="user-add"),
     path("users/<int:pk>/", people.alter, name="user-alter"),

@@ -247,7 +247,7 @@ class Attempt:
         return self.status is not None and 200 <= self.status < 300
 
 
-def run(now: datetime | None = None, seconds: float = 20.0) -> int:
+def run(now: datetime | None = None, seconds: float = 8.0) -> int:
     """One round: fan out, then send what is due for at most ``seconds``. Returns attempts made."""
     fan_out(now or timezone.now())
     deadline, made = time.monotonic() + seconds, 0

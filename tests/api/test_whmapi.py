@@ -329,7 +329,7 @@ def test_with_a_namespace_the_list_is_the_whole_wanted_set(add_server: AddServer
     assert refused(whm("package_manager_resolve_actions", package=both))
 
 
-# -- actions ------------------------------------------------------------------------------------------
+# -- actions --------------------------------------------------------------------------------
 
 
 def test_packages_of_another_mpm_become_a_change(server: Server, whm: Whm) -> None:
@@ -430,7 +430,7 @@ def test_a_build_that_is_not_there_is_refused(server: Server, whm: Whm, build: s
         assert refused(whm(function, build=build, offset="0"))
 
 
-# -- httpd ----------------------------------------------------------------------------------------------
+# -- httpd ------------------------------------------------------------------------------------
 
 
 def test_the_state_of_httpd(server: Server, whm: Whm) -> None:
@@ -452,7 +452,7 @@ def test_a_restart_is_asked_of_the_server(server: Server, whm: Whm) -> None:
     assert "has not ended" in refused(whm("restartservice", service="httpd", queue_task="1"))
 
 
-# -- clients of cPanel API 2 --------------------------------------------------------------------------
+# -- clients of cPanel API 2 ----------------------------------------------------------------
 
 
 def test_a_client_of_api_2_can_call_through(server: Server, whm: Whm) -> None:
