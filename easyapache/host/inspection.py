@@ -17,7 +17,7 @@ from easyapache.host.config import HostConfig
 from easyapache.host.dnf_history import HISTORY, last_transaction
 from easyapache.host.httpd import Httpd
 from easyapache.host.load import measure
-from easyapache.host.processes import identify
+from easyapache.host.processes import Identity, identify
 from easyapache.host.rpm import RpmDatabase, Verified
 from easyapache.host.spool import Spool
 from easyapache.profile import Package, Profile
@@ -65,7 +65,7 @@ def inspect(config: HostConfig, httpd: Httpd, rpm: RpmDatabase) -> Profile:
         }
     parent = httpd.parent()
     if parent is not None:
-        facts["httpd_started"] = f"{parent.boot}:{parent.pid}:{parent.started}"
+        facts["httpd_started"] = start_of(parent)
     unfinished = unfinished_transaction(config.root, config.spool)
     if unfinished:
         facts["unfinished_transaction"] = unfinished
@@ -75,6 +75,11 @@ def inspect(config: HostConfig, httpd: Httpd, rpm: RpmDatabase) -> Profile:
         facts["running_error"] = running_error
     kept = {name: value for name, value in facts.items() if value not in ("", [], {}, None)}
     return Profile(packages, seen_config, seen_running, kept)
+
+
+def start_of(parent: Identity) -> str:
+    """Another text after every full start of httpd, the same after a graceful reload."""
+    return f"{parent.boot}:{parent.pid}:{parent.started}"
 
 
 def is_module(name: str) -> bool:

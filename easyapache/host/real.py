@@ -8,6 +8,7 @@ import platform
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -57,7 +58,13 @@ class RealServer:
     # -- facts ---------------------------------------------------------------------------
 
     def inspect(self) -> Profile:
-        return inspection.inspect(self.config, self.httpd, self.rpm)
+        seen = inspection.inspect(self.config, self.httpd, self.rpm)
+        old = self.restarter.cut_off()
+        if old is None:
+            return seen
+        # A restart that was cut off has not taken place until ``restart`` has completed it,
+        # whatever already runs.
+        return replace(seen, facts={**seen.facts, "httpd_started": inspection.start_of(old)})
 
     def resolve(self, goal: Goal, *, protect: bool) -> Transaction:
         return Transaction.from_json(self._ask(goal, protect=protect))

@@ -248,7 +248,9 @@ def _reason(text: str) -> str:
         r"AH00526|Invalid command|Syntax error|Cannot load",
         r":crit\]|:emerg\]|:error\]",
     ):
-        for line in lines:
+        for number, line in enumerate(lines):
             if re.search(pattern, line):
-                return line[:400]
+                # A syntax error's own words stand on the line after its place.
+                more = lines[number + 1 : number + 2] if line.endswith(":") else []
+                return " ".join([line, *more])[:400]
     return lines[-1][:400] if lines else "it ended without a word"

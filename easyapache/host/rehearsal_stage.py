@@ -89,6 +89,10 @@ def observe(
             try:
                 status, _ = request(item["address"], item["port"], item["tls"])
             except (OSError, http.client.HTTPException) as error:
+                # On a port that was moved no virtual host may match any more, and TLS is then
+                # not spoken there.
+                if not settings["net"]:
+                    item["tls"] = not item["tls"]
                 result["errors"][place] = f"{type(error).__name__}: {error}"
                 continue
             result["errors"].pop(place, None)

@@ -241,6 +241,12 @@ class Restart:
             time.sleep(0.01)
         raise HostError("restart", f"{script[0]} ended, but no new httpd serves.", "", "")
 
+    def cut_off(self) -> Identity | None:
+        """The old httpd of a restart that was begun and not completed, None otherwise. Until it
+        is completed there may be two servers, or one without its pid file."""
+        memory = self._memory.load()
+        return memory[0] if memory else None
+
     # -- after a crash of ours -----------------------------------------------------------
 
     def _recover(self, log: Log) -> bool:
@@ -274,13 +280,6 @@ class Restart:
             if not new.alive or time.monotonic() > end:
                 raise HostError("restart", "The new httpd does not serve.", "Read its error log.")
             time.sleep(0.005)
-
-    def restore_settings(self) -> None:
-        """Put the kernel's setting back when a killed restart left it changed and nobody will
-        restart again."""
-        memory = self._memory.load()
-        if memory is not None:
-            self._put_back(memory[1])
 
     def _put_back(self, migrate: int | None) -> None:
         if migrate is not None and migrate_requests() != migrate:

@@ -31,7 +31,9 @@ class Hammer:
 
 
 @contextmanager
-def hammering(port: int, *, tls: bool = False, threads: int = 4, rate: float = 200) -> Iterator[Hammer]:
+def hammering(
+    port: int, *, tls: bool = False, threads: int = 4, rate: float = 200
+) -> Iterator[Hammer]:
     """New connections to a port all the time of the block, ``rate`` a second altogether."""
     hammer = Hammer()
     settings = json.dumps({"port": port, "tls": tls, "threads": threads, "rate": rate})

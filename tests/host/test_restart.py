@@ -46,7 +46,9 @@ def port_of(managed: Managed) -> int:
     return managed.lab.setup.ports.http
 
 
-@pytest.mark.parametrize(("stock", "mpm"), [("minimal", "event"), ("event", "prefork"), ("event", "worker")])
+@pytest.mark.parametrize(
+    ("stock", "mpm"), [("minimal", "event"), ("event", "prefork"), ("event", "worker")]
+)
 def test_an_overlap_refuses_nobody_and_finishes_requests_in_flight(
     make_managed: Manage, stock: str, mpm: str
 ) -> None:
@@ -197,10 +199,14 @@ def test_a_restart_killed_at_any_moment_is_completed_by_the_next(
         stderr=subprocess.STDOUT,
         start_new_session=True,
     )
-    wait_until(lambda: "restart by overlap" in (tmp_path / "out").read_text() or process.poll() is not None)
+    wait_until(
+        lambda: "restart by overlap" in (tmp_path / "out").read_text() or process.poll() is not None
+    )
     time.sleep(after_ms / 1000)
     process.send_signal(signal.SIGKILL)
     process.wait()
+    if (managed.config.spool / "restart.json").exists():
+        assert managed.server.inspect().facts["httpd_started"] == began
     with hammering(port_of(managed)) as hammer:
         managed.server.restart("overlap", managed.log)
     assert hammer.failed == 0, hammer.counts

@@ -112,7 +112,9 @@ def test_killing_the_starter_does_not_touch_the_program(tmp_path: Path) -> None:
         "from easyapache.host.runner import Runner\n"
         "from pathlib import Path\n"
         "import os, signal\n"
-        f"Runner({{}}).start_detached(['/bin/sh', '-c', 'sleep 0.5; echo done'], Path({str(tmp_path)!r}), 'job', 'u')\n"
+        f"folder = Path({str(tmp_path)!r})\n"
+        "work = ['/bin/sh', '-c', 'sleep 0.5; echo done']\n"
+        "Runner({}).start_detached(work, folder, 'job', 'u')\n"
         "os.killpg(0, signal.SIGKILL)\n"
     )
     starter = subprocess.run([sys.executable, "-c", code], start_new_session=True, check=False)

@@ -1,0 +1,265 @@
+"""Every reason not to begin, made on a real lab, and what it says."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import sqlite3
+import struct
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from easyapache.host import preflight
+from easyapache.host.processes import identify
+from easyapache.host.server import Obstacle
+from easyapache.lab.repository import Variant
+from tests.host.conftest import Manage
+from tests.host.managed import PREFIX, Managed
+
+
+def obstacles(managed: Managed, mpm: str = "event") -> dict[str, Obstacle]:
+    goal, transaction = managed.plan(mpm)
+    return {item.code: item for item in managed.server.obstacles(goal, transaction)}
+
+
+@contextmanager
+def holding(path: Path, name: str = "dnf") -> Iterator[int]:
+    """A process called dnf that holds rpm's lock, as a transaction does."""
+    code = (
+        "import fcntl, sys\n"
+        f"handle = open({str(path)!r}, 'a+b')\n"
+        "fcntl.lockf(handle, fcntl.LOCK_EX)\n"
+        "print('held', flush=True)\n"
+        "sys.stdin.read()\n"
+    )
+    process = subprocess.Popen(
+        [name, "-c", code, "upgrade"],
+        executable=sys.executable,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
+    assert process.stdout is not None
+    assert process.stdin is not None
+    assert process.stdout.readline() == b"held\n"
+    yield process.pid
+    process.stdin.close()
+    process.wait()
+
+
+def test_another_package_manager_is_named_with_its_command_and_age(managed: Managed) -> None:
+    goal, transaction = managed.plan("event")
+    path = managed.config.root / "var/lib/rpm/.rpm.lock"
+    with holding(path) as pid:
+        found = {item.code: item for item in managed.server.obstacles(goal, transaction)}
+    message = found["package_manager_busy"].message
+    assert f"rocess {pid} (dnf -c" in message
+    assert "running for 0 s" in message
+    assert "/var/lib/rpm/.rpm.lock" in message
+    assert "package_manager_busy" not in obstacles(managed)
+
+
+def test_asking_for_the_holder_does_not_take_the_lock(tmp_path: Path) -> None:
+    path = tmp_path / "lock"
+    path.touch()
+    assert preflight.lock_holder(path) is None
+    with path.open("r+b") as handle:
+        query = struct.pack("hhqqi4x", fcntl.F_WRLCK, 0, 0, 0, 0)
+        fcntl.fcntl(handle, fcntl.F_SETLK, query)
+
+
+def test_a_lock_file_whose_number_was_given_away_is_stale(managed: Managed) -> None:
+    goal, transaction = managed.plan("event")
+    path = managed.config.root / "var/lib/dnf/rpmdb_lock.pid"
+    sleeper = subprocess.Popen(["/bin/sleep", "60"])
+    path.write_text(str(sleeper.pid))
+    found = {item.code: item for item in managed.server.obstacles(goal, transaction)}
+    sleeper.kill()
+    sleeper.wait()
+    assert f"process {sleeper.pid} (/bin/sleep 60)" in found["stale_lock"].message
+    assert found["stale_lock"].remedy == "rm /var/lib/dnf/rpmdb_lock.pid"
+
+
+def test_a_lock_file_of_a_process_that_is_gone_is_no_obstacle(managed: Managed) -> None:
+    goal, transaction = managed.plan("event")
+    gone = subprocess.Popen(["/bin/true"])
+    gone.wait()
+    assert identify(gone.pid) is None
+    (managed.config.root / "var/lib/dnf/rpmdb_lock.pid").write_text(str(gone.pid))
+    assert list(managed.server.obstacles(goal, transaction)) == []
+
+
+def test_a_transaction_that_was_never_ended(managed: Managed) -> None:
+    goal, transaction = managed.plan("event")
+    with sqlite3.connect(managed.config.root / "var/lib/dnf/history.sqlite") as history:
+        history.execute("update trans set dt_end = null where id = (select max(id) from trans)")
+    found = {item.code: item for item in managed.server.obstacles(goal, transaction)}
+    assert "never ended" in found["unfinished_transaction"].message
+    assert "never ended" in str(managed.server.inspect().facts["unfinished_transaction"])
+
+
+def test_a_transaction_that_yum_left(managed: Managed) -> None:
+    left = managed.config.root / "var/lib/yum/transaction-all.2026-01-01"
+    left.parent.mkdir(parents=True, exist_ok=True)
+    left.touch()
+    assert "yum left /var/lib/yum" in obstacles(managed)["unfinished_transaction"].message
+
+
+def force(managed: Managed, name: str) -> None:
+    """Install a package against all relations, as a broken transaction leaves it."""
+    assert managed.lab is not None
+    repository = Path(managed.lab.setup.repository) / "repo"
+    (file,) = repository.rglob(f"{name}-[0-9]*.rpm")
+    managed.lab.rpm("-i", "--nodeps", "--force", str(file))
+
+
+def test_two_mpms(managed: Managed) -> None:
+    goal, transaction = managed.plan("event")
+    force(managed, f"{PREFIX}mpm_worker")
+    found = {item.code: item for item in managed.server.obstacles(goal, transaction)}
+    assert "mod_mpm_prefork, ea-apache24-mod_mpm_worker" in found["two_mpms"].message
+    assert "More than one MPM" in found["config_broken"].message
+
+
+def test_no_mpm(managed: Managed) -> None:
+    assert managed.lab is not None
+    goal, transaction = managed.plan("event")
+    managed.lab.rpm("-e", "--nodeps", f"{PREFIX}mpm_prefork")
+    found = {item.code: item for item in managed.server.obstacles(goal, transaction)}
+    assert "none" in found["no_mpm"].message
+
+
+def test_missing_files(managed: Managed) -> None:
+    (managed.config.root / "usr/lib64/apache2/modules/mod_mpm_prefork.so").unlink()
+    found = obstacles(managed)["missing_files"]
+    assert "mod_mpm_prefork.so" in found.message
+    assert found.remedy == f"dnf reinstall {PREFIX}mpm_prefork"
+
+
+@pytest.mark.parametrize("pattern", [f"{PREFIX}mpm_event", "ea-apache24*", f"{PREFIX}mpm_prefork"])
+def test_an_exclude_that_pins_what_must_move(managed: Managed, pattern: str) -> None:
+    goal, transaction = managed.plan("event")
+    conf = managed.config.root / "etc/dnf/dnf.conf"
+    conf.write_text(conf.read_text() + f"exclude={pattern}\n")
+    found = {item.code: item for item in managed.server.obstacles(goal, transaction)}
+    assert pattern in found["excluded"].message
+    assert pattern in str(managed.server.inspect().facts["excludes"])
+
+
+def test_an_exclude_of_something_else_is_no_obstacle(managed: Managed) -> None:
+    conf = managed.config.root / "etc/dnf/dnf.conf"
+    conf.write_text(conf.read_text() + "exclude=kernel* php\n")
+    assert obstacles(managed) == {}
+
+
+def test_a_version_lock(managed: Managed) -> None:
+    goal, transaction = managed.plan("event")
+    locks = managed.config.root / "etc/dnf/plugins/versionlock.list"
+    locks.parent.mkdir(parents=True, exist_ok=True)
+    locks.write_text(f"# kept\n{PREFIX}mpm_prefork-0:2.4.67-2.*\n")
+    found = {item.code: item for item in managed.server.obstacles(goal, transaction)}
+    assert f"{PREFIX}mpm_prefork" in found["version_locked"].message
+    assert "dnf versionlock delete" in found["version_locked"].remedy
+
+
+@dataclass
+class Space:
+    """What os.statvfs says of a file system, as far as it is looked at."""
+
+    f_bavail: int
+    f_frsize: int
+    f_favail: int
+    f_files: int
+
+
+def test_a_disk_without_room(managed: Managed, monkeypatch: pytest.MonkeyPatch) -> None:
+    full = Space(f_bavail=100, f_frsize=4096, f_favail=9999, f_files=10000)
+    monkeypatch.setattr(os, "statvfs", lambda _: full)
+    message = obstacles(managed)["disk_full"].message
+    assert "rpm database" in message
+    assert "0 MB free" in message
+
+
+def test_a_repository_that_is_gone(managed: Managed) -> None:
+    goal, transaction = managed.plan("event")
+    repo = managed.config.root / "etc/yum.repos.d/EA4.repo"
+    lines = [
+        "baseurl=file:///nowhere" if line.startswith("baseurl") else line
+        for line in repo.read_text().splitlines()
+    ]
+    repo.write_text("\n".join(lines) + "\n")
+    assert managed.lab is not None
+    managed.lab.place.forget_metadata()
+    found = {item.code: item for item in managed.server.obstacles(goal, transaction)}
+    assert "EA4" in found["repository_unreachable"].message
+
+
+def test_a_repository_whose_signatures_nobody_checks(managed: Managed) -> None:
+    for name in ("etc/yum.repos.d/EA4.repo", "etc/dnf/dnf.conf"):
+        path = managed.config.root / name
+        path.write_text(path.read_text().replace("gpgcheck=1", "gpgcheck=0"))
+    assert "EA4" in obstacles(managed)["unsigned_repository"].message
+
+
+def test_repository_metadata_that_was_changed_after_it_was_signed(make_managed: Manage) -> None:
+    managed = make_managed("minimal")
+    goal, transaction = managed.plan("event")
+    assert managed.lab is not None
+    managed.lab.use_repository(Variant(bad_metadata=True))
+    found = {item.code for item in managed.server.obstacles(goal, transaction)}
+    assert found & {"bad_signature", "repository_unreachable"}
+
+
+def test_a_configuration_that_does_not_pass_already(managed: Managed) -> None:
+    (managed.config.server_root / "conf.d/broken.conf").write_text("NoSuchDirective on\n")
+    assert "NoSuchDirective" in obstacles(managed)["config_broken"].message
+
+
+def test_an_mpm_loaded_outside_the_packages(managed: Managed) -> None:
+    text = (
+        "<IfModule !mpm_prefork_module>\n"
+        "LoadModule mpm_prefork_module modules/mod_mpm_prefork.so\n"
+        "</IfModule>\n"
+    )
+    (managed.config.server_root / "conf.d/own.conf").write_text(text)
+    assert "/etc/apache2/conf.d/own.conf" in obstacles(managed)["foreign_mpm"].message
+
+
+def test_a_directive_that_only_prefork_knows(managed: Managed) -> None:
+    (managed.config.server_root / "conf.d/tuning.conf").write_text(
+        "# tuned\n<IfModule mpm_prefork_module>\nMinSpareServers 7\n</IfModule>\n"
+        "MaxSpareServers 20\n"
+    )
+    found = obstacles(managed)["prefork_only_directive"]
+    assert "/etc/apache2/conf.d/tuning.conf line 5: maxspareservers 20" in found.message
+    assert "1 more" not in found.message
+    assert "prefork_only_directive" not in obstacles(managed, "prefork")
+
+
+def test_a_panel_behind_the_httpd_it_would_restart(managed: Managed) -> None:
+    code = (
+        "import socket, sys\n"
+        "listener = socket.create_server(('127.0.0.1', 0))\n"
+        "print(listener.getsockname()[1], flush=True)\n"
+        "sys.stdin.read()\n"
+    )
+    panel = subprocess.Popen(
+        [sys.executable, "-c", code, "easyapache.wsgi:application"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
+    assert panel.stdout is not None
+    assert panel.stdin is not None
+    port = int(panel.stdout.readline())
+    conf = managed.config.server_root / "conf.d/panel.conf"
+    conf.write_text(f"ProxyPass /panel http://127.0.0.1:{port}/\n")
+    found = obstacles(managed)
+    panel.stdin.close()
+    panel.wait()
+    assert "/etc/apache2/conf.d/panel.conf line 1" in found["panel_proxied"].message
+    assert f"process {panel.pid}" in found["panel_proxied"].message

@@ -1,0 +1,96 @@
+"""The dress rehearsal finds what ``httpd -t`` does not, and touches nothing."""
+
+from __future__ import annotations
+
+import pytest
+
+from easyapache.host.processes import children_of
+from easyapache.host.server import HostError
+from easyapache.lab.apache import processes_of
+from easyapache.profile import Transaction
+from tests.host.conftest import Manage
+from tests.host.managed import Managed
+
+
+def rehearse(managed: Managed, mpm: str, transaction: Transaction, *, itk: bool = False) -> None:
+    kit = managed.kit(transaction)
+    managed.server.rehearse(transaction, mpm, itk, kit.folder.parent / "rehearsal", managed.log)
+
+
+@pytest.mark.parametrize("mpm", ["event", "worker"])
+def test_a_sound_change_starts_and_answers(managed: Managed, mpm: str) -> None:
+    _, transaction = managed.plan(mpm)
+    before = managed.server.inspect()
+    rehearse(managed, mpm, transaction)
+    assert f"it started as {mpm} and answered" in managed.text
+    assert managed.server.inspect().digest == before.digest
+
+
+def test_itk_is_rehearsed_with_itk(managed: Managed) -> None:
+    _, transaction = managed.plan("prefork", itk=True)
+    rehearse(managed, "prefork", transaction, itk=True)
+    assert "prefork with ITK" in managed.text
+
+
+def test_itk_under_a_threaded_mpm_passes_the_test_and_not_the_rehearsal(
+    make_managed: Manage,
+) -> None:
+    managed = make_managed("mpm_itk")
+    prefork = {"ea-apache24-mod_mpm_prefork", "ea-apache24-mod_cgi"}
+    _, transaction = managed.plan("event")
+    keeping = Transaction(
+        transaction.install, tuple(p for p in transaction.remove if p.name in prefork)
+    )
+    with pytest.raises(HostError) as refused:
+        rehearse(managed, "event", keeping)
+    assert "cannot use threaded MPMs" in refused.value.message
+
+
+def test_dso_php_under_event_is_found(make_managed: Manage) -> None:
+    managed = make_managed("minimal", extra=("ea-php74-php",))
+    _, transaction = managed.plan("event")
+    keeping = Transaction(
+        transaction.install, tuple(p for p in transaction.remove if "php" not in p.name)
+    )
+    with pytest.raises(HostError) as refused:
+        rehearse(managed, "event", keeping)
+    assert "not compiled to be threadsafe" in refused.value.message
+
+
+def test_a_directive_that_only_prefork_knows_is_found(managed: Managed) -> None:
+    (managed.config.server_root / "conf.d/tuning.conf").write_text("MinSpareServers 7\n")
+    _, transaction = managed.plan("event")
+    with pytest.raises(HostError) as refused:
+        rehearse(managed, "event", transaction)
+    assert "MinSpareServers" in refused.value.message
+
+
+def test_a_module_that_is_missing_is_found(managed: Managed) -> None:
+    _, transaction = managed.plan("event")
+    without = Transaction(
+        tuple(p for p in transaction.install if "mpm" not in p.name), transaction.remove
+    )
+    with pytest.raises(HostError) as refused:
+        rehearse(managed, "event", without)
+    assert "No MPM loaded" in refused.value.message
+
+
+def test_nothing_is_left_behind(managed: Managed) -> None:
+    assert managed.lab is not None
+    _, transaction = managed.plan("event")
+    before = set(processes_of(managed.lab.root))
+    rehearse(managed, "event", transaction)
+    parent = managed.real.httpd.parent()
+    assert parent is not None
+    assert set(processes_of(managed.lab.root)) <= before | set(children_of(parent.pid))
+    assert not list(managed.config.spool.rglob("rehearsal/*"))
+
+
+def test_without_the_rights_for_a_namespace_it_starts_on_other_ports(
+    managed: Managed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("easyapache.host.rehearsal._UNSHARE", ("/bin/false",))
+    _, transaction = managed.plan("event")
+    rehearse(managed, "event", transaction)
+    assert "loopback ports" in managed.text
+    assert "it started as event" in managed.text
