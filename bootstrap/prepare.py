@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Take a bare machine to the point where the project runs: ``prepare.py demo`` or ``… test``.
+"""Take a bare machine to the point where the project runs: ``prepare.py demo``, ``… test`` or
+``… bench``.
 
 Standard library only, and no newer than Python 3.9, because it runs before anything is
 installed. Every step looks first and does nothing when there is nothing to do, so a second
@@ -30,7 +31,9 @@ from pathlib import Path
 TOP = Path(__file__).resolve().parent.parent
 VENV = TOP / ".venv"
 OLDEST = (3, 11)
-LOCKS = {"demo": "demo.lock", "test": "dev.lock"}
+BENCH_VENV = TOP / ".venv-bench"
+"""What the bench compares with: it has dependencies of its own, and none of ours."""
+LOCKS = {"demo": "demo.lock", "test": "dev.lock", "bench": "bench.lock"}
 
 TEST_DEBIAN = ("chromium", "fonts-dejavu-core", "fonts-liberation", "postgresql")
 TEST_EL = ("chromium", "dejavu-sans-fonts", "liberation-fonts", "postgresql-server")
@@ -141,6 +144,16 @@ def lab_packages() -> tuple[str, ...]:
     return packages
 
 
+def let_accounts_in() -> None:
+    """Open ``/`` for passing through, should only root be able to enter it (an unpacked image
+    may have it so). httpd's workers, PostgreSQL and the panel run as accounts of their own."""
+    top = Path("/")
+    mode = top.stat().st_mode
+    if mode & 0o555 != 0o555:
+        top.chmod(0o755)
+        say("/ could be entered by root alone; it now has the usual rights (755)")
+
+
 def system_packages(purpose: str) -> list[str]:
     """Install what is missing. Returns what is still missing, when nothing can install it."""
     testing = purpose == "test"
@@ -152,8 +165,11 @@ def system_packages(purpose: str) -> list[str]:
         install = install_rpms
     else:
         return ["a package manager (apt-get or dnf)"]
-    if not missing or os.geteuid() != 0:
+    if os.geteuid() != 0:
         return missing
+    let_accounts_in()
+    if not missing:
+        return []
     started = time.monotonic()
     say(f"operating system packages: {' '.join(missing)}")
     install(missing)
@@ -173,18 +189,20 @@ def digest_of_locks() -> str:
 
 
 def virtual_environment(purpose: str) -> None:
-    """Make .venv hold what ``purpose`` needs. What ``test`` needs includes ``demo``."""
-    stamp = VENV / "made-from"
+    """Make .venv hold what ``purpose`` needs, or .venv-bench for ``bench``. What ``test`` needs
+    includes ``demo``."""
+    venv = BENCH_VENV if purpose == "bench" else VENV
+    stamp = venv / "made-from"
     digest = digest_of_locks()
     made = stamp.read_text().split() if stamp.exists() else []
     if made[:1] == [digest] and (purpose in made or "test" in made):
         return
     started = time.monotonic()
-    python = VENV / "bin" / "python"
+    python = venv / "bin" / "python"
     if not python.exists():
-        say("virtual environment: .venv")
+        say(f"virtual environment: {venv.name}")
         try:
-            run([sys.executable, "-m", "venv", str(VENV)])
+            run([sys.executable, "-m", "venv", str(venv)])
         except CannotPrepare as error:
             raise CannotPrepare(f"{error}\n    On Debian: apt-get install python3-venv") from error
     lock = TOP / "requirements" / LOCKS[purpose]
@@ -212,8 +230,9 @@ def right_python() -> None:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("purpose", choices=("demo", "test"))
-    purpose = parser.parse_args().purpose
+    parser.add_argument("purpose", choices=tuple(LOCKS))
+    asked = parser.parse_args().purpose
+    purpose = "demo" if asked == "demo" else "test"
     try:
         right_python()
         # At the same time: one waits for the network and dpkg, the other for the network and pip.
@@ -221,6 +240,8 @@ def main() -> int:
             python_packages = both.submit(virtual_environment, purpose)
             missing = system_packages(purpose)
             python_packages.result()
+        if asked == "bench":
+            virtual_environment("bench")
         if missing and purpose == "test":
             raise CannotPrepare(
                 f"missing on this machine: {' '.join(missing)}\n"
