@@ -16,9 +16,12 @@ from ninja import NinjaAPI
 from ninja.errors import HttpError, ValidationError
 from ninja.openapi.schema import OpenAPISchema
 
-from mpm.api import changes, events, plans, switch, tokens, webhooks
+from mpm.api import changes, events, plans, servers, switch, tokens, webhooks
 from mpm.api.problems import MEDIA_TYPE, Problem, answer, from_refusal, from_validation
 from mpm.services.actor import Refused
+
+SWITCH = switch.put_mpm
+"""It registers itself with the router of servers, as it shares an address with a read."""
 
 DESCRIPTION = """Change the MPM of EasyApache 4 servers, and know what happened.
 
@@ -54,7 +57,7 @@ api = Api(
     urls_namespace="api-v1",
 )
 for router in (
-    switch.router,  # that of servers, with the switch added to it
+    servers.router,
     plans.router,
     changes.router,
     events.router,

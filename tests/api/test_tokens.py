@@ -88,7 +88,7 @@ def test_an_expired_or_revoked_token_is_told_to_who_holds_it(
 def test_a_token_is_held_to_its_networks(add_token: AddToken) -> None:
     issued = add_token("read", networks=["198.51.100.0/24", "2001:db8::1"])
     for address in ("198.51.100.7", "2001:db8::1", "::ffff:198.51.100.9"):
-        assert tokens.check(issued.text, address)
+        assert tokens.check(issued.text, address).pk
     for address in ("198.51.101.7", "2001:db8::2", "", "nonsense"):
         with pytest.raises(tokens.Denied, match="may not be used"):
             tokens.check(issued.text, address)
@@ -138,9 +138,9 @@ def test_a_new_pepper_takes_over_as_tokens_are_used(add_token: AddToken) -> None
     with override_settings(TOKEN_PEPPERS=old):
         used, idle = add_token("read"), add_token("read")
     with override_settings(TOKEN_PEPPERS=new | old):
-        assert tokens.check(used.text, "")
+        assert tokens.check(used.text, "").pk
     with override_settings(TOKEN_PEPPERS=new):
-        assert tokens.check(used.text, "")
+        assert tokens.check(used.text, "").pk
         with pytest.raises(tokens.Denied):
             tokens.check(idle.text, "")
     assert Token.objects.get(pk=used.token.pk).pepper_id == "2026"
@@ -152,10 +152,10 @@ def test_rotating_overlaps(add_token: AddToken) -> None:
     new = tokens.rotate(old.token, ADMIN, timedelta(hours=2), now)
     assert new.token.replaces == old.token
     assert (new.token.scopes, new.token.networks) == (old.token.scopes, old.token.networks)
-    assert tokens.check(old.text, "192.0.2.1", now + timedelta(minutes=119))
+    assert tokens.check(old.text, "192.0.2.1", now + timedelta(minutes=119)).pk
     with pytest.raises(tokens.Denied):
         tokens.check(old.text, "192.0.2.1", now + timedelta(hours=2))
-    assert tokens.check(new.text, "192.0.2.1", now + timedelta(days=900))
+    assert tokens.check(new.text, "192.0.2.1", now + timedelta(days=900)).pk
     with pytest.raises(BadRequest):
         tokens.rotate(
             Token.objects.get(pk=old.token.pk), ADMIN, timedelta(0), now + timedelta(days=1)

@@ -16,7 +16,7 @@ from mpm.catalog import BadChoice
 from mpm.management.groups.terminal import REFUSED, Terminal
 from mpm.services import BadRequest, Refused
 
-GROUPS = ("plans", "changing", "showing", "doctor", "keeping")
+GROUPS = ("plans", "changing", "showing", "doctor", "keeping", "tokens")
 """Modules of mpm.management.groups, in the order of the help."""
 
 

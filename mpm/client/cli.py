@@ -1,0 +1,317 @@
+"""``ea4mpm``: servers, status, plan, switch, log, history, rollback, cancel, token, completion.
+
+Exit status: 0 done; 1 the change failed or was rolled back; 2 bad arguments or configuration;
+3 refused by the panel; 4 the panel does not answer; 5 another change is in the way.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from rich.console import Console
+
+from mpm.client import display
+from mpm.client.completion import SHELLS, script
+from mpm.client.configuration import BadConfiguration, panel_from
+from mpm.client.connection import Connection, Refused, Unreachable
+from mpm.client.following import follow
+
+DONE, FAILED, USAGE, REFUSED, UNREACHABLE, BUSY = 0, 1, 2, 3, 4, 5
+MPMS = ("event", "worker", "prefork")
+Json = dict[str, Any]
+
+
+class Run:
+    """What a command works with."""
+
+    def __init__(self, connection: Connection, console: Console, options: argparse.Namespace):
+        self.panel, self.console, self.options = connection, console, options
+
+    def answer(self, value: Any, show: Callable[[Console, Any], None]) -> None:
+        """JSON for a program, else as a person reads it."""
+        if self.options.json:
+            print_json(value)
+        else:
+            show(self.console, value)
+
+
+def print_json(value: Any) -> None:
+    sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+
+
+# -- commands ---------------------------------------------------------------------------------
+
+
+def servers(run: Run) -> int:
+    run.answer(run.panel.get("servers")["items"], display.servers)
+    return DONE
+
+
+def status(run: Run) -> int:
+    """Fails where packages, configuration and running httpd disagree: fit for monitoring."""
+    body = run.panel.get(f"servers/{run.options.server}/mpm")
+    run.answer(body, display.status)
+    return DONE if body["sound"] else FAILED
+
+
+def _choice(options: argparse.Namespace) -> Json:
+    return {"mpm": options.mpm, "itk": options.itk, "add": options.add, "keep": options.keep}
+
+
+def plan(run: Run) -> int:
+    source = "server" if run.options.ask_server else "stored"
+    path = f"servers/{run.options.server}/plans"
+    body = run.panel.post(path, _choice(run.options), source=source, wait=30)
+    if "digest" not in body:
+        run.console.print("The server has not answered yet; its plan will be at " + body["href"])
+        return FAILED
+    run.answer(body, display.plan)
+    return REFUSED if body["blocked"] else DONE
+
+
+def switch(run: Run) -> int:
+    options = run.options
+    wanted = {
+        **_choice(options),
+        "reason": options.reason,
+        "ticket": options.ticket,
+        "dry_run": options.dry_run,
+        "not_before": options.not_before,
+        "digest": options.digest,
+    }
+    if not options.digest and not options.dry_run:
+        made = run.panel.post(f"servers/{options.server}/plans", _choice(options))
+        if not options.json:
+            display.plan(run.console, made)
+        if not made["nothing_to_do"] and not options.yes and not _agreed(run):
+            return USAGE
+        wanted["digest"] = made["digest"]
+    body = run.panel.switch(options.server, wanted, options.key)
+    change = body["change"]
+    if change is None:
+        run.answer(body, lambda console, value: console.print(value["detail"], markup=False))
+        return DONE
+    if not options.wait:
+        run.answer(body, _made)
+        return DONE
+    return _ended(run, str(change["id"]))
+
+
+def _agreed(run: Run) -> bool:
+    if not sys.stdin.isatty():
+        run.console.print("Say --yes to confirm this plan, or --digest to confirm exactly one.")
+        return False
+    return run.console.input("Do this? [y/N] ").strip().lower() in ("y", "yes")
+
+
+def _made(console: Console, body: Json) -> None:
+    console.print(f"{body['detail']} Follow it with: ea4mpm log -f {body['change']['id']}")
+
+
+def _ended(run: Run, change: str) -> int:
+    """Show a change until it has ended; the exit status says how."""
+    quiet = Console(stderr=True, quiet=True) if run.options.json else run.console
+    body = follow(run.panel, quiet, change)
+    run.answer(body, display.ending)
+    return DONE if body["state"] == "succeeded" else FAILED
+
+
+def log(run: Run) -> int:
+    for piece in run.panel.log(run.options.change, follow=run.options.follow):
+        sys.stdout.buffer.write(piece)
+        sys.stdout.buffer.flush()
+    return DONE
+
+
+def show(run: Run) -> int:
+    body = run.panel.get(f"changes/{run.options.change}")
+
+    def told(console: Console, value: Json) -> None:
+        for sentence in value["story"]:
+            console.print(sentence, markup=False)
+
+    run.answer(body, told)
+    return DONE
+
+
+def history(run: Run) -> int:
+    options = run.options
+    filters = {
+        "server": options.server,
+        "person": options.person,
+        "origin": options.origin,
+        "result": options.result,
+        "ticket": options.ticket,
+        "text": options.text,
+        "since": options.since,
+        "until": options.until,
+    }
+    found = []
+    for item in run.panel.pages("changes", limit=min(options.limit, 200), **filters):
+        found.append(item)
+        if len(found) >= options.limit:
+            break
+    run.answer(found, display.history)
+    return DONE
+
+
+def rollback(run: Run) -> int:
+    options = run.options
+    body = run.panel.roll_back(options.change, {"reason": options.reason, "ticket": options.ticket})
+    if options.wait:
+        return _ended(run, str(body["id"]))
+    run.answer(body, lambda console, value: console.print(f"Change #{value['id']} was made."))
+    return DONE
+
+
+def cancel(run: Run) -> int:
+    body = run.panel.post(f"changes/{run.options.change}/cancel")
+    run.answer(body, lambda console, value: console.print(f"#{value['id']}: {value['state']}"))
+    return DONE
+
+
+def token(run: Run) -> int:
+    options = run.options
+    if options.action == "list":
+        run.answer(run.panel.get("tokens")["items"], display.tokens)
+        return DONE
+    if options.action == "show":
+        run.answer([run.panel.get("token")], display.tokens)
+        return DONE
+    if options.action == "revoke":
+        run.panel.request("DELETE", f"tokens/{options.key_id}")
+        return DONE
+    if options.action == "rotate":
+        path = f"tokens/{options.key_id}/rotate"
+        body = run.panel.post(path, {"overlap_hours": options.overlap_hours})
+    else:
+        wanted = {
+            "name": options.name,
+            "purpose": options.purpose,
+            "scopes": options.scope,
+            "servers": options.server,
+            "networks": options.network,
+            "sandbox": options.sandbox,
+            "expires_at": options.expires,
+        }
+        body = run.panel.post("tokens", wanted)
+    run.answer(body, lambda console, value: console.print(value["token"], soft_wrap=True))
+    return DONE
+
+
+# -- arguments ---------------------------------------------------------------------------------
+
+
+def parser() -> argparse.ArgumentParser:
+    common = argparse.ArgumentParser(add_help=False)
+    common.add_argument("--json", action="store_true", help="one JSON value, for programs")
+    common.add_argument("--panel", default="", metavar="NAME", help="of the configuration file")
+    common.add_argument("--url", default="", help="of the panel")
+    choice = argparse.ArgumentParser(add_help=False)
+    choice.add_argument("server")
+    choice.add_argument("mpm", choices=MPMS)
+    choice.add_argument("--itk", action="store_true", help="with ITK (prefork only)")
+    choice.add_argument("--add", action="append", default=[], metavar="PACKAGE")
+    choice.add_argument("--keep", action="append", default=[], metavar="PACKAGE")
+    why = argparse.ArgumentParser(add_help=False)
+    why.add_argument("--reason", default="")
+    why.add_argument("--ticket", default="")
+    why.add_argument("--wait", action="store_true", help="until it has ended, with its progress")
+
+    top = argparse.ArgumentParser(
+        prog="ea4mpm", description="Change the MPM of EasyApache 4 servers through a panel."
+    )
+    commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    def add(
+        name: str, work: Callable[[Run], int], words: str, *parents: argparse.ArgumentParser
+    ) -> argparse.ArgumentParser:
+        made = commands.add_parser(name, help=words, description=words, parents=[common, *parents])
+        made.set_defaults(work=work)
+        return made
+
+    add("servers", servers, "list the servers the token reaches")
+    add("status", status, "which MPM holds on a server").add_argument("server")
+    asked = add("plan", plan, "what a change would do", choice)
+    asked.add_argument("--ask-server", action="store_true", help="its own dnf, not the catalogue")
+    made = add("switch", switch, "change the MPM", choice, why)
+    made.add_argument("--digest", help="of the plan that is confirmed")
+    made.add_argument("--dry-run", action="store_true")
+    made.add_argument("--not-before", metavar="TIME", help="as 2026-03-03T21:00:00Z")
+    made.add_argument("--yes", action="store_true", help="do not ask")
+    made.add_argument("--key", default="", help="Idempotency-Key, to repeat a request safely")
+    read = add("log", log, "the log of a change")
+    read.add_argument("change")
+    read.add_argument("-f", "--follow", action="store_true", help="until it has ended")
+    add("show", show, "one change, told in sentences").add_argument("change")
+    listed = add("history", history, "changes, newest first")
+    for name in ("server", "person", "origin", "result", "ticket", "text", "since", "until"):
+        listed.add_argument(f"--{name}", default="")
+    listed.add_argument("--limit", type=int, default=50)
+    add("rollback", rollback, "go back to before a change", why).add_argument("change")
+    add("cancel", cancel, "cancel a change").add_argument("change")
+    _token_arguments(commands, common)
+    shell = commands.add_parser("completion", help="completion for a shell: source its output")
+    shell.add_argument("shell", choices=SHELLS)
+    return top
+
+
+def _token_arguments(commands: Any, common: argparse.ArgumentParser) -> None:
+    group = commands.add_parser("token", help="make, list, rotate and revoke tokens")
+    actions = group.add_subparsers(dest="action", required=True, metavar="ACTION")
+    for name in ("list", "show"):
+        actions.add_parser(name, parents=[common])
+    made = actions.add_parser("make", parents=[common])
+    made.add_argument("name")
+    made.add_argument("--purpose", default="")
+    made.add_argument(
+        "--scope",
+        action="append",
+        required=True,
+        choices=("read", "plan", "change", "rollback", "admin"),
+    )
+    made.add_argument("--server", action="append", default=[])
+    made.add_argument("--network", action="append", default=[])
+    made.add_argument("--expires", metavar="TIME")
+    made.add_argument("--sandbox", action="store_true")
+    turned = actions.add_parser("rotate", parents=[common])
+    turned.add_argument("key_id")
+    turned.add_argument("--overlap-hours", type=int, default=24)
+    actions.add_parser("revoke", parents=[common]).add_argument("key_id")
+    group.set_defaults(work=token)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    options = parser().parse_args(arguments)
+    if options.command == "completion":
+        sys.stdout.write(script(options.shell, parser()))
+        return DONE
+    out, err = Console(), Console(stderr=True)
+    try:
+        panel = panel_from(name=options.panel, url=options.url)
+        with Connection(panel) as connection:
+            status: int = options.work(Run(connection, out, options))
+            return status
+    except BadConfiguration as error:
+        err.print(str(error), markup=False)
+        return USAGE
+    except Unreachable as error:
+        err.print(str(error), markup=False)
+        return UNREACHABLE
+    except Refused as refused:
+        if options.json:
+            print_json(refused.problem)
+        else:
+            display.problem(err, refused.problem)
+        return BUSY if refused.problem.get("code") == "busy" else REFUSED
+    except KeyboardInterrupt:
+        err.print("Stopped watching. What was begun goes on.")
+        return 130
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
