@@ -11,7 +11,7 @@ WORKERS  ?= 2
 TESTS    ?= tests
 export PORT EA4_DATA
 
-.PHONY: help demo test lint format smoke bench torture screenshots migrations locks ready ready-demo clean
+.PHONY: help demo test lint format smoke bench torture screenshots migrations locks ready ready-demo ready-bench clean
 
 help:
 	@echo 'make demo         a running panel with a real server in a folder, on 127.0.0.1:$$PORT (8000)'
@@ -44,7 +44,7 @@ lint: ready
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
 	$(PY) -m mypy
-	.venv/bin/lint-imports --no-timing
+	.venv/bin/lint-imports --no-logo
 
 format: ready
 	$(PY) -m ruff check --fix .
@@ -53,11 +53,12 @@ format: ready
 screenshots: ready
 	@exec $(PY) -m tests.screenshots docs/screenshots
 
-bench: ready
-	@exec $(PY) -m bench
+# NAMES='switches history' measures only these.
+bench: ready-bench
+	@exec $(PY) -m bench $(NAMES)
 
 torture: ready
-	@exec $(PY) -m pytest -n $(WORKERS) --torture 500 tests/faults
+	@exec $(PY) -m tests.faults.torture --kills $(or $(KILLS),500)
 
 # -- upkeep ------------------------------------------------------------------------------------
 
@@ -72,11 +73,17 @@ ready-demo:
 LOCK := uv pip compile -q pyproject.toml --python-version 3.11 --universal \
 	--generate-hashes --no-header --no-emit-index-url
 
+ready-bench:
+	@echo 'Preparing this machine'
+	@$(PYTHON3) bootstrap/prepare.py bench
+
 locks:
 	@command -v uv >/dev/null || { echo 'make locks needs uv (pip install uv)' >&2; exit 1; }
 	$(LOCK) --group dev -o requirements/dev.lock
 	$(LOCK) --group demo -c requirements/dev.lock -o requirements/demo.lock
 	$(LOCK) -c requirements/dev.lock -o requirements/runtime.lock
+	uv pip compile -q --group bench --python-version 3.11 --universal --generate-hashes \
+		--no-header --no-emit-index-url -o requirements/bench.lock
 
 clean:
-	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf .venv .venv-bench .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

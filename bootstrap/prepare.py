@@ -149,7 +149,7 @@ def let_accounts_in() -> None:
     may have it so). httpd's workers, PostgreSQL and the panel run as accounts of their own."""
     top = Path("/")
     mode = top.stat().st_mode
-    if mode & 0o555 != 0o555:
+    if not mode & 0o001:
         top.chmod(0o755)
         say("/ could be entered by root alone; it now has the usual rights (755)")
 
