@@ -1,0 +1,62 @@
+"""``python -m bench [NAME …]``: measure everything, or what is named, and write RESULTS.md."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import pkgutil
+import sys
+import time
+from typing import Any
+
+import bench
+from bench.conditions import conditions
+from bench.report import RESULTS, Section, markdown, write
+
+ORDER = ("switches", "history", "api")
+"""The order of the results; a measurement that is not named here comes last."""
+
+
+def measurements() -> dict[str, Any]:
+    """Every module of this package that measures something, by its NAME."""
+    found = {}
+    for info in pkgutil.iter_modules(bench.__path__):
+        if info.name == "__main__":
+            continue
+        module = importlib.import_module(f"bench.{info.name}")
+        if hasattr(module, "NAME") and hasattr(module, "measure"):
+            found[module.NAME] = module
+    ranks = {name: rank for rank, name in enumerate(ORDER)}
+    return dict(sorted(found.items(), key=lambda item: (ranks.get(item[0], 99), item[0])))
+
+
+def main(arguments: list[str]) -> int:
+    known = measurements()
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(known))
+    names = parser.parse_args(arguments).names or list(known)
+    if unknown := [name for name in names if name not in known]:
+        parser.error(f"there is no {unknown[0]!r}; there are {', '.join(known)}")
+    began = time.monotonic()
+
+    def say(text: str) -> None:
+        sys.stderr.write(f"[{time.monotonic() - began:6.1f} s] {text}\n")
+        sys.stderr.flush()
+
+    # Several gigabytes may be needed for a moment; said here, because /tmp is memory on some.
+    say(f"scratch files go to {os.environ.get('TMPDIR', '/tmp')} (TMPDIR)")  # noqa: S108
+    for name in names:
+        module = known[name]
+        say(f"{name}: begins")
+        section: Section = module.measure(say)
+        block = markdown(name, module.TITLE, section, conditions())
+        write(name, block)
+        sys.stdout.write(f"{block}\n")
+        sys.stdout.flush()
+    say(f"written to {RESULTS}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
