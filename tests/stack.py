@@ -13,6 +13,8 @@ import pytest
 
 from easyapache.demo.panel import Panel
 
+__all__ = ["MakePanel", "Panel", "processes_of", "short_folder", "stopped_afterwards"]
+
 MakePanel = Callable[..., Panel]
 
 
