@@ -24,6 +24,7 @@ from pathlib import Path
 
 from easyapache.host.config import HostConfig
 from easyapache.host.httpd import Httpd
+from easyapache.host.migration import Migration
 from easyapache.host.processes import Identity, identify
 from easyapache.host.server import HostError, Log
 from easyapache.host.sockets import (
@@ -32,8 +33,6 @@ from easyapache.host.sockets import (
     holders,
     listening,
     listening_of,
-    migrate_requests,
-    set_migrate_requests,
     share_ports,
 )
 
@@ -58,19 +57,18 @@ class _Memory:
 
     path: Path
 
-    def load(self) -> tuple[Identity | None, int | None] | None:
+    def load(self) -> Identity | None:
+        """The old httpd of a restart that was begun and not completed."""
         try:
-            data = json.loads(self.path.read_text())
+            return Identity.from_json(json.loads(self.path.read_text())["old"])
         except (FileNotFoundError, ValueError):
             return None
-        old = Identity.from_json(data["old"]) if data.get("old") else None
-        return old, data.get("migrate")
 
-    def save(self, old: Identity, migrate: int | None) -> None:
+    def save(self, old: Identity) -> None:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         scratch = self.path.with_suffix(".new")
         with scratch.open("w") as handle:
-            json.dump({"old": old.as_json(), "migrate": migrate}, handle)
+            json.dump({"old": old.as_json()}, handle)
             handle.flush()
             os.fsync(handle.fileno())
         scratch.rename(self.path)
@@ -84,6 +82,7 @@ class Restart:
         self.config = config
         self.httpd = httpd
         self._memory = _Memory(config.spool / "restart.json")
+        self._migration = Migration()
 
     # -- choosing ------------------------------------------------------------------------
 
@@ -154,9 +153,8 @@ class Restart:
             self._script(old, log)
 
     def _overlap(self, old: Identity, log: Log) -> None:
-        migrate = migrate_requests()
-        self._memory.save(old, migrate)
-        if migrate == 0 and not set_migrate_requests(1):
+        self._memory.save(old)
+        if not self._migration.begin():
             log("tcp_migrate_req cannot be set here: a few connections may be reset")
         try:
             try:
@@ -175,7 +173,7 @@ class Restart:
             log(f"httpd {new.pid} serves beside httpd {old.pid}")
             self._retire(old, new, log)
         finally:
-            self._put_back(migrate)
+            self._put_back()
 
     def _retire(self, old: Identity, new: Identity, log: Log) -> None:
         """Tell the old server to finish; wait until it has let go of its ports."""
@@ -202,7 +200,7 @@ class Restart:
         log(f"httpd {old.pid} takes no more connections and finishes what it has")
 
     def _graceful_stop(self, old: Identity, log: Log) -> None:
-        self._memory.save(old, None)
+        self._memory.save(old)
         inodes = {item.inode for item in listening_of(old.pid).values()}
         ports = self.httpd.ports()  # read now: from the signal on every millisecond counts
         _signal(old, signal.SIGWINCH)
@@ -244,22 +242,20 @@ class Restart:
     def cut_off(self) -> Identity | None:
         """The old httpd of a restart that was begun and not completed, None otherwise. Until it
         is completed there may be two servers, or one without its pid file."""
-        memory = self._memory.load()
-        return memory[0] if memory else None
+        return self._memory.load()
 
     # -- after a crash of ours -----------------------------------------------------------
 
     def _recover(self, log: Log) -> bool:
         """Go on with a restart that was cut off. True when that completed it."""
-        memory = self._memory.load()
-        if memory is None:
+        old = self._memory.load()
+        if old is None:
             return False
-        old, migrate = memory
         try:
             parents = self.httpd.parents()
             newer = [item for item in parents if item != old]
-            if old is None or not newer:
-                if old is not None and old.alive and old in parents:
+            if not newer:
+                if old in parents:
                     self._write_pid(old)
                 log("an earlier restart was cut off before the new httpd served: once more")
                 return False
@@ -272,7 +268,7 @@ class Restart:
                 self._write_pid(new)
             return True
         finally:
-            self._put_back(migrate)
+            self._put_back()
 
     def _await_ready(self, new: Identity) -> None:
         ports, end = self.httpd.ports(), time.monotonic() + 30.0
@@ -281,9 +277,8 @@ class Restart:
                 raise HostError("restart", "The new httpd does not serve.", "Read its error log.")
             time.sleep(0.005)
 
-    def _put_back(self, migrate: int | None) -> None:
-        if migrate is not None and migrate_requests() != migrate:
-            set_migrate_requests(migrate)
+    def _put_back(self) -> None:
+        self._migration.end()
         self._memory.forget()
 
     # -- small parts ---------------------------------------------------------------------

@@ -17,7 +17,6 @@ import struct
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 
 from easyapache.host.processes import PROC, all_pids, parent_of
 
@@ -25,9 +24,6 @@ _LISTEN = 10  # TCP_LISTEN
 _SOCK_DIAG, _BY_FAMILY, _REQUEST_DUMP, _ERROR, _DONE = 4, 20, 0x301, 2, 3
 _ANY = ("0.0.0.0", "::")
 _SYS_PIDFD_GETFD = 438  # one number on every architecture: it came after they were unified
-MIGRATE_REQ = Path("/proc/sys/net/ipv4/tcp_migrate_req")
-"""With 1 the kernel (5.14 and newer) hands the connections still waiting in a closing
-listener's queue to another listener of its SO_REUSEPORT group instead of resetting them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,23 +149,6 @@ def can_reach(pid: int) -> str | None:
             return None
     except CannotReach as error:
         return str(error)
-
-
-def migrate_requests() -> int | None:
-    """The kernel's setting; None where it does not have one."""
-    try:
-        return int(MIGRATE_REQ.read_text())
-    except (FileNotFoundError, ValueError):
-        return None
-
-
-def set_migrate_requests(value: int) -> bool:
-    """Whether it could be set: a container may see the setting and not be allowed to write."""
-    try:
-        MIGRATE_REQ.write_text(f"{value}\n")
-    except OSError:
-        return False
-    return True
 
 
 def _pidfd_open(pid: int) -> int:
