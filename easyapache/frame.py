@@ -8,6 +8,7 @@ from datetime import timedelta
 from functools import cached_property, wraps
 from typing import Any, Concatenate, ParamSpec
 
+from django.db.models import Subquery
 from django.http import Http404, HttpRequest
 from django.http.response import HttpResponseBase
 from django.utils import timezone
@@ -15,7 +16,7 @@ from django.utils.translation import gettext as _
 
 from easyapache.answers import show
 from easyapache.health import Stopped, stopped_parts
-from easyapache.models import InstalledProfile, Server
+from easyapache.models import InstalledProfile, Pulse, Server
 from easyapache.reader import theme_of, zone_of
 from easyapache.rights import ADMINISTRATOR, SUPPORT, can_change, role_of
 from easyapache.tools import Tool, registered
@@ -25,6 +26,7 @@ P = ParamSpec("P")
 SILENT_AFTER = timedelta(seconds=90)
 """Four pings of the panel: an agent that missed them all is away, not merely busy."""
 MOST_IN_MENU = 40
+PARTS = ("control", "beat")
 
 
 def liveness(server: Server) -> str:
@@ -88,7 +90,13 @@ class Frame:
 
     @cached_property
     def servers(self) -> list[Server]:
-        return list(Server.objects.filter(active=True).order_by("name")[:MOST_IN_MENU])
+        """Those of the menu, by name; with them comes when the panel's own parts were heard."""
+        heard = {
+            f"{part}_at": Subquery(Pulse.objects.filter(name=part).values("at")[:1])
+            for part in PARTS
+        }
+        found = Server.objects.filter(active=True).annotate(**heard).order_by("name")
+        return list(found[:MOST_IN_MENU])
 
     @cached_property
     def server(self) -> Server | None:
@@ -121,7 +129,10 @@ class Frame:
     @cached_property
     def stopped(self) -> tuple[Stopped, ...]:
         """Parts of the panel itself that no longer work."""
-        return stopped_parts(timezone.now())
+        heard = None
+        if self.servers:
+            heard = {part: getattr(self.servers[0], f"{part}_at") for part in PARTS}
+        return stopped_parts(timezone.now(), heard)
 
     @cached_property
     def tools(self) -> list[Group]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -22,13 +23,18 @@ class Stopped:
     sentence: str
 
 
-def stopped_parts(now: datetime) -> tuple[Stopped, ...]:
-    """One query. A part that was never heard is not reported: nothing has been started yet.
+def stopped_parts(
+    now: datetime, heard: Mapping[str, datetime | None] | None = None
+) -> tuple[Stopped, ...]:
+    """One query, none where the caller knows when each part was ``heard``. A part that was never
+    heard is not reported: nothing has been started yet.
 
     The control worker gives signs whenever any message reaches it, beat only by its ticks. So a
     worker that is up but deaf shows, and beat alone can be told from both.
     """
-    late = {pulse.name: pulse.at for pulse in Pulse.objects.all() if now - pulse.at > STOPPED_AFTER}
+    if heard is None:
+        heard = {pulse.name: pulse.at for pulse in Pulse.objects.all()}
+    late = {name: at for name, at in heard.items() if at and now - at > STOPPED_AFTER}
     if "control" in late:
         sentence = _(
             "The control worker has stopped: no answer of any server is recorded, and what "

@@ -7,6 +7,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 from urllib.parse import urlencode
 
+from django.core.cache import cache
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.http.response import HttpResponseBase
 from django.utils import timezone
@@ -24,6 +25,7 @@ from mpm.models.change import Origin
 from mpm.roles import may_read
 
 PER_PAGE = 50
+A_MINUTE = 60
 CHART_DAYS = 60
 CHART_WIDTH, CHART_HEIGHT = 1000, 84
 NAMES = tuple(field.name for field in fields(ChangeFilters))
@@ -64,7 +66,7 @@ def changes(request: HttpRequest) -> HttpResponse:
         "older": query_of(filters, cursor=page.next_cursor) if page.next_cursor else "",
         "newer": query_of(filters, cursor=page.previous_cursor) if page.previous_cursor else "",
         "chart": chart(filters) if not cursor and not mistake else None,
-        "people": history.known_people(),
+        "people": cache.get_or_set("people-of-the-history", history.known_people, A_MINUTE),
         "servers": frame_of(request).servers,
         "results": [(ACTIVE, _("Not ended")), *State.choices],
         "origins": Origin.choices,

@@ -68,8 +68,8 @@
     if (document.hidden && event.detail.elt.matches("[data-poll]")) event.preventDefault();
   });
   document.addEventListener("htmx:afterSwap", (event) => localise(event.detail.target));
-  document.addEventListener("htmx:afterSettle", (event) => {
-    if (document.activeElement === document.body) find("[data-land]", event.detail.target)?.focus();
+  document.addEventListener("htmx:afterSettle", () => {
+    if (!document.activeElement || document.activeElement === document.body) find("[data-land]")?.focus();
   });
   document.addEventListener("htmx:oobAfterSwap", (event) => localise(event.detail.target));
 

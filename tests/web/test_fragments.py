@@ -1,0 +1,117 @@
+"""Pieces of a page: never a page inside a page, never a piece where a page is meant."""
+
+from __future__ import annotations
+
+import gzip
+from pathlib import Path
+
+import django_htmx
+import pytest
+from django.conf import settings
+from django.test import Client
+
+from easyapache.models import Server
+from mpm.catalog import Choice
+from mpm.models import Change
+from mpm.services import request_change, request_preview
+from tests.web.conftest import ADMIN, HISTORY, MPM, told
+
+HTMX = {"HX-Request": "true", "HX-Current-URL": "http://testserver/software/easyapache4/mpm/?x=1"}
+CHOOSER_LIMIT = 60_000
+
+
+def is_fragment(content: bytes) -> bool:
+    return b"<html" not in content and b'<header class="bar">' not in content
+
+
+def test_the_live_findings_are_a_fragment_that_no_cache_keeps(
+    admin: Client, server: Server
+) -> None:
+    answer = admin.get(f"{MPM}plan/?mpm=event", headers=HTMX)
+    assert answer.status_code == 200
+    assert is_fragment(answer.content)
+    assert answer["Cache-Control"] == "no-store"
+    assert "HX-Request" in answer["Vary"]
+    assert answer["HX-Replace-Url"] == f"{MPM}?mpm=event"
+    for part in ("summary", "itk", "cost-event", "cost-prefork", "advice", "review"):
+        assert f'id="{part}" hx-swap-oob="innerHTML"' in answer.content.decode()
+
+
+def test_vary_is_added_to_what_others_vary_by(admin: Client, server: Server) -> None:
+    vary = admin.get(MPM)["Vary"]
+    assert "HX-Request" in vary
+    assert "Cookie" in vary
+
+
+def test_going_back_in_the_browser_asks_for_a_page(admin: Client, server: Server) -> None:
+    headers = HTMX | {"HX-History-Restore-Request": "true"}
+    answer = admin.get("/software/easyapache4/packages/", headers=headers)
+    assert b"<html" in answer.content
+    assert is_fragment(admin.get("/software/easyapache4/packages/", headers=HTMX).content)
+
+
+@pytest.mark.parametrize("path", [f"{MPM}plan/?mpm=event", f"{HISTORY}1/live/", f"{HISTORY}1/log/"])
+def test_an_expired_session_leads_the_whole_browser_to_the_sign_in_page(
+    path: str, server: Server
+) -> None:
+    answer = Client().get(path, headers=HTMX)
+    assert answer.status_code == 204
+    assert answer["HX-Redirect"] == "/login/?next=%2Fsoftware%2Feasyapache4%2Fmpm%2F%3Fx%3D1"
+    foreign = HTMX | {"HX-Current-URL": "https://elsewhere.example/steal"}
+    assert Client().get(path, headers=foreign)["HX-Redirect"] == "/login/?next=%2F"
+
+
+def test_a_preview_is_waited_for_without_sending_the_same_thing_twice(
+    admin: Client, server: Server
+) -> None:
+    preview = request_preview(server, Choice.parse("event"), ADMIN)
+    address = f"{MPM}review/{preview.uuid}/answer/"
+    assert admin.get(address, headers=HTMX).status_code == 204
+    from mpm.services import record_preview
+
+    record_preview(
+        server.name, preview.uuid, None, {"code": "lock", "message": "yum is at work (pid 7)."}
+    )
+    answer = admin.get(address, headers=HTMX)
+    assert answer.status_code == 200
+    assert is_fragment(answer.content)
+    assert b"yum is at work (pid 7)." in answer.content
+    assert b"Ask again" in answer.content
+
+
+def test_the_live_part_says_only_what_is_new_and_ends_with_a_whole_page(
+    admin: Client, server: Server
+) -> None:
+    change = request_change(server, Choice.parse("event"), actor=ADMIN)
+    told(change, up_to="download")
+    address = f"{HISTORY}{change.pk}/live/"
+    first = admin.get(address, headers=HTMX)
+    assert is_fragment(first.content)
+    assert b'id="announce" hx-swap-oob' in first.content
+    seen = first.content.decode().split("?seen=")[1].split('"')[0]
+    assert admin.get(f"{address}?seen={seen}", headers=HTMX).status_code == 204
+    told(change, outcome="succeeded")
+    assert admin.get(f"{address}?seen={seen}", headers=HTMX)["HX-Refresh"] == "true"
+
+
+def test_steps_are_announced_and_lines_of_the_log_are_not(
+    admin: Client, running_change: Change
+) -> None:
+    page = admin.get(f"{HISTORY}{running_change.pk}/").content.decode()
+    assert '<p class="unseen" id="announce" role="status"></p>' in page
+    assert 'role="log" aria-live="off"' in page
+
+
+def test_the_chooser_is_light(admin: Client, server: Server) -> None:
+    page = admin.get(f"{MPM}?mpm=event", headers={"Accept-Encoding": "gzip"})
+    assert page["Content-Encoding"] == "gzip"
+    static = Path(settings.BASE_DIR) / "static" / "panel"
+    htmx = Path(django_htmx.__file__).parent / "static" / "django_htmx" / "htmx-2.min.js"
+    files = (static / "panel.css", static / "panel.js", static / "icon.svg", htmx)
+    weight = len(page.content) + sum(len(gzip.compress(file.read_bytes())) for file in files)
+    assert weight < CHOOSER_LIMIT, weight
+
+
+def test_own_javascript_stays_short() -> None:
+    own = Path(settings.BASE_DIR) / "static" / "panel" / "panel.js"
+    assert len(own.read_text().splitlines()) < 200

@@ -1,0 +1,211 @@
+"""What must not happen does not happen, and the answer says so."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from django.core.files.uploadedfile import SimpleUploadedFile
+from django.test import Client
+
+from easyapache.models import SavedProfile, Server
+from mpm.catalog import Choice
+from mpm.models import Change, Preview, State
+from mpm.services import request_change
+from tests.web.conftest import ADMIN, HISTORY, MPM, answered_preview, told
+
+PROFILES = "/software/easyapache4/profiles/"
+
+
+def test_support_cannot_change_anything(
+    support: Client, server: Server, running_change: Change
+) -> None:
+    preview = answered_preview(server, Choice.parse("worker"))
+    before = (Change.objects.count(), Preview.objects.count(), SavedProfile.objects.count())
+    posts = (
+        (f"{MPM}review/", {"mpm": "event"}),
+        (f"{MPM}review/{preview.uuid}/confirm/", {"digest": preview.digest}),
+        (f"{MPM}review/{preview.uuid}/again/", {}),
+        (f"{HISTORY}{running_change.pk}/cancel/", {}),
+        (f"{HISTORY}{running_change.pk}/rollback/confirm/", {}),
+        (f"{HISTORY}{running_change.pk}/adopt/", {}),
+        (f"{HISTORY}{running_change.pk}/recover/", {}),
+        (f"{PROFILES}save/", {"name": "x", "file_name": "x"}),
+        (f"{PROFILES}upload/", {}),
+        (f"{PROFILES}own-1/delete/", {}),
+        (f"{PROFILES}restore/", {"pk": "1"}),
+        ("/users/add/", {"name": "eve", "role": "administrator"}),
+        ("/users/1/", {"action": "administrator"}),
+    )
+    for path, data in posts:
+        answer = support.post(path, data)
+        assert answer.status_code == 403, path
+        assert b"You may not do this" in answer.content
+    assert before == (Change.objects.count(), Preview.objects.count(), SavedProfile.objects.count())
+    running_change.refresh_from_db()
+    assert running_change.state == State.RUNNING
+
+
+def test_support_sees_why_there_are_no_buttons(
+    support: Client, server: Server, finished_change: Change
+) -> None:
+    chooser = support.get(f"{MPM}?mpm=worker").content.decode()
+    assert "Review change" not in chooser
+    assert "changing is for administrators" in chooser
+    preview = answered_preview(server, Choice.parse("worker"))
+    review = support.get(f"{MPM}review/{preview.uuid}/").content.decode()
+    assert "<form" not in review.split('<main id="content"')[1]
+    assert "Confirming it is for administrators" in review
+
+
+@pytest.mark.parametrize(
+    ("query", "says"),
+    [
+        ("mpm=itk", "ITK is not an MPM"),
+        ("mpm=threads", "no MPM called"),
+        ("mpm=event&add=ea-x;rm", "is not the name of an EasyApache 4 package"),
+        ("mpm=event&add=--installroot=/", "is not the name of an EasyApache 4 package"),
+        ("mpm=event&keep=bash", "is not the name of an EasyApache 4 package"),
+    ],
+)
+def test_a_choice_that_cannot_be_is_refused_with_a_sentence(
+    query: str, says: str, admin: Client, server: Server
+) -> None:
+    page = admin.get(f"{MPM}?{query}")
+    assert page.status_code == 422
+    assert says in page.content.decode()
+    part = admin.get(f"{MPM}plan/?{query}", headers={"HX-Request": "true"})
+    assert part.status_code == 422
+    assert says in part.content.decode()
+    assert b"<html" not in part.content
+    pairs = dict(pair.split("=", 1) for pair in query.split("&"))
+    asked = admin.post(f"{MPM}review/", pairs)
+    assert asked.status_code == 422
+    assert Preview.objects.count() == 0
+
+
+def test_itk_with_event_blocks_and_offers_ways_out(admin: Client, server: Server) -> None:
+    page = admin.get(f"{MPM}?mpm=event&itk=on").content.decode()
+    assert 'class="finding block"' in page
+    assert 'class="button small"' in page
+    preview = answered_preview_of_blocked(server)
+    answer = admin.post(f"{MPM}review/{preview.uuid}/confirm/", {"digest": preview.digest})
+    assert answer.status_code == 422
+    assert Change.objects.count() == 0
+
+
+def answered_preview_of_blocked(server: Server) -> Preview:
+    preview: Preview = answered_preview(server, Choice.parse("event", itk=True))
+    return preview
+
+
+def test_a_stale_digest_starts_nothing_and_shows_the_new_plan(
+    admin: Client, server: Server
+) -> None:
+    preview = answered_preview(server, Choice.parse("event"))
+    answer = admin.post(f"{MPM}review/{preview.uuid}/confirm/", {"digest": "0" * 32})
+    assert answer.status_code == 409
+    assert b"The server has moved; nothing was started" in answer.content
+    assert Change.objects.count() == 0
+
+
+def test_a_confirm_without_a_digest_starts_nothing(admin: Client, server: Server) -> None:
+    preview = answered_preview(server, Choice.parse("event"))
+    assert admin.post(f"{MPM}review/{preview.uuid}/confirm/", {}).status_code == 422
+    assert Change.objects.count() == 0
+
+
+def test_a_second_change_is_refused_with_a_link_to_the_first(
+    admin: Client, server: Server, running_change: Change
+) -> None:
+    preview = answered_preview(server, Choice.parse("worker"))
+    answer = admin.post(f"{MPM}review/{preview.uuid}/confirm/", {"digest": preview.digest})
+    assert answer.status_code == 409
+    assert f"{HISTORY}{running_change.pk}/" in answer.content.decode()
+    assert Change.objects.count() == 1
+
+
+def test_a_window_without_a_beginning_is_asked_for(admin: Client, server: Server) -> None:
+    preview = answered_preview(server, Choice.parse("event"))
+    answer = admin.post(
+        f"{MPM}review/{preview.uuid}/confirm/", {"digest": preview.digest, "when": "window"}
+    )
+    assert answer.status_code == 422
+    assert b"Say from when on it may begin" in answer.content
+
+
+def test_a_form_from_before_another_sign_in_is_refused_kindly(server: Server) -> None:
+    from tests.web.conftest import person
+
+    client = Client(enforce_csrf_checks=True)
+    client.force_login(person("ada", "administrator"))
+    answer = client.post(f"{MPM}review/", {"mpm": "event", "csrfmiddlewaretoken": "x" * 64})
+    assert answer.status_code == 403
+    assert b"This page is out of date" in answer.content
+    part = client.post(f"{MPM}review/", {"mpm": "event"}, headers={"HX-Request": "true"})
+    assert part.status_code == 403
+    assert b"<html" not in part.content
+
+
+def upload(client: Client, content: bytes, name: str = "mine.json") -> tuple[int, str]:
+    answer = client.post(f"{PROFILES}upload/", {"file": SimpleUploadedFile(name, content)})
+    return answer.status_code, answer.content.decode()
+
+
+GOOD = {"name": "Mine", "desc": "", "version": "1.0", "tags": [], "pkgs": ["ea-apache24"]}
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (b"{", "is not JSON"),
+        (b"\xff\xfe", "is not UTF-8"),
+        (b"[]", "JSON object"),
+        (json.dumps({k: v for k, v in GOOD.items() if k != "tags"}).encode(), "lacks tags"),
+        (json.dumps(GOOD | {"pkgs": ["../x"]}).encode(), "is no package name"),
+        (json.dumps(GOOD | {"pkgs": ["ea-x; rm"]}).encode(), "is no package name"),
+        (b"[" * 100_000, "is not JSON"),
+        (b" " * (1024 * 1024 + 1), "larger than"),
+    ],
+)
+def test_a_file_that_is_no_profile_is_refused(
+    content: bytes, says: str, admin: Client, server: Server
+) -> None:
+    status, page = upload(admin, content)
+    assert status == 422
+    assert says in page
+    assert SavedProfile.objects.count() == 0
+
+
+def test_a_file_of_fifty_megabytes_is_refused_without_being_read_whole(
+    admin: Client, server: Server
+) -> None:
+    status, page = upload(admin, b"[" + b"1," * (25 * 1024 * 1024) + b"1]")
+    assert status == 422
+    assert "larger than" in page
+
+
+def test_the_last_administrator_stays(admin: Client, server: Server) -> None:
+    from django.contrib.auth.models import User
+
+    ada = User.objects.get(username="ada")
+    answer = admin.post(f"/users/{ada.pk}/", {"action": "support"}, follow=True)
+    assert b"last administrator" in answer.content
+    assert ada.groups.get().name == "administrator"
+
+
+def test_cancel_says_why_it_comes_too_late(admin: Client, server: Server) -> None:
+    change = request_change(server, Choice.parse("event"), actor=ADMIN)
+    told(change, up_to="packages")
+    answer = admin.post(f"{HISTORY}{change.pk}/cancel/", follow=True)
+    assert b"point of no return" in answer.content
+    page = admin.get(f"{HISTORY}{change.pk}/").content.decode()
+    assert 'aria-disabled="true"' in page
+    assert "point of no return" in page
+
+
+def test_a_filter_that_means_nothing_is_explained(admin: Client, server: Server) -> None:
+    for query in ("result=wonderful", "since=yesterday", "itk=perhaps", "cursor=x1"):
+        answer = admin.get(f"{HISTORY}?{query}")
+        assert answer.status_code == 422, query
+        assert b'role="alert"' in answer.content
