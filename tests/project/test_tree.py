@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -92,3 +94,36 @@ def test_own_javascript_stays_short() -> None:
         len(path.read_text().splitlines()) for path in tracked_files() if path.suffix == ".js"
     )
     assert lines < 200
+
+
+USED_IF_THERE = {"greenlet", "pyyaml", "setuptools"}
+"""Looked for by kombu and by Python's own start, and done without where they are missing."""
+WHAT_RUNS = """
+import importlib, importlib.metadata, sys
+for name in sys.argv[1:]:
+    importlib.import_module(name)
+homes = importlib.metadata.packages_distributions()
+for top in sorted({name.partition(".")[0] for name in sys.modules}):
+    for distribution in homes.get(top, ()):
+        print(distribution.lower().replace("_", "-"))
+"""
+
+
+def test_what_runs_in_production_is_in_the_lock_of_production() -> None:
+    """A library may import what it does not declare; the tests' own packages would hide it."""
+    ran = subprocess.run(
+        [
+            *(sys.executable, "-c", WHAT_RUNS),
+            *("django.contrib.auth.hashers", "easyapache.wsgi", "mpm.urls", "mpm.tasks"),
+            *("easyapache.host.agent", "easyapache.host.engine", "celery.bin.celery"),
+            *("kombu.transport.redis", "gunicorn.app.wsgiapp", "gunicorn.workers.gthread"),
+            *("psycopg", "mpm.client.cli"),
+        ],
+        env={**os.environ, "DJANGO_SETTINGS_MODULE": "tests.settings"},
+        cwd=TOP,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ran.returncode == 0, ran.stderr
+    assert set(ran.stdout.split()) - set(pins("runtime.lock")) - USED_IF_THERE == set()
