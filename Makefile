@@ -69,6 +69,7 @@ ready:
 ready-demo:
 	@echo 'Preparing this machine'
 	@$(PYTHON3) bootstrap/prepare.py demo
+	@$(PY) -m compileall -q easyapache mpm
 
 LOCK := uv pip compile -q pyproject.toml --python-version 3.11 --universal \
 	--generate-hashes --no-header --no-emit-index-url

@@ -24,6 +24,7 @@ from typing import Any
 from easyapache.demo.account import Account, can_work_in, service_account
 
 PROJECT = Path(__file__).resolve().parent.parent.parent
+OPEN_PLACE = Path("/var/lib/ea4-mpm-panel")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +43,8 @@ class Folder:
         if account is not None and not can_work_in(account, PROJECT, path):
             warning = (
                 f"{account.name} cannot read {PROJECT} or reach {path}, so everything runs as "
-                "root. Move both out of root's home to give the web part fewer rights."
+                "root. Put the project where everybody may read it to give the web part fewer "
+                "rights."
             )
             account = None
         folder = cls.for_agents(path, account, warning)
@@ -138,6 +140,14 @@ def write_private(path: Path, text: str) -> None:
     scratch.replace(path)
 
 
-def data_folder() -> Path:
-    """Where the data is: ``EA4_DATA``, else ``var/`` in the project."""
-    return Path(os.environ.get("EA4_DATA") or PROJECT / "var").absolute()
+def data_folder(project: Path = PROJECT) -> Path:
+    """Where the data is: ``EA4_DATA``, else ``var/`` in the project.
+
+    Except for root with a checkout in a place that is root's alone (its home, say): httpd's own
+    account could not serve from there, so the data goes to ``OPEN_PLACE``.
+    """
+    chosen = os.environ.get("EA4_DATA")
+    if chosen:
+        return Path(chosen).absolute()
+    everybody = all(part.stat().st_mode & 0o001 for part in (project, *project.parents))
+    return project / "var" if everybody or os.geteuid() != 0 else OPEN_PLACE
