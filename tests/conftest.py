@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 pytest_plugins = [
+    "tests.faults.report",
     "tests.labs",
     "tests.panel_fixtures",
     "tests.stack",

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -42,6 +43,7 @@ class Engines:
     def __init__(self, config: HostConfig, *, clock: Callable[[], float] = time.monotonic) -> None:
         self.config, self.clock = config, clock
         self._watched: dict[str, _Watched] = {}
+        self._lock = threading.Lock()
         project = str(Path(easyapache.__file__).resolve().parent.parent)
         environment = {"PYTHONPATH": project}
         for name in (CONFIG_VARIABLE, "PATH", "HOME"):
@@ -52,6 +54,10 @@ class Engines:
     def ensure(self, folder: ChangeFolder) -> bool:
         """See to it that an engine works on an unfinished change. Returns whether one was
         started now. Cheap enough to be called several times a second."""
+        with self._lock:
+            return self._ensure(folder)
+
+    def _ensure(self, folder: ChangeFolder) -> bool:
         watched = self._watched.setdefault(folder.change, _Watched())
         if watched.process is not None and watched.process.running:
             return False

@@ -318,7 +318,7 @@ FAILURES: tuple[Failure, ...] = (
         "Files are missing although rpm believes they are there",
         "A transaction met a full disk or was killed in its last part.",
         "Reinstall the packages whose files are missing.",
-        (r"^missing\s+(?:\S+\s+)?/",),
+        (r"(?m)^missing\s+(?:\S+\s+)?/",),
         REINSTALL,
     ),
     Failure(

@@ -126,6 +126,13 @@ def _argv(argv: Sequence[str]) -> str:
     return " ".join(quote(item) for item in (program, *argv[1:]))
 
 
+def _script(argv: Sequence[str]) -> str:
+    """The body that restarts by the server's own script, where that script exists."""
+    if not argv:
+        return "return 1"
+    return f"[ -x {quote(argv[0])} ] && {_argv(argv)}"
+
+
 def _word(text: str) -> str:
     """``text``, which can stand in a shell script as it is. Raises ValueError otherwise."""
     if not _SHELL_WORD.match(text):
@@ -159,8 +166,9 @@ def undo_script(kit: Kit, change: str, before: Sequence[Package], config: HostCo
         "@RPM@": _argv(config.rpm),
         "@MANAGER@": f'{_argv(manager)} "$@"' if manager else "return 1",
         "@HTTPD@": _argv(config.httpd),
+        "@ROOT@": quote(str(config.root).rstrip("/")),
         "@PIDFILE@": quote(str(config.pid_file)),
-        "@SCRIPT@": f'{_argv(config.restart_script)} "$@"' if config.restart_script else "return 1",
+        "@SCRIPT@": _script(config.restart_script),
         "@WANTED@": " ".join(wanted),
         "@UNWANTED@": " ".join(unwanted),
         "@BEFORE@": _lines([_plain_name(item) for item in before]),
@@ -196,6 +204,7 @@ manager_() { @MANAGER@; }
 httpd_() { @HTTPD@ "$@"; }
 restart_script_() { @SCRIPT@; }
 pid_file=@PIDFILE@
+root=@ROOT@
 wanted="@WANTED@"
 unwanted="@UNWANTED@"
 
@@ -246,6 +255,16 @@ else
         exit 1
     fi
 fi
+
+# A transaction that was killed can leave files of packages that are not installed.
+for file in "$here"/incoming/*.rpm; do
+    [ -e "$file" ] || continue
+    rpm_ -q "$(rpm_ -qp --nosignature "$file" 2>/dev/null)" >/dev/null 2>&1 && continue
+    rpm_ -qpl --nosignature "$file" 2>/dev/null | while read -r path; do
+        [ -f "$root$path" ] || [ -L "$root$path" ] || continue
+        rpm_ -qf "$path" >/dev/null 2>&1 || { say "   removing $path"; rm -f "$root$path"; }
+    done
+done
 
 say "2. Edited module files"
 @FILES@

@@ -91,7 +91,9 @@ def packages_now(now: Profile, before: Profile, transaction: Transaction) -> Pac
     """Compare the EasyApache 4 packages that are there with both ends of a change.
 
     Files that rpm misses and that were there before make either end torn: rpm's database
-    and the disk then disagree, which a full disk can bring about.
+    and the disk then disagree, which a full disk can bring about. So do files that rpm does
+    not know yet: a dnf killed after the files of a package and before its line in the
+    database leaves them behind, and httpd would load them.
     """
     have = _nevras(now)
     start = _nevras(before)
@@ -103,7 +105,7 @@ def packages_now(now: Profile, before: Profile, transaction: Transaction) -> Pac
         return Packages.TORN
     if have == _ea((start - left) | came) and came <= {p.nevra for p in now.packages}:
         return Packages.ASKED
-    if have == start:
+    if have == start and now.configured == before.configured:
         return Packages.BEFORE
     return Packages.TORN
 
@@ -122,6 +124,8 @@ def difference(now: Profile, before: Profile, transaction: Transaction) -> str:
         parts.append(f"still there: {', '.join(extra)}")
     lost = sorted(set(_missing(now)) - set(_missing(before)))
     parts += [f"files of {package} are missing" for package in lost]
+    if not parts and now.configured and len(now.configured.mpms) != 1:
+        parts.append(f"the module files load {' and '.join(now.configured.mpms) or 'no MPM'}")
     return "; ".join(parts) or "as asked"
 
 
@@ -151,8 +155,8 @@ def label(mpm: str, itk: bool) -> str:
 
 def succeeded_sentence(request: ChangeRequest, interruption: Mapping[str, Any] | None) -> str:
     came, left = len(request.transaction.install), len(request.transaction.remove)
-    text = f"The server now runs {label(request.mpm, request.itk)}: {came} packages came, "
-    text += f"{left} left."
+    text = f"The server now runs {label(request.mpm, request.itk)}: "
+    text += f"{came} {'package' if came == 1 else 'packages'} came, {left} left."
     return f"{text} {interruption_sentence(interruption)}".strip()
 
 

@@ -113,6 +113,7 @@ class Undo:
             log(f"the package manager could not: {now}; rpm does the rest")
             self._by_force(now, files, calls)
             now = self.distance(aim)
+        self._sweep(kit, log)
         if not now.none:
             raise HostError(
                 "undo",
@@ -120,6 +121,23 @@ class Undo:
                 f"As root: {kit.folder}/undo",
                 calls.output(),
             )
+
+    def _sweep(self, kit: Kit, log: Log) -> None:
+        """Remove files of packages that never came: a transaction killed between a package's
+        files and its line in the database leaves them, and httpd would load them."""
+        installed = {package.nevra for package in self.rpm.installed()}
+        for package in kit.transaction.install:
+            file = rpm_file(kit.folder / "incoming", package)
+            if file is None or package.nevra in installed:
+                continue
+            listed = self.runner.ask([*self.rpm.command, "-qpl", "--nosignature", str(file)])
+            for name in listed.stdout.split("\n"):
+                path = self.config.root / name.lstrip("/")
+                if not name.startswith("/") or not (path.is_file() or path.is_symlink()):
+                    continue
+                if not self.runner.ask([*self.rpm.command, "-qf", name]).ok:
+                    log(f"removing {name}: it belongs to {package.name}, which is not installed")
+                    path.unlink()
 
     def repair(self, mpm: str, log: Log) -> None:
         """A torn server (two MPMs, none, files missing) gets the one MPM named, with its CGI

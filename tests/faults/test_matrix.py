@@ -1,0 +1,341 @@
+"""Every way in which a change is known to fail, provoked on a real server."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import pytest
+
+from easyapache.host.protocol import ChangeRequest
+from easyapache.host.spool import ChangeFolder
+from easyapache.lab import installroot
+from easyapache.lab.repository import Variant
+from easyapache.lab.server import Lab
+from easyapache.lab.system import distribution
+from easyapache.profile import Profile
+from tests.faults.field import ASKED, BEFORE, Ending, Field
+from tests.faults.report import Tell
+from tests.labs import MakeLab
+
+PREFORK = "ea-apache24-mod_mpm_prefork"
+EVENT = "ea-apache24-mod_mpm_event"
+
+pytestmark = pytest.mark.lab
+
+
+def run(field: Field, fault: str, request: ChangeRequest | None = None) -> Ending:
+    before, sites = field.server.inspect(), field.server.sites()
+    request = request or field.request("event")
+    field.finish(field.folder(request))
+    return field.judge(fault, request, before, sites)
+
+
+def findings(field: Field) -> set[str]:
+    codes: set[str] = set()
+    for folder in field.spool.folders():
+        codes |= {r.data["code"] for r in folder.reports() if r.kind == "finding"}
+    return codes
+
+
+def sentence(field: Field) -> str:
+    outcome = field.spool.folders()[-1].outcome
+    assert outcome is not None
+    return str(outcome.data["sentence"])
+
+
+@pytest.mark.parametrize(
+    ("scriptlet", "package", "end"),
+    [
+        ("failpre", EVENT, BEFORE),
+        ("failpreun", PREFORK, BEFORE),
+        ("failpost", EVENT, ASKED),
+        ("failpostun", PREFORK, ASKED),
+    ],
+)
+def test_a_failing_scriptlet(
+    make_lab: MakeLab, told: Tell, scriptlet: str, package: str, end: str
+) -> None:
+    field = Field(make_lab(variant=Variant(faults=((package, scriptlet),))).up())
+    ending = told(run(field, f"%{scriptlet.removeprefix('fail')} fails"))
+    assert ending.end == end, ending
+    if end == BEFORE:
+        assert ending.outcome == "rolled_back"
+        assert "scriptlet" in findings(field)
+
+
+@pytest.mark.parametrize(
+    ("name", "variant", "code"),
+    [
+        ("not signed", Variant(unsigned=(EVENT,)), "signature"),
+        ("altered on the mirror", Variant(tampered=(EVENT,)), "signature"),
+        ("broken download", Variant(corrupt=(EVENT,)), "signature"),
+        ("altered metadata", Variant(bad_metadata=True), "signature"),
+    ],
+)
+def test_a_bad_signature_touches_nothing(
+    make_lab: MakeLab, told: Tell, name: str, variant: Variant, code: str
+) -> None:
+    field = Field(make_lab().up())
+    request = field.request("event")
+    field.lab.use_repository(variant)
+    ending = told(run(field, f"bad signature: {name}", request))
+    assert (ending.end, ending.outcome) == (BEFORE, "failed"), ending
+    assert "Nothing was touched" in sentence(field)
+    assert code in findings(field)
+
+
+def unplug(lab: Lab) -> None:
+    """The repository is gone, and what was cached of it."""
+    text = lab.place.repo_file.read_text()
+    lines = [
+        "baseurl=file:///nowhere" if line.startswith("baseurl") else line
+        for line in text.splitlines()
+    ]
+    lab.place.repo_file.write_text("\n".join(lines) + "\n")
+    lab.place.forget_metadata()
+
+
+def test_a_repository_that_is_gone_touches_nothing(make_lab: MakeLab, told: Tell) -> None:
+    field = Field(make_lab().up())
+    request = field.request("event")
+    unplug(field.lab)
+    ending = told(run(field, "repository gone", request))
+    assert (ending.end, ending.outcome) == (BEFORE, "failed"), ending
+    assert findings(field)
+
+
+def test_a_rollback_needs_no_repository(make_lab: MakeLab, told: Tell) -> None:
+    field = Field(make_lab().up())
+    before = field.server.inspect()
+    request = field.request("event")
+    assert run(field, "first", request).end == ASKED
+    unplug(field.lab)
+    back = field.inverse(request, before)
+    ending = told(run(field, "rolled back, repository gone", back))
+    assert ending.end == ASKED, ending
+    again = field.server.inspect()
+    assert again.running == before.running
+    assert again.names == before.names
+
+
+@contextmanager
+def lock_on(path: Path) -> Iterator[None]:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a+b") as handle:
+        fcntl.lockf(handle, fcntl.LOCK_EX)
+        yield
+
+
+def test_a_lock_that_is_held_touches_nothing_and_names_the_holder(
+    make_lab: MakeLab, told: Tell
+) -> None:
+    field = Field(make_lab().up())
+    request = field.request("event")
+    with lock_on(field.lab.root / "var/lib/rpm/.rpm.lock"):
+        before, sites = field.server.inspect(), field.server.sites()
+        field.finish(field.folder(request))
+    ending = told(field.judge("lock held", request, before, sites))
+    assert (ending.end, ending.outcome) == (BEFORE, "failed"), ending
+    assert str(os.getpid()) in sentence(field)
+
+
+def drop_in(lab: Lab, text: str) -> None:
+    (lab.root / "etc/apache2/conf.d/zz-fault.conf").write_text(text)
+
+
+def test_an_httpd_that_does_not_come_up_is_undone(make_lab: MakeLab, told: Tell) -> None:
+    """`httpd -t` and the rehearsal accept it; only the real start, which opens this log, fails."""
+    field = Field(make_lab().up())
+    drop_in(
+        field.lab,
+        "<IfModule mpm_event_module>\n"
+        f"PidFile {field.lab.root}/no/such/folder/httpd.pid\n"
+        "</IfModule>\n",
+    )
+    ending = told(run(field, "httpd does not come up"))
+    assert ending.end == BEFORE, ending
+
+
+def test_itk_under_event_is_found_by_the_rehearsal(make_lab: MakeLab, told: Tell) -> None:
+    field = Field(make_lab().up())
+    module = distribution().module("mpm_itk")
+    assert module is not None
+    drop_in(field.lab, f"LoadModule mpm_itk_module {module}\n")
+    field.lab.down()
+    field.lab.up()
+    ending = told(run(field, "ITK under event"))
+    assert (ending.end, ending.outcome) == (BEFORE, "failed"), ending
+    assert "Nothing was touched" in sentence(field)
+    assert "itk-threaded" in findings(field)
+
+
+def test_php_as_a_module_under_event_is_found_before_anything_is_touched(
+    make_lab: MakeLab, told: Tell
+) -> None:
+    field = Field(make_lab().up())
+    library = distribution().libphp
+    assert library is not None
+    drop_in(field.lab, f"LoadModule php_module {library}\n")
+    field.lab.down()
+    field.lab.up()
+    ending = told(run(field, "DSO PHP under event"))
+    assert (ending.end, ending.outcome) == (BEFORE, "failed"), ending
+    assert "php-not-threadsafe" in findings(field)
+
+
+# -- a disk that is full ------------------------------------------------------------------
+
+
+@contextmanager
+def small_disk(folder: Path, megabytes: int) -> Iterator[Path]:
+    folder.mkdir()
+    folder.chmod(0o755)
+    size = f"size={megabytes}m,mode=755"
+    subprocess.run(["mount", "-t", "tmpfs", "-o", size, "lab", str(folder)], check=True)
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+def fill(folder: Path, leave: int) -> Path:
+    """Take all room but ``leave`` bytes, whoever else is taking some meanwhile."""
+    path = folder / "filler"
+    with path.open("wb", buffering=0) as handle, suppress(OSError):
+        while leave < (space := os.statvfs(folder)).f_bavail * space.f_frsize:
+            handle.write(bytes(min(1 << 20, space.f_bavail * space.f_frsize - leave)))
+    return path
+
+
+@pytest.fixture
+def cramped(lab_folder: Path) -> Iterator[Callable[[Variant | None], Field]]:
+    """Makes a server on a disk of its own."""
+    made: list[Lab] = []
+    with small_disk(lab_folder / "disk", 160) as disk:
+
+        def make(variant: Variant | None = None) -> Field:
+            lab = Lab.create(disk / "lab", "minimal", variant=variant).up()
+            made.append(lab)
+            return Field(lab)
+
+        yield make
+        for lab in made:
+            lab.down()
+            installroot.remove(lab.folder)
+
+
+def test_a_disk_that_is_full_before_touches_nothing(
+    cramped: Callable[[Variant | None], Field], told: Tell
+) -> None:
+    field = cramped(None)
+    request = field.request("event")
+    before, sites = field.server.inspect(), field.server.sites()
+    folder = field.folder(request)
+    filler = fill(field.lab.folder.parent, 200_000)
+    field.finish(folder)
+    filler.unlink()
+    ending = told(field.judge("disk full before", request, before, sites))
+    assert (ending.end, ending.outcome) == (BEFORE, "failed"), ending
+    assert "Nothing was touched" in sentence(field)
+
+
+def test_a_disk_that_fills_up_within_the_transaction_is_undone_once_there_is_room(
+    cramped: Callable[[Variant | None], Field], told: Tell
+) -> None:
+    """The room comes back while the engine still tries, as when a log is rotated away."""
+    field = cramped(Variant(faults=((EVENT, "slowpre=1"),)))
+    request = field.request("event")
+    before, sites = field.server.inspect(), field.server.sites()
+    folder = field.folder(request)
+    engine = field.start_engine(folder)
+    assert field.until(engine, lambda: field.dnf_says(folder, b"Running transaction\n"))
+    filler = fill(field.lab.folder.parent, 0)
+    field.until(engine, lambda: undoing(folder))
+    time.sleep(0.5)
+    filler.unlink()
+    field.finish(folder, engine)
+    ending = told(field.judge("disk full within", request, before, sites))
+    assert ending.end in (BEFORE, ASKED), ending
+
+
+def undoing(folder: ChangeFolder) -> bool:
+    lines = [r.data.get("step") for r in ChangeFolder(folder.path).reports()]
+    return "undo_packages" in lines or "restart" in lines
+
+
+# -- files without a line in the database --------------------------------------------------
+
+
+def test_files_of_a_package_that_never_came_are_swept_away(make_lab: MakeLab, told: Tell) -> None:
+    """What a dnf leaves that is killed between a package's files and its line in the database."""
+    field = Field(make_lab().up())
+    before, sites = field.server.inspect(), field.server.sites()
+    request = field.request("event")
+    folder = field.folder(request)
+    engine = field.start_engine(folder)
+    assert field.until(engine, lambda: (folder.path / "rehearsal").exists())
+    field.kill(lambda line: "easyapache.host.engine" in line)
+    engine.wait()
+    with folder.engine_lock():
+        folder.report("step", {"step": "packages", "status": "started", "detail": ""})
+    (event,) = (folder.kit / "incoming").glob("*mod_mpm_event*.rpm")
+    field.lab.rpm("-U", "--nodeps", "--force", str(event))
+    field.lab.rpm("-e", "--justdb", "--nodeps", EVENT)
+    assert len(field.server.inspect().configured.mpms) == 2  # type: ignore[union-attr]
+    field.finish(folder)
+    ending = told(field.judge("files without their package", request, before, sites))
+    assert ending.end == BEFORE, ending
+
+
+# -- by hand, when all else is gone -------------------------------------------------------
+
+
+def test_the_undo_script_of_the_kit_brings_the_server_back_alone(make_lab: MakeLab) -> None:
+    field = Field(make_lab().up())
+    before = field.server.inspect()
+    request = field.request("event")
+    assert run(field, "first", request).end == ASKED
+    unplug(field.lab)
+    by_hand(field, request, before)
+    by_hand(field, request, before)
+
+
+def test_the_undo_script_mends_a_torn_server(make_lab: MakeLab) -> None:
+    """Two MPMs, one of them without its files, and no httpd."""
+    field = Field(make_lab().up())
+    before = field.server.inspect()
+    request = field.request("event")
+    assert run(field, "first", request).end == ASKED
+    kit = field.spool.folder(request.change)
+    assert kit is not None
+    old = sorted(str(path) for path in (kit.kit / "rpms").glob("*.rpm"))
+    field.lab.rpm("-U", "--nodeps", "--force", *old)
+    (field.lab.root / "etc/apache2/conf.modules.d/000_mod_mpm_prefork.conf").unlink()
+    field.lab.down()
+    unplug(field.lab)
+    by_hand(field, request, before)
+
+
+def by_hand(field: Field, request: ChangeRequest, before: Profile) -> None:
+    folder = field.spool.folder(request.change)
+    assert folder is not None
+    done = subprocess.run(
+        ["/bin/sh", str(folder.kit / "undo")],
+        env={"HOME": "/root"},
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd="/",
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    now = field.server.inspect()
+    assert now.running == before.running
+    assert now.configured == before.configured
+    assert now.names == before.names
+    assert "as it was before" in done.stdout
