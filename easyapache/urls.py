@@ -10,6 +10,9 @@ from easyapache.views import account, packages, profiles, servers
 EA4 = "software/easyapache4/"
 
 urlpatterns: list[URLPattern | URLResolver] = [
+    # First, as programs ask a thousand times for each page that a person opens.
+    path("api/", include("mpm.api.urls")),
+    path("", include("mpm.whmapi.urls")),
     path("", servers.home, name="home"),
     path("login/", auth.LoginView.as_view(redirect_authenticated_user=True), name="login"),
     path("logout/", auth.LogoutView.as_view(), name="logout"),
@@ -31,7 +34,5 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path(f"{EA4}profiles/<str:key>/", profiles.profile, name="profile"),
     path(f"{EA4}profiles/<str:key>/download/", profiles.download, name="profile-download"),
     path(f"{EA4}profiles/<str:key>/delete/", profiles.delete, name="profile-delete"),
-    path("api/", include("mpm.api.urls")),
-    path("", include("mpm.whmapi.urls")),
     path("", include("mpm.urls")),
 ]

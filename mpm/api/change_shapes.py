@@ -21,8 +21,8 @@ _EXAMPLE: dict[str, Any] = {
     "state": "running",
     "finished": False,
     "step": "packages",
-    "from": {"mpm": "prefork", "itk": False},
-    "to": {"mpm": "event", "itk": False},
+    "before": {"mpm": "prefork", "itk": False},
+    "after": {"mpm": "event", "itk": False},
     "reason": "HTTP/2 for the shop",
     "ticket": "OPS-2114",
     "origin": "rest",
@@ -52,7 +52,7 @@ class SideOut(Schema):
 
 
 class ChangeOut(Schema):
-    model_config = ConfigDict(json_schema_extra={"examples": [_EXAMPLE]}, populate_by_name=True)
+    model_config = ConfigDict(json_schema_extra={"examples": [_EXAMPLE]})
 
     id: int = Field(description="The number people use.")
     uuid: str = Field(description="The id the server's log and package manager carry.")
@@ -64,8 +64,8 @@ class ChangeOut(Schema):
     )
     finished: bool
     step: str
-    from_: SideOut = Field(alias="from")
-    to: SideOut
+    before: SideOut
+    after: SideOut
     reason: str
     ticket: str
     origin: str = Field(description="web, rest, whmapi, cli, schedule or outside.")
@@ -131,8 +131,8 @@ def change_json(change: Change) -> dict[str, Any]:
         "state": str(change.state),
         "finished": change.finished,
         "step": change.step,
-        "from": {"mpm": change.from_mpm or None, "itk": change.from_itk},
-        "to": {"mpm": change.to_mpm or None, "itk": change.to_itk},
+        "before": {"mpm": change.from_mpm or None, "itk": change.from_itk},
+        "after": {"mpm": change.to_mpm or None, "itk": change.to_itk},
         "reason": change.reason,
         "ticket": change.ticket,
         "origin": change.origin,

@@ -6,23 +6,41 @@ import json
 from functools import lru_cache
 from typing import Any
 
+from django.db import connection
+
+from easyapache.host.protocol import SERVER_NAME
 from easyapache.models import InstalledProfile, Server
 from easyapache.profile import Profile
 from mpm.advice import recommend
+from mpm.api.auth import reachable
 from mpm.catalog import installed
+from mpm.models import Token
 from mpm.services.actor import Refused
+from mpm.tokens import may_reach
+
+_LATEST = """
+    SELECT server.kind, profile.id, profile.digest
+    FROM easyapache_server server LEFT JOIN easyapache_installedprofile profile
+    ON profile.id = (SELECT MAX(id) FROM easyapache_installedprofile WHERE server_id = server.id)
+    WHERE server.name = %s
+"""
+"""Monitoring asks this all day; written out it costs a tenth of what composing it does."""
 
 
-def mpm_answer(server: Server) -> tuple[str, bytes]:
-    """The digest of the state and the whole body.
+def mpm_answer(token: Token, name: str) -> tuple[str, bytes]:
+    """The digest of the state of a server, and the whole body.
 
     A profile is never altered once it is written, so what was made of it holds as long as it
-    is the latest. Raises Refused ``no_profile`` before the first scan.
+    is the latest. Raises NotFound for a server the token cannot reach, Refused ``no_profile``
+    before the first scan.
     """
-    latest = server.installed_profiles.order_by("-pk").values_list("pk", "digest").first()
-    if latest is None:
-        raise no_profile(server)
-    return latest[1], _body(server.name, *latest)
+    if SERVER_NAME.match(name):
+        with connection.cursor() as cursor:
+            cursor.execute(_LATEST, [name])
+            row = cursor.fetchone()
+        if row is not None and may_reach(token, Server(name=name, kind=row[0])) and row[1]:
+            return row[2], _body(name, row[1], row[2])
+    raise no_profile(reachable(token, name))
 
 
 @lru_cache(maxsize=2048)

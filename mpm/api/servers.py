@@ -218,8 +218,7 @@ def get_mpm(
     The `ETag` is the digest of that state: send it back as `If-Match` with a change, and
     nothing happens unless the server is still so.
     """
-    row = reachable(token_of(request), server)
-    digest, body = mpm_answer(row)
+    digest, body = mpm_answer(token_of(request), server)
     tag = etag(digest)
     if if_none_match and not none_matches(if_none_match, digest):
         answer = HttpResponse(status=304)

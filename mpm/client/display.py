@@ -92,7 +92,7 @@ def history(console: Console, items: Iterable[Json]) -> None:
             f"#{item['id']}",
             item["requested_at"][:16].replace("T", " "),
             item["server"],
-            f"{side(item['from'])} → {side(item['to'])}",
+            f"{side(item['before'])} → {side(item['after'])}",
             escape(item["actor"]),
             f"[{colour}]{item['state']}[/]",
         )
