@@ -14,7 +14,7 @@ from django.http.response import HttpResponseBase
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from easyapache.answers import show
+from easyapache.answers import show, wants_fragment
 from easyapache.health import Stopped, stopped_parts
 from easyapache.models import InstalledProfile, Pulse, Server
 from easyapache.reader import theme_of, zone_of
@@ -102,16 +102,18 @@ class Frame:
     def server(self) -> Server | None:
         """The server this request is about: the one it names, the one named before, the first.
 
-        Raises Http404 for a name that no server has.
+        Forms name theirs, so that what is sent from one tab is never about the server that
+        was chosen in another. Raises Http404 for a name that no server has.
         """
-        named = self.request.GET.get("server", "")
+        named = self.request.POST.get("server", "") or self.request.GET.get("server", "")
         wanted = named or self.request.session.get("server", "")
         chosen = next((one for one in self.servers if one.name == wanted), None)
         if chosen is None and wanted:
             chosen = Server.objects.filter(active=True, name=wanted[:63]).first()
             if chosen is None and named:
                 raise Http404(_("There is no server of that name."))
-        if named and chosen and self.request.session.get("server") != chosen.name:
+        stays = self.request.method == "GET" and not wants_fragment(self.request)
+        if named and chosen and stays and self.request.session.get("server") != chosen.name:
             self.request.session["server"] = chosen.name
         return chosen or next(iter(self.servers), None)
 

@@ -78,8 +78,9 @@ def choice_from(data: QueryDict, profile: Profile) -> Choice:
     )
 
 
-def query_of(choice: Choice, answers: Mapping[str, str] | None = None) -> str:
-    pairs = [("mpm", choice.mpm.value)]
+def query_of(server: Server, choice: Choice, answers: Mapping[str, str] | None = None) -> str:
+    """The address of a choice, complete: it means the same in every tab."""
+    pairs = [("server", server.name), ("mpm", choice.mpm.value)]
     if choice.itk:
         pairs.append(("itk", "on"))
     pairs += [("add", name) for name in sorted(choice.add)]
@@ -98,12 +99,14 @@ def applied(choice: Choice, fix: Fix) -> Choice:
     )
 
 
-def shown_findings(plan: Plan, answers: Mapping[str, str] | None = None) -> list[Shown]:
+def shown_findings(
+    server: Server, plan: Plan, answers: Mapping[str, str] | None = None
+) -> list[Shown]:
     return [
         Shown(
             finding,
             tuple(
-                WayOut(fix.label, query_of(applied(plan.choice, fix), answers))
+                WayOut(fix.label, query_of(server, applied(plan.choice, fix), answers))
                 for fix in finding.fixes
             ),
         )
@@ -141,25 +144,29 @@ def situation(server: Server, profile: Profile, data: QueryDict, choice: Choice)
         "now": now,
         "choice": choice,
         "plan": plan,
-        "shown": shown_findings(plan, answers),
+        "shown": shown_findings(server, plan, answers),
         "satisfied": satisfied(plan, profile),
         "rows": _rows(profile, choice, plan, advice),
         "advice": advice,
         "itk_summary": ITK_SUMMARY,
         "itk_unavailable": choice.mpm.threaded and not choice.itk,
-        "itk_query": query_of(replace(choice, mpm=MPM.PREFORK, itk=True), answers),
+        "itk_query": query_of(server, replace(choice, mpm=MPM.PREFORK, itk=True), answers),
         "extras": [
             *(
-                ("add", name, query_of(replace(choice, add=choice.add - {name}), answers))
+                ("add", name, query_of(server, replace(choice, add=choice.add - {name}), answers))
                 for name in sorted(choice.add)
             ),
             *(
-                ("keep", name, query_of(replace(choice, keep=choice.keep - {name}), answers))
+                (
+                    "keep",
+                    name,
+                    query_of(server, replace(choice, keep=choice.keep - {name}), answers),
+                )
                 for name in sorted(choice.keep)
             ),
         ],
         "keepable": sorted(plan.leaving - {mpm.package for mpm in MPM}) if not choice.keep else [],
-        "query": query_of(choice, answers),
+        "query": query_of(server, choice, answers),
     }
 
 

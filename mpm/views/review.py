@@ -93,14 +93,14 @@ def look(request: HttpRequest, preview: Preview) -> dict[str, Any]:
         "server": server,
         "choice": choice,
         "plan": plan,
-        "shown": shown_findings(plan) if plan else [],
+        "shown": shown_findings(server, plan) if plan else [],
         "pending": preview.state == Preview.State.PENDING,
         "failed": preview.state == Preview.State.FAILED,
         "answered": answer is not None,
         "moved": moved,
         "differences": differences(stored, answer) if stored and answer and not moved else (),
         "satisfied": plan is not None and profile is not None and satisfied(plan, profile),
-        "query": query_of(choice),
+        "query": query_of(server, choice),
     }
 
 

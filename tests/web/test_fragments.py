@@ -32,7 +32,7 @@ def test_the_live_findings_are_a_fragment_that_no_cache_keeps(
     assert is_fragment(answer.content)
     assert answer["Cache-Control"] == "no-store"
     assert "HX-Request" in answer["Vary"]
-    assert answer["HX-Replace-Url"] == f"{MPM}?mpm=event"
+    assert answer["HX-Replace-Url"] == f"{MPM}?server=web01&mpm=event"
     for part in ("summary", "itk", "cost-event", "cost-prefork", "advice", "review"):
         assert f'id="{part}" hx-swap-oob="innerHTML"' in answer.content.decode()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
@@ -22,7 +23,7 @@ def test_support_cannot_change_anything(
 ) -> None:
     preview = answered_preview(server, Choice.parse("worker"))
     before = (Change.objects.count(), Preview.objects.count(), SavedProfile.objects.count())
-    posts = (
+    posts: tuple[tuple[str, dict[str, str]], ...] = (
         (f"{MPM}review/", {"mpm": "event"}),
         (f"{MPM}review/{preview.uuid}/confirm/", {"digest": preview.digest}),
         (f"{MPM}review/{preview.uuid}/again/", {}),
@@ -209,3 +210,14 @@ def test_a_filter_that_means_nothing_is_explained(admin: Client, server: Server)
         answer = admin.get(f"{HISTORY}?{query}")
         assert answer.status_code == 422, query
         assert b'role="alert"' in answer.content
+
+
+def test_a_form_is_about_the_server_it_was_made_for_whatever_another_tab_chose(
+    admin: Client, server: Server, known_server: Callable[..., Server]
+) -> None:
+    known_server("web02")
+    admin.get(f"{MPM}?server=web02")
+    assert 'name="server" value="web01"' in admin.get(f"{MPM}?server=web01").content.decode()
+    admin.get("/?server=web02")
+    admin.post(f"{MPM}review/", {"server": "web01", "mpm": "event"})
+    assert Preview.objects.get().server == server
