@@ -9,7 +9,8 @@ from __future__ import annotations
 import socket
 import threading
 import time
-from pathlib import Path
+from collections.abc import Callable
+from typing import Self
 
 from easyapache.lab.server import Lab
 
@@ -35,7 +36,8 @@ class NotBegun(Exception):
 
 
 class InFlight:
-    """Scripts and downloads of one lab, which must be up."""
+    """Scripts and downloads of one lab, which must be up: begun with the block, ended by
+    ``finish`` or, when the block fails, by its end."""
 
     def __init__(self, lab: Lab) -> None:
         self._port = lab.setup.ports.http
@@ -55,7 +57,7 @@ class InFlight:
             *(self._thread(self._download) for _ in range(DOWNLOADS)),
         ]
 
-    def begin(self) -> None:
+    def __enter__(self) -> Self:
         """Returns when all of them are under way. Raises NotBegun."""
         for thread in self._threads:
             thread.start()
@@ -65,9 +67,13 @@ class InFlight:
                 self.finish()
                 raise NotBegun(f"{self._scripts_begun()} scripts, {len(self._begun)} downloads")
             time.sleep(0.01)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.finish()
 
     def finish(self) -> int:
-        """Let them end; returns how many did not end whole."""
+        """Let them end; returns how many did not end whole. A second call changes nothing."""
         (self._folder / "finish").touch()
         self._finish.set()
         for thread in self._threads:
@@ -77,8 +83,7 @@ class InFlight:
     def _scripts_begun(self) -> int:
         return len(list(self._folder.glob("begun.*")))
 
-    def _thread(self, run: object) -> threading.Thread:
-        assert callable(run)
+    def _thread(self, run: Callable[[], None]) -> threading.Thread:
         return threading.Thread(target=run, daemon=True)
 
     def _script(self) -> None:
@@ -129,8 +134,3 @@ def _length(head: bytes) -> int:
         if name.lower() == b"content-length":
             return int(value)
     return -1
-
-
-def remove_traces(lab: Lab) -> None:
-    """Take the script away again."""
-    Path(lab.root / "var/www/cgi-bin/wait.cgi").unlink(missing_ok=True)

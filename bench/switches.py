@@ -53,18 +53,14 @@ def measure(say: Callable[[str], None]) -> Section:
 
 def told(switch: Switch) -> str:
     down = ", and left the server without the MPM" if switch.left_down else ""
-    return (
-        f"{switch.seconds:.2f} s, {switch.met.failed} of {switch.met.total} failed, "
-        f"{switch.cut} cut, {switch.met.rate:.0f}/s{down}"
-    )
+    met = ", ".join(f"{switch.met.counts[kind]} {kind}" for kind in OUTCOMES)
+    return f"{switch.seconds:.2f} s, {met}, {switch.cut} cut, {switch.met.rate:.0f}/s{down}"
 
 
 def measure_one(contender: Contender, before: str, after: str) -> Switch:
     """One switch with visitors coming and requests under way."""
     lab = contender.lab.up()
-    under_way = InFlight(lab)
-    under_way.begin()
-    with visitors(lab.setup.ports.http, RATE) as load:
+    with InFlight(lab) as under_way, visitors(lab.setup.ports.http, RATE) as load:
         began = time.monotonic()
         time.sleep(LEAD)
         asked = time.monotonic()
@@ -157,56 +153,46 @@ def findings(done: dict[str, list[Switch]]) -> tuple[str, ...]:
     theirs = next(switches for title, switches in done.items() if title.startswith("Ansible"))
     total = sum(switch.met.total for switch in ours)
     failed = sum(switch.met.failed for switch in ours)
-    cut = sum(switch.cut for switch in ours)
+    cut, begun = sum(switch.cut for switch in ours), (SCRIPTS + DOWNLOADS) * len(ours)
     mine, other = statistics.median(_seconds(ours)), statistics.median(_seconds(theirs))
-    return (
-        (
-            f"{_aim(failed == 0 and total >= 30000)} This panel failed {whole(failed)} of "
-            f"{whole(total)} new connections (aim: none of at least 30 000)."
-        ),
-        (
-            f"{_aim(cut == 0)} It cut {cut} of {(SCRIPTS + DOWNLOADS) * len(ours)} requests that were "
-            "under way (aim: none)."
-        ),
-        (
-            f"{_aim(mine <= other)} It took {mine:.2f} s from the request to verified, Ansible "
-            f"{other:.2f} s without verifying ({ratio(mine, other)}; aim: no more)."
-        ),
+    refused = (
+        f"{_aim(failed == 0 and total >= 30000)} This panel failed {whole(failed)} of "
+        f"{whole(total)} new connections (aim: none of at least 30 000)."
     )
+    unharmed = f"{_aim(cut == 0)} It cut {cut} of {begun} requests under way (aim: none)."
+    quick = (
+        f"{_aim(mine <= other)} It took {mine:.2f} s from the request to verified, Ansible "
+        f"{other:.2f} s without verifying ({ratio(mine, other)}; aim: no more)."
+    )
+    return refused, unharmed, quick
 
 
 def _aim(reached: bool) -> str:
     return "Reached." if reached else "**Missed.**"
 
 
-METHOD = (
-    (
-        "Every way has its own copy of one fresh server in a folder: real packages, real dnf, real "
-        "httpd. They take turns, one switch each, so that whatever else the machine does meets all."
-    ),
-    (
-        f"Visitors: {RATE:.0f} new connections a second from a process of its own, open loop, each "
-        f"one GET with its whole answer, from {LEAD:.0f} s before the switch to at least {AFTER} s "
-        "after it. A connection counts as failed when it is refused, reset, cut short, answered with "
-        "anything but 200, or not answered within 15 s."
-    ),
-    (
-        f"In flight: {SCRIPTS} CGI scripts and {DOWNLOADS} downloads of 40 MB, begun before the switch "
-        "and kept going until after it; whole means the last byte came."
-    ),
-    (
-        "Wall time ends when the way says that it is done and httpd's own server-status names the new "
-        "MPM. For this panel it is from the call of the service that pages and APIs use to the row "
-        "that says succeeded: asked dnf, downloaded, rehearsed, changed, restarted, and compared "
-        "packages, configuration, running httpd and sites. The others compare nothing."
-    ),
-    (
-        "Longest outage: the longest stretch in which every new connection failed. Longest wait: of a "
-        "connection that was answered, from its first packet to the last byte."
-    ),
-    (
-        "Left without it: the way had ended without an error, and five seconds later httpd did not "
-        "answer or ran another MPM. `httpd -k start` says nothing when the old one is still "
-        "stopping, which takes seconds with a script under way."
-    ),
-)
+_METHOD = f"""\
+Every way has its own copy of one fresh server in a folder: real packages, real dnf, real httpd.
+They take turns, one switch each, so that whatever else the machine does meets all of them.
+
+Visitors: {RATE:.0f} new connections a second from a process of its own, open loop, each one GET
+with its whole answer, from {LEAD:.0f} s before the switch to at least {AFTER} s after it. A
+connection has failed when it is refused, reset, cut short, answered with anything but 200, or not
+answered within 15 s.
+
+In flight: {SCRIPTS} CGI scripts and {DOWNLOADS} downloads of 40 MB, begun before the switch and
+kept going until after it; whole means that the last byte came.
+
+Wall time ends when the way says that it is done and httpd's own server-status names the new MPM.
+For this panel it is from the call of the service that pages and APIs use to the row that says
+succeeded: asked dnf, downloaded, rehearsed, changed, restarted, and compared packages,
+configuration, running httpd and sites. The others compare nothing.
+
+Longest outage: the longest stretch in which every new connection failed. Longest wait: of a
+connection that was answered, from its first packet to the last byte.
+
+Left without it: the way had ended without an error, and {UNANSWERED:.0f} s later httpd did not
+answer or ran another MPM. `httpd -k start` says nothing when the old one is still stopping, which
+takes seconds with a script under way.
+"""
+METHOD = tuple(" ".join(part.split()) for part in _METHOD.split("\n\n"))

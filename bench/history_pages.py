@@ -1,0 +1,241 @@
+"""The history's pages, filters and exports at a thousand changes and at a million."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+from bench.report import Section, Table, ratio, spread, whole
+from easyapache.demo.folder import PROJECT
+from easyapache.demo.panel import ELSEWHERE
+
+NAME = "history"
+TITLE = "Change history: a thousand changes and a million"
+
+FEW = 1000
+MANY = int(os.environ.get("BENCH_ROWS", "1000000"))
+"""BENCH_ROWS: fewer, for a quick look. The results say how many there were."""
+AIM = 1.5
+PAGED = ("first page", "10 % deep", "50 % deep", "100 % deep")
+EXPORTS = {"csv": "changes as CSV", "json": "changes as JSON"}
+TIMES, PATIENCE = 15, 8.0
+"""Each page is read so often at both sizes in turns, or until so many seconds have gone."""
+
+
+Readings = Mapping[str, list[float]]
+"""Seconds by the name of a page."""
+
+
+class ReaderFailed(Exception):
+    """A reading broke; the message is the end of what it said."""
+
+
+class History:
+    """One database of its own, filled."""
+
+    def __init__(self, folder: Path, rows: int) -> None:
+        folder.mkdir()
+        self.rows = rows
+        self._path = folder / "history.sqlite3"
+        clean = {name: value for name, value in os.environ.items() if name not in ELSEWHERE}
+        self._environment = {
+            **clean,
+            "SECRET_KEY": secrets.token_urlsafe(48),
+            "VAR_DIR": str(folder),
+            "DATABASE_URL": f"sqlite:///{self._path}",
+            "LOG_LEVEL": "WARNING",
+        }
+        _run(self._environment, str(PROJECT / "manage.py"), "prepare")
+        filled = _run(self._environment, "-m", "bench.fill_history", "--rows", str(rows))
+        self.filled: Mapping[str, float] = json.loads(filled)
+
+    @property
+    def bytes(self) -> int:
+        return self._path.stat().st_size
+
+    def export(self, kind: str) -> Mapping[str, float]:
+        """What bench.history_reader says of an export made in a fresh process."""
+        said: Mapping[str, float] = json.loads(
+            _run(self._environment, "-m", "bench.history_reader", kind)
+        )
+        return said
+
+    def reader(self) -> Reader:
+        return Reader(self._environment)
+
+
+class Reader:
+    """A process that reads pages of one history; ``names`` are those it knows."""
+
+    def __init__(self, environment: Mapping[str, str]) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "bench.history_reader", "pages"],
+            cwd=PROJECT,
+            env=dict(environment),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        self.names: list[str] = self._hear()
+
+    def seconds(self, name: str) -> float:
+        assert self._process.stdin is not None
+        self._process.stdin.write(f"{name}\n")
+        self._process.stdin.flush()
+        return float(self._hear())
+
+    def _hear(self) -> Any:
+        assert self._process.stdout is not None
+        line = self._process.stdout.readline()
+        if not line:
+            raise ReaderFailed("a reading broke; what it said is above")
+        return json.loads(line)
+
+    def close(self) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        self._process.wait()
+
+
+def read_in_turns(one: Reader, other: Reader) -> tuple[Readings, Readings]:
+    """Every page of both, the two sizes in turns so that what else the machine does meets both.
+    The first time of each does not count: templates and plans of queries are made then."""
+    small: dict[str, list[float]] = {}
+    large: dict[str, list[float]] = {}
+    for name in one.names:
+        one.seconds(name)
+        other.seconds(name)
+        small[name], large[name] = [], []
+        end = time.monotonic() + PATIENCE
+        while not small[name] or (len(small[name]) < TIMES and time.monotonic() < end):
+            small[name].append(one.seconds(name))
+            large[name].append(other.seconds(name))
+    return small, large
+
+
+def _run(environment: Mapping[str, str], *words: str) -> str:
+    done = subprocess.run(
+        [sys.executable, *words],
+        cwd=PROJECT,
+        env=dict(environment),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        raise ReaderFailed(f"{' '.join(words)}\n{done.stderr[-3000:]}")
+    return done.stdout
+
+
+def measure(say: Callable[[str], None]) -> Section:
+    with tempfile.TemporaryDirectory(prefix="ea4b") as folder:
+        few = History(Path(folder) / "few", FEW)
+        many = History(Path(folder) / "many", MANY)
+        say(f"history: {MANY} changes written in {many.filled['seconds']:.0f} s")
+        with closing(few.reader()) as one, closing(many.reader()) as other:
+            small, large = read_in_turns(one, other)
+        say("history: pages read")
+        exports = {}
+        for kind, title in EXPORTS.items():
+            exports[kind] = (few.export(kind), many.export(kind))
+            say(f"history: {title}: {exports[kind][1]['seconds']:.0f} s")
+        size = many.bytes
+    return section(small, large, exports, many.filled, size)
+
+
+def section(
+    small: Readings,
+    large: Readings,
+    exports: Mapping[str, tuple[Mapping[str, float], Mapping[str, float]]],
+    filled: Mapping[str, float],
+    size: int,
+) -> Section:
+    """What was measured, as tables; ``small`` and ``large`` are of FEW and of MANY changes."""
+    pages = Table(
+        "Pages, in milliseconds.",
+        ("page", f"{whole(FEW)} changes", f"{whole(MANY)} changes", "ratio"),
+        tuple(
+            (
+                name,
+                spread(_milliseconds(small[name]), 1),
+                spread(_milliseconds(large[name]), 1),
+                ratio(statistics.median(large[name]), statistics.median(small[name])),
+            )
+            for name in large
+        ),
+    )
+    files = Table(
+        f"Whole files at {whole(MANY)} changes. Growth is by how much the process grew meanwhile.",
+        ("what", "lines", "seconds", "lines a second", "MB", "growth, MB", f"at {whole(FEW)}, MB"),
+        tuple(
+            (
+                EXPORTS[kind],
+                whole(int(much["rows"])),
+                f"{much['seconds']:.1f}",
+                whole(round(much["rows"] / much["seconds"])),
+                f"{much['bytes'] / 1e6:.0f}",
+                f"{much['grown'] / 1e6:.1f}",
+                f"{little['grown'] / 1e6:.1f}",
+            )
+            for kind, (little, much) in exports.items()
+        ),
+    )
+    return Section(findings(small, large, exports), (pages, files), method(filled, size))
+
+
+def findings(
+    small: Readings,
+    large: Readings,
+    exports: Mapping[str, tuple[Mapping[str, float], Mapping[str, float]]],
+) -> tuple[str, ...]:
+    base = statistics.median(small["first page"])
+    worst = max(PAGED, key=lambda name: statistics.median(large[name]))
+    times = statistics.median(large[worst]) / base
+    slow = [
+        name
+        for name in large
+        if statistics.median(large[name]) > AIM * statistics.median(small[name])
+        and name not in PAGED
+    ]
+    reached = "Reached." if times <= AIM else "**Missed.**"
+    grown = max(much["grown"] for _, much in exports.values()) / 1e6
+    depth = (
+        f"{reached} A page at {whole(MANY)} changes takes at most {times:.2f} times what the first "
+        f"page takes at {whole(FEW)}, at any depth (slowest: {worst}; aim: {AIM} times)."
+    )
+    found = [depth, f"No export grew its process by more than {grown:.0f} MB."]
+    if slow:
+        found.append(f"Slower than {AIM} times the same page at {whole(FEW)}: {', '.join(slow)}.")
+    return tuple(found)
+
+
+def _milliseconds(seconds: list[float]) -> list[float]:
+    return [1000 * value for value in seconds]
+
+
+def method(filled: Mapping[str, float], size: int) -> tuple[str, ...]:
+    wrote = (
+        f"`python -m bench.fill_history` wrote {whole(int(filled['changes']))} changes with "
+        f"{whole(int(filled['events']))} sealed events into an empty SQLite database in "
+        f"{filled['seconds']:.0f} s ({size / 1e9:.1f} GB): 200 servers, 40 people, two years. Its "
+        "plans are a tenth as long as real ones."
+    )
+    asked = (
+        "Pages are the panel's own, through every middleware and with their templates, asked "
+        f"inside one process per size: {TIMES} times each, in turns, after one that does not "
+        "count; fewer where they are slow. At a thousand changes a filter may leave less than the "
+        "50 rows of a page, so its ratio also holds what more rows cost. `rows` is the list "
+        "alone, as REST and the command line read it."
+    )
+    return wrote, asked, "Each file was made in a process of its own."
