@@ -19,8 +19,6 @@ from mpm.services.actor import Actor
 from mpm.throttle import limiter
 from mpm.tokens import Issued, issue
 
-pytest_plugins = ["tests.panel_fixtures"]
-
 ADMIN = Actor(name="anna", role="administrator", origin="web", address="192.0.2.7")
 PREFORK = ("ea-apache24", "ea-apache24-mod_mpm_prefork", "ea-apache24-mod_cgi")
 
