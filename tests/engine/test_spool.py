@@ -64,6 +64,34 @@ def test_reports_count_from_one_without_gaps(folder: ChangeFolder) -> None:
     assert [item.data["number"] for item in again.reports()] == list(range(20))
 
 
+def test_whoever_reads_while_another_thread_writes_never_breaks_the_numbering(
+    folder: ChangeFolder,
+) -> None:
+    """The thread that answers a cancel does so for as long as the change goes on."""
+    over = threading.Event()
+
+    def read() -> None:
+        while not over.is_set():
+            folder.reports()
+
+    readers = [threading.Thread(target=read) for _ in range(2)]
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        for reader in readers:
+            reader.start()
+        with folder.engine_lock():
+            for _ in range(200):
+                folder.report("step", {})
+    finally:
+        over.set()
+        for reader in readers:
+            reader.join()
+        sys.setswitchinterval(interval)
+    written = [json.loads(line)["seq"] for line in folder.journal_path.read_text().splitlines()]
+    assert written == list(range(1, 201))
+
+
 def test_nothing_follows_an_outcome(folder: ChangeFolder) -> None:
     with folder.engine_lock():
         folder.report("outcome", {"outcome": "failed"})
@@ -149,6 +177,18 @@ def test_the_last_lines_are_written_on_a_full_disk(
     assert not (folder.path / "reserve").exists()
     assert folder.outcome is not None
     assert folder.journal_path.read_bytes().count(b"\n") == 1
+
+
+def test_the_reserve_of_the_journal_is_not_spent_on_what_was_delivered(
+    folder: ChangeFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(path: Path, data: bytes) -> int:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    folder.set_delivered(3, 100)
+    assert (folder.path / "reserve").exists()
+    assert folder.delivered() == (0, 0)
 
 
 def test_a_log_that_finds_no_room_stops_nothing(
