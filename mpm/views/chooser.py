@@ -10,6 +10,7 @@ from urllib.parse import urlencode
 from django.http import HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import redirect
 from django.urls import reverse
+from django.utils.translation import gettext_noop
 from django.views.decorators.http import require_GET, require_POST
 
 from easyapache.answers import show
@@ -27,6 +28,24 @@ from mpm.roles import actor_of, may_change, may_read
 from mpm.rules import Finding, Fix
 from mpm.services.request import satisfied
 
+FOR_TRANSLATORS = (
+    gettext_noop(
+        "Worker threads serve active connections; a listener thread parks idle keep-alive ones. "
+        "Suits occasional bursts and long keep-alive."
+    ),
+    gettext_noop(
+        "Several processes with many threads each. A crash takes one process with it, "
+        "not the whole service."
+    ),
+    gettext_noop(
+        "One process per request. Needed by modules that are not thread-safe; uses the most memory."
+    ),
+    gettext_noop(
+        "Runs each virtual host under its own user. Not an MPM: it can only be added to prefork "
+        "on Apache 2.4."
+    ),
+)
+"""The sentences of mpm.catalog, which knows no Django, where the translators' tools find them."""
 YES_OR_NO = {"yes": True, "no": False}
 MOST_EXTRAS = 60
 
