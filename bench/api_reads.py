@@ -76,8 +76,8 @@ def measure(say: Callable[[str], None]) -> Section:
         method=(
             "One gunicorn process with threads, SQLite, no Redis: limits are counted in memory.",
             (
-                f"{CLIENTS} clients on kept-alive connections, {ROUNDS} rounds of {SECONDS:.0f} s in "
-                "turns; the figures are of rounds."
+                f"{CLIENTS} clients on kept-alive connections, {ROUNDS} rounds of {SECONDS:.0f} s "
+                "in turns; the figures are of rounds."
             ),
             (
                 "The bare view is of django-ninja, behind the panel's middleware, and returns a "

@@ -75,6 +75,7 @@ def within(address: str, networks: Iterable[str]) -> bool:
         ip = ipaddress.ip_address(address)
     except ValueError:
         return False
+    meant = {ip}
     if isinstance(ip, ipaddress.IPv6Address) and ip.ipv4_mapped:
-        ip = ip.ipv4_mapped
-    return any(ip in ipaddress.ip_network(network) for network in networks)
+        meant.add(ip.ipv4_mapped)
+    return any(one in ipaddress.ip_network(network) for network in networks for one in meant)

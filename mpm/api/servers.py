@@ -179,7 +179,7 @@ def get_profile(
     request: HttpRequest,
     server: str,
     response: HttpResponse,
-    if_none_match: Annotated[str, Header(max_length=1000)] = "",
+    if_none_match: Annotated[str, Header(alias="If-None-Match", max_length=1000)] = "",
 ) -> Any:
     """The installed profile as last seen: packages, configuration, running httpd and facts."""
     row = reachable(token_of(request), server)
@@ -211,7 +211,7 @@ def get_profile(
 def get_mpm(
     request: HttpRequest,
     server: str,
-    if_none_match: Annotated[str, Header(max_length=1000)] = "",
+    if_none_match: Annotated[str, Header(alias="If-None-Match", max_length=1000)] = "",
 ) -> HttpResponse:
     """Installed, configured and running MPM, each observed on its own, and ITK.
 

@@ -83,7 +83,10 @@ def put_mpm(
     body: SwitchIn,
     idempotency_key: Key = "",
     if_match: Annotated[
-        str, Header(max_length=1000, description="The ETag of GET /servers/{server}/mpm.")
+        str,
+        Header(
+            alias="If-Match", max_length=1000, description="The ETag of GET /servers/{server}/mpm."
+        ),
     ] = "",
 ) -> HttpResponse:
     """Make the server run this MPM, with or without ITK.
