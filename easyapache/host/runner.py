@@ -7,6 +7,8 @@ a limit; only a question (``ask``) may give up waiting.
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import json
 import os
 import signal
@@ -27,6 +29,10 @@ from easyapache.host.server import HostError, Log
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _START_LIMIT = 30.0
 """Seconds a keeper may take to begin; on a machine that swaps it is long, normally 30 ms."""
+_NEVER_BEGAN = 126
+_UNIT = ("--collect", "--quiet", "--property=KillMode=process")
+"""When the first process of a unit ends, systemd would end all others in it: a dnf whose keeper
+was killed, and an httpd that an engine started on a server without a unit for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +138,7 @@ class Runner:
         rest = [str(folder), name, *argv]
         if systemd_is_init():
             settings = [f"--setenv={key}={value}" for key, value in self.environment.items()]
-            how = ["systemd-run", f"--unit={unit}", "--collect", "--quiet", *settings, "--"]
+            how = ["systemd-run", f"--unit={unit}", *_UNIT, *settings, "--"]
             begun = self.ask([*how, *keep, "--stay", *rest])
         else:
             begun = self.ask([*keep, *rest])
@@ -208,12 +214,28 @@ class Detached:
             return ""
 
     def wait_for_start(self) -> None:
-        """Raises HostError ``not_started`` when it has not begun within half a minute."""
+        """Raises HostError ``not_started`` when it has not begun within half a minute; then it
+        never will, however late its keeper comes."""
         end = time.monotonic() + _START_LIMIT
         while not self.started:
-            if time.monotonic() > end:
+            if time.monotonic() > end and self._forgo():
                 raise HostError("not_started", f"{self.name} did not begin.", "", self.output())
             time.sleep(0.005)
+
+    def _forgo(self) -> bool:
+        """Leave word that it is not to begin any more. False when a keeper is just beginning it."""
+        lock = os.open(self._path("lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if self.started:
+                return False
+            left = {"status": _NEVER_BEGAN, "at": time.time()}
+            keeper.write_atomically(str(self._path("exit")), left)
+        except BlockingIOError:
+            return False
+        finally:
+            os.close(lock)
+        return True
 
     def follow(self, log: Log, *, pause: Callable[[float], None] = time.sleep) -> int | None:
         """Pass on its lines until it ends; the exit status where it is known.
@@ -240,13 +262,13 @@ class Detached:
             for line in lines:
                 log(_text(line).rstrip("\r"))
             if lines:
-                mark.write_text(str(offset - len(pending)))
+                _note(mark, offset - len(pending))
             if over:
                 break
             pause(0.02)
         if pending:
             log(_text(pending))
-            mark.write_text(str(offset))
+            _note(mark, offset)
         # The program's end and its keeper's last line are two moments.
         end = time.monotonic() + 2.0
         while self.status is None and self._keeper_alive() and time.monotonic() < end:
@@ -268,6 +290,16 @@ def _sink(path: Path | None) -> Iterator[int | IO[bytes]]:
     else:
         with path.open("ab") as handle:
             yield handle
+
+
+def _note(mark: Path, offset: int) -> None:
+    """Keep how far one got. On a full disk it is lost, and lines may be said twice: that is no
+    reason to let a program out of sight that is changing the server."""
+    try:
+        mark.write_text(str(offset))
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
 
 
 def _text(raw: bytes) -> str:

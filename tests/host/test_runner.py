@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from easyapache.host import keeper
 from easyapache.host.processes import Identity, identify
 from easyapache.host.runner import Detached, Runner
 from easyapache.host.server import HostError
@@ -107,6 +108,31 @@ def test_whoever_follows_next_hears_only_what_is_new(runner: Runner, tmp_path: P
     assert (first, second) == (["one"], ["two"])
 
 
+def test_a_program_is_followed_to_its_end_on_a_full_disk(
+    runner: Runner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(path: Path, text: str) -> int:
+        raise OSError(28, "No space left on device")
+
+    runner.start_detached(sh("echo one; sleep 0.2; echo two"), tmp_path, "job", "unit")
+    monkeypatch.setattr(Path, "write_text", full)
+    lines: list[str] = []
+    assert Detached(tmp_path, "job").follow(lines.append) == 0
+    assert lines == ["one", "two"]
+
+
+def test_a_keeper_that_comes_after_it_was_given_up_starts_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("easyapache.host.runner._START_LIMIT", 0.05)
+    with pytest.raises(HostError, match="did not begin"):
+        Detached(tmp_path, "job").wait_for_start()
+    mark = tmp_path / "mark"
+    assert keeper.keep(str(tmp_path), "job", ["touch", str(mark)]) == 0
+    assert not mark.exists()
+    assert not Detached(tmp_path, "job").running
+
+
 def test_killing_the_starter_does_not_touch_the_program(tmp_path: Path) -> None:
     code = (
         "from easyapache.host.runner import Runner\n"
@@ -181,4 +207,5 @@ def test_with_systemd_it_becomes_a_transient_unit_of_its_own(
     assert lines == ["given"]
     arguments = (tmp_path / "arguments").read_text()
     assert "--unit=ea4-change-1 --collect" in arguments
+    assert "--property=KillMode=process" in arguments
     assert "--setenv=WORD=given" in arguments
