@@ -107,9 +107,10 @@ def lines(change: Change, start: int = 0) -> Iterator[tuple[int, bytes]]:
     rest, offset = b"", start
     for chunk_offset, data in _chunks(change, start):
         rest += data[max(0, start - chunk_offset) :]
-        while (end := rest.find(b"\n")) >= 0:
-            yield offset, rest[:end]
-            rest, offset = rest[end + 1 :], offset + end + 1
+        *whole, rest = rest.split(b"\n")
+        for row in whole:
+            yield offset, row
+            offset += len(row) + 1
     if rest:
         yield offset, rest
 
