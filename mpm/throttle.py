@@ -12,6 +12,7 @@ import logging
 import math
 import threading
 import time
+import unicodedata
 from dataclasses import dataclass
 from functools import cache
 from typing import Protocol
@@ -148,3 +149,12 @@ FAILURES_A_MINUTE = 20
 def failures(address: str, *, failed: bool) -> Verdict:
     """How many wrong credentials an address has offered lately, this one included if ``failed``."""
     return limiter().hit(f"failed:{address}", FAILURES_A_MINUTE, 1 if failed else 0)
+
+
+def guesses(name: str, address: str, *, failed: bool) -> Verdict:
+    """How many wrong passwords were offered lately for the account ``name`` or from ``address``,
+    whichever has been tried more: neither many addresses against one account nor one address
+    against many accounts gets further."""
+    account = unicodedata.normalize("NFKC", name).strip().casefold()[:150]
+    verdicts = [failures(key, failed=failed) for key in (address, f"account:{account}")]
+    return max(verdicts, key=lambda verdict: verdict.retry_after)

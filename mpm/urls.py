@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from django.urls import URLPattern, URLResolver, path
 
-from mpm.views import change, chooser, history, people, review, tokens
+from mpm.views import change, chooser, history, people, review, sign_in, tokens
 
 MPM = "software/easyapache4/mpm/"
 HISTORY = "software/easyapache4/history/"
 
 urlpatterns: list[URLPattern | URLResolver] = [
+    path("login/", sign_in.SignIn.as_view(), name="login"),
     path(MPM, chooser.chooser, name="mpm"),
     path(f"{MPM}plan/", chooser.plan, name="mpm-plan"),
     path(f"{MPM}review/", chooser.ask, name="review-ask"),

@@ -23,7 +23,7 @@ from mpm.grants import Scope, scopes_of
 from mpm.models import Token
 from mpm.roles import ADMINISTRATOR, SUPPORT, agent_class, role_of
 from mpm.services import Actor
-from mpm.throttle import failures
+from mpm.throttle import guesses
 from mpm.tokens import PREFIX, Denied, may_reach
 from mpm.whmapi.envelope import Failed
 from mpm.whmapi.parameters import Parameters
@@ -99,15 +99,12 @@ def _by_token(request: HttpRequest, text: str) -> Caller:
 def _by_password(request: HttpRequest, name: str, password: str) -> Caller:
     """A password can be guessed, so wrong ones are counted by address and by account."""
     address = client_address(request)
-    keys = (address, f"account:{name.lower()[:150]}")
-    for key in keys:
-        verdict = failures(key, failed=False)
-        if not verdict.allowed:
-            raise TooMany("Too many wrong credentials.", verdict.headers)
+    verdict = guesses(name, address, failed=False)
+    if not verdict.allowed:
+        raise TooMany("Too many wrong credentials.", verdict.headers)
     user = authenticate(request, username=name, password=password) if "\0" not in name else None
     if not isinstance(user, User) or role_of(user) not in (ADMINISTRATOR, SUPPORT):
-        for key in keys:
-            failures(key, failed=True)
+        guesses(name, address, failed=True)
         raise AccessDenied
     role = role_of(user)
     actor = Actor(
