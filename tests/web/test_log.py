@@ -33,7 +33,8 @@ def test_the_windows_of_a_log_join_to_the_whole_of_it(running_change: Change) ->
     assert len(seen) == 9001
     assert seen[0] == "Installing number 0"
     assert seen[-1] == "the last line has no end"
-    backwards, edge = [], running_change.log_size
+    backwards: list[str] = []
+    edge = running_change.log_size
     while edge > 0:
         window = log_window.before(running_change, edge)
         backwards = [line.text for line in window.lines] + backwards
