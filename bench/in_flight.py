@@ -61,7 +61,7 @@ class InFlight:
         """Returns when all of them are under way. Raises NotBegun."""
         for thread in self._threads:
             thread.start()
-        end = time.monotonic() + 15
+        end = time.monotonic() + 60
         while self._scripts_begun() < SCRIPTS or len(self._begun) < DOWNLOADS:
             if time.monotonic() > end:
                 self.finish()

@@ -90,7 +90,7 @@ def steps_of(panel: ThisPanel) -> Table:
     lasted: dict[str, list[float]] = defaultdict(list)
     for change in panel.lasted:
         marks = [("request to first step", 0.0)]
-        marks += [(step, at) for at, step, status in change["steps"] if status == "begun"]
+        marks += [(step, at) for at, step, status in change["steps"] if status == "started"]
         marks.append(("", change["seconds"]))
         for (name, start), (_, end) in pairwise(marks):
             lasted[name].append(end - start)
