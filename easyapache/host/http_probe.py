@@ -81,7 +81,9 @@ def fetch(
         body = response.read(BODY_LIMIT)
         found = {name.lower(): value for name, value in response.getheaders()}
         return Answer(response.status, found, body)
-    except (OSError, http.client.HTTPException) as error:
+    except (OSError, http.client.HTTPException, ValueError) as error:
+        # ValueError: a name that cannot stand in a Host header or in TLS, as one that was
+        # written into a configuration in another encoding.
         return Answer(error=f"{type(error).__name__}: {error}")
     finally:
         connection.close()
