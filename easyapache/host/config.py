@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from easyapache.host.protocol import SERVER_NAME
+from easyapache.host.protocol import RESTART_METHODS, SERVER_NAME
 
 
 class BadConfig(ValueError):
@@ -59,7 +59,6 @@ class HostConfig:
 _PATHS = {"spool", "root", "server_root", "pid_file", "error_log", "simulated_state"}
 _LISTS = {"package_manager", "rpm", "httpd", "restart_script"}
 _DRIVERS = ("dnf", "simulated")
-_METHODS = ("auto", "overlap", "graceful-stop", "script")
 
 
 def config_from(data: Mapping[str, Any]) -> HostConfig:
@@ -92,8 +91,9 @@ def config_from(data: Mapping[str, Any]) -> HostConfig:
         raise BadConfig(f"server = {config.server!r}: lower-case letters, digits, dots and dashes")
     if config.driver not in _DRIVERS:
         raise BadConfig(f"driver = {config.driver!r}: one of {', '.join(_DRIVERS)}")
-    if config.restart_method not in _METHODS:
-        raise BadConfig(f"restart_method = {config.restart_method!r}: one of {', '.join(_METHODS)}")
+    if config.restart_method not in RESTART_METHODS:
+        known = ", ".join(RESTART_METHODS)
+        raise BadConfig(f"restart_method = {config.restart_method!r}: one of {known}")
     return config
 
 

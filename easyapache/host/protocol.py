@@ -45,6 +45,10 @@ ALLOWED_PACKAGE = re.compile(r"ea-[a-z0-9][a-z0-9_.+-]{0,126}\Z")
 (Dependencies from outside, as openssl, are for the solver to find, never for a message to name.)"""
 
 
+RESTART_METHODS = ("auto", "overlap", "graceful-stop", "script")
+"""How httpd may be restarted; ``auto`` leaves it to the agent's configuration and the host."""
+
+
 def host_queue(server: str) -> str:
     """The queue only that server's agent listens to. Raises ValueError for a malformed name."""
     if not SERVER_NAME.match(server):
@@ -192,7 +196,7 @@ class ChangeRequest:
             raise BadMessage("server must be the name of a server")
         try:
             transaction = Transaction.from_json(data["transaction"])
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
             raise BadMessage(f"the transaction cannot be read: {error}") from error
         for package in (*transaction.install, *transaction.remove):
             parts = (package.name, package.version, package.release, package.arch)
@@ -201,6 +205,9 @@ class ChangeRequest:
         note = data.get("note") or {}
         if not isinstance(note, Mapping):
             raise BadMessage("note must be an object")
+        # Known here and not at the restart, when the packages would have been exchanged already.
+        if data.get("restart_method", "auto") not in RESTART_METHODS:
+            raise BadMessage(f"restart_method must be one of {', '.join(RESTART_METHODS)}")
         return cls(
             change=data["change"],
             server=data["server"],
@@ -209,7 +216,7 @@ class ChangeRequest:
             mpm=data["mpm"],
             itk=data["itk"],
             undo_of=undo_of,
-            restart_method=str(data.get("restart_method", "auto")),
+            restart_method=data.get("restart_method", "auto"),
             note=dict(note),
         )
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import math
 from typing import Any
 
 import pytest
@@ -105,6 +106,15 @@ def test_no_name_outside_easyapache_reaches_the_package_manager(name: str, part:
         {"goal": None},
         {"goal": {"install": "ea-apr"}},
         {"goal": {}},
+        {"restart_method": "graceful"},
+        {"restart_method": None},
+        {
+            "transaction": {
+                "install": [
+                    {"name": "a", "version": "1", "release": "1", "arch": "x", "epoch": math.inf}
+                ]
+            }
+        },
     ],
 )
 def test_a_change_request_that_is_not_exactly_right_is_refused_whole(parts: dict[str, Any]) -> None:
