@@ -66,15 +66,17 @@ def fetch(
     path = parts.path or "/"
     if parts.query:
         path += f"?{parts.query}"
-    connection = _Connection(
-        host.split(":")[0] or parts.hostname or "localhost", target, tls, limit
-    )
     headers = {
         "Host": host or parts.netloc,
         "User-Agent": "easyapache-mpm-check",
         "Connection": "close",
         "Accept": "*/*",
     }
+    name = host.split(":")[0] or parts.hostname or "localhost"
+    try:
+        connection = _Connection(name, target, tls, limit)
+    except http.client.InvalidURL as error:
+        return Answer(error=f"{type(error).__name__}: {error}")
     try:
         connection.request(method, path, headers=headers)
         response = connection.getresponse()
