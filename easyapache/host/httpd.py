@@ -199,17 +199,23 @@ class Httpd:
     ) -> Identity:
         """Start httpd with the configuration on disk and wait until it can answer.
 
-        ``extra``: more arguments. ``beside``: the parent of a running httpd that the new one
-        shares its ports with; ``ports``: those of the configuration where the caller knows
-        them. Raises HostError ``restart`` with what httpd said.
+        ``extra``: more arguments. ``beside``: the parent of an httpd that still lives, because
+        the new one shares its ports or because it finishes its last requests; ``ports``: those
+        of the configuration where the caller knows them. Raises HostError ``restart`` with what
+        httpd said.
         """
         ports = self.ports() if ports is None else ports
         mark = self.log_size()
-        if systemd_is_init() and self.config.root == Path("/") and self._has_unit() and not extra:
-            said = self.runner.perform(["systemctl", "start", "httpd.service"], log)
-        else:
-            argv = [*self.argv, *extra, "-k", "start"]
+        argv = [*self.argv, *extra, "-k", "start"]
+        if extra or not self._by_unit():
             said = self.runner.perform(self._in_cgroup_of(beside, argv), log)
+        else:
+            said = self.runner.perform(["systemctl", "start", "httpd.service"], log)
+            if said.ok and beside and beside.alive and self.pid_file_parent() in (None, beside):
+                # As long as the old parent lives, to systemd the service runs already, and it
+                # has done nothing.
+                log(f"systemd takes httpd {beside.pid} for a running service: starting beside it")
+                said = self.runner.perform(self._in_cgroup_of(beside, argv), log)
         end = time.monotonic() + 30.0
         while said.ok and time.monotonic() < end:
             found = self.pid_file_parent()
@@ -240,7 +246,10 @@ class Httpd:
         except FileNotFoundError:
             return ""
 
-    def _has_unit(self) -> bool:
+    def _by_unit(self) -> bool:
+        """Whether httpd is a service of this machine's systemd."""
+        if not systemd_is_init() or self.config.root != Path("/"):
+            return False
         return any((self.config.root / name).exists() for name in _UNIT_FILES)
 
     @staticmethod
@@ -249,8 +258,14 @@ class Httpd:
         one: in the agent's it would end when the agent is stopped."""
         if neighbour is None or not systemd_is_init():
             return argv
-        line = Path(f"/proc/{neighbour.pid}/cgroup").read_text().strip().splitlines()[-1]
-        group = Path("/sys/fs/cgroup") / line.split(":", 2)[2].lstrip("/") / "cgroup.procs"
+        try:
+            line = Path(f"/proc/{neighbour.pid}/cgroup").read_text().strip().splitlines()[-1]
+        except (FileNotFoundError, ProcessLookupError):
+            return argv  # it has just ended
+        _, controller, path = line.split(":", 2)
+        # With the older cgroups (Enterprise Linux 8) systemd's own hierarchy is one of many.
+        tree = "systemd" if controller == "name=systemd" else ""
+        group = Path("/sys/fs/cgroup") / tree / path.lstrip("/") / "cgroup.procs"
         if not group.exists():
             return argv
         joined = Path(__file__).with_name("join_cgroup.py")

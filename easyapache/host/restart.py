@@ -214,7 +214,7 @@ class Restart:
             self._stop_holders(inodes, log)
         self._move_pid_file_away(old)
         try:
-            new = self.httpd.start(log, ports=ports)
+            new = self.httpd.start(log, beside=old, ports=ports)
         finally:
             self._memory.forget()
         log(f"httpd {new.pid} serves; httpd {old.pid} finishes what it has")

@@ -145,6 +145,26 @@ def test_a_graceful_stop_and_start_finishes_requests_in_flight(managed: Managed)
     assert managed.server.inspect().running is not None
 
 
+def test_systemd_that_takes_the_draining_httpd_for_the_service_is_not_relied_on(
+    managed: Managed, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Not with a real systemd: a systemctl that does what the real one does with a unit whose
+    main process still lives, namely nothing."""
+    tools = tmp_path / "bin"
+    tools.mkdir()
+    (tools / "systemctl").write_text("#!/bin/sh\nexit 0\n")
+    (tools / "systemctl").chmod(0o755)
+    environment = managed.real.runner.environment
+    monkeypatch.setitem(environment, "PATH", f"{tools}:{environment['PATH']}")
+    monkeypatch.setattr("easyapache.host.httpd.Httpd._by_unit", lambda _: True)
+    slow = InFlight(managed)
+    managed.server.restart("graceful-stop", managed.log)
+    assert managed.server.inspect().running is not None
+    slow.join()
+    assert "finished" in slow.body
+    assert "starting beside it" in managed.text
+
+
 def test_the_servers_own_script_is_used_when_told_to(managed: Managed) -> None:
     before = managed.server.inspect().facts["httpd_started"]
     interruption = managed.server.restart("script", managed.log)
