@@ -92,8 +92,8 @@ def config_from(data: Mapping[str, Any]) -> HostConfig:
     if config.driver not in _DRIVERS:
         raise BadConfig(f"driver = {config.driver!r}: one of {', '.join(_DRIVERS)}")
     if config.restart_method not in RESTART_METHODS:
-        known = ", ".join(RESTART_METHODS)
-        raise BadConfig(f"restart_method = {config.restart_method!r}: one of {known}")
+        methods = ", ".join(RESTART_METHODS)
+        raise BadConfig(f"restart_method = {config.restart_method!r}: one of {methods}")
     return config
 
 
