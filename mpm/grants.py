@@ -6,6 +6,8 @@ import ipaddress
 from collections.abc import Iterable
 from enum import StrEnum
 
+from easyapache.sentences import Sentence
+
 
 class Scope(StrEnum):
     """``admin`` manages tokens and webhooks and may do all the rest."""
@@ -44,9 +46,15 @@ def checked_scopes(names: Iterable[str]) -> list[str]:
     wanted = set(names)
     unknown = sorted(wanted - set(Scope))
     if unknown:
-        raise BadGrant(f"{unknown[0][:40]!r} is no scope. Known are {', '.join(Scope)}.")
+        raise BadGrant(
+            Sentence(
+                "{unknown!r} is no scope. Known are {scopes}.",
+                unknown=unknown[0][:40],
+                scopes=", ".join(Scope),
+            )
+        )
     if not wanted:
-        raise BadGrant("A token needs at least one scope.")
+        raise BadGrant(Sentence("A token needs at least one scope."))
     return [scope.value for scope in Scope if scope in wanted]
 
 
@@ -58,7 +66,9 @@ def checked_networks(texts: Iterable[str]) -> list[str]:
             found.append(str(ipaddress.ip_network(text.strip(), strict=False)))
         except ValueError as error:
             raise BadGrant(
-                f"{text[:50]!r} is not a network. Write 192.0.2.7 or 198.51.100.0/24."
+                Sentence(
+                    "{text!r} is not a network. Write 192.0.2.7 or 198.51.100.0/24.", text=text[:50]
+                )
             ) from error
     return list(dict.fromkeys(found))
 
@@ -79,3 +89,22 @@ def within(address: str, networks: Iterable[str]) -> bool:
     if isinstance(ip, ipaddress.IPv6Address) and ip.ipv4_mapped:
         meant.add(ip.ipv4_mapped)
     return any(one in ipaddress.ip_network(network) for network in networks for one in meant)
+
+
+def no_wider(networks: Iterable[str], than: Iterable[str]) -> bool:
+    """Whether whoever is let in by ``networks`` is let in by ``than`` as well; both as they are
+    kept, where none at all means from anywhere."""
+    outer = [ipaddress.ip_network(text) for text in than]
+    inner = [ipaddress.ip_network(text) for text in networks]
+    if not outer:
+        return True
+    return bool(inner) and all(any(_inside(net, other) for other in outer) for net in inner)
+
+
+def _inside(
+    net: ipaddress.IPv4Network | ipaddress.IPv6Network,
+    other: ipaddress.IPv4Network | ipaddress.IPv6Network,
+) -> bool:
+    if isinstance(net, ipaddress.IPv4Network):
+        return isinstance(other, ipaddress.IPv4Network) and net.subnet_of(other)
+    return isinstance(other, ipaddress.IPv6Network) and net.subnet_of(other)

@@ -14,9 +14,9 @@ from mpm import tokens
 from mpm.api.auth import Bearer, actor_of, reachable_names, token_of
 from mpm.api.shapes import Flag, Line, Moment, Names, ProblemOut, Wish
 from mpm.api.statuses import READS
-from mpm.grants import Scope, scopes_of
+from mpm.grants import BadGrant, Scope, checked_networks, no_wider, scopes_of
 from mpm.models import Token
-from mpm.services.actor import NotAllowed, NotFound
+from mpm.services.actor import BadRequest, NotAllowed, NotFound
 
 router = Router(tags=["tokens"])
 
@@ -44,7 +44,7 @@ class TokenIn(Wish):
         list[Literal["read", "plan", "change", "rollback", "admin"]], Field(min_length=1)
     ]
     servers: Names = Field(default_factory=list, description="Empty: all this token reaches.")
-    networks: Names = Field(default_factory=list, description="Empty: from anywhere.")
+    networks: Names = Field(default_factory=list, description="Empty: as this token.")
     sandbox: Flag = Field(False, description="Reaches simulated servers only.")
     expires_at: Moment | None = None
     per_minute: Annotated[StrictInt, Field(ge=1, le=100_000)] | None = None
@@ -125,10 +125,10 @@ def make_token(request: HttpRequest, body: TokenIn, response: HttpResponse) -> A
         purpose=body.purpose,
         scopes=body.scopes,
         servers=_servers(own, body.servers),
-        networks=body.networks or own.networks,
+        networks=_networks(own, body.networks),
         sandbox=body.sandbox or own.sandbox,
         expires_at=_expiry(own, body.expires_at),
-        per_minute=body.per_minute,
+        per_minute=_rate(own, body.per_minute),
     )
     response["Location"] = f"/api/v1/tokens/{issued.token.key_id}"
     return Status(201, {**shown(issued.token), "token": issued.text})
@@ -156,7 +156,11 @@ def rotate_token(request: HttpRequest, key_id: str, body: RotateIn) -> Any:
     """The old one goes on for `overlap_hours`, so that every user of it can be changed over."""
     own = token_of(request)
     overlap = timedelta(hours=body.overlap_hours)
-    issued = tokens.rotate(_named(own, key_id), actor_of(request, own), overlap)
+    row = _named(own, key_id)
+    if not no_wider(row.networks, own.networks) or _outlives(row.expires_at, own):
+        # Whoever rotates a token learns its new secret.
+        raise NotAllowed("That token is let in from elsewhere, or for longer, than this one.")
+    issued = tokens.rotate(row, actor_of(request, own), overlap)
     return Status(201, {**shown(issued.token), "token": issued.text})
 
 
@@ -221,9 +225,29 @@ def _servers(own: Token, wanted: list[str]) -> list[str]:
     return wanted or list(own.servers)
 
 
-def _expiry(own: Token, wanted: datetime | None) -> datetime | None:
-    if own.expires_at is None:
+def _networks(own: Token, wanted: list[str]) -> list[str]:
+    try:
+        networks = checked_networks(wanted)
+    except BadGrant as error:
+        raise BadRequest(str(error)) from error
+    if networks and not no_wider(networks, own.networks):
+        raise NotAllowed("A token cannot be used from more networks than the one that makes it.")
+    return networks or list(own.networks)
+
+
+def _rate(own: Token, wanted: int | None) -> int | None:
+    if own.per_minute is None:
         return wanted
-    if wanted is not None and wanted > own.expires_at:
+    if wanted is not None and wanted > own.per_minute:
+        raise NotAllowed("A token cannot ask more often than the one that makes it.")
+    return wanted or own.per_minute
+
+
+def _outlives(end: datetime | None, own: Token) -> bool:
+    return own.expires_at is not None and (end is None or end > own.expires_at)
+
+
+def _expiry(own: Token, wanted: datetime | None) -> datetime | None:
+    if wanted is not None and _outlives(wanted, own):
         raise NotAllowed("A token cannot outlive the one that makes it.")
     return wanted or own.expires_at

@@ -211,6 +211,29 @@ def test_a_token_cannot_make_one_that_outlives_it_or_leaves_the_sandbox(
     assert made["expires_at"]
 
 
+def test_a_token_makes_and_rotates_none_that_is_let_in_from_elsewhere_longer_or_more_often(
+    add_token: AddToken, call: Call
+) -> None:
+    end = timezone.now() + timedelta(days=1)
+    admin = add_token("admin", networks=["127.0.0.0/8"], per_minute=50, expires_at=end)
+    wish: dict[str, Any] = {"name": "x", "scopes": ["read"]}
+    for more in ({"networks": ["0.0.0.0/0"]}, {"networks": ["::/0"]}, {"per_minute": 51}):
+        assert call("POST", "tokens", wish | more, token=admin).status == 403, more
+    assert call("POST", "tokens", wish | {"networks": ["nowhere"]}, token=admin).status == 422
+    made = call("POST", "tokens", wish | {"networks": ["127.0.0.1"]}, token=admin).body
+    assert made["networks"] == ["127.0.0.1/32"]
+    assert made["per_minute"] == 50
+    for other in (
+        add_token("read", expires_at=end),
+        add_token("read", networks=["127.0.0.0/8"]),
+        add_token("read", networks=["127.0.0.1", "192.0.2.0/24"], expires_at=end),
+    ):
+        path = f"tokens/{other.token.key_id}/rotate"
+        assert call("POST", path, {"overlap_hours": 0}, token=admin).status == 403
+    path = f"tokens/{made['key_id']}/rotate"
+    assert call("POST", path, {"overlap_hours": 0}, token=admin).status == 201
+
+
 @pytest.mark.parametrize(
     "grant",
     [
