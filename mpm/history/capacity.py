@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from easyapache.models import Peak, Server
+from easyapache.models import InstalledProfile, Peak, Server
 from mpm.capacity import Capacity, Measured, capacity_of
 from mpm.catalog import MPM
 
@@ -29,9 +29,12 @@ class Load:
     busiest_at: datetime | None
 
 
-def load_of(server: Server, now: datetime) -> Load | None:
-    """None before httpd was first seen running, as there is nothing to judge by. Two queries."""
-    latest = server.installed_profiles.order_by("-pk").first()
+def load_of(server: Server, now: datetime, latest: InstalledProfile | None = None) -> Load | None:
+    """None before httpd was first seen running, as there is nothing to judge by.
+
+    ``latest``: the server's latest profile, where the caller has it. Two queries, else one.
+    """
+    latest = latest or server.installed_profiles.order_by("-pk").first()
     said = latest.facts.get("load") if latest else None
     if latest is None or not isinstance(said, Mapping) or not said.get("memory_total"):
         return None

@@ -27,6 +27,7 @@ from mpm.plan import Plan, make_plan
 from mpm.roles import actor_of, may_change, may_read
 from mpm.rules import Finding, Fix
 from mpm.services.request import satisfied
+from mpm.views import capacity
 
 FOR_TRANSLATORS = (
     gettext_noop(
@@ -165,6 +166,7 @@ def situation(server: Server, profile: Profile, data: QueryDict, choice: Choice)
         "plan": plan,
         "shown": shown_findings(server, plan, answers),
         "satisfied": satisfied(plan, profile),
+        "capacity_codes": capacity.TOLD_BY,
         "rows": _rows(profile, choice, plan, advice),
         "advice": advice,
         "itk_summary": ITK_SUMMARY,
@@ -243,6 +245,7 @@ def _page(
     context = situation(server, profile, data, choice)
     last = Change.objects.filter(server=server).order_by("-pk").first()
     context |= {"row": row, "last": last, "trouble": trouble}
+    context["capacity"] = capacity.shown(server, row)
     return show(request, "mpm/chooser.html", context, status=status)
 
 

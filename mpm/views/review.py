@@ -21,6 +21,7 @@ from mpm.models import ACTIVE_STATES, Change, Preview
 from mpm.plan import Plan, differences, make_plan
 from mpm.roles import actor_of, may_change, may_read
 from mpm.services.request import satisfied
+from mpm.views.capacity import TOLD_BY
 from mpm.views.chooser import query_of, shown_findings
 from mpm.views.prediction import predicted
 
@@ -101,6 +102,7 @@ def look(request: HttpRequest, preview: Preview) -> dict[str, Any]:
         "differences": differences(stored, answer) if stored and answer and not moved else (),
         "satisfied": plan is not None and profile is not None and satisfied(plan, profile),
         "query": query_of(server, choice),
+        "capacity_codes": TOLD_BY,
     }
 
 

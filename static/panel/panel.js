@@ -68,7 +68,9 @@
     if (document.hidden && event.detail.elt.matches("[data-poll]")) event.preventDefault();
   });
   document.addEventListener("htmx:afterSwap", (event) => localise(event.detail.target));
+  const reveal = () => { for (const button of all("[data-copy], [data-print]")) button.hidden = false; };
   document.addEventListener("htmx:afterSettle", () => {
+    reveal();
     if (!document.activeElement || document.activeElement === document.body) find("[data-land]")?.focus();
   });
   document.addEventListener("htmx:oobAfterSwap", (event) => localise(event.detail.target));
@@ -184,6 +186,6 @@
   }
 
   localise(document);
-  for (const button of all("[data-copy], [data-print]")) button.hidden = false;
+  reveal();
   all("[data-log]").forEach(follow);
 })();
