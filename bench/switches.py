@@ -32,6 +32,7 @@ class Switch:
     """What one switch took and what was noticed. ``left_down``: the contender had ended, and
     no httpd served, or another MPM than was asked for."""
 
+    move: tuple[str, str]
     seconds: float
     met: Tally
     cut: int
@@ -70,7 +71,8 @@ def measure_one(contender: Contender, before: str, after: str) -> Switch:
         ended = time.monotonic()
         time.sleep(max(AFTER, AT_LEAST - (ended - began)))
         cut = under_way.finish()
-    return Switch((ended if serves else said) - asked, load.tally, cut, not serves)
+    seconds = (ended if serves else said) - asked
+    return Switch((before, after), seconds, load.tally, cut, not serves)
 
 
 def _serves(lab: Lab, mpm: str, until: float) -> bool:
@@ -124,7 +126,22 @@ def section(done: dict[str, list[Switch]], steps: Table) -> Section:
             for title, switches in done.items()
         ),
     )
-    return Section(findings(done), (table, kinds, steps), METHOD)
+    return Section(findings(done), (table, moves_of(done), kinds, steps), METHOD)
+
+
+def moves_of(done: dict[str, list[Switch]]) -> Table:
+    """Wall times one by one: a hard stop takes much longer from a threaded MPM."""
+    moves = list(dict.fromkeys(pairwise(JOURNEY)))
+    rows = tuple(
+        (title, *(", ".join(_wall(one) for one in switches if one.move == move) for move in moves))
+        for title, switches in done.items()
+    )
+    header = ("way", *(f"{before} → {after}" for before, after in moves))
+    return Table("Wall time of each switch, s (†: and then no httpd served).", header, rows)
+
+
+def _wall(switch: Switch) -> str:
+    return f"{switch.seconds:.2f}{'†' if switch.left_down else ''}"
 
 
 def _row(title: str, switches: Sequence[Switch], base: float) -> tuple[str, ...]:
@@ -164,7 +181,16 @@ def findings(done: dict[str, list[Switch]]) -> tuple[str, ...]:
         f"{_aim(mine <= other)} It took {mine:.2f} s from the request to verified, Ansible "
         f"{other:.2f} s without verifying ({ratio(mine, other)}; aim: no more)."
     )
-    return refused, unharmed, quick
+    at_once, theirs_at_once = (
+        statistics.median(one.seconds for one in switches if one.move[0] == "prefork")
+        for switches in (ours, theirs)
+    )
+    even = (
+        "From prefork, which stops at once even with requests under way, it took "
+        f"{at_once:.2f} s and Ansible {theirs_at_once:.2f} s "
+        f"({ratio(at_once, theirs_at_once)}); much of the rest is Ansible's httpd stopping."
+    )
+    return refused, unharmed, quick, even
 
 
 def _aim(reached: bool) -> str:
@@ -186,7 +212,11 @@ kept going until after it; whole means that the last byte came.
 Wall time ends when the way says that it is done and httpd's own server-status names the new MPM.
 For this panel it is from the call of the service that pages and APIs use to the row that says
 succeeded: asked dnf, downloaded, rehearsed, changed, restarted, and compared packages,
-configuration, running httpd and sites. The others compare nothing.
+configuration, running httpd and sites. The others compare nothing. Where a way left the server
+without httpd, its time is until it said that it was done.
+
+`httpd -k stop` from worker or event waits about ten seconds for a script that is under way before
+it kills it, and answers nobody meanwhile: that is most of the wall time of raw and Ansible there.
 
 Longest outage: the longest stretch in which every new connection failed. Longest wait: of a
 connection that was answered, from its first packet to the last byte.
