@@ -22,6 +22,8 @@ from django.db.models import Q
 from django.utils import timezone
 
 from easyapache.models import Server
+from easyapache.rights import ADMINISTRATOR
+from easyapache.sentences import Sentence
 from mpm.grants import BadGrant, checked_networks, checked_scopes, within
 from mpm.models import IdempotentAnswer, Token
 from mpm.services.actor import Actor, BadRequest
@@ -31,8 +33,13 @@ PREFIX = "ea4mpm_"
 _ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 _KEY_LENGTH, _SECRET_LENGTH = 12, 43
 TOKEN = re.compile(rf"{PREFIX}([0-9A-Za-z]{{{_KEY_LENGTH}}})_([0-9A-Za-z]{{{_SECRET_LENGTH}}})\Z")
-_FIND = "SELECT * FROM mpm_token WHERE key_id = %s"
-"""Written out, because every request begins with it and composing it cost most of it."""
+_FIND = """SELECT t.*, (t.created_by_id IS NULL OR EXISTS (
+    SELECT 1 FROM auth_user u
+    JOIN auth_user_groups m ON m.user_id = u.id JOIN auth_group g ON g.id = m.group_id
+    WHERE u.id = t.created_by_id AND u.is_active AND g.name = %s)) AS vouched
+FROM mpm_token t WHERE t.key_id = %s"""
+"""Written out, because every request begins with it and composing it cost most of it. ``vouched``:
+nobody in particular made it, or somebody who still is an administrator."""
 _NOBODY_KEY = "0" * _KEY_LENGTH
 USED_EVERY = timedelta(minutes=1)
 LONGEST_OVERLAP = timedelta(days=30)
@@ -77,7 +84,7 @@ def check(text: str, address: str, now: datetime | None = None) -> Token:
     now = now or timezone.now()
     match = TOKEN.match(text)
     key_id, secret = match.groups() if match else (_NOBODY_KEY, text[:200])
-    token = next(iter(Token.objects.raw(_FIND, [key_id])), None)
+    token = next(iter(Token.objects.raw(_FIND, [ADMINISTRATOR, key_id])), None)
     current_id, current = _current_pepper()
     pepper = settings.TOKEN_PEPPERS.get(token.pepper_id if token else "", current)
     kept = token.digest if token else "-" * 64
@@ -87,6 +94,8 @@ def check(text: str, address: str, now: datetime | None = None) -> Token:
     state = token.state(now)
     if state != "active":
         raise Denied(f"The token {key_id} is {state}.")
+    if not token.vouched:  # type: ignore[attr-defined]
+        raise Denied(f"Who made the token {key_id} is no administrator any more.")
     if not within(address, token.networks):
         raise Denied(f"The token {key_id} may not be used from {address or 'here'}.")
     if token.pepper_id != current_id:
@@ -129,24 +138,31 @@ def issue(
     expires_at: datetime | None = None,
     per_minute: int | None = None,
     replaces: Token | None = None,
+    behind: int | None = None,
     now: datetime | None = None,
 ) -> Issued:
-    """Make a token. Raises BadRequest for a grant that does not exist."""
+    """Make a token. Raises BadRequest for a grant that does not exist.
+
+    It is worth something only as long as the person who made it is an administrator. Where
+    another token makes it, that is ``behind``: the person behind that one.
+    """
     now = now or timezone.now()
     name, purpose = _line("name", name, 100), _line("purpose", purpose, 300)
     if not name:
-        raise BadRequest("A token needs a name that says who will use it.")
+        raise BadRequest(Sentence("A token needs a name that says who will use it."))
     if expires_at is not None and expires_at <= now:
-        raise BadRequest("The token would already have expired.")
+        raise BadRequest(Sentence("The token would already have expired."))
     try:
         granted, allowed = checked_scopes(scopes), checked_networks(networks)
     except BadGrant as error:
-        raise BadRequest(str(error)) from error
+        raise BadRequest(error.args[0]) from error
     wanted = sorted(set(servers))
     known = set(Server.objects.filter(name__in=wanted).values_list("name", flat=True))
     missing = [server for server in wanted if server not in known]
     if missing:
-        raise BadRequest(f"There is no server called {missing[0][:63]!r}.")
+        raise BadRequest(
+            Sentence("There is no server called {missing!r}.", missing=missing[0][:63])
+        )
     key_id, secret = _random(_KEY_LENGTH), _random(_SECRET_LENGTH)
     pepper_id, pepper = _current_pepper()
     with transaction.atomic():
@@ -162,7 +178,7 @@ def issue(
             sandbox=sandbox,
             per_minute=per_minute,
             created_at=now,
-            created_by_id=actor.user_id,
+            created_by_id=actor.user_id if actor.user_id is not None else behind,
             created_by_name=actor.name,
             expires_at=expires_at,
             replaces=replaces,
@@ -178,7 +194,13 @@ def rotate(token: Token, actor: Actor, overlap: timedelta, now: datetime | None 
     """
     now = now or timezone.now()
     if token.state(now) != "active":
-        raise BadRequest(f"The token {token.key_id} is {token.state(now)}; make a new one.")
+        raise BadRequest(
+            Sentence(
+                "The token {key_id} is {state}; make a new one.",
+                key_id=token.key_id,
+                state=token.state(now),
+            )
+        )
     overlap = max(timedelta(0), min(overlap, LONGEST_OVERLAP))
     with transaction.atomic():
         issued = issue(
@@ -192,6 +214,7 @@ def rotate(token: Token, actor: Actor, overlap: timedelta, now: datetime | None 
             expires_at=token.expires_at,
             per_minute=token.per_minute,
             replaces=token,
+            behind=token.created_by_id,
             now=now,
         )
         end = now + overlap
@@ -238,7 +261,13 @@ def _told(token: Token) -> dict[str, object]:
 def _line(what: str, text: str, longest: int) -> str:
     text = text.strip()
     if len(text) > longest:
-        raise BadRequest(f"The {what} of a token has at most {longest} characters.")
+        raise BadRequest(
+            Sentence(
+                "The {what} of a token has at most {longest} characters.",
+                what=what,
+                longest=longest,
+            )
+        )
     if any(ord(character) < 32 or ord(character) == 127 for character in text):
-        raise BadRequest(f"The {what} of a token is one line of text.")
+        raise BadRequest(Sentence("The {what} of a token is one line of text.", what=what))
     return text

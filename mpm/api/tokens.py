@@ -129,6 +129,7 @@ def make_token(request: HttpRequest, body: TokenIn, response: HttpResponse) -> A
         sandbox=body.sandbox or own.sandbox,
         expires_at=_expiry(own, body.expires_at),
         per_minute=_rate(own, body.per_minute),
+        behind=own.created_by_id,
     )
     response["Location"] = f"/api/v1/tokens/{issued.token.key_id}"
     return Status(201, {**shown(issued.token), "token": issued.text})

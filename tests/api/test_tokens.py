@@ -24,7 +24,8 @@ from mpm.grants import (
     within,
 )
 from mpm.models import Event, Token
-from mpm.services.actor import BadRequest
+from mpm.services import SYSTEM, add_user, set_active, set_role
+from mpm.services.actor import Actor, BadRequest
 from tests.api.conftest import ADMIN, AddServer, AddToken, Call
 
 
@@ -232,6 +233,25 @@ def test_a_token_makes_and_rotates_none_that_is_let_in_from_elsewhere_longer_or_
         assert call("POST", path, {"overlap_hours": 0}, token=admin).status == 403
     path = f"tokens/{made['key_id']}/rotate"
     assert call("POST", path, {"overlap_hours": 0}, token=admin).status == 201
+
+
+def test_a_token_is_worth_nothing_once_its_maker_is_no_administrator(db: None, call: Call) -> None:
+    add_user("ben", "administrator", actor=SYSTEM, password="long enough for a test")
+    cleo, _ = add_user("cleo", "administrator", actor=SYSTEM, password="long enough for a test")
+    actor = Actor(name="cleo", role="administrator", user_id=cleo.pk)
+    first = tokens.issue(actor, name="ci", scopes=["admin"])
+    made = call("POST", "tokens", {"name": "child", "scopes": ["read"]}, token=first).body
+    path = f"tokens/{made['key_id']}/rotate"
+    child = call("POST", path, {"overlap_hours": 0}, token=first).body["token"]
+    both = (first.text, child)
+    assert [call("GET", "token", token=text).status for text in both] == [200, 200]
+    set_role(cleo, "support", SYSTEM)
+    assert [call("GET", "token", token=text).status for text in both] == [401, 401]
+    set_role(cleo, "administrator", SYSTEM)
+    set_active(cleo, False, SYSTEM)
+    assert [call("GET", "token", token=text).status for text in both] == [401, 401]
+    set_active(cleo, True, SYSTEM)
+    assert [call("GET", "token", token=text).status for text in both] == [200, 200]
 
 
 @pytest.mark.parametrize(
