@@ -19,7 +19,8 @@ from django.conf import settings
 from django.db import connection
 from django.utils import timezone
 
-from easyapache.host.simulated import SimulatedServer, create_state
+from easyapache.host.simulated import SimulatedServer
+from easyapache.host.simulated_state import create_state
 from easyapache.models import Server
 from easyapache.profile import Profile
 

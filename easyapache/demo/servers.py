@@ -7,7 +7,7 @@ from typing import Protocol
 
 from easyapache.demo.folder import Folder, write_private
 from easyapache.demo.supervisor import Say
-from easyapache.host.simulated import create_state
+from easyapache.host.simulated_state import create_state
 from easyapache.lab.process import LabError
 from easyapache.lab.server import Lab
 from easyapache.lab.system import missing

@@ -15,7 +15,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from easyapache.host.engines import Engines
-from easyapache.host.spool import ChangeFolder, Spool, now
+from easyapache.host.folder import ChangeFolder, now
+from easyapache.host.spool import Spool
 
 log = logging.getLogger(__name__)
 

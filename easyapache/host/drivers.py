@@ -8,8 +8,8 @@ import os
 from pathlib import Path
 
 from easyapache.host.config import BadConfig, HostConfig, config_from, load_config
+from easyapache.host.durable import write_atomically
 from easyapache.host.server import Server
-from easyapache.host.spool import write_atomically
 
 CONFIG_VARIABLE = "EA4_AGENT_CONFIG"
 _REMEMBERED = ".config.json"

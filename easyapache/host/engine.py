@@ -25,6 +25,8 @@ from pathlib import Path
 from easyapache.host.config import BadConfig, HostConfig
 from easyapache.host.doctor import diagnose
 from easyapache.host.drivers import config_of, open_server
+from easyapache.host.durable import Busy
+from easyapache.host.folder import ChangeFolder
 from easyapache.host.progress import (
     Progress,
     label,
@@ -34,7 +36,7 @@ from easyapache.host.progress import (
 )
 from easyapache.host.protocol import BadMessage, Outcome, Report, Step
 from easyapache.host.server import HostError, Server
-from easyapache.host.spool import Busy, ChangeFolder, Spool
+from easyapache.host.spool import Spool
 from easyapache.host.steps import Moved, Steps
 from easyapache.profile import Profile
 
@@ -91,7 +93,7 @@ class Engine:
             try:
                 request = self.folder.request()
             except BadMessage as error:
-                return self._end(Outcome.FAILED, "request", f"Nothing was touched: {error}.")
+                return self._unreadable(error)
             self.steps = Steps(self.folder, request, self.server, self.config, self.log, self.pause)
             watcher = threading.Thread(target=self._answer_stops, daemon=True)
             watcher.start()
@@ -100,6 +102,17 @@ class Engine:
             finally:
                 self._over.set()
                 watcher.join()
+
+    def _unreadable(self, error: BadMessage) -> Report:
+        """A request that says nothing (any more): refused, unless it was begun under an engine
+        that could read it."""
+        if not self._progress().touched:
+            return self._end(Outcome.FAILED, "request", f"Nothing was touched: {error}.")
+        sentence = (
+            "ATTENTION: this change had begun to alter the packages, and its request can no longer "
+            f"be read ({error}). As root, run: sh {self.folder.kit / 'undo'}, then: mpm doctor."
+        )
+        return self._end(Outcome.FAILED, "request", sentence)
 
     def log(self, text: str) -> None:
         self._said.append(text)

@@ -18,9 +18,9 @@ from pathlib import Path
 import easyapache
 from easyapache.host.config import HostConfig
 from easyapache.host.drivers import CONFIG_VARIABLE
+from easyapache.host.folder import ChangeFolder
 from easyapache.host.runner import Detached, Runner
 from easyapache.host.server import HostError
-from easyapache.host.spool import ChangeFolder
 
 log = logging.getLogger(__name__)
 FIRST_PAUSE, LONGEST_PAUSE = 0.2, 30.0

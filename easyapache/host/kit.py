@@ -16,8 +16,8 @@ from shlex import quote
 from typing import Any
 
 from easyapache.host.config import HostConfig
+from easyapache.host.durable import write_atomically
 from easyapache.host.server import Kit
-from easyapache.host.spool import write_atomically
 from easyapache.profile import Package, Profile, Transaction
 
 _SHELL_WORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+~^-]*\Z")

@@ -11,8 +11,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from easyapache.host import kit as kits
+from easyapache.host.durable import Busy
+from easyapache.host.progress import progress_of
 from easyapache.host.server import HostError, Log, Server
-from easyapache.host.spool import Busy, Spool
+from easyapache.host.spool import Spool
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +34,7 @@ def repair(action: str, server: Server, spool: Spool) -> Repaired:
     lines: list[str] = []
     try:
         with spool.server_lock(wait=False):
+            _must_be_whole(spool)
             message = REPAIRS[action].work(server, spool, lines.append)
     except Busy:
         return Repaired(ok=False, message="A change is at work on this server; let it end first.")
@@ -39,6 +42,14 @@ def repair(action: str, server: Server, spool: Spool) -> Repaired:
         said = "\n".join([*lines, error.output]).strip()
         return Repaired(ok=False, message=f"{error.message} {error.remedy}".strip(), log=said)
     return Repaired(ok=True, message=message, log="\n".join(lines))
+
+
+def _must_be_whole(spool: Spool) -> None:
+    """Raises Busy for a change whose engine has just died: it goes on from where it was, and must
+    not find the server repaired to something else."""
+    for folder in spool.unfinished():
+        if progress_of(folder.reports()).touched:
+            raise Busy(folder.change)
 
 
 def start_httpd(server: Server, _: Spool, log: Log) -> str:

@@ -13,16 +13,14 @@ its capabilities, its log and its measurements say ``simulated``.
 from __future__ import annotations
 
 import json
-import math
 import threading
 import time
-import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
+from easyapache.host.durable import locked
 from easyapache.host.protocol import Goal
 from easyapache.host.server import (
     Check,
@@ -33,71 +31,23 @@ from easyapache.host.server import (
     Obstacle,
     SiteAnswer,
 )
-from easyapache.host.spool import locked, write_atomically
+from easyapache.host.simulated_state import (
+    MPM_PACKAGE,
+    MPMS,
+    advance,
+    compared,
+    configured,
+    create_state,
+    load_of,
+    observation,
+    order_for_fault,
+    save,
+    say,
+    start_httpd,
+    take_fault,
+)
 from easyapache.profile import Observation, Package, Profile, Transaction
 from easyapache.relations import Unsolvable, load_catalogue
-
-FAULTS: Mapping[str, str] = {
-    "locked": "another package manager holds the lock",
-    "disk_full": "no room, seen before anything is touched",
-    "repository_gone": "the repository does not answer",
-    "bad_signature": "a package is not signed as it must be",
-    "rehearsal": "the dress rehearsal does not start",
-    "pre_scriptlet": "%pre of the new MPM fails: the old one is gone, the new one is not there",
-    "preun_scriptlet": "%preun of the old MPM fails: both are there",
-    "post_scriptlet": "%post of the new MPM fails: a message, and nothing else",
-    "killed_within": "the transaction dies in its middle",
-    "disk_full_within": "files are gone that rpm believes in",
-    "dies_in_window": "a reload by something else ends httpd between packages and restart",
-    "configtest": "httpd does not accept its configuration",
-    "restart": "the old httpd is stopped and the new one does not come up",
-    "site_differs": "one site answers 500 under the new MPM",
-    "undo_packages": "bringing the packages back fails",
-    "undo_restart": "httpd does not come up with the old packages",
-}
-"""A fault strikes as often as its number in the state says; -1 is for ever."""
-
-_MPM = "ea-apache24-mod_mpm_"
-_NAMES = ("event", "prefork", "worker")
-PACE = 0.15
-"""Seconds per package in the sandbox: slow enough to be followed by eye."""
-_SITES: tuple[Mapping[str, str], ...] = (
-    {"url": "http://127.0.0.1/", "host": "static.example.test", "kind": "static"},
-    {"url": "http://127.0.0.1/cgi-bin/env", "host": "cgi.example.test", "kind": "cgi"},
-    {"url": "http://127.0.0.1/index.php", "host": "php.example.test", "kind": "php"},
-)
-
-
-def create_state(
-    path: Path,
-    *,
-    profile: str = "default",
-    add: Sequence[str] = (),
-    pace: float = PACE,
-    faults: Mapping[str, int] | None = None,
-) -> None:
-    """Write the state of a fresh server with one of the stock profiles and its dependencies.
-
-    Packages of the profile that the catalogue does not know are left out.
-    """
-    catalogue = load_catalogue()
-    text = resources.files("easyapache").joinpath(f"data/profiles/{profile}.json").read_text()
-    wanted = [name for name in (*json.loads(text)["pkgs"], *add) if name in catalogue]
-    packages = catalogue.for_server(()).resolve(wanted).install
-    state: dict[str, Any] = {
-        "packages": [package.as_json() for package in packages],
-        "missing_files": {},
-        "running": None,
-        "started": "",
-        "facts": {"httpd_version": "2.4.67", "os": "Simulated EasyApache 4 server"},
-        "sites": [dict(site) for site in _SITES],
-        "faults": dict(faults or {}),
-        "pace": pace,
-        "transaction": None,
-    }
-    _start_httpd(state)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    _save(path, state)
 
 
 class SimulatedServer:
@@ -116,16 +66,16 @@ class SimulatedServer:
         with locked(self.path.with_name(f".{self.path.name}.lock"), wait=True):
             state: dict[str, Any] = json.loads(self.path.read_bytes())
             was = json.dumps(state)
-            _advance(state, self.clock())
+            advance(state, self.clock())
             try:
                 yield state
             finally:
                 if json.dumps(state) != was:
-                    _save(self.path, state)
+                    save(self.path, state)
 
     def _strikes(self, fault: str) -> bool:
         with self.state() as state:
-            return _take_fault(state, fault)
+            return take_fault(state, fault)
 
     # -- facts ----------------------------------------------------------------------------
 
@@ -137,12 +87,11 @@ class SimulatedServer:
             if state["running"] is None:
                 facts["running_error"] = "No httpd answers (simulated)."
             facts["httpd_started"] = state["started"]
-            facts["load"] = _load(state, self.clock())
-            facts["simulated"] = True
+            facts.update(load=load_of(state, self.clock()), simulated=True)
             return Profile(
                 packages=tuple(sorted(Package.from_json(item) for item in state["packages"])),
-                configured=_configured(state),
-                running=_observation(state["running"]),
+                configured=configured(state),
+                running=observation(state["running"]),
                 facts=facts,
             )
 
@@ -241,18 +190,18 @@ class SimulatedServer:
         missing = sorted(profile.facts.get("missing_files", {}))
         wanted = Observation((mpm,), itk)
         checks = [
-            _check("packages", "Packages", "as asked", ", ".join(absent + extra) or "as asked"),
-            _check(
+            compared("packages", "Packages", "as asked", ", ".join(absent + extra) or "as asked"),
+            compared(
                 "files", "Files of the packages", "all there", ", ".join(missing) or "all there"
             ),
-            _check("configured", "Configured MPM", _say(wanted), _say(profile.configured)),
-            _check("running", "Running MPM", _say(wanted), _say(profile.running)),
+            compared("configured", "Configured MPM", say(wanted), say(profile.configured)),
+            compared("running", "Running MPM", say(wanted), say(profile.running)),
         ]
         now = {answer.url: answer for answer in self.sites()}
         for answer in before:
             seen = now.get(answer.url)
             checks.append(
-                _check(
+                compared(
                     f"site:{answer.url}",
                     f"{answer.kind} {answer.host}",
                     answer.error or str(answer.status),
@@ -304,7 +253,7 @@ class SimulatedServer:
                 "See what it said.",
                 "[mpm_itk:emerg] mpm-itk cannot use threaded MPMs; please use prefork. (simulated)",
             )
-        log(f"simulated: httpd started with {_say(Observation((mpm,), itk))}")
+        log(f"simulated: httpd started with {say(Observation((mpm,), itk))}")
 
     def start_packages(
         self, change: str, goal: Goal, transaction: Transaction, folder: Path
@@ -324,10 +273,10 @@ class SimulatedServer:
                 "status": None,
                 "lines": [],
             }
-            if _take_fault(state, "site_differs"):
-                mpm = [p.name.removeprefix(_MPM) for p in transaction.install]
-                state["differs_under"] = [name for name in mpm if name in _NAMES]
-            _order_for_fault(state)
+            if take_fault(state, "site_differs"):
+                mpm = [p.name.removeprefix(MPM_PACKAGE) for p in transaction.install]
+                state["differs_under"] = [name for name in mpm if name in MPMS]
+            order_for_fault(state)
 
     def follow_packages(self, change: str, folder: Path, log: Log) -> int | None:
         said = 0
@@ -366,9 +315,9 @@ class SimulatedServer:
         with self.state() as state:
             run = state["transaction"]
             moving = run is not None and run["status"] is None
-            seen = _configured(state)
+            seen = configured(state)
             if state["running"] is None and not moving and seen and seen.mpm:
-                _start_httpd(state)
+                start_httpd(state)
                 log("simulated: httpd had died and was started again")
 
     def config_test(self, log: Log) -> None:
@@ -388,11 +337,11 @@ class SimulatedServer:
         self._rest()
         with self.state() as state:
             back = state.get("undone", False)
-            fails = _take_fault(state, "undo_restart" if back else "restart")
+            fails = take_fault(state, "undo_restart" if back else "restart")
             if fails:
                 state["running"] = None
             else:
-                _start_httpd(state)
+                start_httpd(state)
         if fails:
             raise HostError(
                 "restart",
@@ -427,14 +376,14 @@ class SimulatedServer:
     def repair(self, mpm: str, log: Log) -> None:
         self._rest()
         with self.state() as state:
-            wrong = {f"{_MPM}{name}" for name in _NAMES if name != mpm}
+            wrong = {f"{MPM_PACKAGE}{name}" for name in MPMS if name != mpm}
             state["packages"] = [item for item in state["packages"] if item["name"] not in wrong]
             state["missing_files"] = {}
             present = [Package.from_json(item) for item in state["packages"]]
             companion = "ea-apache24-mod_cgi" + ("" if mpm == "prefork" else "d")
             scene = load_catalogue().for_server(present)
             try:
-                moves = scene.resolve((f"{_MPM}{mpm}", companion))
+                moves = scene.resolve((f"{MPM_PACKAGE}{mpm}", companion))
             except Unsolvable as error:
                 raise HostError(
                     "unsatisfiable", "This cannot be repaired.", "", str(error)
@@ -449,124 +398,3 @@ class SimulatedServer:
             pace = float(state["pace"])
         if pace:
             time.sleep(pace)
-
-
-# -- how the state moves ------------------------------------------------------------------
-
-
-def _order_for_fault(state: dict[str, Any]) -> None:
-    """Where in its moves the transaction will stop, and with which message."""
-    run = state["transaction"]
-    run["stop"], run["last_words"], run["final"] = len(run["moves"]), "Complete!", 0
-    state["undone"] = False
-    outs = sum(1 for kind, _ in run["moves"] if kind == "out")
-    if _take_fault(state, "pre_scriptlet"):
-        run["stop"], run["final"] = outs, 1
-        run["last_words"] = "Error in PREIN scriptlet in rpm package (simulated)"
-    elif _take_fault(state, "preun_scriptlet"):
-        moves = run["moves"]
-        run["moves"] = [m for m in moves if m[0] == "in"] + [m for m in moves if m[0] == "out"]
-        run["stop"], run["final"] = len(moves) - outs, 1
-        run["last_words"] = "Error in PREUN scriptlet in rpm package (simulated)"
-    elif _take_fault(state, "killed_within"):
-        run["stop"], run["final"], run["last_words"] = max(1, outs), -9, ""
-    elif _take_fault(state, "disk_full_within"):
-        run["stop"], run["final"], run["torn_files"] = 0, 1, True
-        run["last_words"] = "No space left on device (simulated)"
-    elif _take_fault(state, "post_scriptlet"):
-        run["last_words"] = "Error in POSTIN scriptlet in rpm package (simulated)\nComplete!"
-
-
-def _advance(state: dict[str, Any], moment: float) -> None:
-    run = state["transaction"]
-    if run is None or run["status"] is not None:
-        return
-    pace = float(state["pace"])
-    due = run["stop"] if pace <= 0 else int((moment - run["begun"]) / pace)
-    while run["done"] < min(due, run["stop"]):
-        kind, package = run["moves"][run["done"]]
-        state["packages"] = [p for p in state["packages"] if p["name"] != package["name"]]
-        if kind == "in":
-            state["packages"].append(package)
-        verb = "Installing" if kind == "in" else "Erasing"
-        run["done"] += 1
-        name = f"{package['name']}-{package['version']}-{package['release']}"
-        run["lines"].append(f"  {verb} : {name}  {run['done']}/{len(run['moves'])}")
-    if run["done"] < run["stop"] or due < run["stop"]:
-        return
-    if run.get("torn_files"):
-        gone = [move[1]["name"] for move in run["moves"] if move[0] == "out"]
-        state["missing_files"] = {
-            name: [f"/etc/apache2/conf.modules.d/{name}.conf"] for name in gone
-        }
-    run["lines"] += run["last_words"].splitlines()
-    run["status"] = run["final"]
-    if _take_fault(state, "dies_in_window"):
-        state["running"] = None
-
-
-def _take_fault(state: dict[str, Any], fault: str) -> bool:
-    left = int(state["faults"].get(fault, 0))
-    if left > 0:
-        state["faults"][fault] = left - 1
-    return left != 0
-
-
-def _configured(state: Mapping[str, Any]) -> Observation | None:
-    """What the module files on disk would load: those of packages whose files are there."""
-    whole = {
-        item["name"] for item in state["packages"] if item["name"] not in state["missing_files"]
-    }
-    if "ea-apache24" not in whole:
-        return None
-    mpms = tuple(name for name in _NAMES if f"{_MPM}{name}" in whole)
-    return Observation(mpms, f"{_MPM}itk" in whole)
-
-
-def _load(state: Mapping[str, Any], now: float) -> dict[str, Any]:
-    """A machine of 8 GiB with PHP inside prefork's processes: enough to learn capacity on.
-    Traffic swings over the day, as real traffic does."""
-    seen = _observation(state["running"])
-    if seen is None or seen.mpm is None:
-        return {}
-    threaded = seen.mpm != "prefork"
-    busy = 40 + round(30 * math.sin(now / 86400 * 2 * math.pi))
-    limits = {"StartServers": 5, "ServerLimit": 256, "MaxRequestWorkers": 150}
-    return {
-        "memory_total": 8 << 30,
-        "other_bytes": 3 << 30,
-        "mpm": seen.mpm,
-        "process_bytes": (14 << 20) if threaded else (38 << 20),
-        "thread_bytes": (420 << 10) if threaded else 0,
-        "processes": 6 if threaded else 150,
-        "threads": 156 if threaded else 150,
-        "busy": busy,
-        "idle": 150 - busy,
-        "connections": busy * 3 if seen.mpm == "event" else 0,
-        "directives": {name: dict(limits) for name in _NAMES},
-    }
-
-
-def _start_httpd(state: dict[str, Any]) -> None:
-    seen = _configured(state)
-    sound = seen is not None and seen.mpm is not None
-    state["running"] = seen.as_json() if seen is not None and sound else None
-    state["started"] = uuid.uuid4().hex if sound else ""
-
-
-def _observation(data: Mapping[str, Any] | None) -> Observation | None:
-    return Observation.from_json(data) if data else None
-
-
-def _say(observation: Observation | None) -> str:
-    if observation is None:
-        return "no answer"
-    return (" and ".join(observation.mpms) or "none") + (" with ITK" if observation.itk else "")
-
-
-def _check(name: str, title: str, expected: str, seen: str) -> Check:
-    return Check(name, title, expected, seen, ok=expected == seen)
-
-
-def _save(path: Path, state: Mapping[str, Any]) -> None:
-    write_atomically(path, json.dumps(state, indent=1).encode())

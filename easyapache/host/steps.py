@@ -12,6 +12,7 @@ from typing import Any
 
 from easyapache.host import kit as kits
 from easyapache.host.config import HostConfig
+from easyapache.host.folder import ChangeFolder
 from easyapache.host.progress import (
     Packages,
     difference,
@@ -23,8 +24,16 @@ from easyapache.host.progress import (
     unmeasured,
 )
 from easyapache.host.protocol import ChangeRequest
-from easyapache.host.server import Check, HostError, Kit, Log, Server, SiteAnswer
-from easyapache.host.spool import ChangeFolder, Spool
+from easyapache.host.server import (
+    Check,
+    HostError,
+    Interruption,
+    Kit,
+    Log,
+    Server,
+    SiteAnswer,
+)
+from easyapache.host.spool import Spool
 from easyapache.profile import Profile, Transaction
 
 VERIFY_ATTEMPTS = 4
@@ -280,7 +289,7 @@ class Steps:
         if runs(now, mpm, itk) and not restarted(now, self.before):
             return f"httpd was never restarted and still runs {label(mpm, itk)}."
         self.server.config_test(self.log)
-        interruption = self.server.restart(self.request.restart_method, self.log)
+        interruption = self._restart_somehow()
         return f"{interruption.method}: {interruption.reason}"
 
     def undo_verify(self) -> str:
@@ -291,7 +300,17 @@ class Steps:
         """The last resort: whatever the packages are, visitors get answers if at all possible."""
         if self.server.inspect().running is None:
             self.log("httpd does not run; starting it.")
-            self.server.restart(self.request.restart_method, self.log)
+            self._restart_somehow()
+
+    def _restart_somehow(self) -> Interruption:
+        """On the way back a running httpd counts more than the method that was asked for."""
+        try:
+            return self.server.restart(self.request.restart_method, self.log)
+        except HostError as error:
+            if error.code != "bad_method":
+                raise
+            self.log(f"{error.message} Another way, then.")
+            return self.server.restart("auto", self.log)
 
     # -- what was seen --------------------------------------------------------------------
 

@@ -8,10 +8,12 @@ from pathlib import Path
 
 from easyapache.host.config import HostConfig
 from easyapache.host.engine import Engine
+from easyapache.host.folder import ChangeFolder
 from easyapache.host.progress import shows
 from easyapache.host.protocol import ChangeRequest, Goal, Report
-from easyapache.host.simulated import SimulatedServer, create_state
-from easyapache.host.spool import ChangeFolder, Spool
+from easyapache.host.simulated import SimulatedServer
+from easyapache.host.simulated_state import create_state
+from easyapache.host.spool import Spool
 from easyapache.profile import Profile
 
 PREFIX = "ea-apache24-"

@@ -20,8 +20,8 @@ from kombu import Connection
 from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 
+from easyapache.host.folder import ChangeFolder
 from easyapache.host.runner import Detached
-from easyapache.host.spool import ChangeFolder
 from tests.engine.simulation import Simulation
 from tests.faults.field import PROJECT
 

@@ -12,9 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from easyapache.host.engine import Engine
+from easyapache.host.folder import ChangeFolder
 from easyapache.host.protocol import Outcome, Report, Step
-from easyapache.host.simulated import FAULTS
-from easyapache.host.spool import ChangeFolder
+from easyapache.host.simulated_state import FAULTS
 from easyapache.profile import Profile, Transaction
 from tests.engine.simulation import Simulation, kinds
 

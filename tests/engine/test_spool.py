@@ -13,8 +13,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from easyapache.host.durable import Busy
+from easyapache.host.folder import ChangeFolder, now
 from easyapache.host.protocol import BadMessage
-from easyapache.host.spool import Busy, ChangeFolder, Spool, now
+from easyapache.host.spool import Spool
 from tests.engine.simulation import Simulation
 
 
@@ -145,7 +147,7 @@ def test_only_one_engine_holds_a_change(folder: ChangeFolder) -> None:
 def test_a_killed_holder_holds_nothing(folder: ChangeFolder) -> None:
     code = (
         "import sys, time; from pathlib import Path\n"
-        "from easyapache.host.spool import ChangeFolder\n"
+        "from easyapache.host.folder import ChangeFolder\n"
         "with ChangeFolder(Path(sys.argv[1])).engine_lock():\n"
         "    print('held', flush=True); time.sleep(60)\n"
     )

@@ -15,11 +15,12 @@ from pathlib import Path
 
 import easyapache
 from easyapache.host.drivers import remember
+from easyapache.host.folder import ChangeFolder
 from easyapache.host.progress import progress_of, shows
 from easyapache.host.protocol import ChangeRequest, Goal, Step
 from easyapache.host.real import RealServer
 from easyapache.host.server import HostError, SiteAnswer
-from easyapache.host.spool import ChangeFolder, Spool
+from easyapache.host.spool import Spool
 from easyapache.lab import apache
 from easyapache.lab.process import LabError
 from easyapache.lab.server import Lab

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from easyapache.host.folder import ChangeFolder
 from easyapache.host.protocol import ChangeRequest
-from easyapache.host.spool import ChangeFolder
 from easyapache.lab import installroot
 from easyapache.lab.repository import Variant
 from easyapache.lab.server import Lab

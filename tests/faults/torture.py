@@ -19,7 +19,7 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
-from easyapache.host.spool import ChangeFolder
+from easyapache.host.folder import ChangeFolder
 from easyapache.lab.server import Lab
 from tests.faults.field import Ending, Field, Table, other_mpm, touched
 

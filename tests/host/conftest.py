@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from easyapache.host.config import HostConfig
-from easyapache.host.simulated import SimulatedServer, create_state
+from easyapache.host.simulated import SimulatedServer
+from easyapache.host.simulated_state import create_state
 from easyapache.lab.server import Lab
 from tests.host.managed import Managed, manage
 from tests.labs import MakeLab
