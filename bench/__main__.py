@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import bench
-from bench.conditions import conditions
+from bench.conditions import busy, conditions
 from bench.report import RESULTS, Section, markdown, write
 
 ORDER = ("switches", "history", "api")
@@ -50,8 +50,9 @@ def main(arguments: list[str]) -> int:
     for name in names:
         module = known[name]
         say(f"{name}: begins")
+        before = busy()
         section: Section = module.measure(say)
-        block = markdown(name, module.TITLE, section, conditions())
+        block = markdown(name, module.TITLE, section, conditions(before))
         write(name, block)
         sys.stdout.write(f"{block}\n")
         sys.stdout.flush()

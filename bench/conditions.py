@@ -11,10 +11,16 @@ from pathlib import Path
 from easyapache.lab.system import distribution
 
 
-def conditions() -> str:
-    """One paragraph."""
+def busy() -> float:
+    """The load average of the last minute: about how many processes want a processor."""
+    return os.getloadavg()[0]
+
+
+def conditions(busy_before: float) -> str:
+    """One paragraph. ``busy_before``: what ``busy`` said before the measurement."""
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
-    load = ", ".join(f"{value:.1f}" for value in os.getloadavg())
+    processors = os.cpu_count() or 1
+    other = ". The machine did other work as well" if busy_before > processors / 2 else ""
     place = distribution()
     programs = [
         f"dnf {_first_line('dnf', '--version')}",
@@ -24,8 +30,8 @@ def conditions() -> str:
     ]
     return (
         f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC; {place.name}, kernel {platform.release()}, "
-        f"{os.cpu_count()} CPUs{_processor()}, {memory:.0f} GB of memory; {', '.join(programs)}. "
-        f"Load averages at the end (1, 5, 15 minutes): {load}."
+        f"{processors} CPUs{_processor()}, {memory:.0f} GB of memory; {', '.join(programs)}. "
+        f"Load average before it began {busy_before:.1f}, at its end {busy():.1f}{other}."
     )
 
 
