@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from easyapache.capabilities import Capability, Entry, entry_of, evr_of, rebased
 from easyapache.profile import Transaction
+from easyapache.sentences import Sentence, marked
 from easyapache.solver import Contradiction, Rule, Search
 from easyapache.versions import compare_evr
 
@@ -23,6 +24,14 @@ class Why:
     kind: str
     by: str = ""
     relation: str = ""
+
+
+_ONE_VERSION = marked("{name} can be there in one version only.")
+_NOT_OFFERED = marked("{name} needs {other}; nothing offers it.")
+_NEEDS = marked("{name} needs {other}.")
+_EXCLUDES = marked("{name} cannot be with {other}.")
+_ASKED_FOR = marked("{name} was asked for.")
+_ASKED_TO_LEAVE = marked("{name} was asked to leave.")
 
 
 class Unsolvable(Exception):
@@ -194,7 +203,7 @@ class _Question:
             self.offered[name] = self._add(entry)
         self.wanted = wanted
         self.rules: list[Rule] = []
-        self.labels: list[str] = []
+        self.labels: list[tuple[str, str, object]] = []
 
     def _add(self, entry: Entry) -> int:
         self.entries.append(entry)
@@ -212,9 +221,10 @@ class _Question:
             if self.entries[number - 1].offers(relation)
         ]
 
-    def _rule(self, literals: Iterable[int], label: str) -> None:
+    def _rule(self, literals: Iterable[int], template: str, name: str, other: object = "") -> None:
+        """One rule, and what to say of it should it turn out to forbid what was asked."""
         self.rules.append(tuple(literals))
-        self.labels.append(label)
+        self.labels.append((template, name, other))
 
     def _write_rules(self) -> None:
         """Rules for everything reachable from what is installed and what is wanted."""
@@ -228,7 +238,7 @@ class _Question:
             here = number <= last_installed
             if here and entry.name in self.offered:
                 update = self.offered[entry.name]
-                self._rule((-number, -update), f"{entry.name} can be there in one version only.")
+                self._rule((-number, -update), _ONE_VERSION, entry.name)
                 if update not in reached:
                     reached.add(update)
                     queue.append(update)
@@ -240,11 +250,11 @@ class _Question:
                     # A name nobody here knows is the operating system's to offer; a known one
                     # in a version nobody has makes the package impossible to install.
                     if not here and relation.name in self._by_capability:
-                        self._rule((-number,), f"{entry.name} needs {relation}; nothing offers it.")
+                        self._rule((-number,), _NOT_OFFERED, entry.name, relation)
                     continue
                 if here and not any(item <= last_installed for item in providers):
                     continue  # broken before: not ours to mend here
-                self._rule((-number, *providers), f"{entry.name} needs {relation}.")
+                self._rule((-number, *providers), _NEEDS, entry.name, relation)
                 for item in providers:
                     if item not in reached:
                         reached.add(item)
@@ -254,7 +264,7 @@ class _Question:
                     other = self.entries[item - 1]
                     if other.name == entry.name or (here and item <= last_installed):
                         continue
-                    self._rule((-number, -item), f"{entry.name} cannot be with {other.name}.")
+                    self._rule((-number, -item), _EXCLUDES, entry.name, other.name)
 
     def answer(self, wanted: Sequence[str], unwanted: Sequence[str]) -> dict[str, Entry]:
         """The entries installed in the end, by name. Raises Unsolvable."""
@@ -262,14 +272,16 @@ class _Question:
             name for name in wanted if name not in self.installed and name not in self.offered
         ]
         if unknown:
-            raise Unsolvable([f"No repository is known to offer {name}." for name in unknown])
+            raise Unsolvable(
+                [Sentence("No repository is known to offer {name}.", name=name) for name in unknown]
+            )
         for name in wanted:
             literals = [n for n in (self.installed.get(name), self.offered.get(name)) if n]
-            self._rule(literals, f"{name} was asked for.")
+            self._rule(literals, _ASKED_FOR, name)
         for name in unwanted:
             for number in (self.installed.get(name), self.offered.get(name)):
                 if number:
-                    self._rule((-number,), f"{name} was asked to leave.")
+                    self._rule((-number,), _ASKED_TO_LEAVE, name)
         self._write_rules()
         search = Search(len(self.entries), self.rules)
         try:
@@ -277,7 +289,12 @@ class _Question:
             self._decide(search)
         except Contradiction as error:
             raise Unsolvable(
-                list(dict.fromkeys(self.labels[index] for index in error.rules))
+                [
+                    Sentence(template, name=name, other=str(other))
+                    for template, name, other in dict.fromkeys(
+                        self.labels[index] for index in error.rules
+                    )
+                ]
             ) from error
         return {
             entry.name: entry

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from easyapache.profile import Profile
+from easyapache.sentences import Sentence
 from mpm.catalog import ITK, MPM, PHP_DSO, QOS
 from mpm.rules import listing
 
@@ -60,32 +61,40 @@ def recommend(profile: Profile, answers: Answers | None = None) -> Advice:
     safe = _first(answers.safe_polling, detected["safe_polling"])
     unsafe = sorted(name for name in profile.names if PHP_DSO.match(name))
     if not threads:
-        why = ["This system has no threads, and prefork is the MPM that needs none."]
+        why = [Sentence("This system has no threads, and prefork is the MPM that needs none.")]
         return Advice(MPM.PREFORK, tuple(why), threads, safe, detected)
     if unsafe:
         why = [
-            f"{listing(unsafe)} runs inside Apache and is not thread-safe: prefork only.",
-            f"Once its sites use PHP-FPM or CGI, {_threaded(safe).value} would suit this server.",
+            Sentence(
+                "{names} runs inside Apache and is not thread-safe: prefork only.",
+                names=listing(unsafe),
+            ),
+            Sentence(
+                "Once its sites use PHP-FPM or CGI, {mpm} would suit this server.",
+                mpm=_threaded(safe).value,
+            ),
         ]
         return Advice(MPM.PREFORK, tuple(why), threads, safe, detected)
     if ITK in profile.names:
         why = [
-            "ITK is switched on, and it works on prefork only.",
-            f"Without it, {_threaded(safe).value} would suit this server.",
+            Sentence("ITK is switched on, and it works on prefork only."),
+            Sentence("Without it, {mpm} would suit this server.", mpm=_threaded(safe).value),
         ]
         return Advice(MPM.PREFORK, tuple(why), threads, safe, detected)
     if QOS in profile.names:
-        why = ["mod-qos is installed, and it works with worker only."]
+        why = [Sentence("mod-qos is installed, and it works with worker only.")]
         return Advice(MPM.WORKER, tuple(why), threads, safe, detected)
     if safe:
         why = [
-            "This system has threads, and polling that threads can share safely.",
-            "event holds kept-alive connections without a worker waiting on each of them.",
+            Sentence("This system has threads, and polling that threads can share safely."),
+            Sentence(
+                "event holds kept-alive connections without a worker waiting on each of them."
+            ),
         ]
     else:
         why = [
-            "This system has threads, but polling that threads cannot share safely.",
-            "worker uses threads and does without a shared poll.",
+            Sentence("This system has threads, but polling that threads cannot share safely."),
+            Sentence("worker uses threads and does without a shared poll."),
         ]
     return Advice(_threaded(safe), tuple(why), threads, safe, detected)
 

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from easyapache.sentences import Sentence, with_words
 from mpm.catalog import MPM
 
 MIB = 1024 * 1024
@@ -125,6 +126,9 @@ class Caution:
     code: str
     message: str
 
+    def as_json(self) -> dict[str, Any]:
+        return with_words({"code": self.code, "message": self.message}, "message")
+
 
 @dataclass(frozen=True, slots=True)
 class Capacity:
@@ -167,7 +171,7 @@ class Capacity:
             "requests_that_fit": self.requests_that_fit,
             "fits": self.fits,
             "estimated": self.estimated,
-            "warnings": [{"code": item.code, "message": item.message} for item in self.warnings],
+            "warnings": [item.as_json() for item in self.warnings],
             "directives": dict(self.directives),
             "snippet": self.snippet,
         }
@@ -184,32 +188,59 @@ def limits_of(mpm: MPM, directives: Mapping[str, int]) -> Limits:
     if not mpm.threaded:
         if workers > server_limit:
             said.append(
-                f"{codes['lowered']}: MaxRequestWorkers {workers} exceeds "
-                f"ServerLimit {server_limit} and is lowered to it."
+                Sentence(
+                    "{code}: MaxRequestWorkers {workers} exceeds ServerLimit {server_limit} and "
+                    "is lowered to it.",
+                    code=codes["lowered"],
+                    workers=workers,
+                    server_limit=server_limit,
+                )
             )
             workers = server_limit
         return Limits(workers, workers, 1, server_limit, workers, tuple(said))
     thread_limit = min(max(values["ThreadLimit"], 1), hard["ThreadLimit"])
     threads = max(values["ThreadsPerChild"], 1)
     if threads > thread_limit:
-        said.append(f"ThreadsPerChild {threads} exceeds ThreadLimit and is lowered to it.")
+        said.append(
+            Sentence(
+                "ThreadsPerChild {threads} exceeds ThreadLimit and is lowered to it.",
+                threads=threads,
+            )
+        )
         threads = thread_limit
     if workers < threads:
         said.append(
-            f"{codes['raised']}: MaxRequestWorkers {workers} is less than "
-            f"ThreadsPerChild {threads} and is raised to it."
+            Sentence(
+                "{code}: MaxRequestWorkers {workers} is less than ThreadsPerChild {threads} "
+                "and is raised to it.",
+                code=codes["raised"],
+                workers=workers,
+                threads=threads,
+            )
         )
         workers = threads
     processes = workers // threads
     if workers % threads:
         said.append(
-            f"{codes['rounded']}: MaxRequestWorkers {workers} is not a multiple of "
-            f"ThreadsPerChild {threads} and is lowered to {processes * threads}."
+            Sentence(
+                "{code}: MaxRequestWorkers {workers} is not a multiple of ThreadsPerChild "
+                "{threads} and is lowered to {result}.",
+                code=codes["rounded"],
+                workers=workers,
+                threads=threads,
+                result=processes * threads,
+            )
         )
     if processes > server_limit:
         said.append(
-            f"{codes['lowered']}: MaxRequestWorkers would need {processes} processes, ServerLimit "
-            f"allows {server_limit}; it is lowered to {server_limit * threads}."
+            Sentence(
+                "{code}: MaxRequestWorkers would need {processes} processes, ServerLimit "
+                "allows {server_limit}; it is lowered to {result}.",
+                code=codes["lowered"],
+                processes=processes,
+                server_limit=server_limit,
+                result=server_limit * threads,
+            )
         )
         processes = server_limit
     requests = processes * threads
@@ -297,9 +328,15 @@ def _warnings(
         found.append(
             Caution(
                 "does_not_fit",
-                f"With all {limits.requests} workers busy, {mpm.value} needs {_mib(peak)}; "
-                f"{_mib(available)} are to be had. That serves {size.requests_in(available)} "
-                "requests at once before the machine begins to swap.",
+                Sentence(
+                    "With all {requests} workers busy, {mpm} needs {needed}; {available} are to be "
+                    "had. That serves {fit} requests at once before the machine begins to swap.",
+                    requests=limits.requests,
+                    mpm=mpm.value,
+                    needed=_mib(peak),
+                    available=_mib(available),
+                    fit=size.requests_in(available),
+                ),
             )
         )
     was_forked = measured.mpm is not None and not measured.mpm.threaded
@@ -308,17 +345,28 @@ def _warnings(
         found.append(
             Caution(
                 "limit_stays_150",
-                f"MaxRequestWorkers stays {set_now}: {mpm.value} would serve "
-                f"{limits.requests} requests at once in {limits.processes} processes, "
-                "no more than prefork does now. Raise it to gain from the change.",
+                Sentence(
+                    "MaxRequestWorkers stays {set_now}: {mpm} would serve {requests} requests at "
+                    "once in {processes} processes, no more than prefork does now. Raise it to "
+                    "gain from the change.",
+                    set_now=set_now,
+                    mpm=mpm.value,
+                    requests=limits.requests,
+                    processes=limits.processes,
+                ),
             )
         )
     if measured.busiest >= limits.requests:
         found.append(
             Caution(
                 "limit_too_low",
-                f"{measured.busiest} requests were seen at once; {mpm.value} with these values "
-                f"serves {limits.requests}. Further visitors wait.",
+                Sentence(
+                    "{busiest} requests were seen at once; {mpm} with these values serves "
+                    "{requests}. Further visitors wait.",
+                    busiest=measured.busiest,
+                    mpm=mpm.value,
+                    requests=limits.requests,
+                ),
             )
         )
     return found + [Caution("limits_corrected", text) for text in limits.corrections]

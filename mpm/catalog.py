@@ -9,6 +9,7 @@ from enum import StrEnum
 from typing import Any
 
 from easyapache.profile import Observation
+from easyapache.sentences import Sentence, joined
 
 PREFIX = "ea-apache24-"
 CGI = f"{PREFIX}mod_cgi"
@@ -137,7 +138,7 @@ class Choice:
 
     @property
     def label(self) -> str:
-        return f"{self.mpm.value} with ITK" if self.itk else self.mpm.value
+        return Sentence("{mpm} with ITK", mpm=self.mpm.value) if self.itk else self.mpm.value
 
     def with_fix(
         self,
@@ -178,14 +179,22 @@ class Choice:
         """
         name = (mpm or DEFAULT_MPM.value).strip().lower()
         if name not in set(MPM):
-            hint = " ITK is not an MPM: choose prefork and switch ITK on." if "itk" in name else ""
             known = ", ".join(item.value for item in MPM)
-            raise BadChoice(f"There is no MPM called {name[:60]!r}. Choose one of {known}.{hint}")
+            said = Sentence(
+                "There is no MPM called {name!r}. Choose one of {known}.",
+                name=name[:60],
+                known=known,
+            )
+            hint = Sentence("ITK is not an MPM: choose prefork and switch ITK on.")
+            raise BadChoice(joined(" ", [said, hint] if "itk" in name else [said]))
         wanted, kept = frozenset(add), frozenset(keep)
         for package in sorted(wanted | kept):
             if not PACKAGE_NAME.match(package):
                 raise BadChoice(
-                    f"{package[:80]!r} is not the name of an EasyApache 4 package. "
-                    "Names start with ea- and hold lower-case letters, digits, dots, + _ and -."
+                    Sentence(
+                        "{package!r} is not the name of an EasyApache 4 package. Names start "
+                        "with ea- and hold lower-case letters, digits, dots, + _ and -.",
+                        package=package[:80],
+                    )
                 )
         return cls(mpm=MPM(name), itk=itk, add=wanted, keep=kept)

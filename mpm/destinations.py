@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from urllib.parse import SplitResult, urlsplit
 
+from easyapache.sentences import Sentence
+
 Resolve = Callable[[str, int], Sequence[str]]
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
 _PORTS = {"http": 80, "https": 443}
@@ -46,18 +48,22 @@ class Destination:
 def parse(url: str) -> SplitResult:
     """Raises BadDestination for what is not a plain http or https address."""
     if len(url) > 500 or any(ord(character) <= 32 or ord(character) > 126 for character in url):
-        raise BadDestination("The address must be at most 500 plain characters without blanks.")
+        raise BadDestination(
+            Sentence("The address must be at most 500 plain characters without blanks.")
+        )
     try:
         parts = urlsplit(url)
         port = parts.port
     except ValueError as error:
-        raise BadDestination("The address cannot be read.") from error
+        raise BadDestination(Sentence("The address cannot be read.")) from error
     if parts.scheme not in _PORTS or not parts.hostname:
-        raise BadDestination("The address must begin with https:// (or http://) and name a host.")
+        raise BadDestination(
+            Sentence("The address must begin with https:// (or http://) and name a host.")
+        )
     if parts.username or parts.password:
-        raise BadDestination("The address must not hold a name or password.")
+        raise BadDestination(Sentence("The address must not hold a name or password."))
     if parts.fragment or port == 0:
-        raise BadDestination("The address must not have a fragment, nor port 0.")
+        raise BadDestination(Sentence("The address must not have a fragment, nor port 0."))
     return parts
 
 
@@ -66,7 +72,7 @@ def resolve(host: str, port: int) -> list[str]:
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError) as error:
-        raise BadDestination(f"The name {host!r} has no address.") from error
+        raise BadDestination(Sentence("The name {host!r} has no address.", host=host)) from error
     return list(dict.fromkeys(str(item[4][0]).split("%")[0] for item in found))
 
 
@@ -107,8 +113,11 @@ def destination(url: str, networks: Iterable[str], resolve: Resolve = resolve) -
     addresses = resolve(host, port)
     if not addresses or not all(allowed(address, networks) for address in addresses):
         raise BadDestination(
-            f"{host} is in a private or reserved network. An administrator of the panel can "
-            "allow that network with WEBHOOK_ALLOWED_NETWORKS."
+            Sentence(
+                "{host} is in a private or reserved network. An administrator of the panel can "
+                "allow that network with WEBHOOK_ALLOWED_NETWORKS.",
+                host=host,
+            )
         )
     target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
     return Destination(addresses[0], port, host, parts.scheme, target)

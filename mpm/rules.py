@@ -10,6 +10,7 @@ from typing import Any
 
 from easyapache.profile import Observation, Profile, Transaction
 from easyapache.relations import Entry, Scene
+from easyapache.sentences import Sentence, spoken, with_words
 from mpm.catalog import Choice, installed, short
 
 
@@ -33,16 +34,18 @@ class Fix:
     itk: bool | None = None
 
     def as_json(self) -> dict[str, Any]:
-        return {
+        data = {
             "label": self.label,
             "add": list(self.add),
             "unkeep": list(self.unkeep),
             "mpm": self.mpm,
             "itk": self.itk,
         }
+        return with_words(data, "label")
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Fix:
+        data = spoken(data)
         return cls(
             label=data["label"],
             add=tuple(data.get("add", ())),
@@ -68,7 +71,7 @@ class Finding:
     fixes: tuple[Fix, ...] = field(default_factory=tuple)
 
     def as_json(self) -> dict[str, Any]:
-        return {
+        data = {
             "code": self.code,
             "severity": self.severity.value,
             "title": self.title,
@@ -77,9 +80,11 @@ class Finding:
             "packages": list(self.packages),
             "fixes": [fix.as_json() for fix in self.fixes],
         }
+        return with_words(data, "title", "message", "remedy")
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Finding:
+        data = spoken(data)
         return cls(
             code=data["code"],
             severity=Severity(data["severity"]),
@@ -158,7 +163,7 @@ def listing(names: Iterable[str], limit: int = 6) -> str:
     shown = [short(name) for name in sorted(names)]
     if len(shown) > limit:
         rest = len(shown) - limit + 1
-        return f"{', '.join(shown[: limit - 1])} and {rest} more"
+        return Sentence("{names} and {count} more", names=", ".join(shown[: limit - 1]), count=rest)
     if len(shown) < 2:
         return "".join(shown)
-    return f"{', '.join(shown[:-1])} and {shown[-1]}"
+    return Sentence("{names} and {last}", names=", ".join(shown[:-1]), last=shown[-1])

@@ -7,10 +7,9 @@ from collections.abc import Iterable, Iterator
 from difflib import get_close_matches
 
 from easyapache.relations import Entry
+from easyapache.sentences import Sentence, any_of, joined
 from mpm.catalog import DEFAULT_MPM, ITK, MPM, MPM_CAPABILITY, PHP_DSO, short
 from mpm.rules import Finding, Fix, RuleFunction, Severity, Situation, listing
-
-ITK_EXCLUDES_HINT = "ITK runs every site as its own user by forking, which threads cannot do."
 
 # The oldest major versions of the EL family for which PHP as an Apache module is still built.
 _DSO_RELEASES = {"70": 7, "71": 7, "72": 8, "73": 8, "74": 8}
@@ -26,16 +25,20 @@ def itk_needs_prefork(situation: Situation) -> Iterator[Finding]:
         yield Finding(
             code="itk_needs_prefork",
             severity=Severity.BLOCK,
-            title="ITK needs prefork",
+            title=Sentence("ITK needs prefork"),
             message=(
-                f"ITK is not an MPM of its own: it can only be added to prefork, "
-                f"and {choice.mpm.value} uses threads. {ITK_EXCLUDES_HINT}"
+                Sentence(
+                    "ITK is not an MPM of its own: it can only be added to prefork, and {mpm} uses "
+                    "threads. ITK runs every site as its own user by forking, which threads cannot "
+                    "do.",
+                    mpm=choice.mpm.value,
+                )
             ),
-            remedy=f"Choose prefork with ITK, or {choice.mpm.value} without it.",
+            remedy=Sentence("Choose prefork with ITK, or {mpm} without it.", mpm=choice.mpm.value),
             packages=(ITK, choice.mpm.package),
             fixes=(
-                Fix("Choose prefork with ITK", mpm=MPM.PREFORK.value, itk=True),
-                Fix(f"Leave ITK off and use {choice.mpm.value}", itk=False),
+                Fix(Sentence("Choose prefork with ITK"), mpm=MPM.PREFORK.value, itk=True),
+                Fix(Sentence("Leave ITK off and use {mpm}", mpm=choice.mpm.value), itk=False),
             ),
         )
 
@@ -46,11 +49,14 @@ def itk_needs_apache_24(situation: Situation) -> Iterator[Finding]:
         yield Finding(
             code="itk_needs_apache_24",
             severity=Severity.BLOCK,
-            title="ITK needs Apache 2.4",
-            message=f"This server runs Apache {version}; ITK exists for Apache 2.4 only.",
-            remedy="Update Apache first, or leave ITK off.",
+            title=Sentence("ITK needs Apache 2.4"),
+            message=Sentence(
+                "This server runs Apache {version}; ITK exists for Apache 2.4 only.",
+                version=version,
+            ),
+            remedy=Sentence("Update Apache first, or leave ITK off."),
             packages=(ITK,),
-            fixes=(Fix("Leave ITK off", itk=False),),
+            fixes=(Fix(Sentence("Leave ITK off"), itk=False),),
         )
 
 
@@ -64,24 +70,34 @@ def more_than_one_mpm(situation: Situation) -> Iterator[Finding]:
             yield Finding(
                 code="itk_is_a_switch",
                 severity=Severity.BLOCK,
-                title="ITK is switched on, not added",
-                message="The choice says ITK is off and adds its package at the same time.",
-                remedy="Switch ITK on instead of adding the package.",
+                title=Sentence("ITK is switched on, not added"),
+                message=Sentence(
+                    "The choice says ITK is off and adds its package at the same time."
+                ),
+                remedy=Sentence("Switch ITK on instead of adding the package."),
                 packages=(ITK,),
-                fixes=(Fix("Switch ITK on", mpm=MPM.PREFORK.value, itk=True),),
+                fixes=(Fix(Sentence("Switch ITK on"), mpm=MPM.PREFORK.value, itk=True),),
             )
         else:
             yield Finding(
                 code="more_than_one_mpm",
                 severity=Severity.BLOCK,
-                title="One MPM at a time",
+                title=Sentence("One MPM at a time"),
                 message=(
-                    f"{choice.mpm.value} was chosen and {short(name)} added to it. "
-                    "httpd starts with exactly one MPM."
+                    Sentence(
+                        "{mpm} was chosen and {name} added to it. "
+                        "httpd starts with exactly one MPM.",
+                        mpm=choice.mpm.value,
+                        name=short(name),
+                    )
                 ),
-                remedy=f"Choose {short(name).removeprefix('mod_mpm_')}, or do not add it.",
+                remedy=Sentence(
+                    "Choose {name}, or do not add it.", name=short(name).removeprefix("mod_mpm_")
+                ),
                 packages=(choice.mpm.package, name),
-                fixes=(Fix(f"Choose {short(name)}", mpm=name.rpartition("_")[2]),),
+                fixes=(
+                    Fix(Sentence("Choose {name}", name=short(name)), mpm=name.rpartition("_")[2]),
+                ),
             )
 
 
@@ -92,12 +108,16 @@ def package_unknown(situation: Situation) -> Iterator[Finding]:
         known = sorted(situation.scene.available)
         spelled = name.replace("-mod-", "-mod_").replace("mod_mpm-", "mod_mpm_")
         close = get_close_matches(spelled, known, n=3, cutoff=0.8)
-        hint = f"Did you mean {' or '.join(close)}?" if close else "Check the spelling."
+        hint = (
+            Sentence("Did you mean {names}?", names=any_of(close))
+            if close
+            else Sentence("Check the spelling.")
+        )
         yield Finding(
             code="package_unknown",
             severity=Severity.BLOCK,
-            title="There is no such package",
-            message=f"No repository known to this panel offers {name}.",
+            title=Sentence("There is no such package"),
+            message=Sentence("No repository known to this panel offers {name}.", name=name),
             remedy=hint,
             packages=(name,),
         )
@@ -114,12 +134,16 @@ def package_not_for_this_system(situation: Situation) -> Iterator[Finding]:
             yield Finding(
                 code="package_not_for_this_system",
                 severity=Severity.BLOCK,
-                title=f"{short(name)} is not built for this system",
+                title=Sentence("{name} is not built for this system", name=short(name)),
                 message=(
-                    f"{name} is PHP as an Apache module. It is not built for "
-                    f"{situation.facts['os']}, and for PHP 8.0 and newer not at all."
+                    Sentence(
+                        "{name} is PHP as an Apache module. It is not built for {system}, and "
+                        "for PHP 8.0 and newer not at all.",
+                        name=name,
+                        system=situation.facts["os"],
+                    )
                 ),
-                remedy=f"Use {name.removesuffix('-php')}-php-fpm instead.",
+                remedy=Sentence("Use {php}-php-fpm instead.", php=name.removesuffix("-php")),
                 packages=(name,),
             )
 
@@ -138,14 +162,18 @@ def add_does_not_fit(situation: Situation) -> Iterator[Finding]:
         if not against:
             continue
         fits = [mpm for mpm in MPM if not _what_stands_against(entry, mpm, _alone(situation, mpm))]
-        fixes = [Fix(f"Choose {mpm.value}", mpm=mpm.value, itk=False) for mpm in fits]
-        ways = " or ".join(mpm.value for mpm in fits) or "no MPM of this catalogue"
+        fixes = [
+            Fix(Sentence("Choose {mpm}", mpm=mpm.value), mpm=mpm.value, itk=False) for mpm in fits
+        ]
+        ways = any_of([mpm.value for mpm in fits]) or Sentence("no MPM of this catalogue")
         yield Finding(
             code="add_does_not_fit",
             severity=Severity.BLOCK,
-            title=f"{short(name)} does not go with {choice.label}",
-            message=f"{short(name)} {against}.",
-            remedy=f"Do not add it, or choose {ways}.",
+            title=Sentence(
+                "{name} does not go with {choice}", name=short(name), choice=choice.label
+            ),
+            message=against,
+            remedy=Sentence("Do not add it, or choose {ways}.", ways=ways),
             packages=(name,),
             fixes=tuple(fixes),
         )
@@ -156,19 +184,30 @@ def _alone(situation: Situation, mpm: MPM) -> list[Entry]:
     return [entry for name in names if (entry := situation.scene.available.get(name))]
 
 
-def _what_stands_against(entry: Entry, mpm: MPM, ours: Iterable[Entry]) -> str:
+def _what_stands_against(entry: Entry, mpm: MPM, ours: Iterable[Entry]) -> Sentence | None:
+    name = short(entry.name)
     for relation in entry.requires:
         wanted = relation.name == MPM_CAPABILITY and relation.evr
         if wanted and wanted.version != mpm.kind:
-            return f"needs a {wanted.version} MPM, and {mpm.value} is {mpm.kind}"
+            return Sentence(
+                "{name} needs a {kind} MPM, and {mpm} is {other_kind}.",
+                name=name,
+                kind=wanted.version,
+                mpm=mpm.value,
+                other_kind=mpm.kind,
+            )
         for other in MPM:
             if relation.name == other.package and other is not mpm:
-                return f"works with {other.value} only"
+                return Sentence("{name} works with {mpm} only.", name=name, mpm=other.value)
     for other_entry in ours:
         if entry.name != other_entry.name and entry.conflicts_with(other_entry):
             with_what = "ITK" if other_entry.name == ITK else short(other_entry.name)
-            return f"cannot be together with {with_what.removeprefix('mod_mpm_')}"
-    return ""
+            return Sentence(
+                "{name} cannot be together with {other}.",
+                name=name,
+                other=with_what.removeprefix("mod_mpm_"),
+            )
+    return None
 
 
 def impossible(situation: Situation) -> Iterator[Finding]:
@@ -181,9 +220,9 @@ def impossible(situation: Situation) -> Iterator[Finding]:
     yield Finding(
         code="no_solution",
         severity=Severity.BLOCK,
-        title="These packages cannot be installed together",
-        message=" ".join(situation.impossible[:6]),
-        remedy="Take away what was added, or choose another MPM.",
+        title=Sentence("These packages cannot be installed together"),
+        message=joined(" ", situation.impossible[:6]),
+        remedy=Sentence("Take away what was added, or choose another MPM."),
         packages=tuple(sorted(situation.choice.add)),
     )
 
@@ -192,15 +231,19 @@ def kept_package_leaves(situation: Situation) -> Iterator[Finding]:
     choice = situation.choice
     lost = sorted(choice.keep & situation.leaving)
     if lost:
-        fixes = [Fix(f"Let {listing(lost)} go", unkeep=tuple(lost))]
+        fixes = [Fix(Sentence("Let {names} go", names=listing(lost)), unkeep=tuple(lost))]
         if choice.mpm is not MPM.PREFORK and _only_forked(situation, lost):
-            fixes.insert(0, Fix("Stay on prefork", mpm=MPM.PREFORK.value))
+            fixes.insert(0, Fix(Sentence("Stay on prefork"), mpm=MPM.PREFORK.value))
         yield Finding(
             code="kept_package_leaves",
             severity=Severity.BLOCK,
-            title="A package you keep would go",
-            message=f"With {choice.label}, {listing(lost)} cannot stay, and you asked to keep it.",
-            remedy="Let it go, or choose an MPM that it works with.",
+            title=Sentence("A package you keep would go"),
+            message=Sentence(
+                "With {choice}, {names} cannot stay, and you asked to keep it.",
+                choice=choice.label,
+                names=listing(lost),
+            ),
+            remedy=Sentence("Let it go, or choose an MPM that it works with."),
             packages=tuple(lost),
             fixes=tuple(fixes),
         )
@@ -209,8 +252,10 @@ def kept_package_leaves(situation: Situation) -> Iterator[Finding]:
         yield Finding(
             code="kept_package_absent",
             severity=Severity.WARN,
-            title="A package to keep is not installed",
-            message=f"{listing(absent)} cannot be kept: it is not installed on this server.",
+            title=Sentence("A package to keep is not installed"),
+            message=Sentence(
+                "{names} cannot be kept: it is not installed on this server.", names=listing(absent)
+            ),
             packages=tuple(absent),
         )
 
@@ -235,8 +280,10 @@ def nothing_to_do(situation: Situation) -> Iterator[Finding]:
         yield Finding(
             code="nothing_to_do",
             severity=Severity.NOTE,
-            title="Nothing to do",
-            message=f"This server has {choice.label} already. No package would move.",
+            title=Sentence("Nothing to do"),
+            message=Sentence(
+                "This server has {choice} already. No package would move.", choice=choice.label
+            ),
         )
 
 
@@ -246,8 +293,8 @@ def default_mpm(situation: Situation) -> Iterator[Finding]:
         yield Finding(
             code="default_mpm",
             severity=Severity.NOTE,
-            title="prefork is the default",
-            message="Where nobody chooses an MPM, EasyApache 4 installs prefork.",
+            title=Sentence("prefork is the default"),
+            message=Sentence("Where nobody chooses an MPM, EasyApache 4 installs prefork."),
             packages=(DEFAULT_MPM.package,),
         )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from easyapache.sentences import Sentence
 from mpm.catalog import CGI, CGID, HCHECK, HTTP2, MPM, PROXY_BALANCER, QOS
 from mpm.rules import Finding, Fix, RuleFunction, Severity, Situation
 
@@ -18,15 +19,19 @@ def cgi_swapped(situation: Situation) -> Iterator[Finding]:
             yield Finding(
                 code="cgi_swapped",
                 severity=Severity.NOTE,
-                title="CGI daemon replaces mod_cgi"
+                title=Sentence("CGI daemon replaces mod_cgi")
                 if daemon
-                else "mod_cgi replaces the CGI daemon",
+                else Sentence("mod_cgi replaces the CGI daemon"),
                 message=(
-                    "With threads, CGI programs are started by a separate daemon: mod_cgid is "
-                    "installed in place of mod_cgi. Sites need no change."
+                    Sentence(
+                        "With threads, CGI programs are started by a separate daemon: mod_cgid is "
+                        "installed in place of mod_cgi. Sites need no change."
+                    )
                     if daemon
-                    else "Without threads, CGI programs are started directly: mod_cgi is installed "
-                    "in place of mod_cgid. Sites need no change."
+                    else Sentence(
+                        "Without threads, CGI programs are started directly: mod_cgi is installed "
+                        "in place of mod_cgid. Sites need no change."
+                    )
                 ),
                 packages=(gone, here),
             )
@@ -38,30 +43,35 @@ def http2(situation: Situation) -> Iterator[Finding]:
         yield Finding(
             code="http2_leaves",
             severity=Severity.WARN,
-            title="HTTP/2 goes",
+            title=Sentence("HTTP/2 goes"),
             message=(
-                f"mod_http2 cannot be together with {situation.choice.label}. Browsers fall back "
-                "to HTTP/1.1 by themselves; pages with many files load slower."
+                Sentence(
+                    "mod_http2 cannot be together with {choice}. Browsers fall back to HTTP/1.1 by "
+                    "themselves; pages with many files load slower.",
+                    choice=situation.choice.label,
+                )
             ),
-            remedy="Stay on event or worker to keep HTTP/2.",
+            remedy=Sentence("Stay on event or worker to keep HTTP/2."),
             packages=(HTTP2,),
         )
     elif HTTP2 in situation.coming:
         yield Finding(
             code="http2_comes",
             severity=Severity.GAIN,
-            title="HTTP/2 is switched on",
-            message="mod_http2 is installed along. Browsers use it by themselves over HTTPS.",
+            title=Sentence("HTTP/2 is switched on"),
+            message=Sentence(
+                "mod_http2 is installed along. Browsers use it by themselves over HTTPS."
+            ),
             packages=(HTTP2,),
         )
     elif _becomes_threaded(situation) and HTTP2 in situation.scene.available:
         yield Finding(
             code="http2_possible",
             severity=Severity.GAIN,
-            title="HTTP/2 becomes available",
-            message="mod_http2 needs threads. It can be installed with this change.",
+            title=Sentence("HTTP/2 becomes available"),
+            message=Sentence("mod_http2 needs threads. It can be installed with this change."),
             packages=(HTTP2,),
-            fixes=(Fix("Add mod_http2", add=(HTTP2,)),)
+            fixes=(Fix(Sentence("Add mod_http2"), add=(HTTP2,)),)
             if HTTP2 in situation.scene.available
             else (),
         )
@@ -73,21 +83,25 @@ def hcheck(situation: Situation) -> Iterator[Finding]:
         yield Finding(
             code="hcheck_leaves",
             severity=Severity.WARN,
-            title="Health checks of proxied servers go",
+            title=Sentence("Health checks of proxied servers go"),
             message=(
-                "mod_proxy_hcheck crashes on prefork and cannot stay. Balancers stop noticing "
-                "by themselves that a member is down; hcheck directives outside <IfModule> "
-                "keep Apache from starting."
+                Sentence(
+                    "mod_proxy_hcheck crashes on prefork and cannot stay. Balancers stop noticing "
+                    "by themselves that a member is down; hcheck directives outside <IfModule> "
+                    "keep Apache from starting."
+                )
             ),
-            remedy="Remove hc… parameters from BalancerMember lines, or stay on event or worker.",
+            remedy=Sentence(
+                "Remove hc… parameters from BalancerMember lines, or stay on event or worker."
+            ),
             packages=(HCHECK,),
         )
     elif HCHECK in situation.coming:
         yield Finding(
             code="hcheck_comes",
             severity=Severity.GAIN,
-            title="Health checks of proxied servers become possible",
-            message="mod_proxy_hcheck is installed along.",
+            title=Sentence("Health checks of proxied servers become possible"),
+            message=Sentence("mod_proxy_hcheck is installed along."),
             packages=(HCHECK,),
         )
     elif (
@@ -98,10 +112,10 @@ def hcheck(situation: Situation) -> Iterator[Finding]:
         yield Finding(
             code="hcheck_possible",
             severity=Severity.GAIN,
-            title="Health checks of proxied servers become available",
-            message="This server balances load; mod_proxy_hcheck works with threads.",
+            title=Sentence("Health checks of proxied servers become available"),
+            message=Sentence("This server balances load; mod_proxy_hcheck works with threads."),
             packages=(HCHECK,),
-            fixes=(Fix("Add mod_proxy_hcheck", add=(HCHECK,)),),
+            fixes=(Fix(Sentence("Add mod_proxy_hcheck"), add=(HCHECK,)),),
         )
 
 
@@ -111,14 +125,16 @@ def qos_leaves(situation: Situation) -> Iterator[Finding]:
         yield Finding(
             code="qos_leaves",
             severity=Severity.WARN,
-            title="Quality of service limits go",
+            title=Sentence("Quality of service limits go"),
             message=(
-                "mod-qos works with the worker MPM only. Its limits stop; QS_ directives outside "
-                "<IfModule> keep Apache from starting."
+                Sentence(
+                    "mod-qos works with the worker MPM only. Its limits stop; QS_ directives "
+                    "outside <IfModule> keep Apache from starting."
+                )
             ),
-            remedy="Stay on worker, or take the QS_ directives out first.",
+            remedy=Sentence("Stay on worker, or take the QS_ directives out first."),
             packages=(QOS,),
-            fixes=(Fix("Choose worker", mpm=MPM.WORKER.value, itk=False),),
+            fixes=(Fix(Sentence("Choose worker"), mpm=MPM.WORKER.value, itk=False),),
         )
 
 
@@ -128,12 +144,17 @@ def limit_stays(situation: Situation) -> Iterator[Finding]:
         yield Finding(
             code="limit_stays_150",
             severity=Severity.NOTE,
-            title="The limit of simultaneous requests stays",
+            title=Sentence("The limit of simultaneous requests stays"),
             message=(
-                f"cPanel sets MaxRequestWorkers to {CPANEL_MAX_REQUEST_WORKERS} for every MPM. "
-                "Until it is raised, threads save memory but serve no more requests at once."
+                Sentence(
+                    "cPanel sets MaxRequestWorkers to {limit} for every MPM. Until it is raised, "
+                    "threads save memory but serve no more requests at once.",
+                    limit=CPANEL_MAX_REQUEST_WORKERS,
+                )
             ),
-            remedy="Raise it in Global Configuration; the capacity section has the values to copy.",
+            remedy=Sentence(
+                "Raise it in Global Configuration; the capacity section has the values to copy."
+            ),
             packages=(situation.choice.mpm.package,),
         )
 
@@ -144,12 +165,14 @@ def becomes_forked(situation: Situation) -> Iterator[Finding]:
         yield Finding(
             code="one_process_per_request",
             severity=Severity.NOTE,
-            title="Every request takes a process",
+            title=Sentence("Every request takes a process"),
             message=(
-                "prefork serves one connection per process, kept-alive ones included. The same "
-                "number of visitors needs more memory than with threads."
+                Sentence(
+                    "prefork serves one connection per process, kept-alive ones included. The same "
+                    "number of visitors needs more memory than with threads."
+                )
             ),
-            remedy="Compare the memory in the capacity section before confirming.",
+            remedy=Sentence("Compare the memory in the capacity section before confirming."),
             packages=(MPM.PREFORK.package,),
         )
 

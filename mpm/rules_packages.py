@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from easyapache.relations import MAIN, evr_of
+from easyapache.sentences import Sentence, joined
 from easyapache.versions import compare_evr, parse_evr
 from mpm.catalog import (
     AS_USER_CAPABILITY,
@@ -27,7 +28,7 @@ from mpm.rules import Finding, Fix, RuleFunction, Severity, Situation, listing
 
 _MOVED_BY_THE_CHOICE = frozenset({CGI, CGID, ITK, *(mpm.package for mpm in MPM)})
 _NAMED_BY_OTHER_RULES = frozenset({HTTP2, HCHECK, QOS, RUID2, SUEXEC, SUPHP, FCGID})
-_STAY = Fix("Stay on prefork", mpm=MPM.PREFORK.value)
+_STAY = Fix(Sentence("Stay on prefork"), mpm=MPM.PREFORK.value)
 
 
 def php_dso_leaves(situation: Situation) -> Iterator[Finding]:
@@ -40,21 +41,29 @@ def php_dso_leaves(situation: Situation) -> Iterator[Finding]:
             continue
         sites = list((users or {}).get(name, ()))
         if users is None:
-            who = "Which sites use it could not be found out."
+            who = Sentence("Which sites use it could not be found out.")
         elif not sites:
-            who = "No site was found that uses it."
+            who = Sentence("No site was found that uses it.")
         else:
             shown = ", ".join(sites[:5]) + (" …" if len(sites) > 5 else "")
-            who = f"{len(sites)} {'site uses' if len(sites) == 1 else 'sites use'} it: {shown}."
+            who = (
+                Sentence("1 site uses it: {sites}.", sites=shown)
+                if len(sites) == 1
+                else Sentence("{count} sites use it: {sites}.", count=len(sites), sites=shown)
+            )
         yield Finding(
             code="php_dso_leaves",
             severity=Severity.WARN,
-            title=f"PHP as an Apache module goes: {short(name)}",
+            title=Sentence("PHP as an Apache module goes: {name}", name=short(name)),
             message=(
-                f"{name} runs inside Apache and is not thread-safe, so it works on prefork only. "
-                f"{who}"
+                Sentence(
+                    "{name} runs inside Apache and is not thread-safe, so it works on prefork "
+                    "only. {who}",
+                    name=name,
+                    who=who,
+                )
             ),
-            remedy="Move these sites to PHP-FPM or CGI first, or stay on prefork.",
+            remedy=Sentence("Move these sites to PHP-FPM or CGI first, or stay on prefork."),
             packages=(name,),
             fixes=(_STAY,) if situation.choice.mpm.threaded else (),
         )
@@ -68,21 +77,31 @@ def code_runs_as_nobody(situation: Situation) -> Iterator[Finding]:
     after = situation.offering(AS_USER_CAPABILITY, situation.after)
     if not before or after:
         return
-    fixes = [Fix("Add mod_suexec", add=(SUEXEC,))]
+    fixes = [Fix(Sentence("Add mod_suexec"), add=(SUEXEC,))]
     if situation.choice.mpm is MPM.PREFORK and ITK in before:
-        fixes.append(Fix("Leave ITK on", itk=True))
+        fixes.append(Fix(Sentence("Leave ITK on"), itk=True))
     if RUID2 in before and situation.choice.mpm.threaded:
         fixes.append(_STAY)
     yield Finding(
         code="code_runs_as_nobody",
         severity=Severity.WARN,
-        title="Code would run as nobody",
+        title=Sentence("Code would run as nobody"),
         message=(
-            f"{listing(before)} {'leaves' if len(before) == 1 else 'leave'}, and nothing else "
-            "runs a site's CGI and PHP as the user who owns it. Files written by one site could "
-            "be read by another."
+            Sentence(
+                "{names} leaves, and nothing else runs a site's CGI and PHP as the user who "
+                "owns it. Files written by one site could be read by another.",
+                names=listing(before),
+            )
+            if len(before) == 1
+            else Sentence(
+                "{names} leave, and nothing else runs a site's CGI and PHP as the user who "
+                "owns it. Files written by one site could be read by another.",
+                names=listing(before),
+            )
         ),
-        remedy="Add mod_suexec to keep running code as the account's user; PHP-FPM does so itself.",
+        remedy=Sentence(
+            "Add mod_suexec to keep running code as the account's user; PHP-FPM does so itself."
+        ),
         packages=tuple(before),
         fixes=tuple(fixes),
     )
@@ -96,20 +115,34 @@ def itk_takes_over(situation: Situation) -> Iterator[Finding]:
     if not lost:
         return
     one = len(lost) == 1
+    said = (
+        Sentence(
+            "{names} cannot be together with ITK and goes. "
+            "ITK itself runs every site as its own user.",
+            names=listing(lost),
+        )
+        if one
+        else Sentence(
+            "{names} cannot be together with ITK and go. "
+            "ITK itself runs every site as its own user.",
+            names=listing(lost),
+        )
+    )
     extra = ""
     if SUPHP in lost or FCGID in lost:
-        extra = " Sites whose PHP handler is suPHP or FastCGI have to be given the CGI handler."
+        extra = Sentence(
+            "Sites whose PHP handler is suPHP or FastCGI have to be given the CGI handler."
+        )
     yield Finding(
         code="itk_takes_over",
         severity=Severity.WARN if extra else Severity.NOTE,
-        title="ITK takes over from other modules",
-        message=(
-            f"{listing(lost)} cannot be together with ITK and {'goes' if one else 'go'}. "
-            f"ITK itself runs every site as its own user.{extra}"
-        ),
-        remedy="Set the PHP handler of those sites to CGI before the change." if extra else "",
+        title=Sentence("ITK takes over from other modules"),
+        message=joined(" ", [said, extra] if extra else [said]),
+        remedy=Sentence("Set the PHP handler of those sites to CGI before the change.")
+        if extra
+        else "",
         packages=tuple(lost),
-        fixes=(Fix("Leave ITK off", itk=False),),
+        fixes=(Fix(Sentence("Leave ITK off"), itk=False),),
     )
 
 
@@ -120,26 +153,32 @@ def itk_limits(situation: Situation) -> Iterator[Finding]:
     yield Finding(
         code="itk_seccomp",
         severity=Severity.WARN,
-        title="mail(), shell_exec() and sudo may stop working",
+        title=Sentence("mail(), shell_exec() and sudo may stop working"),
         message=(
-            "ITK limits with seccomp which users a site's process may become. Programs that "
-            "change their user, as sendmail behind PHP's mail() does, then fail with "
-            '"setuid: Operation not permitted".'
+            Sentence(
+                "ITK limits with seccomp which users a site's process may become. Programs "
+                "that change their user, as sendmail behind PHP's mail() does, then fail with "
+                '"setuid: Operation not permitted".'
+            )
         ),
         remedy=(
-            "Let sites send mail through SMTP. Widening LimitUIDRange and LimitGIDRange "
-            "helps too, but gives the protection away."
+            Sentence(
+                "Let sites send mail through SMTP. Widening LimitUIDRange and LimitGIDRange "
+                "helps too, but gives the protection away."
+            )
         ),
         packages=(ITK,),
     )
     yield Finding(
         code="itk_limits",
         severity=Severity.NOTE,
-        title="What ITK does without",
+        title=Sentence("What ITK does without"),
         message=(
-            "No HTTP/2 and no UserDir (/~user/). A kept-alive connection that asks for a site of "
-            "another user is closed. Every connection forks a process, which costs time and "
-            "memory. PHP runs through the CGI handler."
+            Sentence(
+                "No HTTP/2 and no UserDir (/~user/). A kept-alive connection that asks for a "
+                "site of another user is closed. Every connection forks a process, which costs "
+                "time and memory. PHP runs through the CGI handler."
+            )
         ),
         packages=(ITK,),
     )
@@ -155,9 +194,11 @@ def itk_too_old(situation: Situation) -> Iterator[Finding]:
         yield Finding(
             code="itk_too_old",
             severity=Severity.WARN,
-            title="This ITK crashes with this Apache",
-            message=f"ITK {itk.package.evr} makes children of Apache 2.4.49 and later crash.",
-            remedy="Update ea-apache24-mod_mpm_itk to 2.4.7.4-4 or later.",
+            title=Sentence("This ITK crashes with this Apache"),
+            message=Sentence(
+                "ITK {evr} makes children of Apache 2.4.49 and later crash.", evr=itk.package.evr
+            ),
+            remedy=Sentence("Update ea-apache24-mod_mpm_itk to 2.4.7.4-4 or later."),
             packages=(ITK,),
         )
 
@@ -173,12 +214,19 @@ def others_leave(situation: Situation) -> Iterator[Finding]:
         yield Finding(
             code="others_leave",
             severity=Severity.WARN,
-            title=f"{'One more package goes' if one else f'{len(lost)} more packages go'}",
+            title=Sentence("One more package goes")
+            if one
+            else Sentence("{count} more packages go", count=len(lost)),
             message=(
-                f"Nobody asked for it, but {listing(lost)} cannot stay with "
-                f"{situation.choice.label}."
+                Sentence(
+                    "Nobody asked for it, but {names} cannot stay with {choice}.",
+                    names=listing(lost),
+                    choice=situation.choice.label,
+                )
             ),
-            remedy="Check that no site needs it, or ask to keep it: then this change is blocked.",
+            remedy=Sentence(
+                "Check that no site needs it, or ask to keep it: then this change is blocked."
+            ),
             packages=tuple(lost),
         )
 
@@ -200,14 +248,19 @@ def updates_come_along(situation: Situation) -> Iterator[Finding]:
         yield Finding(
             code="updates_come_along",
             severity=Severity.WARN,
-            title="Apache itself is updated along"
+            title=Sentence("Apache itself is updated along")
             if MAIN in updated
-            else "Other packages are updated along",
+            else Sentence("Other packages are updated along"),
             message=(
-                f"Modules of Apache work with its exact version only, so this change also "
-                f"updates {listing(updated)}."
+                Sentence(
+                    "Modules of Apache work with its exact version only, so this change also "
+                    "updates {names}.",
+                    names=listing(updated),
+                )
             ),
-            remedy="Update first and change the MPM afterwards, to see what each of them does.",
+            remedy=Sentence(
+                "Update first and change the MPM afterwards, to see what each of them does."
+            ),
             packages=tuple(updated),
         )
 
@@ -224,12 +277,15 @@ def suexec_conflicts_with_itself(situation: Situation) -> Iterator[Finding]:
         yield Finding(
             code="suexec_conflicts_with_itself",
             severity=Severity.WARN,
-            title="This suexec may refuse to be installed",
+            title=Sentence("This suexec may refuse to be installed"),
             message=(
-                f"mod_suexec {entry.package.evr} declares a conflict that it meets itself, "
-                "a packaging fault mended in 2.4.66-5."
+                Sentence(
+                    "mod_suexec {evr} declares a conflict that it meets itself, a packaging fault "
+                    "mended in 2.4.66-5.",
+                    evr=entry.package.evr,
+                )
             ),
-            remedy="Update ea-apache24 to 2.4.66-5 or later first.",
+            remedy=Sentence("Update ea-apache24 to 2.4.66-5 or later first."),
             packages=(SUEXEC,),
         )
 

@@ -8,6 +8,7 @@ from fnmatch import fnmatchcase
 
 from easyapache.profile import Observation, Package
 from easyapache.relations import MAIN, collisions
+from easyapache.sentences import Sentence, all_of, joined
 from mpm.catalog import MPM, short
 from mpm.rules import Finding, RuleFunction, Severity, Situation, listing
 
@@ -17,9 +18,11 @@ def no_apache(situation: Situation) -> Iterator[Finding]:
         yield Finding(
             code="no_apache",
             severity=Severity.BLOCK,
-            title="EasyApache 4 is not installed",
-            message=f"{MAIN} is not among the installed packages of this server.",
-            remedy="Provision an EasyApache 4 profile first; then an MPM can be chosen.",
+            title=Sentence("EasyApache 4 is not installed"),
+            message=Sentence(
+                "{main} is not among the installed packages of this server.", main=MAIN
+            ),
+            remedy=Sentence("Provision an EasyApache 4 profile first; then an MPM can be chosen."),
             packages=(MAIN,),
         )
 
@@ -34,24 +37,35 @@ def not_one_mpm(situation: Situation) -> Iterator[Finding]:
         yield Finding(
             code="no_mpm",
             severity=Severity.WARN,
-            title="No MPM is installed",
+            title=Sentence("No MPM is installed"),
             message=(
-                "Apache cannot start like this (AH00534: No MPM loaded). "
-                f"This change installs {target.value}."
+                Sentence(
+                    "Apache cannot start like this (AH00534: No MPM loaded). This change installs "
+                    "{mpm}.",
+                    mpm=target.value,
+                )
             ),
-            remedy="Carry this change out; look for the package transaction that was cut short.",
+            remedy=Sentence(
+                "Carry this change out; look for the package transaction that was cut short."
+            ),
             packages=(target.package,),
         )
         return
     yield Finding(
         code="several_mpms",
         severity=Severity.WARN,
-        title=f"{len(found)} MPMs are installed",
+        title=Sentence("{count} MPMs are installed", count=len(found)),
         message=(
-            f"{' and '.join(found)} are installed at once; Apache cannot start like this "
-            f"(AH00534: More than one MPM loaded). This change leaves {target.value} only."
+            Sentence(
+                "{found} are installed at once; Apache cannot start like this (AH00534: More "
+                "than one MPM loaded). This change leaves {mpm} only.",
+                found=all_of(found),
+                mpm=target.value,
+            )
         ),
-        remedy="Carry this change out; look for the package transaction that was cut short.",
+        remedy=Sentence(
+            "Carry this change out; look for the package transaction that was cut short."
+        ),
         packages=tuple(MPM(name).package for name in found),
     )
 
@@ -62,11 +76,16 @@ def unfinished_transaction(situation: Situation) -> Iterator[Finding]:
         yield Finding(
             code="unfinished_transaction",
             severity=Severity.BLOCK,
-            title="A package transaction was cut short",
-            message=f"The package manager says that a transaction did not end: {unfinished}.",
+            title=Sentence("A package transaction was cut short"),
+            message=Sentence(
+                "The package manager says that a transaction did not end: {unfinished}.",
+                unfinished=unfinished,
+            ),
             remedy=(
-                "Finish or undo it first: dnf history shows it, dnf history undo takes it back. "
-                "On EL 7 use yum-complete-transaction."
+                Sentence(
+                    "Finish or undo it first: dnf history shows it, dnf history undo takes it "
+                    "back. On EL 7 use yum-complete-transaction."
+                )
             ),
         )
 
@@ -79,26 +98,38 @@ def observations_disagree(situation: Situation) -> Iterator[Finding]:
         yield Finding(
             code="configuration_differs",
             severity=Severity.WARN,
-            title="The configuration loads another MPM than the packages hold",
+            title=Sentence("The configuration loads another MPM than the packages hold"),
             message=(
-                f"Installed is {_said(packages)}, but the configuration on disk would load "
-                f"{_said(configured)}."
+                Sentence(
+                    "Installed is {installed}, but the configuration on disk would load "
+                    "{configured}.",
+                    installed=_said(packages),
+                    configured=_said(configured),
+                )
             ),
             remedy=(
-                "Look in /etc/apache2/conf.modules.d for files that no package owns, "
-                "and for .rpmsave and .rpmnew beside the MPM's own file."
+                Sentence(
+                    "Look in /etc/apache2/conf.modules.d for files that no package owns, and for "
+                    ".rpmsave and .rpmnew beside the MPM's own file."
+                )
             ),
         )
     if configured and running and not _same(configured, running):
         yield Finding(
             code="pending_restart",
             severity=Severity.WARN,
-            title="Apache has not been restarted since its MPM changed",
+            title=Sentence("Apache has not been restarted since its MPM changed"),
             message=(
-                f"Running is {_said(running)}; the next start will load {_said(configured)}. "
-                "Until then any graceful restart, by log rotation for example, stops Apache."
+                Sentence(
+                    "Running is {running}; the next start will load {configured}. Until then any "
+                    "graceful restart, by log rotation for example, stops Apache.",
+                    running=_said(running),
+                    configured=_said(configured),
+                )
             ),
-            remedy="Stop and start Apache soon. A graceful restart cannot change the MPM.",
+            remedy=Sentence(
+                "Stop and start Apache soon. A graceful restart cannot change the MPM."
+            ),
         )
 
 
@@ -108,17 +139,19 @@ def not_observed(situation: Situation) -> Iterator[Finding]:
         yield Finding(
             code="configuration_unreadable",
             severity=Severity.WARN,
-            title="The configuration cannot be read",
-            message=f"httpd says: {facts['configured_error']}",
-            remedy="Run httpd -t on the server and mend what it names.",
+            title=Sentence("The configuration cannot be read"),
+            message=Sentence("httpd says: {error}", error=facts["configured_error"]),
+            remedy=Sentence("Run httpd -t on the server and mend what it names."),
         )
     if profile.running is None and facts.get("running_error"):
         yield Finding(
             code="httpd_not_running",
             severity=Severity.WARN,
-            title="Apache does not answer",
-            message=f"Which MPM is running could not be seen: {facts['running_error']}",
-            remedy="This change starts Apache. Find out first why it was stopped.",
+            title=Sentence("Apache does not answer"),
+            message=Sentence(
+                "Which MPM is running could not be seen: {error}", error=facts["running_error"]
+            ),
+            remedy=Sentence("This change starts Apache. Find out first why it was stopped."),
         )
 
 
@@ -130,9 +163,13 @@ def duplicate_packages(situation: Situation) -> Iterator[Finding]:
         yield Finding(
             code="duplicate_packages",
             severity=Severity.BLOCK,
-            title="Packages are installed twice",
-            message=f"{listing(twice)} is in the rpm database in more than one version.",
-            remedy="Mend it first: dnf remove --duplicates, or finish the update cut short.",
+            title=Sentence("Packages are installed twice"),
+            message=Sentence(
+                "{names} is in the rpm database in more than one version.", names=listing(twice)
+            ),
+            remedy=Sentence(
+                "Mend it first: dnf remove --duplicates, or finish the update cut short."
+            ),
             packages=tuple(twice),
         )
 
@@ -144,9 +181,12 @@ def files_missing(situation: Situation) -> Iterator[Finding]:
         yield Finding(
             code="files_missing",
             severity=Severity.WARN,
-            title=f"Files of {short(name)} are missing",
-            message=f"The rpm database lists them, the disk has not: {', '.join(paths[:5])}.",
-            remedy=f"Reinstall it: dnf reinstall {name}",
+            title=Sentence("Files of {name} are missing", name=short(name)),
+            message=Sentence(
+                "The rpm database lists them, the disk has not: {files}.",
+                files=", ".join(paths[:5]),
+            ),
+            remedy=Sentence("Reinstall it: dnf reinstall {name}", name=name),
             packages=(name,),
         )
 
@@ -158,12 +198,17 @@ def foreign_mpm_file(situation: Situation) -> Iterator[Finding]:
         yield Finding(
             code="foreign_mpm_file",
             severity=Severity.BLOCK,
-            title="An MPM is loaded from a file that no package owns",
+            title=Sentence("An MPM is loaded from a file that no package owns"),
             message=(
-                f"{', '.join(paths)} loads an MPM itself. After the change Apache would load two, "
-                "or one whose file has gone, and not start."
+                Sentence(
+                    "{files} loads an MPM itself. After the change Apache would load two, or one "
+                    "whose file has gone, and not start.",
+                    files=", ".join(paths),
+                )
             ),
-            remedy="Move that LoadModule line away; the MPM's own package brings its file.",
+            remedy=Sentence(
+                "Move that LoadModule line away; the MPM's own package brings its file."
+            ),
         )
 
 
@@ -171,15 +216,27 @@ def prefork_only_directives(situation: Situation) -> Iterator[Finding]:
     """MinSpareServers and MaxSpareServers are unknown to event and worker (AH00526)."""
     found = situation.facts.get("prefork_only_directives") or ()
     if found and situation.choice.mpm.threaded:
-        places = [f"{item['directive']} in {item['path']} line {item['line']}" for item in found]
+        places = [
+            Sentence(
+                "{directive} in {path} line {line}",
+                directive=str(item["directive"]),
+                path=str(item["path"]),
+                line=str(item["line"]),
+            )
+            for item in found
+        ]
         yield Finding(
             code="prefork_only_directives",
             severity=Severity.WARN,
-            title="The configuration holds directives only prefork knows",
+            title=Sentence("The configuration holds directives only prefork knows"),
             message=(
-                f"{'; '.join(places[:5])}. {situation.choice.mpm.value} refuses to start with it."
+                Sentence(
+                    "{places}. {mpm} refuses to start with it.",
+                    places=joined("; ", places[:5]),
+                    mpm=situation.choice.mpm.value,
+                )
             ),
-            remedy="Put them between <IfModule mpm_prefork_module> and </IfModule>.",
+            remedy=Sentence("Put them between <IfModule mpm_prefork_module> and </IfModule>."),
         )
 
 
@@ -193,12 +250,17 @@ def edited_files(situation: Situation) -> Iterator[Finding]:
         yield Finding(
             code="edited_files_saved_aside",
             severity=Severity.WARN,
-            title="Edited files will be saved aside",
+            title=Sentence("Edited files will be saved aside"),
             message=(
-                f"{shown} was changed by hand and belongs to a package that goes. "
-                "It is renamed to .rpmsave; a later reinstall brings the original, not the edits."
+                Sentence(
+                    "{shown} was changed by hand and belongs to a package that goes. It is renamed "
+                    "to .rpmsave; a later reinstall brings the original, not the edits.",
+                    shown=shown,
+                )
             ),
-            remedy="Copy what is needed into /etc/apache2/conf.d, inside an <IfModule> section.",
+            remedy=Sentence(
+                "Copy what is needed into /etc/apache2/conf.d, inside an <IfModule> section."
+            ),
             packages=tuple(sorted(set(gone.values()))),
         )
 
@@ -214,9 +276,11 @@ def excluded(situation: Situation) -> Iterator[Finding]:
         yield Finding(
             code="excluded",
             severity=Severity.BLOCK,
-            title="The package manager excludes what is needed",
-            message=f"exclude= in its configuration hides {listing(hit)}.",
-            remedy="Take it out of exclude= in dnf.conf, yum.conf or the repository's file.",
+            title=Sentence("The package manager excludes what is needed"),
+            message=Sentence("exclude= in its configuration hides {names}.", names=listing(hit)),
+            remedy=Sentence(
+                "Take it out of exclude= in dnf.conf, yum.conf or the repository's file."
+            ),
             packages=tuple(hit),
         )
 
@@ -229,9 +293,14 @@ def version_locked(situation: Situation) -> Iterator[Finding]:
         yield Finding(
             code="version_locked",
             severity=Severity.WARN,
-            title="A version lock is in the way",
-            message=f"{listing(hit)} is locked to a version. The package manager may refuse.",
-            remedy="dnf versionlock list shows the locks; dnf versionlock delete takes one away.",
+            title=Sentence("A version lock is in the way"),
+            message=Sentence(
+                "{names} is locked to a version. The package manager may refuse.",
+                names=listing(hit),
+            ),
+            remedy=Sentence(
+                "dnf versionlock list shows the locks; dnf versionlock delete takes one away."
+            ),
             packages=tuple(hit),
         )
 
@@ -245,26 +314,36 @@ def broken_already(situation: Situation) -> Iterator[Finding]:
         yield Finding(
             code="versions_out_of_step",
             severity=Severity.WARN,
-            title="Modules and Apache have different versions",
+            title=Sentence("Modules and Apache have different versions"),
             message=(
-                f"{listing(steps)} was made for another version of {MAIN} than the one installed. "
-                "A partial update or mixed repositories cause this."
+                Sentence(
+                    "{names} was made for another version of {main} than the one installed. A "
+                    "partial update or mixed repositories cause this.",
+                    names=listing(steps),
+                    main=MAIN,
+                )
             ),
-            remedy=f"Update them together: dnf update '{MAIN}*'",
+            remedy=Sentence("Update them together: dnf update '{main}*'", main=MAIN),
             packages=tuple(steps),
         )
     others = [(name, str(relation)) for name, relation in unmet if name not in steps]
     pairs = [pair for pair in collisions(installed) if not _both_mpms(pair)]
     if others or pairs:
-        words = [f"{short(name)} needs {relation}" for name, relation in others[:4]]
-        words += [f"{short(one)} cannot be with {short(two)}" for one, two in pairs[:4]]
+        words = [
+            Sentence("{name} needs {other}", name=short(name), other=relation)
+            for name, relation in others[:4]
+        ]
+        words += [
+            Sentence("{name} cannot be with {other}", name=short(one), other=short(two))
+            for one, two in pairs[:4]
+        ]
         names = {name for name, _ in others} | {name for pair in pairs for name in pair}
         yield Finding(
             code="broken_already",
             severity=Severity.WARN,
-            title="Installed packages contradict each other",
-            message=f"Before any change: {'; '.join(words)}.",
-            remedy="dnf check lists such faults; mend them before changing the MPM.",
+            title=Sentence("Installed packages contradict each other"),
+            message=Sentence("Before any change: {words}.", words=joined("; ", words)),
+            remedy=Sentence("dnf check lists such faults; mend them before changing the MPM."),
             packages=tuple(sorted(names)),
         )
 
@@ -278,8 +357,8 @@ def _same(one: Observation, other: Observation) -> bool:
 
 
 def _said(seen: Observation) -> str:
-    names = " and ".join(seen.mpms) or "no MPM"
-    return f"{names} with ITK" if seen.itk else names
+    names = all_of(seen.mpms) or Sentence("no MPM")
+    return Sentence("{mpm} with ITK", mpm=names) if seen.itk else names
 
 
 def _locks(lock: str, package: Package) -> bool:

@@ -24,6 +24,7 @@ from django.db.models import Q
 from django.utils import timezone
 
 from easyapache.models import Server
+from easyapache.sentences import Sentence
 from mpm.destinations import BadDestination, destination
 from mpm.models import Delivery, Webhook
 from mpm.services.actor import Actor, BadRequest
@@ -59,8 +60,11 @@ def _secret(webhook: Webhook, generation: int) -> str:
     pepper = settings.TOKEN_PEPPERS.get(webhook.pepper_id)
     if pepper is None:
         raise BadRequest(
-            f"The pepper {webhook.pepper_id} of this webhook's secret is gone.",
-            remedy="Rotate the webhook's secret.",
+            Sentence(
+                "The pepper {pepper_id} of this webhook's secret is gone.",
+                pepper_id=webhook.pepper_id,
+            ),
+            remedy=Sentence("Rotate the webhook's secret."),
         )
     return derive_secret(pepper, webhook.uuid, generation)
 
@@ -78,7 +82,7 @@ def check_address(url: str) -> None:
     try:
         destination(url, settings.WEBHOOK_ALLOWED_NETWORKS)
     except BadDestination as error:
-        raise BadRequest(str(error), code="bad_destination") from error
+        raise BadRequest(error.args[0], code="bad_destination") from error
 
 
 def make(

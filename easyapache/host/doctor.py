@@ -16,6 +16,7 @@ from typing import Any
 
 from easyapache.host.failures import FAILURES, Failure
 from easyapache.profile import Profile
+from easyapache.sentences import Sentence, all_of, with_words
 
 _MPM = "ea-apache24-mod_mpm_"
 _MPM_PACKAGES = frozenset(f"{_MPM}{name}" for name in ("event", "worker", "prefork"))
@@ -38,15 +39,16 @@ class Diagnosis:
     def as_json(self) -> dict[str, str]:
         return {name: getattr(self, name) for name in self.__slots__}
 
-    def as_finding(self) -> dict[str, str]:
+    def as_finding(self) -> dict[str, Any]:
         """In the shape of a report of kind ``finding``."""
-        return {
+        data = {
             "code": self.code,
             "title": self.title,
-            "message": f"{self.cause} Seen: {self.seen}",
+            "message": Sentence("{cause} Seen: {seen}", cause=self.cause, seen=self.seen),
             "remedy": self.fix,
             "repair": self.repair,
         }
+        return with_words(data, "title", "message", "remedy")
 
 
 def diagnose(output: str, profile: Profile | None = None) -> list[Diagnosis]:
@@ -91,18 +93,18 @@ def _mpm_packages(profile: Profile) -> list[str]:
 
 def _no_mpm(profile: Profile) -> str:
     if "ea-apache24" in profile.names and not _mpm_packages(profile):
-        return "Apache is installed and no MPM package is."
+        return Sentence("Apache is installed and no MPM package is.")
     if profile.configured is not None and not profile.configured.mpms:
-        return "The configuration loads no MPM."
+        return Sentence("The configuration loads no MPM.")
     return ""
 
 
 def _two_mpms(profile: Profile) -> str:
     packages = _mpm_packages(profile)
     if len(packages) > 1:
-        return f"Installed together: {', '.join(packages)}."
+        return Sentence("Installed together: {names}.", names=", ".join(packages))
     if profile.configured is not None and len(profile.configured.mpms) > 1:
-        return f"The configuration loads {' and '.join(profile.configured.mpms)}."
+        return Sentence("The configuration loads {names}.", names=all_of(profile.configured.mpms))
     return ""
 
 
@@ -119,19 +121,23 @@ def _still_old(profile: Profile) -> str:
         return ""
     if configured.mpm is None or running.mpm is None:
         return ""
-    return f"Configured is {configured.mpm}, running is {running.mpm}."
+    return Sentence(
+        "Configured is {configured}, running is {running}.",
+        configured=configured.mpm,
+        running=running.mpm,
+    )
 
 
 def _not_running(profile: Profile) -> str:
     if profile.running is None and "ea-apache24" in profile.names:
-        return str(profile.facts.get("running_error") or "No httpd answers.")
+        return str(profile.facts.get("running_error") or "") or Sentence("No httpd answers.")
     return ""
 
 
 def _itk_threaded(profile: Profile) -> str:
     seen = profile.configured
     if seen and seen.itk and seen.mpm in ("event", "worker"):
-        return f"mod_mpm_itk is loaded together with {seen.mpm}."
+        return Sentence("mod_mpm_itk is loaded together with {mpm}.", mpm=seen.mpm)
     return ""
 
 
@@ -155,7 +161,7 @@ def _excluded(profile: Profile) -> str:
 def _nobody_runs_code(profile: Profile) -> str:
     users = {f"ea-apache24-mod_{name}" for name in ("suexec", "suphp", "ruid2", "mpm_itk")}
     if "ea-apache24" in profile.names and not profile.names & users:
-        return "None of mod_suexec, mod_suphp, mod_ruid2 and mod_mpm_itk is installed."
+        return Sentence("None of mod_suexec, mod_suphp, mod_ruid2 and mod_mpm_itk is installed.")
     return ""
 
 

@@ -21,6 +21,7 @@ from easyapache.host.processes import command_of, described, identify
 from easyapache.host.server import HostError, Obstacle
 from easyapache.host.sockets import holders, listening
 from easyapache.profile import Profile, Transaction
+from easyapache.sentences import Sentence, joined, marked
 
 _MANAGERS = re.compile(
     r"\b(dnf|dnf-3|dnf5|yum|rpm|rpmdb|packagekitd|yum-cron|dnf-automatic|microdnf)\b"
@@ -84,20 +85,30 @@ class Preflight:
         obstacles = [
             Obstacle(
                 "package_manager_busy",
-                "Another package manager is at work",
-                f"{_capital(described(pid))} holds {server_path(root, path)}.",
-                "Wait until it has finished. If it hangs, find out what it waits for; "
-                "do not kill it.",
+                Sentence("Another package manager is at work"),
+                Sentence(
+                    "{process} holds {path}.",
+                    process=_capital(described(pid)),
+                    path=server_path(root, path),
+                ),
+                Sentence(
+                    "Wait until it has finished. If it hangs, find out what it waits for; do not "
+                    "kill it."
+                ),
             )
             for pid, path in sorted(found.items())
         ]
         return obstacles + [
             Obstacle(
                 "stale_lock",
-                "A lock was left behind",
-                f"{server_path(root, path)} names {described(pid)}, which is no package "
-                "manager: the one that wrote the file is gone and its number was given away.",
-                f"rm {server_path(root, path)}",
+                Sentence("A lock was left behind"),
+                Sentence(
+                    "{path} names {process}, which is no package manager: the one that wrote the "
+                    "file is gone and its number was given away.",
+                    path=server_path(root, path),
+                    process=described(pid),
+                ),
+                Sentence("rm {path}", path=server_path(root, path)),
             )
             for pid, path in stale
         ]
@@ -109,10 +120,12 @@ class Preflight:
         return [
             Obstacle(
                 "unfinished_transaction",
-                "An earlier transaction was never finished",
+                Sentence("An earlier transaction was never finished"),
                 f"{text}.",
-                "Run the doctor (manage.py mpm doctor), or look at: "
-                "dnf history info last; dnf check",
+                Sentence(
+                    "Run the doctor (manage.py mpm doctor), or look at: dnf history info last; dnf "
+                    "check"
+                ),
             )
         ]
 
@@ -124,9 +137,11 @@ class Preflight:
             found.append(
                 Obstacle(
                     "duplicate_packages",
-                    "Packages are installed twice",
-                    f"rpm lists more than one build of {', '.join(twice)}.",
-                    "dnf remove --duplicates (or: rpm -e the build that should not be there)",
+                    Sentence("Packages are installed twice"),
+                    Sentence("rpm lists more than one build of {names}.", names=", ".join(twice)),
+                    Sentence(
+                        "dnf remove --duplicates (or: rpm -e the build that should not be there)"
+                    ),
                 )
             )
         mpms = sorted(name for name in self.profile.names if _MPM.match(name))
@@ -134,9 +149,11 @@ class Preflight:
             found.append(
                 Obstacle(
                     "two_mpms" if mpms else "no_mpm",
-                    "Not exactly one MPM is installed",
-                    f"Installed: {', '.join(mpms) or 'none'}. httpd needs exactly one.",
-                    "Let the doctor repair it: manage.py mpm doctor",
+                    Sentence("Not exactly one MPM is installed"),
+                    Sentence("Installed: {names}. httpd needs exactly one.", names=", ".join(mpms))
+                    if mpms
+                    else Sentence("Installed: none. httpd needs exactly one."),
+                    Sentence("Let the doctor repair it: manage.py mpm doctor"),
                 )
             )
         missing = self.profile.facts.get("missing_files") or {}
@@ -147,9 +164,9 @@ class Preflight:
             found.append(
                 Obstacle(
                     "missing_files",
-                    "Files of installed packages are missing",
+                    Sentence("Files of installed packages are missing"),
                     what,
-                    f"dnf reinstall {' '.join(sorted(missing))}",
+                    Sentence("dnf reinstall {names}", names=" ".join(sorted(missing))),
                 )
             )
         return found
@@ -161,14 +178,14 @@ class Preflight:
             (
                 "excluded",
                 "excludes",
-                "exclude=",
-                "Remove the pattern from dnf.conf or the repository's file.",
+                marked("This server has exclude= {pattern}, which covers {names}."),
+                marked("Remove the pattern from dnf.conf or the repository's file."),
             ),
             (
                 "version_locked",
                 "version_locks",
-                "a version lock on",
-                "dnf versionlock delete {pattern}",
+                marked("This server has a version lock on {pattern}, which covers {names}."),
+                marked("dnf versionlock delete {pattern}"),
             ),
         )
         for code, fact, words, remedy in kinds:
@@ -181,9 +198,9 @@ class Preflight:
                 found.append(
                     Obstacle(
                         code,
-                        "A package that must move is pinned",
-                        f"This server has {words} {pattern}, which covers {names}.",
-                        remedy.format(pattern=pattern),
+                        Sentence("A package that must move is pinned"),
+                        Sentence(words, pattern=pattern, names=names),
+                        Sentence(remedy, pattern=pattern),
                     )
                 )
         return found
@@ -194,10 +211,10 @@ class Preflight:
         coming = sum(int(item["installed"] or 0) for item in sources.values())
         download = sum(int(item["download"] or 0) for item in sources.values())
         places = {
-            "files of the packages": (root / "usr", coming),
-            "rpm database": (root / "var/lib/rpm", 4 * MB),
-            "package cache": (root / "var/cache", download),
-            "rollback kit": (self.config.spool, 2 * download + 8 * MB),
+            Sentence("files of the packages"): (root / "usr", coming),
+            Sentence("rpm database"): (root / "var/lib/rpm", 4 * MB),
+            Sentence("package cache"): (root / "var/cache", download),
+            Sentence("rollback kit"): (self.config.spool, 2 * download + 8 * MB),
         }
         short: dict[int, list[tuple[str, Path, int]]] = {}
         for title, (path, need) in places.items():
@@ -211,18 +228,23 @@ class Preflight:
             nodes = room.f_favail if room.f_files else 1 << 30
             if free >= need and nodes >= 1000:
                 continue
-            what = ", ".join(title for title, _, _ in items)
+            what = joined(", ", [title for title, _, _ in items])
             lack = (
-                f"{free // MB} MB free, {need // MB} MB needed"
+                Sentence("{free} MB free, {need} MB needed", free=free // MB, need=need // MB)
                 if free < need
-                else f"{nodes} inodes free"
+                else Sentence("{count} inodes free", count=nodes)
             )
             found.append(
                 Obstacle(
                     "disk_full",
-                    "Not enough space",
-                    f"{server_path(root, items[0][1])} ({what}): {lack}.",
-                    "Free some space; dnf clean packages and old logs are a beginning.",
+                    Sentence("Not enough space"),
+                    Sentence(
+                        "{path} ({what}): {lack}.",
+                        path=server_path(root, items[0][1]),
+                        what=what,
+                        lack=lack,
+                    ),
+                    Sentence("Free some space; dnf clean packages and old logs are a beginning."),
                 )
             )
         return found
@@ -237,9 +259,9 @@ class Preflight:
             found.append(
                 Obstacle(
                     "config_broken",
-                    "The configuration does not pass httpd's own test",
+                    Sentence("The configuration does not pass httpd's own test"),
                     said.text.replace("\n", " ")[:600],
-                    "Mend it first, or it would be blamed on this change: httpd -t",
+                    Sentence("Mend it first, or it would be blamed on this change: httpd -t"),
                 )
             )
         foreign = list(facts.get("foreign_mpm_files") or ())
@@ -247,10 +269,13 @@ class Preflight:
             found.append(
                 Obstacle(
                     "foreign_mpm",
-                    "An MPM is loaded outside the packages",
-                    f"{', '.join(foreign)} loads an MPM and belongs to no package: after the "
-                    "change httpd would load two, or one whose file is gone.",
-                    f"Remove the LoadModule line from {foreign[0]}",
+                    Sentence("An MPM is loaded outside the packages"),
+                    Sentence(
+                        "{files} loads an MPM and belongs to no package: after the change httpd "
+                        "would load two, or one whose file is gone.",
+                        files=", ".join(foreign),
+                    ),
+                    Sentence("Remove the LoadModule line from {file}", file=foreign[0]),
                 )
             )
         threaded = any(package.name in _THREADED for package in self.transaction.install)
@@ -260,11 +285,24 @@ class Preflight:
             found.append(
                 Obstacle(
                     "prefork_only_directive",
-                    "A directive that only prefork knows",
-                    f"{first['path']} line {first['line']}: {first['directive']}"
-                    + (f", and {len(only) - 1} more" if len(only) > 1 else "")
-                    + ". Under worker and event httpd would not start (AH00526).",
-                    "Put it inside <IfModule mpm_prefork_module> … </IfModule>",
+                    Sentence("A directive that only prefork knows"),
+                    Sentence(
+                        "{path} line {line}: {directive}, and {count} more. Under worker and event "
+                        "httpd would not start (AH00526).",
+                        path=first["path"],
+                        line=first["line"],
+                        directive=first["directive"],
+                        count=len(only) - 1,
+                    )
+                    if len(only) > 1
+                    else Sentence(
+                        "{path} line {line}: {directive}. Under worker and event httpd would not "
+                        "start (AH00526).",
+                        path=first["path"],
+                        line=first["line"],
+                        directive=first["directive"],
+                    ),
+                    Sentence("Put it inside <IfModule mpm_prefork_module> … </IfModule>"),
                 )
             )
         return found
@@ -279,7 +317,11 @@ class Preflight:
                 if parts.scheme in ("http", "https") and _loopback(parts.hostname):
                     port = _port(word)
                     if port:
-                        ports[port] = f"{server_path(self.config.root, item.path)} line {item.line}"
+                        ports[port] = Sentence(
+                            "{path} line {line}",
+                            path=server_path(self.config.root, item.path),
+                            line=item.line,
+                        )
         if not ports:
             return []
         for socket in listening():
@@ -290,10 +332,16 @@ class Preflight:
                     return [
                         Obstacle(
                             "panel_proxied",
-                            "This panel is behind the httpd it would restart",
-                            f"{ports[socket.port]} passes requests on to {described(pid)}.",
-                            "Reach the panel on its own port (an SSH tunnel will do), and take "
-                            "that line out for the time of the change.",
+                            Sentence("This panel is behind the httpd it would restart"),
+                            Sentence(
+                                "{place} passes requests on to {process}.",
+                                place=ports[socket.port],
+                                process=described(pid),
+                            ),
+                            Sentence(
+                                "Reach the panel on its own port (an SSH tunnel will do), and "
+                                "take that line out for the time of the change."
+                            ),
                         )
                     ]
         return []
@@ -308,9 +356,13 @@ def unsigned(sources: Mapping[str, Any]) -> list[Obstacle]:
     return [
         Obstacle(
             "unsigned_repository",
-            "A repository is not checked for signatures",
-            f"gpgcheck is off for {name}: anybody between here and there could supply the package.",
-            f"Set gpgcheck=1 and gpgkey= for {name}",
+            Sentence("A repository is not checked for signatures"),
+            Sentence(
+                "gpgcheck is off for {name}: anybody between here and there could supply the "
+                "package.",
+                name=name,
+            ),
+            Sentence("Set gpgcheck=1 and gpgkey= for {name}", name=name),
         )
         for name in repositories
     ]
@@ -375,5 +427,9 @@ def _port(url: str) -> int | None:
     return int(match[1]) if match else None
 
 
-def _capital(text: str) -> str:
-    return text[:1].upper() + text[1:]
+def _capital(said: Sentence) -> Sentence:
+    """At the beginning of a sentence."""
+    return Sentence(said.template[:1].upper() + said.template[1:], **said.values)
+
+
+marked("Process {pid} ({command}), running for {since}")

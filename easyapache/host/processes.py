@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from easyapache.sentences import Sentence
+
 PROC = Path("/proc")
 _TICKS = os.sysconf("SC_CLK_TCK")
 
@@ -85,7 +87,7 @@ def command_of(pid: int) -> str:
     return text[:200]
 
 
-def described(pid: int) -> str:
+def described(pid: int) -> Sentence:
     """``process 4711 (dnf -y upgrade), running for 12 s`` for messages."""
     seconds = int(age_of(pid))
     if seconds < 120:
@@ -94,7 +96,12 @@ def described(pid: int) -> str:
         since = f"{seconds // 60} min"
     else:
         since = f"{seconds // 3600} h"
-    return f"process {pid} ({command_of(pid) or 'already gone'}), running for {since}"
+    return Sentence(
+        "process {pid} ({command}), running for {since}",
+        pid=pid,
+        command=command_of(pid) or Sentence("already gone"),
+        since=since,
+    )
 
 
 def all_pids() -> list[int]:

@@ -15,6 +15,7 @@ from typing import Any, Protocol
 
 from easyapache.host.protocol import Goal
 from easyapache.profile import Profile, Transaction
+from easyapache.sentences import with_words
 
 Log = Callable[[str], None]
 """Takes one line of output, without its end of line."""
@@ -37,13 +38,14 @@ class Obstacle:
     message: str
     remedy: str
 
-    def as_json(self) -> dict[str, str]:
-        return {
+    def as_json(self) -> dict[str, Any]:
+        data = {
             "code": self.code,
             "title": self.title,
             "message": self.message,
             "remedy": self.remedy,
         }
+        return with_words(data, "title", "message", "remedy")
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from typing import Any
 from ninja import Schema
 from pydantic import ConfigDict, Field
 
+from easyapache.sentences import plain
 from mpm.api.shapes import FindingOut
 from mpm.history import story
 from mpm.models import Change
@@ -167,7 +168,7 @@ def change_detail(change: Change) -> dict[str, Any]:
         **change_json(change),
         "install": [_moved(item) for item in plan.get("install", ())],
         "remove": [_moved(item) for item in plan.get("remove", ())],
-        "findings": list(plan.get("findings", ())),
+        "findings": plain(list(plan.get("findings", ()))),
         "steps": [
             {
                 "step": str(data.get("step", "")),
@@ -179,7 +180,7 @@ def change_detail(change: Change) -> dict[str, Any]:
             if kind == "step"
         ],
         "evidence": [data for kind, _, data in reports if kind == "evidence"],
-        "diagnosis": list(change.diagnosis or ()),
+        "diagnosis": plain(list(change.diagnosis or ())),
         "interruption": change.interruption,
         "moved": change.moved,
         "story": story(change),

@@ -9,6 +9,7 @@ from ninja import Query, Router, Schema, Status
 from pydantic import ConfigDict, Field
 
 from easyapache.models import Server
+from easyapache.sentences import plain
 from mpm.api.auth import Bearer, actor_of, reachable, token_of
 from mpm.api.problems import Problem
 from mpm.api.shapes import FindingOut, Flag, Packages, ProblemOut, QueryNumber, Wish
@@ -205,7 +206,7 @@ def plan_json(server: Server, plan: Plan) -> dict[str, Any]:
         "headline": plan.headline,
         "install": [_planned(item) for item in plan.install],
         "remove": [_planned(item) for item in plan.remove],
-        "findings": [finding.as_json() for finding in plan.findings],
+        "findings": [plain(finding.as_json()) for finding in plan.findings],
         "blocked": plan.blocked,
         "nothing_to_do": plan.empty,
         "digest": plan.digest,

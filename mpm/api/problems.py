@@ -9,6 +9,7 @@ from typing import Any
 
 from django.http import HttpRequest, HttpResponse
 
+from easyapache.sentences import plain
 from mpm.plan import Plan
 from mpm.services.actor import Busy, Refused, Stale
 
@@ -72,7 +73,7 @@ def from_refusal(refused: Refused) -> Problem:
     the plan as it is now and how it differs from nothing."""
     more: dict[str, Any] = {
         "remedy": refused.remedy,
-        "findings": [finding.as_json() for finding in refused.findings],
+        "findings": [plain(finding.as_json()) for finding in refused.findings],
     }
     headers: dict[str, str] = {}
     if isinstance(refused, Busy):

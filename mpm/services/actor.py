@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from easyapache.sentences import Sentence, plain
 from mpm.rules import Finding
 
 if TYPE_CHECKING:
@@ -63,11 +64,12 @@ class Refused(Exception):
         self.status = status or type(self).status
 
     def as_json(self) -> dict[str, Any]:
+        """For programs: English, without what the sentences were made of."""
         return {
             "code": self.code,
             "message": self.message,
             "remedy": self.remedy,
-            "findings": [finding.as_json() for finding in self.findings],
+            "findings": [plain(finding.as_json()) for finding in self.findings],
         }
 
 
@@ -99,9 +101,14 @@ class Busy(Refused):
 
     def __init__(self, change: Change) -> None:
         super().__init__(
-            f"Change #{change.pk} of {change.server_name} ({change.state}) has not finished. "
-            "One change at a time is made on a server.",
-            remedy=f"Wait for change #{change.pk}, or cancel it.",
+            Sentence(
+                "Change #{number} of {server} ({state}) has not finished. "
+                "One change at a time is made on a server.",
+                number=change.pk,
+                server=change.server_name,
+                state=str(change.state),
+            ),
+            remedy=Sentence("Wait for change #{number}, or cancel it.", number=change.pk),
         )
         self.change = change
 
@@ -115,10 +122,12 @@ class Stale(Refused):
     def __init__(self, plan: Plan, message: str = "") -> None:
         super().__init__(
             message
-            or "The server has moved since this plan was made, so nothing was started. "
-            "Look at the new plan and confirm that one.",
+            or Sentence(
+                "The server has moved since this plan was made, so nothing was started. "
+                "Look at the new plan and confirm that one."
+            ),
             findings=plan.findings,
-            remedy="Review the plan again.",
+            remedy=Sentence("Review the plan again."),
         )
         self.plan = plan
 

@@ -8,6 +8,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from easyapache.agents import wake
+from easyapache.sentences import Sentence
 from mpm.lifecycle import past_the_point
 from mpm.models import Change, State
 from mpm.services.actor import Actor, TooLate
@@ -18,11 +19,17 @@ from mpm.services.transition import move
 def why_not_cancel(change: Change) -> str:
     """Why a cancel would come too late, in a sentence; "" while it is possible."""
     if change.finished:
-        return f"Change #{change.pk} has ended ({change.get_state_display().lower()})."
+        return Sentence(
+            "Change #{number} has ended ({state}).",
+            number=change.pk,
+            state=change.get_state_display().lower(),
+        )
     if past_the_point(change.step):
-        return (
-            f"Change #{change.pk} is past the point of no return: its packages are being changed. "
-            "It can only be finished or undone now; roll it back when it has ended."
+        return Sentence(
+            "Change #{number} is past the point of no return: its packages are being "
+            "changed. It can only be finished or undone now; roll it back when it has "
+            "ended.",
+            number=change.pk,
         )
     return ""
 
@@ -34,7 +41,7 @@ def cancel(change: Change, actor: Actor) -> Change:
     ``canceling``, and the agent decides: it accepts until the packages begin to move.
     Raises NotAllowed and TooLate with the reason.
     """
-    must_be_allowed(actor, "cancel changes")
+    must_be_allowed(actor, Sentence("cancel changes"))
     now = timezone.now()
     with transaction.atomic():
         change = Change.objects.select_for_update().get(pk=change.pk)
@@ -65,7 +72,10 @@ def cancel(change: Change, actor: Actor) -> Change:
             cancel_refused="",
             **asked,
         ):
-            raise TooLate(why_not_cancel(change) or f"Change #{change.pk} has just moved on.")
+            raise TooLate(
+                why_not_cancel(change)
+                or Sentence("Change #{number} has just moved on.", number=change.pk)
+            )
     if change.state == State.CANCELING:
         wake(change.server_name, "cancel", {"change": change.uuid})
     return change

@@ -19,6 +19,7 @@ from easyapache.inventory import Movement, observed_mpm, record_peak, record_sca
 from easyapache.models import Server
 from easyapache.profile import Profile, Transaction
 from easyapache.relations import load_catalogue
+from easyapache.sentences import Sentence
 from mpm.catalog import Choice
 from mpm.models import ACTIVE_STATES, Change, Preview, State
 from mpm.models.change import Origin
@@ -215,14 +216,21 @@ def adopt(change: Change, actor: Actor) -> Change:
 
     Raises NotAllowed, and Refused when it was not made outside or is adopted already.
     """
-    must_be_allowed(actor, "adopt changes")
+    must_be_allowed(actor, Sentence("adopt changes"))
     if change.origin != Origin.OUTSIDE:
-        raise Refused(f"Change #{change.pk} was made by this panel.", code="not_outside")
+        raise Refused(
+            Sentence("Change #{number} was made by this panel.", number=change.pk),
+            code="not_outside",
+        )
     now = timezone.now()
     with transaction.atomic():
         taken = Change.objects.filter(pk=change.pk, adopted_at=None)
         if taken.update(adopted_at=now, adopted_by=actor.name) != 1:
-            raise Refused(f"Change #{change.pk} was adopted already.", code="adopted", status=409)
+            raise Refused(
+                Sentence("Change #{number} was adopted already.", number=change.pk),
+                code="adopted",
+                status=409,
+            )
         append("change.adopted", now, server_name=change.server_name, change=change, actor=actor)
     change.refresh_from_db()
     return change
@@ -279,10 +287,13 @@ def repair(server: Server, action: str, actor: Actor) -> str:
 
     Raises NotAllowed, and Busy-like Refused while a change of that server has not ended.
     """
-    must_be_allowed(actor, "repair servers")
+    must_be_allowed(actor, Sentence("repair servers"))
     if server.changes.filter(state__in=ACTIVE_STATES).exists():
         raise Refused(
-            f"A change of {server} has not ended; it repairs what it touches by itself.",
+            Sentence(
+                "A change of {server} has not ended; it repairs what it touches by itself.",
+                server=str(server),
+            ),
             code="busy",
             status=409,
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from easyapache.models import Server
+from easyapache.sentences import Sentence, joined
 from mpm.models import Change, Preview
 from mpm.services.actor import Actor, NotAllowed, NotFound
 
@@ -13,9 +14,14 @@ def server_named(name: str) -> Server:
         return Server.objects.get(name=name)
     except Server.DoesNotExist:
         known = ", ".join(Server.objects.order_by("name").values_list("name", flat=True)[:20])
+        said = Sentence("There is no server called {name!r}.", name=name[:80])
+        more = (
+            Sentence("Known are {names}.", names=known)
+            if known
+            else Sentence("None has been added yet.")
+        )
         raise NotFound(
-            f"There is no server called {name[:80]!r}. "
-            + (f"Known are {known}." if known else "None has been added yet."),
+            joined(" ", [said, more]),
             code="unknown_server",
         ) from None
 
@@ -26,8 +32,8 @@ def only_server() -> Server:
     if len(servers) == 1:
         return servers[0]
     if not servers:
-        raise NotFound("No server has been added yet.", code="no_server")
-    raise NotFound("There are several servers: say which one.", code="which_server")
+        raise NotFound(Sentence("No server has been added yet."), code="no_server")
+    raise NotFound(Sentence("There are several servers: say which one."), code="which_server")
 
 
 def change_numbered(number: int | str) -> Change:
@@ -38,21 +44,29 @@ def change_numbered(number: int | str) -> Change:
     else:
         found = Change.objects.filter(uuid=text[:32]).first() if len(text) == 32 else None
     if found is None:
-        raise NotFound(f"There is no change {text[:40]!r}.", code="unknown_change")
+        raise NotFound(
+            Sentence("There is no change {name!r}.", name=text[:40]), code="unknown_change"
+        )
     return found
 
 
 def preview_with(uuid: str) -> Preview:
     found = Preview.objects.filter(uuid=uuid).first() if len(uuid) == 32 else None
     if found is None:
-        raise NotFound("There is no such preview; ask for a new one.", code="unknown_preview")
+        raise NotFound(
+            Sentence("There is no such preview; ask for a new one."), code="unknown_preview"
+        )
     return found
 
 
-def must_be_allowed(actor: Actor, what: str = "change servers") -> None:
+def must_be_allowed(actor: Actor, what: str = Sentence("change servers")) -> None:
     """Raises NotAllowed. Every service that writes asks this first, whichever door was used."""
     if not actor.may_change:
         raise NotAllowed(
-            f"{actor.name or 'This account'} may read everything here but not {what}.",
-            remedy="Ask an administrator.",
+            Sentence(
+                "{account} may read everything here but not {what}.",
+                account=actor.name or Sentence("This account"),
+                what=what,
+            ),
+            remedy=Sentence("Ask an administrator."),
         )

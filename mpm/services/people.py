@@ -11,6 +11,7 @@ from django.db import IntegrityError, transaction
 from django.utils import timezone
 
 from easyapache.rights import ROLES
+from easyapache.sentences import Sentence, any_of
 from mpm.services.actor import Actor, BadRequest, Refused
 from mpm.services.events import append
 from mpm.services.lookup import must_be_allowed
@@ -28,7 +29,7 @@ def add_user(
 ) -> tuple[User, str]:
     """Make an account and return it with its password (generated unless given), which is kept
     nowhere else. Raises NotAllowed, BadRequest, Refused ``exists``."""
-    must_be_allowed(actor, "add people")
+    must_be_allowed(actor, Sentence("add people"))
     name = one_text("name", name, 150)
     _check_role(role)
     try:
@@ -45,14 +46,16 @@ def add_user(
             _tell("user.added", user, actor, role=role)
     except IntegrityError:
         raise Refused(
-            f"There is an account called {name} already.", code="exists", status=409
+            Sentence("There is an account called {name} already.", name=name),
+            code="exists",
+            status=409,
         ) from None
     return user, password
 
 
 def set_role(user: User, role: str, actor: Actor) -> User:
     """Raises NotAllowed, BadRequest, and Refused when nobody would be left to administer."""
-    must_be_allowed(actor, "alter people")
+    must_be_allowed(actor, Sentence("alter people"))
     _check_role(role)
     with transaction.atomic():
         if role != ROLES[0]:
@@ -65,7 +68,7 @@ def set_role(user: User, role: str, actor: Actor) -> User:
 
 def set_active(user: User, active: bool, actor: Actor) -> User:
     """Let somebody in or keep them out. Accounts are not deleted: history points at them."""
-    must_be_allowed(actor, "alter people")
+    must_be_allowed(actor, Sentence("alter people"))
     with transaction.atomic():
         if not active:
             _keep_an_administrator(user)
@@ -77,7 +80,7 @@ def set_active(user: User, active: bool, actor: Actor) -> User:
 
 def reset_password(user: User, actor: Actor) -> str:
     """Give ``user`` a new password and return it; sessions that are open end with the old one."""
-    must_be_allowed(actor, "alter people")
+    must_be_allowed(actor, Sentence("alter people"))
     password = new_password()
     with transaction.atomic():
         user.set_password(password)
@@ -89,7 +92,12 @@ def reset_password(user: User, actor: Actor) -> str:
 def _check_role(role: str) -> None:
     if role not in ROLES:
         raise BadRequest(
-            f"There is no role called {role[:40]!r}: choose {' or '.join(ROLES)}.", code="bad_role"
+            Sentence(
+                "There is no role called {role!r}: choose {roles}.",
+                role=role[:40],
+                roles=any_of(ROLES),
+            ),
+            code="bad_role",
         )
 
 
@@ -97,7 +105,7 @@ def _keep_an_administrator(leaving: User) -> None:
     others = User.objects.filter(is_active=True, groups__name=ROLES[0]).exclude(pk=leaving.pk)
     if leaving.groups.filter(name=ROLES[0]).exists() and not others.exists():
         raise Refused(
-            f"{leaving.get_username()} is the last administrator.",
+            Sentence("{name} is the last administrator.", name=leaving.get_username()),
             code="last_administrator",
             status=409,
         )

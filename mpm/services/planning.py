@@ -10,6 +10,7 @@ from easyapache.host.protocol import PreviewRequest
 from easyapache.models import Server
 from easyapache.profile import Profile
 from easyapache.relations import load_catalogue
+from easyapache.sentences import Sentence
 from mpm.catalog import Choice
 from mpm.models import Preview
 from mpm.plan import Plan, make_plan
@@ -22,10 +23,13 @@ def profile_of(server: Server) -> Profile:
     profile = server.profile
     if profile is None:
         raise Refused(
-            f"{server} has not been looked at yet, so nothing can be planned for it.",
+            Sentence(
+                "{server} has not been looked at yet, so nothing can be planned for it.",
+                server=str(server),
+            ),
             code="no_profile",
             status=409,
-            remedy="Check that its agent runs; it is asked for a scan every minute.",
+            remedy=Sentence("Check that its agent runs; it is asked for a scan every minute."),
         )
     return profile
 
@@ -42,7 +46,7 @@ def request_preview(server: Server, choice: Choice, actor: Actor) -> Preview:
     change) and Refused ``no_profile``. What rules block is asked nevertheless: the page
     shows both answers, and only the confirm is refused.
     """
-    must_be_allowed(actor, "ask servers for a preview")
+    must_be_allowed(actor, Sentence("ask servers for a preview"))
     plan = plan_for(server, choice)
     preview = Preview.objects.create(
         server=server,

@@ -10,6 +10,7 @@ from django.utils import timezone
 from easyapache.inventory import observed_mpm
 from easyapache.models import Server
 from easyapache.profile import Profile
+from easyapache.sentences import Sentence, joined
 from mpm.catalog import Choice
 from mpm.models import ACTIVE_STATES, Change, Preview, State
 from mpm.plan import Plan
@@ -47,15 +48,22 @@ def request_change(
     reason = one_text("reason", reason, 500, lines=True)
     ticket = one_text("ticket", ticket, 100)
     if not server.active:
-        raise Refused(f"{server} is switched off in this panel.", code="inactive", status=409)
+        raise Refused(
+            Sentence("{server} is switched off in this panel.", server=str(server)),
+            code="inactive",
+            status=409,
+        )
     now = timezone.now()
     _check_window(now, not_before, not_after)
     if digest is None and server.require_digest:
         raise Refused(
-            f"On {server} every change must name the digest of the plan it confirms.",
+            Sentence(
+                "On {server} every change must name the digest of the plan it confirms.",
+                server=str(server),
+            ),
             code="digest_required",
             status=428,
-            remedy="Ask for a plan, and send its digest along.",
+            remedy=Sentence("Ask for a plan, and send its digest along."),
         )
     with transaction.atomic():
         # Nobody records a scan between the look at the profile and the new row.
@@ -82,9 +90,11 @@ def request_change(
 def _check_window(now: datetime, not_before: datetime | None, not_after: datetime | None) -> None:
     for moment in (not_before, not_after):
         if moment is not None and timezone.is_naive(moment):
-            raise BadRequest("A time needs its zone, as in 2026-03-03T21:00:00Z.", code="no_zone")
+            raise BadRequest(
+                Sentence("A time needs its zone, as in 2026-03-03T21:00:00Z."), code="no_zone"
+            )
     if not_after is not None and not_after <= (not_before or now):
-        raise BadRequest("The window ends before it begins.", code="empty_window")
+        raise BadRequest(Sentence("The window ends before it begins."), code="empty_window")
 
 
 def _confirmed_plan(
@@ -94,11 +104,13 @@ def _confirmed_plan(
         return plan_for(server, choice)
     if preview.server_id != server.pk or preview.choice != choice.as_json():
         raise BadRequest(
-            "This preview is of another server or another choice.", code="other_preview"
+            Sentence("This preview is of another server or another choice."), code="other_preview"
         )
     if preview.state != Preview.State.READY or preview.plan is None:
         raise Refused(
-            "The server has not answered this preview.", code="preview_not_ready", status=409
+            Sentence("The server has not answered this preview."),
+            code="preview_not_ready",
+            status=409,
         )
     plan = Plan.from_json(preview.plan)
     if plan.base_digest != profile.digest:
@@ -110,12 +122,18 @@ def refuse_if_blocked(plan: Plan, profile: Profile) -> None:
     """Raises NothingToDo when the server already is so, and Refused for a blocked plan."""
     if satisfied(plan, profile):
         raise NothingToDo(
-            f"The server already runs {plan.choice.label}, with every package it needs.",
+            Sentence(
+                "The server already runs {choice}, with every package it needs.",
+                choice=plan.choice.label,
+            ),
             findings=plan.findings,
         )
     if plan.blocked:
         raise Refused(
-            "; ".join(finding.title for finding in plan.blocks) + ". Nothing was started.",
+            Sentence(
+                "{blocks}. Nothing was started.",
+                blocks=joined("; ", [finding.title for finding in plan.blocks]),
+            ),
             code="blocked",
             findings=plan.findings,
             remedy=plan.blocks[0].remedy,

@@ -11,6 +11,7 @@ from django.utils import timezone
 from easyapache.models import Server
 from easyapache.profile import Profile
 from easyapache.relations import Unsolvable, load_catalogue
+from easyapache.sentences import Sentence, joined
 from mpm.catalog import MPM, Choice
 from mpm.models import Change, State
 from mpm.models.change import Origin
@@ -25,27 +26,36 @@ from mpm.services.words import one_text
 def why_not_roll_back(change: Change) -> str:
     """Why there is nothing to go back from, in a sentence; "" when there is."""
     if change.active:
-        return f"Change #{change.pk} has not ended. Cancel it, or wait until it has."
+        return Sentence(
+            "Change #{number} has not ended. Cancel it, or wait until it has.", number=change.pk
+        )
     if change.state != State.SUCCEEDED:
         ended = str(change.get_state_display()).lower()
-        return (
-            f"Change #{change.pk} {_ENDINGS.get(State(change.state), ended)}: nothing to roll back."
+        return Sentence(
+            "Change #{number} {ended}: nothing to roll back.",
+            number=change.pk,
+            ended=_ENDINGS.get(State(change.state), ended),
         )
     if not change.from_mpm:
-        return (
-            f"Before change #{change.pk} the server did not have exactly one MPM. "
-            "Choose an MPM instead."
+        return Sentence(
+            "Before change #{number} the server did not have exactly one MPM. Choose an "
+            "MPM instead.",
+            number=change.pk,
         )
     again = change.rolled_back_by.filter(state=State.SUCCEEDED).order_by("-pk").first()
     if again is not None:
-        return f"Change #{change.pk} was rolled back already, by change #{again.pk}."
+        return Sentence(
+            "Change #{number} was rolled back already, by change #{other}.",
+            number=change.pk,
+            other=again.pk,
+        )
     return ""
 
 
 _ENDINGS = {
-    State.ROLLED_BACK: "undid itself when it failed",
-    State.FAILED: "did not succeed",
-    State.CANCELLED: "was cancelled before anything was touched",
+    State.ROLLED_BACK: Sentence("undid itself when it failed"),
+    State.FAILED: Sentence("did not succeed"),
+    State.CANCELLED: Sentence("was cancelled before anything was touched"),
 }
 
 
@@ -106,8 +116,11 @@ def _way_back(change: Change, profile: Profile) -> Plan:
         moves = scene.resolve(goal.install, remove)
     except Unsolvable as error:
         raise Refused(
-            f"There is no way back to how the server was before change #{change.pk}: "
-            + "; ".join(error.reasons),
+            Sentence(
+                "There is no way back to how the server was before change #{number}: {reasons}",
+                number=change.pk,
+                reasons=joined("; ", error.reasons),
+            ),
             code="no_way_back",
         ) from error
     plan = plan_from_transaction(profile, choice, moves, relations)
@@ -132,7 +145,7 @@ def roll_back(
     Raises NotAllowed, Busy, Refused with the reason why there is nothing to roll back, and
     Stale when ``digest`` is not the one of the plan as it is now.
     """
-    must_be_allowed(actor, "roll changes back")
+    must_be_allowed(actor, Sentence("roll changes back"))
     reason = one_text("reason", reason, 500, lines=True)
     ticket = one_text("ticket", ticket, 100)
     with transaction.atomic():
@@ -142,7 +155,9 @@ def roll_back(
         if digest is not None and digest != plan.digest:
             raise Stale(plan)
         if satisfied(plan, profile):
-            raise NothingToDo(f"The server is as it was before change #{change.pk}.")
+            raise NothingToDo(
+                Sentence("The server is as it was before change #{number}.", number=change.pk)
+            )
         refuse_if_blocked(plan, profile)
         return create_change(
             server,

@@ -9,6 +9,7 @@ from django.utils import timezone
 
 from easyapache.host.protocol import SERVER_NAME
 from easyapache.models import Server
+from easyapache.sentences import Sentence
 from mpm.services.actor import Actor, BadRequest, Refused
 from mpm.services.events import append
 from mpm.services.lookup import must_be_allowed
@@ -28,16 +29,23 @@ def add_server(
 
     Raises NotAllowed, BadRequest for a name or kind that cannot be, Refused ``exists``.
     """
-    must_be_allowed(actor, "add servers")
+    must_be_allowed(actor, Sentence("add servers"))
     if not SERVER_NAME.match(name):
         raise BadRequest(
-            f"{name[:80]!r} cannot be the name of a server: lower-case letters, digits, "
-            "dots and dashes, at most 63, a letter or digit at both ends.",
+            Sentence(
+                "{name!r} cannot be the name of a server: lower-case letters, digits, dots and "
+                "dashes, at most 63, a letter or digit at both ends.",
+                name=name[:80],
+            ),
             code="bad_server_name",
         )
     if kind not in Server.Kind.values:
         raise BadRequest(
-            f"There is no kind of server called {kind[:40]!r}: {', '.join(Server.Kind.values)}.",
+            Sentence(
+                "There is no kind of server called {kind!r}: {kinds}.",
+                kind=kind[:40],
+                kinds=", ".join(Server.Kind.values),
+            ),
             code="bad_kind",
         )
     now = timezone.now()
@@ -53,18 +61,22 @@ def add_server(
             append("server.added", now, server_name=name, actor=actor, data=values)
     except IntegrityError:
         raise Refused(
-            f"There is a server called {name} already.", code="exists", status=409
+            Sentence("There is a server called {name} already.", name=name),
+            code="exists",
+            status=409,
         ) from None
     return server
 
 
 def alter_server(server: Server, actor: Actor, **values: Any) -> Server:
     """Set ``hostname``, ``note``, ``active``, ``require_digest``. Raises NotAllowed, BadRequest."""
-    must_be_allowed(actor, "alter servers")
+    must_be_allowed(actor, Sentence("alter servers"))
     texts = {"hostname": 253, "note": 500}
     unknown = set(values) - set(texts) - {"active", "require_digest"}
     if unknown:
-        raise BadRequest(f"A server has no {min(unknown)!r} that could be set.")
+        raise BadRequest(
+            Sentence("A server has no {unknown!r} that could be set.", unknown=min(unknown))
+        )
     for name, longest in texts.items():
         if name in values:
             values[name] = one_text(name, str(values[name]), longest)

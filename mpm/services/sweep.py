@@ -15,6 +15,7 @@ from django.utils import timezone
 
 from easyapache.agents import backlog, wake
 from easyapache.models import Pulse, Server
+from easyapache.sentences import Sentence
 from mpm.lifecycle import past_the_point
 from mpm.models import ACTIVE_STATES, Change, Preview, State
 from mpm.services.actor import Actor, Refused
@@ -148,13 +149,18 @@ def recover(change: Change, actor: Actor, *, close: bool = False) -> Change:
     did or will do is not undone by that, and is told in the history when it comes back.
     Raises NotAllowed, and Refused when the change has ended or its agent is not silent.
     """
-    must_be_allowed(actor, "recover changes")
+    must_be_allowed(actor, Sentence("recover changes"))
     if change.finished:
-        raise Refused(f"Change #{change.pk} has ended.", code="ended", status=409)
+        raise Refused(
+            Sentence("Change #{number} has ended.", number=change.pk), code="ended", status=409
+        )
     if close and change.silent_since is None:
         raise Refused(
-            f"The agent of {change.server_name} answers, so change #{change.pk} ends by what it "
-            "reports.",
+            Sentence(
+                "The agent of {server} answers, so change #{number} ends by what it reports.",
+                server=change.server_name,
+                number=change.pk,
+            ),
             code="not_silent",
             status=409,
         )
@@ -203,4 +209,8 @@ def _close(change: Change, actor: Actor, now: datetime) -> None:
         error=sentence,
         decided_by="recover",
     ):
-        raise Refused(f"Change #{change.pk} has just moved on.", code="ended", status=409)
+        raise Refused(
+            Sentence("Change #{number} has just moved on.", number=change.pk),
+            code="ended",
+            status=409,
+        )

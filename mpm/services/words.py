@@ -5,6 +5,7 @@ from __future__ import annotations
 import unicodedata
 from typing import Any
 
+from easyapache.sentences import Sentence
 from mpm.services.actor import BadRequest
 
 
@@ -14,12 +15,20 @@ def one_text(name: str, value: str, longest: int, *, lines: bool = False) -> str
     text = value.strip()
     if len(text) > longest:
         raise BadRequest(
-            f"The {name} has {len(text)} characters; at most {longest} are kept.",
+            Sentence(
+                "The {name} has {count} characters; at most {longest} are kept.",
+                name=name,
+                count=len(text),
+                longest=longest,
+            ),
             code=f"{name}_too_long",
         )
     allowed = {"\n", "\r", "\t"} if lines else set()
     if any(unicodedata.category(sign) in ("Cc", "Cs") and sign not in allowed for sign in text):
-        raise BadRequest(f"The {name} holds control characters.", code=f"{name}_control_characters")
+        raise BadRequest(
+            Sentence("The {name} holds control characters.", name=name),
+            code=f"{name}_control_characters",
+        )
     return text
 
 

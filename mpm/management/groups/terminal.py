@@ -12,6 +12,7 @@ from typing import Any
 from django.core.management.base import OutputWrapper
 
 from easyapache.models import Server
+from easyapache.sentences import plain
 from mpm.catalog import MPM, Choice
 from mpm.plan import Plan
 from mpm.services import Actor, Refused, only_server, server_named
@@ -43,7 +44,7 @@ class Terminal:
     def answer(self, value: Any) -> None:
         """The one JSON value of a run with --json."""
         if self.as_json:
-            self.write(f"{json.dumps(value, indent=2, ensure_ascii=False)}\n")
+            self.write(f"{json.dumps(plain(value), indent=2, ensure_ascii=False)}\n")
 
     def refuse(self, refused: Refused) -> None:
         if self.as_json:

@@ -1,0 +1,121 @@
+"""English sentences that remember what they were made of, so that a page can say them in another
+language.
+
+A rule or a service writes ``Sentence("{mpm} uses threads.", mpm="event")``. That *is* the English
+text (a ``str``): logs, the API and the command line use it as it is. A page that speaks another
+language translates the template and fills the values in (see ``translation.in_words``).
+
+Templates are written out where they are used, so that xgettext finds them (see the project's
+``makemessages``). Values are filled in as ``str.format`` does; a sentence without values is its
+own template. A value may be a sentence itself and is then translated as well.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+WORDS = "words"
+"""The key under which JSON holds what the sentences beside it were made of."""
+
+
+class Sentence(str):
+    """English text with its ``template`` and ``values``. Equal to the same text as ``str``."""
+
+    __slots__ = ("template", "values")
+
+    template: str
+    values: dict[str, str | int]
+
+    def __new__(cls, template: str, /, **values: str | int) -> Sentence:
+        """Raises KeyError when the template has a place for which there is no value."""
+        self = super().__new__(cls, template.format_map(values) if values else template)
+        self.template, self.values = template, values
+        return self
+
+    def __getnewargs_ex__(self) -> tuple[tuple[str], dict[str, str | int]]:
+        return (self.template,), self.values
+
+
+def marked(template: str) -> str:
+    """``template`` as it is, shown to xgettext here and made a sentence elsewhere."""
+    return template
+
+
+def joined(separator: str, sentences: Iterable[str]) -> Sentence:
+    """Sentences one after another, each still to be translated by itself."""
+    parts = {f"part{number}": sentence for number, sentence in enumerate(sentences)}
+    return Sentence(separator.join(f"{{{name}}}" for name in parts), **parts)
+
+
+def all_of(names: Sequence[str]) -> str:
+    """``a and b and c``."""
+    if len(names) < 2:
+        return "".join(names)
+    return Sentence("{names} and {last}", names=all_of(names[:-1]), last=names[-1])
+
+
+def any_of(names: Sequence[str]) -> str:
+    """``a or b or c``."""
+    if len(names) < 2:
+        return "".join(names)
+    return Sentence("{names} or {last}", names=any_of(names[:-1]), last=names[-1])
+
+
+def with_words(data: dict[str, Any], *sentences: str) -> dict[str, Any]:
+    """``data`` with what the sentences in it were made of, by field, under ``words``.
+
+    ``sentences`` names the fields. What has no values is left out: it is its own template.
+    """
+    words = {
+        name: _made_of(text)
+        for name in sentences
+        if isinstance(text := data[name], Sentence) and text.values
+    }
+    return {**data, WORDS: words} if words else data
+
+
+def spoken(data: Mapping[str, Any]) -> dict[str, Any]:
+    """The inverse of ``with_words``: ``data`` with its sentences, without ``words``.
+
+    JSON may come from another machine: a part that does not give the text beside it is left
+    out of account.
+    """
+    found = {name: value for name, value in data.items() if name != WORDS}
+    words = data.get(WORDS)
+    for name, made_of in words.items() if isinstance(words, Mapping) else ():
+        try:
+            sentence = _sentence(made_of)
+        except (TypeError, ValueError, LookupError, AttributeError):
+            continue
+        if sentence == found.get(name):
+            found[name] = sentence
+    return found
+
+
+def plain(data: Any) -> Any:
+    """JSON without any ``words``: for programs, which get English and stable codes."""
+    if isinstance(data, dict):
+        return {name: plain(value) for name, value in data.items() if name != WORDS}
+    return [plain(item) for item in data] if isinstance(data, list | tuple) else data
+
+
+def _made_of(sentence: Sentence) -> list[Any]:
+    return [
+        sentence.template,
+        {
+            name: _made_of(value) if isinstance(value, Sentence) else value
+            for name, value in sentence.values.items()
+        },
+    ]
+
+
+def _sentence(made_of: Any) -> Sentence:
+    template, values = made_of
+    return Sentence(
+        template,
+        **{
+            name: _sentence(value) if isinstance(value, list) else value
+            for name, value in values.items()
+        },
+    )
