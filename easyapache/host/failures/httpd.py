@@ -3,69 +3,90 @@
 from __future__ import annotations
 
 from easyapache.host.failures.failure import REINSTALL, SETTLE, START, Failure
+from easyapache.sentences import Sentence
 
 HTTPD: tuple[Failure, ...] = (
     Failure(
         "itk-threaded",
-        "ITK is loaded with a threaded MPM",
-        "mod_mpm_itk works with prefork only. `httpd -t` accepts the combination; the start "
-        "then fails.",
-        "Go to prefork with mod_cgi first, or remove ea-apache24-mod_mpm_itk (and add mod_suexec, "
-        "so that code still runs as its user).",
+        Sentence("ITK is loaded with a threaded MPM"),
+        Sentence(
+            "mod_mpm_itk works with prefork only. `httpd -t` accepts the combination; the "
+            "start then fails."
+        ),
+        Sentence(
+            "Go to prefork with mod_cgi first, or remove ea-apache24-mod_mpm_itk (and add "
+            "mod_suexec, so that code still runs as its user)."
+        ),
         (r"mpm-itk cannot use threaded MPMs", r"AH00016: Configuration Failed"),
     ),
     Failure(
         "php-not-threadsafe",
-        "PHP as an Apache module does not work with threads",
-        "The DSO of PHP (ea-phpNN-php up to 7.4) is not built thread-safe and refuses to load "
-        "under event or worker.",
-        "Remove the ea-phpNN-php package and serve PHP by PHP-FPM, CGI or suPHP; or stay on "
-        "prefork.",
+        Sentence("PHP as an Apache module does not work with threads"),
+        Sentence(
+            "The DSO of PHP (ea-phpNN-php up to 7.4) is not built thread-safe and refuses "
+            "to load under event or worker."
+        ),
+        Sentence(
+            "Remove the ea-phpNN-php package and serve PHP by PHP-FPM, CGI or suPHP; or "
+            "stay on prefork."
+        ),
         (r"PHP Module is not compiled to be threadsafe",),
     ),
     Failure(
         "two-mpms",
-        "Two MPMs at once",
-        "Two files conf.modules.d/000_mod_mpm_*.conf load an MPM: a transaction was cut off, a "
-        "scriptlet of the old package failed, or a file was copied by hand.",
-        "Keep one MPM package and remove the other; then install its CGI module with it.",
+        Sentence("Two MPMs at once"),
+        Sentence(
+            "Two files conf.modules.d/000_mod_mpm_*.conf load an MPM: a transaction was "
+            "cut off, a scriptlet of the old package failed, or a file was copied by hand."
+        ),
+        Sentence("Keep one MPM package and remove the other; then install its CGI module with it."),
         (r"AH00534: .*More than one MPM loaded",),
         SETTLE,
     ),
     Failure(
         "no-mpm",
-        "No MPM at all",
-        "The MPM package or its file 000_mod_mpm_*.conf is gone: the old one was erased and "
-        "the new "
-        "one failed to install, or the file was renamed (.rpmsave, .rpmnew).",
-        "Install exactly one MPM together with its CGI module.",
+        Sentence("No MPM at all"),
+        Sentence(
+            "The MPM package or its file 000_mod_mpm_*.conf is gone: the old one was "
+            "erased and the new one failed to install, or the file was renamed (.rpmsave, "
+            ".rpmnew)."
+        ),
+        Sentence("Install exactly one MPM together with its CGI module."),
         (r"AH00534: .*No MPM loaded",),
         SETTLE,
     ),
     Failure(
         "mpm-changed-in-graceful",
-        "A graceful reload met a changed MPM and httpd ended",
-        "httpd cannot change its MPM in a reload. Something else (log rotation, AutoSSL, the "
-        "creation of an account) reloaded between the new packages and the restart.",
-        "Start httpd. Between packages and restart nothing may reload it.",
+        Sentence("A graceful reload met a changed MPM and httpd ended"),
+        Sentence(
+            "httpd cannot change its MPM in a reload. Something else (log rotation, "
+            "AutoSSL, the creation of an account) reloaded between the new packages and "
+            "the restart."
+        ),
+        Sentence("Start httpd. Between packages and restart nothing may reload it."),
         (r"The MPM cannot be changed during restart",),
         START,
     ),
     Failure(
         "module-file-missing",
-        "A module's file does not exist",
-        "A LoadModule line names a .so that is not there: the package was removed but its line (in "
-        "conf.d, or a conffile left behind) was not, or rpm believes in files that are gone.",
-        "Remove the stray line, or reinstall the package that owns the file.",
+        Sentence("A module's file does not exist"),
+        Sentence(
+            "A LoadModule line names a .so that is not there: the package was removed but "
+            "its line (in conf.d, or a conffile left behind) was not, or rpm believes in "
+            "files that are gone."
+        ),
+        Sentence("Remove the stray line, or reinstall the package that owns the file."),
         (r"Cannot load modules?/\S+ into server: .*cannot open shared object file",),
         REINSTALL,
     ),
     Failure(
         "prefork-directive",
-        "A directive only prefork knows",
-        "MinSpareServers, MaxSpareServers and the like stand outside <IfModule>, so httpd does not "
-        "start under event or worker.",
-        "Put them between <IfModule mpm_prefork_module> and </IfModule>.",
+        Sentence("A directive only prefork knows"),
+        Sentence(
+            "MinSpareServers, MaxSpareServers and the like stand outside <IfModule>, so "
+            "httpd does not start under event or worker."
+        ),
+        Sentence("Put them between <IfModule mpm_prefork_module> and </IfModule>."),
         (
             r"Invalid command '(MinSpareServers|MaxSpareServers|MaxClientsVHost|AssignUserID)'",
             r"AH00526: .*(MinSpareServers|MaxSpareServers)",
@@ -73,67 +94,83 @@ HTTPD: tuple[Failure, ...] = (
     ),
     Failure(
         "http2-prefork",
-        "HTTP/2 does not work with prefork",
-        "mod_http2 needs threads.",
-        "Choose event or worker, or remove ea-apache24-mod_http2.",
+        Sentence("HTTP/2 does not work with prefork"),
+        Sentence("mod_http2 needs threads."),
+        Sentence("Choose event or worker, or remove ea-apache24-mod_http2."),
         (r"AH10034", r"mod_http2.* conflicts with .*mod_mpm_prefork"),
     ),
     Failure(
         "itk-uid-range",
-        "ITK refuses a user outside its range",
-        "mod_mpm_itk's seccomp filter lets a child become only users within LimitUIDRange; "
-        "mail and "
-        "sudo from PHP break on it as well.",
-        "Adjust LimitUIDRange and LimitGIDRange, or leave ITK.",
+        Sentence("ITK refuses a user outside its range"),
+        Sentence(
+            "mod_mpm_itk's seccomp filter lets a child become only users within "
+            "LimitUIDRange; mail and sudo from PHP break on it as well."
+        ),
+        Sentence("Adjust LimitUIDRange and LimitGIDRange, or leave ITK."),
         (r"setuid\(\d+\): Operation not permitted", r"LimitUIDRange", r"LimitGIDRange"),
     ),
     Failure(
         "itk-segfault",
-        "Children crash with an old ITK",
-        "mod_mpm_itk before 2.4.7.4-4 crashes with Apache 2.4.49 and newer.",
-        "Update ea-apache24-mod_mpm_itk.",
+        Sentence("Children crash with an old ITK"),
+        Sentence("mod_mpm_itk before 2.4.7.4-4 crashes with Apache 2.4.49 and newer."),
+        Sentence("Update ea-apache24-mod_mpm_itk."),
         (r"mpm[-_]itk[\s\S]{0,200}Segmentation fault", r"AH00052: .*signal Segmentation fault"),
     ),
     Failure(
         "semaphores",
-        "No semaphores left",
-        "EA4's prefork uses System V semaphores, and crashed httpds have left theirs behind.",
-        "With httpd stopped: list user nobody's semaphores (ipcs -s), remove them (ipcrm -s ID), "
-        "raise kernel.sem if it recurs, start httpd.",
+        Sentence("No semaphores left"),
+        Sentence(
+            "EA4's prefork uses System V semaphores, and crashed httpds have left theirs behind."
+        ),
+        Sentence(
+            "With httpd stopped: list user nobody's semaphores (ipcs -s), remove them "
+            "(ipcrm -s ID), raise kernel.sem if it recurs, start httpd."
+        ),
         (r"AH00023: Couldn't create the \S+ mutex", r"No space left on device: .*mutex"),
     ),
     Failure(
         "address-in-use",
-        "The address is taken",
-        "Another process listens on httpd's port: an old httpd that has not ended, or "
-        "another server.",
-        "See who it is (ss -ltnp), stop it, start httpd.",
+        Sentence("The address is taken"),
+        Sentence(
+            "Another process listens on httpd's port: an old httpd that has not ended, or "
+            "another server."
+        ),
+        Sentence("See who it is (ss -ltnp), stop it, start httpd."),
         (r"AH00072", r"Address already in use"),
         START,
     ),
     Failure(
         "scoreboard-full",
-        "The scoreboard is full before MaxRequestWorkers is reached",
-        "Under event, processes that finish gracefully keep their slots; frequent graceful "
-        "restarts "
-        "fill the board.",
-        "Stop and start; raise ServerLimit, limit GracefulShutdownTimeout, reload less often.",
+        Sentence("The scoreboard is full before MaxRequestWorkers is reached"),
+        Sentence(
+            "Under event, processes that finish gracefully keep their slots; frequent "
+            "graceful restarts fill the board."
+        ),
+        Sentence(
+            "Stop and start; raise ServerLimit, limit GracefulShutdownTimeout, reload less often."
+        ),
         (r"AH03490", r"AH00485", r"scoreboard is full, not at MaxRequestWorkers"),
     ),
     Failure(
         "workers-exhausted",
-        "All workers are busy",
-        "MaxRequestWorkers was reached: too low a limit (cPanel's global value is 150), or a slow "
-        "backend.",
-        "Raise MaxRequestWorkers together with ServerLimit; look for slow scripts.",
+        Sentence("All workers are busy"),
+        Sentence(
+            "MaxRequestWorkers was reached: too low a limit (cPanel's global value is "
+            "150), or a slow backend."
+        ),
+        Sentence("Raise MaxRequestWorkers together with ServerLimit; look for slow scripts."),
         (r"AH00161", r"AH00286", r"AH00484", r"reached MaxRequestWorkers"),
     ),
     Failure(
         "limits-lowered",
-        "Limits do not fit each other",
-        "MaxRequestWorkers exceeds ServerLimit (times ThreadsPerChild), or is no multiple of "
-        "ThreadsPerChild, so httpd lowers it.",
-        "Set ServerLimit and ThreadLimit; make MaxRequestWorkers a multiple of ThreadsPerChild.",
+        Sentence("Limits do not fit each other"),
+        Sentence(
+            "MaxRequestWorkers exceeds ServerLimit (times ThreadsPerChild), or is no "
+            "multiple of ThreadsPerChild, so httpd lowers it."
+        ),
+        Sentence(
+            "Set ServerLimit and ThreadLimit; make MaxRequestWorkers a multiple of ThreadsPerChild."
+        ),
         (
             r"AH0018[01]",
             r"AH0031[6-9]",
@@ -143,17 +180,21 @@ HTTPD: tuple[Failure, ...] = (
     ),
     Failure(
         "cgid-socket",
-        "mod_cgid cannot make its socket",
-        "The folder of ScriptSock does not exist or cannot be written to: every CGI request waits "
-        "for ever.",
-        "Make the folder ScriptSock names (by default /etc/apache2/run), or correct the path.",
+        Sentence("mod_cgid cannot make its socket"),
+        Sentence(
+            "The folder of ScriptSock does not exist or cannot be written to: every CGI "
+            "request waits for ever."
+        ),
+        Sentence(
+            "Make the folder ScriptSock names (by default /etc/apache2/run), or correct the path."
+        ),
         (r"AH01243", r"AH01257", r"Couldn't bind unix domain socket"),
     ),
     Failure(
         "syntax",
-        "httpd does not accept its configuration",
-        "A file has an error in the line that httpd names.",
-        "Correct that line; `httpd -t` says whether it is right.",
+        Sentence("httpd does not accept its configuration"),
+        Sentence("A file has an error in the line that httpd names."),
+        Sentence("Correct that line; `httpd -t` says whether it is right."),
         (r"Syntax error on line \d+", r"AH00526", r"AH00013: Pre-configuration failed"),
     ),
 )

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from easyapache.host.failures.failure import REINSTALL, Failure
+from easyapache.sentences import Sentence
 
 PACKAGES: tuple[Failure, ...] = (
     Failure(
         "locked",
-        "Another package manager is at work",
-        "dnf, yum or rpm holds the lock on the database of packages.",
-        "Let it finish. If it hangs, look at what it waits for before ending it.",
+        Sentence("Another package manager is at work"),
+        Sentence("dnf, yum or rpm holds the lock on the database of packages."),
+        Sentence("Let it finish. If it hangs, look at what it waits for before ending it."),
         (
             r"RPMDB already locked by",
             r"Waiting for process with pid",
@@ -18,17 +19,21 @@ PACKAGES: tuple[Failure, ...] = (
     ),
     Failure(
         "protected",
-        "Packages would go that nobody agreed to lose",
-        "What is asked for cannot be together with packages that the confirmed plan keeps.",
-        "Look at the plan again: agree to lose them, or choose another MPM.",
+        Sentence("Packages would go that nobody agreed to lose"),
+        Sentence(
+            "What is asked for cannot be together with packages that the confirmed plan keeps."
+        ),
+        Sentence("Look at the plan again: agree to lose them, or choose another MPM."),
         (r"would result in removing the following protected packages",),
     ),
     Failure(
         "cgi-left-behind",
-        "Only the MPM was exchanged",
-        "mod_cgi belongs to prefork and mod_cgid to event and worker; they have to change together "
-        "with the MPM.",
-        "Exchange both in one transaction; this panel always does.",
+        Sentence("Only the MPM was exchanged"),
+        Sentence(
+            "mod_cgi belongs to prefork and mod_cgid to event and worker; they have to "
+            "change together with the MPM."
+        ),
+        Sentence("Exchange both in one transaction; this panel always does."),
         (
             r"requires ea-apache24-mpm = (forked|threaded)",
             r"conflicts with ea-apache24-mod_cgid? ",
@@ -37,55 +42,64 @@ PACKAGES: tuple[Failure, ...] = (
     ),
     Failure(
         "ruid2-needs-prefork",
-        "mod_ruid2 keeps the server on prefork",
-        "mod_ruid2 (in cPanel's default profile) needs an MPM that forks.",
-        "Remove ea-apache24-mod_ruid2 and add ea-apache24-mod_suexec, with PHP-FPM, so that "
-        "code still "
-        "runs as its user.",
+        Sentence("mod_ruid2 keeps the server on prefork"),
+        Sentence("mod_ruid2 (in cPanel's default profile) needs an MPM that forks."),
+        Sentence(
+            "Remove ea-apache24-mod_ruid2 and add ea-apache24-mod_suexec, with PHP-FPM, so "
+            "that code still runs as its user."
+        ),
         (r"mod_ruid2\S* requires ea-apache24-mpm = forked",),
     ),
     Failure(
         "suexec-conflict",
-        "mod_suexec conflicts with itself",
-        "Packages from August 2025 to March 2026 declared a conflict with what they provide.",
-        "Update ea-apache24 to 2.4.66-5 or newer.",
+        Sentence("mod_suexec conflicts with itself"),
+        Sentence(
+            "Packages from August 2025 to March 2026 declared a conflict with what they provide."
+        ),
+        Sentence("Update ea-apache24 to 2.4.66-5 or newer."),
         (r"mod_suexec\S* conflicts with ea-apache24-exec_code_asuser",),
     ),
     Failure(
         "mixed-versions",
-        "Packages of different Apache versions",
-        "Modules require exactly the Apache they were built with; two repositories are mixed or an "
-        "update stopped halfway.",
-        "Update all ea-apache24* together, from one repository.",
+        Sentence("Packages of different Apache versions"),
+        Sentence(
+            "Modules require exactly the Apache they were built with; two repositories are "
+            "mixed or an update stopped halfway."
+        ),
+        Sentence("Update all ea-apache24* together, from one repository."),
         (r"requires ea-apache24 = \S+", r"requires ea-apache24-mmn = \S+, but none"),
     ),
     Failure(
         "pagespeed-ruid2",
-        "mod_pagespeed cannot be with mod_ruid2",
-        "The packages exclude each other.",
-        "Remove ea-apache24-mod_ruid2 first.",
+        Sentence("mod_pagespeed cannot be with mod_ruid2"),
+        Sentence("The packages exclude each other."),
+        Sentence("Remove ea-apache24-mod_ruid2 first."),
         (r"mod_pagespeed\S* conflicts with \S*ruid2",),
     ),
     Failure(
         "qos-needs-worker",
-        "mod-qos wants worker",
-        "ea-apache24-mod-qos requires the worker MPM by name.",
-        "Choose worker, or remove mod-qos.",
+        Sentence("mod-qos wants worker"),
+        Sentence("ea-apache24-mod-qos requires the worker MPM by name."),
+        Sentence("Choose worker, or remove mod-qos."),
         (r"mod-qos\S* requires ea-apache24-mod_mpm_worker",),
     ),
     Failure(
         "no-such-package",
-        "The repository does not have this package",
-        "The package is not offered for this operating system, or its repository is off.",
-        "Check that the EA4 repository is enabled: dnf repolist.",
+        Sentence("The repository does not have this package"),
+        Sentence("The package is not offered for this operating system, or its repository is off."),
+        Sentence("Check that the EA4 repository is enabled: dnf repolist."),
         (r"Unable to find a match", r"No match for argument"),
     ),
     Failure(
         "repository-gone",
-        "The repository cannot be reached",
-        "Its address does not answer, or it was removed; a dead third-party repository stops all "
-        "others as well.",
-        "Check the network and the repository's address; switch off the one that is dead.",
+        Sentence("The repository cannot be reached"),
+        Sentence(
+            "Its address does not answer, or it was removed; a dead third-party repository "
+            "stops all others as well."
+        ),
+        Sentence(
+            "Check the network and the repository's address; switch off the one that is dead."
+        ),
         (
             r"Failed to download metadata for repo",
             r"Cache-only enabled but no cache",
@@ -95,9 +109,15 @@ PACKAGES: tuple[Failure, ...] = (
     ),
     Failure(
         "signature",
-        "A package is not signed as it must be",
-        "The key is missing or another one, the package is unsigned, or it was altered on the way.",
-        "Do not go on. Import the right key, or clean the cache and fetch again (dnf clean all).",
+        Sentence("A package is not signed as it must be"),
+        Sentence(
+            "The key is missing or another one, the package is unsigned, or it was altered "
+            "on the way."
+        ),
+        Sentence(
+            "Do not go on. Import the right key, or clean the cache and fetch again (dnf "
+            "clean all)."
+        ),
         (
             r"is not signed",
             r"Public key for .* is not installed",
@@ -109,19 +129,24 @@ PACKAGES: tuple[Failure, ...] = (
     ),
     Failure(
         "disk-full",
-        "The disk is full",
-        "There is no room for the packages or for rpm's database.",
-        "Make room (dnf clean packages, old logs), then run the doctor: a transaction that "
-        "met a full "
-        "disk can leave files missing that rpm believes in.",
+        Sentence("The disk is full"),
+        Sentence("There is no room for the packages or for rpm's database."),
+        Sentence(
+            "Make room (dnf clean packages, old logs), then run the doctor: a transaction "
+            "that met a full disk can leave files missing that rpm believes in."
+        ),
         (r"needs \d+\s*[KMG]?B more space", r"No space left on device", r"Disk quota exceeded"),
     ),
     Failure(
         "scriptlet",
-        "A package's own script failed",
-        "A %pre, %preun or %post script ended with an error. A failing %pre leaves the old package "
-        "erased and the new one missing; a failing %preun leaves both.",
-        "The change is undone from its kit. Report the script's message to the package's maker.",
+        Sentence("A package's own script failed"),
+        Sentence(
+            "A %pre, %preun or %post script ended with an error. A failing %pre leaves the "
+            "old package erased and the new one missing; a failing %preun leaves both."
+        ),
+        Sentence(
+            "The change is undone from its kit. Report the script's message to the package's maker."
+        ),
         (
             r"Error in (PREIN|PREUN|POSTIN|POSTUN) scriptlet",
             r"%(prein|preun|post|postun|pre)\(.*\) scriptlet failed",
@@ -130,9 +155,9 @@ PACKAGES: tuple[Failure, ...] = (
     ),
     Failure(
         "rpm-database",
-        "rpm's database is damaged",
-        "It was cut off while writing, or its disk was full.",
-        "Save /var/lib/rpm, then rpm --rebuilddb; afterwards dnf clean all.",
+        Sentence("rpm's database is damaged"),
+        Sentence("It was cut off while writing, or its disk was full."),
+        Sentence("Save /var/lib/rpm, then rpm --rebuilddb; afterwards dnf clean all."),
         (
             r"rpmdb: .*(PANIC|corrupt)",
             r"error: .*rpmdb open failed",
@@ -141,17 +166,17 @@ PACKAGES: tuple[Failure, ...] = (
     ),
     Failure(
         "missing-files",
-        "Files are missing although rpm believes they are there",
-        "A transaction met a full disk or was killed in its last part.",
-        "Reinstall the packages whose files are missing.",
+        Sentence("Files are missing although rpm believes they are there"),
+        Sentence("A transaction met a full disk or was killed in its last part."),
+        Sentence("Reinstall the packages whose files are missing."),
         (r"(?m)^missing\s+(?:\S+\s+)?/",),
         REINSTALL,
     ),
     Failure(
         "unfinished-transaction",
-        "An earlier transaction was never finished",
-        "A package manager was killed or the machine went down while it worked.",
-        "Find out what is installed twice or missing (dnf check), then finish it.",
+        Sentence("An earlier transaction was never finished"),
+        Sentence("A package manager was killed or the machine went down while it worked."),
+        Sentence("Find out what is installed twice or missing (dnf check), then finish it."),
         (
             r"unfinished transactions",
             r"The following packages are duplicates",
