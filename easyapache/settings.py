@@ -186,5 +186,9 @@ LOGGING = {
         }
     },
     "root": {"handlers": ["stderr"], "level": LOG_LEVEL},
-    "loggers": {"django.db.backends": {"level": "WARNING"}},
+    "loggers": {
+        "django.db.backends": {"level": "WARNING"},
+        # It names whole addresses, and those of webhooks may hold a secret of the receiver.
+        "httpx": {"level": "WARNING"},
+    },
 }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import URLPattern, URLResolver, path
 
-from mpm.views import change, chooser, history, people, review, sign_in, tokens
+from mpm.views import change, chooser, history, people, review, sign_in, tokens, webhooks
 
 MPM = "software/easyapache4/mpm/"
 HISTORY = "software/easyapache4/history/"
@@ -34,6 +34,11 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("tokens/add/", tokens.make, name="token-add"),
     path("tokens/<str:key_id>/rotate/", tokens.rotate, name="token-rotate"),
     path("tokens/<str:key_id>/revoke/", tokens.revoke, name="token-revoke"),
+    path("webhooks/", webhooks.listing, name="webhooks"),
+    path("webhooks/add/", webhooks.make, name="webhook-add"),
+    path("webhooks/<str:uuid>/", webhooks.one, name="webhook"),
+    path("webhooks/<str:uuid>/alter/", webhooks.alter, name="webhook-alter"),
+    path("webhooks/<str:uuid>/<str:delivery>/again/", webhooks.again, name="webhook-again"),
     path("users/", people.users, name="users"),
     path("users/add/", people.add, name="user-add"),
     path("users/<int:pk>/", people.alter, name="user-alter"),

@@ -6,7 +6,9 @@ import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
+import axe_core_python
 import pytest
 from playwright.sync_api import Browser, ConsoleMessage, Error, Page, sync_playwright
 
@@ -14,6 +16,8 @@ from easyapache.demo.panel import Panel
 
 PATIENCE_MS = 20_000
 """How long a page may take for what a test waits for, on a machine that is busy with others."""
+AXE = (Path(axe_core_python.__file__).parent / "axe.min.js").read_text("utf-8")
+RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
 
 
 def chromium() -> str:
@@ -84,3 +88,15 @@ def sign_in(page: Page, panel: Panel, role: str = "administrator") -> None:
     page.get_by_label("Password").fill(password)
     page.get_by_role("button", name="Sign in").click()
     page.wait_for_url(panel.address)
+
+
+def faults(page: Page) -> list[str]:
+    """What axe finds, one line for each kind of fault."""
+    found = page.evaluate(
+        """async ([source, rules]) => {
+            if (!window.axe) (0, eval)(source);
+            return (await axe.run(document, { runOnly: rules })).violations;
+        }""",
+        [AXE, RULES],
+    )
+    return [f"{one['id']}: {one['nodes'][0]['target']} {one['help']}" for one in found]

@@ -36,9 +36,9 @@ LIFETIMES = (
     ("", gettext_lazy("Never")),
 )
 OVERLAPS = (
-    ("0", gettext_lazy("ends at once")),
-    ("24", gettext_lazy("works another day")),
-    ("168", gettext_lazy("works another week")),
+    ("0", gettext_lazy("at once")),
+    ("24", gettext_lazy("in a day")),
+    ("168", gettext_lazy("in a week")),
 )
 
 

@@ -5,15 +5,13 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Generator, Iterator
-from pathlib import Path
 from typing import Any
 
-import axe_core_python
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from easyapache.demo.panel import Panel
-from tests.browser import PATIENCE_MS, sign_in
+from tests.browser import PATIENCE_MS, faults, sign_in
 
 pytestmark = pytest.mark.browser
 
@@ -36,14 +34,13 @@ PATHS = (
     "servers/sandbox/",
     "users/",
     "tokens/",
+    "webhooks/",
     "preferences/",
     "messages/",
     "tools/?q=mpm",
     "password/",
     "no/such/page/",
 )
-AXE = (Path(axe_core_python.__file__).parent / "axe.min.js").read_text("utf-8")
-RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
 
 
 @pytest.fixture(scope="module")
@@ -80,18 +77,6 @@ def plain_page(browser: Browser, used_panel: Panel) -> Iterator[Page]:
 @pytest.fixture
 def admin_page(browser: Browser, used_panel: Panel) -> Iterator[Page]:
     yield from opened(browser, used_panel, timezone_id="Europe/Berlin")
-
-
-def faults(page: Page) -> list[str]:
-    """What axe finds, one line for each kind of fault."""
-    found = page.evaluate(
-        """async ([source, rules]) => {
-            if (!window.axe) (0, eval)(source);
-            return (await axe.run(document, { runOnly: rules })).violations;
-        }""",
-        [AXE, RULES],
-    )
-    return [f"{one['id']}: {one['nodes'][0]['target']} {one['help']}" for one in found]
 
 
 @pytest.mark.parametrize("width", [1440, 390])

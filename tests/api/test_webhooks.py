@@ -1,0 +1,432 @@
+"""Webhooks: what is sent, how it is signed, when again, and where it never goes."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import json
+import socket
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.test import override_settings
+from django.utils import timezone
+from hypothesis import given
+from hypothesis import strategies as st
+
+from easyapache.models import Server
+from mpm import signing, webhooks
+from mpm.destinations import BadDestination, allowed, destination
+from mpm.models import Delivery, Event, Webhook
+from mpm.services.actor import BadRequest
+from mpm.webhooks import PAUSES
+from tests.api.conftest import ADMIN, AddServer, AddToken, Call
+from tests.api.receiver import listening
+
+LOOPBACK = override_settings(WEBHOOK_ALLOWED_NETWORKS=["127.0.0.0/8"])
+State = Delivery.State
+
+
+def hook(url: str, **wanted: Any) -> Webhook:
+    return webhooks.make(ADMIN, name="chat", url=url, **wanted)
+
+
+def happen(call: Call, token: Any, server: str = "web03") -> Event:
+    """A change is asked for: one event of the kind change.queued."""
+    answer = call("PUT", f"servers/{server}/mpm", {"mpm": "event"}, token=token)
+    assert answer.status == 202
+    return Event.objects.filter(kind="change.queued").latest("pk")
+
+
+# -- signing ---------------------------------------------------------------------------------
+
+
+@LOOPBACK
+def test_a_delivery_is_signed_as_standard_webhooks_say(
+    server: Server, add_token: AddToken, call: Call
+) -> None:
+    with listening() as receiver:
+        made = hook(receiver.url, kinds=["change.queued"])
+        event = happen(call, add_token("change"))
+        webhooks.run()
+        path, headers, body = receiver.heard[-1]
+    assert path == "/hook?from=panel"
+    assert headers["content-type"] == "application/json"
+    assert headers["host"] == f"127.0.0.1:{receiver.port}"
+    told = json.loads(body)
+    assert (told["type"], told["data"]["id"]) == ("change.queued", event.pk)
+    assert told["data"]["hash"] == event.hash
+    secret = webhooks.secret(made)
+    signed = f"{headers['webhook-id']}.{headers['webhook-timestamp']}.".encode() + body
+    key = base64.b64decode(secret.removeprefix("whsec_"))
+    proof = base64.b64encode(hmac.new(key, signed, hashlib.sha256).digest()).decode()
+    assert headers["webhook-signature"] == f"v1,{proof}"
+    now = int(headers["webhook-timestamp"])
+    signing.verify(secret, headers, body, now + 300)
+    for bad_body, at in ((body + b" ", now), (body, now + 301), (body, now - 301)):
+        with pytest.raises(signing.BadSignature):
+            signing.verify(secret, headers, bad_body, at)
+    moved = {**headers, "webhook-timestamp": str(now + 1)}
+    with pytest.raises(signing.BadSignature):
+        signing.verify(secret, moved, body, now)
+
+
+@given(st.binary(min_size=1), st.binary(), st.text("abcdef0123456789", min_size=1), st.integers(0))
+def test_only_the_right_secret_verifies(pepper: bytes, body: bytes, name: str, stamp: int) -> None:
+    first, second = (signing.derive_secret(pepper, name, generation) for generation in (1, 2))
+    headers = signing.headers_for([first], "id", stamp, body)
+    signing.verify(first, headers, body, stamp)
+    with pytest.raises(signing.BadSignature):
+        signing.verify(second, headers, body, stamp)
+
+
+@LOOPBACK
+def test_a_rotated_secret_overlaps_for_a_day(db: None) -> None:
+    with listening() as receiver:
+        made = hook(receiver.url)
+        old, now = webhooks.secret(made), timezone.now()
+        new = webhooks.rotate(made, ADMIN, now)
+        assert new != old
+        for wait, good in ((timedelta(0), (old, new)), (timedelta(hours=25), (new,))):
+            webhooks.send_test(made, now + wait)
+            webhooks.deliver_due(now + wait)
+            _, headers, body = receiver.heard[-1]
+            stamp = int(headers["webhook-timestamp"])
+            assert len(headers["webhook-signature"].split()) == len(good)
+            for secret in good:
+                signing.verify(secret, headers, body, stamp)
+
+
+@LOOPBACK
+def test_without_its_pepper_nothing_is_sent_unsigned(db: None) -> None:
+    with listening() as receiver, override_settings(TOKEN_PEPPERS={"old": b"a" * 32}):
+        made = hook(receiver.url)
+        delivery = webhooks.send_test(made)
+        with override_settings(TOKEN_PEPPERS={"new": b"b" * 32}):
+            webhooks.deliver_due(timezone.now())
+            delivery.refresh_from_db()
+            assert "rotate" in delivery.log[-1]["error"]
+            assert receiver.heard == []
+            webhooks.rotate(made, ADMIN)
+            assert webhooks.redeliver(delivery)
+            webhooks.deliver_due(timezone.now())
+        assert len(receiver.heard) == 1
+
+
+# -- the outbox ------------------------------------------------------------------------------
+
+
+@LOOPBACK
+def test_it_hears_what_it_asked_for_and_only_from_now_on(
+    add_server: AddServer, add_token: AddToken, call: Call
+) -> None:
+    for name in ("web01", "web02", "web03"):
+        add_server(name)
+    token = add_token("change")
+    happen(call, token, "web03")
+    with listening() as receiver:
+        hook(receiver.url, kinds=["change.queued"], servers=["web01"])
+        happen(call, token, "web01")
+        happen(call, token, "web02")
+        webhooks.run()
+        webhooks.run()
+    told = [json.loads(body)["data"] for _, _, body in receiver.heard]
+    assert [(item["kind"], item["server"]) for item in told] == [("change.queued", "web01")]
+
+
+@LOOPBACK
+def test_what_happened_while_the_sender_was_away_is_told_once(
+    server: Server, add_token: AddToken, call: Call
+) -> None:
+    with listening() as receiver:
+        made = hook(receiver.url, kinds=["change.queued"])
+        happen(call, add_token("change"))
+        before = made.position
+        assert webhooks.fan_out(timezone.now()) == 1
+        # The process died before it wrote down how far it had come.
+        Webhook.objects.update(position=before)
+        webhooks.fan_out(timezone.now())
+        assert Delivery.objects.count() == 1
+        webhooks.run()
+    assert len(receiver.heard) == 1
+
+
+@LOOPBACK
+def test_a_webhook_of_a_sandbox_token_hears_of_simulated_servers_only(
+    add_server: AddServer, add_token: AddToken, call: Call
+) -> None:
+    add_server("sandbox")
+    add_server("web03", kind="real")
+    admin, sandbox = add_token("admin"), add_token("admin", sandbox=True)
+    with listening() as receiver:
+        wanted = {"name": "x", "url": receiver.url, "kinds": ["change.queued"]}
+        assert call("POST", "webhooks", wanted, token=sandbox).status == 201
+        for name in ("sandbox", "web03"):
+            happen(call, admin, name)
+        webhooks.run()
+    assert [json.loads(body)["data"]["server"] for _, _, body in receiver.heard] == ["sandbox"]
+
+
+@LOOPBACK
+def test_switched_off_it_hears_nothing_and_is_not_told_later(
+    add_server: AddServer, add_token: AddToken, call: Call
+) -> None:
+    for name in ("web01", "web02"):
+        add_server(name)
+    token = add_token("change")
+    with listening() as receiver:
+        made = hook(receiver.url, kinds=["change.queued"])
+        webhooks.change(made, ADMIN, {"active": False})
+        happen(call, token, "web01")
+        webhooks.run()
+        webhooks.change(made, ADMIN, {"active": True})
+        happen(call, token, "web02")
+        webhooks.run()
+    assert [json.loads(body)["data"]["server"] for _, _, body in receiver.heard] == ["web02"]
+
+
+# -- again, and the log ----------------------------------------------------------------------
+
+
+@LOOPBACK
+def test_a_failed_delivery_is_tried_again_after_growing_pauses(db: None) -> None:
+    with listening(500, 0, 204, body=b"busy\0") as receiver:
+        delivery = webhooks.send_test(hook(receiver.url))
+        now = timezone.now()
+        for tried, pause in enumerate(PAUSES[:2], 1):
+            assert webhooks.deliver_due(now) == 1
+            delivery.refresh_from_db()
+            assert (delivery.state, delivery.attempts) == (State.PENDING, tried)
+            assert delivery.next_at is not None
+            wait = delivery.next_at - timezone.now()
+            assert pause - timedelta(seconds=3) < wait <= pause
+            assert webhooks.deliver_due(delivery.next_at - timedelta(seconds=1)) == 0
+            now = delivery.next_at
+        assert webhooks.deliver_due(now) == 1
+    delivery.refresh_from_db()
+    assert (delivery.state, delivery.next_at) == (State.DELIVERED, None)
+    assert [entry["status"] for entry in delivery.log] == [500, None, 204]
+    assert delivery.log[0]["answer"] == "busy"
+    assert "500" in delivery.log[0]["error"]
+    assert "Disconnected" in delivery.log[1]["error"] or "Protocol" in delivery.log[1]["error"]
+    identities = {headers["webhook-id"] for _, headers, _ in receiver.heard}
+    assert identities == {delivery.uuid}
+    assert list(PAUSES) == sorted(PAUSES)
+
+
+@LOOPBACK
+def test_after_thirty_hours_it_is_given_up_and_can_be_sent_again(
+    server: Server, add_token: AddToken, call: Call
+) -> None:
+    with listening(503) as receiver:
+        made = hook(receiver.url)
+        delivery = webhooks.send_test(made)
+        for _ in range(len(PAUSES) + 1):
+            Delivery.objects.filter(pk=delivery.pk).update(next_at=timezone.now())
+            webhooks.deliver_due(timezone.now())
+        delivery.refresh_from_db()
+        assert (delivery.state, delivery.next_at) == (State.GIVEN_UP, None)
+        assert len(delivery.log) == len(PAUSES) + 1
+        assert webhooks.deliver_due(timezone.now() + timedelta(days=9)) == 0
+        receiver.answers = [200]
+        path = f"webhooks/{made.uuid}/deliveries"
+        admin = add_token("admin")
+        again = call("POST", f"{path}/{delivery.uuid}/redeliver", token=admin)
+        assert (again.status, again.body["state"], again.body["attempts"]) == (202, "pending", 0)
+        webhooks.deliver_due(timezone.now())
+        shown = call("GET", path, token=admin).body["items"][0]
+    assert (shown["id"], shown["state"]) == (delivery.uuid, "delivered")
+    assert shown["log"][-1]["status"] == 200
+    assert len(shown["log"]) == len(PAUSES) + 2
+
+
+@LOOPBACK
+def test_what_is_being_sent_is_not_sent_again_until_its_sender_is_lost(
+    server: Server, add_token: AddToken, call: Call
+) -> None:
+    with listening() as receiver:
+        made = hook(receiver.url)
+        delivery = webhooks.send_test(made)
+        lost = timezone.now() + webhooks.LEASE
+        Delivery.objects.filter(pk=delivery.pk).update(state=State.SENDING, next_at=lost)
+        path = f"webhooks/{made.uuid}/deliveries/{delivery.uuid}/redeliver"
+        refused = call("POST", path, token=add_token("admin"))
+        assert (refused.status, refused.body["code"]) == (409, "being_sent")
+        assert webhooks.deliver_due(lost - timedelta(seconds=1)) == 0
+        assert webhooks.deliver_due(lost) == 1
+    assert len(receiver.heard) == 1
+
+
+@LOOPBACK
+def test_two_senders_never_send_the_same_attempt(db: None) -> None:
+    with listening() as receiver:
+        delivery = webhooks.send_test(hook(receiver.url))
+        now = timezone.now()
+        copies = [Delivery.objects.select_related("webhook").get(pk=delivery.pk) for _ in range(2)]
+        assert [webhooks._claim(copy, now) for copy in copies] == [True, False]
+
+
+@LOOPBACK
+def test_a_receiver_that_is_gone_is_switched_off_and_a_redirect_is_not_followed(
+    db: None,
+) -> None:
+    with listening() as other, listening(302, Location=other.url) as moved:
+        delivery = webhooks.send_test(hook(moved.url))
+        webhooks.deliver_due(timezone.now())
+        assert (len(moved.heard), len(other.heard)) == (1, 0)
+    delivery.refresh_from_db()
+    assert delivery.log[-1]["status"] == 302
+    with listening(410) as gone:
+        made = hook(gone.url)
+        webhooks.send_test(made)
+        webhooks.deliver_due(timezone.now())
+    made.refresh_from_db()
+    assert not made.active
+
+
+@LOOPBACK
+def test_a_slow_receiver_does_not_hold_up_the_others(db: None) -> None:
+    with listening() as receiver:
+        busy, other = hook(receiver.url), hook(receiver.url)
+        for _ in range(20):
+            webhooks.send_test(busy)
+        wanted = webhooks.send_test(other)
+        webhooks.deliver_due(timezone.now())
+    wanted.refresh_from_db()
+    assert wanted.state == State.DELIVERED
+
+
+def test_old_deliveries_are_dropped_and_pending_ones_kept(db: None) -> None:
+    made = hook("https://8.8.8.8/hook")
+    long_ago = timezone.now() - timedelta(days=40)
+    kept, gone = webhooks.send_test(made, long_ago), webhooks.send_test(made, long_ago)
+    Delivery.objects.filter(pk=gone.pk).update(state=State.DELIVERED, next_at=None)
+    assert webhooks.prune(timezone.now()) == 1
+    assert Delivery.objects.get() == kept
+
+
+# -- where it never goes ---------------------------------------------------------------------
+
+INSIDE = (
+    "http://127.0.0.1/",
+    "http://127.1/",
+    "http://2130706433/",
+    "http://0/",
+    "http://0.0.0.0/",
+    "http://localhost/",
+    "http://10.1.2.3/",
+    "http://172.16.0.1/",
+    "http://192.168.1.1/",
+    "http://100.64.0.1/",
+    "http://169.254.169.254/latest/meta-data/",
+    "http://224.0.0.1/",
+    "http://255.255.255.255/",
+    "http://[::1]/",
+    "http://[::]/",
+    "http://[fe80::1]/",
+    "http://[fd00::1]/",
+    "http://[::ffff:127.0.0.1]/",
+    "http://[::ffff:a00:1]/",
+    "http://[64:ff9b::10.0.0.1]/",
+    "http://[2002:7f00:1::]/",
+    "http://[ff02::1]/",
+)
+UNREADABLE = (
+    "ftp://example.net/",
+    "file:///etc/passwd",
+    "//example.net/",
+    "https://",
+    "https://user:secret@example.net/",
+    "https://example.net:0/",
+    "https://example.net:99999/",
+    "https://example.net/#part",
+    "https://example.net/ two",
+    "https://exämple.net/",
+    "https://example.net/" + "a" * 500,
+)
+
+
+@pytest.mark.parametrize("url", [*INSIDE, *UNREADABLE])
+def test_an_address_inside_or_unreadable_is_refused(db: None, url: str) -> None:
+    with pytest.raises(BadRequest) as refused:
+        hook(url)
+    assert refused.value.code == "bad_destination"
+    assert not Webhook.objects.exists()
+
+
+def test_it_is_refused_by_rest_too_and_when_altered(
+    server: Server, add_token: AddToken, call: Call
+) -> None:
+    admin = add_token("admin")
+    bad = {"name": "x", "url": "http://169.254.169.254/"}
+    assert call("POST", "webhooks", bad, token=admin).body["code"] == "bad_destination"
+    made = call("POST", "webhooks", {"name": "x", "url": "https://8.8.8.8/"}, token=admin)
+    assert made.status == 201
+    path = f"webhooks/{made.body['id']}"
+    assert call("PATCH", path, {"url": bad["url"]}, token=admin).status == 422
+    assert call("GET", path, token=admin).body["url"] == "https://8.8.8.8/"
+
+
+def test_one_bad_address_of_a_name_is_enough_to_refuse_it() -> None:
+    def both(_host: str, _port: int) -> list[str]:
+        return ["93.184.216.34", "10.0.0.1"]
+
+    with pytest.raises(BadDestination):
+        destination("https://both.example/", [], both)
+    assert destination("https://both.example/", ["10.0.0.0/8"], both).address == "93.184.216.34"
+
+
+def test_a_name_is_resolved_once_and_the_judged_address_is_connected_to() -> None:
+    """Rebinding: the second answer of the name is never asked for."""
+    answers = iter([["93.184.216.34"], ["127.0.0.1"]])
+    to = destination("https://rebind.example/x?y=1", [], lambda _host, _port: next(answers))
+    assert to.url == "https://93.184.216.34:443/x?y=1"
+    assert (to.host, to.host_header) == ("rebind.example", "rebind.example")
+
+
+def test_an_address_that_moved_inside_after_it_was_added_is_refused_when_sending(
+    db: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with listening() as receiver:
+        where = ["93.184.216.34"]
+
+        def names(_host: str, port: int, **_options: Any) -> list[Any]:
+            return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (where[0], port))]
+
+        monkeypatch.setattr(socket, "getaddrinfo", names)
+        delivery = webhooks.send_test(hook(f"http://rebind.example:{receiver.port}/"))
+        where[0] = "127.0.0.1"
+        webhooks.deliver_due(timezone.now())
+    delivery.refresh_from_db()
+    assert receiver.heard == []
+    assert "private or reserved" in delivery.log[-1]["error"]
+
+
+@LOOPBACK
+def test_the_proxy_of_the_environment_is_not_used(
+    db: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
+    with listening() as receiver:
+        delivery = webhooks.send_test(hook(receiver.url))
+        webhooks.deliver_due(timezone.now())
+    delivery.refresh_from_db()
+    assert delivery.state == State.DELIVERED
+
+
+@given(st.ip_addresses(v=4))
+def test_an_ipv4_address_is_judged_the_same_in_every_disguise(address: Any) -> None:
+    plain = allowed(str(address), [])
+    for disguise in (f"::ffff:{address}", f"64:ff9b::{address}"):
+        assert not allowed(disguise, []) or plain
+    if plain:
+        assert address.is_global
+    assert allowed(f"::ffff:{address}", [f"{address}/32"])
+
+
+def test_no_address_is_told_by_the_refusal() -> None:
+    with pytest.raises(BadDestination) as refused:
+        destination("https://inner.example/", [], lambda _host, _port: ["10.9.8.7"])
+    assert "10.9.8.7" not in str(refused.value)

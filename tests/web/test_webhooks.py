@@ -1,0 +1,168 @@
+"""The pages of webhooks: added, tried, read about, sent again; and only by administrators."""
+
+from __future__ import annotations
+
+import re
+import time
+
+import pytest
+from django.test import Client, override_settings
+from django.utils import timezone
+from playwright.sync_api import Page, expect
+
+from easyapache.demo.panel import Panel
+from easyapache.models import Server
+from mpm import signing, webhooks
+from mpm.models import Delivery, Event, Webhook
+from tests.api.receiver import listening
+from tests.browser import faults, sign_in
+from tests.stack import MakePanel
+from tests.web.conftest import ADMIN
+
+LOOPBACK = override_settings(WEBHOOK_ALLOWED_NETWORKS=["127.0.0.0/8"])
+CHAT = {"name": "Chat", "url": "https://8.8.8.8/hook", "kinds": ["change.failed"]}
+
+
+def secret_in(page: bytes) -> str:
+    found = re.search(rb'<code id="secret">(whsec_[\w+/=]+)</code>', page)
+    assert found
+    return found[1].decode()
+
+
+def test_a_webhook_is_added_and_its_secret_shown_once(admin: Client, server: Server) -> None:
+    answer = admin.post("/webhooks/add/", {**CHAT, "servers": ["web01"]})
+    assert answer.status_code == 200
+    made = Webhook.objects.get()
+    assert secret_in(answer.content) == webhooks.secret(made)
+    assert (made.kinds, made.servers, made.created_by_name) == (["change.failed"], ["web01"], "ada")
+    assert b"whsec_" not in admin.get(f"/webhooks/{made.uuid}/").content
+    assert b"Chat" in admin.get("/webhooks/").content
+    rotated = admin.post(f"/webhooks/{made.uuid}/alter/", {"action": "rotate"})
+    made.refresh_from_db()
+    assert secret_in(rotated.content) == webhooks.secret(made)
+    kinds = Event.objects.filter(kind__startswith="webhook.").values_list("kind", flat=True)
+    assert list(kinds.order_by("pk")) == ["webhook.made", "webhook.rotated"]
+
+
+@pytest.mark.parametrize(
+    "mistake",
+    [
+        {"name": ""},
+        {"url": "http://169.254.169.254/"},
+        {"url": "javascript:alert(1)"},
+        {"kinds": ["everything"]},
+        {"servers": ["nowhere"]},
+    ],
+)
+def test_a_mistake_is_explained_and_adds_nothing(
+    admin: Client, server: Server, mistake: dict[str, object]
+) -> None:
+    answer = admin.post("/webhooks/add/", {**CHAT, **mistake})
+    assert answer.status_code == 422
+    assert b'class="mistake" role="alert"' in answer.content
+    assert not Webhook.objects.exists()
+
+
+@LOOPBACK
+def test_the_log_shows_every_attempt_and_sends_again(admin: Client, server: Server) -> None:
+    with listening(500, 204, body=b"<b>no room</b>") as receiver:
+        made = webhooks.make(ADMIN, name="Chat", url=receiver.url, kinds=["change.failed"])
+        path = f"/webhooks/{made.uuid}/"
+        assert b"on its way" in admin.post(f"{path}alter/", {"action": "test"}, follow=True).content
+        webhooks.deliver_due(timezone.now())
+        page = admin.get(path).content.decode()
+        assert "The receiver answered 500." in page
+        assert "&lt;b&gt;no room&lt;/b&gt;" in page
+        assert ">waiting<" in page
+        delivery = Delivery.objects.get()
+        admin.post(f"{path}{delivery.uuid}/again/")
+        webhooks.deliver_due(timezone.now())
+    assert ">delivered<" in admin.get(path).content.decode()
+    assert ">delivered<" in admin.get("/webhooks/").content.decode()
+    assert len(receiver.heard) == 2
+    assert admin.post(f"{path}nothing/again/").status_code == 404
+    other = webhooks.make(ADMIN, name="Other", url="https://8.8.8.8/")
+    assert admin.post(f"/webhooks/{other.uuid}/{delivery.uuid}/again/").status_code == 404
+
+
+def test_it_is_switched_off_and_on_and_removed(admin: Client, server: Server) -> None:
+    made = webhooks.make(ADMIN, name="Chat", url="https://8.8.8.8/")
+    path = f"/webhooks/{made.uuid}/"
+    for action, active in (("off", False), ("on", True), ("nonsense", True)):
+        assert admin.post(f"{path}alter/", {"action": action}).status_code == 302
+        made.refresh_from_db()
+        assert made.active is active
+    removed = admin.post(f"{path}alter/", {"action": "remove"}, follow=True)
+    assert b"Chat is removed." in removed.content
+    assert admin.get(path).status_code == 404
+
+
+def test_old_deliveries_are_on_pages(admin: Client, server: Server) -> None:
+    made = webhooks.make(ADMIN, name="Chat", url="https://8.8.8.8/")
+    sent = [webhooks.send_test(made).uuid for _ in range(30)][::-1]
+    first = admin.get(f"/webhooks/{made.uuid}/").content.decode()
+    link = re.search(r'rel="next" href="(\?before=\d+)"', first)
+    assert link
+    second = admin.get(f"/webhooks/{made.uuid}/{link[1]}").content.decode()
+    assert [one for one in sent if f">{one}<" in first] == sent[:25]
+    assert [one for one in sent if f">{one}<" in second] == sent[25:]
+    assert admin.get(f"/webhooks/{made.uuid}/?before=-1").status_code == 200
+
+
+def test_support_and_strangers_see_no_webhooks(support: Client, server: Server) -> None:
+    made = webhooks.make(ADMIN, name="Chat", url="https://8.8.8.8/")
+    delivery = webhooks.send_test(made)
+    path = f"/webhooks/{made.uuid}/"
+    for page in ("/webhooks/", path):
+        assert support.get(page).status_code == 403
+        assert Client().get(page).status_code == 302
+    for page in ("/webhooks/add/", f"{path}alter/", f"{path}{delivery.uuid}/again/"):
+        assert support.post(page, {**CHAT, "action": "remove"}).status_code == 403
+    assert Webhook.objects.count() == 1
+    assert b'href="/webhooks/"' not in support.get("/").content
+
+
+# -- in a browser ----------------------------------------------------------------------------
+
+
+@pytest.fixture
+def telling_panel(make_panel: MakePanel) -> Panel:
+    """A panel that may send to this machine."""
+    return make_panel("--simulated", WEBHOOK_ALLOWED_NETWORKS="127.0.0.0/8")
+
+
+@pytest.mark.browser
+def test_a_receiver_is_added_tried_and_read_about_by_hand(page: Page, telling_panel: Panel) -> None:
+    sign_in(page, telling_panel)
+    page.get_by_role("link", name="Webhooks", exact=True).click()
+    with listening(500, 204, body=b"come back later") as receiver:
+        page.get_by_label("Name", exact=True).fill("Chat")
+        page.get_by_label("Address").fill(receiver.url)
+        page.get_by_label("A change failed").check()
+        page.get_by_role("button", name="Add the webhook").click()
+        secret = page.locator("#secret").inner_text()
+        page.get_by_role("button", name="Send a test").click()
+        address = page.url
+        end = time.monotonic() + 60
+        while not page.get_by_text("delivered", exact=True).count():
+            assert time.monotonic() < end, page.content()[-3000:]
+            time.sleep(0.5)
+            page.goto(address)
+    page.locator("details summary").click()
+    expect(page.locator("details")).to_contain_text("come back later")
+    _, headers, body = receiver.heard[-1]
+    signing.verify(secret, headers, body, int(headers["webhook-timestamp"]))
+    said = []
+    page.context.new_cdp_session(page).send("Page.setBypassCSP", {"enabled": True})
+    for where in (f"{telling_panel.address}webhooks/", address):
+        for width in (1440, 390):
+            page.set_viewport_size({"width": width, "height": 844})
+            for scheme in ("light", "dark"):
+                page.emulate_media(color_scheme=scheme)
+                page.goto(where)
+                for folded in page.locator("details:not([open]) summary").all():
+                    folded.click()
+                said += [f"{where} {width} {scheme} {fault}" for fault in faults(page)]
+                if page.evaluate("document.body.scrollWidth > innerWidth"):
+                    said.append(f"{where} {width} is too wide")
+    assert said == []
