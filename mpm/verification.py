@@ -102,6 +102,8 @@ def _rows_against_events() -> Iterator[Fault]:
             ("the MPM before", event.data["from"]["mpm"], change.from_mpm),
             ("the MPM asked for", event.data["to"]["mpm"], change.to_mpm),
             ("the digest of the plan", event.data["digest"], change.digest),
+            ("what was to come in", event.data["install"], _names(change.plan, "install")),
+            ("what was to leave", event.data["remove"], _names(change.plan, "remove")),
         ):
             if sealed != now:
                 yield Fault(
@@ -112,6 +114,10 @@ def _rows_against_events() -> Iterator[Fault]:
                 event.server_name, event.seq, f"Change #{change.pk}: its author was altered."
             )
     yield from _ends_against_events()
+
+
+def _names(plan: Mapping[str, Any], side: str) -> list[str]:
+    return [str(item["name"]) for item in plan.get(side, ())]
 
 
 def _ends_against_events() -> Iterator[Fault]:

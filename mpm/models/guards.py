@@ -22,6 +22,11 @@ FROZEN = (
     "from_itk",
     "to_mpm",
     "to_itk",
+    "choice",
+    "plan",
+    "goal",
+    "transaction",
+    "undo_of",
     "digest",
     "base_digest",
     "reason",
@@ -57,7 +62,7 @@ TRIGGERS = (
 def _condition(name: str, what: str | tuple[str, ...], differs: str) -> str:
     if isinstance(what, str):
         return what
-    moved = " OR ".join(f"OLD.{column} {differs} NEW.{column}" for column in what)
+    moved = " OR ".join(f'OLD."{column}" {differs} NEW."{column}"' for column in what)
     return f"OLD.state IN {ENDED} AND ({moved})" if name == "mpm_change_ended" else moved
 
 

@@ -60,6 +60,8 @@ def test_untouched_history_proves_itself(story_of_two: list[Change]) -> None:
         "DELETE FROM mpm_event",
         "UPDATE mpm_change SET actor_name = 'somebody else'",
         "UPDATE mpm_change SET reason = 'another', ticket = 'T'",
+        "UPDATE mpm_change SET plan = '{}'",
+        "UPDATE mpm_change SET \"transaction\" = '{}', undo_of = 'x'",
         "UPDATE mpm_change SET state = 'failed'",
         "UPDATE mpm_change SET sentence = 'all was well'",
         "DELETE FROM mpm_change",
@@ -95,6 +97,7 @@ def test_rows_refuse_to_be_altered_before_the_database_has_to(story_of_two: list
         "UPDATE mpm_change SET reason = 'x' WHERE id = (SELECT MIN(id) FROM mpm_change)",
         "UPDATE mpm_change SET state = 'failed' WHERE id = (SELECT MIN(id) FROM mpm_change)",
         "UPDATE mpm_change SET actor_name = 'x' WHERE id = (SELECT MAX(id) FROM mpm_change)",
+        "UPDATE mpm_change SET plan = '{}' WHERE id = (SELECT MIN(id) FROM mpm_change)",
     ],
 )
 def test_whoever_goes_around_the_guards_is_told_on(
