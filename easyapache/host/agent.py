@@ -276,7 +276,7 @@ def apply(message: Mapping[str, Any]) -> None:
 @operation("host.cancel")
 def cancel(message: Mapping[str, Any]) -> None:
     me, change = agent(), _change(message)
-    folder = me.spool.folder(change)
+    folder = me.spool.folder(change) or me.spool.forestall(change)
     if folder is None:
         me.send("control.unknown", {"server": me.config.server, "change": change})
         return
