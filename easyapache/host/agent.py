@@ -183,7 +183,9 @@ def _prepare(**_: Any) -> None:
         raise SystemExit(2)
     try:
         _agent = Agent(load_config(Path(path)))
-    except BadConfig as error:
+    except (BadConfig, HostError, OSError) as error:
+        # Celery passes over any other exception of a signal, and the worker would go on, taking
+        # messages that nobody can answer.
         sys.stderr.write(f"{error}\n")
         raise SystemExit(2) from error
 

@@ -46,8 +46,19 @@ class Spool:
         self.root = root
 
     def prepare(self) -> None:
-        """Make the folder, closed to everybody else, and sweep up half-made ones."""
+        """Make the folder, closed to everybody else, and sweep up half-made ones.
+
+        Raises PermissionError for one that somebody else has made: what is in it is carried out
+        with the agent's rights, its configuration included.
+        """
         self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
+        owner = self.root.stat().st_uid
+        if owner != os.geteuid():
+            raise PermissionError(
+                errno.EPERM,
+                f"the spool belongs to user {owner}, not to the agent's",
+                str(self.root),
+            )
         self.root.chmod(0o700)
         for path in self.root.glob(".new-*"):
             shutil.rmtree(path, ignore_errors=True)

@@ -57,6 +57,15 @@ def test_nobody_else_can_read_the_spool(simulation: Simulation, folder: ChangeFo
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
 
+def test_a_spool_of_somebody_else_is_not_used(
+    simulation: Simulation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mine = os.geteuid()
+    monkeypatch.setattr(os, "geteuid", lambda: mine + 1)
+    with pytest.raises(PermissionError, match="belongs to user"):
+        simulation.spool.prepare()
+
+
 def test_reports_count_from_one_without_gaps(folder: ChangeFolder) -> None:
     with folder.engine_lock():
         for number in range(20):
