@@ -60,6 +60,8 @@ class _Chain:
     """Where one server's events have got to."""
 
     mpm: str = "prefork"
+    last: int | None = None
+    """The number of its last change that succeeded."""
     seq: int = 0
     hash: str = ""
 
@@ -151,7 +153,7 @@ _VARYING = (
     *("id", "uuid", "server_id", "server_name", "state", "from_mpm", "to_mpm", "to_itk"),
     *("choice", "plan", "digest", "base_digest", "reason", "ticket", "origin", "actor_name"),
     *("actor_role", "request_id", "requested_at", "queued_at", "started_at", "finished_at"),
-    *("sentence", "refused", "longest_wait_ms", "search"),
+    *("sentence", "refused", "longest_wait_ms", "search", "rollback_of_id"),
 )
 _TOLD = (
     *("id", "server_name", "seq", "at", "change_id", "kind", "actor_name", "actor_role", "origin"),
@@ -200,8 +202,9 @@ def _story(
         origin = dice.choices(origins, shares)[0]
         before, after = chain.mpm, dice.choice(_OTHERS[chain.mpm])
         itk = after == "prefork" and number % 9 == 0
+        rollback_of = chain.last if number % 50 == 0 else None
         if state == "succeeded":
-            chain.mpm = after
+            chain.mpm, chain.last = after, number
         asked = begin + step * (number - 1)
         ended = asked + timedelta(seconds=dice.uniform(2, 20))
         asked_stored, ended_stored = stored(asked), stored(ended)
@@ -224,6 +227,7 @@ def _story(
             *(asked_stored, asked_stored, asked_stored, ended_stored),
             f"The server runs {after}." if state == "succeeded" else f"It still runs {before}.",
             *(0, dice.uniform(1, 40), f"{reason}\n{ticket}\n{moving}".lower()),
+            rollback_of,
         )
         words = {
             "uuid": uuid,
@@ -235,7 +239,7 @@ def _story(
             "base_digest": base,
             "install": [item["name"] for item in plan["install"]],
             "remove": [item["name"] for item in plan["remove"]],
-            "rollback_of": None,
+            "rollback_of": rollback_of,
             "not_before": None,
         }
         agent = f"agent of {name}"
