@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import URLPattern, URLResolver, path
 
-from mpm.views import change, chooser, history, people, review, sign_in, tokens, webhooks
+from mpm.views import change, chooser, history, people, review, shared, sign_in, tokens, webhooks
 
 MPM = "software/easyapache4/mpm/"
 HISTORY = "software/easyapache4/history/"
@@ -30,6 +30,8 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path(f"{HISTORY}<int:pk>/rollback/confirm/", change.roll_back, name="rollback-confirm"),
     path(f"{HISTORY}<int:pk>/adopt/", change.adopt, name="change-adopt"),
     path(f"{HISTORY}<int:pk>/recover/", change.recover, name="change-recover"),
+    path(f"{HISTORY}<int:pk>/share/", change.share, name="change-share"),
+    path("shared/<str:token>/", shared.shared, name="shared"),
     path("tokens/", tokens.listing, name="tokens"),
     path("tokens/add/", tokens.make, name="token-add"),
     path("tokens/<str:key_id>/rotate/", tokens.rotate, name="token-rotate"),

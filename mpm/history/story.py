@@ -13,7 +13,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from mpm.catalog import short
-from mpm.models import Change, Report, State
+from mpm.models import Change, Event, Report, State
 from mpm.models.change import Origin
 
 
@@ -179,6 +179,8 @@ EVENT_TITLES = {
     "change.late_outcome": lambda: _("The agent told its outcome later"),
     "change.outside": lambda: _("Found by a scan"),
     "change.adopted": lambda: _("Adopted"),
+    "change.shared": lambda: _("A link to this page was made"),
+    "change.unshared": lambda: _("The links to this page were taken back"),
 }
 
 STEP_TITLES = {
@@ -195,9 +197,17 @@ STEP_TITLES = {
 }
 
 
-def timeline(change: Change, reports: Iterable[Report] | None = None) -> list[Entry]:
-    """Events of the panel and reports of the agent in the order of their times; two queries,
-    or one where the caller has the reports."""
+def timeline(
+    change: Change,
+    reports: Iterable[Report] | None = None,
+    events: Iterable[Event] | None = None,
+) -> list[Entry]:
+    """Events of the panel and reports of the agent in the order of their times.
+
+    ``reports`` and ``events``: where the caller has them; one query for each it has not.
+    """
+    if events is None:
+        events = change.events.order_by("seq")
     entries = [
         Entry(
             at=event.at,
@@ -208,7 +218,7 @@ def timeline(change: Change, reports: Iterable[Report] | None = None) -> list[En
             ),
             data=event.data,
         )
-        for event in change.events.order_by("seq")
+        for event in events
     ]
     if reports is None:
         reports = change.reports.order_by("seq")

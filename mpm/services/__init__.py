@@ -39,6 +39,7 @@ from mpm.services.request import request_change
 from mpm.services.retention import prune
 from mpm.services.rollback import roll_back, rollback_plan, why_not_roll_back
 from mpm.services.servers import add_server, alter_server
+from mpm.services.sharing import good_links, share, shared_change, take_back
 from mpm.services.sweep import ping_all, recover, rescan_all, sweep
 
 __all__ = [
@@ -59,6 +60,7 @@ __all__ = [
     "cancel",
     "change_numbered",
     "first_look",
+    "good_links",
     "only_server",
     "ping_all",
     "plan_for",
@@ -84,7 +86,10 @@ __all__ = [
     "server_named",
     "set_active",
     "set_role",
+    "share",
+    "shared_change",
     "sweep",
+    "take_back",
     "why_not_cancel",
     "why_not_roll_back",
 ]

@@ -8,18 +8,27 @@ from django.contrib import messages
 from django.http import Http404, HttpRequest, HttpResponse, StreamingHttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import redirect
+from django.urls import reverse
+from django.utils import timezone
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_GET, require_POST
 
 from easyapache.answers import show
 from easyapache.frame import frame_of
 from easyapache.profile import Transaction
 from mpm import history, log_window, services
-from mpm.models import Change
+from mpm.models import Change, Event
 from mpm.plan import Plan
 from mpm.roles import actor_of, may_change, may_read
 from mpm.views.pictures import probe_strip
-from mpm.views.steps import journal_of
+from mpm.views.steps import Journal, journal_of
+
+LIFETIMES = (
+    ("1", gettext_lazy("one day")),
+    ("7", gettext_lazy("7 days")),
+    ("30", gettext_lazy("30 days")),
+)
 
 
 def change_or_404(pk: int) -> Change:
@@ -44,15 +53,17 @@ def about(request: HttpRequest, change: Change) -> dict[str, Any]:
         "reports": reports,
         "journal": journal,
         "plan": plan,
-        "strips": [
-            {"data": one, "strip": probe_strip(one)}
-            for one in journal.interruptions
-            or ([change.interruption] if change.interruption else [])
-        ],
+        "strips": strips_of(change, journal),
         "moved": Transaction.from_json(change.moved) if change.moved else None,
         "no_cancel": services.why_not_cancel(change),
         "seen": seen_mark(change),
     }
+
+
+def strips_of(change: Change, journal: Journal) -> list[dict[str, Any]]:
+    """What visitors noticed of each restart, as numbers and as a picture."""
+    told = journal.interruptions or ([change.interruption] if change.interruption else [])
+    return [{"data": one, "strip": probe_strip(one)} for one in told]
 
 
 def seen_mark(change: Change) -> str:
@@ -67,12 +78,16 @@ def change(request: HttpRequest, pk: int) -> HttpResponse:
     one = change_or_404(pk)
     context = about(request, one)
     context |= log_part(request, one)
+    context["rehearsed"] = [line for line in context["log"].lines if line.step == "rehearsal"][-40:]
     if one.finished:
+        events = list(one.events.order_by("seq"))
         context["no_rollback"] = services.why_not_roll_back(one)
         context["story"] = history.story(one)
-        context["timeline"] = history.timeline(one, context["reports"])
+        context["timeline"] = history.timeline(one, context["reports"], events)
         context["ticket_text"] = history.ticket_text(one, request.build_absolute_uri(request.path))
         context["before_after"] = history.before_and_after(one)
+        context["links"] = links_shown(request, one, events)
+        context["lifetimes"] = LIFETIMES
     return show(request, "mpm/change.html", context)
 
 
@@ -225,3 +240,35 @@ def recover(request: HttpRequest, pk: int) -> HttpResponse:
         said = _("Closed without word from the agent.") if close else _("The agent is asked again.")
         messages.success(request, said)
     return redirect("change", pk=pk)
+
+
+# -- for somebody without an account ------------------------------------------------------------
+
+
+def links_shown(request: HttpRequest, one: Change, events: list[Event]) -> list[dict[str, Any]]:
+    """The links to a change that are good now, with their whole addresses, the newest first."""
+    found = services.good_links(one, events, timezone.now())
+    return [
+        {"link": link, "address": request.build_absolute_uri(reverse("shared", args=[link.token]))}
+        for link in reversed(found)
+    ]
+
+
+@may_read
+@require_POST
+def share(request: HttpRequest, pk: int) -> HttpResponse:
+    """Make a link, or take all of them back."""
+    one, actor = change_or_404(pk), actor_of(request)
+    back = redirect(reverse("change", args=[pk]) + "#share")
+    try:
+        if request.POST.get("take_back") == "yes":
+            services.take_back(one, actor)
+            messages.success(request, _("The links to this page are good no longer."))
+            return back
+        days = request.POST.get("days", "")
+        services.share(one, actor, int(days) if days in dict(LIFETIMES) else 0)
+    except services.Refused as refused:
+        messages.error(request, refused.message)
+    else:
+        messages.success(request, _("The link is below; it opens this page and nothing else."))
+    return back

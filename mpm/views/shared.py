@@ -1,0 +1,56 @@
+"""The page of one change for somebody without an account, by a link that is good for a time.
+
+It shows less than the page inside the panel: no log, no address of a person, no way to anything
+else. It is not to be kept: not by a cache, not by a search engine, and no other site learns of it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib.auth.decorators import login_not_required
+from django.http import HttpRequest, HttpResponse
+from django.utils import timezone
+from django.views.decorators.http import require_GET
+
+from easyapache.answers import show
+from mpm import history, services
+from mpm.models import Change
+from mpm.plan import Plan
+from mpm.views.change import strips_of
+from mpm.views.steps import journal_of
+
+PRIVATE = {
+    "Cache-Control": "no-store",
+    "X-Robots-Tag": "noindex, nofollow, noarchive",
+    "Referrer-Policy": "no-referrer",
+}
+
+
+@login_not_required
+@require_GET
+def shared(request: HttpRequest, token: str) -> HttpResponse:
+    """What the link shows, or why it shows nothing. Nobody has to sign in; nothing is written."""
+    try:
+        one, link = services.shared_change(token, timezone.now())
+    except services.Refused as refused:
+        answer = show(request, "mpm/shared_not.html", {"refused": refused}, status=refused.status)
+    else:
+        answer = show(request, "mpm/shared.html", _about(one) | {"link": link})
+    for name, value in PRIVATE.items():
+        answer.headers[name] = value
+    return answer
+
+
+def _about(one: Change) -> dict[str, Any]:
+    reports = list(one.reports.order_by("seq"))
+    journal = journal_of(reports)
+    return {
+        "change": one,
+        "journal": journal,
+        "plan": Plan.from_json(one.plan) if one.plan.get("choice") else None,
+        "story": history.story(one),
+        "before_after": history.before_and_after(one),
+        "strips": strips_of(one, journal),
+        "timeline": history.timeline(one, reports, events=()),
+    }
