@@ -264,10 +264,12 @@ class Steps:
 
     def undo_packages(self) -> str:
         self.settle()
-        if self.packages_never_moved():
+        never, kit = self.packages_never_moved(), kits.load(self.folder.kit)
+        if never and (kit is None or not self._attempt().is_dir()):
             self._restore_files()
             return "The packages are as they were."
-        kit = kits.load(self.folder.kit)
+        # Even where the database says that none moved: a transaction that was cut off may have
+        # unpacked a module it had not entered yet, and the next start of httpd would load it.
         if kit is None:
             raise HostError("kit", "The rollback kit is gone.", "Install the packages by hand.")
         self.server.undo_packages(kit, self.log)

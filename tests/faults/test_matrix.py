@@ -293,6 +293,32 @@ def test_files_of_a_package_that_never_came_are_swept_away(make_lab: MakeLab, to
     assert ending.end == BEFORE, ending
 
 
+def test_a_stray_module_is_swept_away_even_where_the_database_says_nothing_moved(
+    make_lab: MakeLab, told: Tell
+) -> None:
+    """As above, but with a package that brings no MPM, so that neither rpm nor httpd differ."""
+    field = Field(make_lab().up())
+    before, sites = field.server.inspect(), field.server.sites()
+    request = field.request("event")
+    folder = field.folder(request)
+    engine = field.start_engine(folder)
+    assert field.until(engine, lambda: (folder.path / "rehearsal").exists())
+    field.kill(lambda line: "easyapache.host.engine" in line)
+    engine.wait()
+    (folder.output / "packages-1").mkdir()
+    with folder.engine_lock():
+        for step in ("packages", "undo_packages"):
+            folder.report("step", {"step": step, "status": "started", "decided_by": "killed"})
+    (cgid,) = (folder.kit / "incoming").glob("*mod_cgid*.rpm")
+    field.lab.rpm("-U", "--nodeps", "--force", str(cgid))
+    field.lab.rpm("-e", "--justdb", "--nodeps", "ea-apache24-mod_cgid")
+    assert list((field.config.server_root / "conf.modules.d").glob("*cgid*"))
+    field.finish(folder)
+    ending = told(field.judge("a module without its package", request, before, sites))
+    assert ending.end == BEFORE, ending
+    assert not list((field.config.server_root / "conf.modules.d").glob("*cgid*"))
+
+
 # -- by hand, when all else is gone -------------------------------------------------------
 
 
