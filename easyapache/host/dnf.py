@@ -19,7 +19,7 @@ from typing import Any
 
 from easyapache.host.config import HostConfig
 from easyapache.host.runner import Detached, Runner
-from easyapache.host.server import HostError, Log
+from easyapache.host.server import HostError, Log, Stop, never
 from easyapache.profile import Package, Transaction
 
 PACKAGES = "packages"
@@ -176,11 +176,13 @@ class PackageManager:
         }
         return self._dnf_says(request)
 
-    def _dnf_says(self, request: Mapping[str, Any], log: Log | None = None) -> Mapping[str, Any]:
+    def _dnf_says(
+        self, request: Mapping[str, Any], log: Log | None = None, stop: Stop = never
+    ) -> Mapping[str, Any]:
         # -I, or this folder's own dnf.py and rpm.py would be taken for the system's.
         script = str(Path(__file__).with_name("dnf_resolve.py"))
         argv = [*self.wrapper, self.config.python, "-I", script, json.dumps(request)]
-        said = self.runner.perform(argv, log) if log else self.runner.ask(argv, limit=600.0)
+        said = self.runner.perform(argv, log, stop) if log else self.runner.ask(argv, limit=600.0)
         try:
             answer: dict[str, Any] = json.loads(said.stdout)
         except ValueError:
@@ -216,16 +218,25 @@ class PackageManager:
             str(stored),
         ]
 
-    def fetch(self, transaction: Transaction, coming: Path, leaving: Path, log: Log) -> None:
+    def fetch(
+        self,
+        transaction: Transaction,
+        coming: Path,
+        leaving: Path,
+        log: Log,
+        stop: Stop = never,
+    ) -> None:
         """Download what comes in, into the cache and ``coming``, and what leaves, as it is
         installed, into ``leaving``; all signatures checked, nothing changed. Raises HostError,
-        ``kit`` when no repository has a build that leaves any more."""
+        ``kit`` when no repository has a build that leaves any more, and Stopped."""
         for folder in (coming, leaving):
             folder.mkdir(parents=True, exist_ok=True)
         wanted = {package.nevra: str(leaving) for package in transaction.remove}
         wanted.update({package.nevra: str(coming) for package in transaction.install})
         quiet = {"options": [*self.options, "--disableplugin=universal-hooks"], "fetch": wanted}
-        answer = self._dnf_says(quiet, lambda line: None if line.startswith("{") else log(line))
+        answer = self._dnf_says(
+            quiet, lambda line: None if line.startswith("{") else log(line), stop
+        )
         missing = list(answer["missing"])
         if any(package.nevra in missing for package in transaction.install):
             raise HostError(

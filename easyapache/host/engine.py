@@ -35,7 +35,7 @@ from easyapache.host.progress import (
     succeeded_sentence,
 )
 from easyapache.host.protocol import BadMessage, Outcome, Report, Step
-from easyapache.host.server import HostError, Server
+from easyapache.host.server import HostError, Server, Stopped
 from easyapache.host.spool import Spool
 from easyapache.host.steps import Moved, Steps
 from easyapache.profile import Profile
@@ -49,10 +49,6 @@ ALREADY_TOO_LATE = (
     "The packages are being changed. Stopping halfway would break the server, so the change "
     "is finished, or undone if it fails; it can be rolled back afterwards."
 )
-
-
-class Stopped(Exception):
-    """Somebody asked to stop, in time."""
 
 
 class Failed(Exception):
@@ -289,6 +285,10 @@ class Engine:
             detail = work()
         except Moved:
             self._report_step(step, "failed", "The server has moved.")
+            raise
+        except Stopped:
+            self._skip(step, "Given up: somebody asked to stop.")
+            self._stop_if_asked()
             raise
         except HostError as error:
             self.log(error.message)

@@ -6,7 +6,9 @@ import json
 import os
 import platform
 import sys
+import time
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -31,10 +33,15 @@ from easyapache.host.server import (
     Log,
     Obstacle,
     SiteAnswer,
+    Stop,
+    never,
 )
 from easyapache.host.undo import Undo
 from easyapache.host.watch import Prober, Watch, Window, merged
 from easyapache.profile import Profile, Transaction
+
+_JUST_NOW = 5.0
+"""Seconds for which an answer of the solver is still the answer to the same question."""
 
 
 class RealServer:
@@ -54,6 +61,9 @@ class RealServer:
         self._window = Window(config.spool)
         self._measured: Interruption | None = None
         self._watch: Watch | None = None
+        self._answered: tuple[Goal, Mapping[str, Any], float] | None = None
+        """What the solver has just said (and when) while obstacles were looked for: asking takes
+        it most of a second. Good for the one question that follows, never for a later one."""
 
     # -- facts ---------------------------------------------------------------------------
 
@@ -67,6 +77,10 @@ class RealServer:
         return replace(seen, facts={**seen.facts, "httpd_started": inspection.start_of(old)})
 
     def resolve(self, goal: Goal, *, protect: bool) -> Transaction:
+        answered, self._answered = self._answered, None
+        fresh = answered is not None and time.monotonic() - answered[2] < _JUST_NOW
+        if protect and answered and fresh and answered[0] == goal:
+            return Transaction.from_json(answered[1])
         return Transaction.from_json(self._ask(goal, protect=protect))
 
     def _ask(self, goal: Goal, *, protect: bool, cache_only: bool = False) -> Mapping[str, Any]:
@@ -80,13 +94,18 @@ class RealServer:
         return sorted({*names, *ALWAYS_PROTECTED, *self.packages.protected_by_server()})
 
     def obstacles(self, goal: Goal, transaction: Transaction) -> Sequence[Obstacle]:
-        return Preflight(
-            config=self.config,
-            httpd=self.httpd,
-            profile=self.inspect(),
-            transaction=transaction,
-            ask=lambda: self._ask(goal, protect=True),
-        ).obstacles()
+        with ThreadPoolExecutor(max_workers=1) as pool:
+            answer = pool.submit(self._ask, goal, protect=True)
+            found = Preflight(
+                config=self.config,
+                httpd=self.httpd,
+                profile=self.inspect(),
+                transaction=transaction,
+                ask=answer.result,
+            ).obstacles()
+            if answer.exception() is None:
+                self._answered = goal, answer.result(), time.monotonic()
+        return found
 
     def sites(self) -> Sequence[SiteAnswer]:
         return sites.ask(sites.candidates(self.config, self.httpd.read()))
@@ -116,8 +135,8 @@ class RealServer:
 
     # -- operations ----------------------------------------------------------------------
 
-    def download(self, transaction: Transaction, kit: Kit, log: Log) -> None:
-        self.packages.fetch(transaction, kit.folder / "incoming", kit.folder / "rpms", log)
+    def download(self, transaction: Transaction, kit: Kit, log: Log, stop: Stop = never) -> None:
+        self.packages.fetch(transaction, kit.folder / "incoming", kit.folder / "rpms", log, stop)
 
     def rehearse(
         self, transaction: Transaction, mpm: str, itk: bool, folder: Path, log: Log

@@ -24,7 +24,7 @@ from typing import IO
 
 from easyapache.host import keeper
 from easyapache.host.processes import Identity, systemd_is_init
-from easyapache.host.server import HostError, Log
+from easyapache.host.server import HostError, Log, Stop, Stopped, never
 
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _START_LIMIT = 30.0
@@ -83,9 +83,12 @@ class Runner:
                 ) from None
         return Finished(tuple(argv), process.returncode, _text(out), _text(err))
 
-    def perform(self, argv: Sequence[str], log: Log) -> Finished:
-        """Run a program that changes something, to its end however long that takes; each
-        line goes to ``log`` as it comes. ``stdout`` and ``stderr`` are kept as well."""
+    def perform(self, argv: Sequence[str], log: Log, stop: Stop = never) -> Finished:
+        """Run a program to its end however long that takes; each line goes to ``log`` as it
+        comes. ``stdout`` and ``stderr`` are kept as well.
+
+        Only one that changes nothing may be given a ``stop``: it is killed, and Stopped raised,
+        as soon as that says so."""
         process = self._spawn(argv, subprocess.PIPE, subprocess.PIPE)
         assert process.stdout is not None
         assert process.stderr is not None
@@ -104,13 +107,29 @@ class Runner:
         ]
         for thread in threads:
             thread.start()
-        process.wait()
+        stopped = self._killed(process, stop)
         # A daemon the program left behind (gpg-agent, httpd) may hold the streams open:
         # the program is over when it has ended, not when its heirs let go.
         for thread in threads:
             thread.join(timeout=2.0)
+        if stopped:
+            raise Stopped
         out, err = "\n".join(kept["stdout"]), "\n".join(kept["stderr"])
         return Finished(tuple(argv), process.returncode, out, err)
+
+    def _killed(self, process: subprocess.Popen[bytes], stop: Stop) -> bool:
+        """Wait for the end; whether it came by ``stop``."""
+        if stop is never:
+            process.wait()
+            return False
+        while True:
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(timeout=0.1)
+                return False
+            if stop():
+                self._kill_session(process.pid)
+                process.wait()
+                return True
 
     @contextmanager
     def background(self, argv: Sequence[str], *, stderr: Path | None = None) -> Iterator[int]:

@@ -109,6 +109,18 @@ class Check:
         return {name: getattr(self, name) for name in self.__slots__}
 
 
+Stop = Callable[[], bool]
+"""Whether what is under way is to be given up; asked often, so it answers at once."""
+
+
+def never() -> bool:
+    return False
+
+
+class Stopped(Exception):
+    """Somebody asked to stop, in time."""
+
+
 @dataclass(frozen=True, slots=True)
 class Kit:
     """The rollback kit of one change: a folder with everything needed to go back by hand.
@@ -154,8 +166,9 @@ class Server(Protocol):
         """What this host allows: package manager, restart method and why, systemd, rights."""
 
     # -- operations ------------------------------------------------------------------
-    def download(self, transaction: Transaction, kit: Kit, log: Log) -> None:
-        """Fetch what will come into the cache and what will leave into the kit. Changes nothing."""
+    def download(self, transaction: Transaction, kit: Kit, log: Log, stop: Stop = never) -> None:
+        """Fetch what will come into the cache and what will leave into the kit. Changes nothing.
+        Given up within a moment, by Stopped, once ``stop`` says so."""
 
     def rehearse(
         self, transaction: Transaction, mpm: str, itk: bool, folder: Path, log: Log

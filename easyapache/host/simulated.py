@@ -20,6 +20,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from easyapache.host import simulated_state as model
 from easyapache.host.durable import locked
 from easyapache.host.protocol import Goal
 from easyapache.host.server import (
@@ -30,21 +31,9 @@ from easyapache.host.server import (
     Log,
     Obstacle,
     SiteAnswer,
-)
-from easyapache.host.simulated_state import (
-    MPM_PACKAGE,
-    MPMS,
-    advance,
-    compared,
-    configured,
-    create_state,
-    load_of,
-    observation,
-    order_for_fault,
-    save,
-    say,
-    start_httpd,
-    take_fault,
+    Stop,
+    Stopped,
+    never,
 )
 from easyapache.profile import Observation, Package, Profile, Transaction
 from easyapache.relations import Unsolvable, load_catalogue
@@ -56,7 +45,7 @@ class SimulatedServer:
     def __init__(self, path: Path, *, clock: Callable[[], float] = time.time) -> None:
         self.path, self.clock = path, clock
         if not path.exists():
-            create_state(path)
+            model.create_state(path)
 
     # -- the state ------------------------------------------------------------------------
 
@@ -66,16 +55,16 @@ class SimulatedServer:
         with locked(self.path.with_name(f".{self.path.name}.lock"), wait=True):
             state: dict[str, Any] = json.loads(self.path.read_bytes())
             was = json.dumps(state)
-            advance(state, self.clock())
+            model.advance(state, self.clock())
             try:
                 yield state
             finally:
                 if json.dumps(state) != was:
-                    save(self.path, state)
+                    model.save(self.path, state)
 
     def _strikes(self, fault: str) -> bool:
         with self.state() as state:
-            return take_fault(state, fault)
+            return model.take_fault(state, fault)
 
     # -- facts ----------------------------------------------------------------------------
 
@@ -87,11 +76,11 @@ class SimulatedServer:
             if state["running"] is None:
                 facts["running_error"] = "No httpd answers (simulated)."
             facts["httpd_started"] = state["started"]
-            facts.update(load=load_of(state, self.clock()), simulated=True)
+            facts.update(load=model.load_of(state, self.clock()), simulated=True)
             return Profile(
                 packages=tuple(sorted(Package.from_json(item) for item in state["packages"])),
-                configured=configured(state),
-                running=observation(state["running"]),
+                configured=model.configured(state),
+                running=model.observation(state["running"]),
                 facts=facts,
             )
 
@@ -190,18 +179,22 @@ class SimulatedServer:
         missing = sorted(profile.facts.get("missing_files", {}))
         wanted = Observation((mpm,), itk)
         checks = [
-            compared("packages", "Packages", "as asked", ", ".join(absent + extra) or "as asked"),
-            compared(
+            model.compared(
+                "packages", "Packages", "as asked", ", ".join(absent + extra) or "as asked"
+            ),
+            model.compared(
                 "files", "Files of the packages", "all there", ", ".join(missing) or "all there"
             ),
-            compared("configured", "Configured MPM", say(wanted), say(profile.configured)),
-            compared("running", "Running MPM", say(wanted), say(profile.running)),
+            model.compared(
+                "configured", "Configured MPM", model.say(wanted), model.say(profile.configured)
+            ),
+            model.compared("running", "Running MPM", model.say(wanted), model.say(profile.running)),
         ]
         now = {answer.url: answer for answer in self.sites()}
         for answer in before:
             seen = now.get(answer.url)
             checks.append(
-                compared(
+                model.compared(
                     f"site:{answer.url}",
                     f"{answer.kind} {answer.host}",
                     answer.error or str(answer.status),
@@ -221,7 +214,7 @@ class SimulatedServer:
 
     # -- operations -----------------------------------------------------------------------
 
-    def download(self, transaction: Transaction, kit: Kit, log: Log) -> None:
+    def download(self, transaction: Transaction, kit: Kit, log: Log, stop: Stop = never) -> None:
         if self._strikes("repository_gone"):
             raise HostError(
                 "repository",
@@ -239,6 +232,8 @@ class SimulatedServer:
         for package in transaction.install:
             log(f"simulated: fetched {package.nevra}")
             self._rest()
+            if stop():
+                raise Stopped
         for package in transaction.remove:
             log(f"simulated: kept {package.nevra}")
 
@@ -253,7 +248,7 @@ class SimulatedServer:
                 "See what it said.",
                 "[mpm_itk:emerg] mpm-itk cannot use threaded MPMs; please use prefork. (simulated)",
             )
-        log(f"simulated: httpd started with {say(Observation((mpm,), itk))}")
+        log(f"simulated: httpd started with {model.say(Observation((mpm,), itk))}")
 
     def start_packages(
         self, change: str, goal: Goal, transaction: Transaction, folder: Path
@@ -273,10 +268,10 @@ class SimulatedServer:
                 "status": None,
                 "lines": [],
             }
-            if take_fault(state, "site_differs"):
-                mpm = [p.name.removeprefix(MPM_PACKAGE) for p in transaction.install]
-                state["differs_under"] = [name for name in mpm if name in MPMS]
-            order_for_fault(state)
+            if model.take_fault(state, "site_differs"):
+                mpm = [p.name.removeprefix(model.MPM_PACKAGE) for p in transaction.install]
+                state["differs_under"] = [name for name in mpm if name in model.MPMS]
+            model.order_for_fault(state)
 
     def follow_packages(self, change: str, folder: Path, log: Log) -> int | None:
         said = 0
@@ -315,9 +310,9 @@ class SimulatedServer:
         with self.state() as state:
             run = state["transaction"]
             moving = run is not None and run["status"] is None
-            seen = configured(state)
+            seen = model.configured(state)
             if state["running"] is None and not moving and seen and seen.mpm:
-                start_httpd(state)
+                model.start_httpd(state)
                 log("simulated: httpd had died and was started again")
 
     def config_test(self, log: Log) -> None:
@@ -337,11 +332,11 @@ class SimulatedServer:
         self._rest()
         with self.state() as state:
             back = state.get("undone", False)
-            fails = take_fault(state, "undo_restart" if back else "restart")
+            fails = model.take_fault(state, "undo_restart" if back else "restart")
             if fails:
                 state["running"] = None
             else:
-                start_httpd(state)
+                model.start_httpd(state)
         if fails:
             raise HostError(
                 "restart",
@@ -376,14 +371,14 @@ class SimulatedServer:
     def repair(self, mpm: str, log: Log) -> None:
         self._rest()
         with self.state() as state:
-            wrong = {f"{MPM_PACKAGE}{name}" for name in MPMS if name != mpm}
+            wrong = {f"{model.MPM_PACKAGE}{name}" for name in model.MPMS if name != mpm}
             state["packages"] = [item for item in state["packages"] if item["name"] not in wrong]
             state["missing_files"] = {}
             present = [Package.from_json(item) for item in state["packages"]]
             companion = "ea-apache24-mod_cgi" + ("" if mpm == "prefork" else "d")
             scene = load_catalogue().for_server(present)
             try:
-                moves = scene.resolve((f"{MPM_PACKAGE}{mpm}", companion))
+                moves = scene.resolve((f"{model.MPM_PACKAGE}{mpm}", companion))
             except Unsolvable as error:
                 raise HostError(
                     "unsatisfiable", "This cannot be repaired.", "", str(error)

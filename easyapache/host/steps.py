@@ -7,6 +7,7 @@ otherwise. In which order they run, and what follows a failure, is the engine's 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -101,9 +102,14 @@ class Steps:
     # -- before anything is touched -------------------------------------------------------
 
     def preflight(self) -> str:
-        self.before, self.sites = self.server.inspect(), tuple(self.server.sites())
-        self._evidence("before", _seen_before(self.before, self.sites))
-        obstacles = self.server.obstacles(self.request.goal, self.request.transaction)
+        request = self.request
+        with ThreadPoolExecutor(max_workers=3) as pool:
+            profile = pool.submit(self.server.inspect)
+            sites = pool.submit(self.server.sites)
+            in_the_way = pool.submit(self.server.obstacles, request.goal, request.transaction)
+            self.before, self.sites = profile.result(), tuple(sites.result())
+            self._evidence("before", _seen_before(self.before, self.sites))
+            obstacles = in_the_way.result()
         for obstacle in obstacles:
             self.folder.report("finding", obstacle.as_json())
             self.log(f"{obstacle.title}: {obstacle.message} {obstacle.remedy}")
@@ -157,7 +163,9 @@ class Steps:
         kit, undone = self.lay_out_kit(), self.kit_of_undone()
         if not self.from_kit:
             try:
-                self.server.download(self.request.transaction, kit, self.log)
+                self.server.download(
+                    self.request.transaction, kit, self.log, lambda: self.folder.cancel_requested
+                )
             except HostError as error:
                 if undone is None:
                     raise
@@ -170,15 +178,19 @@ class Steps:
         return "All packages are here, and those that leave are kept."
 
     def rehearse(self) -> str:
-        self.server.rehearse(
-            self.request.transaction,
-            self.request.mpm,
-            self.request.itk,
-            self.folder.path / "rehearsal",
-            self.log,
-        )
-        if not self.from_kit:
-            self.resolve(last=True)
+        request = self.request
+        with ThreadPoolExecutor(max_workers=1) as pool:
+            # The solver is asked a last time meanwhile: both only read.
+            last = None if self.from_kit else pool.submit(self.resolve, last=True)
+            self.server.rehearse(
+                request.transaction,
+                request.mpm,
+                request.itk,
+                self.folder.path / "rehearsal",
+                self.log,
+            )
+            if last:
+                last.result()
         return "The new modules started with the present configuration."
 
     # -- the transaction ------------------------------------------------------------------

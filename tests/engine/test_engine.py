@@ -163,6 +163,25 @@ def test_a_stop_in_time_is_honoured(tmp_path: Path) -> None:
     assert same(simulation.sound(), simulation.start)
 
 
+def test_a_stop_asked_during_the_download_does_not_wait_for_its_end(tmp_path: Path) -> None:
+    simulation = Simulation(tmp_path, pace=0.3)
+    request = simulation.request()
+    assert len(request.transaction.install) > 1
+    folder = simulation.folder(request)
+    thread = threading.Thread(target=simulation.engine(folder).run)
+    thread.start()
+    reader = ChangeFolder(folder.path)
+    while b"fetched" not in reader.log_from(0):
+        time.sleep(0.01)
+    reader.request_cancel()
+    thread.join()
+    lines = kinds(reader)
+    assert lines[-1] == "outcome cancelled"
+    assert lines.index("download skipped") < lines.index("cancel")
+    assert reader.log_from(0).count(b"fetched") == 1
+    assert same(simulation.sound(), simulation.start)
+
+
 def test_a_stop_that_comes_too_late_is_answered_with_the_reason(tmp_path: Path) -> None:
     simulation = Simulation(tmp_path, pace=0.15)
     folder = simulation.folder(simulation.request())

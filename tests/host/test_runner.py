@@ -15,7 +15,7 @@ import pytest
 from easyapache.host import keeper
 from easyapache.host.processes import Identity, identify
 from easyapache.host.runner import Detached, Runner
-from easyapache.host.server import HostError
+from easyapache.host.server import HostError, Stopped
 
 
 @pytest.fixture
@@ -51,6 +51,23 @@ def test_a_program_that_does_not_exist_is_named(runner: Runner) -> None:
         runner.ask(["/no/such/program"])
     assert refused.value.code == "no_such_program"
     assert "/no/such/program" in refused.value.message
+
+
+def test_what_may_be_stopped_is_given_up_at_once_with_all_it_started(
+    runner: Runner, tmp_path: Path
+) -> None:
+    heard: list[str] = []
+    begun = time.monotonic()
+    with pytest.raises(Stopped):
+        runner.perform(
+            sh(f"sleep 30 & echo $! > {tmp_path}/child; echo begun; sleep 30"),
+            heard.append,
+            lambda: bool(heard),
+        )
+    assert time.monotonic() - begun < 10
+    assert heard == ["begun"]
+    child = int((tmp_path / "child").read_text())
+    wait_until(lambda: identify(child) is None)
 
 
 def test_a_question_that_takes_too_long_is_given_up_with_all_it_started(runner: Runner) -> None:
