@@ -10,8 +10,10 @@ from typing import Any
 from easyapache.host.protocol import Goal
 from easyapache.profile import Observation, Package, Profile, Transaction, digest_of
 from easyapache.relations import Relations, Scene, Unsolvable, Why
+from easyapache.sentences import Sentence, spoken, with_words
 from easyapache.versions import parse_evr
-from mpm.catalog import ITK, MPM, MPM_CAPABILITY, Choice, installed, short
+from mpm.catalog import ITK, MPM, Choice, installed, short
+from mpm.reasons import Words
 from mpm.rulebook import findings_for
 from mpm.rules import Finding, Severity, Situation
 
@@ -46,7 +48,7 @@ class PlannedPackage:
         return short(self.name)
 
     def as_json(self) -> dict[str, Any]:
-        return {
+        data = {
             "name": self.name,
             "evr": self.evr,
             "arch": self.arch,
@@ -54,9 +56,11 @@ class PlannedPackage:
             "reason": self.reason,
             "cause": self.cause,
         }
+        return with_words(data, "reason")
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> PlannedPackage:
+        data = spoken(data)
         return cls(
             name=data["name"],
             evr=data["evr"],
@@ -154,11 +158,11 @@ class Plan:
         )
         findings = (_GOES_BACK_TO_TORN,) if torn and not self.empty else ()
         back_in = [
-            replace(item, action="in", reason="was installed before", cause="asked")
+            replace(item, action="in", reason=Sentence("was installed before"), cause="asked")
             for item in self.remove
         ]
         back_out = [
-            replace(item, action="out", reason="came with the change", cause="asked")
+            replace(item, action="out", reason=Sentence("came with the change"), cause="asked")
             for item in self.install
         ]
         again = {item.name for item in self.remove}
@@ -225,9 +229,11 @@ class Difference:
 _GOES_BACK_TO_TORN = Finding(
     code="back_to_torn",
     severity=Severity.BLOCK,
-    title="There is no sound state to go back to",
-    message="Before this change the server did not have exactly one MPM. httpd cannot start so.",
-    remedy="Choose an MPM instead of rolling back.",
+    title=Sentence("There is no sound state to go back to"),
+    message=Sentence(
+        "Before this change the server did not have exactly one MPM. httpd cannot start so."
+    ),
+    remedy=Sentence("Choose an MPM instead of rolling back."),
 )
 
 
@@ -304,7 +310,7 @@ def _plan(
 ) -> Plan:
     situation = Situation(profile, choice, scene, change, impossible)
     why = scene.explain(change, goal.install, goal.remove)
-    words = _Words(choice, scene, goal)
+    words = Words(choice, scene, goal)
     leaving = {item.name for item in change.remove} - {item.name for item in change.install}
     gone = set(change.remove)
     return Plan(
@@ -325,7 +331,7 @@ def _plan(
 
 
 def _planned(
-    packages: Iterable[Package], action: str, why: Mapping[str, Why], words: _Words
+    packages: Iterable[Package], action: str, why: Mapping[str, Why], words: Words
 ) -> tuple[PlannedPackage, ...]:
     return tuple(
         _item(
@@ -340,58 +346,6 @@ def _planned(
 
 def _item(package: Package, action: str, reason: str, cause: str = "") -> PlannedPackage:
     return PlannedPackage(package.name, package.evr, action, reason, package.arch, cause)
-
-
-@dataclass(frozen=True)
-class _Words:
-    """The reasons of the solver as a person would give them."""
-
-    choice: Choice
-    scene: Scene
-    goal: Goal
-
-    def staying(self, name: str) -> str:
-        if name in self.choice.keep:
-            return "you asked to keep it"
-        if name in self.goal.install:
-            return "needed, and there already"
-        return "not affected"
-
-    def moving(self, name: str, why: Why, action: str) -> str:
-        if why.kind == "update":
-            return f"another version is needed by {short(why.by)}" if why.by else "update"
-        return self._coming(name, why) if action == "in" else self._leaving(name, why)
-
-    def _coming(self, name: str, why: Why) -> str:
-        if name == self.choice.mpm.package or (name == ITK and self.choice.itk):
-            return "chosen"
-        if name in self.choice.add:
-            return "added to the choice"
-        if name == self.choice.mpm.cgi_package:
-            return f"required by {self.choice.mpm.value}"
-        return f"required by {short(why.by)}" if why.by else "required"
-
-    def _leaving(self, name: str, why: Why) -> str:
-        mpms = {mpm.package for mpm in MPM}
-        if name in mpms:
-            return "one MPM at a time"
-        if name == ITK and why.kind == "asked":
-            return "ITK is switched off"
-        if name in {mpm.cgi_package for mpm in MPM}:
-            return f"{short(self.choice.mpm.cgi_package)} takes its place"
-        entry = self.scene.installed.get(name)
-        for relation in entry.requires if entry else ():
-            if relation.name == MPM_CAPABILITY and relation.evr:
-                if relation.evr.version != self.choice.mpm.kind:
-                    return f"needs a {relation.evr.version} MPM"
-            elif relation.name in mpms and relation.name != self.choice.mpm.package:
-                return f"needs {short(relation.name).removeprefix('mod_mpm_')}"
-        if why.kind == "conflict":
-            other = "ITK" if why.by == ITK else short(why.by).removeprefix("mod_mpm_")
-            return f"cannot be together with {other}"
-        if why.kind == "dependent" and why.relation:
-            return f"needs {short(why.by)}" if why.by else f"needs {why.relation}"
-        return "has to leave"
 
 
 def _state_after(plan: Plan) -> Profile:
