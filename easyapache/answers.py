@@ -65,5 +65,9 @@ def stale_form(request: HttpRequest, reason: str = "") -> HttpResponse:
             content_type="text/plain; charset=utf-8",
         )
     origin = urlsplit(request.headers.get("Referer", ""))
-    back = origin.path if origin.netloc == request.get_host() else reverse("home")
+    # A path may begin with two slashes and then names another host.
+    ours = origin.netloc == request.get_host() and url_has_allowed_host_and_scheme(
+        origin.path, allowed_hosts=None
+    )
+    back = origin.path if ours else reverse("home")
     return render(request, "403_csrf.html", {"back": back}, status=403)

@@ -221,3 +221,16 @@ def test_a_form_is_about_the_server_it_was_made_for_whatever_another_tab_chose(
     admin.get("/?server=web02")
     admin.post(f"{MPM}review/", {"server": "web01", "mpm": "event"})
     assert Preview.objects.get().server == server
+
+
+def test_the_way_back_from_a_stale_form_never_leads_to_another_host(db: None) -> None:
+    browser = Client(enforce_csrf_checks=True)
+    for referer, back in (
+        ("http://testserver//evil.example/", 'href="/"'),
+        ("http://evil.example/users/", 'href="/"'),
+        ("http://testserver/users/", 'href="/users/"'),
+    ):
+        answer = browser.post("/login/", {}, headers={"Referer": referer})
+        assert answer.status_code == 403
+        assert back in answer.content.decode(), referer
+        assert "evil.example" not in answer.content.decode()
