@@ -14,16 +14,13 @@ several times, it ends as *failed*, and says so loudly.
 from __future__ import annotations
 
 import sys
-import threading
 import time
 import traceback
-from collections import deque
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
 from easyapache.host.config import BadConfig, HostConfig
-from easyapache.host.doctor import diagnose
 from easyapache.host.drivers import config_of, open_server
 from easyapache.host.durable import Busy
 from easyapache.host.folder import ChangeFolder
@@ -38,25 +35,16 @@ from easyapache.host.protocol import BadMessage, Outcome, Report, Step
 from easyapache.host.server import HostError, Server, Stopped
 from easyapache.host.spool import Spool
 from easyapache.host.steps import Moved, Steps
+from easyapache.host.stopping import Stopping
+from easyapache.host.telling import Failed, Telling
 from easyapache.profile import Profile
+from easyapache.sentences import Sentence, with_words
 
 UNDO_ATTEMPTS = 3
 DEATHS_PER_STEP = 5
 """So often may the work be cut off within one step before it turns round."""
 SERVER_WAIT = 30.0
 """Seconds an untouched change waits for another one to be over before it gives way."""
-ALREADY_TOO_LATE = (
-    "The packages are being changed. Stopping halfway would break the server, so the change "
-    "is finished, or undone if it fails; it can be rolled back afterwards."
-)
-
-
-class Failed(Exception):
-    """A step did not work. ``decided_by`` is the observation that says so."""
-
-    def __init__(self, step: Step, decided_by: str) -> None:
-        super().__init__(decided_by)
-        self.step, self.decided_by = step, decided_by
 
 
 class Engine:
@@ -73,11 +61,8 @@ class Engine:
         self.folder, self.server, self.config = folder, server, config
         self.spool = Spool(folder.path.parent)
         self.pause = pause
-        self.step = Step.PREFLIGHT
+        self.telling, self.stopping = Telling(folder), Stopping(folder)
         self.steps: Steps
-        self._said: deque[str] = deque(maxlen=500)
-        self._gate = threading.Lock()
-        self._over = threading.Event()
 
     def run(self) -> Report:
         """Bring the change to its end and return its outcome. Raises Busy when another engine
@@ -90,55 +75,57 @@ class Engine:
                 request = self.folder.request()
             except BadMessage as error:
                 return self._unreadable(error)
-            self.steps = Steps(self.folder, request, self.server, self.config, self.log, self.pause)
-            watcher = threading.Thread(target=self._answer_stops, daemon=True)
-            watcher.start()
-            try:
+            self.steps = Steps(
+                self.folder, request, self.server, self.config, self.telling.log, self.pause
+            )
+            with self.stopping.answering():
                 return self._run()
-            finally:
-                self._over.set()
-                watcher.join()
 
     def _unreadable(self, error: BadMessage) -> Report:
         """A request that says nothing (any more): refused, unless it was begun under an engine
         that could read it."""
         if not self._progress().touched:
-            return self._end(Outcome.FAILED, "request", f"Nothing was touched: {error}.")
-        sentence = (
+            return self._end(
+                Outcome.FAILED,
+                "request",
+                Sentence("Nothing was touched: {error}.", error=str(error)),
+            )
+        sentence = Sentence(
             "ATTENTION: this change had begun to alter the packages, and its request can no longer "
-            f"be read ({error}). As root, run: sh {self.folder.kit / 'undo'}, then: mpm doctor."
+            "be read ({error}). As root, run: sh {undo}, then: mpm doctor.",
+            error=str(error),
+            undo=str(self.folder.kit / "undo"),
         )
         return self._end(Outcome.FAILED, "request", sentence)
-
-    def log(self, text: str) -> None:
-        self._said.append(text)
-        self.folder.log(self.step, text)
 
     # -- the way through ------------------------------------------------------------------
 
     def _run(self) -> Report:
         progress = self._progress()
-        self.step = progress.last or Step.PREFLIGHT
-        deaths = self.folder.note_start(self.step) - 1
+        self.telling.step = progress.last or Step.PREFLIGHT
+        deaths = self.folder.note_start(self.telling.step) - 1
         with ExitStack() as stack:
             try:
                 self._take_server(stack, progress)
                 if deaths:
-                    self.log(f"Picked up again: step {self.step} had been cut off.")
+                    self.telling.log(f"Picked up again: step {self.telling.step} had been cut off.")
                 return self._resume(progress, deaths) if progress.touched else self._begin(deaths)
             except Busy:
-                return self._refuse("Another change is at work on this server.")
+                return self._refuse(Sentence("Another change is at work on this server."))
             except Stopped:
-                sentence = "Stopped before anything was touched. The server is as it was."
+                self.stopping.accept()
+                sentence = Sentence("Stopped before anything was touched. The server is as it was.")
                 return self._end(Outcome.CANCELLED, "cancel", sentence)
             except Moved as moved:
                 self.folder.report("moved", {"transaction": moved.transaction.as_json()})
                 if self._progress().touched:
                     return self._undo("the packages on the server have changed meanwhile")
                 return self._refuse(
-                    "The packages on the server have changed since this was confirmed, so its "
-                    "package manager would now do something else. Look at the new difference "
-                    "and confirm again.",
+                    Sentence(
+                        "The packages on the server have changed since this was confirmed, so its "
+                        "package manager would now do something else. Look at the new difference "
+                        "and confirm again."
+                    ),
                     decided_by="moved",
                 )
             except Failed as failed:
@@ -146,13 +133,19 @@ class Engine:
                     return self._undo(failed.decided_by)
                 return self._refuse(failed.decided_by, decided_by=f"{failed.step}: {failed}")
             except Exception as error:  # noqa: BLE001 -- as in _do: told, and undone
-                self.log(traceback.format_exc())
+                self.telling.log(traceback.format_exc())
                 why = error.message if isinstance(error, HostError) else repr(error)
                 return self._undo(why) if self._progress().touched else self._refuse(why)
 
     def _begin(self, deaths: int) -> Report:
         if deaths > DEATHS_PER_STEP:
-            return self._refuse(f"The work was cut off {deaths} times in step {self.step}.")
+            return self._refuse(
+                Sentence(
+                    "The work was cut off {count} times in step {step}.",
+                    count=deaths,
+                    step=self.telling.step.value,
+                )
+            )
         return self._forward()
 
     def _resume(self, progress: Progress, deaths: int) -> Report:
@@ -165,56 +158,58 @@ class Engine:
             return self._undo(progress.cause)
         with ExitStack() as window:
             if Step.PACKAGES not in progress.done:
-                window.enter_context(self.server.watch(self.log))
+                window.enter_context(self.server.watch(self.telling.log))
                 self.steps.settle()
                 if deaths > DEATHS_PER_STEP:
-                    return self._undo(f"the work was cut off {deaths} times in {self.step}")
+                    return self._undo(f"the work was cut off {deaths} times in {self.telling.step}")
                 if self.steps.packages_never_moved() and progress.tries < DEATHS_PER_STEP:
-                    self.log("No package had moved yet: from the start.")
+                    self.telling.log("No package had moved yet: from the start.")
                     self._settle()
                     window.close()
                     return self._forward()
-                self._do(Step.PACKAGES, self.steps.packages_are_right, said=True)
+                self.telling.perform(Step.PACKAGES, self.steps.packages_are_right, said=True)
             elif deaths > DEATHS_PER_STEP:
-                return self._undo(f"the work was cut off {deaths} times in {self.step}")
+                return self._undo(f"the work was cut off {deaths} times in {self.telling.step}")
             return self._finish(window, progress)
 
     def _forward(self) -> Report:
         steps, request = self.steps, self.steps.request
-        self._do(Step.PREFLIGHT, steps.preflight)
-        self._stop_if_asked()
+        self.telling.perform(Step.PREFLIGHT, steps.preflight)
+        self.stopping.check()
         with ExitStack() as window:
             if request.transaction.empty:
                 wanted = label(request.mpm, request.itk)
                 if shows(steps.before, request.mpm, request.itk):
                     for step in list(Step)[1:7]:
-                        self._skip(step, "There is nothing to do.")
-                    sentence = f"Nothing had to be done: the server already runs {wanted}."
+                        self.telling.skip(step, "There is nothing to do.")
+                    sentence = Sentence(
+                        "Nothing had to be done: the server already runs {mpm}.", mpm=wanted
+                    )
                     return self._end(Outcome.SUCCEEDED, "nothing_to_do", sentence)
                 steps.lay_out_kit()
                 for step in (Step.DOWNLOAD, Step.REHEARSAL):
-                    self._skip(step, "No package has to move.")
+                    self.telling.skip(step, "No package has to move.")
                 self._past_the_point()
-                self._skip(Step.PACKAGES, "No package has to move.")
+                self.telling.skip(Step.PACKAGES, "No package has to move.")
             else:
-                self._do(Step.DOWNLOAD, steps.download)
-                self._stop_if_asked()
-                self._do(Step.REHEARSAL, steps.rehearse)
-                self._stop_if_asked()
+                self.telling.perform(Step.DOWNLOAD, steps.download)
+                self.stopping.check()
+                self.telling.perform(Step.REHEARSAL, steps.rehearse)
+                self.stopping.check()
                 self._past_the_point()
-                window.enter_context(self.server.watch(self.log))
-                self._do(Step.PACKAGES, steps.packages, said=True)
+                window.enter_context(self.server.watch(self.telling.log))
+                self.telling.perform(Step.PACKAGES, steps.packages, said=True)
             return self._finish(window, Progress())
 
     def _finish(self, window: ExitStack, progress: Progress) -> Report:
         """``window``: what watches over httpd as long as the packages and it disagree."""
         steps, request = self.steps, self.steps.request
         if Step.CONFIGTEST not in progress.done:
-            self._do(Step.CONFIGTEST, steps.config_test)
+            self.telling.perform(Step.CONFIGTEST, steps.config_test)
         window.close()
         if Step.RESTART not in progress.done:
-            self._do(Step.RESTART, steps.restart)
-        self._do(Step.VERIFY, steps.verify)
+            self.telling.perform(Step.RESTART, steps.restart)
+        self.telling.perform(Step.VERIFY, steps.verify)
         sentence = succeeded_sentence(request, self._progress().interruption)
         return self._end(Outcome.SUCCEEDED, "verification", sentence)
 
@@ -226,122 +221,52 @@ class Engine:
         wrong = cause
         for attempt in range(UNDO_ATTEMPTS):
             if attempt:
-                self.log(f"Not as before yet ({wrong}); once more.")
+                self.telling.log(f"Not as before yet ({wrong}); once more.")
                 self.pause(1.0)
             try:
-                with self.server.watch(self.log):
-                    self._do(Step.UNDO_PACKAGES, steps.undo_packages, decided_by=cause)
-                self._do(Step.UNDO_RESTART, steps.undo_restart)
-                self._do(Step.UNDO_VERIFY, steps.undo_verify)
+                with self.server.watch(self.telling.log):
+                    self.telling.perform(Step.UNDO_PACKAGES, steps.undo_packages, decided_by=cause)
+                self.telling.perform(Step.UNDO_RESTART, steps.undo_restart)
+                self.telling.perform(Step.UNDO_VERIFY, steps.undo_verify)
             except Failed as failed:
                 wrong = failed.decided_by
                 continue
             except Exception as error:  # noqa: BLE001 -- one more attempt is better than none
-                self.log(traceback.format_exc())
+                self.telling.log(traceback.format_exc())
                 wrong = error.message if isinstance(error, HostError) else repr(error)
                 continue
-            sentence = (
-                f"The change was undone and the server is as it was. Reason: {cause.rstrip('.')}."
+            sentence = Sentence(
+                "The change was undone and the server is as it was. Reason: {cause}.",
+                cause=cause.rstrip("."),
             )
             return self._end(Outcome.ROLLED_BACK, cause, sentence)
         try:
             steps.keep_httpd_running()
         except Exception as error:  # noqa: BLE001 -- what is told here is the last word
-            self.log(traceback.format_exc())
+            self.telling.log(traceback.format_exc())
             wrong = f"{wrong}; and httpd could not be started: {error}"
         return self._lost(wrong, cause)
 
     def _lost(self, wrong: str, cause: str = "") -> Report:
         request = self.steps.request
-        sentence = (
-            f"ATTENTION: this server is neither on {label(request.mpm, request.itk)} nor proved "
-            f"to be as it was. {wrong.rstrip('.')}. As root, run: sh {self.folder.kit / 'undo'} "
-            f"(the old packages are in {self.folder.kit}), then: mpm doctor."
+        sentence = Sentence(
+            "ATTENTION: this server is neither on {mpm} nor proved to be as it was. {wrong}. "
+            "As root, run: sh {undo} (the old packages are in {kit}), then: mpm doctor.",
+            mpm=label(request.mpm, request.itk),
+            wrong=wrong.rstrip("."),
+            undo=str(self.folder.kit / "undo"),
+            kit=str(self.folder.kit),
         )
         self.folder.report(
             "finding",
             {
                 "code": "by_hand",
-                "title": "This server needs a person",
+                "title": Sentence("This server needs a person"),
                 "message": wrong,
                 "remedy": f"sh {self.folder.kit / 'undo'}",
             },
         )
         return self._end(Outcome.FAILED, cause or wrong, sentence)
-
-    # -- one step -------------------------------------------------------------------------
-
-    def _do(
-        self, step: Step, work: Callable[[], str], *, said: bool = False, decided_by: str = ""
-    ) -> None:
-        """Run one step with a line in the journal before and after it. Raises Failed.
-
-        ``said``: the line before it has been written."""
-        self.step = step
-        self._said.clear()
-        if not said:
-            self._report_step(step, "started", decided_by=decided_by)
-        try:
-            detail = work()
-        except Moved:
-            self._report_step(step, "failed", "The server has moved.")
-            raise
-        except Stopped:
-            self._skip(step, "Given up: somebody asked to stop.")
-            self._stop_if_asked()
-            raise
-        except HostError as error:
-            self.log(error.message)
-            if error.output:
-                self.log(error.output)
-            self._explain(error)
-            self._report_step(step, "failed", error.message, decided_by=error.message)
-            raise Failed(step, error.message) from error
-        except Exception as error:
-            # A mistake of ours must not leave a server half changed: it is told and undone
-            # like any other failure.
-            self.log(traceback.format_exc())
-            said_by = f"the panel's own fault: {type(error).__name__}: {error}"
-            self._report_step(step, "failed", said_by, decided_by=said_by)
-            raise Failed(step, said_by) from error
-        self._report_step(step, "done", detail)
-        self.log(detail)
-
-    def _explain(self, error: HostError) -> None:
-        """What is known about this failure, for whoever reads the page of the change."""
-        heard = "\n".join([*self._said, error.message, error.output, self._written()])
-        for diagnosis in diagnose(heard):
-            self.folder.report("finding", diagnosis.as_finding())
-        if error.remedy:
-            self.folder.report(
-                "finding",
-                {
-                    "code": error.code,
-                    "title": error.message,
-                    "message": error.output[-2000:],
-                    "remedy": error.remedy,
-                },
-            )
-
-    def _written(self) -> str:
-        """The end of what the transaction wrote, which an earlier engine may have followed."""
-        if self.step is not Step.PACKAGES:
-            return ""
-        ends = []
-        for path in sorted(self.folder.output.rglob("*.out")):
-            with path.open("rb") as handle:
-                handle.seek(max(0, path.stat().st_size - 20_000))
-                ends.append(handle.read().decode(errors="replace"))
-        return "\n".join(ends)
-
-    def _skip(self, step: Step, detail: str) -> None:
-        self._report_step(step, "skipped", detail)
-
-    def _report_step(
-        self, step: Step, status: str, detail: str = "", *, decided_by: str = ""
-    ) -> None:
-        data = {"step": step.value, "status": status, "detail": detail}
-        self.folder.report("step", {**data, "decided_by": decided_by} if decided_by else data)
 
     # -- who may work, who may stop it ----------------------------------------------------
 
@@ -358,7 +283,7 @@ class Engine:
             except Busy:
                 if time.monotonic() > end:
                     raise
-                self._stop_if_asked()
+                self.stopping.check()
                 self.pause(0.2)
         for other in self.spool.unfinished():
             if other.change != self.folder.change and progress_of(other.reports()).touched:
@@ -366,29 +291,9 @@ class Engine:
 
     def _past_the_point(self) -> None:
         """Write down that the server may be altered from here on, unless a stop came first."""
-        with self._gate:
-            self._stop_if_asked()
-            self.step = Step.PACKAGES
-            self._report_step(Step.PACKAGES, "started")
-
-    def _stop_if_asked(self) -> None:
-        progress = self._progress()
-        if self.folder.cancel_requested and not progress.touched:
-            if not progress.cancel_answered:
-                self.folder.report("cancel", {"accepted": True, "reason": "Nothing was touched."})
-            raise Stopped
-
-    def _answer_stops(self) -> None:
-        """Tell at once whoever asks to stop too late; in time, the next step does."""
-        while not self._over.wait(0.1):
-            if self.folder.cancel_requested:
-                with self._gate:
-                    self._refuse_stop()
-
-    def _refuse_stop(self) -> None:
-        progress = self._progress()
-        if progress.touched and not progress.cancel_answered and progress.outcome is None:
-            self.folder.report("cancel", {"accepted": False, "reason": ALREADY_TOO_LATE})
+        with self.stopping.last_chance():
+            self.telling.step = Step.PACKAGES
+            self.telling.report_step(Step.PACKAGES, "started")
 
     # -- the end --------------------------------------------------------------------------
 
@@ -397,27 +302,24 @@ class Engine:
 
     def _refuse(self, why: str, decided_by: str = "") -> Report:
         """End a change that has altered nothing."""
-        return self._end(Outcome.FAILED, decided_by or why, f"Nothing was touched. {why}")
+        return self._end(
+            Outcome.FAILED, decided_by or why, Sentence("Nothing was touched. {why}", why=why)
+        )
 
     def _end(self, outcome: Outcome, decided_by: str, sentence: str) -> Report:
         profile = self._look()
         verified = outcome in (Outcome.SUCCEEDED, Outcome.ROLLED_BACK)
         if verified and self._settle(profile):
             profile = self._look()
-        with self._gate:
-            if self.folder.cancel_requested and not self._progress().cancel_answered:
-                reason = "The change was over before it could be stopped."
-                self.folder.report("cancel", {"accepted": False, "reason": reason})
-            self.log(sentence)
-            return self.folder.report(
-                "outcome",
-                {
-                    "outcome": outcome.value,
-                    "decided_by": decided_by,
-                    "sentence": sentence,
-                    "profile": profile.as_json() if profile else None,
-                },
-            )
+        with self.stopping.closing():
+            self.telling.log(sentence)
+            told = {
+                "outcome": outcome.value,
+                "decided_by": decided_by,
+                "sentence": sentence,
+                "profile": profile.as_json() if profile else None,
+            }
+            return self.folder.report("outcome", with_words(told, "sentence"))
 
     def _settle(self, profile: Profile | None = None) -> bool:
         """A transaction that broke off, of packages that have been looked at and are sound,
@@ -432,7 +334,7 @@ class Engine:
         try:
             return self.server.inspect()
         except Exception as error:  # noqa: BLE001 -- a change must end even if nobody can look
-            self.log(f"The server could not be looked at: {error}")
+            self.telling.log(f"The server could not be looked at: {error}")
             return None
 
 

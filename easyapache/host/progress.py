@@ -10,6 +10,7 @@ from typing import Any
 from easyapache.host.protocol import ChangeRequest, Report, Step
 from easyapache.host.server import Interruption
 from easyapache.profile import Profile, Transaction
+from easyapache.sentences import Sentence, joined
 
 _MPM_PREFIX = "ea-apache24-mod_mpm_"
 _MPM_PACKAGES = frozenset(f"{_MPM_PREFIX}{name}" for name in ("event", "worker", "prefork"))
@@ -150,14 +151,29 @@ def restarted(now: Profile, before: Profile) -> bool:
 
 
 def label(mpm: str, itk: bool) -> str:
-    return f"{mpm} with ITK" if itk else mpm
+    return Sentence("{mpm} with ITK", mpm=mpm) if itk else mpm
 
 
 def succeeded_sentence(request: ChangeRequest, interruption: Mapping[str, Any] | None) -> str:
     came, left = len(request.transaction.install), len(request.transaction.remove)
-    text = f"The server now runs {label(request.mpm, request.itk)}: "
-    text += f"{came} {'package' if came == 1 else 'packages'} came, {left} left."
-    return f"{text} {interruption_sentence(interruption)}".strip()
+    mpm = label(request.mpm, request.itk)
+    text = (
+        Sentence(
+            "The server now runs {mpm}: {came} package came, {left} left.",
+            mpm=mpm,
+            came=came,
+            left=left,
+        )
+        if came == 1
+        else Sentence(
+            "The server now runs {mpm}: {came} packages came, {left} left.",
+            mpm=mpm,
+            came=came,
+            left=left,
+        )
+    )
+    noticed = interruption_sentence(interruption)
+    return joined(" ", [text, noticed]) if noticed else text
 
 
 def interruption_sentence(interruption: Mapping[str, Any] | None) -> str:
@@ -167,10 +183,16 @@ def interruption_sentence(interruption: Mapping[str, Any] | None) -> str:
     refused, reset = int(interruption["refused"]), int(interruption["reset"])
     wait = float(interruption["longest_wait_ms"])
     if refused + reset == 0:
-        return f"No visitor was refused; the longest wait was {wait:.0f} ms."
-    return (
-        f"Of {interruption['probes']} test connections {refused} were refused and {reset} cut; "
-        f"the longest wait was {wait:.0f} ms."
+        return Sentence(
+            "No visitor was refused; the longest wait was {wait} ms.", wait=f"{wait:.0f}"
+        )
+    return Sentence(
+        "Of {probes} test connections {refused} were refused and {reset} cut; "
+        "the longest wait was {wait} ms.",
+        probes=int(interruption["probes"]),
+        refused=refused,
+        reset=reset,
+        wait=f"{wait:.0f}",
     )
 
 
