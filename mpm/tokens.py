@@ -15,9 +15,11 @@ import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import lru_cache
+from typing import Any
 
 from django.conf import settings
-from django.db import transaction
+from django.db import connection, transaction
 from django.db.models import Q
 from django.utils import timezone
 
@@ -33,13 +35,16 @@ PREFIX = "ea4mpm_"
 _ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 _KEY_LENGTH, _SECRET_LENGTH = 12, 43
 TOKEN = re.compile(rf"{PREFIX}([0-9A-Za-z]{{{_KEY_LENGTH}}})_([0-9A-Za-z]{{{_SECRET_LENGTH}}})\Z")
-_FIND = """SELECT t.*, (t.created_by_id IS NULL OR EXISTS (
-    SELECT 1 FROM auth_user u
-    JOIN auth_user_groups m ON m.user_id = u.id JOIN auth_group g ON g.id = m.group_id
-    WHERE u.id = t.created_by_id AND u.is_active AND g.name = %s)) AS vouched
-FROM mpm_token t WHERE t.key_id = %s"""
-"""Written out, because every request begins with it and composing it cost most of it. ``vouched``:
-nobody in particular made it, or somebody who still is an administrator."""
+_OPTIONS = Token._meta  # noqa: SLF001  # Django's own name for what it documents
+_COLUMNS = tuple(_OPTIONS.concrete_fields)
+_FIND = f"""SELECT {", ".join(f"t.{field.column}" for field in _COLUMNS)},
+    (t.created_by_id IS NULL OR EXISTS (
+        SELECT 1 FROM auth_user u
+        JOIN auth_user_groups m ON m.user_id = u.id JOIN auth_group g ON g.id = m.group_id
+        WHERE u.id = t.created_by_id AND u.is_active AND g.name = %s))
+FROM mpm_token t WHERE t.key_id = %s"""  # noqa: S608  # the columns of our own model
+"""Written out, because every request begins with it and composing it cost most of it. The last
+column: nobody in particular made the token, or somebody who still is an administrator."""
 _NOBODY_KEY = "0" * _KEY_LENGTH
 USED_EVERY = timedelta(minutes=1)
 LONGEST_OVERLAP = timedelta(days=30)
@@ -84,7 +89,7 @@ def check(text: str, address: str, now: datetime | None = None) -> Token:
     now = now or timezone.now()
     match = TOKEN.match(text)
     key_id, secret = match.groups() if match else (_NOBODY_KEY, text[:200])
-    token = next(iter(Token.objects.raw(_FIND, [ADMINISTRATOR, key_id])), None)
+    token, vouched = _found(key_id)
     current_id, current = _current_pepper()
     pepper = settings.TOKEN_PEPPERS.get(token.pepper_id if token else "", current)
     kept = token.digest if token else "-" * 64
@@ -94,7 +99,7 @@ def check(text: str, address: str, now: datetime | None = None) -> Token:
     state = token.state(now)
     if state != "active":
         raise Denied(f"The token {key_id} is {state}.")
-    if not token.vouched:  # type: ignore[attr-defined]
+    if not vouched:
         raise Denied(f"Who made the token {key_id} is no administrator any more.")
     if not within(address, token.networks):
         raise Denied(f"The token {key_id} may not be used from {address or 'here'}.")
@@ -105,6 +110,33 @@ def check(text: str, address: str, now: datetime | None = None) -> Token:
         )
     _touch(token, address, now)
     return token
+
+
+def _found(key_id: str) -> tuple[Token | None, bool]:
+    """The token of this key id, and whether somebody vouches for it. The row is read anew each
+    time, so that what was revoked a moment ago is revoked."""
+    with connection.cursor() as cursor:
+        cursor.execute(_FIND, [ADMINISTRATOR, key_id])
+        row = cursor.fetchone()
+    return (_token_of(row[:-1]), bool(row[-1])) if row else (None, False)
+
+
+@lru_cache(maxsize=1024)
+def _token_of(row: tuple[Any, ...]) -> Token:
+    """What the database answered, as a Token: made once for as long as the row stays the same.
+
+    Nobody may alter it. The conversions are those Django makes of a query of its own.
+    """
+    values = []
+    for field, value in zip(_COLUMNS, row, strict=True):
+        column = field.get_col(_OPTIONS.db_table)
+        for convert in (
+            *connection.ops.get_db_converters(column),
+            *column.get_db_converters(connection),
+        ):
+            value = convert(value, column, connection)
+        values.append(value)
+    return Token.from_db(connection.alias, [field.attname for field in _COLUMNS], values)
 
 
 def _touch(token: Token, address: str, now: datetime) -> None:
@@ -118,9 +150,14 @@ def _touch(token: Token, address: str, now: datetime) -> None:
 
 def may_reach(token: Token, server: Server) -> bool:
     """Whether the token may know of this server at all."""
-    if token.sandbox and server.kind != Server.Kind.SIMULATED:
+    return reaches(token, server.name, server.kind)
+
+
+def reaches(token: Token, name: str, kind: str) -> bool:
+    """The same of a server that was not read as a row."""
+    if token.sandbox and kind != Server.Kind.SIMULATED:
         return False
-    return not token.servers or server.name in token.servers
+    return not token.servers or name in token.servers
 
 
 # -- making ------------------------------------------------------------------------------------

@@ -16,7 +16,7 @@ from mpm.api.auth import reachable
 from mpm.catalog import installed
 from mpm.models import Token
 from mpm.services.actor import Refused
-from mpm.tokens import may_reach
+from mpm.tokens import reaches
 
 _LATEST = """
     SELECT server.kind, profile.id, profile.digest
@@ -38,7 +38,7 @@ def mpm_answer(token: Token, name: str) -> tuple[str, bytes]:
         with connection.cursor() as cursor:
             cursor.execute(_LATEST, [name])
             row = cursor.fetchone()
-        if row is not None and may_reach(token, Server(name=name, kind=row[0])) and row[1]:
+        if row is not None and reaches(token, name, row[0]) and row[1]:
             return row[2], _body(name, row[1], row[2])
     raise no_profile(reachable(token, name))
 
