@@ -11,13 +11,14 @@ WORKERS  ?= 2
 TESTS    ?= tests
 export PORT EA4_DATA
 
-.PHONY: help demo test lint format smoke bench torture screenshots migrations locks ready ready-demo ready-bench clean
+.PHONY: help demo test lint format smoke clients bench torture screenshots migrations locks ready ready-demo ready-bench clean
 
 help:
 	@echo 'make demo         a running panel with a real server in a folder, on 127.0.0.1:$$PORT (8000)'
 	@echo 'make test         every test, browser included; nothing is skipped'
 	@echo 'make lint         ruff, mypy --strict, import contracts'
 	@echo 'make smoke        the main job without a browser: one JSON line per change'
+	@echo 'make clients      WHM clients that others wrote, unmodified, against this panel (needs npm)'
 	@echo 'make bench        this panel beside raw dnf, a shell script and Ansible'
 	@echo 'make torture      500 kills at random instants'
 	@echo 'make screenshots  docs/screenshots/ from the running panel'
@@ -52,6 +53,11 @@ format: ready
 
 screenshots: ready
 	@exec $(PY) -m tests.screenshots docs/screenshots
+
+clients: ready
+	@command -v npm >/dev/null || { echo 'make clients needs node and npm' >&2; exit 1; }
+	npm ci --prefix tests/clients --ignore-scripts --no-audit --no-fund
+	@exec $(PY) -m tests.clients
 
 # NAMES='switches history' measures only these.
 bench: ready-bench

@@ -1,0 +1,44 @@
+"""Starts a client of others against a panel, and says what came of it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from easyapache.demo.panel import Panel
+
+HERE = Path(__file__).parent
+CLIENTS: dict[str, tuple[str, ...]] = {
+    "cpanel-api": (sys.executable, "with_cpanel_api.py"),
+    "cpanel-lib": ("node", "with_cpanel_lib.js"),
+    "cpanel-node": ("node", "with_cpanel_node.js"),
+    "cPanel::PublicAPI": ("perl", "with_publicapi.pl"),
+}
+"""By name; the first two and the last use WHM API 1 as WHM has it."""
+WAY = ("event", "prefork")
+
+
+def token_for(panel: Panel) -> str:
+    said = panel.manage("mpm", "token", "add", "clients", "--scope", "change", "--json").stdout
+    return str(json.loads(said)["token"])
+
+
+def there_and_back(client: str, panel: Panel, token: str, server: str) -> list[dict[str, Any]]:
+    """One entry for each switch of ``WAY``. Raises CalledProcessError when the client gave up;
+    what it said is then in its ``stderr``."""
+    program, script = CLIENTS[client]
+    where = urlsplit(panel.address)
+    done = subprocess.run(
+        [
+            *(program, str(HERE / script)),
+            *(str(where.hostname), str(where.port), token, server, *WAY),
+        ],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return [json.loads(line) for line in done.stdout.splitlines()]
