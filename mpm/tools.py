@@ -32,6 +32,16 @@ def register_tools() -> None:
                 below=True,
             ),
             Tool(
+                title=_("Doctor"),
+                route="doctor",
+                group=SOFTWARE,
+                order=15,
+                about=_("What is known to be wrong with this server, and its repair."),
+                words=_("doctor diagnosis failure repair broken fix httpd down"),
+                pages=("doctor-repair", "doctor-result"),
+                below=True,
+            ),
+            Tool(
                 title=_("API tokens"),
                 route="tokens",
                 group=ACCESS,

@@ -4,10 +4,22 @@ from __future__ import annotations
 
 from django.urls import URLPattern, URLResolver, path
 
-from mpm.views import change, chooser, history, people, review, shared, sign_in, tokens, webhooks
+from mpm.views import (
+    change,
+    chooser,
+    doctor,
+    history,
+    people,
+    review,
+    shared,
+    sign_in,
+    tokens,
+    webhooks,
+)
 
 MPM = "software/easyapache4/mpm/"
 HISTORY = "software/easyapache4/history/"
+DOCTOR = "software/easyapache4/doctor/"
 
 urlpatterns: list[URLPattern | URLResolver] = [
     path("login/", sign_in.SignIn.as_view(), name="login"),
@@ -18,6 +30,9 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path(f"{MPM}review/<str:uuid>/answer/", review.answer, name="review-answer"),
     path(f"{MPM}review/<str:uuid>/again/", review.again, name="review-again"),
     path(f"{MPM}review/<str:uuid>/confirm/", review.confirm, name="review-confirm"),
+    path(DOCTOR, doctor.doctor, name="doctor"),
+    path(f"{DOCTOR}repair/", doctor.repair, name="doctor-repair"),
+    path(f"{DOCTOR}result/", doctor.result, name="doctor-result"),
     path(HISTORY, history.changes, name="history"),
     path(f"{HISTORY}export.<str:form>", history.export, name="history-export"),
     path(f"{HISTORY}events.json", history.events, name="history-events"),

@@ -32,6 +32,8 @@ PAGES = {
     "packages": f"{EA4}/packages/",
     "package": f"{EA4}/packages/ea-apache24-mod_mpm_event/",
     "profiles": f"{EA4}/profiles/",
+    "doctor": f"{EA4}/doctor/",
+    "doctor-confirm": f"{EA4}/doctor/?repair=restart-httpd",
     "history": f"{EA4}/history/",
     "history-empty": f"{EA4}/history/?text=nothing+fits+this",
     "change": f"{EA4}/history/1/",

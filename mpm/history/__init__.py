@@ -2,6 +2,7 @@
 
 from mpm.history.activity import Day, activity, known_people, known_tickets
 from mpm.history.capacity import Load, load_of
+from mpm.history.examination import Examination, RepairTold, examined, repairs
 from mpm.history.export import as_csv, as_json, events_as_json
 from mpm.history.filters import BadFilter, ChangeFilters
 from mpm.history.pages import Page, changes
@@ -22,8 +23,10 @@ __all__ = [
     "ChangeFilters",
     "Day",
     "Entry",
+    "Examination",
     "Load",
     "Page",
+    "RepairTold",
     "activity",
     "as_csv",
     "as_json",
@@ -31,10 +34,12 @@ __all__ = [
     "changes",
     "events_as_json",
     "evidence",
+    "examined",
     "known_people",
     "known_tickets",
     "load_of",
     "moved_packages",
+    "repairs",
     "story",
     "ticket_text",
     "timeline",

@@ -16,6 +16,7 @@ from django.views.decorators.http import require_GET, require_POST
 
 from easyapache.answers import show
 from easyapache.frame import frame_of
+from easyapache.host.repairs import REPAIRS
 from easyapache.profile import Transaction
 from mpm import history, log_window, services
 from mpm.models import Change, Event
@@ -55,6 +56,7 @@ def about(request: HttpRequest, change: Change) -> dict[str, Any]:
         "plan": plan,
         "strips": strips_of(change, journal),
         "moved": Transaction.from_json(change.moved) if change.moved else None,
+        "repairs": {code: repair.label for code, repair in REPAIRS.items()},
         "no_cancel": services.why_not_cancel(change),
         "seen": seen_mark(change),
     }

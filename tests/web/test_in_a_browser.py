@@ -27,6 +27,8 @@ PATHS = (
     f"{EA4}/packages/ea-apache24-mod_mpm_event/",
     f"{EA4}/profiles/",
     f"{EA4}/profiles/stock-worker/",
+    f"{EA4}/doctor/",
+    f"{EA4}/doctor/?repair=restart-httpd",
     f"{EA4}/history/",
     f"{EA4}/history/1/",
     f"{EA4}/history/1/rollback/",

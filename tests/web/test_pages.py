@@ -24,6 +24,7 @@ PAGES = (
     f"{EA4}packages/ea-apache24-mod_mpm_event/",
     f"{EA4}profiles/",
     f"{EA4}profiles/stock-worker/",
+    f"{EA4}doctor/",
     HISTORY,
     f"{HISTORY}?result=succeeded&of=web01&text=keep&since=2026-01-01",
     "/servers/",

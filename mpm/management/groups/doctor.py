@@ -8,13 +8,12 @@ from typing import Any
 
 from django.conf import settings
 
-from easyapache.host.doctor import diagnose
 from easyapache.host.repairs import REPAIRS
+from mpm.history import examined
 from mpm.management.groups.terminal import DONE, FAILED, Terminal, actor, chosen_server
-from mpm.models import Event, LogChunk, State
+from mpm.models import Event
 from mpm.services import BadRequest, profile_of, repair
 
-TAIL = 64 * 1024
 PAUSE = 0.2
 
 
@@ -31,16 +30,12 @@ def run_doctor(terminal: Terminal, options: dict[str, Any]) -> int:
     server = chosen_server(options)
     if options["repair"]:
         return _repair(terminal, options["repair"], options)
-    last = server.changes.order_by("-pk").first()
-    said = ""
-    if last is not None and last.state in (State.FAILED, State.ROLLED_BACK):
-        chunks = LogChunk.objects.filter(change=last, offset__gte=max(0, last.log_size - TAIL))
-        said = "".join(bytes(chunk.data).decode("utf-8", "replace") for chunk in chunks)
-    found = diagnose(said, profile_of(server))
+    examination = examined(server, profile_of(server))
+    found = examination.findings
     terminal.answer(
         {
             "server": server.name,
-            "change": last.pk if said and last else None,
+            "change": examination.change.pk if examination.change else None,
             "findings": [
                 {
                     "code": item.code,

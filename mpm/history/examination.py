@@ -1,0 +1,82 @@
+"""What is known to be wrong with a server: by its latest profile, and by the log of its last
+change where that did not succeed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from easyapache.host.doctor import Diagnosis, diagnose
+from easyapache.models import Server
+from easyapache.profile import Profile
+from mpm.models import Change, Event, LogChunk, State
+
+TAIL = 64 * 1024
+"""So many bytes at the end of a log are looked through: whatever ended a change is there."""
+ASKED, REPAIRED, NOT_REPAIRED = "server.repair_asked", "server.repaired", "server.repair_failed"
+MOST_REPAIRS = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Examination:
+    """``change``: the one whose log was looked through, None when the last one succeeded."""
+
+    findings: tuple[Diagnosis, ...]
+    change: Change | None
+
+
+def examined(server: Server, profile: Profile | None) -> Examination:
+    """Two queries, or one after a change that succeeded."""
+    last = server.changes.order_by("-pk").first()
+    if last is None or last.state not in (State.FAILED, State.ROLLED_BACK):
+        return Examination(tuple(diagnose("", profile)), None)
+    chunks = LogChunk.objects.filter(change=last, offset__gte=max(0, last.log_size - TAIL))
+    said = b"".join(bytes(chunk.data) for chunk in chunks.order_by("offset"))
+    return Examination(tuple(diagnose(said.decode("utf-8", "replace"), profile)), last)
+
+
+@dataclass(frozen=True, slots=True)
+class RepairTold:
+    """One repair of a server: who asked for what when, and what came of it.
+
+    ``ok`` is None while the agent has not answered.
+    """
+
+    request: str
+    action: str
+    asked_by: str
+    asked_at: datetime
+    ok: bool | None = None
+    message: str = ""
+    log: str = ""
+
+
+def repairs(server: Server) -> list[RepairTold]:
+    """The latest repairs, the newest first. One query."""
+    events = Event.objects.filter(
+        server_name=server.name, kind__in=(ASKED, REPAIRED, NOT_REPAIRED)
+    ).order_by("-pk")[: MOST_REPAIRS * 2]
+    answers: dict[str, Event] = {}
+    found = []
+    for event in events:
+        number = str(event.data.get("request", ""))
+        if event.kind != ASKED:
+            answers[number] = event
+        else:
+            found.append(_told(number, event, answers.get(number)))
+    return found[:MOST_REPAIRS]
+
+
+def _told(number: str, asked: Event, answer: Event | None) -> RepairTold:
+    said: Mapping[str, Any] = answer.data if answer else {}
+    return RepairTold(
+        request=number,
+        action=str(asked.data.get("action", "")),
+        asked_by=asked.actor_name,
+        asked_at=asked.at,
+        ok=None if answer is None else answer.kind == REPAIRED,
+        message=str(said.get("message", "")),
+        log=str(said.get("log", "")),
+    )

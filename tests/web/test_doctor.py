@@ -1,0 +1,159 @@
+"""The doctor's page: what it finds, who may have it repaired, and how the result is told."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
+from html import unescape
+
+import pytest
+from django.test import Client
+from django.utils import timezone
+
+from easyapache.models import Server
+from easyapache.profile import Profile
+from mpm import services
+from mpm.catalog import Choice
+from mpm.models import Change, Event
+from tests.web.conftest import ADMIN, HISTORY, logged, report, told
+
+DOCTOR = "/software/easyapache4/doctor/"
+
+
+@pytest.fixture
+def stopped_server(
+    known_server: Callable[..., Server], stock_profile: Callable[..., Profile]
+) -> Server:
+    """A server whose httpd does not run."""
+    return known_server("web01", profile=replace(stock_profile(), running=None))
+
+
+def words(client: Client, query: str = "") -> str:
+    answer = client.get(f"{DOCTOR}?server=web01{query}")
+    assert answer.status_code == 200
+    return unescape(answer.content.decode())
+
+
+def asked(client: Client, action: str = "start-httpd") -> str:
+    """Confirm a repair; the number of the request."""
+    answer = client.post(f"{DOCTOR}repair/", {"server": "web01", "repair": action})
+    assert answer.status_code == 302
+    return str(Event.objects.get(kind="server.repair_asked").data["request"])
+
+
+def test_a_healthy_server_has_no_findings(admin: Client, server: Server) -> None:
+    assert "Nothing is known to be wrong" in words(admin)
+
+
+def test_what_is_wrong_is_told_with_cause_way_out_and_repair(
+    admin: Client, stopped_server: Server
+) -> None:
+    page = words(admin)
+    assert 'data-code="httpd-down"' in page
+    assert "What to do:" in page
+    assert "repair=start-httpd" in page
+
+
+def test_nothing_is_repaired_before_it_is_confirmed(admin: Client, stopped_server: Server) -> None:
+    page = words(admin, "&repair=start-httpd")
+    assert "httpd is started if it does not run" in page
+    assert "Start httpd on web01" in page
+    assert not Event.objects.filter(kind="server.repair_asked").exists()
+
+
+def test_a_confirmed_repair_is_waited_for_and_its_result_shown(
+    admin: Client, stopped_server: Server
+) -> None:
+    number = asked(admin)
+    waiting = words(admin, f"&asked={number}")
+    assert "its answer appears here" in waiting
+    part = {"HX-Request": "true"}
+    assert (
+        admin.get(f"{DOCTOR}result/?server=web01&asked={number}", headers=part).status_code == 204
+    )
+    services.record_repair(
+        "web01", number, "start-httpd", ok=True, message="httpd runs with prefork.", log="AH00558"
+    )
+    piece = admin.get(f"{DOCTOR}result/?server=web01&asked={number}", headers=part).content.decode()
+    assert "httpd runs with prefork." in piece
+    assert "AH00558" in piece
+    assert "hx-trigger" not in piece
+    assert "<html" not in piece
+    assert "httpd runs with prefork." in words(admin)
+
+
+def test_a_repair_that_failed_says_why(admin: Client, stopped_server: Server) -> None:
+    number = asked(admin)
+    services.record_repair(
+        "web01", number, "start-httpd", ok=False, message="Syntax error in line 7.", log=""
+    )
+    page = words(admin, f"&asked={number}")
+    assert "Syntax error in line 7." in page
+    assert 'class="tag red">failed' in page
+
+
+def test_an_agent_that_stays_silent_is_not_waited_for_without_end(
+    admin: Client, stopped_server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    number = asked(admin)
+    later = timezone.now() + timedelta(minutes=4)
+    monkeypatch.setattr("django.utils.timezone.now", lambda: later)
+    page = words(admin, f"&asked={number}")
+    assert "The agent has not answered" in page
+    assert "every 500ms" not in page.split("<main")[1]
+
+
+def test_support_reads_the_findings_and_repairs_nothing(
+    support: Client, stopped_server: Server
+) -> None:
+    page = words(support, "&repair=start-httpd")
+    assert 'data-code="httpd-down"' in page
+    assert "Repairing is for administrators." in page
+    assert "doctor/repair/" not in page
+    refused = support.post(f"{DOCTOR}repair/", {"server": "web01", "repair": "start-httpd"})
+    assert refused.status_code == 403
+    assert not Event.objects.filter(kind="server.repair_asked").exists()
+
+
+@pytest.mark.parametrize("action", ["", "rm -rf", "start-httpd\0"])
+def test_only_repairs_that_are_known_are_asked_for(
+    action: str, admin: Client, stopped_server: Server
+) -> None:
+    admin.post(f"{DOCTOR}repair/", {"server": "web01", "repair": action})
+    assert not Event.objects.filter(kind="server.repair_asked").exists()
+
+
+def test_while_a_change_is_at_work_nothing_is_repaired(
+    admin: Client, running_change: Change
+) -> None:
+    answer = admin.post(
+        f"{DOCTOR}repair/", {"server": "web01", "repair": "restart-httpd"}, follow=True
+    )
+    assert b"has not ended" in answer.content
+    assert not Event.objects.filter(kind="server.repair_asked").exists()
+
+
+def test_a_failed_change_leads_to_the_repair_of_what_was_recognised(
+    admin: Client, support: Client, server: Server
+) -> None:
+    change = services.request_change(server, Choice.parse("event"), actor=ADMIN)
+    told(change, up_to="packages")
+    logged(change, b"2026-03-03T21:04:11.802Z restart  AH00534: httpd: No MPM loaded.\n")
+    finding = report(
+        9,
+        "finding",
+        code="no-mpm",
+        title="No MPM is loaded",
+        message="It is so.",
+        remedy="Settle.",
+        repair="settle-mpm",
+    )
+    outcome = report(10, "outcome", outcome="failed", decided_by="restart", sentence="No MPM.")
+    services.record_reports("web01", change.uuid, [finding, outcome])
+    path = f"{HISTORY}{change.pk}/"
+    assert "repair=settle-mpm#confirm" in unescape(admin.get(path).content.decode())
+    assert "repair=settle-mpm" not in support.get(path).content.decode()
+    page = words(admin)
+    assert f"The end of the log of change #{change.pk}" in page
+    assert 'data-code="no-mpm"' in page
