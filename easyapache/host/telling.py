@@ -1,0 +1,107 @@
+"""How a step is told: a line in the journal before and after it, a log, and what is known of a
+failure."""
+
+from __future__ import annotations
+
+import traceback
+from collections import deque
+from collections.abc import Callable
+
+from easyapache.host.doctor import diagnose
+from easyapache.host.folder import ChangeFolder
+from easyapache.host.protocol import Step
+from easyapache.host.server import HostError, Stopped
+from easyapache.host.steps import Moved
+
+
+class Failed(Exception):
+    """A step did not work. ``decided_by`` is the observation that says so."""
+
+    def __init__(self, step: Step, decided_by: str) -> None:
+        super().__init__(decided_by)
+        self.step, self.decided_by = step, decided_by
+
+
+class Telling:
+    """Writes into the folder of one change what its steps do. ``step`` is the present one."""
+
+    def __init__(self, folder: ChangeFolder) -> None:
+        self.folder = folder
+        self.step = Step.PREFLIGHT
+        self._said: deque[str] = deque(maxlen=500)
+
+    def log(self, text: str) -> None:
+        self._said.append(text)
+        self.folder.log(self.step, text)
+
+    def perform(
+        self, step: Step, work: Callable[[], str], *, said: bool = False, decided_by: str = ""
+    ) -> None:
+        """Run one step with a line in the journal before and after it. Raises Failed, and what
+        ``work`` raises to say that it is to end otherwise: Moved, Stopped.
+
+        ``said``: the line before it has been written."""
+        self.step = step
+        self._said.clear()
+        if not said:
+            self.report_step(step, "started", decided_by=decided_by)
+        try:
+            detail = work()
+        except Moved:
+            self.report_step(step, "failed", "The server has moved.")
+            raise
+        except Stopped:
+            self.skip(step, "Given up: somebody asked to stop.")
+            raise
+        except HostError as error:
+            self.log(error.message)
+            if error.output:
+                self.log(error.output)
+            self._explain(error)
+            self.report_step(step, "failed", error.message, decided_by=error.message)
+            raise Failed(step, error.message) from error
+        except Exception as error:
+            # A mistake of ours must not leave a server half changed: it is told and undone
+            # like any other failure.
+            self.log(traceback.format_exc())
+            said_by = f"the panel's own fault: {type(error).__name__}: {error}"
+            self.report_step(step, "failed", said_by, decided_by=said_by)
+            raise Failed(step, said_by) from error
+        self.report_step(step, "done", detail)
+        self.log(detail)
+
+    def _explain(self, error: HostError) -> None:
+        """What is known about this failure, for whoever reads the page of the change."""
+        heard = "\n".join([*self._said, error.message, error.output, self._written()])
+        for diagnosis in diagnose(heard):
+            self.folder.report("finding", diagnosis.as_finding())
+        if error.remedy:
+            self.folder.report(
+                "finding",
+                {
+                    "code": error.code,
+                    "title": error.message,
+                    "message": error.output[-2000:],
+                    "remedy": error.remedy,
+                },
+            )
+
+    def _written(self) -> str:
+        """The end of what the transaction wrote, which an earlier engine may have followed."""
+        if self.step is not Step.PACKAGES:
+            return ""
+        ends = []
+        for path in sorted(self.folder.output.rglob("*.out")):
+            with path.open("rb") as handle:
+                handle.seek(max(0, path.stat().st_size - 20_000))
+                ends.append(handle.read().decode(errors="replace"))
+        return "\n".join(ends)
+
+    def skip(self, step: Step, detail: str) -> None:
+        self.report_step(step, "skipped", detail)
+
+    def report_step(
+        self, step: Step, status: str, detail: str = "", *, decided_by: str = ""
+    ) -> None:
+        data = {"step": step.value, "status": status, "detail": detail}
+        self.folder.report("step", {**data, "decided_by": decided_by} if decided_by else data)
