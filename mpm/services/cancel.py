@@ -58,7 +58,10 @@ def cancel(change: Change, actor: Actor) -> Change:
             actor=actor,
             where={"dispatched_at": None},
             finished_at=now,
-            sentence=f"Cancelled by {actor.name} before the server was told. Nothing was touched.",
+            sentence=Sentence(
+                "Cancelled by {person} before the server was told. Nothing was touched.",
+                person=actor.name,
+            ),
             decided_by="cancel",
             **asked,
         )

@@ -19,7 +19,7 @@ from easyapache.inventory import Movement, observed_mpm, record_peak, record_sca
 from easyapache.models import Server
 from easyapache.profile import Profile, Transaction
 from easyapache.relations import load_catalogue
-from easyapache.sentences import Sentence
+from easyapache.sentences import Sentence, all_of, joined
 from mpm.catalog import Choice
 from mpm.models import ACTIVE_STATES, Change, Preview, State
 from mpm.models.change import Origin
@@ -188,19 +188,29 @@ def _outside_sentence(movement: Movement, said: Mapping[str, Any]) -> str:
     before, after = observed_mpm(movement.before), observed_mpm(movement.after)
     parts = []
     if before != after:
-        parts.append(f"{_name(before.mpms, before.itk)} became {_name(after.mpms, after.itk)}")
+        one, other = _name(before.mpms, before.itk), _name(after.mpms, after.itk)
+        parts.append(Sentence("{before} became {after}", before=one, after=other))
     if movement.arrived:
-        parts.append("installed: " + ", ".join(item.name for item in movement.arrived))
+        names = ", ".join(item.name for item in movement.arrived)
+        parts.append(Sentence("installed: {names}", names=names))
     if movement.left:
-        parts.append("removed: " + ", ".join(item.name for item in movement.left))
+        names = ", ".join(item.name for item in movement.left)
+        parts.append(Sentence("removed: {names}", names=names))
     if not parts:
-        parts.append("the configured and the running MPM moved")
-    by = f" by package transaction {said['id']}" if said.get("id") else ""
-    return f"Changed outside this panel{by}: {'; '.join(parts)}."
+        parts.append(Sentence("the configured and the running MPM moved"))
+    what = joined("; ", parts)
+    if not said.get("id"):
+        return Sentence("Changed outside this panel: {what}.", what=what)
+    return Sentence(
+        "Changed outside this panel by package transaction {id}: {what}.",
+        id=str(said["id"]),
+        what=what,
+    )
 
 
 def _name(mpms: tuple[str, ...], itk: bool) -> str:
-    return (" and ".join(mpms) or "no MPM") + (" with ITK" if itk else "")
+    names = all_of(mpms) or Sentence("no MPM")
+    return Sentence("{mpm} with ITK", mpm=names) if itk else names
 
 
 def _moment(value: Any) -> datetime | None:

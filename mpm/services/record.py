@@ -17,6 +17,7 @@ from easyapache.host.protocol import BadMessage, Outcome, Report, Step
 from easyapache.inventory import record_scan
 from easyapache.models import Pulse, Server
 from easyapache.profile import Profile
+from easyapache.sentences import Sentence
 from mpm.models import ACTIVE_STATES, Change, LogChunk, State
 from mpm.models import Report as ReportRow
 from mpm.services.actor import Actor
@@ -284,11 +285,11 @@ def record_unknown(server: str, change: str) -> None:
                 State.CANCELLED,
                 now,
                 finished_at=now,
-                sentence="Cancelled before the server began. Nothing was touched.",
+                sentence=Sentence("Cancelled before the server began. Nothing was touched."),
                 decided_by="cancel",
             )
             return
-        sentence = (
+        sentence = Sentence(
             "The agent no longer knows this change: its spool was emptied or replaced while the "
             "change was under way. What the server is now is shown by the next scan."
         )

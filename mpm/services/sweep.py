@@ -15,7 +15,7 @@ from django.utils import timezone
 
 from easyapache.agents import backlog, wake
 from easyapache.models import Pulse, Server
-from easyapache.sentences import Sentence
+from easyapache.sentences import Sentence, joined
 from mpm.lifecycle import past_the_point
 from mpm.models import ACTIVE_STATES, Change, Preview, State
 from mpm.services.actor import Actor, Refused
@@ -70,7 +70,7 @@ def _queue_what_is_due(now: datetime) -> None:
                 State.CANCELLED,
                 now,
                 finished_at=now,
-                sentence="Its window passed before it could begin. Nothing was touched.",
+                sentence=Sentence("Its window passed before it could begin. Nothing was touched."),
                 decided_by="window",
             )
         elif move(change, (State.REQUESTED,), State.QUEUED, now, queued_at=now):
@@ -186,16 +186,25 @@ def recover(change: Change, actor: Actor, *, close: bool = False) -> Change:
 
 def _close(change: Change, actor: Actor, now: datetime) -> None:
     touched = past_the_point(change.step)
-    sentence = (
-        f"Closed by {actor.name} without word from the agent, silent since "
-        f"{change.silent_since:%Y-%m-%d %H:%M:%S} UTC (last step: {change.step or 'none'}). "
-        + (
-            "Its packages may have been changed: "
-            if touched
-            else "The agent may still finish or undo it: "
-        )
-        + "look at the server before asking for another change."
+    closed = Sentence(
+        "Closed by {person} without word from the agent, silent since {since} UTC "
+        "(last step: {step}).",
+        person=actor.name,
+        since=f"{change.silent_since:%Y-%m-%d %H:%M:%S}",
+        step=change.step or Sentence("none"),
     )
+    look = (
+        Sentence(
+            "Its packages may have been changed: look at the server before asking for another "
+            "change."
+        )
+        if touched
+        else Sentence(
+            "The agent may still finish or undo it: look at the server before asking for another "
+            "change."
+        )
+    )
+    sentence = joined(" ", [closed, look])
     expected = (State.QUEUED, State.RUNNING, State.CANCELING)
     if not move(
         change,
