@@ -392,6 +392,15 @@ def dnf_locks(root: Path) -> list[Path]:
     return sorted(found) + ([yum] if yum.exists() else [])
 
 
+def manager_at_work(root: Path) -> int | None:
+    """The package manager that holds one of the locks now. A file that names another process,
+    which was given the number of a killed dnf, says nothing."""
+    holders_now = [lock_holder(path) for path in rpm_locks(root)]
+    named = [pid for path in dnf_locks(root) if (pid := _pid_in(path))]
+    alive = [pid for pid in named if identify(pid) and _MANAGERS.search(command_of(pid))]
+    return next((pid for pid in (*holders_now, *alive) if pid), None)
+
+
 def lock_holder(path: Path) -> int | None:
     """The process that holds an fcntl lock on a file, asked without taking it."""
     try:

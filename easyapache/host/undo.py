@@ -15,11 +15,18 @@ from pathlib import Path
 
 from easyapache.host.config import HostConfig
 from easyapache.host.dnf import ALWAYS_PROTECTED, PackageManager, rpm_file
+from easyapache.host.preflight import manager_at_work
+from easyapache.host.processes import described
 from easyapache.host.rpm import RpmDatabase
 from easyapache.host.runner import Detached, Runner
 from easyapache.host.server import HostError, Kit, Log
 from easyapache.host.verify import MPMS, cgi_package, mpm_package
 from easyapache.profile import Package
+
+_LOCKED = 200
+"""What dnf ends with when its lock is taken and exit_on_lock is set."""
+_LOCK_PATIENCE, _LOCK_PAUSE = 900.0, 1.0
+"""Seconds. An update of a whole server takes minutes; what hangs longer is not worth the wait."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +97,7 @@ class Undo:
         )
         folder = kit.folder / "rpms"
         files = {p.name: rpm_file(folder, p) for p in kit.transaction.remove}
-        calls = _Calls(self.runner, kit.folder / "undo-output", log)
+        calls = _Calls(self.runner, self.config.root, kit.folder / "undo-output", log)
         calls.finish_earlier()
         now = self.distance(aim)
         log(
@@ -101,13 +108,13 @@ class Undo:
         local = ["--disablerepo=*"]
         if now.absent:
             paths = _paths(files, now.absent)
-            calls.run(self._dnf([*local, "install", "--allowerasing", *paths], aim))
+            calls.run_dnf(self._dnf([*local, "install", "--allowerasing", *paths], aim))
             now = self.distance(aim)
         if now.surplus:
-            calls.run(self._dnf([*local, "remove", *now.surplus], aim))
+            calls.run_dnf(self._dnf([*local, "remove", *now.surplus], aim))
             now = self.distance(aim)
         if now.broken:
-            calls.run(self._dnf([*local, "reinstall", *_paths(files, now.broken)], aim))
+            calls.run_dnf(self._dnf([*local, "reinstall", *_paths(files, now.broken)], aim))
             now = self.distance(aim)
         if not now.none:
             log(f"the package manager could not: {now}; rpm does the rest")
@@ -148,21 +155,21 @@ class Undo:
         if mpm != "prefork":
             wrong.add(mpm_package("itk"))
         aim = Aim(tuple((name, None) for name in right), frozenset(wrong))
-        calls = _Calls(self.runner, self.config.spool / "repair-output", log)
+        calls = _Calls(self.runner, self.config.root, self.config.spool / "repair-output", log)
         calls.finish_earlier()
         now = self.distance(aim)
         for name in now.surplus:
             if name.startswith("ea-apache24-mod_mpm_"):
-                calls.run(self._dnf(["swap", name, right[0], "--allowerasing"], aim))
+                calls.run_dnf(self._dnf(["swap", name, right[0], "--allowerasing"], aim))
         now = self.distance(aim)
         if now.absent:
-            calls.run(self._dnf(["install", *right, "--allowerasing"], aim))
+            calls.run_dnf(self._dnf(["install", *right, "--allowerasing"], aim))
             now = self.distance(aim)
         if now.broken:
-            calls.run(self._dnf(["reinstall", *now.broken], aim))
+            calls.run_dnf(self._dnf(["reinstall", *now.broken], aim))
             now = self.distance(aim)
         if now.surplus:
-            calls.run(self._dnf(["remove", *now.surplus], aim))
+            calls.run_dnf(self._dnf(["remove", *now.surplus], aim))
             now = self.distance(aim)
         if now.surplus and not now.absent:
             self._by_force(now, {}, calls)
@@ -198,8 +205,8 @@ class _Calls:
     """Detached calls one after the other, numbered in a folder so that a resumed undo first
     waits for the one that was going on."""
 
-    def __init__(self, runner: Runner, folder: Path, log: Log) -> None:
-        self.runner, self.folder, self.log = runner, folder, log
+    def __init__(self, runner: Runner, root: Path, folder: Path, log: Log) -> None:
+        self.runner, self.root, self.folder, self.log = runner, root, folder, log
         self.last: Detached | None = None
 
     def _begun(self) -> list[Detached]:
@@ -211,6 +218,19 @@ class _Calls:
             if call.running:
                 self.log("an earlier undo is still at work: waiting for it")
                 call.follow(self.log)
+
+    def run_dnf(self, argv: Sequence[str]) -> int | None:
+        """A package manager that came in between (an update by night waits for our lock, and has
+        it the moment we let go) is waited for: rpm by force beside it would tear both."""
+        end = time.monotonic() + _LOCK_PATIENCE
+        while (status := self.run(argv)) == _LOCKED and time.monotonic() < end:
+            other = manager_at_work(self.root)
+            if other is None:
+                # It has just ended; or a stale file names somebody else, and force is right.
+                return self.run(argv)
+            self.log(f"another package manager is at work: waiting for {described(other)}")
+            time.sleep(_LOCK_PAUSE)
+        return status
 
     def run(self, argv: Sequence[str]) -> int | None:
         self.log("$ " + " ".join(_short(argv)))

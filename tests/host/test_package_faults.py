@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import threading
+
 import pytest
 
 from easyapache.host.dnf import classify
@@ -241,3 +244,20 @@ def test_repair_gives_a_torn_server_one_mpm(managed: Managed, state: str, mpm: s
     assert not now.facts.get("missing_files")
     companion = f"{PREFIX}cgi" if mpm == "prefork" else f"{PREFIX}cgid"
     assert companion in now.names
+
+
+def test_an_undo_waits_for_a_package_manager_that_came_in_between(managed: Managed) -> None:
+    before = managed.server.inspect()
+    goal, transaction = managed.plan("event")
+    kit = managed.kit(transaction)
+    managed.packages(goal, transaction)
+    lock = managed.config.root / "var/lib/dnf/rpmdb_lock.pid"
+    with subprocess.Popen(["dnf", "3"], executable="/bin/sleep") as other:
+        lock.write_text(str(other.pid))
+        reaper = threading.Thread(target=other.wait)
+        reaper.start()
+        back(managed, kit)
+        reaper.join()
+    assert "another package manager is at work: waiting for process" in managed.text
+    assert "rpm does the rest" not in managed.text
+    assert managed.server.inspect().packages == before.packages
