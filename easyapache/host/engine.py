@@ -64,9 +64,12 @@ class Engine:
         self.telling, self.stopping = Telling(folder), Stopping(folder)
         self.steps: Steps
 
-    def run(self) -> Report:
+    def run(self, *, back: str = "") -> Report:
         """Bring the change to its end and return its outcome. Raises Busy when another engine
-        is at it."""
+        is at it.
+
+        ``back``: why it is to be taken back wherever it is, instead of being finished.
+        """
         with self.folder.engine_lock():
             over = self.folder.outcome
             if over:
@@ -79,7 +82,7 @@ class Engine:
                 self.folder, request, self.server, self.config, self.telling.log, self.pause
             )
             with self.stopping.answering():
-                return self._run()
+                return self._run(back)
 
     def _unreadable(self, error: BadMessage) -> Report:
         """A request that says nothing (any more): refused, unless it was begun under an engine
@@ -100,7 +103,7 @@ class Engine:
 
     # -- the way through ------------------------------------------------------------------
 
-    def _run(self) -> Report:
+    def _run(self, back: str) -> Report:
         progress = self._progress()
         self.telling.step = progress.last or Step.PREFLIGHT
         deaths = self.folder.note_start(self.telling.step) - 1
@@ -109,7 +112,11 @@ class Engine:
                 self._take_server(stack, progress)
                 if deaths:
                     self.telling.log(f"Picked up again: step {self.telling.step} had been cut off.")
-                return self._resume(progress, deaths) if progress.touched else self._begin(deaths)
+                if back and not progress.touched:
+                    raise Stopped
+                if progress.touched:
+                    return self._resume(progress, deaths, back)
+                return self._begin(deaths)
             except Busy:
                 return self._refuse(Sentence("Another change is at work on this server."))
             except Stopped:
@@ -148,14 +155,14 @@ class Engine:
             )
         return self._forward()
 
-    def _resume(self, progress: Progress, deaths: int) -> Report:
+    def _resume(self, progress: Progress, deaths: int, back: str) -> Report:
         """Go on with a change whose engine died after the point of no return."""
         try:
             self.steps.recall()
         except HostError as error:
             return self._lost(error.message)
-        if progress.undoing:
-            return self._undo(progress.cause)
+        if progress.undoing or back:
+            return self._undo(progress.cause if progress.undoing else back)
         with ExitStack() as window:
             if Step.PACKAGES not in progress.done:
                 window.enter_context(self.server.watch(self.telling.log))

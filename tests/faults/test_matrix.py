@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -19,7 +20,7 @@ from easyapache.lab.repository import Variant
 from easyapache.lab.server import Lab
 from easyapache.lab.system import distribution
 from easyapache.profile import Profile
-from tests.faults.field import ASKED, BEFORE, Ending, Field
+from tests.faults.field import ASKED, BEFORE, PROJECT, Ending, Field
 from tests.faults.report import Tell
 from tests.labs import MakeLab
 
@@ -329,7 +330,8 @@ def test_the_undo_script_of_the_kit_brings_the_server_back_alone(make_lab: MakeL
     assert run(field, "first", request).end == ASKED
     unplug(field.lab)
     by_hand(field, request, before)
-    by_hand(field, request, before)
+    folder = str(field.spool.root / request.change)
+    by_hand(field, request, before, [sys.executable, "-m", "easyapache.host", "undo", folder])
 
 
 def test_the_undo_script_mends_a_torn_server(make_lab: MakeLab) -> None:
@@ -348,12 +350,14 @@ def test_the_undo_script_mends_a_torn_server(make_lab: MakeLab) -> None:
     by_hand(field, request, before)
 
 
-def by_hand(field: Field, request: ChangeRequest, before: Profile) -> None:
+def by_hand(
+    field: Field, request: ChangeRequest, before: Profile, command: list[str] | None = None
+) -> None:
     folder = field.spool.folder(request.change)
     assert folder is not None
     done = subprocess.run(
-        ["/bin/sh", str(folder.kit / "undo")],
-        env={"HOME": "/root"},
+        command or ["/bin/sh", str(folder.kit / "undo")],
+        env={"HOME": "/root", "PYTHONPATH": str(PROJECT)},
         capture_output=True,
         text=True,
         check=False,
