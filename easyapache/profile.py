@@ -144,12 +144,16 @@ class Profile:
 class Transaction:
     """What a package manager would do: whole packages in and out, each with its reason.
 
-    Reasons are the solver's: ``asked``, ``dependency``, ``conflict``, ``dependent``.
+    Reasons are the solver's: ``asked``, ``dependency``, ``conflict``, ``dependent``. ``sizes``
+    is what the package manager said they weigh, in bytes: ``download`` and ``install`` of what
+    comes, ``remove`` of what leaves, each by name; empty where it said nothing. Two transactions
+    that move the same packages are the same, whatever was said of sizes.
     """
 
     install: tuple[Package, ...] = ()
     remove: tuple[Package, ...] = ()
     reasons: Mapping[str, str] = field(default_factory=dict)
+    sizes: Mapping[str, Mapping[str, int]] = field(default_factory=dict, compare=False)
 
     @property
     def empty(self) -> bool:
@@ -173,6 +177,9 @@ class Transaction:
             "install": [package.as_json() for package in sorted(self.install)],
             "remove": [package.as_json() for package in sorted(self.remove)],
             "reasons": dict(self.reasons),
+            **(
+                {"sizes": {kind: dict(by) for kind, by in self.sizes.items()}} if self.sizes else {}
+            ),
         }
 
     @classmethod
@@ -184,6 +191,10 @@ class Transaction:
             install=packages(data.get("install", ())),
             remove=packages(data.get("remove", ())),
             reasons=dict(data.get("reasons") or {}),
+            sizes={
+                str(kind): {str(name): int(size) for name, size in by.items()}
+                for kind, by in (data.get("sizes") or {}).items()
+            },
         )
 
 

@@ -8,8 +8,9 @@ Run isolated (``-I``) by the operating system's Python, the one that has dnf 4's
 * ``erase``: whether packages nobody named may leave at all;
 * or ``fetch`` instead of these: {build: folder} to download, check and copy there.
 
-Prints one JSON object: {install, remove, reasons, sources}, {missing: [build]} after ``fetch``, or
-{error: {code, message}}.
+Prints one JSON object: {install, remove, reasons, sizes, sources}, {missing: [build]} after
+``fetch``, or {error: {code, message}}. ``sizes`` are bytes by name: what comes, to download and
+to install, and what leaves.
 ``sources`` tells of each incoming package its repository, whether that one is
 signature-checked, and sizes in bytes. Options are read by dnf's own command line code, so
 configuration, repositories and plugins are exactly those of a real run.
@@ -106,6 +107,7 @@ def answer(base: Any, install: List[str], remove: List[str], erase: bool) -> Dic
         code = "protected" if "protected packages" in text else "unsatisfiable"
         raise Refused(code, text)
     coming, leaving, reasons, sources = [], [], {}, {}
+    sizes: Dict[str, Dict[str, int]] = {"download": {}, "install": {}, "remove": {}}
     repositories = dict((repo.id, repo) for repo in base.repos.iter_enabled())
     for item in base.transaction or ():
         package = item.pkg
@@ -123,10 +125,13 @@ def answer(base: Any, install: List[str], remove: List[str], erase: bool) -> Dic
                 "download": package.downloadsize,
                 "installed": package.installsize,
             }
+            sizes["download"][package.name] = package.downloadsize
+            sizes["install"][package.name] = package.installsize
         elif item.action in dnf.transaction.BACKWARD_ACTIONS or (
             item.action == dnf.transaction.PKG_REMOVE
         ):
             leaving.append(described(package))
+            sizes["remove"][package.name] = package.installsize
             if package.name in remove:
                 reasons[package.name] = "asked"
     names = set(entry["name"] for entry in coming)
@@ -148,7 +153,13 @@ def answer(base: Any, install: List[str], remove: List[str], erase: bool) -> Dic
                     clash = True
                     break
         reasons[entry["name"]] = "conflict" if clash else "dependent"
-    return {"install": coming, "remove": leaving, "reasons": reasons, "sources": sources}
+    return {
+        "install": coming,
+        "remove": leaving,
+        "reasons": reasons,
+        "sizes": sizes,
+        "sources": sources,
+    }
 
 
 def fetched(base: Any, wanted: Dict[str, str]) -> Dict[str, Any]:

@@ -146,8 +146,8 @@ def _ending(change: Change) -> list[str]:
 
 
 def _visitors(change: Change) -> list[str]:
-    if change.interruption is None or change.refused is None:
-        return []
+    if change.interruption is None or change.refused is None or "refused" in change.sentence:
+        return []  # the agent's own sentence has said it
     wait = f"{change.longest_wait_ms or 0:.0f}"
     if change.refused == 0:
         return [

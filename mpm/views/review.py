@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -14,6 +16,7 @@ from django.views.decorators.http import require_GET, require_POST
 
 from easyapache.answers import show
 from easyapache.frame import frame_of
+from easyapache.profile import Transaction
 from easyapache.relations import load_catalogue
 from mpm import services
 from mpm.catalog import Choice
@@ -68,6 +71,34 @@ class ConfirmForm(forms.Form):
         return self.cleaned_data["not_before"], self.cleaned_data["not_after"]
 
 
+@dataclass(frozen=True, slots=True)
+class Weight:
+    """What the packages of a change weigh in bytes, as the package manager said: each by name,
+    what is downloaded in all, and by how much more (or less, below zero) the disk is filled."""
+
+    install: Mapping[str, int]
+    remove: Mapping[str, int]
+    download: int
+    disk: int
+
+    @property
+    def difference(self) -> int:
+        return abs(self.disk)
+
+
+def weight_of(transaction: Transaction) -> Weight | None:
+    """None where the package manager said nothing of sizes."""
+    coming, leaving = (transaction.sizes.get(kind, {}) for kind in ("install", "remove"))
+    if not coming and not leaving:
+        return None
+    return Weight(
+        install=coming,
+        remove=leaving,
+        download=sum(transaction.sizes.get("download", {}).values()),
+        disk=sum(coming.values()) - sum(leaving.values()),
+    )
+
+
 def preview_or_404(uuid: str) -> Preview:
     try:
         return services.preview_with(uuid)
@@ -98,6 +129,7 @@ def look(request: HttpRequest, preview: Preview) -> dict[str, Any]:
         "pending": preview.state == Preview.State.PENDING,
         "failed": preview.state == Preview.State.FAILED,
         "answered": answer is not None,
+        "weight": weight_of(Transaction.from_json(preview.transaction or {})),
         "moved": moved,
         "differences": differences(stored, answer) if stored and answer and not moved else (),
         "satisfied": plan is not None and profile is not None and satisfied(plan, profile),

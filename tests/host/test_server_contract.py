@@ -44,6 +44,15 @@ def test_the_solver_brings_the_cgi_companion_and_takes_what_conflicts(server: Ma
     assert {f"{PREFIX}mpm_prefork", f"{PREFIX}cgi", f"{PREFIX}ruid2"} <= leaving
 
 
+def test_dnf_says_what_every_package_that_moves_weighs(managed: Managed) -> None:
+    _, transaction = managed.plan("event")
+    coming = {package.name for package in transaction.install}
+    leaving = {package.name for package in transaction.remove}
+    assert set(transaction.sizes["install"]) == set(transaction.sizes["download"]) == coming
+    assert set(transaction.sizes["remove"]) == leaving
+    assert all(size > 0 for by in transaction.sizes.values() for size in by.values())
+
+
 def test_a_protected_package_makes_the_solver_refuse(server: Managed) -> None:
     goal = Goal((f"{PREFIX}mpm_event", f"{PREFIX}cgid"), (), (f"{PREFIX}mpm_prefork",))
     with pytest.raises(HostError) as refused:

@@ -8,7 +8,7 @@ from django.urls import URLPattern, URLResolver, get_resolver
 
 from easyapache.models import Server
 from mpm.catalog import Choice
-from mpm.models import Change
+from mpm.models import Change, Preview
 from tests.web.conftest import HISTORY, MPM, answered_preview
 
 EA4 = "/software/easyapache4/"
@@ -158,3 +158,18 @@ def test_every_page_says_in_its_first_line_who_may_come_in() -> None:
         and getattr(pattern.callback, "login_required", True)
     ]
     assert missing == []
+
+
+def test_the_review_says_what_the_packages_weigh(admin: Client, server: Server) -> None:
+    preview = answered_preview(server, Choice.parse("worker"))
+    path = f"{MPM}review/{preview.uuid}/"
+    assert b"to download" not in admin.get(path).content
+    sizes = {
+        "download": {"ea-apache24-mod_mpm_worker": 120_000},
+        "install": {"ea-apache24-mod_mpm_worker": 300_000},
+        "remove": {"ea-apache24-mod_mpm_prefork": 1_500_000},
+    }
+    Preview.objects.filter(pk=preview.pk).update(transaction=preview.transaction | {"sizes": sizes})
+    words = admin.get(path).content.decode()
+    for part in ("120.0 kB to download", "1.2 MB of disk become free", "300.0 kB", "1.5 MB"):
+        assert part in words
