@@ -12,11 +12,16 @@ own template. A value may be a sentence itself and is then translated as well.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 WORDS = "words"
 """The key under which JSON holds what the sentences beside it were made of."""
+
+
+_TEMPLATE = re.compile(r"(?:[^{}]|\{\{|\}\}|\{\w+(?:!r)?\})*")
+"""What is accepted from elsewhere: names of values, no formats and no attributes."""
 
 
 class Sentence(str):
@@ -112,6 +117,8 @@ def _made_of(sentence: Sentence) -> list[Any]:
 
 def _sentence(made_of: Any) -> Sentence:
     template, values = made_of
+    if not _TEMPLATE.fullmatch(template):
+        raise ValueError("a template that asks for more than its values")
     return Sentence(
         template,
         **{

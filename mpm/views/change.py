@@ -18,6 +18,7 @@ from easyapache.answers import show
 from easyapache.frame import frame_of
 from easyapache.host.repairs import REPAIRS
 from easyapache.profile import Transaction
+from easyapache.translation import in_words
 from mpm import history, log_window, services
 from mpm.models import Change, Event
 from mpm.plan import Plan
@@ -176,7 +177,7 @@ def cancel(request: HttpRequest, pk: int) -> HttpResponse:
     try:
         services.cancel(one, actor_of(request))
     except services.Refused as refused:
-        messages.error(request, refused.message)
+        messages.error(request, in_words(refused.message))
     else:
         messages.success(request, _("Asked to stop. The server decides whether it is in time."))
     return redirect("change", pk=pk)
@@ -194,10 +195,10 @@ def roll_back(request: HttpRequest, pk: int) -> HttpResponse:
             digest=request.POST.get("digest"),
         )
     except services.Stale as stale:
-        messages.error(request, stale.message)
+        messages.error(request, in_words(stale.message))
         return redirect("rollback", pk=pk)
     except services.Refused as refused:
-        messages.error(request, refused.message)
+        messages.error(request, in_words(refused.message))
         return redirect("change", pk=pk)
     return redirect("change", pk=new.pk)
 
@@ -223,7 +224,7 @@ def adopt(request: HttpRequest, pk: int) -> HttpResponse:
     try:
         services.adopt(change_or_404(pk), actor_of(request))
     except services.Refused as refused:
-        messages.error(request, refused.message)
+        messages.error(request, in_words(refused.message))
     else:
         messages.success(request, _("Adopted: this is how the server is meant to be now."))
     return redirect("change", pk=pk)
@@ -237,7 +238,7 @@ def recover(request: HttpRequest, pk: int) -> HttpResponse:
     try:
         services.recover(change_or_404(pk), actor_of(request), close=close)
     except services.Refused as refused:
-        messages.error(request, refused.message)
+        messages.error(request, in_words(refused.message))
     else:
         said = _("Closed without word from the agent.") if close else _("The agent is asked again.")
         messages.success(request, said)
@@ -270,7 +271,7 @@ def share(request: HttpRequest, pk: int) -> HttpResponse:
         days = request.POST.get("days", "")
         services.share(one, actor, int(days) if days in dict(LIFETIMES) else 0)
     except services.Refused as refused:
-        messages.error(request, refused.message)
+        messages.error(request, in_words(refused.message))
     else:
         messages.success(request, _("The link is below; it opens this page and nothing else."))
     return back

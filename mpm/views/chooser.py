@@ -19,6 +19,7 @@ from easyapache.inventory import observed_mpm
 from easyapache.models import Server
 from easyapache.profile import Profile
 from easyapache.relations import load_catalogue
+from easyapache.sentences import Sentence
 from mpm import services
 from mpm.advice import Advice, Answers, recommend
 from mpm.catalog import DEFAULT_MPM, ITK_SUMMARY, MPM, BadChoice, Choice
@@ -92,7 +93,9 @@ def choice_from(data: QueryDict, profile: Profile) -> Choice:
     if "mpm" not in data:
         return Choice.parse(now.mpm or DEFAULT_MPM.value, now.itk)
     if len(data.getlist("add")) + len(data.getlist("keep")) > MOST_EXTRAS:
-        raise BadChoice(f"At most {MOST_EXTRAS} packages can be named along with an MPM.")
+        raise BadChoice(
+            Sentence("At most {count} packages can be named along with an MPM.", count=MOST_EXTRAS)
+        )
     return Choice.parse(
         data.get("mpm", ""), data.get("itk", "") == "on", data.getlist("add"), data.getlist("keep")
     )
@@ -240,7 +243,7 @@ def _page(
     try:
         choice = choice_from(data, profile)
     except BadChoice as error:
-        trouble, status = services.BadRequest(str(error)), 422
+        trouble, status = services.BadRequest(error.args[0]), 422
         choice = choice_from(QueryDict(), profile)
     context = situation(server, profile, data, choice)
     last = Change.objects.filter(server=server).order_by("-pk").first()
@@ -261,7 +264,7 @@ def plan(request: HttpRequest, server: Server) -> HttpResponse:
     try:
         choice = choice_from(request.GET, profile)
     except BadChoice as error:
-        return show(request, "mpm/_no_plan.html", {"message": str(error)}, status=422)
+        return show(request, "mpm/_no_plan.html", {"message": error.args[0]}, status=422)
     context = situation(server, profile, request.GET, choice)
     answer = show(request, "mpm/_plan.html", context)
     answer.headers["HX-Replace-Url"] = f"{reverse('mpm')}?{context['query']}"
@@ -281,7 +284,7 @@ def ask(request: HttpRequest, server: Server) -> HttpResponse:
         preview = services.request_preview(server, choice, actor_of(request))
     except BadChoice as error:
         return _page(
-            request, server, QueryDict(), trouble=services.BadRequest(str(error)), status=422
+            request, server, QueryDict(), trouble=services.BadRequest(error.args[0]), status=422
         )
     except services.Refused as refused:
         return _page(request, server, request.POST, trouble=refused, status=refused.status)

@@ -19,6 +19,7 @@ from easyapache.answers import show
 from easyapache.frame import for_server, frame_of
 from easyapache.host.repairs import REPAIRS
 from easyapache.models import Server
+from easyapache.translation import in_words
 from mpm import history, services
 from mpm.roles import actor_of, may_change, may_read
 
@@ -103,5 +104,5 @@ def repair(request: HttpRequest, server: Server) -> HttpResponse:
         try:
             query["asked"] = services.repair(server, action, actor_of(request))
         except services.Refused as refused:
-            messages.error(request, refused.message)
+            messages.error(request, in_words(refused.message))
     return redirect(f"{reverse('doctor')}?{urlencode(query)}")

@@ -12,6 +12,7 @@ from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_GET, require_POST
 
 from easyapache.answers import show
+from easyapache.translation import in_words
 from mpm import services
 from mpm.roles import ADMINISTRATOR, SUPPORT, actor_of, may_change, may_read
 
@@ -71,7 +72,7 @@ def add(request: HttpRequest) -> HttpResponse:
                 form.cleaned_data["name"], form.cleaned_data["role"], actor=actor_of(request)
             )
         except services.Refused as refused:
-            form.add_error("name", refused.message)
+            form.add_error("name", in_words(refused.message))
         else:
             return _page(request, NewUser(), made=made)
     return _page(request, form, status=422)
@@ -95,7 +96,7 @@ def alter(request: HttpRequest, pk: int) -> HttpResponse:
         else:
             said = ""
     except services.Refused as refused:
-        messages.error(request, refused.message)
+        messages.error(request, in_words(refused.message))
         return redirect("users")
     if said:
         messages.success(request, said % {"name": user.get_username()})

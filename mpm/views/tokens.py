@@ -16,6 +16,7 @@ from django.views.decorators.http import require_GET, require_POST
 
 from easyapache.answers import show
 from easyapache.models import Server
+from easyapache.translation import in_words
 from mpm import tokens
 from mpm.grants import Scope
 from mpm.models import Token
@@ -141,7 +142,7 @@ def make(request: HttpRequest) -> HttpResponse:
         try:
             issued = tokens.issue(actor_of(request), **form.grants())
         except Refused as refused:
-            form.add_error(None, refused.message)
+            form.add_error(None, in_words(refused.message))
         else:
             return _page(request, NewToken(), issued=issued)
     return _page(request, form, status=422)
@@ -156,7 +157,7 @@ def rotate(request: HttpRequest, key_id: str) -> HttpResponse:
     try:
         issued = tokens.rotate(token, actor_of(request), overlap)
     except Refused as refused:
-        messages.error(request, refused.message)
+        messages.error(request, in_words(refused.message))
         return redirect("tokens")
     return _page(request, NewToken(), issued=issued)
 

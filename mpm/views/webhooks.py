@@ -15,6 +15,7 @@ from django.views.decorators.http import require_GET, require_POST
 
 from easyapache.answers import show
 from easyapache.models import Server
+from easyapache.translation import in_words
 from mpm import webhooks
 from mpm.models import Delivery, Webhook
 from mpm.roles import actor_of, may_change
@@ -92,7 +93,7 @@ def make(request: HttpRequest) -> HttpResponse:
         try:
             made = webhooks.make(actor_of(request), **form.cleaned_data)
         except Refused as refused:
-            form.add_error("url", refused.message)
+            form.add_error("url", in_words(refused.message))
         else:
             return _one(request, made, secret=webhooks.secret(made))
     return _list(request, form, status=422)

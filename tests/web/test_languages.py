@@ -2,8 +2,9 @@
 
 The compiled file is kept in the repository, because a machine that only runs the panel has no
 gettext tools; it is held to its source here. To renew both after a change of texts:
-``django-admin makemessages -l de --no-wrap --no-location``, translate, ``django-admin
-compilemessages``.
+``manage.py makemessages -l de --no-wrap --no-location``, translate, ``manage.py
+compilemessages``. (Both with the panel's settings, DEBUG=true will do: without them Django runs a
+makemessages of its own, which does not know sentences.)
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from tests.web.conftest import HISTORY
 
 ROOT = Path(settings.BASE_DIR)
 FOLDER = ROOT / "locale" / "de" / "LC_MESSAGES"
-CALLS = {"_", "gettext", "gettext_lazy", "gettext_noop", "ngettext"}
+CALLS = {"_", "gettext", "gettext_lazy", "gettext_noop", "ngettext", "Sentence", "marked"}
 QUOTED = re.compile(r'"((?:[^"\\]|\\.)*)"')
 
 

@@ -1,0 +1,74 @@
+"""English that remembers what it was made of, as text, over the wire and back."""
+
+from __future__ import annotations
+
+import json
+import pickle
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from easyapache.sentences import Sentence, all_of, any_of, joined, plain, spoken, with_words
+
+WORDS = st.text(max_size=8)
+NAMES = st.sampled_from(["mpm", "name", "count"])
+
+
+@st.composite
+def sentences(draw: st.DrawFn, depth: int = 2) -> Sentence:
+    value = st.one_of(WORDS, st.integers(), *([sentences(depth - 1)] if depth else []))
+    values = draw(st.dictionaries(NAMES, value, max_size=3))
+    around = draw(st.text(alphabet="abc .", max_size=6))
+    return Sentence(around + " ".join(f"{{{name}}}" for name in values), **values)
+
+
+def test_a_sentence_is_its_english() -> None:
+    said = Sentence("{mpm} needs {count} packages.", mpm="event", count=3)
+    assert said == "event needs 3 packages."
+    assert json.dumps(said) == '"event needs 3 packages."'
+    assert {said: 1}["event needs 3 packages."] == 1
+    assert Sentence("100 % of {nothing}") == "100 % of {nothing}"
+    with pytest.raises(KeyError):
+        Sentence("{mpm} needs {count}.", mpm="event")
+
+
+@given(sentences())
+def test_what_a_sentence_was_made_of_survives_json_and_copies(said: Sentence) -> None:
+    data = json.loads(json.dumps(with_words({"message": said, "n": 1}, "message")))
+    assert plain(data) == {"message": said, "n": 1}
+    back = spoken(data)["message"]
+    assert back == said
+    if said.values:
+        assert (back.template, back.values) == (said.template, said.values)
+    else:
+        assert "words" not in data
+    copy = pickle.loads(pickle.dumps(said))  # noqa: S301  # our own
+    assert (copy, copy.template, copy.values) == (said, said.template, said.values)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        7,
+        {"message": 7},
+        {"message": ["{other}", {}]},
+        {"message": ["{mpm}", {"mpm": "worker"}]},
+        {"message": ["{mpm.__class__}", {"mpm": "event"}]},
+        {"message": ["{mpm:>5}", {"mpm": "event"}]},
+        {"message": ["{mpm", {"mpm": "event"}]},
+        {"elsewhere": ["{mpm}", {"mpm": "event"}]},
+    ],
+)
+def test_words_that_do_not_give_the_text_beside_them_are_not_believed(words: object) -> None:
+    said = spoken({"message": "event", "words": words})
+    assert said == {"message": "event"}
+    assert type(said["message"]) is str
+
+
+def test_names_are_joined_as_a_person_would() -> None:
+    assert all_of(("event",)) == "event"
+    assert all_of(("event", "prefork", "worker")) == "event and prefork and worker"
+    assert any_of(("event", "worker")) == "event or worker"
+    assert joined("; ", [Sentence("{a}!", a=1), "two"]) == "1!; two"
+    assert all_of(()) == joined(" ", []) == ""

@@ -1,0 +1,272 @@
+"""What rules, plans, services and servers say in English is said in German on a German page."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from string import Formatter
+from typing import Any
+
+import pytest
+from django.conf import settings
+from django.test import Client
+from django.utils.translation import override
+
+from easyapache.host.failures import FAILURES
+from easyapache.models import Server
+from easyapache.profile import Observation, Package, Profile, Transaction
+from easyapache.sentences import Sentence, spoken
+from easyapache.translation import in_words
+from mpm.advice import Answers, recommend
+from mpm.capacity import MIB, Measured, capacities
+from mpm.catalog import CGI, FCGID, HCHECK, HTTP2, ITK, MPM, QOS, RUID2, SUEXEC, SUPHP, Choice
+from mpm.models import Change
+from mpm.plan import Plan, make_plan, plan_from_transaction
+from mpm.rules import Finding
+from mpm.services import Busy, Refused, Stale
+from tests.pure.servers import (
+    CATALOGUE,
+    event,
+    packages_of,
+    prefork,
+    with_itk,
+    worker,
+)
+from tests.web.conftest import MPM as CHOOSER
+from tests.web.test_languages import entries
+
+PHP = "ea-php74-php"
+EVENT, WORKER, PREFORK = Choice(MPM.EVENT), Choice(MPM.WORKER), Choice(MPM.PREFORK)
+ITK_ON = Choice(MPM.PREFORK, itk=True)
+BALANCER = "ea-apache24-mod_proxy_balancer"
+TORN: dict[str, Any] = {
+    "unfinished_transaction": "dnf's 7 never ended",
+    "foreign_mpm_files": ["/etc/apache2/conf.d/x.conf"],
+    "excludes": ["ea-apache24-mod_mpm_e*"],
+    "version_locks": [CGI],
+    "configured_error": "AH00526",
+    "running_error": "connection refused",
+    "missing_files": {CGI: ["/etc/x.conf"]},
+    "edited_config_files": {"/etc/mpm.conf": MPM.PREFORK.package},
+    "prefork_only_directives": [{"path": "/etc/t.conf", "line": 3, "directive": "MinSpareServers"}],
+    "os": "AlmaLinux 9.4",
+    "httpd_version": "2.2.34",
+}
+
+
+def adding(mpm: MPM, *names: str, itk: bool = False) -> Choice:
+    return Choice(mpm, itk=itk, add=frozenset(names))
+
+
+def aged(profile: Profile, version: str, release: str, *names: str) -> Profile:
+    return Profile(
+        tuple(
+            Package(item.name, version, release, item.arch)
+            if item.name in names or (not names and item.version == "2.4.67")
+            else item
+            for item in profile.packages
+        )
+    )
+
+
+def bare(*drop: str, facts: dict[str, Any] | None = None) -> Profile:
+    packages = packages_of(MPM.PREFORK.package)
+    return Profile(tuple(item for item in packages if item.name not in drop), facts=facts or {})
+
+
+def situations() -> Iterator[tuple[Profile, Choice]]:
+    """Servers and choices about which, together, every rule has something to say."""
+    own = Package("ea-vendor-module", "1.0", "1", "x86_64")
+    related = {"relations": {own.name: {"requires": ["ea-apache24-mpm = forked"]}}}
+    yield Profile(prefork(RUID2, PHP).packages, facts=TORN), EVENT
+    yield Profile(prefork().packages, facts=TORN), adding(MPM.PREFORK, PHP, itk=True)
+    yield prefork(), Choice(MPM.WORKER, itk=True)
+    yield prefork(), adding(MPM.EVENT, MPM.WORKER.package, ITK, "ea-apache24-mod-http2")
+    yield prefork(), adding(MPM.EVENT, "ea-zzzz")
+    yield event(), adding(MPM.EVENT, RUID2)
+    yield event(), adding(MPM.EVENT, QOS)
+    yield event(), adding(MPM.PREFORK, HTTP2)
+    yield event(), adding(MPM.PREFORK, SUEXEC, itk=True)
+    yield event(), adding(MPM.PREFORK, RUID2, SUEXEC)
+    yield prefork(RUID2, PHP), Choice(MPM.EVENT, keep=frozenset({RUID2, PHP}))
+    yield event(), Choice(MPM.EVENT, keep=frozenset({HTTP2, HCHECK}))
+    yield with_itk(), ITK_ON
+    yield with_itk(), PREFORK
+    yield bare(MPM.PREFORK.package, CGI), PREFORK
+    yield Profile(()), EVENT
+    both = {*packages_of(MPM.EVENT.package), *packages_of(MPM.PREFORK.package)}
+    yield Profile(tuple(sorted(both))), EVENT
+    yield Profile((*prefork().packages, Package("ea-apr", "1.7.0", "1", "x86_64"))), EVENT
+    yield Profile(prefork().packages, configured=Observation(("event",), itk=True)), PREFORK
+    yield (
+        Profile(prefork().packages, Observation(("prefork",)), Observation(("event", "worker"))),
+        PREFORK,
+    )
+    yield aged(prefork(), "2.4.66", "1", CGI), EVENT
+    yield bare("ea-documentroot"), EVENT
+    for sites in ([], ["shop.example"], ["shop.example", "blog.example"]):
+        yield prefork(RUID2, PHP, facts={"php_dso_sites": {PHP: sites}}), EVENT
+    yield worker(SUEXEC, SUPHP, FCGID, HTTP2), ITK_ON
+    yield prefork(RUID2), ITK_ON
+    yield aged(with_itk(), "2.4.7.2", "5", ITK), ITK_ON
+    yield prefork(), adding(MPM.EVENT, HTTP2, HCHECK)
+    yield event(HTTP2, HCHECK), PREFORK
+    yield prefork(BALANCER), EVENT
+    yield worker(QOS), EVENT
+    yield Profile((*prefork(RUID2, PHP).packages, own), facts=related), EVENT
+    yield aged(prefork(), "2.4.65", "4"), adding(MPM.EVENT, SUEXEC)
+
+
+def updating() -> Plan:
+    """The answer of a server that would update Apache along."""
+    new = make_plan(prefork(), EVENT, CATALOGUE).transaction
+    kept = {"ea-apache24", "ea-apache24-tools"}
+    old = aged(prefork(), "2.4.66", "7")
+    said = Transaction(
+        install=tuple(
+            sorted({*new.install, *(p for p in prefork().packages if p.name in kept)}),
+        ),
+        remove=tuple(
+            sorted(p for p in old.packages if p.name in {*kept, CGI, MPM.PREFORK.package, RUID2})
+        ),
+    )
+    return plan_from_transaction(old, EVENT, said, CATALOGUE)
+
+
+def plans() -> Iterator[Plan]:
+    for profile, choice in situations():
+        yield make_plan(profile, choice, CATALOGUE)
+    yield updating()
+    torn = make_plan(bare(MPM.PREFORK.package, CGI), EVENT, CATALOGUE)
+    yield torn.inverse
+
+
+def codes() -> set[str]:
+    """Every code written in the rules and in the plan."""
+    found = set()
+    folder = settings.BASE_DIR / "mpm"
+    for path in (*folder.glob("rules_*.py"), folder / "plan.py"):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "Finding":
+                found |= {
+                    keyword.value.value
+                    for keyword in node.keywords
+                    if keyword.arg == "code" and isinstance(keyword.value, ast.Constant)
+                }
+    return found
+
+
+def said_in_german(text: str) -> str:
+    """The German; it must differ from the English and must have all values filled in."""
+    with override("de"):
+        german = in_words(text)
+    assert german != text, text
+    assert not re.search(r"(?<!\{)\{\w+\}", german), german
+    return german
+
+
+def texts(finding: Finding) -> Iterator[str]:
+    yield finding.title
+    yield finding.message
+    if finding.remedy:
+        yield finding.remedy
+    yield from (fix.label for fix in finding.fixes)
+
+
+def test_every_finding_is_said_in_german_with_its_values() -> None:
+    found: dict[str, list[Finding]] = {}
+    for plan in plans():
+        for finding in plan.findings:
+            found.setdefault(finding.code, []).append(finding)
+    assert codes() - set(found) == set()
+    for findings in found.values():
+        for finding in findings:
+            german = " ".join(said_in_german(text) for text in texts(finding))
+            assert " and " not in german, german
+            assert Finding.from_json(finding.as_json()) == finding
+
+
+def test_a_stored_plan_is_said_like_a_new_one() -> None:
+    for plan in plans():
+        stored = Plan.from_json(plan.as_json())
+        for mine, kept in zip(plan.findings, stored.findings, strict=True):
+            assert [said_in_german(one) for one in texts(mine)] == [
+                said_in_german(one) for one in texts(kept)
+            ]
+        for item in (*stored.install, *stored.remove, *stored.keep):
+            said_in_german(item.reason)
+
+
+def test_advice_and_capacity_are_said_in_german() -> None:
+    asked = [(event(), Answers(threads=False)), (event(), Answers(safe_polling=False))]
+    asked += [(one, Answers()) for one in (prefork(PHP), with_itk(), worker(QOS), event())]
+    for profile, answers in asked:
+        for sentence in recommend(profile, answers).why:
+            said_in_german(sentence)
+    found = set()
+    for values in (
+        {"MaxRequestWorkers": 150},
+        {"MaxRequestWorkers": 10_000},
+        {"MaxRequestWorkers": 10},
+        {"MaxRequestWorkers": 130, "ThreadsPerChild": 70},
+    ):
+        measured = Measured(
+            1024 * MIB, MPM.PREFORK, 20 * MIB, MIB, 512 * MIB, busiest=200, directives=values
+        )
+        for capacity in capacities(measured):
+            for caution in capacity.warnings:
+                found.add(caution.code)
+                said_in_german(caution.message)
+    assert found == {"does_not_fit", "limit_stays_150", "limit_too_low", "limits_corrected"}
+
+
+def test_every_known_failure_is_said_in_german() -> None:
+    for failure in FAILURES:
+        for text in (failure.title, failure.cause, failure.fix):
+            said_in_german(text)
+
+
+def test_what_arrived_from_a_server_is_said_in_german() -> None:
+    from easyapache.host.doctor import diagnose
+
+    [found] = diagnose("AH00534: httpd: Configuration error: No MPM loaded.")
+    said = said_in_german(spoken(found.as_finding())["message"])
+    assert "AH00534" in said
+    assert "Gesehen wurde" in said
+
+
+@pytest.mark.django_db
+def test_refusals_are_said_in_german(server: Server, running_change: Change) -> None:
+    plan = make_plan(prefork(), Choice(MPM.WORKER, itk=True), CATALOGUE)
+    for refused in (Busy(running_change), Stale(plan), Refused(plan.blocks[0].title)):
+        said_in_german(refused.message)
+        if refused.remedy:
+            said_in_german(refused.remedy)
+
+
+def test_the_places_for_values_are_the_same_in_both_languages() -> None:
+    def places(text: str) -> set[str | None]:
+        return {name for _, name, _, _ in Formatter().parse(text) if name}
+
+    for english, said in entries():
+        if "{" in english and "%(" not in english:
+            for german in said:
+                assert places(german) == places(english), english
+
+
+def test_the_chooser_explains_itself_in_german(admin: Client, server: Server) -> None:
+    address = f"{CHOOSER}?server={server.name}&mpm=event&itk=on"
+    page = admin.get(address, headers={"Accept-Language": "de"}).content.decode()
+    assert "ITK braucht prefork" in page
+    assert "ITK ist kein eigenes MPM" in page
+    assert "ITK needs prefork" not in page
+    english = admin.get(address, headers={"Accept-Language": "en"}).content.decode()
+    assert "ITK needs prefork" in english
+
+
+def test_a_text_without_translation_stays_english() -> None:
+    with override("de"):
+        assert in_words("Nobody wrote this down.") == "Nobody wrote this down."
+        assert in_words(Sentence("Nobody wrote {what} down.", what=1)) == "Nobody wrote 1 down."
+        assert in_words("") == ""
