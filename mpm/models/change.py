@@ -208,6 +208,8 @@ class Change(models.Model):
             models.Index(fields=["ticket", "-id"], name="change_by_ticket"),
             models.Index(fields=["requested_at", "-id"], name="change_by_time"),
             models.Index(fields=["request_id", "-id"], name="change_by_request"),
+            # Counting the failures of each day.
+            models.Index(fields=["state", "requested_at"], name="change_by_result_and_time"),
             models.Index(
                 fields=["id"],
                 condition=Q(state__in=["requested", "queued", "running", "canceling"]),
