@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Collection
 from datetime import datetime, timedelta
 from itertools import pairwise
 from typing import Any
 
+from django.db import connection
 from django.db.models import Max
 
 from mpm.models import Event
@@ -15,6 +17,9 @@ SETTLED_AFTER = timedelta(seconds=5)
 """How long a number that is missing between two events may still belong to a transaction that
 has not ended. Longer: a reader waits for nothing. Shorter: a slow one could be passed over."""
 LOOK_BACK = 500
+_GAPS: dict[str, datetime] = {}
+"""When this process first met a gap, by the hash of the event above it."""
+_LOCK = threading.Lock()
 
 
 def horizon(now: datetime) -> int:
@@ -22,17 +27,27 @@ def horizon(now: datetime) -> int:
 
     Ids are given out before a transaction ends, so on a database with many writers 11 can be
     seen before 10. A reader that went on to 11 would never see 10. Where a number is missing
-    among the latest events, the stream therefore ends just before it, until it is old.
+    among the latest events, the stream therefore ends just before it, until this process has
+    known of the gap for a while. The times of the events say nothing of that: what an agent
+    reports late is written with the time at which it happened.
     """
-    latest = list(Event.objects.order_by("-id").values_list("id", "at")[:LOOK_BACK])
+    latest = list(Event.objects.order_by("-id").values_list("id", "hash")[:LOOK_BACK])
     if not latest:
         return 0
+    if connection.vendor != "sqlite" and len(latest) < LOOK_BACK:
+        # Before the first event there may be one as well; SQLite has one writer at a time.
+        latest.append((0, ""))
     settled = latest[0][0]
-    for (identity, at), (older, _) in pairwise(latest):
-        if now - at > SETTLED_AFTER:
-            break
-        if identity != older + 1:
+    gaps: dict[str, datetime] = {}
+    for (identity, seal), (older, _) in pairwise(latest):
+        if identity == older + 1:
+            continue
+        gaps[seal] = _GAPS.get(seal, now)
+        if now - gaps[seal] <= SETTLED_AFTER:
             settled = older
+    with _LOCK:
+        _GAPS.clear()
+        _GAPS.update(gaps)
     return settled
 
 

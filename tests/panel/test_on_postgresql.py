@@ -21,6 +21,8 @@ ON_BOTH = (
     "test_history.py",
     "test_verification.py",
     "test_concurrency.py",
+    "../api/test_events.py",
+    "../api/test_tokens.py",
 )
 
 
