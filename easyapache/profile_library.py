@@ -9,11 +9,17 @@ from functools import cache
 from importlib import resources
 
 from django.db import IntegrityError, transaction
+from django.dispatch import Signal
 
 from easyapache.models import SavedProfile
 from easyapache.profile_file import BadProfile, ProfileFile, check_file_name, parse
 
 STOCK = "stock"
+
+moved = Signal()
+"""Sent within the transaction that saves, overwrites, deletes or restores a profile, with
+``kind`` (saved, uploaded, deleted, restored), ``row``, ``by``, ``at`` and ``who``: whoever did it
+as the door knows them, the request or something of its own. A receiver that raises undoes it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +85,7 @@ def save(
     by: str,
     at: datetime,
     overwrite: bool = False,
+    who: object = None,
 ) -> Shelved:
     """Keep a profile. Raises BadProfile for a file name that cannot be, NameTaken for one that
     is taken while ``overwrite`` is false."""
@@ -102,29 +109,37 @@ def save(
                 )
             else:
                 row = SavedProfile.objects.create(file_name=bare, **values)
+            kind = "uploaded" if origin == SavedProfile.Origin.UPLOADED else "saved"
+            moved.send(SavedProfile, kind=kind, row=row, by=by, at=at, who=who)
     except IntegrityError as error:
         raise NameTaken(f"There is a profile {bare}.json already.") from error
     return _shelved(row)
 
 
-def delete(shelved: Shelved, *, by: str, at: datetime) -> bool:
+def delete(shelved: Shelved, *, by: str, at: datetime, who: object = None) -> bool:
     """Take a saved profile away; False when it was away already or is a stock one."""
     if shelved.row is None:
         return False
     living = SavedProfile.objects.filter(pk=shelved.row.pk, deleted_at=None)
-    return living.update(deleted_at=at, deleted_by=by) == 1
+    with transaction.atomic():
+        if living.update(deleted_at=at, deleted_by=by) != 1:
+            return False
+        moved.send(SavedProfile, kind="deleted", row=shelved.row, by=by, at=at, who=who)
+    return True
 
 
-def restore(pk: int) -> Shelved | None:
+def restore(pk: int, *, by: str, at: datetime, who: object = None) -> Shelved | None:
     """Undo a deletion. None when there is none, or its file name has been taken since."""
     try:
         with transaction.atomic():
             gone = SavedProfile.objects.filter(pk=pk).exclude(deleted_at=None)
             if gone.update(deleted_at=None, deleted_by="") != 1:
                 return None
+            row = SavedProfile.objects.get(pk=pk)
+            moved.send(SavedProfile, kind="restored", row=row, by=by, at=at, who=who)
     except IntegrityError:
         return None
-    return _shelved(SavedProfile.objects.get(pk=pk))
+    return _shelved(row)
 
 
 def _shelved(row: SavedProfile) -> Shelved:

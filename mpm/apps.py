@@ -9,9 +9,12 @@ class MpmConfig(AppConfig):
     verbose_name = "Apache MPM"
 
     def ready(self) -> None:
+        from easyapache.profile_library import moved
         from mpm.models import guards
+        from mpm.services.profiles import note_profile
         from mpm.tools import register_tools
 
         pre_migrate.connect(guards.before_migration, sender=self)
         post_migrate.connect(guards.after_migration, sender=self)
+        moved.connect(note_profile)
         register_tools()

@@ -136,6 +136,7 @@ def save(request: HttpRequest, server: Server) -> HttpResponse:
                 origin=SavedProfile.Origin.CUSTOM,
                 by=request.user.get_username(),
                 at=timezone.now(),
+                who=request,
             )
         except NameTaken as error:
             form.add_error("file_name", str(error))
@@ -161,6 +162,7 @@ def upload(request: HttpRequest, server: Server) -> HttpResponse:
                 origin=SavedProfile.Origin.UPLOADED,
                 by=request.user.get_username(),
                 at=timezone.now(),
+                who=request,
                 overwrite=form.cleaned_data["overwrite"],
             )
         except BadProfile as error:
@@ -179,7 +181,7 @@ def delete(request: HttpRequest, key: str) -> HttpResponse:
     if one.row is None:
         messages.error(request, _("EasyApache 4’s own profiles cannot be deleted."))
         return redirect("profile", key=key)
-    profile_library.delete(one, by=request.user.get_username(), at=timezone.now())
+    profile_library.delete(one, by=request.user.get_username(), at=timezone.now(), who=request)
     messages.success(
         request,
         format_html(
@@ -196,7 +198,11 @@ def delete(request: HttpRequest, key: str) -> HttpResponse:
 @require_http_methods(["POST"])
 def restore(request: HttpRequest) -> HttpResponse:
     pk = request.POST.get("pk", "")
-    kept = profile_library.restore(int(pk)) if pk.isdecimal() and len(pk) < 19 else None
+    kept = None
+    if pk.isascii() and pk.isdecimal() and len(pk) < 19:
+        kept = profile_library.restore(
+            int(pk), by=request.user.get_username(), at=timezone.now(), who=request
+        )
     if kept is None:
         messages.error(
             request,

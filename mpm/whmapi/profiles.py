@@ -80,6 +80,7 @@ def save_profile(call: Call) -> dict[str, Any]:
             by=call.caller.actor.name,
             at=timezone.now(),
             overwrite=parameters.flag("overwrite"),
+            who=call.caller.actor,
         )
     except NameTaken as error:
         raise Failed(str(error), data={"already_exists": 1}) from error
