@@ -195,13 +195,14 @@ class Field:
         while not ready():
             if engine.poll() is not None:
                 return False
-            time.sleep(0.001)
+            # Short against what is aimed at, long enough to leave the processor to the engine.
+            time.sleep(0.003)
         return True
 
     def lines(self, folder: ChangeFolder) -> list[str]:
         """The journal in short, one word pair per line."""
         short = []
-        for report in ChangeFolder(folder.path).reports():
+        for report in folder.reports():
             data = report.data
             extra = data.get("step") or data.get("phase") or data.get("outcome") or ""
             short.append(f"{report.kind} {extra} {data.get('status', '')}".strip())
@@ -259,7 +260,7 @@ def other_mpm(profile: Profile) -> str:
 
 
 def touched(folder: ChangeFolder) -> bool:
-    return Step.PACKAGES in progress_of(ChangeFolder(folder.path).reports()).begun
+    return Step.PACKAGES in progress_of(folder.reports()).begun
 
 
 def _packages(profile: Profile) -> set[str]:
