@@ -1,0 +1,156 @@
+"""``ea4mpm`` without a panel: where its configuration is, and what a shell completes."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from mpm.client import cli
+from mpm.client.completion import SHELLS, script
+from mpm.client.configuration import BadConfiguration, config_path, panel_from
+
+FILE = """\
+default = "production"
+
+[panels.production]
+url = "https://panel.example.net/"
+token_file = "{folder}/token"
+ca = "/etc/ca.pem"
+
+[panels.lab]
+url = "http://127.0.0.1:8000"
+token = "ea4mpm_lab"
+"""
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> dict[str, str]:
+    """An environment with a configuration file in its XDG place."""
+    folder = tmp_path / "ea4mpm"
+    folder.mkdir()
+    (folder / "token").write_text("ea4mpm_production\n")
+    path = folder / "config.toml"
+    path.write_text(FILE.format(folder=folder))
+    path.chmod(0o600)
+    return {"XDG_CONFIG_HOME": str(tmp_path), "HOME": "/nonexistent"}
+
+
+def test_the_file_is_where_xdg_says(tmp_path: Path) -> None:
+    assert config_path({"XDG_CONFIG_HOME": "/x"}) == Path("/x/ea4mpm/config.toml")
+    assert config_path({"HOME": "/h"}) == Path("/h/.config/ea4mpm/config.toml")
+    assert config_path({"XDG_CONFIG_HOME": "", "HOME": "/h"}).is_relative_to("/h/.config")
+
+
+def test_the_file_names_panels_and_the_default_one(home: dict[str, str]) -> None:
+    chosen = panel_from(home)
+    assert (chosen.url, chosen.token) == ("https://panel.example.net", "ea4mpm_production")
+    assert chosen.verify == "/etc/ca.pem"
+    for lab in (panel_from(home, name="lab"), panel_from({**home, "EA4MPM_PANEL": "lab"})):
+        assert (lab.url, lab.token, lab.verify) == ("http://127.0.0.1:8000", "ea4mpm_lab", True)
+
+
+def test_the_environment_goes_before_the_file_and_options_before_both(
+    home: dict[str, str], tmp_path: Path
+) -> None:
+    (tmp_path / "other").write_text("ea4mpm_other")
+    environment = {
+        **home,
+        "EA4MPM_URL": "https://other.example.net",
+        "EA4MPM_TOKEN_FILE": str(tmp_path / "other"),
+    }
+    chosen = panel_from(environment)
+    assert (chosen.url, chosen.token) == ("https://other.example.net", "ea4mpm_other")
+    assert panel_from({**environment, "EA4MPM_TOKEN": "ea4mpm_x"}).token == "ea4mpm_x"
+    assert panel_from(environment, url="https://third.example.net").url.startswith("https://third")
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"EA4MPM_PANEL": "nowhere"}, "has no panel 'nowhere'; it has production, lab"),
+        ({"EA4MPM_URL": "panel.example.net"}, "Which panel"),
+        ({"EA4MPM_TOKEN_FILE": "/nonexistent/token"}, "/nonexistent/token"),
+        ({"XDG_CONFIG_HOME": "/nonexistent", "EA4MPM_PANEL": "lab"}, "There is no /nonexistent"),
+        ({"XDG_CONFIG_HOME": "/nonexistent", "EA4MPM_URL": "https://a.b"}, "No token"),
+    ],
+)
+def test_what_is_missing_is_named(home: dict[str, str], change: dict[str, str], words: str) -> None:
+    with pytest.raises(BadConfiguration, match=words):
+        panel_from({**home, **change})
+
+
+def test_a_token_in_a_file_that_others_can_read_is_refused(home: dict[str, str]) -> None:
+    path = config_path(home)
+    path.chmod(0o644)
+    with pytest.raises(BadConfiguration, match="chmod 600"):
+        panel_from(home, name="lab")
+    assert panel_from(home, name="production").token == "ea4mpm_production"
+    path.write_text("not = [toml")
+    with pytest.raises(BadConfiguration, match=r"config\.toml"):
+        panel_from(home)
+
+
+def test_completion_offers_exactly_what_the_arguments_know(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    commands = (
+        *("servers", "status", "plan", "switch", "log", "show", "history"),
+        *("rollback", "cancel", "token", "completion"),
+    )
+    for shell in SHELLS:
+        assert cli.main(["completion", shell]) == cli.DONE
+        text = capsys.readouterr().out
+        assert text == script(shell, cli.parser())
+        for word in (*commands, "prefork", "not-before", "overlap-hours", "rotate"):
+            assert word in text, (shell, word)
+
+
+def completed(*words: str) -> list[str]:
+    """What bash offers after ``words``, the last of which is unfinished."""
+    bash = shutil.which("bash")
+    assert bash
+    text = (
+        script("bash", cli.parser())
+        + 'ea4mpm() { echo \'    "name": "web03",\'; }\n'
+        + f"COMP_WORDS=({' '.join(words) or repr('')})\n"
+        + f"COMP_CWORD={len(words) - 1}\n_ea4mpm\n"
+        + 'printf "%s\\n" "${COMPREPLY[@]}"\n'
+    )
+    done = subprocess.run(
+        [bash, "--noprofile", "--norc"], input=text, capture_output=True, text=True, check=True
+    )
+    assert done.stderr == ""
+    return done.stdout.split()
+
+
+def test_bash_completes_commands_servers_and_options() -> None:
+    assert completed("ea4mpm", "s") == ["servers", "status", "switch", "show"]
+    assert completed("ea4mpm", "status", "w") == ["web03"]
+    assert completed("ea4mpm", "switch", "web03", "pre") == ["prefork"]
+    assert "--ticket" in completed("ea4mpm", "switch", "web03", "event", "--t")
+    assert completed("ea4mpm", "token", "rot") == ["rotate"]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [[], ["nothing"], ["switch", "web03", "mpm_event"], ["token", "make", "x", "--scope", "root"]],
+)
+def test_arguments_that_do_not_exist_end_with_status_2(
+    arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        cli.main(arguments)
+    assert ended.value.code == cli.USAGE
+    assert "usage: ea4mpm" in capsys.readouterr().err
+
+
+def test_a_panel_that_is_not_there_is_said_so(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("time.sleep", lambda _seconds: None)
+    monkeypatch.setenv("EA4MPM_TOKEN", "ea4mpm_x")
+    assert cli.main(["servers", "--url", "http://127.0.0.1:1"]) == cli.UNREACHABLE
+    assert "does not answer" in capsys.readouterr().err

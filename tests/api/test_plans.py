@@ -1,0 +1,70 @@
+"""``POST servers/{server}/plans?source=server``: the server's own dnf is asked."""
+
+from __future__ import annotations
+
+from easyapache.models import Server
+from mpm.catalog import Choice
+from mpm.models import Change, Preview
+from mpm.services import plan_for, record_preview
+from tests.api.conftest import AddServer, AddToken, Call
+
+PATH = "servers/web03/plans"
+
+
+def test_a_server_that_has_not_answered_is_asked_again_at_the_address_given(
+    server: Server, add_token: AddToken, call: Call
+) -> None:
+    token = add_token("plan")
+    asked = call("POST", f"{PATH}?source=server&wait=0", {"mpm": "event"}, token=token)
+    assert (asked.status, asked.body["state"]) == (202, "pending")
+    href = asked.headers["Location"].removeprefix("/api/v1/")
+    assert asked.body["href"] == asked.headers["Location"]
+    assert call("GET", href, token=token).status == 202
+
+    preview, profile = Preview.objects.get(), server.profile
+    assert profile is not None
+    plan = plan_for(server, Choice.parse("event"))
+    record_preview(server.name, preview.uuid, plan.transaction.as_json(), None, profile.as_json())
+    answered = call("GET", href, token=token)
+    assert (answered.status, answered.body["source"]) == (200, "server")
+    stored = call("POST", PATH, {"mpm": "event"}, token=token).body
+    both = (answered.body, stored)
+    assert stored["source"] == "stored"
+    assert answered.body["base_digest"] == stored["base_digest"]
+    for key in ("install", "remove"):
+        moved = [{(item["name"], item["evr"]) for item in body[key]} for body in both]
+        assert moved[0] == moved[1]
+
+    confirmed = {"mpm": "event", "digest": answered.body["digest"]}
+    made = call("PUT", "servers/web03/mpm", confirmed, token=add_token("change"))
+    assert made.status == 202
+    assert Change.objects.get().digest == answered.body["digest"]
+
+
+def test_a_server_that_cannot_answer_says_why(
+    server: Server, add_token: AddToken, call: Call
+) -> None:
+    token = add_token("plan")
+    asked = call("POST", f"{PATH}?source=server&wait=0", {"mpm": "event"}, token=token)
+    error = {"code": "unsolvable", "message": "nothing provides ea-libx"}
+    record_preview(server.name, Preview.objects.get().uuid, None, error, None)
+    href = asked.body["href"].removeprefix("/api/v1/")
+    answered = call("GET", href, token=token)
+    assert answered.status == 422
+    assert "ea-libx" in answered.body["detail"]
+
+
+def test_a_plan_of_another_server_or_of_nobody_is_not_found(
+    server: Server, add_server: AddServer, add_token: AddToken, call: Call
+) -> None:
+    add_server("web04")
+    token = add_token("plan")
+    asked = call("POST", f"{PATH}?source=server&wait=0", {"mpm": "event"}, token=token)
+    uuid = asked.body["href"].rsplit("/", 1)[1]
+    assert call("GET", f"servers/web04/plans/{uuid}", token=token).status == 404
+    for name in ("0", "f" * 32, "%00", "a-b"):
+        assert call("GET", f"{PATH}/{name}", token=token).status == 404, name
+    assert call("POST", f"{PATH}?source=guess", {"mpm": "event"}, token=token).status == 422
+    assert call("POST", f"{PATH}?source=server", {"mpm": "event"}).status == 401
+    read = add_token("read")
+    assert call("POST", f"{PATH}?source=server", {"mpm": "event"}, token=read).status == 403

@@ -1,0 +1,77 @@
+"""``manage.py mpm token``: what it says, its JSON, and its exit status."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from django.utils import timezone
+
+from mpm import tokens
+from mpm.models import Event, Token
+from tests.api.conftest import AddServer
+from tests.panel.test_command_line import answer, mpm
+
+pytestmark = pytest.mark.django_db
+
+
+def test_a_token_is_made_listed_rotated_and_revoked(add_server: AddServer) -> None:
+    add_server("web01")
+    status, made = answer(
+        *("token", "add", "deploy", "--scope", "change", "--on", "web01"),
+        *("--network", "192.0.2.0/24", "--days", "30", "--per-minute", "5", "--purpose", "CI"),
+    )
+    assert status == 0
+    token = tokens.check(made["token"], "192.0.2.9")
+    assert (token.scopes, token.servers, token.per_minute) == (["change"], ["web01"], 5)
+    assert token.expires_at is not None
+    assert timedelta(days=29) < token.expires_at - timezone.now() <= timedelta(days=30)
+
+    _, listed = answer("token", "list")
+    assert [(row["key_id"], row["state"]) for row in listed] == [(made["key_id"], "active")]
+    assert made["token"] not in mpm("token", "list")[1]
+    assert "change on web01" in mpm("token", "list")[1]
+
+    status, turned = answer("token", "rotate", made["key_id"], "--overlap-hours", "2")
+    assert status == 0
+    assert turned["token"] != made["token"]
+    soon = timezone.now() + timedelta(hours=3)
+    assert tokens.check(made["token"], "192.0.2.9").pk
+    with pytest.raises(tokens.Denied):
+        tokens.check(made["token"], "192.0.2.9", soon)
+    assert tokens.check(turned["token"], "192.0.2.9", soon).pk
+
+    assert answer("token", "revoke", turned["key_id"])[1]["revoked"] is True
+    with pytest.raises(tokens.Denied):
+        tokens.check(turned["token"], "192.0.2.9")
+    assert "was revoked already" in mpm("token", "revoke", turned["key_id"])[1]
+    told = list(Event.objects.filter(kind__startswith="token.").values_list("kind", "origin"))
+    assert told == [("token.made", "cli"), ("token.rotated", "cli"), ("token.revoked", "cli")]
+
+
+def test_the_secret_alone_is_on_standard_output() -> None:
+    status, out, err = mpm("token", "add", "deploy", "--scope", "read")
+    assert (status, out.count("\n")) == (0, 1)
+    assert tokens.TOKEN.match(out.strip())
+    assert "only time" in err
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("add", "x", "--scope", "read", "--on", "nowhere"),
+        ("add", "x", "--scope", "read", "--network", "10.0.0.0/99"),
+        ("add", "x", "--scope", "read", "--expires", "tomorrow"),
+        ("add", "x", "--scope", "read", "--expires", "2020-01-01T00:00:00Z"),
+        ("add", "", "--scope", "read"),
+        ("rotate", "nobody"),
+        ("revoke", "no:body"),
+    ],
+)
+def test_what_cannot_be_meant_ends_with_status_2_and_makes_nothing(
+    arguments: tuple[str, ...],
+) -> None:
+    status, said = answer("token", *arguments)
+    assert status == 2
+    assert said["error"]["code"]
+    assert not Token.objects.exists()
