@@ -29,6 +29,7 @@ from mpm.roles import actor_of, may_change, may_read
 from mpm.rules import Finding, Fix
 from mpm.services.request import satisfied
 from mpm.views import capacity
+from mpm.views.prediction import restart_of
 
 FOR_TRANSLATORS = (
     gettext_noop(
@@ -170,6 +171,7 @@ def situation(server: Server, profile: Profile, data: QueryDict, choice: Choice)
         "shown": shown_findings(server, plan, answers),
         "satisfied": satisfied(plan, profile),
         "capacity_codes": capacity.TOLD_BY,
+        "restart": restart_of(server),
         "rows": _rows(profile, choice, plan, advice),
         "advice": advice,
         "itk_summary": ITK_SUMMARY,

@@ -173,3 +173,31 @@ def test_the_review_says_what_the_packages_weigh(admin: Client, server: Server) 
     words = admin.get(path).content.decode()
     for part in ("120.0 kB to download", "1.2 MB of disk become free", "300.0 kB", "1.5 MB"):
         assert part in words
+
+
+@pytest.mark.parametrize(
+    ("method", "said"),
+    [
+        ("overlap", "restart held open, 0 connections refused"),
+        ("graceful-stop", "a short moment without answer"),
+        ("script", "one restart of httpd by its script"),
+        ("", "one restart of httpd"),
+    ],
+)
+def test_the_summary_says_of_the_restart_what_the_server_can_do(
+    method: str, said: str, admin: Client, server: Server
+) -> None:
+    known = {"restart_method": method, "restart_reason": "because it is so"}
+    Server.objects.filter(pk=server.pk).update(agent={"capabilities": known})
+    for path in (f"{MPM}?mpm=event", f"{MPM}plan/?mpm=event"):
+        assert said in admin.get(path).content.decode()
+    preview = answered_preview(server, Choice.parse("event"))
+    review = admin.get(f"{MPM}review/{preview.uuid}/").content.decode()
+    assert ("because it is so" in review) is bool(method)
+
+
+def test_the_change_says_afterwards_how_httpd_was_replaced_and_why(
+    admin: Client, finished_change: Change
+) -> None:
+    words = admin.get(f"{HISTORY}{finished_change.pk}/").content.decode()
+    assert "overlap: the kernel allows it" in words
