@@ -67,16 +67,17 @@ def any_of(names: Sequence[str]) -> str:
     return Sentence("{names} or {last}", names=any_of(names[:-1]), last=names[-1])
 
 
+def words_of(text: str) -> list[Any] | None:
+    """What ``text`` was made of, as JSON; None for a text that is its own template."""
+    return _made_of(text) if isinstance(text, Sentence) and text.values else None
+
+
 def with_words(data: dict[str, Any], *sentences: str) -> dict[str, Any]:
     """``data`` with what the sentences in it were made of, by field, under ``words``.
 
     ``sentences`` names the fields. What has no values is left out: it is its own template.
     """
-    words = {
-        name: _made_of(text)
-        for name in sentences
-        if isinstance(text := data[name], Sentence) and text.values
-    }
+    words = {name: made_of for name in sentences if (made_of := words_of(data[name])) is not None}
     return {**data, WORDS: words} if words else data
 
 

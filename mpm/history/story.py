@@ -12,6 +12,8 @@ from django.utils.formats import date_format
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
+from easyapache.sentences import spoken
+from easyapache.translation import in_words
 from mpm.catalog import short
 from mpm.models import Change, Event, Report, State
 from mpm.models.change import Origin
@@ -142,7 +144,10 @@ def _ending(change: Change) -> list[str]:
         ended = _("It waits until %(moment)s.") % {"moment": date_format(local, "DATETIME_FORMAT")}
     else:
         ended = _("It has not ended.")
-    return [ended, change.sentence] if change.sentence else [ended]
+    if not change.sentence:
+        return [ended]
+    words = {"sentence": change.sentence_words}
+    return [ended, in_words(spoken({"sentence": change.sentence, "words": words})["sentence"])]
 
 
 def _visitors(change: Change) -> list[str]:

@@ -152,6 +152,8 @@ class Change(models.Model):
 
     # -- how it ended
     sentence = models.TextField(blank=True)
+    sentence_words = models.JSONField(null=True)
+    """What ``sentence`` was made of, where it has values (see easyapache.sentences)."""
     decided_by = models.CharField(max_length=200, blank=True)
     error = models.TextField(blank=True)
     diagnosis = models.JSONField(default=list)

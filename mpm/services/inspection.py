@@ -19,7 +19,7 @@ from easyapache.inventory import Movement, observed_mpm, record_peak, record_sca
 from easyapache.models import Server
 from easyapache.profile import Profile, Transaction
 from easyapache.relations import load_catalogue
-from easyapache.sentences import Sentence, all_of, joined
+from easyapache.sentences import Sentence, all_of, joined, words_of
 from mpm.catalog import Choice
 from mpm.models import ACTIVE_STATES, Change, Preview, State
 from mpm.models.change import Origin
@@ -150,6 +150,7 @@ def _outside_change(server: Server, movement: Movement, at: datetime) -> Change:
     choice = Choice.parse(after.mpm or before.mpm, itk=after.itk)
     plan = plan_from_transaction(movement.before, choice, moves, load_catalogue())
     started = _moment(said.get("at")) or at
+    sentence = _outside_sentence(movement, said)
     change = Change.objects.create(
         server=server,
         server_name=server.name,
@@ -169,7 +170,8 @@ def _outside_change(server: Server, movement: Movement, at: datetime) -> Change:
         requested_at=at,
         started_at=started,
         finished_at=at,
-        sentence=_outside_sentence(movement, said),
+        sentence=sentence,
+        sentence_words=words_of(sentence),
         decided_by="scan",
         search=search_text(str(said.get("command") or ""), "", plan),
     )

@@ -17,7 +17,7 @@ from easyapache.host.protocol import BadMessage, Outcome, Report, Step
 from easyapache.inventory import record_scan
 from easyapache.models import Pulse, Server
 from easyapache.profile import Profile
-from easyapache.sentences import Sentence
+from easyapache.sentences import Sentence, spoken
 from mpm.models import ACTIVE_STATES, Change, LogChunk, State
 from mpm.models import Report as ReportRow
 from mpm.services.actor import Actor
@@ -175,7 +175,7 @@ def _outcome(change: Change, data: Mapping[str, Any], at: datetime, now: datetim
     told: dict[str, Any] = {
         "outcome": outcome.value,
         "decided_by": str(data.get("decided_by", ""))[:200],
-        "sentence": str(data.get("sentence", "")),
+        "sentence": _ending_of(data),
         "refused": change.refused,
         "longest_wait_ms": change.longest_wait_ms,
     }
@@ -208,6 +208,12 @@ def _outcome(change: Change, data: Mapping[str, Any], at: datetime, now: datetim
     if isinstance(data.get("profile"), dict):
         server = Server.objects.select_for_update().get(pk=change.server_id)
         record_scan(server, Profile.from_json(data["profile"]), now, "change")
+
+
+def _ending_of(data: Mapping[str, Any]) -> str:
+    said = {"sentence": str(data.get("sentence", "")), "words": data.get("words")}
+    text: str = spoken(said)["sentence"]
+    return text
 
 
 def _error_of(change: Change, sentence: str) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 
 from django.db import transaction
 
+from easyapache.sentences import words_of
 from mpm.lifecycle import is_legal
 from mpm.models import Change, State
 from mpm.services.actor import SYSTEM, Actor
@@ -32,6 +33,8 @@ def move(
     written too and ``change`` carries the new values. False when somebody else was
     faster; then nothing was written. Raises ValueError for a transition that is not legal.
     """
+    if "sentence" in fields:
+        fields["sentence_words"] = words_of(fields["sentence"])
     for state in expected:
         if not is_legal(state.value, to.value):
             raise ValueError(f"A change never goes from {state.value} to {to.value}.")

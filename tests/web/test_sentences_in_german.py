@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import json
 import re
 from collections.abc import Iterator
 from string import Formatter
@@ -16,15 +17,16 @@ from django.utils.translation import override
 from easyapache.host.failures import FAILURES
 from easyapache.models import Server
 from easyapache.profile import Observation, Package, Profile, Transaction
-from easyapache.sentences import Sentence, spoken
+from easyapache.sentences import Sentence, spoken, with_words
 from easyapache.translation import in_words
 from mpm.advice import Answers, recommend
 from mpm.capacity import MIB, Measured, capacities
 from mpm.catalog import CGI, FCGID, HCHECK, HTTP2, ITK, MPM, QOS, RUID2, SUEXEC, SUPHP, Choice
+from mpm.history import story
 from mpm.models import Change
 from mpm.plan import Plan, make_plan, plan_from_transaction
 from mpm.rules import Finding
-from mpm.services import Busy, Refused, Stale
+from mpm.services import Busy, Refused, Stale, record_reports
 from tests.pure.servers import (
     CATALOGUE,
     event,
@@ -34,6 +36,7 @@ from tests.pure.servers import (
     worker,
 )
 from tests.web.conftest import MPM as CHOOSER
+from tests.web.conftest import report
 from tests.web.test_languages import entries
 
 PHP = "ea-php74-php"
@@ -144,13 +147,13 @@ def plans() -> Iterator[Plan]:
 
 def codes() -> set[str]:
     """Every code written in the rules and in the plan."""
-    found = set()
+    found: set[str] = set()
     folder = settings.BASE_DIR / "mpm"
     for path in (*folder.glob("rules_*.py"), folder / "plan.py"):
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):
             if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "Finding":
                 found |= {
-                    keyword.value.value
+                    str(keyword.value.value)
                     for keyword in node.keywords
                     if keyword.arg == "code" and isinstance(keyword.value, ast.Constant)
                 }
@@ -270,3 +273,22 @@ def test_a_text_without_translation_stays_english() -> None:
         assert in_words("Nobody wrote this down.") == "Nobody wrote this down."
         assert in_words(Sentence("Nobody wrote {what} down.", what=1)) == "Nobody wrote 1 down."
         assert in_words("") == ""
+
+
+@pytest.mark.django_db
+def test_how_a_change_ended_is_told_in_german(running_change: Change) -> None:
+    change = running_change
+    said = Sentence(
+        "Nothing was touched. {why}", why=Sentence("Another change is at work on this server.")
+    )
+    outcome = with_words({"outcome": "failed", "decided_by": "lock", "sentence": said}, "sentence")
+    told = json.loads(json.dumps(report(change.last_report + 1, "outcome", **outcome)))
+    record_reports(change.server_name, change.uuid, [told])
+    change.refresh_from_db()
+    assert change.sentence == "Nothing was touched. Another change is at work on this server."
+    assert change.sentence in story(change)
+    with override("de"):
+        assert (
+            "Nichts wurde angefasst. Eine andere Änderung ist auf diesem Server bei der Arbeit."
+            in story(change)
+        )
