@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from django.core.management.commands import makemessages
 
@@ -18,3 +18,8 @@ class Command(makemessages.Command):
         "--keyword=Sentence",
         "--keyword=marked",
     ]
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        """Tests hold sentences that nobody reads."""
+        ignored = [*options["ignore_patterns"], "tests/*", "bench/*", "var/*", ".venv/*"]
+        super().handle(*args, **{**options, "ignore_patterns": ignored})
