@@ -139,8 +139,9 @@ def _info(scene: Scene, name: str) -> dict[str, Any]:
         "version_installed": there.package.evr if there else "",
         "version_latest": latest.evr,
         "state": state,
-        "size": 0,
-        "license": "",
+        # Not in the profile the panel keeps of a server: unknown, rather than nothing.
+        "size": None,
+        "license": None,
         "pkg_group": "",
         "repo_name": "NYI",
         "short_description": short,

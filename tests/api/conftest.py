@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Mapping
 from functools import cache
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 from django.test import Client
@@ -115,3 +116,37 @@ def call(client: Client) -> Call:
         )
 
     return do
+
+
+APACHE = "ea-apache24"
+TO_EVENT = {
+    "install": [f"{APACHE}-mod_mpm_event", f"{APACHE}-mod_cgid"],
+    "uninstall": [f"{APACHE}-mod_mpm_prefork", f"{APACHE}-mod_cgi"],
+}
+Whm = Callable[..., Any]
+
+
+@pytest.fixture
+def whm(client: Client, add_token: AddToken) -> Whm:
+    """``whm("function", name=value, …)`` → the answer's JSON, by a change-scoped token."""
+    token = add_token("change", name="billing").text
+
+    def call(function: str, *, method: str = "GET", auth: str = "", **values: Any) -> Any:
+        pairs = [("api.version", "1"), *((key.replace("__", "."), v) for key, v in values.items())]
+        headers = {"Authorization": auth or f"whm root:{token}"}
+        if method == "GET":
+            query = urlencode(pairs, doseq=True)
+            return client.get(f"/json-api/{function}?{query}", headers=headers).json()
+        return client.post(
+            f"/json-api/{function}",
+            urlencode(pairs, doseq=True),
+            content_type="application/x-www-form-urlencoded",
+            headers=headers,
+        ).json()
+
+    return call
+
+
+def refused(answer: Any) -> str:
+    assert answer["metadata"]["result"] == 0
+    return str(answer["metadata"]["reason"])

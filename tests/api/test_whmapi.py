@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlencode
 
@@ -13,44 +12,18 @@ from django.contrib.auth.models import Group, User
 from django.test import Client, override_settings
 
 from easyapache.models import Server
-from mpm.models import Change, Event
+from mpm.models import Change
 from mpm.whmapi.call import FUNCTIONS
-from tests.api.conftest import PREFORK, AddServer, AddToken, profile_with
-from tests.api.test_changes import finish, write_log
-
-APACHE = "ea-apache24"
-TO_EVENT = {
-    "install": [f"{APACHE}-mod_mpm_event", f"{APACHE}-mod_cgid"],
-    "uninstall": [f"{APACHE}-mod_mpm_prefork", f"{APACHE}-mod_cgi"],
-}
-Whm = Callable[..., Any]
-
-
-@pytest.fixture
-def whm(client: Client, add_token: AddToken) -> Whm:
-    """``whm("function", name=value, …)`` → the answer's JSON, by a change-scoped token."""
-    token = add_token("change", name="billing").text
-
-    def call(function: str, *, method: str = "GET", auth: str = "", **values: Any) -> Any:
-        pairs = [("api.version", "1"), *((key.replace("__", "."), v) for key, v in values.items())]
-        headers = {"Authorization": auth or f"whm root:{token}"}
-        if method == "GET":
-            query = urlencode(pairs, doseq=True)
-            return client.get(f"/json-api/{function}?{query}", headers=headers).json()
-        return client.post(
-            f"/json-api/{function}",
-            urlencode(pairs, doseq=True),
-            content_type="application/x-www-form-urlencoded",
-            headers=headers,
-        ).json()
-
-    return call
-
-
-def refused(answer: Any) -> str:
-    assert answer["metadata"]["result"] == 0
-    return str(answer["metadata"]["reason"])
-
+from tests.api.conftest import (
+    APACHE,
+    PREFORK,
+    TO_EVENT,
+    AddServer,
+    AddToken,
+    Whm,
+    profile_with,
+    refused,
+)
 
 # -- the envelope and who comes in ---------------------------------------------------------
 
@@ -295,6 +268,7 @@ def test_package_info_is_asked_by_name_or_by_namespace(server: Server, whm: Whm)
     event, prefork = data
     assert (event["state"], event["version_installed"]) == ("not_installed", "")
     assert prefork["version_installed"] == prefork["version_latest"]
+    assert (event["size"], event["license"]) == (None, None)
     assert f"{APACHE}-mod_cgid" in event["pkg_dep"]["requires"]
     assert f"{APACHE}-mpm = forked" in event["pkg_dep"]["conflicts"]
     space = whm("package_manager_get_package_info", ns="ea")["data"]["packages"]
@@ -329,129 +303,6 @@ def test_with_a_namespace_the_list_is_the_whole_wanted_set(add_server: AddServer
     assert refused(whm("package_manager_resolve_actions", package="ea-nonsense"))
     both = [f"{APACHE}-mod_mpm_event", f"{APACHE}-mod_mpm_worker"]
     assert refused(whm("package_manager_resolve_actions", package=both))
-
-
-# -- actions --------------------------------------------------------------------------------
-
-
-def test_packages_of_another_mpm_become_a_change(server: Server, whm: Whm) -> None:
-    answer = whm("package_manager_submit_actions", method="POST", **TO_EVENT)
-    change = Change.objects.get(pk=answer["data"]["build"])
-    assert (change.to_mpm, change.origin, change.token_name) == ("event", "whmapi", "billing")
-    assert whm("package_manager_is_performing_actions", build=change.pk)["data"]["active"] == 1
-    assert "has not finished" in refused(whm("package_manager_submit_actions", **TO_EVENT))
-
-
-def test_the_mpm_alone_is_enough(server: Server, whm: Whm) -> None:
-    answer = whm("package_manager_submit_actions", install=f"{APACHE}-mod-mpm-worker")
-    assert Change.objects.get(pk=answer["data"]["build"]).to_mpm == "worker"
-
-
-def test_itk_goes_on_and_off(add_server: AddServer, whm: Whm) -> None:
-    add_server("off")
-    itk = profile_with(*PREFORK, f"{APACHE}-mod_mpm_itk", itk=True)
-    add_server("on", itk)
-    on = whm("package_manager_submit_actions", server="off", install=f"{APACHE}-mod_mpm_itk")
-    assert Change.objects.get(pk=on["data"]["build"]).to_itk is True
-    off = whm("package_manager_submit_actions", server="on", uninstall=f"{APACHE}-mod_mpm_itk")
-    change = Change.objects.get(pk=off["data"]["build"])
-    assert (change.from_itk, change.to_itk, change.to_mpm) == (True, False, "prefork")
-
-
-@pytest.mark.parametrize(
-    ("asked", "reason"),
-    [
-        ({}, "Provide"),
-        ({"install": f"{APACHE}-mod_deflate"}, "neither"),
-        ({"uninstall": f"{APACHE}-mod_suexec"}, "neither"),
-        ({"install": "ea-nonsense"}, "no package"),
-        ({"install": "bash"}, "no package"),
-        ({"install": f"{APACHE}-mod_mpm_prefork"}, "nothing to do"),
-        ({"uninstall": f"{APACHE}-mod_mpm_prefork"}, "without an MPM"),
-        (
-            {"install": [f"{APACHE}-mod_mpm_event", f"{APACHE}-mod_mpm_worker"]},
-            "one MPM at a time",
-        ),
-        (
-            {"install": f"{APACHE}-mod_mpm_event", "uninstall": f"{APACHE}-mod_ssl"},
-            "would stay",
-        ),
-        (
-            {"install": f"{APACHE}-mod_mpm_event", "upgrade": APACHE},
-            "does not upgrade",
-        ),
-    ],
-)
-def test_what_is_no_mpm_change_is_refused_with_the_reason(
-    add_server: AddServer, whm: Whm, asked: dict[str, Any], reason: str
-) -> None:
-    add_server(profile=profile_with(*PREFORK, f"{APACHE}-mod_suexec"))
-    assert reason in refused(whm("package_manager_submit_actions", **asked))
-    assert not Change.objects.exists()
-
-
-def test_nothing_leaves_that_was_not_named(add_server: AddServer, whm: Whm) -> None:
-    add_server(profile=profile_with(*PREFORK, f"{APACHE}-mod_ruid2"))
-    answer = whm("package_manager_submit_actions", **TO_EVENT)
-    assert f"{APACHE}-mod_ruid2" in refused(answer)
-    assert not Change.objects.exists()
-
-
-def test_a_server_that_wants_a_digest_says_so(add_server: AddServer, whm: Whm) -> None:
-    add_server(require_digest=True)
-    assert "digest" in refused(whm("package_manager_submit_actions", **TO_EVENT))
-
-
-def test_the_build_log_is_followed_by_bytes(server: Server, whm: Whm) -> None:
-    build = whm("package_manager_submit_actions", **TO_EVENT)["data"]["build"]
-    change = Change.objects.get(pk=build)
-
-    def log(offset: int) -> Any:
-        return whm("package_manager_get_build_log", build=build, offset=offset)["data"]
-
-    assert log(0) == {"content": [], "offset": 0, "still_running": 1}
-    write_log(change, "eins ☃\nzw")
-    first = log(0)
-    assert first["content"] == ["eins ☃"]
-    assert first["offset"] == len("eins ☃\n".encode())
-    write_log(change, "ei\n")
-    assert log(first["offset"])["content"] == ["zwei"]
-    finish(change)
-    end = log(log(0)["offset"])
-    assert end == {
-        "content": [],
-        "offset": change.__class__.objects.get().log_size,
-        "still_running": 0,
-    }
-    assert whm("package_manager_is_performing_actions", build=build)["data"]["active"] == 0
-
-
-@pytest.mark.parametrize("build", ["", "0", "-1", "x", "999999"])
-def test_a_build_that_is_not_there_is_refused(server: Server, whm: Whm, build: str) -> None:
-    for function in ("package_manager_is_performing_actions", "package_manager_get_build_log"):
-        assert refused(whm(function, build=build, offset="0"))
-
-
-# -- httpd ------------------------------------------------------------------------------------
-
-
-def test_the_state_of_httpd(server: Server, whm: Whm) -> None:
-    httpd = whm("servicestatus", service="httpd")["data"]["service"]
-    assert [(item["name"], item["running"], item["installed"]) for item in httpd] == [
-        ("httpd", 1, 1)
-    ]
-    assert "not managed" in refused(whm("servicestatus", service="exim"))
-
-
-def test_a_restart_is_asked_of_the_server(server: Server, whm: Whm) -> None:
-    answer = whm("restartservice", service="httpd", queue_task="1")
-    assert answer["data"]["service"] == "httpd"
-    asked = Event.objects.get(kind="server.repair_asked")
-    assert (asked.data["action"], asked.token_name) == ("restart-httpd", "billing")
-    assert "not managed" in refused(whm("restartservice", service="named"))
-    assert refused(whm("restartservice"))
-    whm("package_manager_submit_actions", **TO_EVENT)
-    assert "has not ended" in refused(whm("restartservice", service="httpd", queue_task="1"))
 
 
 # -- clients of cPanel API 2 ----------------------------------------------------------------
