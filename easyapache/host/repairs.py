@@ -15,6 +15,7 @@ from easyapache.host.durable import Busy
 from easyapache.host.progress import progress_of
 from easyapache.host.server import HostError, Log, Server
 from easyapache.host.spool import Spool
+from easyapache.sentences import Sentence
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,8 +97,8 @@ class Repair:
 
 
 REPAIRS: Mapping[str, Repair] = {
-    "start-httpd": Repair("Start httpd", start_httpd),
-    "restart-httpd": Repair("Restart httpd", restart_httpd),
-    "settle-mpm": Repair("Settle on one MPM", settle_mpm),
-    "reinstall-files": Repair("Bring missing files back", settle_mpm),
+    "start-httpd": Repair(Sentence("Start httpd"), start_httpd),
+    "restart-httpd": Repair(Sentence("Restart httpd"), restart_httpd),
+    "settle-mpm": Repair(Sentence("Settle on one MPM"), settle_mpm),
+    "reinstall-files": Repair(Sentence("Bring missing files back"), settle_mpm),
 }
