@@ -35,8 +35,8 @@ BENCH_VENV = TOP / ".venv-bench"
 """What the bench compares with: it has dependencies of its own, and none of ours."""
 LOCKS = {"demo": "demo.lock", "test": "dev.lock", "bench": "bench.lock"}
 
-TEST_DEBIAN = ("chromium", "fonts-dejavu-core", "fonts-liberation", "postgresql")
-TEST_EL = ("chromium", "dejavu-sans-fonts", "liberation-fonts", "postgresql-server")
+TEST_DEBIAN = ("chromium", "libatomic1", "fonts-dejavu-core", "fonts-liberation", "postgresql")
+TEST_EL = ("chromium", "libatomic1", "dejavu-sans-fonts", "liberation-fonts", "postgresql-server")
 """For the tests only. What the lab is made of is known to easyapache/lab/system.py."""
 
 

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import os
 import re
-import struct
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from fcntl import F_GETLK, fcntl
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -17,15 +15,13 @@ from easyapache.host.apache_config import ApacheConfig
 from easyapache.host.config import HostConfig
 from easyapache.host.httpd import Httpd
 from easyapache.host.inspection import pinned, server_path, unfinished_transaction
+from easyapache.host.manager_locks import MANAGERS, dnf_locks, lock_holder, named_in, rpm_locks
 from easyapache.host.processes import command_of, described, identify
 from easyapache.host.server import HostError, Obstacle
 from easyapache.host.sockets import holders, listening
 from easyapache.profile import Profile, Transaction
 from easyapache.sentences import Sentence, joined, marked
 
-_MANAGERS = re.compile(
-    r"\b(dnf|dnf-3|dnf5|yum|rpm|rpmdb|packagekitd|yum-cron|dnf-automatic|microdnf)\b"
-)
 _PANEL = re.compile(r"easyapache\.(wsgi|asgi)|manage\.py\b.*\b(runserver|demo)\b")
 _THREADED = ("ea-apache24-mod_mpm_event", "ea-apache24-mod_mpm_worker")
 _MPM = re.compile(r"ea-apache24-mod_mpm_(event|worker|prefork)\Z")
@@ -73,12 +69,12 @@ class Preflight:
                 found[pid] = path
         stale = []
         for path in dnf_locks(root):
-            pid = _pid_in(path)
+            pid = named_in(path)
             if pid is None or pid == os.getpid():
                 continue
             if identify(pid) is None:
                 continue  # dnf itself sweeps away a file whose process is gone
-            if _MANAGERS.search(command_of(pid)):
+            if MANAGERS.search(command_of(pid)):
                 found.setdefault(pid, path)
             else:
                 stale.append((pid, path))
@@ -376,49 +372,6 @@ def refusal(error: HostError) -> Obstacle:
         error.output.strip()[:800] or error.message,
         error.remedy or "Read what the package manager said.",
     )
-
-
-def rpm_locks(root: Path) -> list[Path]:
-    paths = [root / "var/lib/rpm/.rpm.lock", root / "usr/lib/sysimage/rpm/.rpm.lock"]
-    return [path for path in paths if path.exists()]
-
-
-def dnf_locks(root: Path) -> list[Path]:
-    found = [
-        *(root / "var/lib/dnf").glob("*_lock.pid"),
-        *(root / "var/cache/dnf").glob("*_lock.pid"),
-    ]
-    yum = root / "var/run/yum.pid"
-    return sorted(found) + ([yum] if yum.exists() else [])
-
-
-def manager_at_work(root: Path) -> int | None:
-    """The package manager that holds one of the locks now. A file that names another process,
-    which was given the number of a killed dnf, says nothing."""
-    holders_now = [lock_holder(path) for path in rpm_locks(root)]
-    named = [pid for path in dnf_locks(root) if (pid := _pid_in(path))]
-    alive = [pid for pid in named if identify(pid) and _MANAGERS.search(command_of(pid))]
-    return next((pid for pid in (*holders_now, *alive) if pid), None)
-
-
-def lock_holder(path: Path) -> int | None:
-    """The process that holds an fcntl lock on a file, asked without taking it."""
-    try:
-        with path.open("rb") as handle:
-            # struct flock: type, whence, start, length, pid
-            query = struct.pack("hhqqi4x", 1, 0, 0, 0, 0)
-            answer = fcntl(handle, F_GETLK, query)
-    except (FileNotFoundError, PermissionError):
-        return None
-    kind, _, _, _, pid = struct.unpack("hhqqi4x", answer)
-    return None if kind == 2 else int(pid)
-
-
-def _pid_in(path: Path) -> int | None:
-    try:
-        return int(path.read_text().strip())
-    except (FileNotFoundError, ValueError):
-        return None
 
 
 def _existing(path: Path) -> Path:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from easyapache.host.config import HostConfig
 from easyapache.host.dnf import ALWAYS_PROTECTED, PackageManager, rpm_file
-from easyapache.host.preflight import manager_at_work
+from easyapache.host.manager_locks import manager_at_work
 from easyapache.host.processes import described
 from easyapache.host.rpm import RpmDatabase
 from easyapache.host.runner import Detached, Runner

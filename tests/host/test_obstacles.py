@@ -15,7 +15,6 @@ from pathlib import Path
 
 import pytest
 
-from easyapache.host import preflight
 from easyapache.host.processes import identify
 from easyapache.host.server import Obstacle
 from easyapache.lab.repository import Variant
@@ -67,7 +66,7 @@ def test_another_package_manager_is_named_with_its_command_and_age(managed: Mana
 def test_asking_for_the_holder_does_not_take_the_lock(tmp_path: Path) -> None:
     path = tmp_path / "lock"
     path.touch()
-    assert preflight.lock_holder(path) is None
+    assert manager_locks.lock_holder(path) is None
     with path.open("r+b") as handle:
         query = struct.pack("hhqqi4x", fcntl.F_WRLCK, 0, 0, 0, 0)
         fcntl.fcntl(handle, fcntl.F_SETLK, query)
