@@ -160,7 +160,7 @@ class Agent:
                 if self.last_sent - self.last_heard > DEAF_AFTER:
                     log.critical("nothing is heard though everything is sent; starting anew")
                     os.execv(sys.executable, sys.orig_argv)  # noqa: S606
-            except OSError:
+            except Exception:  # an agent without a heartbeat would look dead and not be
                 log.exception("the heartbeat missed a beat")
 
 

@@ -88,7 +88,7 @@ class Courier:
             for folder in folders:
                 try:
                     told = self._tell(folder) and told
-                except OSError:
+                except Exception:  # this thread is the only voice of every change
                     log.exception("change %s cannot be followed just now", folder.change)
                     told = False
             self._watch(folders)

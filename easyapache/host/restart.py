@@ -40,6 +40,10 @@ METHODS = ("overlap", "graceful-stop", "script")
 CPANEL_SCRIPT = "usr/local/cpanel/scripts/restartsrv_httpd"
 _DRAIN_LIMIT = 10.0
 """Seconds the old server gets to close its ports after it was told to; normally 5 ms."""
+_LINGER = 0.4
+"""Seconds the kernel goes on moving connections after the old ports closed. One whose handshake
+was half done moves only when its visitor's answer arrives, a round trip later: this is longer
+than one around the world, and nobody waits for it but the change itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,6 +176,7 @@ class Restart:
                 raise
             log(f"httpd {new.pid} serves beside httpd {old.pid}")
             self._retire(old, new, log)
+            time.sleep(_LINGER)
         finally:
             self._put_back()
 

@@ -25,6 +25,8 @@ from easyapache.host.server import HostError, Interruption, Log
 
 _PAUSE = 0.02
 """Seconds between two looks at httpd; a look costs about 20 microseconds."""
+_AGAIN = 0.1
+"""Seconds until a start that failed is tried again: dnf is at work and needs the machine."""
 
 
 class Prober:
@@ -114,7 +116,8 @@ class Watch(AbstractContextManager[None]):
     """While inside, an httpd that dies is started again at once, except while ``paused``.
 
     A new httpd can only be started when the configuration on disk passes; in the middle of a
-    transaction it may not, and then it is tried again with every look.
+    transaction it may not, and then it is tried again and again. One that is already down when
+    the watch begins (it died along with the engine that watched before) counts as having died.
     """
 
     def __init__(self, httpd: Httpd, window: Window, measuring: Prober, log: Log) -> None:
@@ -148,9 +151,11 @@ class Watch(AbstractContextManager[None]):
 
     def _look(self) -> None:
         failed = ""
-        while not self._over.wait(_PAUSE):
+        pause = _PAUSE
+        while not self._over.wait(pause):
             with self._busy:
-                if self._known is None or self._known.alive:
+                pause = _PAUSE
+                if self._known is not None and self._known.alive:
                     continue
                 # Something else may have replaced it in good order, as a hook does.
                 replaced = self._httpd.parent()
@@ -163,6 +168,7 @@ class Watch(AbstractContextManager[None]):
                     if error.output != failed:
                         self._log(f"httpd ended and cannot be started yet: {error.output[:400]}")
                         failed = error.output
+                    pause = _AGAIN
                     continue
                 self.revived += 1
                 self._log(f"httpd had ended before its restart; started again as {self._known.pid}")

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from easyapache.host import manager_locks
 from easyapache.host.processes import identify
 from easyapache.host.server import Obstacle
 from easyapache.lab.repository import Variant
