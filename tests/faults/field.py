@@ -190,13 +190,19 @@ class Field:
 
     # -- when to strike -------------------------------------------------------------------
 
-    def until(self, engine: subprocess.Popen[bytes], ready: Callable[[], bool]) -> bool:
-        """Wait for an instant. False when the engine was over before it came."""
+    def until(
+        self,
+        engine: subprocess.Popen[bytes],
+        ready: Callable[[], bool],
+        pause: float = 0.003,
+    ) -> bool:
+        """Wait for an instant. False when the engine was over before it came. ``pause``: seconds
+        between two looks, short against what is aimed at, long enough to leave the processor
+        to the engine."""
         while not ready():
             if engine.poll() is not None:
                 return False
-            # Short against what is aimed at, long enough to leave the processor to the engine.
-            time.sleep(0.003)
+            time.sleep(pause)
         return True
 
     def lines(self, folder: ChangeFolder) -> list[str]:

@@ -42,12 +42,12 @@ def test_killed_within_the_transaction_a_change_ends_as_asked_or_as_before(
     make_lab: MakeLab, told: Tell, victim: str
 ) -> None:
     field = Field(make_lab().up())
-    for _ in range(3):
+    for _ in range(5):
         ending = told(within_dnf(field, victim))
         assert ending.end in (ASKED, BEFORE), ending
 
 
-@pytest.mark.parametrize("number", range(2))
+@pytest.mark.parametrize("number", range(3))
 def test_a_power_cut_at_any_time_ends_as_asked_or_as_before(
     make_lab: MakeLab, told: Tell, number: int
 ) -> None:
