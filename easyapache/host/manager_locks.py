@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import re
 import struct
 from fcntl import F_GETLK, fcntl
 from pathlib import Path
 
-from easyapache.host.processes import command_of, identify
+from easyapache.host.processes import PROC, command_of, identify
 
 MANAGERS = re.compile(
     r"\b(dnf|dnf-3|dnf5|yum|rpm|rpmdb|packagekitd|yum-cron|dnf-automatic|microdnf)\b"
 )
+_SOLVER = Path(__file__).with_name("dnf_resolve.py")
 
 
 def rpm_locks(root: Path) -> list[Path]:
@@ -32,7 +34,7 @@ def manager_at_work(root: Path) -> int | None:
     """The package manager that holds one of the locks now. A file that names another process,
     which was given the number of a killed dnf, says nothing."""
     holders_now = [lock_holder(path) for path in rpm_locks(root)]
-    named = [pid for path in dnf_locks(root) if (pid := named_in(path))]
+    named = [pid for path in dnf_locks(root) if (pid := named_in(path)) and not only_asks(pid)]
     alive = [pid for pid in named if identify(pid) and MANAGERS.search(command_of(pid))]
     return next((pid for pid in (*holders_now, *alive) if pid), None)
 
@@ -48,6 +50,17 @@ def lock_holder(path: Path) -> int | None:
         return None
     kind, _, _, _, pid = struct.unpack("hhqqi4x", answer)
     return None if kind == 2 else int(pid)
+
+
+def only_asks(pid: int) -> bool:
+    """Whether the process is this agent's own question to the solver. While it reads the
+    repositories' metadata it holds dnf's lock for that, and never rpm's: it changes nothing,
+    and a preview somebody is looking at must not stand in the way of a change."""
+    try:
+        words = (PROC / str(pid) / "cmdline").read_bytes().split(b"\0")
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    return os.fsencode(_SOLVER) in words
 
 
 def named_in(path: Path) -> int | None:

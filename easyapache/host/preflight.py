@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from easyapache.host import manager_locks
 from easyapache.host.apache_config import ApacheConfig
 from easyapache.host.config import HostConfig
 from easyapache.host.httpd import Httpd
 from easyapache.host.inspection import pinned, server_path, unfinished_transaction
-from easyapache.host.manager_locks import MANAGERS, dnf_locks, lock_holder, named_in, rpm_locks
 from easyapache.host.processes import command_of, described, identify
 from easyapache.host.server import HostError, Obstacle
 from easyapache.host.sockets import holders, listening
@@ -63,18 +63,18 @@ class Preflight:
         files with a pid, which a killed dnf leaves behind and another process may get."""
         root = self.config.root
         found: dict[int, Path] = {}
-        for path in rpm_locks(root):
-            pid = lock_holder(path)
+        for path in manager_locks.rpm_locks(root):
+            pid = manager_locks.lock_holder(path)
             if pid:
                 found[pid] = path
         stale = []
-        for path in dnf_locks(root):
-            pid = named_in(path)
-            if pid is None or pid == os.getpid():
+        for path in manager_locks.dnf_locks(root):
+            pid = manager_locks.named_in(path)
+            if pid is None or pid == os.getpid() or manager_locks.only_asks(pid):
                 continue
             if identify(pid) is None:
                 continue  # dnf itself sweeps away a file whose process is gone
-            if MANAGERS.search(command_of(pid)):
+            if manager_locks.MANAGERS.search(command_of(pid)):
                 found.setdefault(pid, path)
             else:
                 stale.append((pid, path))

@@ -8,6 +8,8 @@ import sqlite3
 import struct
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -62,6 +64,30 @@ def test_another_package_manager_is_named_with_its_command_and_age(managed: Mana
     assert "running for 0 s" in message
     assert "/var/lib/rpm/.rpm.lock" in message
     assert "package_manager_busy" not in obstacles(managed)
+
+
+def test_a_preview_that_is_being_asked_for_is_in_nobodys_way(managed: Managed) -> None:
+    root = managed.config.root
+    goal, _ = managed.plan("event")
+    over = threading.Event()
+
+    def look_again_and_again() -> None:
+        while not over.is_set():
+            managed.server.resolve(goal, protect=False)
+
+    previews = threading.Thread(target=look_again_and_again)
+    previews.start()
+    asking = 0
+    try:
+        end = time.monotonic() + 5
+        while time.monotonic() < end and asking < 20:
+            named = map(manager_locks.named_in, manager_locks.dnf_locks(root))
+            asking += any(pid and manager_locks.only_asks(pid) for pid in named)
+            assert manager_locks.manager_at_work(root) is None
+        assert asking, "the solver was never seen with dnf's lock"
+    finally:
+        over.set()
+        previews.join()
 
 
 def test_asking_for_the_holder_does_not_take_the_lock(tmp_path: Path) -> None:
