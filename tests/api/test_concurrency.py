@@ -17,13 +17,20 @@ EVENT = {"mpm": "event", "reason": "HTTP/2"}
 
 
 def all_at_once(address: str, token: str, count: int, keys: Any, body: Any) -> list[httpx.Response]:
-    def put(number: int) -> httpx.Response:
-        return httpx.put(
-            f"{address}/api/v1/servers/web03/mpm",
-            json=body(number),
-            headers={"Authorization": f"Bearer {token}", "Idempotency-Key": keys(number)},
-            timeout=60,
-        )
+    def put(number: int, tries: int = 5) -> httpx.Response:
+        try:
+            return httpx.put(
+                f"{address}/api/v1/servers/web03/mpm",
+                json=body(number),
+                headers={"Authorization": f"Bearer {token}", "Idempotency-Key": keys(number)},
+                timeout=60,
+            )
+        except httpx.TransportError:
+            # The tests' small server drops some of so many connections at once. Asking again
+            # with the same key is what the key is for.
+            if not tries:
+                raise
+            return put(number, tries - 1)
 
     with ThreadPoolExecutor(max_workers=count) as pool:
         return list(pool.map(put, range(count)))
@@ -37,7 +44,8 @@ def test_fifty_identical_requests_at_once_make_one_change(
     answers = all_at_once(live_server.url, token, 50, lambda _: "same", lambda _: EVENT)
     assert Counter(answer.status_code for answer in answers) == {202: 50}
     assert len({answer.content for answer in answers}) == 1
-    assert sum(answer.headers.get("Idempotency-Replayed") == "true" for answer in answers) == 49
+    replayed = sum(answer.headers.get("Idempotency-Replayed") == "true" for answer in answers)
+    assert replayed in (49, 50)  # 50 when the first answer was lost on its way
     assert Change.objects.count() == 1
     assert Event.objects.filter(kind="change.queued").count() == 1
     assert IdempotentAnswer.objects.count() == 1
