@@ -35,6 +35,12 @@ BENCH_VENV = TOP / ".venv-bench"
 """What the bench compares with: it has dependencies of its own, and none of ours."""
 LOCKS = {"demo": "demo.lock", "test": "dev.lock", "bench": "bench.lock"}
 
+NOBODY = "65534"
+WHICH_PYTHON = (
+    "import ensurepip, os, ssl, sys, venv\n"
+    "print(sys.version, os.path.realpath(sys._base_executable))\n"
+)
+
 TEST_DEBIAN = ("chromium", "libatomic1", "fonts-dejavu-core", "fonts-liberation", "postgresql")
 TEST_EL = ("chromium", "libatomic1", "dejavu-sans-fonts", "liberation-fonts", "postgresql-server")
 """For the tests only. What the lab is made of is known to easyapache/lab/system.py."""
@@ -199,10 +205,10 @@ def virtual_environment(purpose: str) -> None:
         return
     started = time.monotonic()
     python = venv / "bin" / "python"
-    if not python.exists():
+    if not python.exists() or not same_python(str(python)):
         say(f"virtual environment: {venv.name}")
         try:
-            run([sys.executable, "-m", "venv", str(venv)])
+            run([sys.executable, "-m", "venv", "--clear", str(venv)])
         except CannotPrepare as error:
             raise CannotPrepare(f"{error}\n    On Debian: apt-get install python3-venv") from error
     lock = TOP / "requirements" / LOCKS[purpose]
@@ -214,15 +220,44 @@ def virtual_environment(purpose: str) -> None:
     say(f"Python packages: done in {time.monotonic() - started:.0f} s")
 
 
+def which_python(python: str, *, account: str = "") -> str:
+    """What an interpreter says it is: its version and build, and where it lives. Empty when it
+    cannot be run, or cannot make a virtual environment. ``account``: asked as that account."""
+    argv = [python, "-I", "-c", WHICH_PYTHON]
+    if account:
+        argv = ["setpriv", f"--reuid={account}", f"--regid={account}", "--clear-groups", *argv]
+    try:
+        asked = subprocess.run(argv, cwd="/", capture_output=True, text=True, check=False)
+    except OSError:
+        return ""
+    return asked.stdout if asked.returncode == 0 else ""
+
+
+def same_python(python: str) -> bool:
+    """Is this interpreter, or the one a virtual environment was made with, the one we run in?"""
+    return which_python(python) == which_python(sys.executable)
+
+
+def everybody_may_run(python: str) -> bool:
+    """The web part gives root's rights up, so its Python must be one that any account can run.
+    One in root's home is not: at worst it starts with another Python's library and half works."""
+    if os.geteuid() != 0 or shutil.which("setpriv") is None:
+        return True
+    return which_python(python) == which_python(python, account=NOBODY) != ""
+
+
 def right_python() -> None:
-    """Go on with Python 3.11 or newer: this one, another one, or one installed now."""
-    if sys.version_info >= OLDEST:
+    """Go on with a Python that is new enough and that every account may run: this one, another
+    one, or one installed now. Where the only one is root's own, it has to do."""
+    if sys.version_info >= OLDEST and everybody_may_run(sys.executable):
         return
     for attempt in range(2):
         for name in ("python3.13", "python3.12", "python3.11"):
-            found = shutil.which(name)
-            if found:
+            found = shutil.which(name, path=f"/usr/bin:/usr/local/bin:{os.environ.get('PATH', '')}")
+            if found and which_python(found) and everybody_may_run(found):
                 os.execv(found, [found, *sys.argv])  # noqa: S606
+        if sys.version_info >= OLDEST:
+            return
         if attempt == 0 and os.geteuid() == 0 and shutil.which("dnf"):
             run(["dnf", "-y", "-q", "install", "python3.11"])
     raise CannotPrepare("Python 3.11 or newer is needed; on AlmaLinux: dnf install python3.11")

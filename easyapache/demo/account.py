@@ -67,11 +67,15 @@ def started_as(account: Account | None) -> tuple[str, ...]:
 
 
 def can_work_in(account: Account, project: Path, data: Path) -> bool:
-    """Can this account read the project, run its Python and reach its data? Not when the
-    checkout is inside root's home, for example."""
-    question = "import os, sys, django, mpm.catalog; os.stat(sys.argv[1])"
+    """Can this account read the project, run its very Python and reach its data? Not when the
+    checkout is inside root's home, for example. A Python there may even start, and then load
+    the library of another one that lies in the usual places: hence the version."""
+    question = (
+        "import os, sys, django, mpm.catalog; os.stat(sys.argv[1]); "
+        "sys.exit(sys.version != sys.argv[2])"
+    )
     asked = subprocess.run(
-        [*started_as(account), sys.executable, "-B", "-c", question, str(data)],
+        [*started_as(account), sys.executable, "-B", "-c", question, str(data), sys.version],
         cwd="/",
         env={"PATH": os.environ.get("PATH", os.defpath), "PYTHONPATH": str(project)},
         capture_output=True,
