@@ -127,11 +127,15 @@ class Field:
 
     # -- processes ------------------------------------------------------------------------
 
-    def start_engine(self, folder: ChangeFolder) -> subprocess.Popen[bytes]:
+    def start_engine(self, folder: ChangeFolder, *, strike: str = "") -> subprocess.Popen[bytes]:
+        """``strike``: it kills itself ``before`` or ``after`` a line (``tests.faults.struck``)."""
         output = (folder.path / "said").open("ab")
+        program = ["easyapache.host.engine", str(folder.path)]
+        if strike:
+            program = ["tests.faults.struck", str(folder.path), strike]
         with output:
             return subprocess.Popen(
-                [sys.executable, "-m", "easyapache.host.engine", str(folder.path)],
+                [sys.executable, "-m", *program],
                 env={**os.environ, "PYTHONPATH": str(PROJECT)},
                 stdin=subprocess.DEVNULL,
                 stdout=output,
@@ -204,15 +208,6 @@ class Field:
                 return False
             time.sleep(pause)
         return True
-
-    def lines(self, folder: ChangeFolder) -> list[str]:
-        """The journal in short, one word pair per line."""
-        short = []
-        for report in folder.reports():
-            data = report.data
-            extra = data.get("step") or data.get("phase") or data.get("outcome") or ""
-            short.append(f"{report.kind} {extra} {data.get('status', '')}".strip())
-        return short
 
     def dnf_says(self, folder: ChangeFolder, words: bytes) -> bool:
         return any(words in path.read_bytes() for path in folder.output.rglob("*.out"))

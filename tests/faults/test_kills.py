@@ -6,44 +6,53 @@ import random
 
 import pytest
 
+from easyapache.host.protocol import Step
 from easyapache.lab.repository import Variant
 from tests.faults.field import ASKED, BEFORE, Field
 from tests.faults.report import Tell
-from tests.faults.torture import VICTIMS, at_any_time, boundaries, within_dnf
+from tests.faults.torture import VICTIMS, at_any_time, at_every_line, within_dnf
 from tests.labs import MakeLab
 
 EVENT = "ea-apache24-mod_mpm_event"
 WORKER = "ea-apache24-mod_mpm_worker"
 
-LINES = 18
-"""Lines in the journal of one change without a fault."""
+THERE = {
+    *(f"step {step} {status}" for step in list(Step)[:7] for status in ("started", "done")),
+    *("evidence before", "interruption", "evidence after", "outcome succeeded"),
+}
+"""Every line of the journal of a change that meets no fault."""
+
+BACK = {
+    *(f"step {step} {status}" for step in list(Step)[:3] for status in ("started", "done")),
+    *("step packages started", "step packages failed"),
+    *(f"step {step} {status}" for step in list(Step)[7:] for status in ("started", "done")),
+    *("evidence before", "evidence undo", "outcome rolled_back"),
+}
+"""And of one whose new packages cannot be installed. (httpd was not restarted: there is no
+interruption to tell of.)"""
 
 pytestmark = pytest.mark.lab
 
 
-def _at_every_line(field: Field, told: Tell, fault: str, end: str) -> None:
-    """Two lines written at once are seen as one: change after change, until there have been as
-    many kills as one journal has lines."""
-    kills = 0
-    while kills < LINES:
-        for ending in boundaries(field, fault):
-            assert told(ending).end == end, ending
-            assert ending.kills > LINES // 2
-            kills += ending.kills
-
-
+@pytest.mark.parametrize("when", ["before", "after"])
 def test_killed_at_every_line_of_its_journal_a_change_ends_as_asked(
-    make_lab: MakeLab, told: Tell
+    make_lab: MakeLab, told: Tell, when: str
 ) -> None:
-    _at_every_line(Field(make_lab().up()), told, "every line of the journal", ASKED)
+    ending, struck = at_every_line(Field(make_lab().up()), when)
+    assert told(ending).end == ASKED, ending
+    assert set(struck) == THERE
+    assert ending.kills == len(struck)
 
 
+@pytest.mark.parametrize("when", ["before", "after"])
 def test_killed_at_every_line_of_its_undo_a_change_ends_as_before(
-    make_lab: MakeLab, told: Tell
+    make_lab: MakeLab, told: Tell, when: str
 ) -> None:
     broken = Variant(faults=((EVENT, "failpre"), (WORKER, "failpre")))
-    field = Field(make_lab(variant=broken).up())
-    _at_every_line(field, told, "every line of the journal, %pre fails", BEFORE)
+    ending, struck = at_every_line(Field(make_lab(variant=broken).up()), when)
+    assert told(ending).end == BEFORE, ending
+    assert set(struck) >= BACK
+    assert ending.kills == len(struck)
 
 
 @pytest.mark.parametrize("victim", list(VICTIMS))

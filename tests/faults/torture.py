@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import random
 import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -21,6 +22,7 @@ from pathlib import Path
 from easyapache.host.folder import ChangeFolder
 from easyapache.lab.server import Lab
 from tests.faults.field import Ending, Field, Table, other_mpm, touched
+from tests.faults.struck import struck_at
 
 DNF_TAKES = 1.2
 """Seconds from the journal's line to the end of dnf, with a margin for a busy machine."""
@@ -55,38 +57,21 @@ VICTIMS: dict[str, Callable[[str], bool]] = {
 }
 
 
-def boundaries(field: Field, fault: str, *, per_change: int = 40) -> Iterator[Ending]:
-    """One change whose engine is killed at the first appearance of every line of its journal."""
+def at_every_line(field: Field, when: str) -> tuple[Ending, list[str]]:
+    """One change whose engine is killed ``before`` or ``after`` every line of its journal, each
+    kind of line once. Its ending, and at which lines the engine died."""
     before, sites = field.server.inspect(), field.server.sites()
     request = field.request(other_mpm(before))
     folder = field.folder(request)
-    seen: set[str] = set()
-    while folder.outcome is None and field.kills < per_change:
-        engine = field.start_engine(folder)
-        # The engine waits for the disk with every line, a fraction of a millisecond at least:
-        # a look at the file's size in between misses hardly one.
-        if field.until(engine, _news(field, folder, frozenset(seen)), pause=0.0001):
-            engine.kill()
-            field.kills += 1
+    while folder.outcome is None:
+        engine = field.start_engine(folder, strike=when)
         engine.wait()
-        seen |= set(field.lines(folder))
+        if engine.returncode != -signal.SIGKILL:
+            break
+        field.kills += 1
     field.finish(folder)
-    yield field.judge(fault, request, before, sites)
-
-
-def _news(field: Field, folder: ChangeFolder, seen: frozenset[str]) -> Callable[[], bool]:
-    """Whether the journal has a line that is not among ``seen``; it is read only when it grew."""
-    size = -1
-
-    def grown() -> bool:
-        nonlocal size
-        now = folder.journal_path.stat().st_size if folder.journal_path.exists() else 0
-        if now == size:
-            return False
-        size = now
-        return bool(set(field.lines(folder)) - seen)
-
-    return grown
+    ending = field.judge(f"killed {when} every line of the journal", request, before, sites)
+    return ending, struck_at(folder.path)
 
 
 def within_dnf(field: Field, fault: str) -> Ending:
@@ -155,20 +140,19 @@ def fresh_field(stock: str = "minimal") -> Iterator[Field]:
 
 def rounds(field: Field, kills: int, table: Table, say: Callable[[str], None]) -> None:
     """Change after change on one server until there have been so many kills."""
-    faults = [*VICTIMS, "power cut at any time", "every line of the journal"]
+    faults = [*VICTIMS, "power cut at any time", "before", "after"]
     number = 0
     while table.kills < kills:
         fault = faults[number % len(faults)]
         number += 1
         if fault in VICTIMS:
-            endings = [within_dnf(field, fault)]
+            ending = within_dnf(field, fault)
         elif fault == "power cut at any time":
-            endings = [at_any_time(field, fault)]
+            ending = at_any_time(field, fault)
         else:
-            endings = list(boundaries(field, fault))
-        for ending in endings:
-            table.add(ending)
-            say(f"{table.kills:>4} kills  {ending.fault}: {ending.end} ({ending.outcome})")
+            ending, _ = at_every_line(field, fault)
+        table.add(ending)
+        say(f"{table.kills:>4} kills  {ending.fault}: {ending.end} ({ending.outcome})")
         if table.wrong:
             # The server is no longer what the next round would start from.
             return
