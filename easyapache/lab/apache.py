@@ -73,6 +73,10 @@ def start(root: Path, status_url: str) -> None:
             "ITK is installed, and with it httpd changes its user for every connection, which "
             "only root may. Run the lab as root, or take ea-apache24-mod_mpm_itk out."
         )
+    if running_pid(root) is None:
+        # Killed a moment ago, it may still wait to be buried; httpd would see a living process
+        # of that number, say "already running" and exit with status 0.
+        (root / PID_FILE).unlink(missing_ok=True)
     log = root / ERROR_LOG
     before = log.stat().st_size if log.exists() else 0
     done = run([*program(root), "-k", "start"], check=False)

@@ -11,6 +11,8 @@ import time
 import uuid
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from datetime import datetime
+from functools import cached_property
 from pathlib import Path
 
 import easyapache
@@ -124,6 +126,33 @@ class Field:
 
     def folder(self, request: ChangeRequest) -> ChangeFolder:
         return self.spool.create(request)[0]
+
+    # -- how long things take on this machine ---------------------------------------------
+
+    @cached_property
+    def _clean(self) -> tuple[float, float]:
+        """Seconds of one change that nothing happens to: all of it, and its dnf."""
+        before = self.server.inspect()
+        folder = self.folder(self.request(other_mpm(before)))
+        begun = time.monotonic()
+        assert self.finish(folder) == "succeeded"
+        all_of_it = time.monotonic() - begun
+        at = {
+            report.data["status"]: datetime.fromisoformat(report.at)
+            for report in folder.reports()
+            if report.data.get("step") == Step.PACKAGES
+        }
+        return all_of_it, (at["done"] - at["started"]).total_seconds()
+
+    @property
+    def time_of_a_change(self) -> float:
+        """Seconds from the engine's start to its end."""
+        return self._clean[0]
+
+    @property
+    def time_of_dnf(self) -> float:
+        """Seconds from the point of no return until the packages are there."""
+        return self._clean[1]
 
     # -- processes ------------------------------------------------------------------------
 

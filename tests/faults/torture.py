@@ -24,10 +24,6 @@ from easyapache.lab.server import Lab
 from tests.faults.field import Ending, Field, Table, other_mpm, touched
 from tests.faults.struck import struck_at
 
-DNF_TAKES = 1.2
-"""Seconds from the journal's line to the end of dnf, with a margin for a busy machine."""
-
-
 def _engine(line: str) -> bool:
     return "easyapache.host.engine" in line
 
@@ -81,7 +77,7 @@ def within_dnf(field: Field, fault: str) -> Ending:
     folder = field.folder(request)
     engine = field.start_engine(folder)
     if random.random() < 0.5:
-        instant = _delayed(random.uniform(0, DNF_TAKES), lambda: touched(folder))
+        instant = _delayed(random.uniform(0, field.time_of_dnf), lambda: touched(folder))
     else:
         # rpm's own part of dnf's second is short and the one that matters: aim at it.
         instant = _delayed(
@@ -102,9 +98,10 @@ def at_any_time(field: Field, fault: str) -> Ending:
     before, sites = field.server.inspect(), field.server.sites()
     request = field.request(other_mpm(before))
     folder = field.folder(request)
+    takes = field.time_of_a_change
     for _ in range(random.randint(1, 3)):
         engine = field.start_engine(folder)
-        if field.until(engine, _delayed(random.uniform(0.2, 4.0), lambda: True)):
+        if field.until(engine, _delayed(random.uniform(0, takes), lambda: True)):
             field.kill(_everything)
         engine.wait()
         field.boot()
