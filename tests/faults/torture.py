@@ -72,12 +72,13 @@ def at_every_line(field: Field, when: str) -> tuple[Ending, list[str]]:
 
 def within_dnf(field: Field, fault: str) -> Ending:
     """One change whose processes are killed at a random instant of the transaction."""
+    takes = field.time_of_dnf
     before, sites = field.server.inspect(), field.server.sites()
     request = field.request(other_mpm(before))
     folder = field.folder(request)
     engine = field.start_engine(folder)
     if random.random() < 0.5:
-        instant = _delayed(random.uniform(0, field.time_of_dnf), lambda: touched(folder))
+        instant = _delayed(random.uniform(0, takes), lambda: touched(folder))
     else:
         # rpm's own part of dnf's second is short and the one that matters: aim at it.
         instant = _delayed(
@@ -95,10 +96,10 @@ def within_dnf(field: Field, fault: str) -> Ending:
 
 def at_any_time(field: Field, fault: str) -> Ending:
     """A power cut at a random instant of the whole change, once, twice or three times."""
+    takes = field.time_of_a_change
     before, sites = field.server.inspect(), field.server.sites()
     request = field.request(other_mpm(before))
     folder = field.folder(request)
-    takes = field.time_of_a_change
     for _ in range(random.randint(1, 3)):
         engine = field.start_engine(folder)
         if field.until(engine, _delayed(random.uniform(0, takes), lambda: True)):
