@@ -140,6 +140,8 @@ def parse(raw: bytes, known: Iterable[str] = ()) -> ProfileFile:
         raise BadProfile("“version” must be a text or a number.")
     if not isinstance(data["name"], str) or not data["name"].strip():
         raise BadProfile("“name” must be a text that is not empty.")
+    if ".." in re.split(r"[/\\]", data["name"]):
+        raise BadProfile("“name” holds “../”: a profile's name is no way out of a folder.")
     if not isinstance(data["desc"], str):
         raise BadProfile("“desc” must be a text.")
     names = tuple(known)

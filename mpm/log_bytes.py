@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import codecs
+
 from mpm.models import Change, LogChunk
 
 
@@ -18,3 +20,14 @@ def read(change: Change, start: int, limit: int) -> bytes:
         if len(content) >= limit:
             break
     return bytes(content[:limit])
+
+
+class LogText:
+    """Pieces of a log as text. They are cut anywhere, also within a character."""
+
+    def __init__(self) -> None:
+        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
+
+    def more(self, data: bytes) -> str:
+        """The text that is whole by now."""
+        return self._decoder.decode(data)

@@ -102,8 +102,10 @@ def more_than_one_mpm(situation: Situation) -> Iterator[Finding]:
 
 
 def package_unknown(situation: Situation) -> Iterator[Finding]:
+    """Where the server's own package manager brings it, it exists, whatever this panel knows."""
+    brought = {package.name for package in situation.change.install}
     for name in sorted(situation.choice.add):
-        if situation.scene.describe(name):
+        if name in brought or situation.scene.describe(name):
             continue
         known = sorted(situation.scene.available)
         spelled = name.replace("-mod-", "-mod_").replace("mod_mpm-", "mod_mpm_")
@@ -256,6 +258,7 @@ def kept_package_leaves(situation: Situation) -> Iterator[Finding]:
             message=Sentence(
                 "{names} cannot be kept: it is not installed on this server.", names=listing(absent)
             ),
+            remedy=Sentence("Add it instead of keeping it, or leave it out."),
             packages=tuple(absent),
         )
 

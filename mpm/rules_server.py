@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from fnmatch import fnmatchcase
 
-from easyapache.profile import Observation, Package
+from easyapache.pins import pinned
+from easyapache.profile import Observation
 from easyapache.relations import MAIN, collisions
 from easyapache.sentences import Sentence, all_of, joined
 from mpm.catalog import MPM, short
@@ -28,44 +28,34 @@ def no_apache(situation: Situation) -> Iterator[Finding]:
 
 
 def not_one_mpm(situation: Situation) -> Iterator[Finding]:
-    """httpd starts with exactly one MPM (AH00534)."""
+    """httpd starts with exactly one MPM (AH00534). A change begins and ends with a sound server,
+    so that it can be taken back: a torn one is the doctor's."""
     found = situation.packages.mpms
     if MAIN not in situation.before or len(found) == 1:
         return
-    target = situation.choice.mpm
+    remedy = Sentence(
+        "Let the doctor settle on one MPM first, and look for the package transaction that was "
+        "cut short."
+    )
     if not found:
         yield Finding(
             code="no_mpm",
-            severity=Severity.WARN,
+            severity=Severity.BLOCK,
             title=Sentence("No MPM is installed"),
-            message=(
-                Sentence(
-                    "Apache cannot start like this (AH00534: No MPM loaded). This change installs "
-                    "{mpm}.",
-                    mpm=target.value,
-                )
-            ),
-            remedy=Sentence(
-                "Carry this change out; look for the package transaction that was cut short."
-            ),
-            packages=(target.package,),
+            message=Sentence("Apache cannot start like this (AH00534: No MPM loaded)."),
+            remedy=remedy,
         )
         return
     yield Finding(
         code="several_mpms",
-        severity=Severity.WARN,
+        severity=Severity.BLOCK,
         title=Sentence("{count} MPMs are installed", count=len(found)),
-        message=(
-            Sentence(
-                "{found} are installed at once; Apache cannot start like this (AH00534: More "
-                "than one MPM loaded). This change leaves {mpm} only.",
-                found=all_of(found),
-                mpm=target.value,
-            )
+        message=Sentence(
+            "{found} are installed at once; Apache cannot start like this (AH00534: More than one "
+            "MPM loaded).",
+            found=all_of(found),
         ),
-        remedy=Sentence(
-            "Carry this change out; look for the package transaction that was cut short."
-        ),
+        remedy=remedy,
         packages=tuple(MPM(name).package for name in found),
     )
 
@@ -135,13 +125,16 @@ def observations_disagree(situation: Situation) -> Iterator[Finding]:
 
 def not_observed(situation: Situation) -> Iterator[Finding]:
     profile, facts = situation.profile, situation.facts
-    if profile.configured is None and facts.get("configured_error"):
+    if facts.get("configured_error"):
         yield Finding(
-            code="configuration_unreadable",
-            severity=Severity.WARN,
-            title=Sentence("The configuration cannot be read"),
-            message=Sentence("httpd says: {error}", error=facts["configured_error"]),
-            remedy=Sentence("Run httpd -t on the server and mend what it names."),
+            code="configuration_broken",
+            severity=Severity.BLOCK,
+            title=Sentence("httpd refuses its present configuration"),
+            message=Sentence("It says: {error}", error=facts["configured_error"]),
+            remedy=Sentence(
+                "Run httpd -t on the server and mend what it names; afterwards it would be blamed "
+                "on this change."
+            ),
         )
     if profile.running is None and facts.get("running_error"):
         yield Finding(
@@ -180,7 +173,7 @@ def files_missing(situation: Situation) -> Iterator[Finding]:
         paths = list(missing[name])
         yield Finding(
             code="files_missing",
-            severity=Severity.WARN,
+            severity=Severity.BLOCK,
             title=Sentence("Files of {name} are missing", name=short(name)),
             message=Sentence(
                 "The rpm database lists them, the disk has not: {files}.",
@@ -227,7 +220,7 @@ def prefork_only_directives(situation: Situation) -> Iterator[Finding]:
         ]
         yield Finding(
             code="prefork_only_directives",
-            severity=Severity.WARN,
+            severity=Severity.BLOCK,
             title=Sentence("The configuration holds directives only prefork knows"),
             message=(
                 Sentence(
@@ -266,43 +259,40 @@ def edited_files(situation: Situation) -> Iterator[Finding]:
 
 
 def excluded(situation: Situation) -> Iterator[Finding]:
-    patterns = [str(item) for item in situation.facts.get("excludes") or ()]
-    hit = sorted(
-        package.name
-        for package in situation.change.install
-        if any(_matches(package.name, package.nevra, pattern) for pattern in patterns)
-    )
+    hit = _held_back(situation, "excludes")
     if hit:
         yield Finding(
             code="excluded",
             severity=Severity.BLOCK,
-            title=Sentence("The package manager excludes what is needed"),
-            message=Sentence("exclude= in its configuration hides {names}.", names=listing(hit)),
+            title=Sentence("The package manager excludes what has to move"),
+            message=Sentence("exclude= in its configuration covers {names}.", names=listing(hit)),
             remedy=Sentence(
                 "Take it out of exclude= in dnf.conf, yum.conf or the repository's file."
             ),
-            packages=tuple(hit),
+            packages=hit,
         )
 
 
 def version_locked(situation: Situation) -> Iterator[Finding]:
-    locks = [str(item).lstrip("!") for item in situation.facts.get("version_locks") or ()]
-    moving = {*situation.change.install, *situation.change.remove}
-    hit = sorted({item.name for item in moving if any(_locks(lock, item) for lock in locks)})
+    hit = _held_back(situation, "version_locks")
     if hit:
         yield Finding(
             code="version_locked",
-            severity=Severity.WARN,
+            severity=Severity.BLOCK,
             title=Sentence("A version lock is in the way"),
-            message=Sentence(
-                "{names} is locked to a version. The package manager may refuse.",
-                names=listing(hit),
-            ),
+            message=Sentence("{names} is locked to a version.", names=listing(hit)),
             remedy=Sentence(
                 "dnf versionlock list shows the locks; dnf versionlock delete takes one away."
             ),
-            packages=tuple(hit),
+            packages=hit,
         )
+
+
+def _held_back(situation: Situation, fact: str) -> tuple[str, ...]:
+    """Names of packages that have to move and that a pattern of this fact covers."""
+    patterns = [str(item) for item in situation.facts.get(fact) or ()]
+    moving = {*situation.change.install, *situation.change.remove}
+    return tuple(sorted({item.name for item in moving if pinned(patterns, item)}))
 
 
 def broken_already(situation: Situation) -> Iterator[Finding]:
@@ -359,19 +349,6 @@ def _same(one: Observation, other: Observation) -> bool:
 def _said(seen: Observation) -> str:
     names = all_of(seen.mpms) or Sentence("no MPM")
     return Sentence("{mpm} with ITK", mpm=names) if seen.itk else names
-
-
-def _locks(lock: str, package: Package) -> bool:
-    """dnf writes a lock as ``name-epoch:version-release.*``; people write names and patterns."""
-    name, colon, rest = lock.partition(":")
-    if colon and name.rpartition("-")[2].isdigit():
-        lock = f"{name.rpartition('-')[0]}-{rest}"
-    plain = f"{package.name}-{package.version}-{package.release}.{package.arch}"
-    return fnmatchcase(package.name, lock) or fnmatchcase(plain, lock)
-
-
-def _matches(name: str, nevra: str, pattern: str) -> bool:
-    return fnmatchcase(name, pattern) or fnmatchcase(nevra, pattern)
 
 
 SERVER_RULES: tuple[RuleFunction, ...] = (

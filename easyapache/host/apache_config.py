@@ -125,17 +125,21 @@ class ApacheConfig:
                 found.append(listener)
         return found
 
-    def virtual_hosts(self) -> list[VirtualHost]:
-        hosts: list[VirtualHost] = []
-        seen: dict[tuple[Path, int], list[Directive]] = {}
+    def hosts(self) -> list[tuple[Directive, list[Directive]]]:
+        """Every ``<VirtualHost>``: its opening, and what stands in it, also in files that are
+        included there."""
+        found: list[tuple[Directive, list[Directive]]] = []
         for item in self.directives:
             if item.name == "<virtualhost":
-                seen[(item.path, item.line)] = []
-            elif item.virtual_host is not None and seen:
-                next(reversed(seen.values())).append(item)
+                found.append((item, []))
+            elif item.virtual_host is not None and found:
+                found[-1][1].append(item)
+        return found
+
+    def virtual_hosts(self) -> list[VirtualHost]:
+        hosts: list[VirtualHost] = []
         index = next((i.arguments for i in self.named("DirectoryIndex") if not i.virtual_host), ())
-        openings = [item for item in self.directives if item.name == "<virtualhost"]
-        for opening, inside in zip(openings, seen.values(), strict=True):
+        for opening, inside in self.hosts():
             first = {item.name: item.arguments for item in reversed(inside)}
             own_index = next((i.arguments for i in inside if i.name == "directoryindex"), index)
             hosts.append(

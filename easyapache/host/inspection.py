@@ -6,13 +6,12 @@ import json
 import sqlite3
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from fnmatch import fnmatchcase
 from functools import cache
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from easyapache.host.apache_config import ApacheConfig
+from easyapache.host.apache_config import ApacheConfig, Directive
 from easyapache.host.config import HostConfig
 from easyapache.host.dnf_history import HISTORY, last_transaction
 from easyapache.host.httpd import Httpd
@@ -20,10 +19,11 @@ from easyapache.host.load import measure
 from easyapache.host.processes import Identity, identify
 from easyapache.host.rpm import RpmDatabase, Verified
 from easyapache.host.spool import Spool
-from easyapache.profile import Package, Profile
+from easyapache.profile import Profile
 
 MODULE_FOLDER = "conf.modules.d"
 _LOCK_FILES = ("etc/dnf/plugins/versionlock.list", "etc/yum/pluginconf.d/versionlock.list")
+_DSO_HANDLER = "application/x-httpd-php"
 _DNF_CONFS = ("etc/dnf/dnf.conf", "etc/yum.conf", "etc/yum/yum.conf")
 
 
@@ -153,25 +153,25 @@ def php_dso_sites(conf: ApacheConfig, names: set[str]) -> dict[str, list[str]]:
     packages = sorted(n for n in names if n.startswith("ea-php") and n.endswith("-php"))
     if not packages:
         return {}
-    sites: set[str] = set()
-    hosts = conf.virtual_hosts()
-    for item in conf.named("AddHandler", "SetHandler", "AddType"):
-        handler = item.arguments[0] if item.arguments else ""
-        if not handler.startswith("application/x-httpd-php"):
-            continue
-        if item.virtual_host is None:
-            sites.update(host.name for host in hosts if host.name)
-        else:
-            names_here = [
-                other.arguments[0]
-                for other in conf.named("ServerName")
-                if other.path == item.path
-                and other.arguments
-                and other.sections[:1] == item.sections[:1]
-                and other.line < item.line
-            ]
-            sites.update(names_here[-1:])
+    hosts = conf.hosts()
+    everywhere = any(_runs_dso(item) and item.virtual_host is None for item in conf.directives)
+    sites = {
+        _name_of(opening, inside)
+        for opening, inside in hosts
+        if everywhere or any(map(_runs_dso, inside))
+    }
     return {package: sorted(sites) for package in packages}
+
+
+def _runs_dso(item: Directive) -> bool:
+    handled = item.name in ("addhandler", "sethandler", "addtype")
+    return handled and item.arguments[:1] != () and item.arguments[0].startswith(_DSO_HANDLER)
+
+
+def _name_of(opening: Directive, inside: Iterable[Directive]) -> str:
+    """What a person calls a virtual host: its ServerName, else its address."""
+    named = (item.arguments[0] for item in inside if item.name == "servername" and item.arguments)
+    return next(named, " ".join(opening.arguments))
 
 
 def excludes(root: Path) -> list[str]:
@@ -207,26 +207,6 @@ def version_locks(root: Path) -> list[str]:
             continue
         found.update(line.strip() for line in lines if line.strip() and not line.startswith("#"))
     return sorted(found)
-
-
-def pinned(patterns: Iterable[str], package: Package) -> str | None:
-    """The first pattern that fits a package, in any of the spellings dnf takes."""
-    spellings = (
-        package.name,
-        f"{package.name}.{package.arch}",
-        f"{package.name}-{package.version}",
-        f"{package.name}-{package.version}-{package.release}",
-        package.nevra,
-        f"{package.name}-{package.epoch}:{package.version}-{package.release}.{package.arch}",
-        f"{package.epoch}:{package.name}-{package.version}-{package.release}.{package.arch}",
-    )
-    for pattern in patterns:
-        plain = pattern.removeprefix("!")
-        if any(fnmatchcase(spelling, plain) for spelling in spellings):
-            return pattern
-        if plain.endswith(".*") and any(fnmatchcase(s, plain[:-2]) for s in spellings):
-            return pattern
-    return None
 
 
 def unfinished_transaction(root: Path, spool: Path) -> str:

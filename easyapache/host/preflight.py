@@ -15,10 +15,11 @@ from easyapache.host import manager_locks
 from easyapache.host.apache_config import ApacheConfig
 from easyapache.host.config import HostConfig
 from easyapache.host.httpd import Httpd
-from easyapache.host.inspection import pinned, server_path, unfinished_transaction
+from easyapache.host.inspection import server_path, unfinished_transaction
 from easyapache.host.processes import command_of, described, identify
 from easyapache.host.server import HostError, Obstacle
 from easyapache.host.sockets import holders, listening
+from easyapache.pins import pinned
 from easyapache.profile import Profile, Transaction
 from easyapache.sentences import Sentence, joined, marked
 

@@ -140,6 +140,19 @@ def refuse_if_blocked(plan: Plan, profile: Profile) -> None:
         )
 
 
+UP_TO_THE_SERVER = frozenset({"package_unknown", "no_solution", "add_does_not_fit"})
+"""Blocks of an instant plan that the server's own package manager may see otherwise: it knows
+repositories and relations that this panel does not."""
+
+
+def refuse_at_once(plan: Plan, profile: Profile, *, asking: bool) -> None:
+    """As ``refuse_if_blocked``, for an instant plan. ``asking``: the server's own answer is asked
+    for next, and only what it cannot change is refused before."""
+    if asking and plan.blocks and {item.code for item in plan.blocks} <= UP_TO_THE_SERVER:
+        return
+    refuse_if_blocked(plan, profile)
+
+
 def satisfied(plan: Plan, profile: Profile) -> bool:
     """Whether packages, configuration and running httpd already are what the plan leads to.
 

@@ -50,6 +50,8 @@ FOR_TRANSLATORS = (
 )
 """The sentences of mpm.catalog, which knows no Django, where the translators' tools find them."""
 YES_OR_NO = {"yes": True, "no": False}
+DOCTORS = frozenset({"no_mpm", "several_mpms", "files_missing", "unfinished_transaction"})
+"""The findings that send their reader to the doctor."""
 MOST_EXTRAS = 60
 
 
@@ -171,6 +173,7 @@ def situation(server: Server, profile: Profile, data: QueryDict, choice: Choice)
         "shown": shown_findings(server, plan, answers),
         "satisfied": satisfied(plan, profile),
         "capacity_codes": capacity.TOLD_BY,
+        "doctor_codes": DOCTORS,
         "restart": restart_of(server),
         "rows": _rows(profile, choice, plan, advice),
         "advice": advice,

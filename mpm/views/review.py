@@ -25,7 +25,7 @@ from mpm.plan import Plan, differences, make_plan
 from mpm.roles import actor_of, may_change, may_read
 from mpm.services.request import satisfied
 from mpm.views.capacity import TOLD_BY
-from mpm.views.chooser import query_of, shown_findings
+from mpm.views.chooser import DOCTORS, query_of, shown_findings
 from mpm.views.prediction import predicted
 
 LOCAL_FORM = "%Y-%m-%dT%H:%M"
@@ -135,6 +135,7 @@ def look(request: HttpRequest, preview: Preview) -> dict[str, Any]:
         "satisfied": plan is not None and profile is not None and satisfied(plan, profile),
         "query": query_of(server, choice),
         "capacity_codes": TOLD_BY,
+        "doctor_codes": DOCTORS,
     }
 
 

@@ -56,9 +56,7 @@ def test_fifty_different_requests_at_once_make_one_change_and_name_it(
 ) -> None:
     add_server()
     token = add_token("change").text
-    answers = all_at_once(
-        address, token, 50, lambda number: f"key-{number}", lambda _: EVENT
-    )
+    answers = all_at_once(address, token, 50, lambda number: f"key-{number}", lambda _: EVENT)
     assert Counter(answer.status_code for answer in answers) == {202: 1, 409: 49}
     change = Change.objects.get()
     refused = [answer.json() for answer in answers if answer.status_code == 409]

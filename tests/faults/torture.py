@@ -24,6 +24,7 @@ from easyapache.lab.server import Lab
 from tests.faults.field import Ending, Field, Table, other_mpm, touched
 from tests.faults.struck import struck_at
 
+
 def _engine(line: str) -> bool:
     return "easyapache.host.engine" in line
 

@@ -10,10 +10,11 @@ from hypothesis import strategies as st
 
 from easyapache.host import prober, sites
 from easyapache.host.apache_config import ApacheConfig, read_config
-from easyapache.host.inspection import pinned
+from easyapache.host.inspection import php_dso_sites
 from easyapache.host.rpm import packages_from, relations_from, verified_from
 from easyapache.host.server import Interruption, SiteAnswer
 from easyapache.host.watch import merged
+from easyapache.pins import pinned
 from easyapache.profile import Package
 from tests.host.managed import Managed
 
@@ -74,6 +75,24 @@ def test_virtual_hosts_keep_their_own_directives(conf: ApacheConfig) -> None:
     assert (one.name, one.root, one.tls, one.proxied) == ("one.test", "/srv/one", True, True)
     assert (two.name, two.tls, two.proxied) == ("two.test", False, False)
     assert one.addresses == ("*:443", "127.0.0.1:8080")
+
+
+def test_whoever_runs_php_inside_httpd_is_named_wherever_the_handler_stands(tmp_path: Path) -> None:
+    (tmp_path / "php.conf").write_text("AddHandler application/x-httpd-php74 .php\n")
+    main = tmp_path / "httpd.conf"
+    main.write_text(
+        "<VirtualHost *:80>\n  ServerName fpm.test\n</VirtualHost>\n"
+        "<VirtualHost *:80>\n  SetHandler application/x-httpd-php\n"
+        "  ServerName before.test\n</VirtualHost>\n"
+        "<VirtualHost *:80>\n  ServerName included.test\n  Include php.conf\n</VirtualHost>\n"
+        "<VirtualHost 192.0.2.1:80>\n  Include php.conf\n</VirtualHost>\n"
+    )
+    dso = {"ea-php74-php", "ea-apache24"}
+    some = php_dso_sites(read_config(tmp_path, main), dso)
+    assert some == {"ea-php74-php": ["192.0.2.1:80", "before.test", "included.test"]}
+    main.write_text(main.read_text() + "Include php.conf\n")
+    everybody = php_dso_sites(read_config(tmp_path, main), dso)["ea-php74-php"]
+    assert everybody == ["192.0.2.1:80", "before.test", "fpm.test", "included.test"]
 
 
 def test_a_file_that_includes_itself_ends(tmp_path: Path) -> None:

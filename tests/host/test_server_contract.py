@@ -9,6 +9,7 @@ import pytest
 from easyapache.host.protocol import Goal
 from easyapache.host.server import HostError
 from easyapache.profile import Profile, Transaction
+from tests.host.conftest import Manage
 from tests.host.managed import PREFIX, Managed
 
 
@@ -123,6 +124,19 @@ def test_undo_brings_back_exactly_what_was(server: Managed) -> None:
     now = server.server.inspect()
     assert now.packages == before.packages
     assert shows(now, "prefork")
+
+
+def test_a_server_whose_command_is_yum_goes_there_and_back(make_managed: Manage) -> None:
+    managed = make_managed("minimal", yum=True)
+    assert any(word.endswith("/yum") for word in managed.config.package_manager)
+    before = managed.server.inspect()
+    kit, _ = managed.switch("event")
+    assert shows(managed.server.inspect(), "event")
+    managed.server.undo_packages(kit, managed.log)
+    managed.server.restart("auto", managed.log)
+    now = managed.server.inspect()
+    assert shows(now, "prefork")
+    assert now.packages == before.packages
 
 
 def test_undoing_twice_does_no_harm(server: Managed) -> None:

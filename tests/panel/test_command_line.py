@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import io
 import json
 from collections.abc import Callable
@@ -13,8 +14,10 @@ from django.core.management import call_command
 from django.core.management.base import CommandError
 
 from easyapache.models import Server
-from mpm.models import Change, State
-from tests.panel.told import finish
+from mpm.catalog import Choice
+from mpm.models import Change, LogChunk, State
+from mpm.services import record_log
+from tests.panel.told import carried_out, finish
 from tests.panel_fixtures import House
 
 pytestmark = pytest.mark.django_db
@@ -68,6 +71,26 @@ def test_a_plan_for_a_profile_file_needs_no_server(profile: str) -> None:
     status, plan = answer("plan", "event", "--profile", str(STOCK / f"{profile}.json"))
     assert status == 0
     assert "ea-apache24-mod_mpm_event" in {item["name"] for item in plan["install"]}
+
+
+def test_a_plan_for_a_profile_keeps_what_no_mpm_is_related_to() -> None:
+    status, plan = answer("plan", "event", "--profile", str(STOCK / "default.json"))
+    kept = {item["name"] for item in plan["keep"]}
+    gone = {item["name"] for item in plan["remove"]}
+    assert status == 0
+    assert set(good()["pkgs"]) <= kept | gone
+    assert (
+        "more packages of the profile"
+        in mpm("plan", "event", "--profile", str(STOCK / "default.json"))[1]
+    )
+
+
+def test_a_profile_that_chooses_no_mpm_means_prefork(tmp_path: Path) -> None:
+    path = tmp_path / "bare.json"
+    path.write_text(json.dumps({**good(), "pkgs": ["ea-apache24"], "name": "PHP 8.1/8.2"}))
+    status, plan = answer("plan", "prefork", "--profile", str(path))
+    assert (status, plan["install"], plan["remove"]) == (0, [], [])
+    assert plan["before"]["mpms"] == ["prefork"]
 
 
 def good() -> dict[str, Any]:
@@ -212,6 +235,32 @@ def test_servers_and_accounts_are_kept() -> None:
     assert answer("user", "list")[1][0]["roles"] == ["administrator"]
     assert answer("user", "password", "anna")[1]["password"] != user["password"]
     assert mpm("user", "set", "anna", "--role", "support")[0] == 2
+
+
+def test_a_log_that_was_cut_within_a_letter_is_printed_whole(
+    known_server: Callable[..., Server],
+) -> None:
+    server = known_server()
+    change = carried_out(server, Choice.parse("event"))
+    begin = LogChunk.objects.filter(change=change).count()
+    log = "21:04 packages  Größe: 3 é\n".encode()
+    assert begin == 0
+    cut = log.index("ö".encode()) + 1
+    for offset, data in ((0, log[:cut]), (cut, log[cut:])):
+        record_log(server.name, change.uuid, offset, base64.b64encode(data).decode())
+    assert mpm("show", str(change.pk), "--log")[1].endswith(log.decode())
+
+
+def test_a_server_that_does_not_answer_is_a_failure_and_no_refusal(
+    known_server: Callable[..., Server], settings: Any
+) -> None:
+    known_server()
+    settings.PREVIEW_SECONDS = 0.2
+    status, _, err = mpm("switch", "event")
+    assert (status, err.startswith("Failed: ")) == (1, True)
+    assert answer("plan", "event", "--source", "server")[0] == 1
+    assert answer("switch", "event", "--itk")[0] == 2
+    assert Change.objects.count() == 0
 
 
 def test_the_doctor_knows_a_healthy_server(known_server: Callable[..., Server]) -> None:

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 
 from easyapache.host.protocol import Goal
 from easyapache.profile import Observation, Package, Profile, Transaction
+from easyapache.relations import collisions
 from mpm.catalog import CGI, CGID, HTTP2, ITK, MPM, RUID2, SUEXEC, Choice, installed
 from mpm.plan import SERVER, Plan, differences, make_plan, plan_from_transaction
 from tests.pure.servers import (
@@ -139,7 +140,7 @@ def test_two_mpms_end_in_the_one_that_was_chosen() -> None:
     )
     for mpm in (MPM.EVENT, MPM.PREFORK):
         made = plan(torn, Choice(mpm))
-        assert not made.blocked
+        assert [finding.code for finding in made.blocks] == ["several_mpms"]
         after = {package.name for package in applied(torn, made.transaction)}
         assert installed(after).mpms == (mpm.value,)
         assert {CGI, CGID} & after == {mpm.cgi_package}
@@ -149,7 +150,7 @@ def test_two_mpms_end_in_the_one_that_was_chosen() -> None:
 def test_no_mpm_ends_in_the_one_that_was_chosen() -> None:
     torn = Profile(tuple(p for p in prefork().packages if "mpm" not in p.name))
     made = plan(torn, Choice(MPM.WORKER))
-    assert not made.blocked
+    assert [finding.code for finding in made.blocks] == ["no_mpm"]
     after = {package.name for package in applied(torn, made.transaction)}
     assert installed(after).mpms == ("worker",)
 
@@ -176,11 +177,17 @@ def _seconds(profile: Profile, mpm: MPM) -> float:
     return time.process_time() - start
 
 
+def plain(choice: Choice) -> bool:
+    """A choice that no sound server may refuse: nothing added, nothing kept, no contradiction."""
+    return not (choice.add or choice.keep or (choice.itk and choice.mpm.threaded))
+
+
 @settings(max_examples=150, deadline=None)
 @given(sound_servers(), choices)
 def test_any_plan_is_sound_or_blocked(profile: Profile, choice: Choice) -> None:
     made = plan(profile, choice)
     if made.blocked:
+        assert not plain(choice), made.blocks
         return
     after = applied(profile, made.transaction)
     names = {package.name for package in after}
@@ -192,6 +199,7 @@ def test_any_plan_is_sound_or_blocked(profile: Profile, choice: Choice) -> None:
     assert not choice.keep & made.leaving
     scene = CATALOGUE.for_server(after)
     assert scene.unmet(scene.installed) == []
+    assert collisions(scene.installed) == []
     assert {item.package for item in (*made.keep, *made.install)} == after
     assert all(item.reason for item in (*made.install, *made.remove, *made.keep))
 
@@ -201,6 +209,7 @@ def test_any_plan_is_sound_or_blocked(profile: Profile, choice: Choice) -> None:
 def test_the_inverse_restores_exactly_what_was(profile: Profile, choice: Choice) -> None:
     made = plan(profile, choice)
     if made.blocked:
+        assert not plain(choice), made.blocks
         return
     after = applied(profile, made.transaction)
     back = made.inverse

@@ -78,6 +78,15 @@ def test_an_unknown_package_is_blocked_with_a_suggestion() -> None:
     assert "spelling" in found(prefork(), adding(MPM.EVENT, "ea-zzzz"))["package_unknown"].remedy
 
 
+def test_a_package_that_only_the_server_knows_is_no_mistake() -> None:
+    choice = adding(MPM.EVENT, "ea-vendor-module")
+    assert found(prefork(), choice)["package_unknown"].severity is Severity.BLOCK
+    stored = plan(prefork(), Choice(MPM.EVENT)).transaction
+    brought = Package("ea-vendor-module", "1.0", "1", "x86_64")
+    answer = Transaction(install=(*stored.install, brought), remove=stored.remove)
+    assert not plan_from_transaction(prefork(), choice, answer, CATALOGUE).blocked
+
+
 def test_php_inside_apache_is_not_for_every_system() -> None:
     new = prefork(facts={"os": "AlmaLinux 9.4 (Seafoam Ocelot)"})
     finding = found(new, adding(MPM.PREFORK, PHP))["package_not_for_this_system"]
@@ -152,11 +161,14 @@ def test_without_apache_there_is_nothing_to_choose() -> None:
     assert found(Profile(()), EVENT)["no_apache"].severity is Severity.BLOCK
 
 
-def test_a_torn_server_is_named_and_mended() -> None:
-    assert "AH00534" in found(bare(MPM.PREFORK.package, CGI), EVENT)["no_mpm"].message
+def test_a_torn_server_is_the_doctors_before_it_is_changed() -> None:
+    none = found(bare(MPM.PREFORK.package, CGI), EVENT)["no_mpm"]
+    assert "AH00534" in none.message
+    assert "doctor" in none.remedy
+    assert none.severity is Severity.BLOCK
     both = {*packages_of(MPM.EVENT.package), *packages_of(MPM.PREFORK.package)}
     finding = found(Profile(tuple(sorted(both))), EVENT)["several_mpms"]
-    assert finding.severity is Severity.WARN
+    assert finding.severity is Severity.BLOCK
     assert finding.packages == (MPM.EVENT.package, MPM.PREFORK.package)
 
 
@@ -166,6 +178,15 @@ def test_a_torn_server_is_named_and_mended() -> None:
         ({"unfinished_transaction": "dnf's 7 never ended"}, "unfinished_transaction", "dnf's 7"),
         ({"foreign_mpm_files": ["/etc/apache2/conf.d/x.conf"]}, "foreign_mpm_file", "x.conf"),
         ({"excludes": ["ea-apache24-mod_mpm_e*"]}, "excluded", "mod_mpm_event"),
+        ({"excludes": [MPM.PREFORK.package]}, "excluded", "mod_mpm_prefork"),
+        ({"version_locks": [f"{CGI}-0:2.4.67-2.*"]}, "version_locked", "mod_cgi"),
+        ({"missing_files": {CGI: ["/etc/x.conf"]}}, "files_missing", "/etc/x.conf"),
+        ({"configured_error": "AH00526: Syntax error"}, "configuration_broken", "AH00526"),
+        (
+            {"prefork_only_directives": [{"path": "/t.conf", "line": 3, "directive": "X 5"}]},
+            "prefork_only_directives",
+            "X 5 in /t.conf line 3",
+        ),
     ],
 )
 def test_an_obstacle_on_the_server_blocks_the_change(
@@ -204,7 +225,7 @@ def test_three_observations_that_disagree_are_told_apart() -> None:
 def test_what_could_not_be_observed_is_said() -> None:
     facts = {"configured_error": "AH00526", "running_error": "connection refused"}
     findings = found(Profile(prefork().packages, facts=facts), EVENT)
-    assert "AH00526" in findings["configuration_unreadable"].message
+    assert "AH00526" in findings["configuration_broken"].message
     assert "refused" in findings["httpd_not_running"].message
 
 

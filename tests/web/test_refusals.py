@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 
 from easyapache.models import SavedProfile, Server
+from easyapache.profile import Transaction
 from mpm.catalog import Choice
 from mpm.models import Change, Preview, State
-from mpm.services import request_change
+from mpm.services import plan_for, record_preview, request_change, request_preview
 from tests.web.conftest import ADMIN, HISTORY, MPM, answered_preview, told
 
 PROFILES = "/software/easyapache4/profiles/"
@@ -108,6 +110,28 @@ def test_a_stale_digest_starts_nothing_and_shows_the_new_plan(
     assert answer.status_code == 409
     assert b"The server has moved; nothing was started" in answer.content
     assert Change.objects.count() == 0
+
+
+def test_where_the_server_sees_it_differently_its_answer_counts(
+    admin: Client, server: Server
+) -> None:
+    choice = Choice.parse("event")
+    stored = plan_for(server, choice).transaction
+    newer = tuple(replace(package, release="3") for package in stored.install)
+    profile = server.profile
+    assert profile is not None
+    preview = request_preview(server, choice, ADMIN)
+    answer = Transaction(install=newer, remove=stored.remove)
+    record_preview(server.name, preview.uuid, answer.as_json(), None, profile.as_json())
+    preview.refresh_from_db()
+    page = admin.get(f"{MPM}review/{preview.uuid}/").content.decode()
+    assert "The server sees it differently" in page
+    assert "expected “install 2.4.67-2”, the server says “install 2.4.67-3”" in page
+    sent = admin.post(f"{MPM}review/{preview.uuid}/confirm/", {"digest": preview.digest})
+    assert sent.status_code == 302
+    change = Change.objects.get()
+    assert change.transaction is not None
+    assert Transaction.from_json(change.transaction).digest == answer.digest
 
 
 def test_a_confirm_without_a_digest_starts_nothing(admin: Client, server: Server) -> None:

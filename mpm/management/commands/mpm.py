@@ -13,7 +13,8 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandParser
 
 from mpm.catalog import BadChoice
-from mpm.management.groups.terminal import REFUSED, Terminal
+from mpm.management.groups.terminal import FAILED, REFUSED, Terminal
+from mpm.management.groups.waiting import Unanswered
 from mpm.services import BadRequest, Refused
 
 GROUPS = ("plans", "changing", "showing", "doctor", "keeping", "tokens")
@@ -42,6 +43,9 @@ class Command(BaseCommand):
         except BadChoice as error:
             terminal.refuse(BadRequest(str(error), code="bad_choice"))
             status = REFUSED
+        except Unanswered as unanswered:
+            terminal.refuse(unanswered, "Failed")
+            status = FAILED
         except Refused as refused:
             terminal.refuse(refused)
             status = REFUSED

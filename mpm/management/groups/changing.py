@@ -34,7 +34,7 @@ from mpm.services import (
     request_change,
     roll_back,
 )
-from mpm.services.request import refuse_if_blocked
+from mpm.services.request import refuse_at_once
 
 
 def register(commands: Any, common: argparse.ArgumentParser) -> None:
@@ -84,8 +84,7 @@ def run_switch(terminal: Terminal, options: dict[str, Any]) -> int:
     profile = profile_of(server)
     choice = chosen(options, observed_mpm(profile).itk)
     try:
-        # What a rule blocks, or what is so already, needs no question to the server.
-        refuse_if_blocked(plan_for(server, choice), profile)
+        refuse_at_once(plan_for(server, choice), profile, asking=not options["stored"])
         preview = None if options["stored"] else server_preview(server, choice)
         change = request_change(
             server,

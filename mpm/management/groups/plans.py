@@ -8,10 +8,10 @@ from typing import Any
 
 from easyapache.inventory import observed_mpm
 from easyapache.profile import Observation, Profile
-from easyapache.profile_file import MOST_BYTES, BadProfile, check_file_name, parse
+from easyapache.profile_file import MOST_BYTES, BadProfile, parse
 from easyapache.relations import Unsolvable, load_catalogue
 from mpm.advice import recommend
-from mpm.catalog import installed
+from mpm.catalog import DEFAULT_MPM, installed
 from mpm.management.groups.terminal import (
     DONE,
     REFUSED,
@@ -95,8 +95,9 @@ def _words(observation: Observation | None) -> str:
 
 
 def run_plan(terminal: Terminal, options: dict[str, Any]) -> int:
+    unplanned: tuple[str, ...] = ()
     if options["profile"]:
-        profile = profile_in(Path(options["profile"]))
+        profile, unplanned = profile_in(Path(options["profile"]))
         choice = chosen(options, installed(profile.names).itk)
         plan = make_plan(profile, choice, load_catalogue())
     else:
@@ -106,13 +107,27 @@ def run_plan(terminal: Terminal, options: dict[str, Any]) -> int:
             plan = Plan.from_json(server_preview(server, choice).plan or {})
         else:
             plan = plan_for(server, choice)
-    terminal.answer(plan.as_json())
+    told = plan.as_json()
+    told["keep"] += [_untouched(name) for name in unplanned]
+    terminal.answer(told)
     show_plan(terminal, plan)
+    if unplanned:
+        terminal.say(
+            f"{len(unplanned)} more packages of the profile have no relations to an MPM that this "
+            "panel knows of; they stay."
+        )
     return REFUSED if plan.blocked else DONE
 
 
-def profile_in(path: Path) -> Profile:
-    """What a server provisioned with the profile in ``path`` would have installed.
+def _untouched(name: str) -> dict[str, Any]:
+    """A package of a profile that no plan moves, as plans list what stays."""
+    reason = "not among the packages that this panel knows the relations of"
+    return {"name": name, "evr": "", "arch": "", "action": "keep", "reason": reason, "cause": ""}
+
+
+def profile_in(path: Path) -> tuple[Profile, tuple[str, ...]]:
+    """What a server provisioned with the profile in ``path`` would have installed, and the names
+    it lists that the catalogue does not. A profile that lists no MPM gets the default one.
 
     Raises BadRequest for a file that cannot be read, is too large, is no profile, or whose
     packages cannot be together.
@@ -122,8 +137,9 @@ def profile_in(path: Path) -> Profile:
         with path.open("rb") as handle:
             raw = handle.read(MOST_BYTES + 1)
         wanted = parse(raw, catalogue.entries)
-        check_file_name(wanted.name)
         known = [name for name in wanted.packages if name in catalogue]
+        if not wanted.mpms:
+            known += [DEFAULT_MPM.package, DEFAULT_MPM.cgi_package]
         found = catalogue.for_server(()).resolve(known).install
     except OSError as error:
         raise BadRequest(f"{path}: {error.strerror}", code="bad_profile") from error
@@ -134,4 +150,5 @@ def profile_in(path: Path) -> Profile:
             f"{path}: its packages cannot be together: {'; '.join(error.reasons)}",
             code="bad_profile",
         ) from error
-    return Profile(packages=tuple(sorted(found)))
+    unplanned = tuple(name for name in wanted.packages if name not in catalogue)
+    return Profile(packages=tuple(sorted(found))), unplanned

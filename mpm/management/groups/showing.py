@@ -16,6 +16,7 @@ from mpm.history import (
     story,
     timeline,
 )
+from mpm.log_bytes import LogText
 from mpm.management.groups.terminal import DONE, FAILED, Terminal
 from mpm.models import Change, LogChunk
 from mpm.services import BadRequest, change_numbered
@@ -176,6 +177,8 @@ def run_show(terminal: Terminal, options: dict[str, Any]) -> int:
         if finding.get("remedy"):
             terminal.say(f"    → {finding['remedy']}")
     if options["log"]:
+        text = LogText()
         for chunk in LogChunk.objects.filter(change=change).iterator(chunk_size=20):
-            terminal.say(bytes(chunk.data).decode("utf-8", "replace").removesuffix("\n"))
+            if not terminal.as_json:
+                terminal.write(text.more(bytes(chunk.data)))
     return DONE

@@ -46,11 +46,11 @@ class Terminal:
         if self.as_json:
             self.write(f"{json.dumps(plain(value), indent=2, ensure_ascii=False)}\n")
 
-    def refuse(self, refused: Refused) -> None:
+    def refuse(self, refused: Refused, said: str = "Refused") -> None:
         if self.as_json:
             self.answer({"error": refused.as_json()})
             return
-        self.warn(f"Refused: {refused.message}")
+        self.warn(f"{said}: {refused.message}")
         for finding in refused.findings:
             self.warn(f"  {MARKS[finding.severity.value]} {finding.title}: {finding.message}")
         if refused.remedy:

@@ -8,6 +8,7 @@ from django.conf import settings
 
 from easyapache.models import Server
 from mpm.catalog import Choice
+from mpm.log_bytes import LogText
 from mpm.management.groups.terminal import DONE, FAILED, Terminal, actor
 from mpm.models import Change, LogChunk, Preview, State
 from mpm.services import Refused, request_preview
@@ -16,9 +17,13 @@ from mpm.services.planning import ask_again
 PAUSE = 0.1
 
 
+class Unanswered(Refused):
+    """The server did not answer, or its package manager could not."""
+
+
 def server_preview(server: Server, choice: Choice) -> Preview:
-    """Ask the server's package manager and wait for it. Raises Refused with its error, or
-    when it does not answer in time."""
+    """Ask the server's package manager and wait for it. Raises Unanswered with its error, or
+    when it does not answer in time: nothing was refused, it failed."""
     preview = request_preview(server, choice, actor())
     ends = time.monotonic() + settings.PREVIEW_SECONDS
     asked = time.monotonic()
@@ -28,7 +33,7 @@ def server_preview(server: Server, choice: Choice) -> Preview:
             return preview
         if preview.state == Preview.State.FAILED:
             error = preview.error or {}
-            raise Refused(
+            raise Unanswered(
                 str(error.get("message", "The server could not say.")),
                 code=str(error.get("code", "preview_failed")),
                 remedy=str(error.get("remedy", "")),
@@ -37,7 +42,7 @@ def server_preview(server: Server, choice: Choice) -> Preview:
             ask_again(preview)
             asked = time.monotonic()
         time.sleep(PAUSE)
-    raise Refused(
+    raise Unanswered(
         f"{server} did not answer within {settings.PREVIEW_SECONDS} seconds.",
         code="no_answer",
         status=504,
@@ -51,12 +56,13 @@ def follow(terminal: Terminal, change: Change, limit: float | None = None) -> in
     Returns the exit status: done only when it succeeded.
     """
     offset, silent = 0, False
+    text = LogText()
     ends = None if limit is None else time.monotonic() + limit
     while True:
         change.refresh_from_db()
         for chunk in LogChunk.objects.filter(change=change, offset__gte=offset):
             if not terminal.as_json:
-                terminal.write(bytes(chunk.data).decode("utf-8", "replace"))
+                terminal.write(text.more(bytes(chunk.data)))
                 terminal.out.flush()
             offset = chunk.offset + chunk.size
         if change.finished:
