@@ -11,7 +11,7 @@ from kombu.exceptions import ChannelError, OperationalError
 from redis.exceptions import RedisError
 
 from easyapache.celery import app
-from easyapache.host.protocol import host_queue
+from easyapache.host.protocol import CONTROL_QUEUE, host_queue
 
 log = logging.getLogger(__name__)
 
@@ -65,15 +65,26 @@ def backlog(server: str) -> int:
 
     An agent that is away for days would otherwise be met by thousands of stale questions.
     """
+    return _waiting(host_queue(server)) or 0
+
+
+def broker_answers() -> bool:
+    """Whether the broker can be reached; after a failure no is remembered for a moment."""
+    return _waiting(CONTROL_QUEUE) is not None
+
+
+def _waiting(queue: str) -> int | None:
+    """How many messages are in a queue; None when the broker is away."""
+    global _away_until
     if time.monotonic() < _away_until:
-        return 0
+        return None
     try:
         with app.connection_for_write() as connection:
             channel: Any = connection.default_channel
-            declared = channel.queue_declare(host_queue(server), passive=True)
+            return int(channel.queue_declare(queue, passive=True).message_count)
     except ChannelError:
-        return 0
+        return 0  # it answers: there is no such queue
     except (OperationalError, RedisError, OSError) as error:
-        log.warning("The broker did not say how long the queue of %s is: %s", server, error)
-        return 0
-    return int(declared.message_count)
+        _away_until = time.monotonic() + PAUSE_SECONDS
+        log.warning("The broker did not say how long the queue %s is: %s", queue, error)
+        return None

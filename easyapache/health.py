@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 
 from django.utils.translation import gettext as _
 
+from easyapache.agents import broker_answers
 from easyapache.models import Pulse
 
 STOPPED_AFTER = timedelta(seconds=60)
@@ -30,11 +31,18 @@ def stopped_parts(
     heard is not reported: nothing has been started yet.
 
     The control worker gives signs whenever any message reaches it, beat only by its ticks. So a
-    worker that is up but deaf shows, and beat alone can be told from both.
+    worker that is up but deaf shows, and beat alone can be told from both. Where the worker is
+    not heard the broker is asked whether it is its fault.
     """
     if heard is None:
         heard = {pulse.name: pulse.at for pulse in Pulse.objects.all()}
     late = {name: at for name, at in heard.items() if at and now - at > STOPPED_AFTER}
+    if "control" in late and not broker_answers():
+        sentence = _(
+            "The broker (Redis) does not answer: no message reaches a server and no answer comes "
+            "back, so what is shown here may be old. Changes under way go on by themselves."
+        )
+        return (Stopped("broker", late["control"], sentence),)
     if "control" in late:
         sentence = _(
             "The control worker has stopped: no answer of any server is recorded, and what "

@@ -143,6 +143,7 @@ class Change(models.Model):
     finished_at = models.DateTimeField(null=True)
     heartbeat_at = models.DateTimeField(null=True)
     silent_since = models.DateTimeField(null=True)
+    asked_at = models.DateTimeField(null=True)
     """Set while the agent has not been heard for too long: the time of its last word."""
     unknown_since = models.DateTimeField(null=True)
     """Set while the agent answers that it has never heard of this change."""

@@ -46,6 +46,7 @@ def sweep(now: datetime | None = None) -> None:
     for change in active.iterator(chunk_size=200):
         if change.server_name not in full:
             _remind(change, now)
+        _note_asked(change, now)
         _notice_silence(change, now)
     for change in Change.objects.filter(
         finished_at__gte=now - TAIL, dispatched_at__isnull=False
@@ -88,13 +89,31 @@ def _remind(change: Change, now: datetime) -> None:
             ask_for_rest(change)
 
 
+def _last_word(change: Change) -> datetime:
+    """When anything was last heard of the change or of its server."""
+    words = (change.heartbeat_at, change.server.last_seen_at, change.queued_at)
+    return max((moment for moment in words if moment is not None), default=change.requested_at)
+
+
+def _note_asked(change: Change, now: datetime) -> None:
+    """When the server was first asked since its last word. (A full queue is questions that wait.)
+    After an outage of the panel's own the first round only asks."""
+    last = _last_word(change)
+    unasked = change.asked_at is None or change.asked_at <= last
+    if unasked and now - last >= REPEAT:
+        change.asked_at = now
+        Change.objects.filter(pk=change.pk).update(asked_at=now)
+
+
 def _notice_silence(change: Change, now: datetime) -> None:
-    """Say that nobody has been heard of, once, as soon as it is so. heard() takes it back."""
+    """Say that nobody has been heard of, once, as soon as it is so: the host has been asked and
+    has had time to answer. heard() takes it back."""
     if change.state == State.REQUESTED or change.silent_since is not None:
         return
-    words = (change.heartbeat_at, change.server.last_seen_at, change.queued_at)
-    last = max((moment for moment in words if moment is not None), default=change.requested_at)
+    last = _last_word(change)
     if now - last < timedelta(seconds=settings.SILENCE_SECONDS):
+        return
+    if change.asked_at is None or now - change.asked_at < REPEAT:
         return
     with transaction.atomic():
         unsaid = Change.objects.filter(pk=change.pk, state=change.state, silent_since=None)

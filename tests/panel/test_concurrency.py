@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime, timedelta
+from functools import partial
 from threading import Barrier
 
 import pytest
@@ -11,7 +13,7 @@ from django.db import connections
 from django.utils import timezone
 
 from easyapache.inventory import record_scan
-from easyapache.models import Server
+from easyapache.models import Pulse, Server
 from easyapache.profile import Profile
 from mpm import services
 from mpm.catalog import Choice
@@ -92,3 +94,19 @@ def test_scans_at_once_make_one_snapshot_and_one_outside_change(
     )
     assert server.installed_profiles.count() == 2
     assert Change.objects.filter(origin="outside").count() == 1
+
+
+def tick(now: datetime, _: int) -> None:
+    services.sweep(now)
+    services.ping_all(now)
+
+
+def test_ticks_of_several_beats_at_once_do_no_harm(server: Server) -> None:
+    change = services.request_change(server, Choice.parse("event"), actor=ADMIN)
+    services.record_reports("web01", change.uuid, [step(1, "packages")])
+    for seconds in (50, 60, 70):
+        now = timezone.now() + timedelta(seconds=seconds)
+        assert all_at_once(4, partial(tick, now)) == [None] * 4
+    assert Event.objects.filter(kind="change.silent").count() == 1
+    assert Pulse.objects.filter(name="beat").count() == 1
+    assert verify_database().faults == ()

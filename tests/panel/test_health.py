@@ -8,10 +8,12 @@ import pytest
 from django.test import Client
 from django.utils import timezone
 
+from easyapache import agents
 from easyapache.health import stopped_parts
 from easyapache.models import Pulse
 from mpm import services
 from mpm.services.actor import Actor
+from tests.panel_fixtures import RedisServer
 
 pytestmark = pytest.mark.django_db
 ADMIN = Actor(name="anna", role="administrator")
@@ -29,6 +31,19 @@ def test_a_beat_that_stopped_is_told_from_a_worker_that_stopped() -> None:
     assert [part.name for part in stopped_parts(now + timedelta(seconds=70))] == ["control"]
     Pulse.beat("control", now + timedelta(seconds=65))
     assert [part.name for part in stopped_parts(now + timedelta(seconds=70))] == ["beat"]
+
+
+def test_a_broker_that_is_away_is_not_blamed_on_the_worker(broker: RedisServer) -> None:
+    now = timezone.now()
+    Pulse.beat("control", now - timedelta(minutes=5))
+    assert [part.name for part in stopped_parts(now)] == ["control"]
+    broker.stop()
+    (part,) = stopped_parts(now)
+    assert part.name == "broker"
+    assert "Redis" in part.sentence
+    broker.start()
+    agents.forget_failures()
+    assert [part.name for part in stopped_parts(now)] == ["control"]
 
 
 def test_every_page_carries_the_warning(client: Client) -> None:
