@@ -77,7 +77,16 @@ def panel() -> Iterator[Panel]:
 
 def processes_of(folder: Path) -> list[str]:
     """The command lines of living processes whose arguments or environment name this folder."""
-    needle, found = str(folder).encode(), []
+    return list(_named(folder).values())
+
+
+def pids_of(folder: Path) -> list[int]:
+    """The same processes, by their ids."""
+    return list(_named(folder))
+
+
+def _named(folder: Path) -> dict[int, str]:
+    needle, found = str(folder).encode(), {}
     for entry in Path("/proc").iterdir():
         if not entry.name.isdigit() or int(entry.name) == os.getpid():
             continue
@@ -87,5 +96,5 @@ def processes_of(folder: Path) -> list[str]:
         except (FileNotFoundError, ProcessLookupError, PermissionError):
             continue
         if line and needle in known:
-            found.append(line.replace(b"\0", b" ").decode(errors="replace"))
+            found[int(entry.name)] = line.replace(b"\0", b" ").decode(errors="replace")
     return found
