@@ -76,8 +76,8 @@ def _what_it_said(done: subprocess.CompletedProcess[str]) -> dict[str, Any]:
         said = json.loads(done.stdout)
     except json.JSONDecodeError:
         return {"said": (done.stdout + done.stderr).strip()[-2000:]}
-    kept = ("id", "state", "sentence", "interruption", "error", "code", "message")
-    return {key: said[key] for key in kept if said.get(key)}
+    kept = ("id", "state", "sentence", "refused", "longest_wait_ms", "error", "code", "message")
+    return {key: said[key] for key in kept if said.get(key) not in (None, "")}
 
 
 def main() -> int:

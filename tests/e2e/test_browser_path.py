@@ -8,6 +8,7 @@ import time
 import pytest
 from playwright.sync_api import Error, Page, expect
 
+from bench.live_page import AIM_MS, Watch
 from easyapache.demo.panel import Panel
 from easyapache.lab.server import Lab
 from tests.browser import sign_in
@@ -52,18 +53,29 @@ def choose(page: Page, panel: Panel, mpm: str, *, itk: bool) -> None:
     expect(page.locator("#summary")).to_contain_text(f"to {wanted}")
 
 
+@pytest.fixture
+def watch(administrator: Page, panel: Panel) -> Watch:
+    """Which lines and steps the pages showed, and how long after the server told of them."""
+    return Watch(administrator, panel.folder / "spool" / "lab")
+
+
 def keeping_php_blocks(page: Page, panel: Panel) -> None:
-    """The fresh server has PHP as a module and ruid2: both are named before they go, and
-    whoever says that PHP must stay is not offered the change."""
+    """The fresh server has PHP as a module and ruid2: both are named before they go, in the
+    chooser and in the review, and whoever says that one must stay is not offered the change."""
     choose(page, panel, "event", itk=False)
     findings = page.locator("#findings")
     expect(findings).to_contain_text("ruid2")
     expect(findings).to_contain_text(re.compile("PHP 7.4|php74"))
-    page.goto(f"{panel.address}{CHOOSER}&mpm=event&keep=ea-php74-php")
-    expect(page.locator("#summary")).to_contain_text("in the way")
     page.get_by_role("button", name="Review change").click()
-    expect(page.get_by_text("Something stands in the way")).to_be_visible()
-    expect(page.get_by_role("button", name=re.compile(r"^Change .*"))).to_have_count(0)
+    leaving = page.get_by_role("row").filter(has_text=re.compile("ea-php74-php|mod_ruid2"))
+    expect(leaving).to_have_count(2)
+    expect(page.get_by_role("button", name=re.compile(r"^Change .*"))).to_be_visible()
+    for kept in ("ea-php74-php", "ea-apache24-mod_ruid2"):
+        page.goto(f"{panel.address}{CHOOSER}&mpm=event&keep={kept}")
+        expect(page.locator("#summary")).to_contain_text("in the way")
+        page.get_by_role("button", name="Review change").click()
+        expect(page.get_by_text("Something stands in the way")).to_be_visible()
+        expect(page.get_by_role("button", name=re.compile(r"^Change .*"))).to_have_count(0)
 
 
 def make(page: Page, panel: Panel, mpm: str, *, itk: bool) -> list[str]:
@@ -102,18 +114,22 @@ JOURNEY = (
 @pytest.mark.browser
 @pytest.mark.lab
 def test_every_way_between_the_mpms_is_gone_in_a_browser_and_httpd_itself_confirms_it(
-    administrator: Page, panel: Panel, lab: Lab
+    administrator: Page, panel: Panel, lab: Lab, watch: Watch
 ) -> None:
     page = administrator
     keeping_php_blocks(page, panel)
     assert lab.status().running == "prefork"
-    for mpm, itk in JOURNEY:
+    for number, (mpm, itk) in enumerate(JOURNEY, 1):
         steps = make(page, panel, mpm, itk=itk)
         assert len(steps) >= 3, (steps, page.inner_text("main"))
         after = lab.status()
         assert (after.running, after.itk, after.installed) == (mpm, itk, (mpm,))
         expect(page.locator("#state")).to_contain_text("succeeded", ignore_case=True)
         expect(page.get_by_text(f"To {mpm}, from a browser").first).to_be_visible()
+        uuid = page.locator("tr", has=page.get_by_text("Id", exact=True)).locator("td").inner_text()
+        for late in watch.late(number, uuid):
+            assert late, page.inner_text("main")
+            assert min(late) < AIM_MS, late
     page.goto(panel.address + HISTORY)
     rows = page.get_by_role("row").filter(has=page.get_by_role("link", name="#"))
     expect(rows).to_have_count(len(JOURNEY))
