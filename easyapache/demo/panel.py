@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -38,15 +38,18 @@ class Panel:
     accounts: dict[str, tuple[str, str]] = field(default_factory=dict)
 
     @classmethod
-    def start(cls, folder: Path, *options: str, **settings: str) -> Panel:
+    def start(
+        cls, folder: Path, *options: str, within: Sequence[str] = (), **settings: str
+    ) -> Panel:
         """Start one with its data in ``folder`` and wait until it is ready. ``options`` are
-        those of ``manage.py demo``; ``settings`` go into its environment. Raises DidNotStart."""
+        those of ``manage.py demo``; ``settings`` go into its environment; ``within`` is what it
+        is started by (an argv that ends by executing the rest). Raises DidNotStart."""
         folder.mkdir(exist_ok=True)
         clean = {name: value for name, value in os.environ.items() if name not in ELSEWHERE}
         environment = {**clean, "EA4_DATA": str(folder)}
         with (folder / "said").open("a") as output:
             process = subprocess.Popen(
-                [sys.executable, str(PROJECT / "manage.py"), "demo", *options],
+                [*within, sys.executable, str(PROJECT / "manage.py"), "demo", *options],
                 env={**environment, "PORT": "0", **settings},
                 stdin=subprocess.DEVNULL,
                 stdout=output,

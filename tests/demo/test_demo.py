@@ -138,10 +138,30 @@ def test_what_is_no_port_is_refused(make_panel: MakePanel, port: str) -> None:
         make_panel("--simulated", PORT=port)
 
 
-def test_what_the_machine_lacks_stands_on_every_page(make_panel: MakePanel) -> None:
-    """Where dnf cannot be had the demo sets this sentence itself."""
-    panel = make_panel("--simulated", EA4_NOTICE="This machine lacks the program dnf.")
-    assert "This machine lacks the program dnf." in login_page(panel).text
+WITHOUT_DNF = (
+    *("unshare", *(() if os.geteuid() == 0 else ("-r",)), "--mount", "sh", "-c"),
+    'mount --bind /dev/null /usr/bin/dnf && exec "$@"',
+    "sh",
+)
+"""A machine on which this one's dnf cannot be had, for what is started by it."""
+
+
+def test_where_dnf_cannot_be_had_the_simulated_server_is_used_and_every_page_says_so(
+    make_panel: MakePanel,
+) -> None:
+    panel = make_panel(within=WITHOUT_DNF)
+    sentence = "This panel runs on a simulated server only: this machine lacks the program dnf"
+    assert sentence in panel.said
+    assert panel.running["servers"] == ["sandbox"]
+    name, password = panel.accounts["administrator"]
+    with httpx.Client(base_url=panel.address, timeout=30, follow_redirects=True) as client:
+        assert sentence in client.get("login/").text
+        form = {"username": name, "password": password}
+        form["csrfmiddlewaretoken"] = client.cookies["csrftoken"]
+        client.post("login/", data=form)
+        ea4 = "software/easyapache4/"
+        for path in ("", ea4, f"{ea4}mpm/", f"{ea4}history/", "servers/", "api/docs", "nowhere/"):
+            assert sentence in client.get(path).text, path
 
 
 def test_a_panel_of_ones_own_is_never_mistaken_for_the_demos(simulated_panel: Panel) -> None:
