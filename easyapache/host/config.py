@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import stat
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -54,6 +54,15 @@ class HostConfig:
     restart_script: tuple[str, ...] = ()
     environment: Mapping[str, str] = field(default_factory=dict)
     simulated_state: Path | None = None
+
+
+def script_calls(script: Sequence[str]) -> list[tuple[str, ...]]:
+    """What to run so that httpd stops and starts. A script configured with arguments is run as
+    it is; a bare one is cPanel's, which must be told to: its plain restart may be a graceful one,
+    and that ends an httpd whose MPM has changed."""
+    if len(script) != 1:
+        return [tuple(script)] if script else []
+    return [(*script, "--stop"), (*script, "--start")]
 
 
 _PATHS = {"spool", "root", "server_root", "pid_file", "error_log", "simulated_state"}

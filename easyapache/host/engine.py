@@ -110,6 +110,8 @@ class Engine:
         with ExitStack() as stack:
             try:
                 self._take_server(stack, progress)
+                stack.callback(self.steps.handover.close)
+                self.server.settle_restart(self.telling.log)
                 if deaths:
                     self.telling.log(f"Picked up again: step {self.telling.step} had been cut off.")
                 if back and not progress.touched:
@@ -163,59 +165,57 @@ class Engine:
             return self._lost(error.message)
         if progress.undoing or back:
             return self._undo(progress.cause if progress.undoing else back)
-        with ExitStack() as window:
-            if Step.PACKAGES not in progress.done:
-                window.enter_context(self.server.watch(self.telling.log))
-                self.steps.settle()
-                if deaths > DEATHS_PER_STEP:
-                    return self._undo(f"the work was cut off {deaths} times in {self.telling.step}")
-                if self.steps.packages_never_moved() and progress.tries < DEATHS_PER_STEP:
-                    self.telling.log("No package had moved yet: from the start.")
-                    self._settle()
-                    window.close()
-                    return self._forward()
-                self.telling.perform(Step.PACKAGES, self.steps.packages_are_right, said=True)
-            elif deaths > DEATHS_PER_STEP:
-                return self._undo(f"the work was cut off {deaths} times in {self.telling.step}")
-            return self._finish(window, progress)
+        if Step.RESTART not in progress.done:
+            self.steps.handover.watch()
+        if Step.PACKAGES not in progress.done:
+            self.steps.settle()
+        if deaths > DEATHS_PER_STEP:
+            return self._undo(f"the work was cut off {deaths} times in {self.telling.step}")
+        if Step.PACKAGES not in progress.done:
+            if self.steps.packages_never_moved() and progress.tries < DEATHS_PER_STEP:
+                self.telling.log("No package had moved yet: from the start.")
+                self._settle()
+                self.steps.handover.close()
+                return self._forward()
+            self.telling.perform(Step.PACKAGES, self.steps.packages_are_right, said=True)
+        return self._finish(progress)
 
     def _forward(self) -> Report:
         steps, request = self.steps, self.steps.request
         self.telling.perform(Step.PREFLIGHT, steps.preflight)
         self.stopping.check()
-        with ExitStack() as window:
-            if request.transaction.empty:
-                wanted = label(request.mpm, request.itk)
-                if shows(steps.before, request.mpm, request.itk):
-                    for step in list(Step)[1:7]:
-                        self.telling.skip(step, "There is nothing to do.")
-                    sentence = Sentence(
-                        "Nothing had to be done: the server already runs {mpm}.", mpm=wanted
-                    )
-                    return self._end(Outcome.SUCCEEDED, "nothing_to_do", sentence)
-                steps.lay_out_kit()
-                for step in (Step.DOWNLOAD, Step.REHEARSAL):
-                    self.telling.skip(step, "No package has to move.")
-                self._past_the_point()
-                self.telling.skip(Step.PACKAGES, "No package has to move.")
-            else:
-                self.telling.perform(Step.DOWNLOAD, steps.download)
-                self.stopping.check()
-                self.telling.perform(Step.REHEARSAL, steps.rehearse)
-                self.stopping.check()
-                self._past_the_point()
-                window.enter_context(self.server.watch(self.telling.log))
-                self.telling.perform(Step.PACKAGES, steps.packages, said=True)
-            return self._finish(window, Progress())
+        if request.transaction.empty:
+            wanted = label(request.mpm, request.itk)
+            if shows(steps.before, request.mpm, request.itk):
+                for step in list(Step)[1:7]:
+                    self.telling.skip(step, "There is nothing to do.")
+                sentence = Sentence(
+                    "Nothing had to be done: the server already runs {mpm}.", mpm=wanted
+                )
+                return self._end(Outcome.SUCCEEDED, "nothing_to_do", sentence)
+            steps.lay_out_kit()
+            for step in (Step.DOWNLOAD, Step.REHEARSAL):
+                self.telling.skip(step, "No package has to move.")
+            self._past_the_point()
+            self.telling.skip(Step.PACKAGES, "No package has to move.")
+        else:
+            self.telling.perform(Step.DOWNLOAD, steps.download)
+            self.stopping.check()
+            self.telling.perform(Step.REHEARSAL, steps.rehearse)
+            self.stopping.check()
+            self._past_the_point()
+            steps.handover.watch()
+            self.telling.perform(Step.PACKAGES, steps.packages, said=True)
+        return self._finish(Progress())
 
-    def _finish(self, window: ExitStack, progress: Progress) -> Report:
-        """``window``: what watches over httpd as long as the packages and it disagree."""
+    def _finish(self, progress: Progress) -> Report:
         steps, request = self.steps, self.steps.request
-        if Step.CONFIGTEST not in progress.done:
-            self.telling.perform(Step.CONFIGTEST, steps.config_test)
-        window.close()
         if Step.RESTART not in progress.done:
+            steps.handover.watch()
+            if Step.CONFIGTEST not in progress.done:
+                self.telling.perform(Step.CONFIGTEST, steps.config_test)
             self.telling.perform(Step.RESTART, steps.restart)
+        steps.handover.close()
         self.telling.perform(Step.VERIFY, steps.verify)
         sentence = succeeded_sentence(request, self._progress().interruption)
         return self._end(Outcome.SUCCEEDED, "verification", sentence)
@@ -231,9 +231,10 @@ class Engine:
                 self.telling.log(f"Not as before yet ({wrong}); once more.")
                 self.pause(1.0)
             try:
-                with self.server.watch(self.telling.log):
-                    self.telling.perform(Step.UNDO_PACKAGES, steps.undo_packages, decided_by=cause)
+                steps.handover.watch()
+                self.telling.perform(Step.UNDO_PACKAGES, steps.undo_packages, decided_by=cause)
                 self.telling.perform(Step.UNDO_RESTART, steps.undo_restart)
+                steps.handover.close()
                 self.telling.perform(Step.UNDO_VERIFY, steps.undo_verify)
             except Failed as failed:
                 wrong = failed.decided_by
@@ -252,6 +253,7 @@ class Engine:
         except Exception as error:  # noqa: BLE001 -- what is told here is the last word
             self.telling.log(traceback.format_exc())
             wrong = f"{wrong}; and httpd could not be started: {error}"
+        steps.handover.close()
         return self._lost(wrong, cause)
 
     def _lost(self, wrong: str, cause: str = "") -> Report:

@@ -113,8 +113,8 @@ class Httpd:
         found = self.pid_file_parent()
         if found is not None:
             return found
-        ours = [pid for pid in listening_parents(self.ports()) if self.is_ours(pid)]
-        return identify(ours[0]) if ours else None
+        ours = self.parents()
+        return ours[0] if ours else None
 
     def pid_file_parent(self) -> Identity | None:
         try:
@@ -124,9 +124,11 @@ class Httpd:
         return identify(pid) if self.is_ours(pid) else None
 
     def parents(self) -> list[Identity]:
-        """Every parent that listens on one of this configuration's ports: two in the middle of
-        an overlapping restart, none when httpd is down."""
-        found = [identify(pid) for pid in listening_parents(self.ports()) if self.is_ours(pid)]
+        """Every parent that listens where this configuration does, the oldest first: two in the
+        middle of an overlapping restart, none when httpd is down. Children whose parent was
+        killed go on listening: each of them is one, without children of its own."""
+        listeners = self.read().listeners()
+        found = [identify(pid) for pid in listening_parents(listeners) if self.is_ours(pid)]
         return sorted((item for item in found if item), key=lambda item: (item.started, item.pid))
 
     def is_ours(self, pid: int) -> bool:
@@ -211,10 +213,11 @@ class Httpd:
             said = self.runner.perform(self._in_cgroup_of(beside, argv), log)
         else:
             said = self.runner.perform(["systemctl", "start", "httpd.service"], log)
-            if said.ok and beside and beside.alive and self.pid_file_parent() in (None, beside):
-                # As long as the old parent lives, to systemd the service runs already, and it
-                # has done nothing.
-                log(f"systemd takes httpd {beside.pid} for a running service: starting beside it")
+            there = {self.pid_file_parent(), *self.parents()} - {None, beside}
+            if said.ok and not there:
+                # As long as an old parent lives, be it only to finish its last requests, the
+                # service runs to systemd, and it has done nothing.
+                log("systemd takes the old httpd for a running service: starting beside it")
                 said = self.runner.perform(self._in_cgroup_of(beside, argv), log)
         end = time.monotonic() + 30.0
         while said.ok and time.monotonic() < end:

@@ -4,7 +4,7 @@ A script of its own (``python -I prober.py SETTINGS``), because a process busy w
 transaction would measure its own pauses. It connects only to the listeners it is told, asks
 ``OPTIONS *``, which httpd answers itself without touching any site, and writes what it saw to
 a file several times a second, so that nothing measured is lost when somebody is killed. It
-ends when it is told to (TERM) or when its parent is gone.
+ends when it is told to (TERM), and then says so (``to_the_end``), or when its parent is gone.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import ssl
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -124,9 +125,11 @@ class Probe:
                 writer.close()
 
     def write(self) -> None:
+        seen = {**self.tally.summary(self._now()), "to_the_end": self.stop}
         scratch = self.output.with_suffix(".new")
-        scratch.write_text(json.dumps(self.tally.summary(self._now())))
-        scratch.rename(self.output)
+        with suppress(OSError):  # a full disk: what is written next time has it all
+            scratch.write_text(json.dumps(seen))
+            scratch.rename(self.output)
 
     async def run(self) -> None:
         loop = asyncio.get_running_loop()

@@ -8,7 +8,6 @@ from enum import StrEnum
 from typing import Any
 
 from easyapache.host.protocol import ChangeRequest, Report, Step
-from easyapache.host.server import Interruption
 from easyapache.profile import Profile, Transaction
 from easyapache.sentences import Sentence, joined
 
@@ -30,6 +29,8 @@ class Progress:
     cause: str = ""
     outcome: Mapping[str, Any] | None = None
     interruption: Mapping[str, Any] | None = None
+    interruptions: int = 0
+    told: bool = False
 
     @property
     def touched(self) -> bool:
@@ -42,17 +43,20 @@ class Progress:
 
 
 def progress_of(reports: Iterable[Report]) -> Progress:
-    """``tries``: how often the packages step began; ``cause``: why the undo began."""
+    """``tries``: how often the packages step began; ``cause``: why the undo began; ``told``:
+    what visitors noticed was told in the step under way, before somebody was cut off in it."""
     begun: set[Step] = set()
     done: set[Step] = set()
     last: Step | None = None
     tries, answered, cause = 0, False, ""
+    interruptions, told = 0, False
     outcome: Mapping[str, Any] | None = None
     interruption: Mapping[str, Any] | None = None
     for report in reports:
         if report.kind == "step":
-            last = Step(report.data["step"])
             status = report.data["status"]
+            told = told and last == report.data["step"] and status == "started"
+            last = Step(report.data["step"])
             if status == "started":
                 begun.add(last)
                 tries += last is Step.PACKAGES
@@ -68,6 +72,7 @@ def progress_of(reports: Iterable[Report]) -> Progress:
             outcome = report.data
         elif report.kind == "interruption":
             interruption = report.data
+            interruptions, told = interruptions + 1, True
     return Progress(
         begun=frozenset(begun),
         done=frozenset(done),
@@ -77,6 +82,8 @@ def progress_of(reports: Iterable[Report]) -> Progress:
         cause=cause,
         outcome=outcome,
         interruption=interruption,
+        interruptions=interruptions,
+        told=told,
     )
 
 
@@ -142,14 +149,6 @@ def runs(profile: Profile, mpm: str, itk: bool) -> bool:
     return profile.running is not None and profile.running.mpm == mpm and profile.running.itk == itk
 
 
-def restarted(now: Profile, before: Profile) -> bool:
-    """Whether httpd is another process than before, as far as the server can tell."""
-    then, today = before.facts.get("httpd_started"), now.facts.get("httpd_started")
-    if then and today:
-        return bool(then != today)
-    return now.running != before.running
-
-
 def label(mpm: str, itk: bool) -> str:
     return Sentence("{mpm} with ITK", mpm=mpm) if itk else mpm
 
@@ -182,6 +181,12 @@ def interruption_sentence(interruption: Mapping[str, Any] | None) -> str:
         return ""
     refused, reset = int(interruption["refused"]), int(interruption["reset"])
     wait = float(interruption["longest_wait_ms"])
+    if refused + reset == 0 and interruption.get("partial"):
+        return Sentence(
+            "No visitor was refused as long as it was measured, which was interrupted; "
+            "the longest wait was {wait} ms.",
+            wait=f"{wait:.0f}",
+        )
     if refused + reset == 0:
         return Sentence(
             "No visitor was refused; the longest wait was {wait} ms.", wait=f"{wait:.0f}"
@@ -194,10 +199,6 @@ def interruption_sentence(interruption: Mapping[str, Any] | None) -> str:
         reset=reset,
         wait=f"{wait:.0f}",
     )
-
-
-def unmeasured(reason: str) -> Interruption:
-    return Interruption(method="unknown", reason=reason)
 
 
 def _ea(nevras: Iterable[str]) -> set[str]:

@@ -9,8 +9,7 @@ import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, nullcontext
-from dataclasses import replace
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ from easyapache.host import hooks, inspection, sites, verify
 from easyapache.host.config import HostConfig
 from easyapache.host.dnf import ALWAYS_PROTECTED, PACKAGES, PackageManager
 from easyapache.host.httpd import Httpd
+from easyapache.host.measuring import Window
 from easyapache.host.preflight import Preflight
 from easyapache.host.processes import systemd_is_init
 from easyapache.host.protocol import Goal
@@ -37,7 +37,7 @@ from easyapache.host.server import (
     never,
 )
 from easyapache.host.undo import Undo
-from easyapache.host.watch import Prober, Watch, Window, merged
+from easyapache.host.watch import Watch
 from easyapache.profile import Profile, Transaction
 
 _JUST_NOW = 5.0
@@ -58,8 +58,6 @@ class RealServer:
         self.packages = PackageManager(config, self.runner)
         self.restarter = Restart(config, self.httpd)
         self.undoing = Undo(config, self.runner, self.packages, self.rpm)
-        self._window = Window(config.spool)
-        self._measured: Interruption | None = None
         self._watch: Watch | None = None
         self._answered: tuple[Goal, Mapping[str, Any], float] | None = None
         """What the solver has just said (and when) while obstacles were looked for: asking takes
@@ -68,13 +66,11 @@ class RealServer:
     # -- facts ---------------------------------------------------------------------------
 
     def inspect(self) -> Profile:
-        seen = inspection.inspect(self.config, self.httpd, self.rpm)
-        old = self.restarter.cut_off()
-        if old is None:
-            return seen
-        # A restart that was cut off has not taken place until ``restart`` has completed it,
-        # whatever already runs.
-        return replace(seen, facts={**seen.facts, "httpd_started": inspection.start_of(old)})
+        return inspection.inspect(self.config, self.httpd, self.rpm)
+
+    def httpd_start(self) -> str:
+        parent = self.httpd.parent()
+        return inspection.start_of(parent) if parent else ""
 
     def resolve(self, goal: Goal, *, protect: bool) -> Transaction:
         answered, self._answered = self._answered, None
@@ -176,18 +172,17 @@ class RealServer:
         return status
 
     @contextmanager
-    def watch(self, log: Log) -> Iterator[None]:
-        measuring = Prober(self.runner, self.httpd, self.config.spool / "probe-window")
-        watch = Watch(self.httpd, self._window, measuring, log)
-        self._watch = watch
-        try:
-            with watch:
+    def watch(self, folder: Path, log: Log) -> Iterator[None]:
+        with Watch(self.httpd, Window(folder, self.runner, self.httpd), log) as self._watch:
+            try:
                 yield
-        finally:
-            self._watch = None
-            seen = measuring.result("", "", 0.0)
-            if seen.probes:
-                self._measured = merged(self._measured, seen) if self._measured else seen
+            finally:
+                self._watch = None
+
+    def noticed(self) -> Interruption:
+        if self._watch is None:
+            raise RuntimeError("nothing is watched")
+        return self._watch.noticed()
 
     def config_test(self, log: Log) -> None:
         said = self.httpd.test()
@@ -204,14 +199,22 @@ class RealServer:
     def restart(self, method: str, log: Log) -> Interruption:
         chosen = self.restarter.choose(method)
         log(f"restart by {chosen.name}: {chosen.reason}")
-        measuring = Prober(self.runner, self.httpd, self.config.spool / "probe-restart")
         watch = self._watch
-        with watch.paused() if watch else nullcontext(), measuring.measure():
+        if watch is not None:
+            watch.window.note(chosen.name, chosen.reason)
+            with watch.paused():
+                self.restarter.perform(chosen, log)
+            return watch.noticed()
+        window = Window(self.config.spool / "restart-window", self.runner, self.httpd)
+        window.clear()
+        window.note(chosen.name, chosen.reason)
+        with window.measuring():
+            window.open()
             self.restarter.perform(chosen, log)
-            window = self._window.close()
-        seen = measuring.result(chosen.name, chosen.reason, window)
-        earlier, self._measured = self._measured, None
-        return merged(earlier, seen) if earlier else seen
+        return window.noticed()
+
+    def settle_restart(self, log: Log) -> bool:
+        return self.restarter.settle(log)
 
     def undo_packages(self, kit: Kit, log: Log) -> None:
         self.undoing.from_kit(kit, log)

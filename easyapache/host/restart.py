@@ -9,7 +9,7 @@ cannot be changed during restart" (AH00534) and is gone. Three ways:
   starts at once. New connections are refused for some milliseconds.
 * ``script``: the server's own restart script, whatever that does.
 
-Killed at any point, the next call looks at which parents listen and goes on from there.
+Killed at any point, the next call looks at which parents listen and settles that first.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ import json
 import os
 import signal
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from easyapache.host.config import HostConfig
+from easyapache.host.config import HostConfig, script_calls
 from easyapache.host.httpd import Httpd
 from easyapache.host.migration import Migration
-from easyapache.host.processes import Identity, identify
+from easyapache.host.processes import Identity, children_of, identify
 from easyapache.host.server import HostError, Log
 from easyapache.host.sockets import (
     CannotReach,
@@ -40,6 +40,8 @@ METHODS = ("overlap", "graceful-stop", "script")
 CPANEL_SCRIPT = "usr/local/cpanel/scripts/restartsrv_httpd"
 _DRAIN_LIMIT = 10.0
 """Seconds the old server gets to close its ports after it was told to; normally 5 ms."""
+_ORPHANS_LIMIT = 1.0
+"""Seconds for children whose parent was killed: threaded ones obey nobody else."""
 _LINGER = 0.4
 """Seconds the kernel goes on moving connections after the old ports closed. One whose handshake
 was half done moves only when its visitor's answer arrives, a round trip later: this is longer
@@ -141,9 +143,7 @@ class Restart:
 
     def perform(self, method: Method, log: Log) -> None:
         """Raises HostError ``restart``; the old httpd then still runs after ``overlap``."""
-        recovered = self._recover(log)
-        if recovered:
-            return
+        self.settle(log)
         old = self.httpd.parent()
         if old is None:
             log("httpd is not running: starting it")
@@ -167,56 +167,67 @@ class Restart:
                 raise HostError("restart", f"The ports cannot be shared: {error}.") from error
             log(f"httpd {old.pid}: {count} listening sockets are open to a second server")
             self._move_pid_file_away(old)
+            others = self.httpd.parents()
             try:
                 new = self.httpd.start(log, extra=self._sharing(), beside=old)
             except HostError:
-                self._end_failed(old)
+                self._end_failed(others)
                 self._write_pid(old)
                 log(f"the new httpd failed; httpd {old.pid} goes on serving")
                 raise
             log(f"httpd {new.pid} serves beside httpd {old.pid}")
-            self._retire(old, new, log)
+            self._retire(new, log)
             time.sleep(_LINGER)
         finally:
             self._put_back()
 
-    def _retire(self, old: Identity, new: Identity, log: Log) -> None:
-        """Tell the old server to finish; wait until it has let go of its ports."""
-        inodes = {item.inode for item in listening_of(old.pid).values()}
-        inodes -= {item.inode for item in listening_of(new.pid).values()}
-        _signal(old, signal.SIGWINCH)
-        end = time.monotonic() + _DRAIN_LIMIT
-        while time.monotonic() < end:
-            # At WINCH the old parent removes the pid file, whoever's it is by then.
+    def _retire(self, new: Identity, log: Log) -> None:
+        """Tell every other httpd to finish; wait until they have let go of their ports."""
+        others = [item for item in self.httpd.parents() if item != new]
+
+        def ours_is_written() -> bool:
+            # At WINCH an old parent removes the pid file, whoever's it is by then.
             if self._pid_in_file() != new.pid:
                 self._write_pid(new)
-            still = inodes & {item.inode for item in listening()}
-            if not still and (not old.alive or not listening_of(old.pid)):
-                break
-            time.sleep(0.002)
-        else:
-            log(f"httpd {old.pid} still holds its ports after {_DRAIN_LIMIT:.0f} s; it may finish")
+            return True
+
+        self._let_go(others, ours_is_written, log)
         # The file's removal and the ports' closing are two moments of the old parent.
         settle = time.monotonic() + 0.05
         while time.monotonic() < settle:
-            if self._pid_in_file() != new.pid:
-                self._write_pid(new)
+            ours_is_written()
             time.sleep(0.002)
-        log(f"httpd {old.pid} takes no more connections and finishes what it has")
 
-    def _graceful_stop(self, old: Identity, log: Log) -> None:
-        self._memory.save(old)
-        inodes = {item.inode for item in listening_of(old.pid).values()}
-        ports = self.httpd.ports()  # read now: from the signal on every millisecond counts
-        _signal(old, signal.SIGWINCH)
-        end = time.monotonic() + _DRAIN_LIMIT
-        while time.monotonic() < end:
-            held = inodes & {item.inode for item in listening()}
-            if not held and (self._pid_in_file() != old.pid or not old.alive):
+    def _let_go(self, others: Sequence[Identity], also: Callable[[], bool], log: Log) -> None:
+        """Have these close their ports and finish what they have. Returns once the ports are
+        closed and ``also`` is true."""
+        inodes = {item.inode for other in others for item in listening_of(other.pid).values()}
+        orphans = [other for other in others if not children_of(other.pid)]
+        for other in others:
+            if other in orphans:
+                log(f"httpd {other.pid} has lost its parent: it is ended")
+                _signal(other, signal.SIGUSR1)
+            else:
+                _signal(other, signal.SIGWINCH)
+        begun = time.monotonic()
+        while (waited := time.monotonic() - begun) < _DRAIN_LIMIT:
+            if also() and not inodes & {item.inode for item in listening()}:
                 break
+            if waited > _ORPHANS_LIMIT:
+                for orphan in orphans:
+                    _signal(orphan, signal.SIGKILL)
             time.sleep(0.001)
         else:
             self._stop_holders(inodes, log)
+        for other in others:
+            if other not in orphans:
+                log(f"httpd {other.pid} takes no more connections and finishes what it has")
+
+    def _graceful_stop(self, old: Identity, log: Log) -> None:
+        self._memory.save(old)
+        ports = self.httpd.ports()  # read now: from the signal on every millisecond counts
+        others = self.httpd.parents() or [old]
+        self._let_go(others, lambda: self._pid_in_file() != old.pid or not old.alive, log)
         self._move_pid_file_away(old)
         try:
             new = self.httpd.start(log, beside=old, ports=ports)
@@ -225,11 +236,7 @@ class Restart:
         log(f"httpd {new.pid} serves; httpd {old.pid} finishes what it has")
 
     def _script(self, old: Identity, log: Log) -> None:
-        """A script configured with arguments is run as it is; a bare one is cPanel's, which
-        must be told to stop and to start: its plain restart may be a graceful one."""
-        script = self.script()
-        calls = [script] if len(script) > 1 else [(*script, "--stop"), (*script, "--start")]
-        for call in calls:
+        for call in script_calls(self.script()):
             log("$ " + " ".join(call))
             done = self.httpd.runner.perform(call, log)
             if not done.ok:
@@ -242,45 +249,44 @@ class Restart:
                 log(f"httpd {new.pid} serves")
                 return
             time.sleep(0.01)
-        raise HostError("restart", f"{script[0]} ended, but no new httpd serves.", "", "")
-
-    def cut_off(self) -> Identity | None:
-        """The old httpd of a restart that was begun and not completed, None otherwise. Until it
-        is completed there may be two servers, or one without its pid file."""
-        return self._memory.load()
+        raise HostError("restart", f"{self.script()[0]} ended, but no new httpd serves.", "", "")
 
     # -- after a crash of ours -----------------------------------------------------------
 
-    def _recover(self, log: Log) -> bool:
-        """Go on with a restart that was cut off. True when that completed it."""
-        old = self._memory.load()
-        if old is None:
+    def settle(self, log: Log) -> bool:
+        """Bring a restart that was cut off to its end: of two servers that take connections the
+        new one stays, or the old one where the new one cannot answer; the pid file names it, and
+        the kernel's setting is back. Starts nothing. Returns whether there was one."""
+        old, parents = self._memory.load(), self._led()
+        if old is None and len(parents) < 2:
             return False
         try:
-            parents = self.httpd.parents()
+            old = old or parents[0]
             newer = [item for item in parents if item != old]
-            if not newer:
-                if old in parents:
-                    self._write_pid(old)
-                log("an earlier restart was cut off before the new httpd served: once more")
-                return False
-            new = newer[-1]
-            log(f"an earlier restart was cut off: httpd {new.pid} serves already")
-            if old in parents:
-                self._await_ready(new)
-                self._retire(old, new, log)
-            elif self._pid_in_file() != new.pid:
-                self._write_pid(new)
+            if newer and (old not in parents or self._gets_ready(newer[-1])):
+                stays = newer[-1]
+            elif old in parents:
+                stays = old
+            else:
+                log("a restart was cut off, and no httpd takes connections")
+                return True
+            log(f"a restart was cut off: httpd {stays.pid} stays")
+            self._retire(stays, log)
             return True
         finally:
             self._put_back()
 
-    def _await_ready(self, new: Identity) -> None:
+    def _led(self) -> list[Identity]:
+        """Those that listen here and have children to answer, the oldest first."""
+        return [item for item in self.httpd.parents() if children_of(item.pid)]
+
+    def _gets_ready(self, new: Identity) -> bool:
         ports, end = self.httpd.ports(), time.monotonic() + 30.0
         while not self.httpd.ready(new, ports):
             if not new.alive or time.monotonic() > end:
-                raise HostError("restart", "The new httpd does not serve.", "Read its error log.")
+                return False
             time.sleep(0.005)
+        return True
 
     def _put_back(self) -> None:
         self._migration.end()
@@ -297,10 +303,10 @@ class Restart:
             return []
         return ["-c", f"ListenCoresBucketsRatio {max(1, os.cpu_count() or 1)}"]
 
-    def _end_failed(self, old: Identity) -> None:
+    def _end_failed(self, before: Sequence[Identity]) -> None:
         """What is left of a new server that did not come up."""
         for parent in self.httpd.parents():
-            if parent != old:
+            if parent not in before:
                 _signal(parent, signal.SIGTERM)
 
     def _stop_holders(self, inodes: Iterable[int], log: Log) -> None:

@@ -71,7 +71,10 @@ class SiteAnswer:
 
 @dataclass(frozen=True, slots=True)
 class Interruption:
-    """What visitors would have noticed: measured by opening a connection every few milliseconds."""
+    """What visitors would have noticed: measured by opening a connection every few milliseconds.
+
+    Without a probe nothing is known, and it says so (None). ``partial``: for a while nobody asked.
+    """
 
     method: str
     reason: str
@@ -80,17 +83,20 @@ class Interruption:
     reset: int = 0
     longest_wait_ms: float = 0.0
     window_ms: float = 0.0
+    partial: bool = False
     strip: tuple[tuple[int, float, str], ...] = ()
 
     def as_json(self) -> dict[str, Any]:
+        measured = self.probes > 0
         return {
             "method": self.method,
             "reason": self.reason,
             "probes": self.probes,
-            "refused": self.refused,
-            "reset": self.reset,
-            "longest_wait_ms": self.longest_wait_ms,
+            "refused": self.refused if measured else None,
+            "reset": self.reset if measured else None,
+            "longest_wait_ms": self.longest_wait_ms if measured else None,
             "window_ms": self.window_ms,
+            "partial": self.partial,
             "strip": [list(item) for item in self.strip],
         }
 
@@ -145,6 +151,9 @@ class Server(Protocol):
     def inspect(self) -> Profile:
         """Everything in Profile, in well under a second, without the package manager's lock."""
 
+    def httpd_start(self) -> str:
+        """What ``httpd_started`` in the profile would say now, at once; empty while none runs."""
+
     def resolve(self, goal: Goal, *, protect: bool) -> Transaction:
         """What the server's own solver would do. With ``protect`` it refuses (HostError
         ``unsatisfiable`` or ``protected``) whatever would lose a package outside
@@ -185,11 +194,16 @@ class Server(Protocol):
         """Wait for the transaction begun in ``folder``, by this process or an earlier one.
         Returns its exit status where known; the caller looks at the server instead."""
 
-    def watch(self, log: Log) -> AbstractContextManager[None]:
+    def watch(self, folder: Path, log: Log) -> AbstractContextManager[None]:
         """While inside, an httpd that dies is started again at once, and ``log`` told so.
 
-        For the time between the new packages and the restart, when a reload by anything
-        else (log rotation, AutoSSL) would end the running httpd."""
+        For the time from the first package that moves until the new httpd serves, when a
+        reload by anything else (log rotation, AutoSSL) would end the running one. What visitors
+        notice of it is measured, and kept in ``folder`` for whoever goes on after a crash."""
+
+    def noticed(self) -> Interruption:
+        """Only inside ``watch``: end the measuring and say what visitors noticed so far, in this
+        process and in those before it that used the same folder."""
 
     def config_test(self, log: Log) -> None:
         """Raises HostError ``configtest`` with what httpd said."""
@@ -197,7 +211,11 @@ class Server(Protocol):
     def restart(self, method: str, log: Log) -> Interruption:
         """Replace the running httpd by one with the configuration on disk, or start it if
         none runs. Raises HostError ``restart``; what was running is then running still
-        wherever that was possible."""
+        wherever that was possible. Inside ``watch`` it ends the measuring (``noticed``)."""
+
+    def settle_restart(self, log: Log) -> bool:
+        """Bring a restart that was cut off to its end, whoever's it was: afterwards at most one
+        httpd takes connections. Starts none. Returns whether there was something to do."""
 
     def undo_packages(self, kit: Kit, log: Log) -> None:
         """Bring the packages back to what ``kit`` holds, without any repository if need be,

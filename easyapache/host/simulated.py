@@ -84,6 +84,10 @@ class SimulatedServer:
                 facts=facts,
             )
 
+    def httpd_start(self) -> str:
+        with self.state() as state:
+            return str(state["started"]) if state["running"] else ""
+
     def resolve(self, goal: Goal, *, protect: bool) -> Transaction:
         profile = self.inspect()
         scene = load_catalogue().for_server(profile.packages, profile.facts.get("relations"))
@@ -290,7 +294,7 @@ class SimulatedServer:
             time.sleep(pause)
 
     @contextmanager
-    def watch(self, log: Log) -> Iterator[None]:
+    def watch(self, folder: Path, log: Log) -> Iterator[None]:
         over = threading.Event()
 
         def look() -> None:
@@ -345,15 +349,13 @@ class SimulatedServer:
                 "AH00016: Configuration Failed (simulated)",
             )
         log("simulated: httpd replaced")
-        strip = tuple((number * 5, 0.4, "ok") for number in range(120))
-        return Interruption(
-            method="simulated",
-            reason="this server is only a file",
-            probes=len(strip),
-            longest_wait_ms=0.4,
-            window_ms=float(len(strip) * 5),
-            strip=strip,
-        )
+        return model.NOTICED
+
+    def noticed(self) -> Interruption:
+        return model.NOTICED
+
+    def settle_restart(self, log: Log) -> bool:
+        return False  # a restart here is one write
 
     def undo_packages(self, kit: Kit, log: Log) -> None:
         self._rest()

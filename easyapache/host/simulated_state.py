@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from easyapache.host.durable import write_atomically
-from easyapache.host.server import Check
+from easyapache.host.server import Check, Interruption
 from easyapache.profile import Observation
 from easyapache.relations import load_catalogue
 
@@ -39,6 +39,16 @@ MPM_PACKAGE = "ea-apache24-mod_mpm_"
 MPMS = ("event", "prefork", "worker")
 PACE = 0.15
 """Seconds per package in the sandbox: slow enough to be followed by eye."""
+_STRIP = tuple((number * 5, 0.4, "ok") for number in range(120))
+NOTICED = Interruption(
+    method="simulated",
+    reason="this server is only a file",
+    probes=len(_STRIP),
+    longest_wait_ms=0.4,
+    window_ms=float(len(_STRIP) * 5),
+    strip=_STRIP,
+)
+"""What visitors noticed of a restart that nobody visits."""
 _SITES: tuple[Mapping[str, str], ...] = (
     {"url": "http://127.0.0.1/", "host": "static.example.test", "kind": "static"},
     {"url": "http://127.0.0.1/cgi-bin/env", "host": "cgi.example.test", "kind": "cgi"},

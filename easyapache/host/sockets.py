@@ -14,9 +14,10 @@ import os
 import platform
 import socket
 import struct
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from ipaddress import ip_address
 
 from easyapache.host.processes import PROC, all_pids, parent_of
 
@@ -98,12 +99,25 @@ def holders(inodes: Iterable[int]) -> list[int]:
     return [pid for pid in all_pids() if wanted & socket_inodes(pid).keys()] if wanted else []
 
 
-def listening_parents(ports: Iterable[int]) -> list[int]:
-    """The topmost processes that hold a listening socket on one of these ports. Children that
-    inherited it from a parent that holds it too are left out."""
-    wanted = set(ports)
-    pids = holders(item.inode for item in listening() if item.port in wanted)
+def listening_parents(listeners: Sequence[tuple[str, int]]) -> list[int]:
+    """The topmost processes that listen at one of these (address, port), the address empty for
+    all. Children that inherited the socket from a parent that holds it too are left out, and so
+    is whoever has the same port at another address of this machine."""
+    pids = holders(
+        item.inode
+        for item in listening()
+        if any(item.port == port and _covers(item.address, host) for host, port in listeners)
+    )
     return [pid for pid in pids if parent_of(pid) not in pids]
+
+
+def _covers(listened: str, wanted: str) -> bool:
+    if not listened or not wanted:
+        return True
+    try:
+        return ip_address(listened) == ip_address(wanted)
+    except ValueError:
+        return True  # a name: whichever address it stands for
 
 
 class CannotReach(Exception):

@@ -14,21 +14,19 @@ from typing import Any
 from easyapache.host import kit as kits
 from easyapache.host.config import HostConfig
 from easyapache.host.folder import ChangeFolder
+from easyapache.host.handover import Handover
 from easyapache.host.progress import (
     Packages,
     difference,
     label,
     packages_now,
     progress_of,
-    restarted,
     runs,
-    unmeasured,
 )
 from easyapache.host.protocol import ChangeRequest
 from easyapache.host.server import (
     Check,
     HostError,
-    Interruption,
     Kit,
     Log,
     Server,
@@ -72,7 +70,7 @@ class Steps:
         self.before = Profile(packages=())
         self.sites: tuple[SiteAnswer, ...] = ()
         self.from_kit = False
-        self._seen: Profile | None = None
+        self.handover = Handover(folder, server, log)
 
     # -- what survives a crash ------------------------------------------------------------
 
@@ -83,6 +81,7 @@ class Steps:
                 "profile": self.before.as_json(),
                 "sites": [site.as_json() for site in self.sites],
                 "from_kit": self.from_kit,
+                "outdated": sorted(self.handover.outdated),
             },
         )
 
@@ -98,6 +97,8 @@ class Steps:
         self.before = Profile.from_json(data["profile"])
         self.sites = tuple(SiteAnswer(**site) for site in data["sites"])
         self.from_kit = bool(data["from_kit"])
+        self.handover.in_place(self.before)
+        self.handover.outdated |= set(data.get("outdated", ()))
 
     # -- before anything is touched -------------------------------------------------------
 
@@ -108,6 +109,7 @@ class Steps:
             sites = pool.submit(self.server.sites)
             in_the_way = pool.submit(self.server.obstacles, request.goal, request.transaction)
             self.before, self.sites = profile.result(), tuple(sites.result())
+            self.handover.in_place(self.before)
             self._evidence("before", _seen_before(self.before, self.sites))
             obstacles = in_the_way.result()
         for obstacle in obstacles:
@@ -214,14 +216,16 @@ class Steps:
             self.server.follow_packages(self.folder.change, self._attempt(), self.log)
 
     def packages_never_moved(self) -> bool:
-        now = packages_now(self._look(), self.before, self.request.transaction)
+        now = packages_now(self.server.inspect(), self.before, self.request.transaction)
         return now is Packages.BEFORE
 
     def packages_are_right(self) -> str:
-        now, transaction = self._look(), self.request.transaction
+        now, transaction = self.server.inspect(), self.request.transaction
         if packages_now(now, self.before, transaction) is not Packages.ASKED:
             said = difference(now, self.before, transaction)
             raise HostError("packages", f"The packages are not as asked: {said}.")
+        if self.handover.in_place(now):
+            self.remember()
         return f"{len(transaction.install)} came, {len(transaction.remove)} left."
 
     def _attempt(self) -> Path:
@@ -237,17 +241,8 @@ class Steps:
         return "httpd accepts its configuration."
 
     def restart(self) -> str:
-        """The one restart of a change, unless it has taken place: in an engine that was cut
-        off, or because httpd died in the window and was started with the new packages."""
-        now = self._seen or self._look()
-        self._seen = None
-        if runs(now, self.request.mpm, self.request.itk) and restarted(now, self.before):
-            reason = "httpd was started before its interruption could be measured"
-            self.folder.report("interruption", unmeasured(reason).as_json())
-            return f"{label(self.request.mpm, self.request.itk)} is already running."
-        interruption = self.server.restart(self.request.restart_method, self.log)
-        self.folder.report("interruption", interruption.as_json())
-        return f"{interruption.method}: {interruption.reason}"
+        request = self.request
+        return self.handover.restart(request.restart_method, request.mpm, request.itk)
 
     def verify(self) -> str:
         return self._verify("after", self.request.transaction, self.request.mpm, self.request.itk)
@@ -277,19 +272,19 @@ class Steps:
     def undo_packages(self) -> str:
         self.settle()
         never, kit = self.packages_never_moved(), kits.load(self.folder.kit)
-        if never and (kit is None or not self._attempt().is_dir()):
-            self._restore_files()
-            return "The packages are as they were."
         # Even where the database says that none moved: a transaction that was cut off may have
         # unpacked a module it had not entered yet, and the next start of httpd would load it.
-        if kit is None:
-            raise HostError("kit", "The rollback kit is gone.", "Install the packages by hand.")
-        self.server.undo_packages(kit, self.log)
+        if not never or (kit is not None and self._attempt().is_dir()):
+            if kit is None:
+                message = "The rollback kit is gone."
+                raise HostError("kit", message, "Install the packages by hand.")
+            self.server.undo_packages(kit, self.log)
         self._restore_files(kit)
-        now = self._look()
+        now = self.server.inspect()
         if packages_now(now, self.before, self.request.transaction) is not Packages.BEFORE:
             said = difference(now, self.before, Transaction())
             raise HostError("packages", f"The packages are not as they were: {said}.")
+        self.handover.in_place(now)
         return "The packages are as they were."
 
     def _restore_files(self, kit: Kit | None = None) -> None:
@@ -299,12 +294,12 @@ class Steps:
 
     def undo_restart(self) -> str:
         mpm, itk = kits.mpm_of(self.before)
-        now = self.server.inspect()
-        if runs(now, mpm, itk) and not restarted(now, self.before):
+        self.server.settle_restart(self.log)
+        original = self.before.facts.get("httpd_started")
+        if self.server.httpd_start() == original and runs(self.server.inspect(), mpm, itk):
             return f"httpd was never restarted and still runs {label(mpm, itk)}."
         self.server.config_test(self.log)
-        interruption = self._restart_somehow()
-        return f"{interruption.method}: {interruption.reason}"
+        return self.handover.restart(self.request.restart_method, mpm, itk, somehow=True)
 
     def undo_verify(self) -> str:
         mpm, itk = kits.mpm_of(self.before)
@@ -314,23 +309,9 @@ class Steps:
         """The last resort: whatever the packages are, visitors get answers if at all possible."""
         if self.server.inspect().running is None:
             self.log("httpd does not run; starting it.")
-            self._restart_somehow()
-
-    def _restart_somehow(self) -> Interruption:
-        """On the way back a running httpd counts more than the method that was asked for."""
-        try:
-            return self.server.restart(self.request.restart_method, self.log)
-        except HostError as error:
-            if error.code != "bad_method":
-                raise
-            self.log(f"{error.message} Another way, then.")
-            return self.server.restart("auto", self.log)
+            self.handover.replace(self.request.restart_method, somehow=True)
 
     # -- what was seen --------------------------------------------------------------------
-
-    def _look(self) -> Profile:
-        self._seen = self.server.inspect()
-        return self._seen
 
     def _evidence(self, phase: str, checks: Sequence[Check]) -> None:
         observations = [check.as_json() for check in checks]

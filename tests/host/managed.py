@@ -78,10 +78,10 @@ class Managed:
         """The whole way, without an engine around it."""
         goal, transaction = self.plan(mpm, itk=itk, add=add)
         kit = self.kit(transaction)
-        with self.server.watch(self.log):
+        with self.server.watch(kit.folder.with_name("window"), self.log):
             self.packages(goal, transaction)
             self.server.config_test(self.log)
-        return kit, self.server.restart(method, self.log)
+            return kit, self.server.restart(method, self.log)
 
 
 def manage(lab: Lab, spool: Path | None = None) -> Managed:

@@ -12,8 +12,7 @@ from easyapache.host import prober, sites
 from easyapache.host.apache_config import ApacheConfig, read_config
 from easyapache.host.inspection import php_dso_sites
 from easyapache.host.rpm import packages_from, relations_from, verified_from
-from easyapache.host.server import Interruption, SiteAnswer
-from easyapache.host.watch import merged
+from easyapache.host.server import SiteAnswer
 from easyapache.pins import pinned
 from easyapache.profile import Package
 from tests.host.managed import Managed
@@ -191,15 +190,6 @@ def test_a_strip_is_short_ordered_and_hides_nothing_bad(seen: list[tuple[int, fl
         assert any(what == "refused" for _, _, what in strip)
     if seen and all(what == "ok" for _, _, what in seen):
         assert max(wait for _, wait, _ in strip) == max(wait for _, wait, _ in seen)
-
-
-def test_two_measurements_are_told_as_one() -> None:
-    first = Interruption("", "", 10, 1, 0, 5.0, 100.0, ((0, 1.0, "ok"), (90, 5.0, "refused")))
-    second = Interruption("overlap", "why", 20, 0, 2, 9.0, 50.0, ((0, 9.0, "reset"),))
-    both = merged(first, second)
-    assert (both.method, both.probes, both.refused, both.reset) == ("overlap", 30, 1, 2)
-    assert (both.longest_wait_ms, both.window_ms) == (9.0, 150.0)
-    assert both.strip[-1] == (90, 9.0, "reset")
 
 
 def test_looking_at_a_server_takes_no_lock_and_little_time(managed: Managed) -> None:

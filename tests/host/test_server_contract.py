@@ -81,10 +81,11 @@ def test_a_whole_change_ends_as_asked_and_every_check_agrees(server: Managed) ->
     before = server.server.sites()
     goal, transaction = server.plan("event")
     server.kit(transaction)
-    with server.server.watch(server.log):
+    with server.server.watch(server.config.spool / "window", server.log):
         server.packages(goal, transaction)
         server.server.config_test(server.log)
-    interruption = server.server.restart("auto", server.log)
+        interruption = server.server.restart("auto", server.log)
+    assert interruption.probes > 0
     assert interruption.refused == 0
     assert shows(server.server.inspect(), "event")
     wrong = [c for c in server.server.checks(transaction, "event", False, before) if not c.ok]
@@ -112,8 +113,10 @@ def test_itk_comes_on_and_goes_off(server: Managed) -> None:
 def test_a_full_start_changes_what_httpd_started_says(server: Managed) -> None:
     before = server.server.inspect().facts["httpd_started"]
     assert server.server.inspect().facts["httpd_started"] == before
+    assert server.server.httpd_start() == before
     server.server.restart("auto", server.log)
     assert server.server.inspect().facts["httpd_started"] != before
+    assert server.server.inspect().facts["httpd_started"] == server.server.httpd_start()
 
 
 def test_undo_brings_back_exactly_what_was(server: Managed) -> None:
