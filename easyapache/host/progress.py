@@ -183,7 +183,7 @@ def interruption_sentence(interruption: Mapping[str, Any] | None) -> str:
     wait = float(interruption["longest_wait_ms"])
     if refused + reset == 0 and interruption.get("partial"):
         return Sentence(
-            "No visitor was refused as long as it was measured, which was interrupted; "
+            "No visitor was refused while it was measured (with gaps); "
             "the longest wait was {wait} ms.",
             wait=f"{wait:.0f}",
         )

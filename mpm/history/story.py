@@ -151,9 +151,21 @@ def _ending(change: Change) -> list[str]:
 
 
 def _visitors(change: Change) -> list[str]:
-    if change.interruption is None or change.refused is None or "refused" in change.sentence:
+    if change.interruption is None:
+        return []
+    if change.state == State.SUCCEEDED and "refused" in change.sentence:
         return []  # the agent's own sentence has said it
+    if change.refused is None:
+        return [_("What visitors noticed of the restart was not measured.")]
     wait = f"{change.longest_wait_ms or 0:.0f}"
+    if change.refused == 0 and change.interruption.get("partial"):
+        return [
+            _(
+                "No visitor was refused while it was measured (with gaps); "
+                "the longest wait for an answer was %(wait)s ms."
+            )
+            % {"wait": wait}
+        ]
     if change.refused == 0:
         return [
             _("No visitor was refused; the longest wait for an answer was %(wait)s ms.")

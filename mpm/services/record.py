@@ -137,12 +137,24 @@ def _finding(change: Change, data: Mapping[str, Any], _at: datetime, _now: datet
 
 
 def _interruption(change: Change, data: Mapping[str, Any], _at: datetime, _now: datetime) -> None:
-    """A change that was undone restarts httpd twice; visitors noticed the sum of both."""
+    """A change that was undone restarts httpd twice; visitors noticed the sum of both. What
+    nobody measured is unknown (None): it may have been anything, so it cannot add up to nothing.
+    """
     if change.finished:
         return
-    refused = int(data.get("refused", 0)) + int(data.get("reset", 0)) + (change.refused or 0)
-    longest = max(float(data.get("longest_wait_ms", 0.0)), change.longest_wait_ms or 0.0)
-    _set(change, interruption=dict(data), refused=refused, longest_wait_ms=longest)
+    earlier = change.interruption
+    known = [] if earlier is None else [change.refused]
+    measured = data.get("refused") is not None and data.get("probes") != 0
+    known.append(int(data["refused"]) + int(data.get("reset", 0)) if measured else None)
+    total = sum(count or 0 for count in known)
+    waits = [change.longest_wait_ms, data.get("longest_wait_ms") if measured else None]
+    told = {**data, "partial": bool(data.get("partial") or (earlier or {}).get("partial"))}
+    _set(
+        change,
+        interruption=told,
+        refused=None if total == 0 and None in known else total,
+        longest_wait_ms=max((float(wait) for wait in waits if wait is not None), default=None),
+    )
 
 
 def _moved(change: Change, data: Mapping[str, Any], _at: datetime, _now: datetime) -> None:

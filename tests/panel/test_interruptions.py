@@ -1,0 +1,115 @@
+"""What visitors noticed of a change: added up, told, and learned from; never made up."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from django.test import Client
+from django.urls import reverse
+
+from easyapache.models import Server
+from mpm import services
+from mpm.catalog import Choice
+from mpm.history.story import story
+from mpm.models import Change
+from mpm.views.prediction import predicted
+from tests.panel.told import ADMIN, after, outcome, report, step
+
+WHOLE = {"probes": 200, "refused": 0, "reset": 0, "longest_wait_ms": 12.0, "partial": False}
+BAD = {**WHOLE, "refused": 7, "reset": 2, "longest_wait_ms": 800.0}
+GAPS = {**WHOLE, "partial": True}
+UNKNOWN = {**WHOLE, "probes": 0, "refused": None, "reset": None, "longest_wait_ms": None}
+SILENT = {**UNKNOWN, "refused": 0, "reset": 0, "longest_wait_ms": 0.0}
+"""As agents used to say that they had not measured."""
+
+Ended = Callable[..., Change]
+
+
+@pytest.fixture
+def ended(known_server: Callable[..., Server]) -> Ended:
+    """A change in which these interruptions were told before its outcome."""
+
+    def make(*interruptions: dict[str, Any], how: str = "rolled_back", said: str = "") -> Change:
+        change = services.request_change(known_server(), Choice.parse("event"), actor=ADMIN)
+        told = [step(1, "preflight")]
+        told += [report(n, "interruption", **one) for n, one in enumerate(interruptions, 2)]
+        profile = after(change) if how == "succeeded" else None
+        words = {"sentence": said} if said else {}
+        told.append(outcome(len(told) + 1, how, profile, **words))
+        services.record_reports("web01", change.uuid, told)
+        change.refresh_from_db()
+        return change
+
+    return make
+
+
+@pytest.mark.parametrize(
+    ("told", "refused", "wait"),
+    [
+        ([WHOLE], 0, 12.0),
+        ([UNKNOWN], None, None),
+        ([SILENT], None, None),
+        ([BAD, WHOLE], 9, 800.0),
+        ([WHOLE, BAD], 9, 800.0),
+        ([WHOLE, UNKNOWN], None, 12.0),
+        ([UNKNOWN, WHOLE], None, 12.0),
+        ([BAD, UNKNOWN], 9, 800.0),
+        ([UNKNOWN, BAD], 9, 800.0),
+    ],
+)
+def test_the_restarts_of_a_change_add_up_and_what_is_unknown_does_not_count_as_none(
+    ended: Ended, told: list[dict[str, Any]], refused: int | None, wait: float | None
+) -> None:
+    change = ended(*told)
+    assert (change.refused, change.longest_wait_ms) == (refused, wait)
+
+
+@pytest.mark.parametrize(
+    ("told", "words"),
+    [
+        ([WHOLE], "No visitor was refused; the longest wait for an answer was 12 ms."),
+        ([BAD, WHOLE], "9 probe connections were refused or reset; the longest wait was 800 ms."),
+        ([UNKNOWN], "What visitors noticed of the restart was not measured."),
+        ([GAPS], "No visitor was refused while it was measured (with gaps)"),
+        ([GAPS, WHOLE], "No visitor was refused while it was measured (with gaps)"),
+    ],
+)
+def test_the_story_claims_what_was_measured_and_nothing_else(
+    ended: Ended, told: list[dict[str, Any]], words: str
+) -> None:
+    sentences = story(ended(*told))
+    assert any(words in sentence for sentence in sentences)
+    assert words.startswith("No visitor was refused;") or not any(
+        "No visitor was refused;" in sentence for sentence in sentences
+    )
+
+
+def test_a_cause_that_speaks_of_refusing_does_not_hide_what_visitors_noticed(ended: Ended) -> None:
+    change = ended(BAD, said="It was undone. Reason: site x: saw connection refused.")
+    assert any("9 probe connections" in sentence for sentence in story(change))
+
+
+def test_nothing_is_predicted_from_what_was_not_measured(ended: Ended) -> None:
+    change = ended(UNKNOWN, how="succeeded")
+    assert change.server is not None
+    assert predicted(change.server).changes == 0
+
+
+@pytest.mark.parametrize(
+    ("told", "tag"),
+    [
+        (WHOLE, "nobody refused"),
+        (UNKNOWN, "not measured"),
+        (GAPS, "measured with gaps"),
+        (BAD, "7 refused, 2 reset"),
+    ],
+)
+def test_the_page_says_how_sure_it_is(
+    ended: Ended, admin_client: Client, told: dict[str, Any], tag: str
+) -> None:
+    change = ended(told, how="succeeded")
+    page = admin_client.get(reverse("change", args=[change.pk])).content.decode()
+    assert tag in page
+    assert ("nobody refused" in page) is (told is WHOLE)
