@@ -97,8 +97,20 @@ class Agent:
 
     def begin(self) -> None:
         """Take up what an earlier agent left unfinished, then start to tell and to listen."""
+        self._finish_restart()
         self.courier.begin()
         threading.Thread(target=self._beat, name="heartbeat", daemon=True).start()
+
+    def _finish_restart(self) -> None:
+        """A restart outside of any change ends with the agent that performed it. One inside a
+        change belongs to its engine, which holds the lock or takes it up."""
+        try:
+            finished = repairs.finish_restart(self.server, self.spool, log.info)
+        except Exception:  # an agent that cannot mend httpd can still tell and be told
+            log.exception("a restart had been cut off and cannot be completed")
+        else:
+            if finished:
+                log.warning("a restart had been cut off: %s", finished)
 
     def end(self) -> None:
         self._over.set()

@@ -53,6 +53,17 @@ def _must_be_whole(spool: Spool) -> None:
             raise Busy(folder.change)
 
 
+def finish_restart(server: Server, spool: Spool, log: Log) -> str:
+    """Complete a restart that was cut off together with whoever performed it. Returns what
+    httpd is now; empty where there was none, and while a change is at work. Raises HostError."""
+    try:
+        with spool.server_lock(wait=False):
+            _must_be_whole(spool)
+            return start_httpd(server, spool, log) if server.settle_restart(log) else ""
+    except Busy:
+        return ""
+
+
 def start_httpd(server: Server, _: Spool, log: Log) -> str:
     if server.inspect().running is not None:
         return "httpd is running already."

@@ -9,6 +9,7 @@ In ``<spool>/<change>/``:
 * ``before.json``: what the server showed before anything was touched;
 * ``output/``: what dnf and the others wrote, byte for byte;
 * ``kit/``: the rollback kit;
+* ``window-N/``: what visitors noticed while httpd was replaced for the N-th time;
 * ``cancel``: there when somebody asked to stop;
 * ``lock``: held by the one engine that works on this change; ``starts``: one line per engine;
 * ``reserve``: room kept for the last lines of the journal on a full disk;

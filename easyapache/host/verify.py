@@ -77,8 +77,10 @@ def itk_check(name: str, title: str, seen: Observation | None, itk: bool) -> Che
 
 
 def listener_checks(httpd: Httpd) -> list[Check]:
-    """Each Listen line: a connection is accepted, and the socket belongs to this httpd."""
+    """Each Listen line: a connection is accepted, and the socket belongs to this httpd alone. (A
+    second one beside it would answer some visitors, and with other modules.)"""
     parent = httpd.parent()
+    others = [str(item.pid) for item in httpd.parents() if item != parent]
     held = {(s.address, s.port) for s in listening_of(parent.pid).values()} if parent else set()
     checks = []
     for address, port in httpd.read().listeners():
@@ -86,6 +88,8 @@ def listener_checks(httpd: Httpd) -> list[Check]:
         seen = "answers"
         if (address, port) not in held and ("", port) not in held:
             seen = "is not this httpd's"
+        elif others:
+            seen = f"is shared with process {', '.join(others)}"
         else:
             try:
                 socket.create_connection((address or "127.0.0.1", port), timeout=5.0).close()
