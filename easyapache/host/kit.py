@@ -15,7 +15,7 @@ from pathlib import Path
 from shlex import quote
 from typing import Any
 
-from easyapache.host.config import HostConfig
+from easyapache.host.config import HostConfig, script_calls
 from easyapache.host.durable import write_atomically
 from easyapache.host.server import Kit
 from easyapache.profile import Package, Profile, Transaction
@@ -126,11 +126,10 @@ def _argv(argv: Sequence[str]) -> str:
     return " ".join(quote(item) for item in (program, *argv[1:]))
 
 
-def _script(argv: Sequence[str]) -> str:
+def _script(script: Sequence[str]) -> str:
     """The body that restarts by the server's own script, where that script exists."""
-    if not argv:
-        return "return 1"
-    return f"[ -x {quote(argv[0])} ] && {_argv(argv)}"
+    calls = [_argv(call) for call in script_calls(script)]
+    return " && ".join([f"[ -x {quote(script[0])} ]", *calls]) if calls else "return 1"
 
 
 def _word(text: str) -> str:
@@ -169,6 +168,8 @@ def undo_script(kit: Kit, change: str, before: Sequence[Package], config: HostCo
         "@ROOT@": quote(str(config.root).rstrip("/")),
         "@PIDFILE@": quote(str(config.pid_file)),
         "@SCRIPT@": _script(config.restart_script),
+        "@MODULE@": f"/mod_mpm_{_word(kit.mpm)}\\.so",
+        "@ITK@": "1" if kit.itk else "",
         "@WANTED@": " ".join(wanted),
         "@UNWANTED@": " ".join(unwanted),
         "@BEFORE@": _lines([_plain_name(item) for item in before]),
@@ -207,6 +208,7 @@ pid_file=@PIDFILE@
 root=@ROOT@
 wanted="@WANTED@"
 unwanted="@UNWANTED@"
+itk="@ITK@"
 
 say() { printf '%s\\n' "$*"; }
 
@@ -225,6 +227,49 @@ right() {
 running() {
     [ -r "$pid_file" ] || return 1
     pid=$(cat "$pid_file") && [ -n "$pid" ] && kill -0 "$pid" 2>/dev/null
+}
+
+# 0 when httpd runs with the modules it is to have. What is on the disk does not say that.
+as_before() {
+    running && grep -q '@MODULE@' "/proc/$pid/maps" 2>/dev/null || return 1
+    if [ -n "$itk" ]; then
+        grep -Eq '/(mod_)?mpm_itk\\.so' "/proc/$pid/maps"
+    else
+        ! grep -Eq '/(mod_)?mpm_itk\\.so' "/proc/$pid/maps"
+    fi
+}
+
+# The same, but a server that is just starting may take a while: ten seconds, and five until
+# there is one at all.
+comes_up() {
+    tries=0
+    until as_before; do
+        [ "$tries" -lt 100 ] || return 1
+        [ "$tries" -lt 50 ] || running || return 1
+        sleep 0.1
+        tries=$((tries + 1))
+    done
+}
+
+# What a restart that was cut off was to replace: it may still serve, and without its pid file.
+forsaken() {
+    sed -n 's/.*"old": {"pid": \\([0-9]*\\),.*/\\1/p' "$here/../../restart.json" 2>/dev/null
+}
+
+stop_and_start() {
+    for old in $(forsaken); do
+        grep -q /mod_mpm_ "/proc/$old/maps" 2>/dev/null && kill -WINCH "$old"
+    done
+    if running; then
+        kill -WINCH "$pid"
+        tries=0
+        while [ -e "$pid_file" ] && [ "$tries" -lt 600 ]; do
+            sleep 0.1
+            tries=$((tries + 1))
+        done
+        if [ -e "$pid_file" ]; then kill -TERM "$pid" 2>/dev/null; sleep 2; fi
+    fi
+    httpd_ -k start || { sleep 1; httpd_ -k start; }
 }
 
 say "Taking change @CHANGE@ back, to @MPM@."
@@ -277,28 +322,13 @@ if ! httpd_ -t; then
 fi
 
 say "4. httpd"
-if restart_script_; then
-    :
-else
-    if running; then
-        kill -WINCH "$pid"
-        tries=0
-        while [ -e "$pid_file" ] && [ "$tries" -lt 600 ]; do
-            sleep 0.1
-            tries=$((tries + 1))
-        done
-        if [ -e "$pid_file" ]; then kill -TERM "$pid" 2>/dev/null; sleep 2; fi
-    fi
-    if ! httpd_ -k start; then
-        sleep 1
-        httpd_ -k start || { say "httpd does NOT start. Its error log says why."; exit 1; }
-    fi
-fi
+restart_script_ && comes_up || { stop_and_start && comes_up; } || {
+    say "httpd does NOT run as before. Its error log says why."
+    exit 1
+}
 
 say "5. What there is now"
-httpd_ -V 2>/dev/null | while read -r line; do
-    case $line in "Server MPM:"*) say "   $line" ;; esac
-done
+say "   httpd runs as process $pid with @MPM@"
 missing=0
 while read -r package; do
     [ -n "$package" ] || continue

@@ -231,9 +231,10 @@ class Report:
     * ``step``: {step, status: started|done|failed|skipped, detail}
     * ``evidence``: {phase: before|after|undo, observations: [{name, title, expected, seen, ok}]}
     * ``finding``: {code, title, message, remedy} (a refusal of preflight, or a diagnosis)
-    * ``interruption``: {method, reason, probes, refused, reset, longest_wait_ms, window_ms, partial,
-      strip: [[offset_ms, wait_ms, "ok"|"refused"|"reset"|"slow"]]} (strip: at most 600 entries;
-      without probes the counts and the wait are null; partial: for a while nobody measured)
+    * ``interruption``: {method, reason, probes, refused, reset, longest_wait_ms, window_ms,
+      partial, strip: [[offset_ms, wait_ms, "ok"|"refused"|"reset"|"slow"]]} (strip: at most 600
+      entries; without probes the counts and the wait are null; partial: for a while nobody
+      measured)
     * ``moved``: {transaction} (the server's new answer, when it is not the confirmed one)
     * ``cancel``: {accepted, reason}
     * ``outcome``: {outcome, decided_by, sentence, profile}; always the last line
