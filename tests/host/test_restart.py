@@ -2,51 +2,24 @@
 
 from __future__ import annotations
 
-import http.client
-import json
 import os
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from easyapache.host.migration import REGISTER, Migration
+from easyapache.host.migration import Migration
 from easyapache.host.processes import identify
 from easyapache.host.server import HostError
 from easyapache.lab.apache import processes_of
-from tests.host.conftest import Manage
 from tests.host.hammer import hammering
 from tests.host.managed import Managed
 from tests.host.test_runner import wait_until
-
-
-class InFlight(threading.Thread):
-    """A request to the script that takes two seconds."""
-
-    def __init__(self, managed: Managed) -> None:
-        super().__init__()
-        assert managed.lab is not None
-        self.port = managed.lab.setup.ports.http
-        self.body = ""
-        self.start()
-        time.sleep(0.4)
-
-    def run(self) -> None:
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
-        connection.request("GET", "/cgi-bin/slow.cgi", headers={"Host": "cgi.lab.test"})
-        self.body = connection.getresponse().read().decode()
-
-
-def assert_put_back() -> None:
-    """This process no longer needs the kernel's setting. (Its value itself belongs to the whole
-    machine, on which other tests restart at this moment.)"""
-    users = json.loads(REGISTER.read_text())["users"]
-    assert os.getpid() not in [user["pid"] for user in users]
+from tests.host.visitors import InFlight, assert_put_back, port_of
 
 
 def test_the_last_one_puts_the_kernels_setting_back(tmp_path: Path) -> None:
@@ -73,76 +46,6 @@ def test_the_last_one_puts_the_kernels_setting_back(tmp_path: Path) -> None:
     other.wait()
     shared.end()
     assert setting.read_text() == "0\n"
-
-
-def port_of(managed: Managed) -> int:
-    assert managed.lab is not None
-    return managed.lab.setup.ports.http
-
-
-@pytest.mark.parametrize(
-    ("stock", "mpm"), [("minimal", "event"), ("event", "prefork"), ("event", "worker")]
-)
-def test_an_overlap_refuses_nobody_and_finishes_requests_in_flight(
-    make_managed: Manage, stock: str, mpm: str
-) -> None:
-    managed = make_managed(stock)
-    goal, transaction = managed.plan(mpm)
-    managed.kit(transaction)
-    managed.packages(goal, transaction)
-    with hammering(port_of(managed)) as hammer:
-        slow = InFlight(managed)
-        interruption = managed.server.restart("overlap", managed.log)
-        slow.join()
-    assert hammer.failed == 0, hammer.counts
-    assert hammer.total > 30
-    assert "finished" in slow.body
-    assert (interruption.refused, interruption.reset) == (0, 0)
-    assert_put_back()
-    running = managed.server.inspect().running
-    assert running is not None
-    assert running.mpm == mpm
-
-
-def test_an_overlap_refuses_nobody_on_the_tls_port(make_managed: Manage) -> None:
-    managed = make_managed("event")
-    assert managed.lab is not None
-    with hammering(managed.lab.setup.ports.https, tls=True, rate=80) as hammer:
-        managed.server.restart("overlap", managed.log)
-    assert hammer.failed == 0, hammer.counts
-
-
-def test_scripts_answer_through_an_overlap_of_two_threaded_servers(make_managed: Manage) -> None:
-    """Both have a mod_cgid daemon with a socket of its own."""
-    managed = make_managed("event")
-    slow = InFlight(managed)
-    managed.server.restart("overlap", managed.log)
-    again = InFlight(managed)
-    slow.join()
-    again.join()
-    assert "finished" in slow.body
-    assert "finished" in again.body
-
-
-def test_an_open_connection_gets_its_answer_from_the_old_server(managed: Managed) -> None:
-    """Idle when the restart began; a request that is on its way is answered or the connection
-    was closed in good order before it, never in the middle of an answer."""
-    connection = http.client.HTTPConnection("127.0.0.1", port_of(managed), timeout=10)
-    connection.request("GET", "/", headers={"Host": "static.lab.test"})
-    assert b"</h1>" in connection.getresponse().read()
-    managed.server.restart("overlap", managed.log)
-    connection.request("GET", "/", headers={"Host": "static.lab.test"})
-    assert b"</h1>" in connection.getresponse().read()
-
-
-def test_a_graceful_stop_and_start_finishes_requests_in_flight(managed: Managed) -> None:
-    slow = InFlight(managed)
-    interruption = managed.server.restart("graceful-stop", managed.log)
-    slow.join()
-    assert "finished" in slow.body
-    assert interruption.method == "graceful-stop"
-    assert interruption.probes > interruption.refused + interruption.reset
-    assert managed.server.inspect().running is not None
 
 
 def test_systemd_that_takes_the_draining_httpd_for_the_service_is_not_relied_on(
