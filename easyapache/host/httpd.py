@@ -208,6 +208,7 @@ class Httpd:
         """
         ports = self.ports() if ports is None else ports
         mark = self.log_size()
+        self._clear_stale_pid_file()
         argv = [*self.argv, *extra, "-k", "start"]
         if extra or not self._by_unit():
             said = self.runner.perform(self._in_cgroup_of(beside, argv), log)
@@ -233,6 +234,12 @@ class Httpd:
             "Read what httpd said; its error log has the last word.",
             "\n".join(part for part in (said.text, self.log_since(mark)) if part),
         )
+
+    def _clear_stale_pid_file(self) -> None:
+        """One left by a crash may name a process that is somebody else's by now, or dead and not
+        buried: httpd would take that one for itself, and say that it runs already."""
+        if self.config.pid_file.exists() and self.pid_file_parent() is None:
+            self.config.pid_file.unlink(missing_ok=True)
 
     def log_size(self) -> int:
         try:

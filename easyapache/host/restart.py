@@ -147,7 +147,6 @@ class Restart:
         old = self.httpd.parent()
         if old is None:
             log("httpd is not running: starting it")
-            self._clear_stale_pid_file()
             self.httpd.start(log)
         elif method.name == "overlap":
             self._overlap(old, log)
@@ -334,13 +333,6 @@ class Restart:
     def _move_pid_file_away(self, old: Identity) -> None:
         """httpd refuses to start while the file names a living httpd."""
         if self._pid_in_file() == old.pid:
-            self.config.pid_file.unlink(missing_ok=True)
-
-    def _clear_stale_pid_file(self) -> None:
-        """A file left by a crash may name a process that is somebody else's by now, and httpd
-        would take that one for itself."""
-        pid = self._pid_in_file()
-        if pid is not None and not self.httpd.is_ours(pid):
             self.config.pid_file.unlink(missing_ok=True)
 
 

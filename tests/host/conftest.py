@@ -46,3 +46,16 @@ def server(request: pytest.FixtureRequest, tmp_path: Path) -> Managed:
     )
     config.spool.mkdir()
     return Managed(SimulatedServer(state), config)
+
+
+@pytest.fixture
+def idle_systemctl(managed: Managed, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """httpd as a service; not with a real systemd, but with a systemctl that does what the real
+    one does with a unit whose main process still lives, namely nothing."""
+    tools = tmp_path / "bin"
+    tools.mkdir()
+    (tools / "systemctl").write_text("#!/bin/sh\nexit 0\n")
+    (tools / "systemctl").chmod(0o755)
+    environment = managed.real.runner.environment
+    monkeypatch.setitem(environment, "PATH", f"{tools}:{environment['PATH']}")
+    monkeypatch.setattr("easyapache.host.httpd.Httpd._by_unit", lambda _: True)

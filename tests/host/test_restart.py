@@ -1,4 +1,4 @@
-"""What visitors notice of each way to restart, and what a killed restart leaves."""
+"""Each way to restart, and what it does when it cannot."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -48,18 +47,10 @@ def test_the_last_one_puts_the_kernels_setting_back(tmp_path: Path) -> None:
     assert setting.read_text() == "0\n"
 
 
+@pytest.mark.usefixtures("idle_systemctl")
 def test_systemd_that_takes_the_draining_httpd_for_the_service_is_not_relied_on(
-    managed: Managed, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    managed: Managed,
 ) -> None:
-    """Not with a real systemd: a systemctl that does what the real one does with a unit whose
-    main process still lives, namely nothing."""
-    tools = tmp_path / "bin"
-    tools.mkdir()
-    (tools / "systemctl").write_text("#!/bin/sh\nexit 0\n")
-    (tools / "systemctl").chmod(0o755)
-    environment = managed.real.runner.environment
-    monkeypatch.setitem(environment, "PATH", f"{tools}:{environment['PATH']}")
-    monkeypatch.setattr("easyapache.host.httpd.Httpd._by_unit", lambda _: True)
     slow = InFlight(managed)
     managed.server.restart("graceful-stop", managed.log)
     assert managed.server.inspect().running is not None
@@ -129,44 +120,6 @@ def test_a_failed_second_server_leaves_nothing_behind(managed: Managed) -> None:
     assert hammer.failed == 0, hammer.counts
     assert managed.real.httpd.parents() == [old]
     assert_put_back()
-
-
-_KILLED = """
-import sys
-from pathlib import Path
-from easyapache.host.config import load_config
-from easyapache.host.real import RealServer
-RealServer(load_config(Path(sys.argv[1]))).restart("overlap", print)
-"""
-
-
-@pytest.mark.parametrize("after_ms", [0, 60, 120, 180, 240, 300, 400])
-def test_a_restart_killed_at_any_moment_is_completed_by_the_next(
-    managed: Managed, tmp_path: Path, after_ms: int
-) -> None:
-    assert managed.lab is not None
-    agent = managed.lab.write_agent_config(managed.config.spool)
-    began = managed.server.inspect().facts["httpd_started"]
-    process = subprocess.Popen(
-        [sys.executable, "-c", _KILLED, str(agent)],
-        stdout=(tmp_path / "out").open("w"),
-        stderr=subprocess.STDOUT,
-        start_new_session=True,
-    )
-    wait_until(
-        lambda: "restart by overlap" in (tmp_path / "out").read_text() or process.poll() is not None
-    )
-    time.sleep(after_ms / 1000)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-    with hammering(port_of(managed)) as hammer:
-        managed.server.restart("overlap", managed.log)
-    assert hammer.failed == 0, hammer.counts
-    assert managed.server.inspect().facts["httpd_started"] != began
-    assert_put_back()
-    parents = managed.real.httpd.parents()
-    assert len(parents) == 1
-    assert managed.real.httpd.pid_file_parent() == parents[0]
 
 
 def test_an_httpd_that_dies_in_the_window_is_started_at_once(managed: Managed) -> None:
