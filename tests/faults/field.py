@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
@@ -156,12 +156,17 @@ class Field:
 
     # -- processes ------------------------------------------------------------------------
 
-    def start_engine(self, folder: ChangeFolder, *, strike: str = "") -> subprocess.Popen[bytes]:
-        """``strike``: it kills itself ``before`` or ``after`` a line (``tests.faults.struck``)."""
+    def start_engine(
+        self, folder: ChangeFolder, *, strike: str = "", untimely: Sequence[str] = ()
+    ) -> subprocess.Popen[bytes]:
+        """``strike``: it kills itself ``before`` or ``after`` a line (``tests.faults.struck``);
+        ``untimely``: what happens, and when (``tests.faults.untimely``)."""
         output = (folder.path / "said").open("ab")
         program = ["easyapache.host.engine", str(folder.path)]
         if strike:
             program = ["tests.faults.struck", str(folder.path), strike]
+        elif untimely:
+            program = ["tests.faults.untimely", str(folder.path), *untimely]
         with output:
             return subprocess.Popen(
                 [sys.executable, "-m", *program],

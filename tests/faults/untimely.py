@@ -1,0 +1,67 @@
+"""One change's engine, to whose server something happens at a moment that is told.
+
+    python -m tests.faults.untimely <folder of a change> reload|death configtest|restart|restarted
+
+It is the engine itself on the real server. Just before it tests the configuration, just before
+it restarts httpd, or just after it has, somebody else reloads httpd (as log rotation does), or
+the engine is killed.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+
+from easyapache.host.config import HostConfig
+from easyapache.host.drivers import config_of
+from easyapache.host.engine import Engine
+from easyapache.host.folder import ChangeFolder
+from easyapache.host.real import RealServer
+from easyapache.host.server import Interruption, Log
+
+PATIENCE = 60.0
+
+
+class Untimely(RealServer):
+    def __init__(self, config: HostConfig, what: str, moment: str) -> None:
+        super().__init__(config)
+        self._what, self._moment = what, moment
+
+    def config_test(self, log: Log) -> None:
+        self._it_is("configtest")
+        super().config_test(log)
+
+    def restart(self, method: str, log: Log) -> Interruption:
+        self._it_is("restart")
+        noticed = super().restart(method, log)
+        self._it_is("restarted")
+        return noticed
+
+    def _it_is(self, moment: str) -> None:
+        if moment != self._moment:
+            return
+        if self._what == "death":
+            os.kill(os.getpid(), signal.SIGKILL)
+        self._moment = ""
+        reload_httpd(self)
+
+
+def reload_httpd(server: RealServer) -> None:
+    """What log rotation does to a server whose MPM has changed on disk: it ends. Returns once
+    there is another one."""
+    old = server.httpd.parent()
+    assert old is not None
+    os.kill(old.pid, signal.SIGUSR1)
+    end = time.monotonic() + PATIENCE
+    while old.alive or not server.httpd.parents():
+        assert time.monotonic() < end, "nobody started httpd again"
+        time.sleep(0.01)
+
+
+if __name__ == "__main__":
+    path = Path(sys.argv[1])
+    config = config_of(path.parent)
+    Engine(ChangeFolder(path), Untimely(config, *sys.argv[2:]), config).run()
