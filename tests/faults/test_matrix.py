@@ -5,7 +5,6 @@ from __future__ import annotations
 import fcntl
 import os
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -19,8 +18,7 @@ from easyapache.lab import installroot
 from easyapache.lab.repository import Variant
 from easyapache.lab.server import Lab
 from easyapache.lab.system import distribution
-from easyapache.profile import Profile
-from tests.faults.field import ASKED, BEFORE, PROJECT, Ending, Field
+from tests.faults.field import ASKED, BEFORE, Ending, Field
 from tests.faults.report import Tell
 from tests.labs import MakeLab
 
@@ -320,54 +318,3 @@ def test_a_stray_module_is_swept_away_even_where_the_database_says_nothing_moved
     ending = told(field.judge("a module without its package", request, before, sites))
     assert ending.end == BEFORE, ending
     assert not list((field.config.server_root / "conf.modules.d").glob("*cgid*"))
-
-
-# -- by hand, when all else is gone -------------------------------------------------------
-
-
-def test_the_undo_script_of_the_kit_brings_the_server_back_alone(make_lab: MakeLab) -> None:
-    field = Field(make_lab().up())
-    before = field.server.inspect()
-    request = field.request("event")
-    assert run(field, "first", request).end == ASKED
-    unplug(field.lab)
-    by_hand(field, request, before)
-    folder = str(field.spool.root / request.change)
-    by_hand(field, request, before, [sys.executable, "-m", "easyapache.host", "undo", folder])
-
-
-def test_the_undo_script_mends_a_torn_server(make_lab: MakeLab) -> None:
-    """Two MPMs, one of them without its files, and no httpd."""
-    field = Field(make_lab().up())
-    before = field.server.inspect()
-    request = field.request("event")
-    assert run(field, "first", request).end == ASKED
-    kit = field.spool.folder(request.change)
-    assert kit is not None
-    old = sorted(str(path) for path in (kit.kit / "rpms").glob("*.rpm"))
-    field.lab.rpm("-U", "--nodeps", "--force", *old)
-    (field.lab.root / "etc/apache2/conf.modules.d/000_mod_mpm_prefork.conf").unlink()
-    field.lab.down()
-    unplug(field.lab)
-    by_hand(field, request, before)
-
-
-def by_hand(
-    field: Field, request: ChangeRequest, before: Profile, command: list[str] | None = None
-) -> None:
-    folder = field.spool.folder(request.change)
-    assert folder is not None
-    done = subprocess.run(
-        command or ["/bin/sh", str(folder.kit / "undo")],
-        env={"HOME": "/root", "PYTHONPATH": str(PROJECT)},
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd="/",
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    now = field.server.inspect()
-    assert now.running == before.running
-    assert now.configured == before.configured
-    assert now.names == before.names
-    assert "as it was before" in done.stdout

@@ -1,0 +1,152 @@
+"""The undo script of a kit, run by root when all else is gone."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from easyapache.host.drivers import remember
+from easyapache.host.protocol import ChangeRequest
+from easyapache.host.real import RealServer
+from easyapache.profile import Profile
+from tests.faults.field import ASKED, PROJECT, Field
+from tests.faults.test_matrix import run, unplug
+from tests.labs import MakeLab
+
+pytestmark = pytest.mark.lab
+
+
+def test_the_undo_script_of_the_kit_brings_the_server_back_alone(make_lab: MakeLab) -> None:
+    field = Field(make_lab().up())
+    before = field.server.inspect()
+    request = field.request("event")
+    assert run(field, "first", request).end == ASKED
+    unplug(field.lab)
+    by_hand(field, request, before)
+    folder = str(field.spool.root / request.change)
+    by_hand(field, request, before, [sys.executable, "-m", "easyapache.host", "undo", folder])
+
+
+def test_the_undo_script_mends_a_torn_server(make_lab: MakeLab) -> None:
+    """Two MPMs, one of them without its files, and no httpd."""
+    field = Field(make_lab().up())
+    before = field.server.inspect()
+    request = field.request("event")
+    assert run(field, "first", request).end == ASKED
+    kit = field.spool.folder(request.change)
+    assert kit is not None
+    old = sorted(str(path) for path in (kit.kit / "rpms").glob("*.rpm"))
+    field.lab.rpm("-U", "--nodeps", "--force", *old)
+    (field.lab.root / "etc/apache2/conf.modules.d/000_mod_mpm_prefork.conf").unlink()
+    field.lab.down()
+    unplug(field.lab)
+    by_hand(field, request, before)
+
+
+def run_script(
+    field: Field, request: ChangeRequest, command: list[str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    folder = field.spool.folder(request.change)
+    assert folder is not None
+    return subprocess.run(
+        command or ["/bin/sh", str(folder.kit / "undo")],
+        env={"HOME": "/root", "PYTHONPATH": str(PROJECT)},
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd="/",
+    )
+
+
+def by_hand(
+    field: Field, request: ChangeRequest, before: Profile, command: list[str] | None = None
+) -> None:
+    done = run_script(field, request, command)
+    assert done.returncode == 0, done.stdout + done.stderr
+    now = field.server.inspect()
+    assert now.running == before.running
+    assert now.configured == before.configured
+    assert now.names == before.names
+    assert "as it was before" in done.stdout
+
+
+def scripted(field: Field, *script: str) -> Field:
+    """The same server, whose agent is told to restart by this script."""
+    field.config = replace(field.config, restart_method="script", restart_script=script)
+    field.server = RealServer(field.config)
+    remember(field.config)
+    return field
+
+
+def graceful_by_default(field: Field) -> Path:
+    """A restart script as cPanel's, but graceful where nothing else is said."""
+    path = field.lab.folder / "restart"
+    real = field.lab.root / "usr/local/cpanel/scripts/restartsrv_httpd"
+    calls = field.lab.folder / "restart-calls"
+    path.write_text(f'#!/bin/sh\necho "$@" >> {calls}\nexec {real} "${{1:---graceful}}"\n')
+    path.chmod(0o755)
+    return path
+
+
+def test_a_bare_restart_script_is_told_to_stop_and_to_start(make_lab: MakeLab) -> None:
+    field = Field(make_lab().up())
+    scripted(field, str(graceful_by_default(field)))
+    before = field.server.inspect()
+    request = field.request("event")
+    assert run(field, "first", request).end == ASKED
+    by_hand(field, request, before)
+    calls = (field.lab.folder / "restart-calls").read_text().split()
+    assert calls == ["--stop", "--start"] * 2
+
+
+def test_where_the_script_reloads_and_httpd_dies_of_it_the_kit_starts_it_itself(
+    make_lab: MakeLab,
+) -> None:
+    field = Field(make_lab().up())
+    script = graceful_by_default(field)
+    before = field.server.inspect()
+    scripted(field, str(script), "--restart")
+    request = field.request("event")
+    folder = field.folder(request)
+    field.finish(folder)
+    undo = folder.kit / "undo"
+    undo.write_text(undo.read_text().replace(f"{script} --restart", f"{script} --graceful"))
+    by_hand(field, request, before)
+    assert "--graceful" in (field.lab.folder / "restart-calls").read_text()
+
+
+def test_an_httpd_that_does_not_come_up_is_not_called_as_it_was(make_lab: MakeLab) -> None:
+    """Its configuration passes; only the real start, which opens this file, fails."""
+    field = Field(make_lab().up())
+    request = field.request("event")
+    assert run(field, "first", request).end == ASKED
+    (field.config.server_root / "conf.d/zz-fault.conf").write_text(
+        "<IfModule mpm_prefork_module>\n"
+        f"PidFile {field.lab.root}/no/such/folder/httpd.pid\n"
+        "</IfModule>\n"
+    )
+    done = run_script(field, request)
+    assert done.returncode == 1
+    assert "does NOT run as before" in done.stdout
+    assert "as it was before" not in done.stdout
+
+
+@pytest.mark.parametrize("said", [b"sockets are open", b"serves beside"])
+def test_what_a_killed_restart_left_is_cleared_by_the_script_alone(
+    make_lab: MakeLab, said: bytes
+) -> None:
+    """An httpd without its pid file, or two of them."""
+    field = Field(make_lab().up())
+    before = field.server.inspect()
+    request = field.request("event")
+    folder = field.folder(request)
+    engine = field.start_engine(folder)
+    assert field.until(engine, lambda: said in folder.log_from(0, 1 << 20))
+    field.kill(lambda line: "easyapache.host.engine" in line)
+    engine.wait()
+    by_hand(field, request, before)
+    assert len(field.server.httpd.parents()) == 1
