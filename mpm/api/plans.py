@@ -222,7 +222,7 @@ def _planned(item: Any) -> dict[str, str]:
 def predicted_interruption(server: Server) -> dict[str, Any] | None:
     """From what was measured in this server's latest changes; None before the first."""
     rows = list(
-        server.changes.exclude(longest_wait_ms=None)
+        server.changes.exclude(refused=None)
         .order_by("-pk")
         .values_list("refused", "longest_wait_ms")[:10]
     )
@@ -231,6 +231,6 @@ def predicted_interruption(server: Server) -> dict[str, Any] | None:
     waits = sorted(float(wait or 0) for _, wait in rows)
     return {
         "samples": len(rows),
-        "refused": max(refused or 0 for refused, _ in rows),
+        "refused": max(int(refused or 0) for refused, _ in rows),
         "longest_wait_ms": waits[len(waits) // 2],
     }

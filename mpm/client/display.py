@@ -108,10 +108,9 @@ def ending(console: Console, body: Json) -> None:
         console.print(f"  {item.get('title', '')}: {item.get('message', '')}", markup=False)
         if item.get("remedy"):
             console.print(f"  → {item['remedy']}", markup=False)
-    if body.get("longest_wait_ms") is not None:
+    if body.get("refused") is not None:
         console.print(
-            f"Visitors: {body['refused'] or 0} refused, longest wait "
-            f"{body['longest_wait_ms']:.0f} ms."
+            f"Visitors: {body['refused']} refused, longest wait {body['longest_wait_ms']:.0f} ms."
         )
 
 

@@ -95,6 +95,15 @@ def test_what_decided_is_the_observation_of_the_site(tmp_path: Path) -> None:
     assert outcome.data["decided_by"] == "php php.example.test: expected 200, saw 500"
 
 
+def test_what_visitors_noticed_is_told_of_the_way_back_too(tmp_path: Path) -> None:
+    simulation = Simulation(tmp_path, {"site_differs": 1})
+    folder = simulation.folder(simulation.request())
+    assert simulation.engine(folder).run().data["outcome"] == "rolled_back"
+    lines = kinds(folder)
+    assert lines.count("interruption") == 2
+    assert lines.index("undo_restart started") < len(lines) - lines[::-1].index("interruption")
+
+
 def test_an_undo_that_fails_at_first_is_tried_again(tmp_path: Path) -> None:
     simulation = Simulation(tmp_path, {"restart": 1, "undo_packages": 1, "undo_restart": 1})
     outcome = simulation.run(simulation.request())
@@ -342,6 +351,8 @@ def test_killed_at_any_line_of_its_journal_a_change_still_ends(
     path = simulation.folder(simulation.request()).path
     live(simulation, path, life, before=before)
     assert ends_true(simulation, path) == "succeeded"
+    told = [line for line in kinds(ChangeFolder(path)) if line == "interruption"]
+    assert told == ["interruption"]
 
 
 @settings(max_examples=80, deadline=None)

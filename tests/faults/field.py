@@ -278,6 +278,9 @@ class Field:
         if now.running is None or now.configured != now.running:
             said = f"configured {now.configured}, running {now.running}"
             return f"{said} {now.facts.get('running_error', '')} {self.boot_said}"
+        serving = self.server.httpd.parents()
+        if len(serving) != 1 or serving != [self.server.httpd.pid_file_parent()]:
+            return f"{len(serving)} httpds take connections, or the pid file names another"
         wrong = unclean(self.lab, now.names)
         if wrong:
             return "; ".join(wrong)

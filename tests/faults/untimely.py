@@ -1,10 +1,10 @@
 """One change's engine, to whose server something happens at a moment that is told.
 
-    python -m tests.faults.untimely <folder of a change> reload|death configtest|restart|restarted
+    python -m tests.faults.untimely <folder of a change> reload|orphans|death MOMENT
 
-It is the engine itself on the real server. Just before it tests the configuration, just before
-it restarts httpd, or just after it has, somebody else reloads httpd (as log rotation does), or
-the engine is killed.
+It is the engine itself on the real server. Just before it tests the configuration (configtest),
+just before it restarts httpd (restart), or just after it has (restarted), somebody else reloads
+httpd as log rotation does, httpd's parent is killed, or the engine is.
 """
 
 from __future__ import annotations
@@ -46,7 +46,10 @@ class Untimely(RealServer):
         if self._what == "death":
             os.kill(os.getpid(), signal.SIGKILL)
         self._moment = ""
-        reload_httpd(self)
+        if self._what == "orphans":
+            kill_parent(self)
+        else:
+            reload_httpd(self)
 
 
 def reload_httpd(server: RealServer) -> None:
@@ -58,6 +61,15 @@ def reload_httpd(server: RealServer) -> None:
     end = time.monotonic() + PATIENCE
     while old.alive or not server.httpd.parents():
         assert time.monotonic() < end, "nobody started httpd again"
+        time.sleep(0.01)
+
+
+def kill_parent(server: RealServer) -> None:
+    """What the kernel does when memory runs out, if it picks this process. Its children go on."""
+    old = server.httpd.parent()
+    assert old is not None
+    os.kill(old.pid, signal.SIGKILL)
+    while old.alive:
         time.sleep(0.01)
 
 
