@@ -55,6 +55,15 @@ class Caller:
                 f"You do not have permission to call “{function}”: it needs the scope “{scope}”."
             )
 
+    def must_reach_everything(self, function: str) -> None:
+        """For what belongs to no server: a token for some of them, or for simulated ones, has no
+        say in what everybody sees."""
+        if self.token is not None and (self.token.sandbox or self.token.servers):
+            raise Failed(
+                f"You do not have permission to call “{function}”: it alters what all servers "
+                "share, and this token is for some of them only."
+            )
+
     def reaches(self, server: Server) -> bool:
         return self.token is None or may_reach(self.token, server)
 

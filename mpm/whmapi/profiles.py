@@ -57,6 +57,7 @@ def _profile(call: Call, item: Shelved, folder: str) -> dict[str, Any]:
 @function("ea4_save_profile", Scope.CHANGE)
 def save_profile(call: Call) -> dict[str, Any]:
     """Keeps a profile among the panel's own; stock profiles are never touched."""
+    call.caller.must_reach_everything("ea4_save_profile")
     parameters = call.parameters
     known = [*load_catalogue().entries, *call.profile.names]
     names = [canonical(name, known) for name in parameters.many("pkg")]

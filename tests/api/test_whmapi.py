@@ -11,7 +11,7 @@ import pytest
 from django.contrib.auth.models import Group, User
 from django.test import Client, override_settings
 
-from easyapache.models import Server
+from easyapache.models import SavedProfile, Server
 from mpm.models import Change
 from mpm.whmapi.call import FUNCTIONS
 from tests.api.conftest import (
@@ -228,6 +228,23 @@ def test_a_profile_is_saved_once(server: Server, whm: Whm) -> None:
     )
     for wrong in wrongs:
         assert refused(whm("ea4_save_profile", **{**values, **wrong}))
+
+
+def test_a_token_for_some_servers_has_no_say_in_the_profiles_of_all(
+    server: Server, add_token: AddToken, whm: Whm
+) -> None:
+    values = {"filename": "mine", "name": "Mine", "pkg": list(PREFORK)}
+    for confined in (
+        add_token("change", servers=["web03"]),
+        add_token("change", sandbox=True),
+        add_token("admin", servers=["web03"]),
+    ):
+        auth = f"whm root:{confined.text}"
+        assert "all servers share" in refused(whm("ea4_save_profile", auth=auth, **values))
+        assert whm("ea4_list_profiles", auth=auth)["data"]["custom"] == []
+    assert not SavedProfile.objects.exists()
+    free = f"whm root:{add_token('change').text}"
+    assert whm("ea4_save_profile", auth=free, **values)["metadata"]["result"] == 1
 
 
 def test_what_easyapache_says_of_itself(server: Server, whm: Whm) -> None:
