@@ -1,6 +1,6 @@
 """Records what a scan found, and says what moved since the one before.
 
-Pure but for ``record_scan``, which writes one row. What a difference *means* (a change of
+Pure but for the functions named after what they record. What a difference *means* (a change of
 ours, or one made outside) is for the product to say; here it is only found.
 """
 
@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from easyapache.models import InstalledProfile, Peak, Server
+from easyapache.models import InstalledProfile, Peak, Server, ServerParticulars
+from easyapache.particulars import Particulars
 from easyapache.profile import Observation, Package, Profile, Transaction
 
 VOLATILE_FACTS = frozenset({"load", "last_transaction"})
@@ -101,6 +102,20 @@ def record_scan(server: Server, profile: Profile, at: datetime, source: str) -> 
     row = _insert(server, profile, at, source)
     moved = latest.digest != profile.digest
     return Scan(row, Movement(before, profile) if moved else None)
+
+
+def record_particulars(server: Server, particulars: Particulars, at: datetime) -> None:
+    """Keep what a server says of its packages in place of what it said before."""
+    ServerParticulars.objects.update_or_create(
+        server=server,
+        defaults={"digest": particulars.digest, "said": particulars.as_json(), "at": at},
+    )
+
+
+def particulars_of(server: Server) -> Particulars:
+    """What it last said; nothing before it has."""
+    row = ServerParticulars.objects.filter(server=server).first()
+    return Particulars.from_json(row.said) if row else Particulars()
 
 
 def record_peak(server: Server, profile: Profile, at: datetime) -> None:

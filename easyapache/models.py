@@ -91,6 +91,22 @@ class InstalledProfile(models.Model):
         )
 
 
+class ServerParticulars(models.Model):
+    """What a server says of its packages in words, and what EasyApache 4's own files on it hold
+    (``easyapache.particulars``). ``digest`` is told to the agent, which answers only when it
+    has others by now."""
+
+    server = models.OneToOneField(
+        Server, models.CASCADE, related_name="particulars", primary_key=True
+    )
+    digest = models.CharField(max_length=32)
+    said = models.JSONField()
+    at = models.DateTimeField()
+
+    def __str__(self) -> str:
+        return f"{self.server} {self.at:%Y-%m-%d %H:%M:%S}"
+
+
 class SavedProfile(models.Model):
     """An EasyApache 4 profile file that somebody saved or uploaded here.
 

@@ -198,9 +198,13 @@ def of_installed(profile: Profile, name: str, desc: str = "") -> ProfileFile:
     return ProfileFile(name=name, desc=desc, version="1.0", tags=tuple(tags), packages=packages)
 
 
-def compare(wanted: ProfileFile, installed: Profile, scene: Scene) -> Comparison:
-    """``wanted`` beside ``installed``. ``scene`` knows the relations and what exists."""
-    present = frozenset(name for name in installed.names if name.startswith("ea-"))
+def compare(
+    wanted: ProfileFile, installed: Profile, scene: Scene, spaces: Iterable[str] = ("ea",)
+) -> Comparison:
+    """``wanted`` beside what ``installed`` has of these namespaces. ``scene`` knows the relations
+    and what exists."""
+    prefixes = tuple(f"{space}-" for space in spaces)
+    present = frozenset(name for name in installed.names if name.startswith(prefixes))
     unknown = {name for name in wanted.names - present if scene.describe(name) is None}
     needed = _required_by(wanted.names, present, scene)
     return Comparison(

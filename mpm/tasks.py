@@ -46,6 +46,11 @@ def inspected(
     services.record_inspection(server, request, profile, error)
 
 
+@control("particulars")
+def particulars(server: str, particulars: Json) -> None:
+    services.note_particulars(server, particulars)
+
+
 @control("previewed")
 def previewed(
     server: str,

@@ -251,6 +251,19 @@ def inspect(message: Mapping[str, Any]) -> None:
     except HostError as error:
         answer["error"] = _error(error)
     me.send("control.inspected", answer)
+    known = message.get("particulars")
+    if not isinstance(known, str) or "error" in answer:
+        return
+    try:
+        seen = me.server.particulars()
+    except HostError as error:
+        log.warning("The particulars of the server cannot be read: %s", error)
+        return
+    if seen.digest != known:
+        me.send(
+            "control.particulars",
+            {"server": me.config.server, "particulars": seen.as_json()},
+        )
 
 
 @operation("host.preview")

@@ -20,6 +20,7 @@ from typing import Any
 from easyapache.host.config import HostConfig
 from easyapache.host.runner import Detached, Runner
 from easyapache.host.server import HostError, Log, Stop, never
+from easyapache.particulars import Descriptions, described
 from easyapache.profile import Package, Transaction
 
 PACKAGES = "packages"
@@ -175,6 +176,13 @@ class PackageManager:
             "erase": erase,
         }
         return self._dnf_says(request)
+
+    def offers(self, names: Iterable[str]) -> tuple[Descriptions, Path]:
+        """{name: what it says of itself} of the named packages as the repositories have them,
+        by the metadata dnf has already, and the folder where that is. Raises HostError."""
+        options = [*self.options, "--disableplugin=universal-hooks", "-C"]
+        answer = self._dnf_says({"options": options, "describe": sorted(names)})
+        return described(answer["packages"]), Path(answer["cache"])
 
     def _dnf_says(
         self, request: Mapping[str, Any], log: Log | None = None, stop: Stop = never

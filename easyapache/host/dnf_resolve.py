@@ -6,11 +6,13 @@ Run isolated (``-I``) by the operating system's Python, the one that has dnf 4's
 * ``options``: the options the package manager is always called with (``-c``, ``--installroot``);
 * ``install``, ``remove``: package names; ``protect``: names that must not leave;
 * ``erase``: whether packages nobody named may leave at all;
-* or ``fetch`` instead of these: {build: folder} to download, check and copy there.
+* or ``fetch`` instead of these: {build: folder} to download, check and copy there;
+* or ``describe``: package names, to be told what the repositories say of them.
 
 Prints one JSON object: {install, remove, reasons, sizes, sources}, {missing: [build]} after
-``fetch``, or {error: {code, message}}. ``sizes`` are bytes by name: what comes, to download and
-to install, and what leaves.
+``fetch``, {packages: {name: {summary, description, license, group, url, size}}, cache: folder of
+the metadata} after ``describe``, or {error: {code, message}}. ``sizes`` are bytes by name: what
+comes, to download and to install, and what leaves.
 ``sources`` tells of each incoming package its repository, whether that one is
 signature-checked, and sizes in bytes. Options are read by dnf's own command line code, so
 configuration, repositories and plugins are exactly those of a real run.
@@ -192,6 +194,21 @@ def fetched(base: Any, wanted: Dict[str, str]) -> Dict[str, Any]:
     return {"missing": []}
 
 
+def offered(base: Any, names: List[str]) -> Dict[str, Any]:
+    """The newest build of each named package in the enabled repositories, in its own words."""
+    packages = {}
+    for package in base.sack.query().available().filter(name=names).latest():
+        packages[package.name] = {
+            "summary": package.summary,
+            "description": package.description,
+            "license": package.license,
+            "group": package.group,
+            "url": package.url,
+            "size": package.installsize,
+        }
+    return {"packages": packages, "cache": base.conf.cachedir}
+
+
 def nevra_of(package: Any) -> str:
     evr = "%s-%s" % (package.version, package.release)
     if package.epoch:
@@ -215,6 +232,8 @@ def main(request: Dict[str, Any]) -> Dict[str, Any]:
         base = load(request["options"])
         if "fetch" in request:
             return fetched(base, request["fetch"])
+        if "describe" in request:
+            return offered(base, request["describe"])
         mark(base, request["install"], request["remove"], request["protect"])
         return answer(base, request["install"], request["remove"], request["erase"])
     except Refused as refused:

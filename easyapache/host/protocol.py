@@ -9,8 +9,9 @@ JSON; an answer that came to nothing carries ``error``: {code, message, remedy}.
 
 Operations (task name: arguments → answer, if any):
 
-* ``host.inspect``: {"request": id}
+* ``host.inspect``: {"request": id, "particulars": digest of those the panel has, or ""}
   → ``control.inspected`` {"server", "request", "profile" | "error"}
+  → ``control.particulars`` {"server", "particulars"}, where these are others by now
 * ``host.preview``: PreviewRequest
   → ``control.previewed`` {"server", "preview", "transaction" | "error", "profile"}
 * ``host.apply``: ChangeRequest → reports and log of the change

@@ -18,6 +18,7 @@ from easyapache.host.config import HostConfig
 from easyapache.host.dnf import ALWAYS_PROTECTED, PACKAGES, PackageManager
 from easyapache.host.httpd import Httpd
 from easyapache.host.measuring import Window
+from easyapache.host.particulars import Library
 from easyapache.host.preflight import Preflight
 from easyapache.host.processes import systemd_is_init
 from easyapache.host.protocol import Goal
@@ -38,6 +39,7 @@ from easyapache.host.server import (
 )
 from easyapache.host.undo import Undo
 from easyapache.host.watch import Watch
+from easyapache.particulars import Particulars
 from easyapache.profile import Profile, Transaction
 
 _JUST_NOW = 5.0
@@ -56,6 +58,7 @@ class RealServer:
         self.rpm = RpmDatabase(self.runner, config.rpm, config.root)
         self.httpd = Httpd(config, self.runner)
         self.packages = PackageManager(config, self.runner)
+        self.library = Library(config.root, self.rpm, self.packages)
         self.restarter = Restart(config, self.httpd)
         self.undoing = Undo(config, self.runner, self.packages, self.rpm)
         self._watch: Watch | None = None
@@ -71,6 +74,9 @@ class RealServer:
     def httpd_start(self) -> str:
         parent = self.httpd.parent()
         return inspection.start_of(parent) if parent else ""
+
+    def particulars(self) -> Particulars:
+        return self.library.particulars(inspection.catalogue_names())
 
     def resolve(self, goal: Goal, *, protect: bool) -> Transaction:
         answered, self._answered = self._answered, None

@@ -9,8 +9,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from easyapache.host.runner import Runner
+from easyapache.host.runner import Finished, Runner
 from easyapache.host.server import HostError
+from easyapache.particulars import Description
 from easyapache.profile import Package
 
 _FORMAT = "%{NAME}\\t%{EPOCH}\\t%{VERSION}\\t%{RELEASE}\\t%{ARCH}\\n"
@@ -20,6 +21,11 @@ _RELATIONS = (
     "[C %{CONFLICTNAME} %{CONFLICTFLAGS:depflags} %{CONFLICTVERSION}\\n]"
     "[P %{PROVIDENAME} %{PROVIDEFLAGS:depflags} %{PROVIDEVERSION}\\n]"
 )
+_TAGS = ("NAME", "LONGSIZE", "LICENSE", "GROUP", "URL", "SUMMARY", "DESCRIPTION")
+_KEYS = ("name", "size", "license", "group", "url", "summary", "description")
+_FIELD, _RECORD = "\x1f", "\x1e"
+"""ASCII's own separators: a description has lines and tabs of its own."""
+_DESCRIPTIONS = _FIELD.join(f"%{{{tag}}}" for tag in _TAGS) + _RECORD
 _KINDS = {"R": "requires", "C": "conflicts", "P": "provides"}
 
 
@@ -53,15 +59,7 @@ class RpmDatabase:
     def installed(self, pattern: str = "ea-*") -> tuple[Package, ...]:
         """Installed packages whose name fits ``pattern``, duplicates included.
         Raises HostError ``rpm_database`` when the database cannot be read."""
-        found = self._runner.ask([*self.command, "-qa", "--qf", _FORMAT, pattern])
-        if not found.ok:
-            raise HostError(
-                "rpm_database",
-                "The rpm database cannot be read.",
-                "Check the disk for space and errors, then run: rpm --rebuilddb",
-                found.text,
-            )
-        return packages_from(found.stdout)
+        return packages_from(self._query_all(_FORMAT, pattern).stdout)
 
     def owners(self, capability: str) -> tuple[str, ...]:
         """Names of the installed packages that provide something."""
@@ -104,6 +102,23 @@ class RpmDatabase:
         found = self._runner.ask([*self.command, "-q", "--qf", _RELATIONS, *wanted])
         return relations_from(found.stdout)
 
+    def descriptions(self, pattern: str = "ea-*") -> dict[str, Description]:
+        """{name: what it says of itself} of the installed packages. Raises HostError."""
+        found = self._query_all(_DESCRIPTIONS, pattern)
+        return descriptions_from(found.stdout)
+
+    def _query_all(self, form: str, pattern: str) -> Finished:
+        """Raises HostError ``rpm_database`` when the database cannot be read."""
+        found = self._runner.ask([*self.command, "-qa", "--qf", form, pattern])
+        if not found.ok:
+            raise HostError(
+                "rpm_database",
+                "The rpm database cannot be read.",
+                "Check the disk for space and errors, then run: rpm --rebuilddb",
+                found.text,
+            )
+        return found
+
 
 def packages_from(text: str) -> tuple[Package, ...]:
     """Read the lines of our own query format; lines of any other shape are not packages."""
@@ -116,6 +131,17 @@ def packages_from(text: str) -> tuple[Package, ...]:
                 Package(name, version, release, arch, int(epoch) if epoch.isdigit() else 0)
             )
     return tuple(sorted(found))
+
+
+def descriptions_from(text: str) -> dict[str, Description]:
+    """Read the records of our descriptions query; rpm says ``(none)`` where there is nothing."""
+    found = {}
+    for record in text.split(_RECORD):
+        parts = [part if part != "(none)" else "" for part in record.split(_FIELD)]
+        if len(parts) == len(_TAGS) and parts[1].isdecimal():
+            said = dict(zip(_KEYS, parts, strict=True))
+            found[said["name"]] = Description.from_json(said)
+    return found
 
 
 def verified_from(text: str) -> list[Verified]:

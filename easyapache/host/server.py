@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from easyapache.host.protocol import Goal
+from easyapache.particulars import Particulars
 from easyapache.profile import Profile, Transaction
 from easyapache.sentences import with_words
 
@@ -153,6 +154,10 @@ class Server(Protocol):
 
     def httpd_start(self) -> str:
         """What ``httpd_started`` in the profile would say now, at once; empty while none runs."""
+
+    def particulars(self) -> Particulars:
+        """What the packages are in words, and what EasyApache 4's own files say. Asks no
+        repository, and takes no lock."""
 
     def resolve(self, goal: Goal, *, protect: bool) -> Transaction:
         """What the server's own solver would do. With ``protect`` it refuses (HostError

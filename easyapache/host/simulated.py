@@ -35,6 +35,7 @@ from easyapache.host.server import (
     Stopped,
     never,
 )
+from easyapache.particulars import Particulars, imagined
 from easyapache.profile import Observation, Package, Profile, Transaction
 from easyapache.relations import Unsolvable, load_catalogue
 
@@ -87,6 +88,9 @@ class SimulatedServer:
     def httpd_start(self) -> str:
         with self.state() as state:
             return str(state["started"]) if state["running"] else ""
+
+    def particulars(self) -> Particulars:
+        return imagined(self.inspect().names)
 
     def resolve(self, goal: Goal, *, protect: bool) -> Transaction:
         profile = self.inspect()

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from easyapache.lab.system import Distribution
+from easyapache.particulars import TOOLS, Description, files_of_the_tools, shipped
 
 DATA = Path(__file__).resolve().parent.parent / "data"
 APACHE_VERSION = "2.4.67-2"
@@ -53,6 +54,7 @@ class LabPackage:
     copies: Mapping[str, Path] = field(default_factory=dict)
     links: Mapping[str, str] = field(default_factory=dict)
     folders: tuple[str, ...] = ()
+    said: Description = field(default_factory=Description)
 
     @property
     def evr(self) -> str:
@@ -95,6 +97,7 @@ def _known(name: str, entry: Mapping[str, Any], place: Distribution) -> LabPacka
         requires=tuple(entry["requires"]),
         conflicts=tuple(entry["conflicts"]),
         provides=tuple(entry["provides"]),
+        said=shipped().get(name, Description()),
     )
     texts: dict[str, str] = {}
     copies: dict[str, Path] = {}
@@ -110,6 +113,9 @@ def _known(name: str, entry: Mapping[str, Any], place: Distribution) -> LabPacka
         return replace(package, texts={**texts, path: text})
     if name == "ea-apache24":
         return _apache(package, place)
+    if name == TOOLS:
+        files = {f"/{path}": text for path, text in files_of_the_tools().items()}
+        return replace(package, texts={**texts, **files})
     if name == "ea-documentroot":
         return replace(package, folders=("/var/www", "/var/www/html"))
     if re.fullmatch(r"ea-php\d\d-php", name):

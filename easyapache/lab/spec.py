@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from easyapache.lab.catalog import LabPackage
+from easyapache.particulars import Description
 
 _HEAD = """\
 %global debug_package %{{nil}}
@@ -61,7 +62,8 @@ def _package(package: LabPackage, fault: str) -> str:
         f"%package -n {package.name}",
         f"Version: {package.version}",
         f"Release: {package.release}",
-        f"Summary: {package.name} of the EasyApache 4 lab",
+        f"Summary: {package.said.summary or package.name}",
+        *(f"{tag}: {said}" for tag, said in _tags(package.said) if said),
         "AutoReqProv: no",
     ]
     lines += [f"Requires: {need}" for need in package.requires]
@@ -69,6 +71,7 @@ def _package(package: LabPackage, fault: str) -> str:
     lines += [f"Provides: {capability}" for capability in package.provides]
     lines += [
         f"%description -n {package.name}",
+        package.said.description,
         "EasyApache 4's name and relations, the distribution's own payload.",
         "",
     ]
@@ -80,6 +83,10 @@ def _package(package: LabPackage, fault: str) -> str:
         config = path in package.texts and path.startswith("/etc/")
         lines.append(f"%config(noreplace) {path}" if config else path)
     return "\n".join(lines) + "\n\n"
+
+
+def _tags(said: Description) -> tuple[tuple[str, str], ...]:
+    return (("License", said.license), ("Group", said.group), ("URL", said.url))
 
 
 def _scriptlet(name: str, fault: str) -> list[str]:

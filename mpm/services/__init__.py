@@ -20,6 +20,7 @@ from mpm.services.cancel import cancel, why_not_cancel
 from mpm.services.inspection import (
     adopt,
     first_look,
+    note_particulars,
     record_inspection,
     record_preview,
     record_repair,
@@ -61,6 +62,7 @@ __all__ = [
     "change_numbered",
     "first_look",
     "good_links",
+    "note_particulars",
     "only_server",
     "ping_all",
     "plan_for",

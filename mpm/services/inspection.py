@@ -15,8 +15,15 @@ from django.db import transaction
 from django.utils import timezone
 
 from easyapache.agents import wake
-from easyapache.inventory import Movement, observed_mpm, record_peak, record_scan
-from easyapache.models import Server
+from easyapache.inventory import (
+    Movement,
+    observed_mpm,
+    record_particulars,
+    record_peak,
+    record_scan,
+)
+from easyapache.models import Server, ServerParticulars
+from easyapache.particulars import Particulars
 from easyapache.profile import Profile, Transaction
 from easyapache.relations import load_catalogue
 from easyapache.sentences import Sentence, all_of, joined, words_of
@@ -47,7 +54,8 @@ def asked_at(request: str) -> datetime:
 def rescan(server: Server) -> str:
     """Ask the agent to look at its server; returns the number of the question."""
     number = request_number(timezone.now())
-    wake(server.name, "inspect", {"request": number})
+    known = ServerParticulars.objects.filter(server=server).values_list("digest", flat=True).first()
+    wake(server.name, "inspect", {"request": number, "particulars": known or ""})
     return number
 
 
@@ -92,6 +100,17 @@ def record_inspection(
             _tell_update(row, scan.movement, now)
             return None
         return _outside_change(row, scan.movement, now)
+
+
+def note_particulars(server: str, said: Mapping[str, Any]) -> None:
+    """Keep what an agent tells of its server's packages beyond their names."""
+    now = timezone.now()
+    particulars = Particulars.from_json(storable(dict(said)))
+    with transaction.atomic():
+        row = Server.objects.select_for_update().filter(name=server).first()
+        if row is not None:
+            heard(server, now)
+            record_particulars(row, particulars, now)
 
 
 def _note_error(server: Server, error: dict[str, Any] | None) -> None:

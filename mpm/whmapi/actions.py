@@ -171,5 +171,5 @@ def fix_cache(call: Call) -> dict[str, Any]:
         return True if latest and latest.confirmed_at >= asked else None
 
     if not wait_for(look, LOOK_AGAIN_SECONDS):
-        raise Failed(f"{call.server} did not answer.", data={"cache_seems_ok_now": 0})
+        raise Failed(f"{call.server} did not answer.")
     return {"cache_seems_ok_now": 1}

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
+from easyapache.inventory import particulars_of
 from easyapache.models import Server
+from easyapache.particulars import Particulars
 from easyapache.profile import Profile
 from easyapache.relations import load_catalogue
 from easyapache.resolution import Scene
@@ -24,10 +27,15 @@ class Call:
     caller: Caller
     parameters: Parameters
 
-    @property
+    @cached_property
     def profile(self) -> Profile:
         """The latest installed profile. Raises Refused before the first scan."""
         return profile_of(self.server)
+
+    @cached_property
+    def particulars(self) -> Particulars:
+        """What the server says of its packages beyond that; empty until it has said it."""
+        return particulars_of(self.server)
 
     def scene(self, profile: Profile) -> Scene:
         return load_catalogue().for_server(profile.packages, profile.facts.get("relations"))

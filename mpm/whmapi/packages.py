@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from easyapache.capabilities import Entry, evr_of
+from easyapache.particulars import Description
+from easyapache.pins import pinned
 from easyapache.profile import Package, Transaction
 from easyapache.profile_file import ProfileFile, canonical, compare
 from easyapache.resolution import Scene, Unsolvable
@@ -12,7 +15,6 @@ from easyapache.versions import compare_evr
 from mpm.whmapi.call import Call, function
 from mpm.whmapi.envelope import Failed
 from mpm.whmapi.parameters import BadParameters
-from mpm.whmapi.profiles import prefixes_of
 
 STATES = ("any", "installed", "not_installed", "updatable")
 
@@ -22,7 +24,7 @@ def list_packages(call: Call) -> dict[str, Any]:
     wanted = call.parameters.text("state", "any") or "any"
     if wanted not in STATES:
         raise BadParameters(f"“state” must be one of {', '.join(STATES)}.")
-    scene = call.scene(call.profile)
+    scene = _visible(call, excludes=True)
     return {
         "packages": [
             {"package": name}
@@ -39,27 +41,50 @@ def _also(scene: Scene, name: str, wanted: str) -> bool:
 
 @function("package_manager_get_package_info")
 def package_info(call: Call) -> dict[str, Any]:
-    """By name, or every package of a namespace; one of the two and not both."""
+    """By name, or every package of a namespace; one of the two and not both.
+
+    What a package is in words, and its size, is what the server's rpm database and its package
+    manager's metadata say.
+    """
     spaces, names = call.parameters.many("ns"), call.parameters.many("package")
     if bool(spaces) == bool(names):
         raise BadParameters("Provide either the “ns” or the “package” argument.")
-    call.parameters.flag("disable-excludes")
-    profile = call.profile
-    scene = call.scene(profile)
+    scene = _visible(call, excludes=not call.parameters.flag("disable-excludes"))
     known = {*scene.available, *scene.installed}
     if names:
         wanted = [canonical(name, known) for name in names]
     else:
         wanted = [name for space in spaces for name in _names(scene, _space(call, space))]
-    return {"packages": [_info(scene, name) for name in dict.fromkeys(wanted) if name in known]}
+    return {
+        "packages": [
+            _info(scene, name, call.particulars.of(name))
+            for name in dict.fromkeys(wanted)
+            if name in known
+        ]
+    }
+
+
+def _visible(call: Call, *, excludes: bool) -> Scene:
+    """The packages that the server's package manager sees: with ``excludes``, no build that its
+    configuration hides from it. What is installed is seen all the same."""
+    scene = call.scene(call.profile)
+    patterns = call.profile.facts.get("excludes") or ()
+    if not excludes or not patterns:
+        return scene
+    seen = {
+        name: entry
+        for name, entry in scene.available.items()
+        if pinned(patterns, entry.package) is None
+    }
+    return replace(scene, available=seen)
 
 
 @function("package_manager_resolve_actions")
 def resolve_actions(call: Call) -> dict[str, Any]:
     """What would follow from having these packages.
 
-    With ``ns`` the list is the whole wanted set of that namespace, and what is not in it goes;
-    without, it is what should be added to what is there.
+    With ``ns`` (one or more) the list is the whole wanted set of those namespaces, and what is
+    not in it goes; without, it is what should be added to what is there.
     """
     profile = call.profile
     scene = call.scene(profile)
@@ -70,14 +95,9 @@ def resolve_actions(call: Call) -> dict[str, Any]:
     unknown = [name for name in names if name not in known]
     if unknown:
         raise Failed(f"There is no package “{unknown[0][:100]}”.")
-    space = call.parameters.text("ns")
-    remove: tuple[str, ...] = ()
-    if space:
-        prefix = f"{_space(call, space)}-"
-        whole = ProfileFile("", "", "", (), tuple(sorted(set(names))))
-        remove = tuple(
-            name for name in compare(whole, profile, scene).unlisted if name.startswith(prefix)
-        )
+    spaces = [_space(call, space) for space in call.parameters.many("ns")]
+    whole = ProfileFile("", "", "", (), tuple(sorted(set(names))))
+    remove = compare(whole, profile, scene, spaces).unlisted if spaces else ()
     try:
         change = scene.resolve(names, remove)
     except Unsolvable as error:
@@ -92,16 +112,12 @@ def actions_of(change: Transaction, scene: Scene) -> dict[str, list[str]]:
         "install": sorted(coming - leaving),
         "upgrade": sorted(coming & leaving),
         "uninstall": sorted(leaving - coming),
-        "unaffected": sorted(
-            name
-            for name in scene.installed
-            if name.startswith("ea-") and name not in coming | leaving
-        ),
+        "unaffected": sorted(scene.installed.keys() - coming - leaving),
     }
 
 
 def _space(call: Call, space: str) -> str:
-    allowed = ["ea", *prefixes_of(call)]
+    allowed = ["ea", *call.particulars.prefixes]
     if space.rstrip("-") not in allowed:
         raise BadParameters(f"“ns” must be one of {', '.join(allowed)}, not “{space[:40]}”.")
     return space.rstrip("-")
@@ -122,7 +138,7 @@ def _state(scene: Scene, name: str) -> str:
     return "installed"
 
 
-def _info(scene: Scene, name: str) -> dict[str, Any]:
+def _info(scene: Scene, name: str, said: Description) -> dict[str, Any]:
     there, offered = scene.installed.get(name), scene.available.get(name)
     entry: Entry | None = there or offered
     if entry is None:
@@ -130,7 +146,6 @@ def _info(scene: Scene, name: str) -> dict[str, Any]:
     state = _state(scene, name)
     latest = offered.package if offered and state != "installed" else entry.package
     package: Package = entry.package
-    short = name.removeprefix("ea-")
     return {
         "package": name,
         "version": package.version,
@@ -139,14 +154,13 @@ def _info(scene: Scene, name: str) -> dict[str, Any]:
         "version_installed": there.package.evr if there else "",
         "version_latest": latest.evr,
         "state": state,
-        # Not in the profile the panel keeps of a server: unknown, rather than nothing.
-        "size": None,
-        "license": None,
-        "pkg_group": "",
+        "size": said.size,
+        "license": said.license,
+        "pkg_group": said.group,
         "repo_name": "NYI",
-        "short_description": short,
-        "long_description": f"{short}, as EasyApache 4 packages it.",
-        "more_info_url": None,
+        "short_description": said.summary,
+        "long_description": said.description or said.summary,
+        "more_info_url": said.url or None,
         "pkg_dep": {
             "requires": [str(item) for item in entry.requires],
             "conflicts": [str(item) for item in entry.conflicts],

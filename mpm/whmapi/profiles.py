@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import re
-from functools import cache
-from importlib import resources
 from typing import Any
 
 from django.utils import timezone
@@ -14,16 +11,14 @@ from easyapache.models import SavedProfile
 from easyapache.profile_file import BadProfile, ProfileFile, canonical, check_file_name, compare
 from easyapache.profile_library import NameTaken, Shelved, save, saved_profiles, stock_profiles
 from easyapache.relations import load_catalogue
-from mpm.catalog import PHP_DSO
 from mpm.grants import Scope
 from mpm.whmapi.call import Call, function
 from mpm.whmapi.envelope import Failed
 
 PREFIX = "ea-"
-PROFILES = "/etc/cpanel/ea4/profiles"
+FOLDER = "/etc/cpanel/ea4/profiles/custom"
 """Where a cPanel server keeps them: clients show this path, none opens it."""
 _NAME = re.compile(r"[a-z0-9][a-z0-9_.+-]{0,127}\Z")
-TOOLS = "ea-cpanel-tools"
 
 
 @function("ea4_get_currently_installed_packages")
@@ -34,12 +29,12 @@ def installed_packages(call: Call) -> dict[str, Any]:
 @function("ea4_list_profiles")
 def list_profiles(call: Call) -> dict[str, Any]:
     return {
-        "cpanel": [_profile(call, item, "cpanel") for item in stock_profiles()],
-        "custom": [_profile(call, item, "custom") for item in saved_profiles()],
+        "cpanel": [_profile(call, item) for item in stock_profiles()],
+        "custom": [_profile(call, item) for item in saved_profiles()],
     }
 
 
-def _profile(call: Call, item: Shelved, folder: str) -> dict[str, Any]:
+def _profile(call: Call, item: Shelved) -> dict[str, Any]:
     profile = call.profile
     comparison = compare(item.file, profile, call.scene(profile))
     return {
@@ -48,7 +43,7 @@ def _profile(call: Call, item: Shelved, folder: str) -> dict[str, Any]:
         "version": str(item.file.version),
         "pkgs": list(item.file.packages),
         "tags": list(item.file.tags),
-        "path": f"{PROFILES}/{folder}/{item.file_name}.json",
+        "path": f"{item.file_name}.json",
         "active": int(comparison.equal),
         "validation_data": {"not_on_server": list(comparison.unknown)},
     }
@@ -87,49 +82,24 @@ def save_profile(call: Call) -> dict[str, Any]:
         raise Failed(str(error), data={"already_exists": 1}) from error
     except BadProfile as error:
         raise Failed(str(error)) from error
-    return {"path": f"{PROFILES}/custom/{shelved.file_name}.json"}
+    return {"path": f"{FOLDER}/{shelved.file_name}.json"}
 
 
 @function("ea4_recommendations")
-def recommendations(_call: Call) -> dict[str, Any]:
-    """What EasyApache 4 recommends beside PHP inside Apache: code must run as its owner."""
-    advice = {
-        "on": "add",
-        "name": "Apache’s PHP module runs every site as one user",
-        "desc": "With PHP inside Apache, add mod_ruid2 or mod_mpm_itk, so that the code of each "
-        "account runs as that account.",
-        "url": "https://go.cpanel.net/ea4-dso",
-        "level": "danger",
-        "filter": [],
-        "options": [
-            {"text": "Add mod_ruid2", "recommended": 1, "items": ["ea-apache24-mod_ruid2"]},
-            {"text": "Add mod_mpm_itk", "recommended": 0, "items": ["ea-apache24-mod_mpm_itk"]},
-            {"text": "Go on without either", "recommended": 0, "level": "danger", "items": []},
-        ],
-    }
-    dso = sorted(name for name in load_catalogue().entries if PHP_DSO.match(name))
-    return {name: [advice] for name in dso}
+def recommendations(call: Call) -> dict[str, Any]:
+    """What EasyApache 4 recommends beside the packages that are installed there, by their names."""
+    names = call.profile.names
+    said = call.particulars.recommendations
+    return {name: said[name] for name in sorted(said) if name in names}
 
 
 @function("ea4_metainfo")
 def metainfo(call: Call) -> dict[str, Any]:
-    """What ``ea4-metainfo.json`` of EasyApache 4's tools says; nothing where they are missing."""
-    return dict(_metainfo()) if TOOLS in call.profile.names else {}
-
-
-@cache
-def _metainfo() -> dict[str, Any]:
-    text = resources.files("easyapache").joinpath("data/metainfo.json").read_text("utf-8")
-    data: dict[str, Any] = json.loads(text)
-    return data
+    """The content of the server's own ``ea4-metainfo.json``; nothing where it has none."""
+    return dict(call.particulars.metainfo)
 
 
 @function("ea4_get_additional_pkg_prefixes")
 def additional_prefixes(call: Call) -> dict[str, Any]:
     """Of other vendors' packages on that server."""
-    return {"additional_pkg_prefixes": prefixes_of(call)}
-
-
-def prefixes_of(call: Call) -> list[str]:
-    found = call.profile.facts.get("additional_pkg_prefixes")
-    return sorted(str(item) for item in found) if isinstance(found, list) else []
+    return {"additional_pkg_prefixes": list(call.particulars.prefixes)}

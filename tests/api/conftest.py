@@ -12,8 +12,9 @@ import pytest
 from django.test import Client
 from django.utils import timezone
 
-from easyapache.inventory import record_scan
+from easyapache.inventory import record_particulars, record_scan
 from easyapache.models import Server
+from easyapache.particulars import Particulars, imagined
 from easyapache.profile import Observation, Package, Profile
 from easyapache.relations import load_catalogue
 from mpm.services.actor import Actor
@@ -46,11 +47,14 @@ def add_server(db: None) -> AddServer:
         name: str = "web03",
         profile: Profile | None = None,
         kind: str = "simulated",
+        particulars: Particulars | None = None,
         **fields: Any,
     ) -> Server:
         now = timezone.now()
         server = Server.objects.create(name=name, kind=kind, created_at=now, **fields)
-        record_scan(server, profile or profile_with(), now, "scan")
+        profile = profile or profile_with()
+        record_scan(server, profile, now, "scan")
+        record_particulars(server, particulars or imagined(profile.names), now)
         return server
 
     return add

@@ -1,4 +1,4 @@
-"""Every function of the WHM API face, and every way it refuses."""
+"""The WHM API face: its envelope, who comes in, which server is meant, clients of API 2."""
 
 from __future__ import annotations
 
@@ -11,12 +11,11 @@ import pytest
 from django.contrib.auth.models import Group, User
 from django.test import Client, override_settings
 
-from easyapache.models import SavedProfile, Server
+from easyapache.models import Server
 from mpm.models import Change
 from mpm.whmapi.call import FUNCTIONS
 from tests.api.conftest import (
     APACHE,
-    PREFORK,
     TO_EVENT,
     AddServer,
     AddToken,
@@ -192,134 +191,6 @@ def test_a_server_out_of_reach_is_not_there(
     sandbox = f"whm root:{add_token('change', sandbox=True).text}"
     assert whm("servicestatus", auth=sandbox)["metadata"]["result"] == 1
     assert "no server" in refused(whm("servicestatus", auth=sandbox, server="real"))
-
-
-# -- EasyApache 4 -------------------------------------------------------------------------------
-
-
-def test_profiles_are_listed_with_what_is_active(server: Server, whm: Whm) -> None:
-    data = whm("ea4_list_profiles")["data"]
-    assert data["cpanel"][0]["path"].endswith("/cpanel/default.json")
-    for item in data["cpanel"]:
-        assert isinstance(item["version"], str)
-        assert item["active"] in (0, 1)
-        assert isinstance(item["validation_data"]["not_on_server"], list)
-    assert data["custom"] == []
-
-
-def test_a_profile_is_saved_once(server: Server, whm: Whm) -> None:
-    values = {"filename": "mine", "name": "Mine", "pkg": list(PREFORK), "tag": ["a", "b"]}
-    saved = whm("ea4_save_profile", **values)
-    assert saved["data"]["path"].endswith("/custom/mine.json")
-    again = whm("ea4_save_profile", **values)
-    assert refused(again)
-    assert again["data"]["already_exists"] == 1
-    assert whm("ea4_save_profile", overwrite="1", **values)["metadata"]["result"] == 1
-    custom = whm("ea4_list_profiles")["data"]["custom"]
-    assert [(item["name"], item["tags"], item["version"]) for item in custom] == [
-        ("Mine", ["a", "b"], "0")
-    ]
-    wrongs: tuple[dict[str, Any], ...] = (
-        {"filename": "../x"},
-        {"filename": ""},
-        {"name": ""},
-        {"pkg": ["-x"]},
-        {"pkg": []},
-    )
-    for wrong in wrongs:
-        assert refused(whm("ea4_save_profile", **{**values, **wrong}))
-
-
-def test_a_token_for_some_servers_has_no_say_in_the_profiles_of_all(
-    server: Server, add_token: AddToken, whm: Whm
-) -> None:
-    values = {"filename": "mine", "name": "Mine", "pkg": list(PREFORK)}
-    for confined in (
-        add_token("change", servers=["web03"]),
-        add_token("change", sandbox=True),
-        add_token("admin", servers=["web03"]),
-    ):
-        auth = f"whm root:{confined.text}"
-        assert "all servers share" in refused(whm("ea4_save_profile", auth=auth, **values))
-        assert whm("ea4_list_profiles", auth=auth)["data"]["custom"] == []
-    assert not SavedProfile.objects.exists()
-    free = f"whm root:{add_token('change').text}"
-    assert whm("ea4_save_profile", auth=free, **values)["metadata"]["result"] == 1
-
-
-def test_what_easyapache_says_of_itself(server: Server, whm: Whm) -> None:
-    assert whm("ea4_metainfo")["data"]["default_php_handler"] == "cgi"
-    assert whm("ea4_get_additional_pkg_prefixes")["data"] == {"additional_pkg_prefixes": []}
-    advice = whm("ea4_recommendations")["data"]
-    for name, items in advice.items():
-        assert name.startswith("ea-php")
-        assert {"on", "name", "url"} <= set(items[0])
-
-
-# -- packages -------------------------------------------------------------------------------------
-
-
-def test_packages_are_listed_by_state(server: Server, whm: Whm) -> None:
-    def names(state: str) -> set[str]:
-        data = whm("package_manager_list_packages", state=state)["data"]["packages"]
-        return {item["package"] for item in data}
-
-    assert names("installed") | names("not_installed") == names("any")
-    assert not names("installed") & names("not_installed")
-    assert f"{APACHE}-mod_mpm_prefork" in names("installed")
-    assert f"{APACHE}-mod_mpm_event" in names("not_installed")
-    assert names("updatable") <= names("installed")
-    assert refused(whm("package_manager_list_packages", state="odd"))
-
-
-def test_package_info_is_asked_by_name_or_by_namespace(server: Server, whm: Whm) -> None:
-    data = whm(
-        "package_manager_get_package_info",
-        package=f"{APACHE}-mod_mpm_event",
-        **{"package-1": f"{APACHE}-mod-mpm-prefork"},
-    )["data"]["packages"]
-    assert [item["package"] for item in data] == [
-        f"{APACHE}-mod_mpm_event",
-        f"{APACHE}-mod_mpm_prefork",
-    ]
-    event, prefork = data
-    assert (event["state"], event["version_installed"]) == ("not_installed", "")
-    assert prefork["version_installed"] == prefork["version_latest"]
-    assert (event["size"], event["license"]) == (None, None)
-    assert f"{APACHE}-mod_cgid" in event["pkg_dep"]["requires"]
-    assert f"{APACHE}-mpm = forked" in event["pkg_dep"]["conflicts"]
-    space = whm("package_manager_get_package_info", ns="ea")["data"]["packages"]
-    assert len(space) > 50
-    assert refused(whm("package_manager_get_package_info"))
-    assert refused(whm("package_manager_get_package_info", ns="ea", package="ea-apache24"))
-    assert refused(whm("package_manager_get_package_info", ns="other"))
-
-
-def test_resolving_prefork_to_event_answers_as_documented(server: Server, whm: Whm) -> None:
-    data = whm("package_manager_resolve_actions", package=f"{APACHE}-mod_mpm_event")["data"]
-    assert data["install"] == sorted(TO_EVENT["install"])
-    assert data["uninstall"] == sorted(TO_EVENT["uninstall"])
-    assert data["upgrade"] == []
-    assert APACHE in data["unaffected"]
-
-
-def test_with_a_namespace_the_list_is_the_whole_wanted_set(add_server: AddServer, whm: Whm) -> None:
-    add_server(profile=profile_with(*PREFORK, f"{APACHE}-mod_suexec"))
-    installed = whm("ea4_get_currently_installed_packages")["data"]["packages"]
-    wanted = [name for name in installed if name not in TO_EVENT["uninstall"]]
-    wanted = [*wanted, *TO_EVENT["install"]]
-    whole = whm("package_manager_resolve_actions", package=wanted, ns="ea")["data"]
-    assert whole["install"] == sorted(TO_EVENT["install"])
-    assert whole["uninstall"] == sorted(TO_EVENT["uninstall"])
-    without = [name for name in installed if name != f"{APACHE}-mod_suexec"]
-    gone = whm("package_manager_resolve_actions", package=without, ns="ea")["data"]
-    assert gone["uninstall"] == [f"{APACHE}-mod_suexec"]
-    same = whm("package_manager_resolve_actions", package=installed, ns="ea")["data"]
-    assert (same["install"], same["uninstall"]) == ([], [])
-    assert refused(whm("package_manager_resolve_actions"))
-    assert refused(whm("package_manager_resolve_actions", package="ea-nonsense"))
-    both = [f"{APACHE}-mod_mpm_event", f"{APACHE}-mod_mpm_worker"]
-    assert refused(whm("package_manager_resolve_actions", package=both))
 
 
 # -- clients of cPanel API 2 ----------------------------------------------------------------

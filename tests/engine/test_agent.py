@@ -22,6 +22,7 @@ from redis.exceptions import RedisError
 
 from easyapache.host.folder import ChangeFolder
 from easyapache.host.runner import Detached
+from easyapache.particulars import Particulars
 from tests.engine.simulation import Simulation
 from tests.faults.field import PROJECT
 
@@ -195,6 +196,22 @@ def test_questions_are_answered_while_a_change_runs(make_house: MakeHouse) -> No
     house.wait(lambda: any(f["nonce"] == "hello" for f in house.answers("control.heartbeat")))
     assert house.told(request.change) == ""
     house.wait(lambda: house.told(request.change) == "succeeded")
+
+
+def test_particulars_are_told_only_where_the_panel_has_others(make_house: MakeHouse) -> None:
+    house = make_house()
+    house.send("host.inspect", {"request": "r1", "particulars": ""})
+    house.wait(lambda: bool(house.answers("control.particulars")))
+    said = Particulars.from_json(house.answers("control.particulars")[0]["particulars"])
+    assert said == house.simulation.server.particulars()
+    assert said.metainfo
+    house.send("host.inspect", {"request": "r2", "particulars": said.digest})
+    house.send("host.inspect", {"request": "r3"})
+    house.send("host.inspect", {"request": "r4", "particulars": "0" * 32})
+    house.wait(lambda: len(house.answers("control.particulars")) == 2)
+    house.send("host.inspect", {"request": "r5", "particulars": said.digest})
+    house.wait(lambda: len(house.answers("control.inspected")) == 5)
+    assert len(house.answers("control.particulars")) == 2
 
 
 def test_an_engine_that_is_killed_is_started_again_within_seconds(make_house: MakeHouse) -> None:

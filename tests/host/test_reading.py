@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from easyapache.host import prober, sites
 from easyapache.host.apache_config import ApacheConfig, read_config
 from easyapache.host.inspection import php_dso_sites
-from easyapache.host.rpm import packages_from, relations_from, verified_from
 from easyapache.host.server import SiteAnswer
+from easyapache.host.rpm import descriptions_from, packages_from, relations_from, verified_from
+from easyapache.particulars import Description
 from easyapache.pins import pinned
 from easyapache.profile import Package
 from tests.host.managed import Managed
@@ -130,6 +131,17 @@ def test_rpms_answers_are_read() -> None:
     assert (cut.path, cut.edited) == ("/usr/lib/z.so", False)
     assert relations_from("N a\nR rpmlib(X) <= 1\nR b >= 2-1\nC c \nP a = 1\n") == {
         "a": {"requires": ["b >= 2-1"], "conflicts": ["c"], "provides": ["a = 1"]}
+    }
+
+
+def test_what_rpm_says_of_a_package_may_have_lines_and_lack_parts() -> None:
+    text = (
+        "a\x1f12\x1fMIT\x1f(none)\x1f\x1fShort\x1fLong\n\tand longer\x1e"
+        "b\x1fx\x1fMIT\x1fg\x1fu\x1fs\x1fd\x1e"
+        "error: something else\n"
+    )
+    assert descriptions_from(text) == {
+        "a": Description(summary="Short", description="Long\n\tand longer", license="MIT", size=12)
     }
 
 

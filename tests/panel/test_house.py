@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from easyapache.agents import wake
+from easyapache.inventory import particulars_of
 from mpm import services
 from mpm.catalog import Choice
 from mpm.models import Change, LogChunk, Preview, Report, State
@@ -24,6 +25,11 @@ def ended(change: Change, seconds: float = 40) -> Change:
 
     wait_until(check, seconds, f"change #{change.pk} did not end: {change.state} {change.step}")
     return change
+
+
+def test_a_look_also_brings_what_the_packages_are_in_words(house: House) -> None:
+    wait_until(lambda: particulars_of(house.server).metainfo, 20, "no particulars came")
+    assert particulars_of(house.server) == house.simulated.particulars()
 
 
 def test_a_change_goes_from_a_preview_to_a_running_httpd_and_back(house: House) -> None:

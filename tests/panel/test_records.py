@@ -10,8 +10,10 @@ import pytest
 from django.utils import timezone
 
 from easyapache.host.protocol import BadMessage
-from easyapache.models import Server
-from mpm import services
+from easyapache.inventory import particulars_of
+from easyapache.models import Server, ServerParticulars
+from easyapache.particulars import Description, Particulars
+from mpm import services, tasks
 from mpm.catalog import Choice
 from mpm.models import Change, Event, LogChunk, State
 from mpm.models import Report as ReportRow
@@ -227,6 +229,32 @@ def test_a_scan_makes_a_snapshot_only_when_something_differs(
         services.record_inspection("web01", request_number(timezone.now()), profile.as_json())
     assert server.installed_profiles.count() == 1
     assert not Change.objects.exists()
+
+
+def test_particulars_replace_those_before_and_malformed_ones_change_nothing(
+    known_server: Callable[..., Server],
+) -> None:
+    server = known_server()
+    for size in (1, 2):
+        said = Particulars(offered={"ea-a": Description(size=size, summary="A\x00")})
+        tasks.particulars(server="web01", particulars=said.as_json())
+    kept = particulars_of(server)
+    assert kept.of("ea-a") == Description(size=2, summary="A\N{REPLACEMENT CHARACTER}")
+    assert ServerParticulars.objects.get().digest == kept.digest
+    right = Particulars().as_json()
+    for wrong in (
+        {},
+        {**right, "installed": []},
+        {**right, "offered": {"a": 1}},
+        {**right, "offered": {"a": {"size": "many"}}},
+        {**right, "recommendations": {"a": 1}},
+        {**right, "prefixes": 1},
+        {**right, "metainfo": "x"},
+    ):
+        tasks.particulars(server="web01", particulars=wrong)
+    tasks.particulars(server="nobody", particulars=right)
+    assert particulars_of(server) == kept
+    assert particulars_of(known_server("web02")) == Particulars()
 
 
 def test_a_scan_from_before_the_end_of_a_change_is_no_outside_change(change: Change) -> None:
