@@ -1,8 +1,9 @@
 """What a WHM client sent, whichever of the usual ways it sent it.
 
-Lists arrive in three styles, and mixed: the same name again (``install=a&install=b``), the
-bare name followed by numbered ones (``install=a&install-1=b``), or numbered ones only
-(``package-0=a&package-1=b``). In a JSON body a list may also be a list. Booleans are 1 and 0.
+The query counts, and the body of a POST: a form of either kind, or JSON. Lists arrive in three
+styles, and mixed: the same name again (``install=a&install=b``), the bare name followed by
+numbered ones (``install=a&install-1=b``), or numbered ones only (``package-0=a&package-1=b``). In
+a JSON body a list may also be a list. Booleans are 1 and 0.
 """
 
 from __future__ import annotations
@@ -108,6 +109,16 @@ def from_body(content_type: str, body: bytes) -> tuple[tuple[str, str], ...]:
     if kind == "application/json" or kind.endswith("+json"):
         return from_json(text)
     return from_query(text.strip("\r\n"))
+
+
+def from_parts(
+    values: Iterable[tuple[str, Iterable[object]]], files: Iterable[str]
+) -> tuple[tuple[str, str], ...]:
+    """Take the fields of a multipart form, parsed by Django. Raises BadParameters for a file:
+    no function here takes one, and dropping it would do something else than was asked."""
+    for name in files:
+        raise BadParameters(f"“{name[:60]}” was sent as a file; send it as a value.")
+    return tuple((name, str(value)) for name, several in values for value in several)
 
 
 def from_json(text: str) -> tuple[tuple[str, str], ...]:

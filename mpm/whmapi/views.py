@@ -6,8 +6,15 @@ import logging
 from typing import Any
 
 from django.contrib.auth.decorators import login_not_required
-from django.core.exceptions import BadRequest, RequestDataTooBig
-from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed, JsonResponse
+from django.core.exceptions import BadRequest, SuspiciousOperation
+from django.http import (
+    HttpRequest,
+    HttpResponse,
+    HttpResponseNotAllowed,
+    JsonResponse,
+    UnreadablePostError,
+)
+from django.http.multipartparser import MultiPartParserError
 from django.views.decorators.csrf import csrf_exempt
 
 from mpm.services import Refused
@@ -16,7 +23,14 @@ from mpm.whmapi.access import AccessDenied, Caller, TooMany, caller_of, server_m
 from mpm.whmapi.call import FUNCTIONS, Call
 from mpm.whmapi.envelope import Failed, bridged, denied, failed, succeeded, unknown
 from mpm.whmapi.output import controlled
-from mpm.whmapi.parameters import BadParameters, Parameters, from_body, from_query
+from mpm.whmapi.parameters import (
+    MAX_BODY,
+    BadParameters,
+    Parameters,
+    from_body,
+    from_parts,
+    from_query,
+)
 
 log = logging.getLogger(__name__)
 ROOMS = (actions, httpd, packages, profiles)
@@ -88,12 +102,21 @@ def _parameters(request: HttpRequest) -> Parameters:
     """Query and body together. Raises BadParameters."""
     pairs = from_query(request.META.get("QUERY_STRING", ""))
     if request.method == "POST":
-        try:
-            body = request.body
-        except (RequestDataTooBig, BadRequest) as error:
-            raise BadParameters("The request is too large.") from error
-        pairs += from_body(request.headers.get("Content-Type", ""), body)
+        pairs += _sent(request)
     return Parameters(pairs)
+
+
+def _sent(request: HttpRequest) -> tuple[tuple[str, str], ...]:
+    """What the body of a POST holds. Raises BadParameters."""
+    length = str(request.META.get("CONTENT_LENGTH", ""))
+    if length.isdecimal() and int(length) > MAX_BODY:
+        raise BadParameters("The request is too large.")
+    try:
+        if request.content_type == "multipart/form-data":
+            return from_parts(request.POST.lists(), request.FILES)
+        return from_body(request.headers.get("Content-Type", ""), request.body)
+    except (BadRequest, MultiPartParserError, SuspiciousOperation, UnreadablePostError) as error:
+        raise BadParameters("The request cannot be read, or is too large.") from error
 
 
 def _answer(request: HttpRequest, body: dict[str, Any], status: int = 200) -> HttpResponse:

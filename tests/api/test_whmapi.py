@@ -9,6 +9,7 @@ from urllib.parse import urlencode
 
 import pytest
 from django.contrib.auth.models import Group, User
+from django.core.files.base import ContentFile
 from django.test import Client, override_settings
 
 from easyapache.models import Server
@@ -160,6 +161,49 @@ def test_get_form_and_json_say_the_same(
     )
     assert (broken.status_code, refused(broken.json())) == (200, "The request body is not JSON.")
     assert client.put("/json-api/ea4_list_profiles").status_code == 405
+
+
+def test_a_multipart_form_says_the_same_in_every_style_of_list(
+    server: Server, add_token: AddToken, client: Client, whm: Whm
+) -> None:
+    headers = {"Authorization": f"whm root:{add_token('change').text}"}
+    address = "/json-api/package_manager_resolve_actions"
+    first, second = TO_EVENT["install"]
+    expected = whm("package_manager_resolve_actions", package=[first, second])
+    for sent in (
+        {"package": [first, second]},
+        {"package": first, "package-1": second},
+        {"package-0": first, "package-1": second},
+    ):
+        answer = client.post(address, {"api.version": "1", **sent}, headers=headers)
+        assert answer.json() == expected
+    answer = client.post(f"{address}?package={first}", {"package": second}, headers=headers)
+    assert answer.json()["data"] == expected["data"]
+    made = client.post(
+        "/json-api/package_manager_submit_actions", {**TO_EVENT, "reason": "☃"}, headers=headers
+    ).json()
+    assert Change.objects.get(pk=made["data"]["build"]).reason == "☃"
+
+
+def test_a_multipart_form_that_cannot_be_read_is_refused_in_the_envelope(
+    server: Server, add_token: AddToken, client: Client
+) -> None:
+    headers = {"Authorization": f"whm root:{add_token('read').text}"}
+    address = "/json-api/ea4_list_profiles"
+    upload = ContentFile("ea-apache24", name="package.txt")
+    file = client.post(address, {"package": upload}, headers=headers)
+    assert (file.status_code, "as a file" in refused(file.json())) == (200, True)
+    kind = "multipart/form-data"
+    for body, content_type, said in (
+        ("x", kind, "cannot be read"),
+        ("x" * (1024 * 1024 + 1), f"{kind}; boundary=y", "too large"),
+        ("x" * (1024 * 1024 + 1), "application/x-www-form-urlencoded", "too large"),
+    ):
+        answer = client.post(address, body, content_type=content_type, headers=headers)
+        assert (answer.status_code, said in refused(answer.json())) == (200, True), content_type
+    many = {f"package-{number}": "a" for number in range(1500)}
+    answer = client.post(address, many, headers=headers)
+    assert (answer.status_code, "too large" in refused(answer.json())) == (200, True)
 
 
 # -- which server -----------------------------------------------------------------------------
