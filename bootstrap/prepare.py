@@ -41,8 +41,10 @@ WHICH_PYTHON = (
     "print(sys.version, os.path.realpath(sys._base_executable))\n"
 )
 
-TEST_DEBIAN = ("chromium", "libatomic1", "fonts-dejavu-core", "fonts-liberation", "postgresql")
-TEST_EL = ("chromium", "libatomic1", "dejavu-sans-fonts", "liberation-fonts", "postgresql-server")
+BROWSER = ("chromium", "libatomic1")
+SHELLS = ("zsh", "fish")
+TEST_DEBIAN = (*BROWSER, *SHELLS, "fonts-dejavu-core", "fonts-liberation", "postgresql")
+TEST_EL = (*BROWSER, *SHELLS, "dejavu-sans-fonts", "liberation-fonts", "postgresql-server")
 """For the tests only. What the lab is made of is known to easyapache/lab/system.py."""
 
 

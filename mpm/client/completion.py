@@ -27,6 +27,18 @@ _ea4mpm() {{
 }}
 complete -F _ea4mpm ea4mpm
 """
+_ZSH = """\
+(( $+functions[compdef] )) || { autoload -Uz compinit && compinit -i }
+autoload -Uz bashcompinit && bashcompinit
+"""
+_FISH = """\
+function __ea4mpm_servers
+  ea4mpm servers --json 2>/dev/null | sed -n 's/^ *"name": "\\(.*\\)",$/\\1/p'
+end
+complete -c ea4mpm -f
+complete -c ea4mpm -n '__fish_seen_subcommand_from status plan switch; \
+and test (count (commandline -opc)) -eq 2' -a '(__ea4mpm_servers)'
+"""
 
 
 def script(shell: str, parser: argparse.ArgumentParser) -> str:
@@ -39,21 +51,18 @@ def script(shell: str, parser: argparse.ArgumentParser) -> str:
     )
     text = _BASH.format(commands=" ".join(words), cases=cases)
     if shell == "zsh":
-        return "autoload -Uz bashcompinit && bashcompinit\n" + text
+        return _ZSH + text
     return text
 
 
 def _fish(words: dict[str, list[str]]) -> str:
-    lines = [
-        "complete -c ea4mpm -f",
-        f"complete -c ea4mpm -n __fish_use_subcommand -a '{' '.join(words)}'",
-    ]
+    lines = [f"complete -c ea4mpm -n __fish_use_subcommand -a '{' '.join(words)}'"]
     for name, offered in words.items():
         seen = f"-n '__fish_seen_subcommand_from {name}'"
         for word in offered:
             option = f"-l {word[2:]}" if word.startswith("--") else f"-a {word}"
             lines.append(f"complete -c ea4mpm {seen} {option}")
-    return "\n".join(lines) + "\n"
+    return _FISH + "\n".join(lines) + "\n"
 
 
 def _subcommands(parser: argparse.ArgumentParser) -> dict[str, argparse.ArgumentParser]:

@@ -1,15 +1,12 @@
-"""``ea4mpm`` without a panel: where its configuration is, and what a shell completes."""
+"""``ea4mpm`` without a panel: where its configuration is, and what it makes of a bad one."""
 
 from __future__ import annotations
 
-import shutil
-import subprocess
 from pathlib import Path
 
 import pytest
 
 from mpm.client import cli
-from mpm.client.completion import SHELLS, script
 from mpm.client.configuration import BadConfiguration, config_path, panel_from
 
 FILE = """\
@@ -91,47 +88,6 @@ def test_a_token_in_a_file_that_others_can_read_is_refused(home: dict[str, str])
     path.write_text("not = [toml")
     with pytest.raises(BadConfiguration, match=r"config\.toml"):
         panel_from(home)
-
-
-def test_completion_offers_exactly_what_the_arguments_know(
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    commands = (
-        *("servers", "status", "plan", "switch", "log", "show", "history"),
-        *("rollback", "cancel", "token", "completion"),
-    )
-    for shell in SHELLS:
-        assert cli.main(["completion", shell]) == cli.DONE
-        text = capsys.readouterr().out
-        assert text == script(shell, cli.parser())
-        for word in (*commands, "prefork", "not-before", "overlap-hours", "rotate"):
-            assert word in text, (shell, word)
-
-
-def completed(*words: str) -> list[str]:
-    """What bash offers after ``words``, the last of which is unfinished."""
-    bash = shutil.which("bash")
-    assert bash
-    text = (
-        script("bash", cli.parser())
-        + 'ea4mpm() { echo \'    "name": "web03",\'; }\n'
-        + f"COMP_WORDS=({' '.join(words) or repr('')})\n"
-        + f"COMP_CWORD={len(words) - 1}\n_ea4mpm\n"
-        + 'printf "%s\\n" "${COMPREPLY[@]}"\n'
-    )
-    done = subprocess.run(
-        [bash, "--noprofile", "--norc"], input=text, capture_output=True, text=True, check=True
-    )
-    assert done.stderr == ""
-    return done.stdout.split()
-
-
-def test_bash_completes_commands_servers_and_options() -> None:
-    assert completed("ea4mpm", "s") == ["servers", "status", "switch", "show"]
-    assert completed("ea4mpm", "status", "w") == ["web03"]
-    assert completed("ea4mpm", "switch", "web03", "pre") == ["prefork"]
-    assert "--ticket" in completed("ea4mpm", "switch", "web03", "event", "--t")
-    assert completed("ea4mpm", "token", "rot") == ["rotate"]
 
 
 @pytest.mark.parametrize(
