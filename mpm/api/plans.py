@@ -21,7 +21,8 @@ from mpm.plan import Plan
 from mpm.polling import wait_for
 from mpm.services.actor import BadRequest, NotFound
 from mpm.services.lookup import preview_with
-from mpm.services.planning import plan_for, request_preview
+from mpm.services.planning import plan_for, profile_of, request_preview
+from mpm.services.request import satisfied
 
 router = Router(tags=["plans"])
 Mpm = Literal["event", "worker", "prefork"]
@@ -91,6 +92,7 @@ class PlanOut(Schema):
                     "findings": [],
                     "blocked": False,
                     "nothing_to_do": False,
+                    "satisfied": False,
                     "digest": "0d4c6f0e8b1a4d3c9e2f7a6b5c4d3e2f",
                     "base_digest": "7c1f0a3b5d9e8f6a1b2c3d4e5f60718a",
                     "predicted_interruption": None,
@@ -109,6 +111,10 @@ class PlanOut(Schema):
     findings: list[FindingOut]
     blocked: bool
     nothing_to_do: bool = Field(description="No package would move.")
+    satisfied: bool = Field(
+        description="Packages, configuration and running httpd are so already. While this is "
+        "false a change restarts httpd, even where no package moves."
+    )
     digest: str = Field(description="Send it with the change: it confirms exactly this plan.")
     base_digest: str = Field(description="The state of the server this plan starts from.")
     predicted_interruption: InterruptionOut | None
@@ -209,6 +215,7 @@ def plan_json(server: Server, plan: Plan) -> dict[str, Any]:
         "findings": [plain(finding.as_json()) for finding in plan.findings],
         "blocked": plan.blocked,
         "nothing_to_do": plan.empty,
+        "satisfied": satisfied(plan, profile_of(server)),
         "digest": plan.digest,
         "base_digest": plan.base_digest,
         "predicted_interruption": predicted_interruption(server),

@@ -1,13 +1,18 @@
 """``ea4mpm``: servers, status, plan, switch, log, history, rollback, cancel, token, completion.
 
-Exit status: 0 done; 1 the change failed or was rolled back; 2 bad arguments or configuration;
-3 refused by the panel; 4 the panel does not answer; 5 another change is in the way.
+Exit status: 0 done; 1 the change failed or was rolled back, the three observations of a server
+disagree, or it has not answered; 2 bad arguments or configuration, or not confirmed; 3 refused by
+the panel; 4 the panel does not answer; 5 another change is in the way.
+
+With ``--json`` standard output holds exactly one JSON value, whatever came of it; a refusal has a
+``code`` and a ``detail``. Words for people are then on standard error.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import re
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -17,19 +22,26 @@ from rich.console import Console
 from mpm.client import display
 from mpm.client.completion import SHELLS, script
 from mpm.client.configuration import BadConfiguration, panel_from
-from mpm.client.connection import Connection, Refused, Unreachable
+from mpm.client.connection import Connection, Refused, Unreachable, address
 from mpm.client.following import follow
 
+SERVER_PATIENCE = 60.0
+"""Seconds that a server has for a plan of its own. The panel gives it up after half of that."""
 DONE, FAILED, USAGE, REFUSED, UNREACHABLE, BUSY = 0, 1, 2, 3, 4, 5
 MPMS = ("event", "worker", "prefork")
 Json = dict[str, Any]
 
 
-class Run:
-    """What a command works with."""
+class NotConfirmed(Exception):
+    """Nobody said yes to what a command would do."""
 
-    def __init__(self, connection: Connection, console: Console, options: argparse.Namespace):
-        self.panel, self.console, self.options = connection, console, options
+
+class Run:
+    """What a command works with. ``aside`` is for words that are not the answer."""
+
+    def __init__(self, connection: Connection, options: argparse.Namespace) -> None:
+        self.panel, self.options = connection, options
+        self.console, self.aside = Console(), Console(stderr=True)
 
     def answer(self, value: Any, show: Callable[[Console, Any], None]) -> None:
         """JSON for a program, else as a person reads it."""
@@ -53,7 +65,7 @@ def servers(run: Run) -> int:
 
 def status(run: Run) -> int:
     """Fails where packages, configuration and running httpd disagree: fit for monitoring."""
-    body = run.panel.get(f"servers/{run.options.server}/mpm")
+    body = run.panel.get(address("servers", run.options.server, "mpm"))
     run.answer(body, display.status)
     return DONE if body["sound"] else FAILED
 
@@ -63,14 +75,20 @@ def _choice(options: argparse.Namespace) -> Json:
 
 
 def plan(run: Run) -> int:
-    source = "server" if run.options.ask_server else "stored"
-    path = f"servers/{run.options.server}/plans"
-    body = run.panel.post(path, _choice(run.options), source=source, wait=30)
+    server, choice = run.options.server, _choice(run.options)
+    if run.options.ask_server:
+        body = run.panel.plan_of_server(server, choice, SERVER_PATIENCE)
+    else:
+        body = run.panel.plan(server, choice)
     if "digest" not in body:
-        run.console.print("The server has not answered yet; its plan will be at " + body["href"])
+        run.answer(body, _pending)
         return FAILED
     run.answer(body, display.plan)
     return REFUSED if body["blocked"] else DONE
+
+
+def _pending(console: Console, body: Json) -> None:
+    console.print(f"The server has not answered yet; its plan will be at {body['href']}")
 
 
 def switch(run: Run) -> int:
@@ -84,11 +102,11 @@ def switch(run: Run) -> int:
         "digest": options.digest,
     }
     if not options.digest and not options.dry_run:
-        made = run.panel.post(f"servers/{options.server}/plans", _choice(options))
-        if not options.json:
+        made = run.panel.plan(options.server, _choice(options))
+        if not made["satisfied"] and not options.yes:
+            _agree(run, made)
+        elif not options.json:
             display.plan(run.console, made)
-        if not made["nothing_to_do"] and not options.yes and not _agreed(run):
-            return USAGE
         wanted["digest"] = made["digest"]
     body = run.panel.switch(options.server, wanted, options.key)
     change = body["change"]
@@ -101,11 +119,13 @@ def switch(run: Run) -> int:
     return _ended(run, str(change["id"]))
 
 
-def _agreed(run: Run) -> bool:
+def _agree(run: Run, made: Json) -> None:
+    """Show the plan and have somebody say yes. Raises NotConfirmed."""
+    display.plan(run.aside if run.options.json else run.console, made)
     if not sys.stdin.isatty():
-        run.console.print("Say --yes to confirm this plan, or --digest to confirm exactly one.")
-        return False
-    return run.console.input("Do this? [y/N] ").strip().lower() in ("y", "yes")
+        raise NotConfirmed("Say --yes to confirm this plan, or --digest to confirm exactly one.")
+    if run.aside.input("Do this? [y/N] ").strip().lower() not in ("y", "yes"):
+        raise NotConfirmed("Nothing was done.")
 
 
 def _made(console: Console, body: Json) -> None:
@@ -117,18 +137,36 @@ def _ended(run: Run, change: str) -> int:
     quiet = Console(stderr=True, quiet=True) if run.options.json else run.console
     body = follow(run.panel, quiet, change)
     run.answer(body, display.ending)
-    return DONE if body["state"] == "succeeded" else FAILED
+    return _how(body)
+
+
+def _how(change: Json) -> int:
+    return DONE if change["state"] == "succeeded" else FAILED
 
 
 def log(run: Run) -> int:
-    for piece in run.panel.log(run.options.change, follow=run.options.follow):
-        sys.stdout.buffer.write(piece)
-        sys.stdout.buffer.flush()
-    return DONE
+    """With ``-f`` the exit status says how the change ended."""
+    options = run.options
+    text = b""
+    for piece in run.panel.log(options.change, follow=options.follow):
+        if options.json:
+            text += piece
+        else:
+            sys.stdout.buffer.write(piece)
+            sys.stdout.buffer.flush()
+    if not options.json and not options.follow:
+        return DONE
+    body = run.panel.get(address("changes", options.change))
+    if options.json:
+        said = text.decode("utf-8", "replace")
+        print_json({"change": body["id"], "state": body["state"], "log": said})
+    else:
+        display.ending(run.aside, body)
+    return _how(body) if options.follow else DONE
 
 
 def show(run: Run) -> int:
-    body = run.panel.get(f"changes/{run.options.change}")
+    body = run.panel.get(address("changes", run.options.change))
 
     def told(console: Console, value: Json) -> None:
         for sentence in value["story"]:
@@ -169,12 +207,13 @@ def rollback(run: Run) -> int:
 
 
 def cancel(run: Run) -> int:
-    body = run.panel.post(f"changes/{run.options.change}/cancel")
+    body = run.panel.cancel(run.options.change)
     run.answer(body, lambda console, value: console.print(f"#{value['id']}: {value['state']}"))
     return DONE
 
 
 def token(run: Run) -> int:
+    """The secret alone goes to standard output, so that it can be caught by a script."""
     options = run.options
     if options.action == "list":
         run.answer(run.panel.get("tokens")["items"], display.tokens)
@@ -183,10 +222,15 @@ def token(run: Run) -> int:
         run.answer([run.panel.get("token")], display.tokens)
         return DONE
     if options.action == "revoke":
-        run.panel.request("DELETE", f"tokens/{options.key_id}")
+        path = address("tokens", options.key_id)
+        run.panel.request("DELETE", path)
+        run.answer(
+            run.panel.get(path),
+            lambda console, value: console.print(f"{value['key_id']}: {value['state']}"),
+        )
         return DONE
     if options.action == "rotate":
-        path = f"tokens/{options.key_id}/rotate"
+        path = address("tokens", options.key_id, "rotate")
         body = run.panel.post(path, {"overlap_hours": options.overlap_hours})
     else:
         wanted = {
@@ -243,7 +287,9 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--dry-run", action="store_true")
     made.add_argument("--not-before", metavar="TIME", help="as 2026-03-03T21:00:00Z")
     made.add_argument("--yes", action="store_true", help="do not ask")
-    made.add_argument("--key", default="", help="Idempotency-Key, to repeat a request safely")
+    made.add_argument(
+        "--key", default="", type=_key, help="Idempotency-Key, to repeat a request safely"
+    )
     read = add("log", log, "the log of a change")
     read.add_argument("change")
     read.add_argument("-f", "--follow", action="store_true", help="until it has ended")
@@ -258,6 +304,12 @@ def parser() -> argparse.ArgumentParser:
     shell = commands.add_parser("completion", help="completion for a shell: source its output")
     shell.add_argument("shell", choices=SHELLS)
     return top
+
+
+def _key(text: str) -> str:
+    if not re.fullmatch(r"[\x21-\x7e]{1,255}", text):
+        raise argparse.ArgumentTypeError("a key has up to 255 ASCII characters and no blanks")
+    return text
 
 
 def _token_arguments(commands: Any, common: argparse.ArgumentParser) -> None:
@@ -290,27 +342,34 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.command == "completion":
         sys.stdout.write(script(options.shell, parser()))
         return DONE
-    out, err = Console(), Console(stderr=True)
     try:
-        panel = panel_from(name=options.panel, url=options.url)
-        with Connection(panel) as connection:
-            status: int = options.work(Run(connection, out, options))
+        with Connection(panel_from(name=options.panel, url=options.url)) as connection:
+            status: int = options.work(Run(connection, options))
             return status
     except BadConfiguration as error:
-        err.print(str(error), markup=False)
+        _say(options, {"code": "configuration", "detail": str(error)})
+        return USAGE
+    except NotConfirmed as error:
+        _say(options, {"code": "not_confirmed", "detail": str(error)})
         return USAGE
     except Unreachable as error:
-        err.print(str(error), markup=False)
+        _say(options, {"code": "unreachable", "detail": str(error)})
         return UNREACHABLE
     except Refused as refused:
-        if options.json:
-            print_json(refused.problem)
-        else:
-            display.problem(err, refused.problem)
+        _say(options, refused.problem)
         return BUSY if refused.problem.get("code") == "busy" else REFUSED
     except KeyboardInterrupt:
-        err.print("Stopped watching. What was begun goes on.")
+        said = "Stopped watching. What was begun goes on."
+        _say(options, {"code": "interrupted", "detail": said})
         return 130
+
+
+def _say(options: argparse.Namespace, problem: Json) -> None:
+    """Why it came to nothing: to a program on standard output, to a person on the other one."""
+    if options.json:
+        print_json(problem)
+    else:
+        display.problem(Console(stderr=True), problem)
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ The file is ``$XDG_CONFIG_HOME/ea4mpm/config.toml`` (``~/.config/ea4mpm/config.t
 from __future__ import annotations
 
 import os
+import re
 import stat
 import tomllib
 from collections.abc import Mapping
@@ -59,6 +60,8 @@ def panel_from(environ: Mapping[str, str] | None = None, *, name: str = "", url:
         raise BadConfiguration(
             "No token. Make one in the panel under “API tokens” and set EA4MPM_TOKEN_FILE."
         )
+    if not re.fullmatch(r"[\x21-\x7e]+", token.strip()):
+        raise BadConfiguration("The token is none: it has letters, digits and underscores only.")
     ca = environ.get("EA4MPM_CA") or section.get("ca", True)
     return Panel(address.rstrip("/"), token.strip(), ca if isinstance(ca, bool) else str(ca))
 
@@ -73,12 +76,14 @@ def _section(environ: Mapping[str, str], name: str) -> dict[str, Any]:
         if name:
             raise BadConfiguration(f"There is no {path}, so no panel {name!r}.") from None
         return {}
-    except (OSError, tomllib.TOMLDecodeError) as error:
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise BadConfiguration(f"{path}: {error}") from error
     panels = data.get("panels", {})
+    if not isinstance(panels, dict):
+        raise BadConfiguration(f"{path}: write each panel as [panels.NAME].")
     chosen = name or str(data.get("default", "")) or next(iter(panels), "")
     section = panels.get(chosen, {})
-    if chosen and not section:
+    if chosen and not (section and isinstance(section, dict)):
         raise BadConfiguration(f"{path} has no panel {chosen!r}; it has {', '.join(panels)}.")
     if section.get("token") and mode & (stat.S_IRWXG | stat.S_IRWXO):
         raise BadConfiguration(f"{path} holds a token: chmod 600 {path}")

@@ -63,6 +63,10 @@ def plan(console: Console, body: Json) -> None:
         for item in body[key]:
             line = Text(f"  {word} {item['name']} {item['evr']}", style=colour)
             console.print(line.append(f"  {item['reason']}", style="dim"))
+    if body["nothing_to_do"] and not body["satisfied"]:
+        console.print(
+            "  httpd is restarted: what it runs is not what is installed.", style="yellow"
+        )
     findings(console, body["findings"])
     expected = body["predicted_interruption"]
     if expected:
