@@ -108,7 +108,7 @@ def switch(run: Run) -> int:
         elif not options.json:
             display.plan(run.console, made)
         wanted["digest"] = made["digest"]
-    body = run.panel.switch(options.server, wanted, options.key)
+    body = run.panel.switch(options.server, wanted, options.key or "")
     change = body["change"]
     if change is None:
         run.answer(body, lambda console, value: console.print(value["detail"], markup=False))
@@ -287,9 +287,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--dry-run", action="store_true")
     made.add_argument("--not-before", metavar="TIME", help="as 2026-03-03T21:00:00Z")
     made.add_argument("--yes", action="store_true", help="do not ask")
-    made.add_argument(
-        "--key", default="", type=_key, help="Idempotency-Key, to repeat a request safely"
-    )
+    made.add_argument("--key", type=_key, help="Idempotency-Key, to repeat a request safely")
     read = add("log", log, "the log of a change")
     read.add_argument("change")
     read.add_argument("-f", "--follow", action="store_true", help="until it has ended")

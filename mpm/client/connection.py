@@ -117,16 +117,17 @@ class Connection:
 
     def plan_of_server(self, server: str, choice: Mapping[str, Any], seconds: float) -> Json:
         """The same by the server's own dnf; {href, state} when it has not answered in time."""
-        end = time.monotonic() + seconds
+        began = time.monotonic()
+        end = began + seconds
         path = address("servers", server, "plans")
         asked = {"source": "server", "wait": POLL_SECONDS}
         body = self.ask("POST", path, json=dict(choice), params=asked, again=False)
         while "href" in body and time.monotonic() < end:
-            began = time.monotonic()
-            number = str(body["href"]).rpartition("/")[2]
-            wait = max(0, min(POLL_SECONDS, int(end - began)))
-            body = self.get(address("servers", server, "plans", number), wait=wait)
             _rest(began)
+            began = time.monotonic()
+            plan = str(body["href"]).rpartition("/")[2]
+            wait = max(0, min(POLL_SECONDS, int(end - began)))
+            body = self.get(address("servers", server, "plans", plan), wait=wait)
         return body
 
     def switch(self, server: str, body: Mapping[str, Any], key: str = "") -> Json:
