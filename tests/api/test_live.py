@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import time
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from typing import Any
 import httpx
 import pytest
 
+from easyapache.host.simulated import SimulatedServer
 from tests.stack import Panel
 
 APACHE = "ea-apache24"
@@ -127,15 +129,83 @@ def test_the_client_manages_tokens_and_says_no_by_its_exit_status(
     shell.run("servers", status=2)
 
 
-def whm(panel: Panel, token: str, function: str, **values: Any) -> dict[str, Any]:
+def other_than(shell: Shell, server: str) -> str:
+    return "worker" if shell.json("status", server)["mpm"] == "event" else "event"
+
+
+def test_the_client_asks_the_server_itself(shell: Shell, server: str) -> None:
+    planned = shell.json("plan", server, other_than(shell, server), "--ask-server")
+    assert planned["source"] == "server"
+    assert planned["install"]
+
+
+def test_a_log_is_followed_while_the_change_runs_and_another_one_finds_the_server_busy(
+    simulated_panel: Panel, shell: Shell, server: str
+) -> None:
+    now, target = shell.json("status", server)["mpm"], other_than(shell, server)
+    third = ({"event", "worker", "prefork"} - {now, target}).pop()
+    with simulated(simulated_panel, server).state() as state:
+        before, state["pace"] = state["pace"], 0.5
+    try:
+        number = str(shell.json("switch", server, target, "--yes")["change"]["id"])
+        problem = shell.json("switch", server, third, "--yes", status=5)
+        assert (problem["code"], str(problem["change"]["id"])) == ("busy", number)
+        assert shell.json("show", number)["finished"] is False
+        text = shell.run("log", "-f", number)
+    finally:
+        with simulated(simulated_panel, server).state() as state:
+            state["pace"] = before
+    assert shell.json("show", number)["state"] == "succeeded"
+    assert text == shell.run("log", number)
+    assert "Complete!" in text
+
+
+def test_a_change_that_is_taken_back_ends_with_status_1(
+    simulated_panel: Panel, shell: Shell, server: str
+) -> None:
+    before = shell.json("status", server)["mpm"]
+    with simulated(simulated_panel, server).state() as state:
+        state["faults"]["restart"] = 1
+    ended = shell.json("switch", server, other_than(shell, server), "--yes", "--wait", status=1)
+    assert ended["state"] == "rolled_back"
+    shell.run("log", "-f", str(ended["id"]), status=1)
+    settled(simulated_panel, shell.environment["EA4MPM_TOKEN"], server)
+    assert shell.json("status", server)["mpm"] == before
+
+
+def simulated(panel: Panel, server: str) -> SimulatedServer:
+    """What an agent of the panel takes for its server."""
+    config = tomllib.loads((panel.folder / f"agents/{server}.toml").read_text())
+    return SimulatedServer(Path(config["simulated_state"]))
+
+
+def whm_answer(panel: Panel, token: str, function: str, **values: Any) -> dict[str, Any]:
     answer: dict[str, Any] = httpx.post(
         f"{panel.address}json-api/{function}",
         data={"api.version": "1", **values},
         headers={"Authorization": f"whm root:{token}"},
         timeout=60,
     ).json()
+    return answer
+
+
+def whm(panel: Panel, token: str, function: str, **values: Any) -> dict[str, Any]:
+    answer = whm_answer(panel, token, function, **values)
     assert answer["metadata"]["result"] == 1, answer
     return dict(answer["data"])
+
+
+def test_a_whm_script_is_told_that_httpd_did_not_come_up(
+    simulated_panel: Panel, shell: Shell, server: str
+) -> None:
+    token = shell.environment["EA4MPM_TOKEN"]
+    with simulated(simulated_panel, server).state() as state:
+        state["faults"]["undo_restart" if state.get("undone") else "restart"] = 1
+    answer = whm_answer(simulated_panel, token, "restartservice", service="httpd", server=server)
+    assert set(answer) == {"metadata"}
+    assert "httpd did not come up" in answer["metadata"]["reason"]
+    done = whm(simulated_panel, token, "restartservice", service="httpd", server=server)
+    assert "httpd runs" in done["output"]
 
 
 def test_a_whm_script_restarts_httpd_and_refreshes_the_cache(
