@@ -40,7 +40,7 @@ class Library:
         self._cache: Path | None = None
         self._stamp: tuple[tuple[str, int], ...] = ()
         self._not_before = 0.0
-        self._one_at_a_time = threading.Lock()
+        self._asking = threading.Lock()
 
     def particulars(self, names: Collection[str]) -> Particulars:
         """``names``: the packages whose offers are of interest. Raises HostError when the rpm
@@ -55,17 +55,22 @@ class Library:
         )
 
     def offers(self, names: Collection[str]) -> Descriptions:
-        with self._one_at_a_time:
-            if self._cache is not None and _stamp(self._cache) == self._stamp:
+        if not self._asking.acquire(blocking=False):
+            return self._offered  # of the time before; nobody waits for a dnf that hangs
+        try:
+            if self._known() or time.monotonic() < self._not_before:
                 return self._offered
-            if time.monotonic() < self._not_before:
-                return self._offered
-            try:
-                self._offered, self._cache = self._packages.offers(names)
-                self._stamp = _stamp(self._cache)
-            except HostError:
-                self._not_before = time.monotonic() + _TRY_AGAIN
-            return self._offered
+            self._offered, self._cache = self._packages.offers(names)
+            self._stamp = _stamp(self._cache)
+        except HostError:
+            self._not_before = time.monotonic() + _TRY_AGAIN
+        finally:
+            self._asking.release()
+        return self._offered
+
+    def _known(self) -> bool:
+        """Whether dnf has not read its repositories since it was asked."""
+        return self._cache is not None and _stamp(self._cache) == self._stamp
 
     def _recommendations(self, installed: Mapping[str, Description]) -> dict[str, list[Any]]:
         found: dict[str, list[Any]] = {}
@@ -102,4 +107,7 @@ def _object_in(path: Path) -> dict[str, Any] | None:
 
 def _stamp(cache: Path) -> tuple[tuple[str, int], ...]:
     """Another value whenever dnf has read a repository again."""
-    return tuple(sorted((path.name, path.stat().st_mtime_ns) for path in cache.glob("*.solv")))
+    try:
+        return tuple(sorted((path.name, path.stat().st_mtime_ns) for path in cache.glob("*.solv")))
+    except FileNotFoundError:  # dnf is replacing one at this moment
+        return ()
