@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from easyapache.host import prober, sites
 from easyapache.host.apache_config import ApacheConfig, read_config
 from easyapache.host.inspection import php_dso_sites
-from easyapache.host.server import SiteAnswer
 from easyapache.host.rpm import descriptions_from, packages_from, relations_from, verified_from
+from easyapache.host.server import SiteAnswer
 from easyapache.particulars import Description
 from easyapache.pins import pinned
 from easyapache.profile import Package
