@@ -1,9 +1,10 @@
 """The rows of the MPM section, one module per matter."""
 
 from mpm.models.change import ACTIVE_STATES, TERMINAL_STATES, Change, Preview, State
-from mpm.models.history import Chain, Event, HistoryIsWrittenOnce, PruningPermit
+from mpm.models.history import Chain, Event, PruningPermit
 from mpm.models.idempotency import IdempotentAnswer
 from mpm.models.journal import LogChunk, Report
+from mpm.models.once import HistoryIsWrittenOnce
 from mpm.models.token import Token
 from mpm.models.webhook import Delivery, Webhook
 

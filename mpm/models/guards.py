@@ -1,8 +1,12 @@
-"""What the database itself refuses, whoever asks: altering history.
+"""What the database itself refuses, whoever asks and from wherever: altering history.
 
-* Events are never updated, and deleted only under a PruningPermit that covers them.
+* Events, reports and pieces of log are never updated, and deleted only under a PruningPermit
+  that covers them.
 * Of a change, who asked for what, when, why and from where is never altered, and a change
   that ended stays as it ended; rows go only while something of their server is being pruned.
+* The head of a chain only moves on.
+* Nothing of it takes the place of what is there, and no table is emptied at one stroke: on SQLite
+  ``REPLACE`` deletes without asking any trigger for deletes, on PostgreSQL so does ``TRUNCATE``.
 
 Triggers are set after every migration, because SQLite drops them with a table that is rebuilt;
 and taken away before, because SQLite refuses to rename a table a trigger still speaks of.
@@ -10,13 +14,16 @@ and taken away before, because SQLite refuses to rename a table a trigger still 
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 from django.db.backends.base.base import BaseDatabaseWrapper
-from django.db.backends.utils import CursorWrapper
 
 FROZEN = (
+    "id",
     "uuid",
+    "server_id",
     "server_name",
     "from_mpm",
     "from_itk",
@@ -39,99 +46,212 @@ FROZEN = (
     "agent_class",
     "request_id",
     "requested_at",
+    "not_before",
+    "not_after",
 )
-FROZEN_AT_THE_END = ("state", "sentence", "decided_by", "started_at", "finished_at", "refused")
-ENDED = "('succeeded','rolled_back','failed','cancelled')"
-_PERMITTED = (
-    "EXISTS (SELECT 1 FROM mpm_pruningpermit p WHERE p.server_name = OLD.server_name{extra})"
+FROZEN_AT_THE_END = (
+    "state",
+    "step",
+    "started_at",
+    "finished_at",
+    "cancel_requested_at",
+    "cancel_requested_by",
+    "cancel_refused",
+    "sentence",
+    "sentence_words",
+    "decided_by",
+    "error",
+    "diagnosis",
+    "moved",
+    "interruption",
+    "refused",
+    "longest_wait_ms",
+    "search",
 )
-EVENT_PERMITTED = _PERMITTED.format(extra=" AND OLD.seq BETWEEN p.first_seq AND p.last_seq")
-CHANGE_PERMITTED = _PERMITTED.format(extra="")
+"""What the agent tells after the end is kept as reports and log, and alters nothing of these."""
+_ACTIVE = "('requested','queued','running','canceling')"
+_ENDED = "('succeeded','rolled_back','failed','cancelled')"
 
-_RAISE = "RAISE EXCEPTION USING MESSAGE = TG_ARGV[0], ERRCODE = 'integrity_constraint_violation';"
+KEYS: dict[str, tuple[tuple[str, ...], ...]] = {
+    "mpm_chain": (("server_name",),),
+    "mpm_event": (("id",), ("server_name", "seq")),
+    "mpm_change": (("id",), ("uuid",), ("server_id",)),
+    "mpm_report": (("id",), ("change_id", "seq")),
+    "mpm_logchunk": (("id",), ("change_id", "offset")),
+}
+"""The guarded tables, and every combination of columns that is unique in them."""
 
-TRIGGERS = (
-    ("mpm_event_once", "UPDATE", "mpm_event", "", "history is written once"),
-    ("mpm_event_kept", "DELETE", "mpm_event", f"NOT {EVENT_PERMITTED}", "history is kept"),
-    ("mpm_change_frozen", "UPDATE", "mpm_change", FROZEN, "what was asked for is frozen"),
-    ("mpm_change_ended", "UPDATE", "mpm_change", FROZEN_AT_THE_END, "a change stays as it ended"),
-    ("mpm_change_kept", "DELETE", "mpm_change", f"NOT {CHANGE_PERMITTED}", "history is kept"),
+_PERMIT = "EXISTS (SELECT 1 FROM mpm_pruningpermit p WHERE p.server_name = OLD.server_name"
+_EVENT_PERMITTED = f"{_PERMIT} AND OLD.seq BETWEEN p.first_seq AND p.last_seq)"
+_CHANGE_PERMITTED = f"{_PERMIT})"
+_TOLD_PERMITTED = (
+    "EXISTS (SELECT 1 FROM mpm_pruningpermit p JOIN mpm_change c "
+    "ON c.server_name = p.server_name WHERE c.id = OLD.change_id)"
+)
+_PERMITS = "mpm_pruningpermit"
+
+
+@dataclass(frozen=True, slots=True)
+class Guard:
+    """A trigger. ``when`` is the condition to refuse under, in words both databases know, with
+    ``{differs}`` for "is another value, or one of both is none"; "" refuses always."""
+
+    name: str
+    event: str
+    table: str
+    when: str
+    message: str
+
+
+def _moved(columns: Iterable[str]) -> str:
+    return " OR ".join(f'OLD."{column}" {{differs}} NEW."{column}"' for column in columns)
+
+
+def _taken(table: str) -> str:
+    """Whether a row with one of the new row's keys is there."""
+    tests = []
+    for columns in KEYS[table]:
+        same = " AND ".join(f'o."{column}" = NEW."{column}"' for column in columns)
+        if (table, columns) == ("mpm_change", ("server_id",)):
+            same = f"NEW.state IN {_ACTIVE} AND o.state IN {_ACTIVE} AND {same}"
+        tests.append(f"EXISTS (SELECT 1 FROM {table} o WHERE {same})")
+    return " OR ".join(tests)
+
+
+_ASKED = " OR ".join(
+    (
+        _moved(FROZEN),
+        # People go, and what a change took back may be pruned; nobody else takes their place.
+        '(NEW."user_id" IS NOT NULL AND OLD."user_id" {differs} NEW."user_id")',
+        '(OLD."rollback_of_id" {differs} NEW."rollback_of_id" '
+        f'AND (NEW."rollback_of_id" IS NOT NULL OR NOT {_CHANGE_PERMITTED}))',
+        f'(OLD."adopted_at" IS NOT NULL AND ({_moved(("adopted_at", "adopted_by"))}))',
+    )
+)
+
+_ON_BOTH = (
+    Guard("mpm_event_once", "UPDATE", "mpm_event", "", "history is written once"),
+    Guard("mpm_event_kept", "DELETE", "mpm_event", f"NOT {_EVENT_PERMITTED}", "history is kept"),
+    Guard("mpm_report_once", "UPDATE", "mpm_report", "", "history is written once"),
+    Guard("mpm_report_kept", "DELETE", "mpm_report", f"NOT {_TOLD_PERMITTED}", "history is kept"),
+    Guard("mpm_logchunk_once", "UPDATE", "mpm_logchunk", "", "history is written once"),
+    Guard(
+        "mpm_logchunk_kept", "DELETE", "mpm_logchunk", f"NOT {_TOLD_PERMITTED}", "history is kept"
+    ),
+    Guard("mpm_change_frozen", "UPDATE", "mpm_change", _ASKED, "what was asked for is frozen"),
+    Guard(
+        "mpm_change_ended",
+        "UPDATE",
+        "mpm_change",
+        f"OLD.state IN {_ENDED} AND ({_moved(FROZEN_AT_THE_END)})",
+        "a change stays as it ended",
+    ),
+    Guard("mpm_change_kept", "DELETE", "mpm_change", f"NOT {_CHANGE_PERMITTED}", "history is kept"),
+    Guard(
+        "mpm_chain_forward",
+        "UPDATE",
+        "mpm_chain",
+        f"NEW.seq <= OLD.seq OR {_moved(('server_name',))}",
+        "a chain only moves on",
+    ),
+    Guard("mpm_chain_kept", "DELETE", "mpm_chain", "", "history is kept"),
 )
 
 
-def _condition(name: str, what: str | tuple[str, ...], differs: str) -> str:
-    if isinstance(what, str):
-        return what
-    moved = " OR ".join(f'OLD."{column}" {differs} NEW."{column}"' for column in what)
-    return f"OLD.state IN {ENDED} AND ({moved})" if name == "mpm_change_ended" else moved
+def guards(vendor: str) -> Iterator[Guard]:
+    """Every trigger of a database of ``vendor``."""
+    yield from _ON_BOTH
+    for table in KEYS:
+        if vendor == "sqlite":
+            message = "this is taken, and history is written once"
+            yield Guard(f"{table}_new", "INSERT", table, _taken(table), message)
+        else:
+            yield Guard(f"{table}_not_emptied", "TRUNCATE", table, "", "history is kept")
+
+
+def _condition(guard: Guard, differs: str) -> str:
+    return guard.when.format(differs=differs)
+
+
+def _sqlite_statement(guard: Guard) -> str:
+    condition = _condition(guard, "IS NOT")
+    when = f"WHEN {condition} " if condition else ""
+    return (
+        f"CREATE TRIGGER {guard.name} BEFORE {guard.event} ON {guard.table} {when}"
+        f"BEGIN SELECT RAISE(ABORT, '{guard.message}'); END"
+    )
+
+
+def _postgresql_body(guard: Guard) -> str:
+    """The condition is in the function, whose text the database keeps as it was written: so
+    missing_guards can compare it."""
+    refuse = f"RAISE EXCEPTION '{guard.message}' USING ERRCODE = 'integrity_constraint_violation';"
+    condition = _condition(guard, "IS DISTINCT FROM")
+    checked = f"IF {condition} THEN {refuse} END IF;" if condition else refuse
+    return f"BEGIN {checked} RETURN {'OLD' if guard.event == 'DELETE' else 'NEW'}; END"
 
 
 def install_guards(connection: BaseDatabaseWrapper) -> None:
     """Set the triggers; those that are there already are replaced."""
     remove_guards(connection)
     with connection.cursor() as cursor:
-        if connection.vendor == "sqlite":
-            _install_on_sqlite(cursor)
-        else:
-            _install_on_postgresql(cursor)
-
-
-def _install_on_sqlite(cursor: CursorWrapper) -> None:
-    for name, event, table, what, message in TRIGGERS:
-        condition = _condition(name, what, "IS NOT")
-        when = f"WHEN {condition}" if condition else ""
-        cursor.execute(
-            f"CREATE TRIGGER {name} BEFORE {event} ON {table} {when} "
-            f"BEGIN SELECT RAISE(ABORT, '{message}'); END"
-        )
-
-
-def _install_on_postgresql(cursor: CursorWrapper) -> None:
-    cursor.execute(
-        "CREATE OR REPLACE FUNCTION mpm_refuse() RETURNS trigger LANGUAGE plpgsql AS $$ "
-        f"BEGIN {_RAISE} END $$"
-    )
-    cursor.execute(
-        "CREATE OR REPLACE FUNCTION mpm_refuse_unpermitted() RETURNS trigger "
-        "LANGUAGE plpgsql AS $$ BEGIN IF TG_TABLE_NAME = 'mpm_event' THEN "
-        f"IF {EVENT_PERMITTED} THEN RETURN OLD; END IF; "
-        f"ELSIF {CHANGE_PERMITTED} THEN RETURN OLD; END IF; "
-        f"{_RAISE} END $$"
-    )
-    for name, event, table, what, message in TRIGGERS:
-        if event == "DELETE":
-            when, function = "", "mpm_refuse_unpermitted"
-        else:
-            condition = _condition(name, what, "IS DISTINCT FROM")
-            when, function = (f"WHEN ({condition})" if condition else ""), "mpm_refuse"
-        cursor.execute(
-            f"CREATE TRIGGER {name} BEFORE {event} ON {table} FOR EACH ROW {when} "
-            f"EXECUTE FUNCTION {function}('{message}')"
-        )
+        for guard in guards(connection.vendor):
+            if connection.vendor == "sqlite":
+                cursor.execute(_sqlite_statement(guard))
+                continue
+            each = "STATEMENT" if guard.event == "TRUNCATE" else "ROW"
+            cursor.execute(
+                f"CREATE OR REPLACE FUNCTION {guard.name}() RETURNS trigger LANGUAGE plpgsql "
+                f"AS $guard${_postgresql_body(guard)}$guard$"
+            )
+            cursor.execute(
+                f"CREATE TRIGGER {guard.name} BEFORE {guard.event} ON {guard.table} "
+                f"FOR EACH {each} EXECUTE FUNCTION {guard.name}()"
+            )
 
 
 def remove_guards(connection: BaseDatabaseWrapper) -> None:
     """Take the triggers away, for a migration or for emptying a test database."""
     tables = set(connection.introspection.table_names())
     with connection.cursor() as cursor:
-        for name, _event, table, _what, _message in TRIGGERS:
+        for guard in guards(connection.vendor):
             if connection.vendor == "sqlite":
-                cursor.execute(f"DROP TRIGGER IF EXISTS {name}")
-            elif table in tables:
-                cursor.execute(f"DROP TRIGGER IF EXISTS {name} ON {table}")
+                cursor.execute(f"DROP TRIGGER IF EXISTS {guard.name}")
+            elif guard.table in tables:
+                cursor.execute(f"DROP TRIGGER IF EXISTS {guard.name} ON {guard.table}")
+
+
+_ROW, _BEFORE = 1, 2
+_EVENTS = {"INSERT": 4, "DELETE": 8, "UPDATE": 16, "TRUNCATE": 32}
+"""Bits of pg_trigger.tgtype."""
 
 
 def missing_guards(connection: BaseDatabaseWrapper) -> list[str]:
-    """Names of the triggers that are not there: a database somebody has worked on."""
-    source = (
-        "SELECT name FROM sqlite_master WHERE type = 'trigger'"
-        if connection.vendor == "sqlite"
-        else "SELECT tgname FROM pg_trigger WHERE NOT tgisinternal AND tgenabled <> 'D'"
-    )
+    """Names of the triggers that are not there, or not as they were set: a database somebody has
+    worked on."""
+    expected: dict[str, tuple[Any, ...]]
+    if connection.vendor == "sqlite":
+        source = "SELECT name, sql FROM sqlite_master WHERE type = 'trigger'"
+        expected = {guard.name: (_sqlite_statement(guard),) for guard in guards("sqlite")}
+    else:
+        source = (
+            "SELECT t.tgname, c.relname, t.tgtype, p.prosrc FROM pg_trigger t "
+            "JOIN pg_class c ON c.oid = t.tgrelid JOIN pg_proc p ON p.oid = t.tgfoid "
+            "WHERE NOT t.tgisinternal AND t.tgenabled IN ('O', 'A') "
+            "AND t.tgqual IS NULL AND t.tgattr = '' AND pg_table_is_visible(c.oid)"
+        )
+        expected = {
+            guard.name: (
+                guard.table,
+                _EVENTS[guard.event] + _BEFORE + (guard.event != "TRUNCATE") * _ROW,
+                _postgresql_body(guard),
+            )
+            for guard in guards("postgresql")
+        }
     with connection.cursor() as cursor:
         cursor.execute(source)
-        present = {str(row[0]) for row in cursor.fetchall()}
-    return [trigger[0] for trigger in TRIGGERS if trigger[0] not in present]
+        present = {str(row[0]): tuple(row[1:]) for row in cursor.fetchall()}
+    return [name for name, said in expected.items() if present.get(name) != said]
 
 
 def before_migration(using: str, **_: Any) -> None:
@@ -141,10 +261,13 @@ def before_migration(using: str, **_: Any) -> None:
 
 
 def after_migration(using: str, **_: Any) -> None:
-    """Only once every table is there: a migration may stop at an earlier one."""
+    """Only once everything they speak of is there: a migration may stop at an earlier one."""
     from django.db import connections
 
     connection = connections[using]
-    needed = {"mpm_event", "mpm_change", "mpm_pruningpermit"}
-    if needed <= set(connection.introspection.table_names()):
+    if not set(connection.introspection.table_names()) >= {*KEYS, _PERMITS}:
+        return
+    with connection.cursor() as cursor:
+        described = connection.introspection.get_table_description(cursor, "mpm_change")
+    if {column.name for column in described} >= {*FROZEN, *FROZEN_AT_THE_END}:
         install_guards(connection)

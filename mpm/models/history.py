@@ -5,30 +5,13 @@ The database itself refuses to update or delete them (mpm.models.guards).
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, NoReturn
+from typing import Any, ClassVar
 
 from django.db import models
 
 from mpm.models.change import Change
+from mpm.models.once import OnceQuerySet, WrittenOnce
 from mpm.seal import stamp
-
-
-class HistoryIsWrittenOnce(TypeError):
-    """Somebody tried to alter or delete an event."""
-
-
-class EventQuerySet(models.QuerySet["Event"]):
-    """Reads and appends; everything else is refused before the database has to."""
-
-    def update(self, **_kwargs: Any) -> NoReturn:
-        raise HistoryIsWrittenOnce("Events are never altered.")
-
-    def delete(self) -> NoReturn:
-        raise HistoryIsWrittenOnce("Events are never deleted, only pruned by age.")
-
-    def prune(self) -> int:
-        """Delete without reading the rows; the database wants a PruningPermit that covers them."""
-        return int(self._raw_delete(self.db))
 
 
 class Chain(models.Model):
@@ -46,7 +29,7 @@ class Chain(models.Model):
         return self.server_name or "panel"
 
 
-class Event(models.Model):
+class Event(WrittenOnce):
     """One thing that happened: who did what to which change, and what it was then.
 
     ``hash`` is SHA-256 over the hash before and the canonical JSON of everything else
@@ -69,7 +52,7 @@ class Event(models.Model):
     previous_hash = models.CharField(max_length=64, blank=True)
     hash = models.CharField(max_length=64)
 
-    objects = EventQuerySet.as_manager()
+    objects = OnceQuerySet.as_manager()
 
     class Meta:
         ordering: ClassVar = ["id"]
@@ -84,14 +67,6 @@ class Event(models.Model):
 
     def __str__(self) -> str:
         return f"{self.server_name or 'panel'}/{self.seq} {self.kind}"
-
-    def save(self, *args: Any, **kwargs: Any) -> None:
-        if not self._state.adding:
-            raise HistoryIsWrittenOnce("Events are never altered.")
-        super().save(*args, **kwargs)
-
-    def delete(self, *_args: Any, **_kwargs: Any) -> NoReturn:
-        raise HistoryIsWrittenOnce("Events are never deleted, only pruned by age.")
 
     @property
     def sealed(self) -> dict[str, Any]:

@@ -7,9 +7,10 @@ from typing import ClassVar
 from django.db import models
 
 from mpm.models.change import Change
+from mpm.models.once import OnceQuerySet, WrittenOnce
 
 
-class Report(models.Model):
+class Report(WrittenOnce):
     """One line of the agent's journal (easyapache.host.protocol.Report)."""
 
     change = models.ForeignKey(Change, models.CASCADE, related_name="reports")
@@ -17,6 +18,8 @@ class Report(models.Model):
     at = models.DateTimeField()
     kind = models.CharField(max_length=20)
     data = models.JSONField()
+
+    objects = OnceQuerySet.as_manager()
 
     class Meta:
         ordering: ClassVar = ["seq"]
@@ -28,7 +31,7 @@ class Report(models.Model):
         return f"{self.change_id}/{self.seq} {self.kind}"
 
 
-class LogChunk(models.Model):
+class LogChunk(WrittenOnce):
     """A piece of the log, byte for byte, from ``offset`` on. Pieces touch and never overlap."""
 
     change = models.ForeignKey(Change, models.CASCADE, related_name="log_chunks")
@@ -36,6 +39,8 @@ class LogChunk(models.Model):
     size = models.IntegerField()
     data = models.BinaryField()
     received_at = models.DateTimeField()
+
+    objects = OnceQuerySet.as_manager()
 
     class Meta:
         ordering: ClassVar = ["offset"]

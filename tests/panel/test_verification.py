@@ -18,7 +18,7 @@ from mpm import services
 from mpm.catalog import Choice
 from mpm.history import events_as_json
 from mpm.models import Change, Event, HistoryIsWrittenOnce, LogChunk, Report
-from mpm.models.guards import install_guards, missing_guards, remove_guards
+from mpm.models.guards import KEYS, guards, install_guards, missing_guards, remove_guards
 from mpm.seal import FIELDS, PRUNED, check_chain, seal
 from mpm.verification import BadExport, verify_database, verify_export
 from tests.panel.told import carried_out, piece
@@ -51,10 +51,37 @@ def test_untouched_history_proves_itself(story_of_two: list[Change]) -> None:
     assert verdict.events == Event.objects.count()
 
 
+AROUND_TRIGGERS = {
+    "sqlite": [
+        "REPLACE INTO mpm_event SELECT * FROM mpm_event WHERE seq = 1",
+        "INSERT OR REPLACE INTO mpm_change SELECT * FROM mpm_change",
+        "REPLACE INTO mpm_report SELECT * FROM mpm_report",
+        "REPLACE INTO mpm_logchunk SELECT * FROM mpm_logchunk",
+        'REPLACE INTO mpm_logchunk (change_id, "offset", size, data, received_at) '
+        "SELECT change_id, \"offset\", 1, 'x', received_at FROM mpm_logchunk",
+        "REPLACE INTO mpm_chain VALUES ('web01', 0, '')",
+        "UPDATE OR REPLACE mpm_event SET seq = 1",
+        "UPDATE OR REPLACE mpm_change SET id = (SELECT MAX(id) FROM mpm_change)",
+        "UPDATE OR REPLACE mpm_report SET seq = 1",
+    ],
+    "postgresql": [
+        "TRUNCATE mpm_event",
+        "TRUNCATE mpm_change CASCADE",
+        "TRUNCATE mpm_report",
+        "TRUNCATE mpm_logchunk",
+        "TRUNCATE mpm_chain",
+        "TRUNCATE easyapache_server CASCADE",
+        "INSERT INTO mpm_event SELECT * FROM mpm_event WHERE seq = 1 "
+        "ON CONFLICT (server_name, seq) DO UPDATE SET actor_name = 'x'",
+    ],
+}
+
+
 @pytest.mark.django_db
 @pytest.mark.parametrize(
     "statement",
     [
+        *AROUND_TRIGGERS[connection.vendor],
         "UPDATE mpm_event SET actor_name = 'somebody else'",
         "UPDATE mpm_event SET data = '{}' WHERE seq = 1",
         "DELETE FROM mpm_event",
@@ -64,7 +91,21 @@ def test_untouched_history_proves_itself(story_of_two: list[Change]) -> None:
         "UPDATE mpm_change SET \"transaction\" = '{}', undo_of = 'x'",
         "UPDATE mpm_change SET state = 'failed'",
         "UPDATE mpm_change SET sentence = 'all was well'",
+        "UPDATE mpm_change SET not_before = requested_at",
+        "UPDATE mpm_change SET error = 'another'",
+        "UPDATE mpm_change SET diagnosis = '[{}]'",
+        "UPDATE mpm_change SET longest_wait_ms = 1",
+        "UPDATE mpm_change SET interruption = '{}'",
+        "UPDATE mpm_change SET search = ''",
+        "UPDATE mpm_change SET rollback_of_id = id",
         "DELETE FROM mpm_change",
+        "UPDATE mpm_report SET data = '{}'",
+        "DELETE FROM mpm_report",
+        "UPDATE mpm_logchunk SET data = NULL",
+        "DELETE FROM mpm_logchunk",
+        "UPDATE mpm_chain SET seq = 1",
+        "UPDATE mpm_chain SET hash = 'x'",
+        "DELETE FROM mpm_chain",
     ],
 )
 def test_the_database_refuses_to_alter_history(story_of_two: list[Change], statement: str) -> None:
@@ -74,16 +115,28 @@ def test_the_database_refuses_to_alter_history(story_of_two: list[Change], state
 
 
 @pytest.mark.django_db
-def test_rows_refuse_to_be_altered_before_the_database_has_to(story_of_two: list[Change]) -> None:
-    event = Event.objects.order_by("pk")[0]
+@pytest.mark.parametrize("model", [Event, Report, LogChunk])
+def test_rows_refuse_to_be_altered_before_the_database_has_to(
+    story_of_two: list[Change], model: type[Event | Report | LogChunk]
+) -> None:
+    row = model.objects.order_by("pk")[0]
     for attempt in (
-        event.save,
-        event.delete,
-        lambda: Event.objects.all().delete(),
-        lambda: Event.objects.update(kind="x"),
+        row.save,
+        row.delete,
+        lambda: model.objects.all().delete(),
+        lambda: model.objects.update(pk=0),
     ):
         with pytest.raises(HistoryIsWrittenOnce):
             attempt()
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("table", sorted(KEYS))
+def test_every_key_of_a_guarded_table_is_guarded(table: str) -> None:
+    with connection.cursor() as cursor:
+        found = connection.introspection.get_constraints(cursor, table).values()
+    unique = {tuple(one["columns"]) for one in found if one["unique"] or one["primary_key"]}
+    assert unique == set(KEYS[table])
 
 
 @pytest.mark.django_db
@@ -104,7 +157,7 @@ def test_whoever_goes_around_the_guards_is_told_on(
     story_of_two: list[Change], statement: str
 ) -> None:
     remove_guards(connection)
-    assert len(missing_guards(connection)) == 5
+    assert set(missing_guards(connection)) == {guard.name for guard in guards(connection.vendor)}
     sql(statement)
     install_guards(connection)
     assert missing_guards(connection) == []
@@ -116,6 +169,28 @@ def test_missing_guards_are_a_fault_of_their_own(story_of_two: list[Change]) -> 
     remove_guards(connection)
     assert any("trigger" in fault.message for fault in verify_database().faults)
     install_guards(connection)
+
+
+MADE_HARMLESS = {
+    "sqlite": [
+        "DROP TRIGGER mpm_event_once",
+        "CREATE TRIGGER mpm_event_once BEFORE UPDATE ON mpm_event WHEN 0 "
+        "BEGIN SELECT RAISE(ABORT, 'history is written once'); END",
+    ],
+    "postgresql": [
+        "CREATE OR REPLACE FUNCTION mpm_event_once() RETURNS trigger LANGUAGE plpgsql "
+        "AS $$BEGIN RETURN NEW; END$$",
+    ],
+}
+
+
+@pytest.mark.django_db
+def test_a_guard_that_was_made_harmless_counts_as_missing(story_of_two: list[Change]) -> None:
+    for statement in MADE_HARMLESS[connection.vendor]:
+        sql(statement)
+    assert missing_guards(connection) == ["mpm_event_once"]
+    install_guards(connection)
+    assert missing_guards(connection) == []
 
 
 @pytest.mark.django_db
