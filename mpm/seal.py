@@ -39,14 +39,29 @@ def stamp(moment: datetime) -> str:
     return moment.astimezone(UTC).isoformat(timespec="microseconds")
 
 
+def digest(value: Any) -> str:
+    """SHA-256 of a JSON value, the same whichever database has kept it meanwhile."""
+    return hashlib.sha256(canonical(_one_spelling(value)).encode()).hexdigest()
+
+
+def _one_spelling(value: Any) -> Any:
+    """PostgreSQL gives a float without a fraction back as it likes: 1e16, or all its digits."""
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    if isinstance(value, Mapping):
+        return {name: _one_spelling(item) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_one_spelling(item) for item in value]
+    return value
+
+
+def canonical(value: Any) -> str:
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+
+
 def seal(previous: str, event: Mapping[str, Any]) -> str:
     """SHA-256 over the hash before and the canonical JSON of FIELDS of ``event``."""
-    body = json.dumps(
-        {name: event[name] for name in FIELDS},
-        sort_keys=True,
-        separators=(",", ":"),
-        ensure_ascii=True,
-    )
+    body = canonical({name: event[name] for name in FIELDS})
     return hashlib.sha256(f"{previous}\n{body}".encode()).hexdigest()
 
 
@@ -79,12 +94,8 @@ def check_chain(
     server_name: str,
     events: Iterable[Mapping[str, Any]],
     head: tuple[int, str] | None = None,
-    *,
-    whole: bool = True,
 ) -> Iterator[Fault]:
     """Every fault of one chain; ``events`` in their order, as dictionaries of an export.
-
-    Without ``whole`` they may begin in the middle: what was before the first is then not judged.
 
     ``head`` is (number, hash) of the newest event as kept beside the chain, where it is known:
     only it can show that the newest events are missing. Memory grows with the number of gaps,
@@ -95,8 +106,6 @@ def check_chain(
     explained: set[tuple[int, int, str, str]] = set()
     for event in events:
         seq = int(event["seq"])
-        if not whole:
-            expected, previous, whole = seq, str(event["previous_hash"]), True
         if seq > expected:
             open_gaps.append(Gap(expected, seq - 1, previous, str(event["previous_hash"])))
         elif seq < expected:

@@ -3,7 +3,7 @@
 from mpm.history.activity import Day, activity, known_people, known_tickets
 from mpm.history.capacity import Load, load_of
 from mpm.history.examination import Examination, RepairTold, examined, repairs
-from mpm.history.export import as_csv, as_json, events_as_json
+from mpm.history.export import as_csv, as_json, event_as_json, events_as_json
 from mpm.history.filters import BadFilter, ChangeFilters
 from mpm.history.pages import Page, changes
 from mpm.history.story import (
@@ -32,6 +32,7 @@ __all__ = [
     "as_json",
     "before_and_after",
     "changes",
+    "event_as_json",
     "events_as_json",
     "evidence",
     "examined",

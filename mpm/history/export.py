@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from mpm.history.filters import ChangeFilters
-from mpm.models import Change, Event
+from mpm.models import Chain, Change, Event
 from mpm.seal import stamp
 
 BATCH = 1000
@@ -112,15 +112,35 @@ def as_json(filters: ChangeFilters) -> Iterator[str]:
 
 
 def events_as_json(server: str | None = None) -> Iterator[str]:
-    """Pieces of one JSON list of sealed events, chain by chain, an event per line:
-    what ``mpm history verify --file`` proves on any machine. None: every chain."""
-    source = Event.objects.order_by("server_name", "seq")
+    """Pieces of one JSON list of sealed events, chain by chain, an event per line, and behind
+    them the head of every chain: what ``mpm history verify --file`` proves on any machine.
+    None: every chain."""
+    yield from _listed(_sealed_events(server))
+
+
+def _sealed_events(server: str | None) -> Iterator[dict[str, Any]]:
+    chains = Chain.objects.order_by("server_name")
     if server is not None:
-        source = source.filter(server_name=server)
-    yield from _listed(
-        {**event.sealed, "previous_hash": event.previous_hash, "hash": event.hash}
-        for event in source.iterator(chunk_size=BATCH)
-    )
+        chains = chains.filter(server_name=server)
+    heads: list[tuple[str, int, str]] = []
+    for name in list(chains.values_list("server_name", flat=True)):
+        seq, sealed = 0, ""
+        # Until nothing was added meanwhile: a pruning is explained by an event behind it.
+        while True:
+            head, sealed = Chain.objects.values_list("seq", "hash").get(server_name=name)
+            if head == seq:
+                break
+            rows = Event.objects.filter(server_name=name, seq__gt=seq, seq__lte=head)
+            for event in rows.order_by("seq").iterator(chunk_size=BATCH):
+                yield event_as_json(event)
+            seq = head
+        heads.append((name, seq, sealed))
+    yield {"heads": heads}
+
+
+def event_as_json(event: Event) -> dict[str, Any]:
+    """An event as an export holds it: what is sealed, and the two hashes."""
+    return {**event.sealed, "previous_hash": event.previous_hash, "hash": event.hash}
 
 
 def _listed(items: Iterator[dict[str, Any]]) -> Iterator[str]:

@@ -15,6 +15,7 @@ from django.utils.translation import ngettext
 from easyapache.sentences import spoken
 from easyapache.translation import in_words
 from mpm.catalog import short
+from mpm.history import sealed
 from mpm.models import Change, Event, Report, State
 from mpm.models.change import Origin
 
@@ -194,8 +195,9 @@ EVENT_TITLES = {
     "change.silent": lambda: _("The agent fell silent"),
     "change.recover": lambda: _("Recovery asked for"),
     "change.late_outcome": lambda: _("The agent told its outcome later"),
-    "change.outside": lambda: _("Found by a scan"),
-    "change.adopted": lambda: _("Adopted"),
+    sealed.TOLD_LATER: lambda: _("What came after the end was sealed"),
+    sealed.OUTSIDE: lambda: _("Found by a scan"),
+    sealed.ADOPTED: lambda: _("Adopted"),
     "change.shared": lambda: _("A link to this page was made"),
     "change.unshared": lambda: _("The links to this page were taken back"),
 }

@@ -168,6 +168,8 @@ class Change(models.Model):
     """Who accepted a change that was made outside the panel."""
     log_size = models.BigIntegerField(default=0)
     last_report = models.IntegerField(default=0)
+    unsealed_since = models.DateTimeField(null=True)
+    """When the agent last told something after the end that no event has sealed yet."""
     search = models.TextField(blank=True)
     """Reason, ticket, packages and error in lower case: what free text looks through."""
 
@@ -217,6 +219,11 @@ class Change(models.Model):
                 fields=["id"],
                 condition=Q(state__in=["requested", "queued", "running", "canceling"]),
                 name="change_active",
+            ),
+            models.Index(
+                fields=["unsealed_since"],
+                condition=Q(unsealed_since__isnull=False),
+                name="change_unsealed",
             ),
         ]
 

@@ -84,6 +84,7 @@ KEYS: dict[str, tuple[tuple[str, ...], ...]] = {
 _PERMIT = "EXISTS (SELECT 1 FROM mpm_pruningpermit p WHERE p.server_name = OLD.server_name"
 _EVENT_PERMITTED = f"{_PERMIT} AND OLD.seq BETWEEN p.first_seq AND p.last_seq)"
 _CHANGE_PERMITTED = f"{_PERMIT})"
+_NOT_PRUNED = f"NOT {_CHANGE_PERMITTED}"
 _TOLD_PERMITTED = (
     "EXISTS (SELECT 1 FROM mpm_pruningpermit p JOIN mpm_change c "
     "ON c.server_name = p.server_name WHERE c.id = OLD.change_id)"
@@ -114,7 +115,7 @@ def _taken(table: str) -> str:
         same = " AND ".join(f'o."{column}" = NEW."{column}"' for column in columns)
         if (table, columns) == ("mpm_change", ("server_id",)):
             same = f"NEW.state IN {_ACTIVE} AND o.state IN {_ACTIVE} AND {same}"
-        tests.append(f"EXISTS (SELECT 1 FROM {table} o WHERE {same})")
+        tests.append(f"EXISTS (SELECT 1 FROM {table} o WHERE {same})")  # noqa: S608 our own words
     return " OR ".join(tests)
 
 
@@ -122,9 +123,11 @@ _ASKED = " OR ".join(
     (
         _moved(FROZEN),
         # People go, and what a change took back may be pruned; nobody else takes their place.
-        '(NEW."user_id" IS NOT NULL AND OLD."user_id" {differs} NEW."user_id")',
-        '(OLD."rollback_of_id" {differs} NEW."rollback_of_id" '
-        f'AND (NEW."rollback_of_id" IS NOT NULL OR NOT {_CHANGE_PERMITTED}))',
+        *(
+            f'(NEW."{one}" IS NOT NULL AND {_moved((one,))})'
+            for one in ("user_id", "rollback_of_id")
+        ),
+        f'(NEW."rollback_of_id" IS NULL AND OLD."rollback_of_id" IS NOT NULL AND {_NOT_PRUNED})',
         f'(OLD."adopted_at" IS NOT NULL AND ({_moved(("adopted_at", "adopted_by"))}))',
     )
 )
@@ -146,7 +149,7 @@ _ON_BOTH = (
         f"OLD.state IN {_ENDED} AND ({_moved(FROZEN_AT_THE_END)})",
         "a change stays as it ended",
     ),
-    Guard("mpm_change_kept", "DELETE", "mpm_change", f"NOT {_CHANGE_PERMITTED}", "history is kept"),
+    Guard("mpm_change_kept", "DELETE", "mpm_change", _NOT_PRUNED, "history is kept"),
     Guard(
         "mpm_chain_forward",
         "UPDATE",

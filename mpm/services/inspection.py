@@ -28,6 +28,7 @@ from easyapache.profile import Profile, Transaction
 from easyapache.relations import load_catalogue
 from easyapache.sentences import Sentence, all_of, joined, words_of
 from mpm.catalog import Choice
+from mpm.history import sealed
 from mpm.models import ACTIVE_STATES, Change, Preview, State
 from mpm.models.change import Origin
 from mpm.plan import plan_from_transaction
@@ -35,7 +36,7 @@ from mpm.services.actor import Actor, Refused
 from mpm.services.events import append
 from mpm.services.lookup import must_be_allowed
 from mpm.services.record import agent_of, heard
-from mpm.services.request import frozen_words, search_text
+from mpm.services.request import search_text
 from mpm.services.words import storable
 
 
@@ -195,12 +196,12 @@ def _outside_change(server: Server, movement: Movement, at: datetime) -> Change:
         search=search_text(str(said.get("command") or ""), "", plan),
     )
     append(
-        "change.outside",
+        sealed.OUTSIDE,
         at,
         server_name=server.name,
         change=change,
         actor=agent_of(server.name),
-        data={**frozen_words(change), "outcome": "succeeded", "transaction": dict(said)},
+        data={**sealed.found(change), **sealed.ended(change), "transaction": dict(said)},
     )
     return change
 
@@ -262,7 +263,7 @@ def adopt(change: Change, actor: Actor) -> Change:
                 code="adopted",
                 status=409,
             )
-        append("change.adopted", now, server_name=change.server_name, change=change, actor=actor)
+        append(sealed.ADOPTED, now, server_name=change.server_name, change=change, actor=actor)
     change.refresh_from_db()
     return change
 

@@ -18,6 +18,7 @@ from easyapache.inventory import record_scan
 from easyapache.models import Pulse, Server
 from easyapache.profile import Profile
 from easyapache.sentences import Sentence, spoken
+from mpm.history import sealed
 from mpm.models import ACTIVE_STATES, Change, LogChunk, State
 from mpm.models import Report as ReportRow
 from mpm.services.actor import Actor
@@ -28,6 +29,8 @@ from mpm.services.words import storable
 log = logging.getLogger(__name__)
 
 BELIEVED_AFTER = timedelta(seconds=8)
+QUIET, AT_ONCE = timedelta(seconds=60), 20
+"""So long nothing must have come before it is sealed; so many changes in one round."""
 LONGEST_CHUNK = 1024 * 1024
 """More log than this in one message is refused; agents send far smaller pieces."""
 
@@ -100,7 +103,8 @@ def _take(change: Change, report: Report, now: datetime) -> None:
     ReportRow.objects.create(
         change=change, seq=report.seq, at=at, kind=report.kind, data=dict(report.data)
     )
-    _set(change, last_report=report.seq, unknown_since=None)
+    late: dict[str, Any] = {"unsealed_since": now} if change.finished else {}
+    _set(change, last_report=report.seq, unknown_since=None, **late)
     if change.state == State.QUEUED:
         move(
             change,
@@ -126,14 +130,17 @@ def _step(change: Change, data: Mapping[str, Any], at: datetime, _now: datetime)
         step = Step(str(data.get("step")))
     except ValueError as error:
         raise BadMessage(f"there is no step {data.get('step')!r}") from error
+    if change.finished:
+        return
     fields: dict[str, Any] = {"step": step.value}
-    if change.started_at is None and change.active:
+    if change.started_at is None:
         fields["started_at"] = at
     _set(change, **fields)
 
 
 def _finding(change: Change, data: Mapping[str, Any], _at: datetime, _now: datetime) -> None:
-    _set(change, diagnosis=[*change.diagnosis, dict(data)])
+    if not change.finished:
+        _set(change, diagnosis=[*change.diagnosis, dict(data)])
 
 
 def _interruption(change: Change, data: Mapping[str, Any], _at: datetime, _now: datetime) -> None:
@@ -158,7 +165,8 @@ def _interruption(change: Change, data: Mapping[str, Any], _at: datetime, _now: 
 
 
 def _moved(change: Change, data: Mapping[str, Any], _at: datetime, _now: datetime) -> None:
-    _set(change, moved=data.get("transaction"))
+    if not change.finished:
+        _set(change, moved=data.get("transaction"))
 
 
 def _cancel(change: Change, data: Mapping[str, Any], at: datetime, _now: datetime) -> None:
@@ -199,7 +207,6 @@ def _outcome(change: Change, data: Mapping[str, Any], at: datetime, now: datetim
         State(outcome.value),
         at,
         actor=agent,
-        data=told,
         finished_at=at,
         sentence=told["sentence"],
         decided_by=told["decided_by"],
@@ -233,6 +240,7 @@ def _error_of(change: Change, sentence: str) -> str:
     return "\n".join([sentence, *words])[:10_000]
 
 
+# How a change ended stays; what is told of it later is in its timeline, and sealed by itself.
 _HANDLERS = {
     "step": _step,
     "finding": _finding,
@@ -269,10 +277,31 @@ def record_log(server: str, change: str, offset: int, text: str) -> int:
             LogChunk.objects.create(
                 change=row, offset=row.log_size, size=len(fresh), data=fresh, received_at=now
             )
-            _set(row, log_size=row.log_size + len(fresh))
+            late: dict[str, Any] = {"unsealed_since": now} if row.finished else {}
+            _set(row, log_size=row.log_size + len(fresh), **late)
     if gap:
         ask_for_rest(row)
     return len(fresh)
+
+
+def seal_what_came_later(now: datetime) -> None:
+    """What agents told of changes after their end, once nothing more has come for a while, is
+    sealed by an event as well."""
+    due = Change.objects.filter(unsealed_since__lt=now - QUIET)
+    for pk in list(due.values_list("pk", flat=True)[:AT_ONCE]):
+        with transaction.atomic():
+            row = _locked(Change.objects.get(pk=pk))
+            if row.unsealed_since is None or row.unsealed_since >= now - QUIET:
+                continue
+            append(
+                sealed.TOLD_LATER,
+                now,
+                server_name=row.server_name,
+                change=row,
+                actor=agent_of(row.server_name),
+                data=sealed.told(row),
+            )
+            _set(row, unsealed_since=None)
 
 
 def record_unknown(server: str, change: str) -> None:

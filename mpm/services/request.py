@@ -12,6 +12,7 @@ from easyapache.models import Server
 from easyapache.profile import Profile
 from easyapache.sentences import Sentence, joined
 from mpm.catalog import Choice
+from mpm.history import sealed
 from mpm.models import ACTIVE_STATES, Change, Preview, State
 from mpm.plan import Plan
 from mpm.services.actor import Actor, BadRequest, Busy, NothingToDo, Refused, Stale
@@ -232,28 +233,11 @@ def create_change(
         server_name=server.name,
         change=change,
         actor=actor,
-        data=frozen_words(change),
+        data=sealed.asked(change),
     )
     if not waits:
         transaction.on_commit(lambda: dispatch(change, timezone.now()))
     return change
-
-
-def frozen_words(change: Change) -> dict[str, object]:
-    """What the first event of a change seals, so that its row can be held against it."""
-    return {
-        "uuid": change.uuid,
-        "from": {"mpm": change.from_mpm, "itk": change.from_itk},
-        "to": {"mpm": change.to_mpm, "itk": change.to_itk},
-        "reason": change.reason,
-        "ticket": change.ticket,
-        "digest": change.digest,
-        "base_digest": change.base_digest,
-        "install": [item["name"] for item in change.plan.get("install", ())],
-        "remove": [item["name"] for item in change.plan.get("remove", ())],
-        "rollback_of": change.rollback_of_id,
-        "not_before": change.not_before.isoformat() if change.not_before else None,
-    }
 
 
 def search_text(reason: str, ticket: str, plan: Plan, error: str = "") -> str:

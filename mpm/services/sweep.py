@@ -24,7 +24,7 @@ from mpm.services.events import append
 from mpm.services.inspection import rescan
 from mpm.services.lookup import must_be_allowed
 from mpm.services.planning import ask_again
-from mpm.services.record import ask_for_rest
+from mpm.services.record import ask_for_rest, seal_what_came_later
 from mpm.services.transition import move
 
 REPEAT = timedelta(seconds=8)
@@ -52,6 +52,7 @@ def sweep(now: datetime | None = None) -> None:
         finished_at__gte=now - TAIL, dispatched_at__isnull=False
     ).exclude(server_name__in=full):
         ask_for_rest(change)
+    seal_what_came_later(now)
     _previews(now)
 
 

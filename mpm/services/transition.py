@@ -9,8 +9,9 @@ from typing import Any
 from django.db import transaction
 
 from easyapache.sentences import words_of
+from mpm.history import sealed
 from mpm.lifecycle import is_legal
-from mpm.models import Change, State
+from mpm.models import TERMINAL_STATES, Change, State
 from mpm.services.actor import SYSTEM, Actor
 from mpm.services.events import append
 
@@ -30,7 +31,8 @@ def move(
     """Set ``to`` and ``fields`` if the row is in one of ``expected`` (and matches ``where``).
 
     True when exactly one row moved; then the event (``change.<state>`` unless named) is
-    written too and ``change`` carries the new values. False when somebody else was
+    written too and ``change`` carries the new values. The event of an end seals how the change
+    ended and what its agent has told. False when somebody else was
     faster; then nothing was written. Raises ValueError for a transition that is not legal.
     """
     if "sentence" in fields:
@@ -46,6 +48,9 @@ def move(
         )
         if moved != 1:
             return False
+        if to in TERMINAL_STATES:
+            row = Change.objects.get(pk=change.pk)
+            data = {**(data or {}), **sealed.ended(row), **sealed.told(row)}
         append(
             kind or f"change.{to.value}",
             at,

@@ -17,7 +17,7 @@ from mpm import services, tasks
 from mpm.catalog import Choice
 from mpm.models import Change, Event, LogChunk, State
 from mpm.models import Report as ReportRow
-from tests.panel.told import ADMIN, after, finish, outcome, piece, report, step
+from tests.panel.told import ADMIN, after, finish, outcome, outside_change, piece, report, step
 
 pytestmark = pytest.mark.django_db
 
@@ -275,27 +275,7 @@ def test_a_scan_from_before_the_end_of_a_change_is_no_outside_change(change: Cha
 def test_an_outside_change_is_told_with_who_and_can_be_adopted_once(
     known_server: Callable[..., Server],
 ) -> None:
-    from dataclasses import replace
-
-    from easyapache.profile import Observation
-    from mpm.services.inspection import request_number
-
-    server = known_server()
-    before = server.profile
-    assert before is not None
-    plan = services.plan_for(server, Choice.parse("worker"))
-    packages = sorted(item.package for item in (*plan.keep, *plan.install))
-    seen = Observation(("worker",))
-    said = {"id": 7, "user": "root", "command": "dnf swap", "at": "2026-03-03T21:04:00+00:00"}
-    moved = replace(
-        before,
-        packages=tuple(packages),
-        configured=seen,
-        running=seen,
-        facts={**before.facts, "last_transaction": said},
-    )
-    outside = services.record_inspection("web01", request_number(timezone.now()), moved.as_json())
-    assert outside is not None
+    outside = outside_change(known_server())
     assert (outside.from_mpm, outside.to_mpm, outside.actor_name) == ("prefork", "worker", "root")
     assert "transaction 7" in outside.sentence
     assert services.adopt(outside, ADMIN).adopted_by == "anna"

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import base64
+from dataclasses import replace
 from typing import Any
 
+from django.db import connection, transaction
 from django.utils import timezone
 
 from easyapache.models import Server
@@ -13,7 +15,9 @@ from mpm import services
 from mpm.catalog import Choice
 from mpm.models import Change
 from mpm.services.actor import Actor
+from mpm.services.inspection import request_number
 
+EVENT, PREFORK = Choice.parse("event"), Choice.parse("prefork")
 ADMIN = Actor(name="anna", role="administrator", request_id="req-1")
 
 
@@ -62,5 +66,33 @@ def finish(change: Change, result: str = "succeeded") -> Change:
     return change
 
 
+def outside_change(server: Server, choice: Choice | None = None, **said: Any) -> Change:
+    """What a scan makes of somebody's own ``dnf swap``: of web01's stock profile to worker, or
+    to ``choice``. ``said`` is what the package manager remembers of it besides."""
+    before = server.profile
+    assert before is not None
+    plan = services.plan_for(server, choice or Choice.parse("worker"))
+    packages = sorted(item.package for item in (*plan.keep, *plan.install))
+    seen = Observation((plan.choice.mpm.value,), plan.choice.itk)
+    remembered = {"id": 7, "user": "root", "command": "dnf swap", "at": "2026-03-03T21:04:00+00:00"}
+    moved = replace(
+        before,
+        packages=tuple(packages),
+        configured=seen,
+        running=seen,
+        facts={**before.facts, "last_transaction": {**remembered, **said}},
+    )
+    number = request_number(timezone.now())
+    found = services.record_inspection(server.name, number, moved.as_json())
+    assert found is not None
+    return found
+
+
 def piece(data: bytes) -> str:
     return base64.b64encode(data).decode()
+
+
+def sql(statement: str) -> None:
+    """What somebody does who goes around the panel."""
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute(statement)

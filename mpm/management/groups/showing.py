@@ -138,10 +138,14 @@ def run_verify(terminal: Terminal, options: dict[str, Any]) -> int:
     terminal.answer(verdict.as_json())
     for fault in verdict.faults:
         terminal.say(f"{fault.server_name or 'panel'}/{fault.seq}: {fault.message}")
-    terminal.say(
-        f"{verdict.events} events in {verdict.chains} chains: "
-        + ("altered." if verdict.faults else "nothing was altered.")
-    )
+    if path:
+        # Whoever could rewrite the whole file could rewrite its end as well: but not the panel.
+        for name, (seq, sealed) in verdict.heads.items():
+            terminal.say(f"{name or 'panel'} ends with event {seq}, {sealed}")
+    found = "nothing was altered."
+    if verdict.faults:
+        found = "altered." if verdict.complete else "incomplete."
+    terminal.say(f"{verdict.events} events in {verdict.chains} chains: {found}")
     return FAILED if verdict.faults else DONE
 
 

@@ -1,0 +1,225 @@
+"""Whatever an event sealed of a change, its reports or its log is missed when the row says another.
+
+Each test goes around the guards, as whoever owns the database can.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+
+import pytest
+from django.db import connection
+from django.utils import timezone
+
+from easyapache.models import Server
+from mpm import services
+from mpm.history import sealed
+from mpm.models import Change, Event
+from mpm.models.guards import install_guards, remove_guards
+from mpm.services.actor import Actor
+from mpm.verification import verify_database
+from tests.panel.told import (
+    ADMIN,
+    EVENT,
+    PREFORK,
+    after,
+    carried_out,
+    outcome,
+    outside_change,
+    piece,
+    report,
+    sql,
+    step,
+)
+
+pytestmark = pytest.mark.django_db
+BY_TOKEN = Actor(
+    name="anna",
+    role="administrator",
+    origin="rest",
+    token_name="deploy",
+    address="192.0.2.7",
+    agent_class="curl",
+    request_id="r-17",
+)
+
+
+@pytest.fixture
+def change(known_server: Callable[..., Server]) -> Change:
+    """A change with everything an end can have, the first of its database."""
+    made = services.request_change(
+        known_server(), EVENT, actor=BY_TOKEN, reason="memory", ticket="T-1"
+    )
+    services.record_log("web01", made.uuid, 0, piece(b"Installing\n"))
+    services.record_log("web01", made.uuid, 11, piece(b"Running\n"))
+    told = [
+        step(1, "preflight"),
+        report(2, "finding", code="slow", title="Slow", message="It took long."),
+        report(3, "interruption", method="overlap", refused=1, reset=0, longest_wait_ms=3.5),
+        outcome(4, "succeeded", after(made)),
+    ]
+    services.record_reports("web01", made.uuid, told)
+    made.refresh_from_db()
+    return made
+
+
+def told_on() -> str:
+    return " ".join(fault.message for fault in verify_database().faults)
+
+
+def alter(statement: str) -> None:
+    remove_guards(connection)
+    sql(statement)
+    install_guards(connection)
+
+
+ALTERED = {
+    "uuid = 'x'": "its id",
+    "from_mpm = 'worker'": "the MPM before",
+    "from_itk = true": "the MPM before",
+    "to_mpm = 'worker'": "the MPM asked for",
+    "to_itk = true": "the MPM asked for",
+    "choice = '{}'": "the plan",
+    "plan = '{}'": "what was to come in",
+    "goal = '{}'": "the plan",
+    "\"transaction\" = '{}'": "the plan",
+    "digest = 'x'": "the digest of the plan",
+    "base_digest = 'x'": "the state it was planned for",
+    "rollback_of_id = id": "the change it takes back",
+    "undo_of = 'x'": "the change it takes back",
+    "reason = 'x'": "the reason",
+    "ticket = 'x'": "the ticket",
+    "origin = 'web'": "the way in",
+    "actor_name = 'x'": "its author",
+    "actor_role = 'support'": "the role of its author",
+    "token_name = 'x'": "the token",
+    "address = 'x'": "the address",
+    "agent_class = 'x'": "the program",
+    "request_id = 'x'": "the number of the request",
+    "requested_at = '2020-01-01 00:00:00+00'": "the time it was asked for",
+    "not_before = '2020-01-01 00:00:00+00'": "the window",
+    "not_after = '2020-01-01 00:00:00+00'": "the window",
+    "state = 'failed'": "its end",
+    "state = 'running'": "its end",
+    "step = 'verify'": "its last step",
+    "sentence = 'x'": "how it ended",
+    "decided_by = 'x'": "what decided its end",
+    "refused = 0": "how many visitors were refused",
+    "longest_wait_ms = 1": "how long visitors waited",
+    "started_at = '2020-01-01 00:00:00+00'": "the time it began",
+    "finished_at = '2020-01-01 00:00:00+00'": "the time it ended",
+    "error = 'x'": "the error",
+    "diagnosis = '[]'": "the diagnosis",
+    "moved = '{}'": "the other answer of the server",
+    "interruption = NULL": "what visitors noticed",
+}
+
+
+@pytest.mark.parametrize("altered", ALTERED)
+def test_an_altered_row_is_told_on_by_name(change: Change, altered: str) -> None:
+    assert told_on() == ""
+    alter(f"UPDATE mpm_change SET {altered}")  # noqa: S608
+    assert f"Change #{change.pk}: {ALTERED[altered]}" in told_on()
+
+
+ALTERED_REPORTS, ALTERED_LOG = "altered (reports)", "altered (log)"
+TOLD = [
+    ("UPDATE mpm_report SET data = '{}' WHERE seq = 2", ALTERED_REPORTS),
+    ("UPDATE mpm_report SET at = '2020-01-01 00:00:00+00' WHERE seq = 2", ALTERED_REPORTS),
+    ("UPDATE mpm_report SET kind = 'x' WHERE seq = 4", ALTERED_REPORTS),
+    ("DELETE FROM mpm_report WHERE seq = 1", ALTERED_REPORTS),
+    ("DELETE FROM mpm_report", ALTERED_REPORTS),
+    (
+        (
+            "INSERT INTO mpm_report (change_id, seq, at, kind, data) "
+            "SELECT change_id, 5, at, 'finding', data FROM mpm_report WHERE seq = 2"
+        ),
+        "added to what its agent told (reports)",
+    ),
+    ("UPDATE mpm_logchunk SET data = 'x'", ALTERED_LOG),
+    ('DELETE FROM mpm_logchunk WHERE "offset" = 0', ALTERED_LOG),
+    ('DELETE FROM mpm_logchunk WHERE "offset" > 0', ALTERED_LOG),
+    (
+        (
+            'INSERT INTO mpm_logchunk (change_id, "offset", size, data, received_at) '
+            'SELECT change_id, 19, size, data, received_at FROM mpm_logchunk WHERE "offset" > 0'
+        ),
+        "added to what its agent told (log)",
+    ),
+]
+
+
+@pytest.mark.parametrize(("statement", "said"), TOLD)
+def test_what_the_agent_told_is_sealed_with_the_end(
+    change: Change, statement: str, said: str
+) -> None:
+    alter(statement)
+    assert said in told_on()
+
+
+def test_what_comes_after_the_end_is_sealed_once_no_more_comes(change: Change) -> None:
+    ended = (change.diagnosis, change.step, change.moved)
+    services.record_log("web01", change.uuid, 19, piece(b"late\n"))
+    late = report(5, "finding", code="late", title="Late", message="Told late.")
+    services.record_reports("web01", change.uuid, [late, step(6, "verify")])
+    change.refresh_from_db()
+    assert (change.diagnosis, change.step, change.moved) == ended, "it stays as it ended"
+    assert told_on() == ""
+    services.sweep(timezone.now())
+    assert not Event.objects.filter(kind=sealed.TOLD_LATER).exists()
+    services.sweep(timezone.now() + timedelta(seconds=61))
+    services.sweep(timezone.now() + timedelta(seconds=61))
+    (event,) = Event.objects.filter(kind=sealed.TOLD_LATER)
+    assert (event.data["reports"], event.data["log"]) == (6, 24)
+    assert told_on() == ""
+    alter("UPDATE mpm_report SET data = '{}' WHERE seq = 5")
+    assert "altered (reports)" in told_on()
+
+
+def test_an_end_that_nobody_wrote_down_is_missed(known_server: Callable[..., Server]) -> None:
+    change = services.request_change(known_server(), EVENT, actor=ADMIN)
+    alter("UPDATE mpm_change SET state = 'succeeded'")
+    assert f"Change #{change.pk}: its end is not in the history" in told_on()
+
+
+@pytest.mark.parametrize(
+    ("altered", "what"),
+    [
+        ("actor_name = 'x'", "its author"),
+        ("origin = 'web'", "the way in"),
+        ("reason = 'x'", "the reason"),
+        ("sentence = 'x'", "how it ended"),
+        ("adopted_by = 'x'", "who adopted it"),
+    ],
+)
+def test_a_change_from_outside_is_held_against_its_event(
+    known_server: Callable[..., Server], altered: str, what: str
+) -> None:
+    services.adopt(outside_change(known_server()), ADMIN)
+    assert told_on() == ""
+    alter(f"UPDATE mpm_change SET {altered}")  # noqa: S608
+    assert what in told_on()
+
+
+def test_an_adoption_that_nobody_wrote_down_is_missed(
+    known_server: Callable[..., Server],
+) -> None:
+    outside_change(known_server())
+    alter("UPDATE mpm_change SET adopted_at = finished_at, adopted_by = 'anna'")
+    assert "that it was adopted is not in the history" in told_on()
+
+
+def test_a_rollback_stands_when_what_it_took_back_is_pruned(
+    known_server: Callable[..., Server],
+) -> None:
+    server = known_server()
+    carried_out(server, EVENT)
+    carried_out(server, PREFORK)
+    second = carried_out(server, EVENT)
+    services.roll_back(second, ADMIN)
+    back = Change.objects.latest("pk")
+    services.record_reports("web01", back.uuid, [outcome(1, "succeeded", after(back))])
+    carried_out(server, EVENT)
+    assert services.prune(timezone.now() + timedelta(days=400), 365).changes == 3
+    assert told_on() == ""
