@@ -11,6 +11,7 @@ class MpmConfig(AppConfig):
     def ready(self) -> None:
         from easyapache.profile_library import moved
         from mpm.models import guards
+        from mpm.notices import register_notices
         from mpm.services.profiles import note_profile
         from mpm.tools import register_tools
 
@@ -18,3 +19,4 @@ class MpmConfig(AppConfig):
         post_migrate.connect(guards.after_migration, sender=self)
         moved.connect(note_profile)
         register_tools()
+        register_notices()

@@ -13,6 +13,7 @@ from easyapache.answers import show
 from easyapache.capabilities import Capability, Entry
 from easyapache.frame import for_server, frame_of
 from easyapache.models import Server
+from easyapache.notices import notices_of
 from easyapache.profile import Profile
 from easyapache.profile_library import stock_profiles
 from easyapache.relations import Scene, load_catalogue
@@ -95,6 +96,7 @@ def home(request: HttpRequest, server: Server) -> HttpResponse:
         "easyapache/ea4.html",
         {
             "server": server,
+            "notices": notices_of(server),
             "row": row,
             "profile": profile,
             "php": _php(found),

@@ -5,19 +5,24 @@ from mpm.history.capacity import Load, load_of
 from mpm.history.examination import Examination, RepairTold, examined, repairs
 from mpm.history.export import as_csv, as_json, event_as_json, events_as_json
 from mpm.history.filters import BadFilter, ChangeFilters
+from mpm.history.outside import TAKEN_BACK, undecided, undecided_of
 from mpm.history.pages import Page, changes
 from mpm.history.story import (
     BeforeAfter,
     Entry,
+    author,
     before_and_after,
     evidence,
     moved_packages,
+    opening_from_outside,
+    paragraphs,
     story,
     ticket_text,
     timeline,
 )
 
 __all__ = [
+    "TAKEN_BACK",
     "BadFilter",
     "BeforeAfter",
     "ChangeFilters",
@@ -30,6 +35,7 @@ __all__ = [
     "activity",
     "as_csv",
     "as_json",
+    "author",
     "before_and_after",
     "changes",
     "event_as_json",
@@ -40,8 +46,12 @@ __all__ = [
     "known_tickets",
     "load_of",
     "moved_packages",
+    "opening_from_outside",
+    "paragraphs",
     "repairs",
     "story",
     "ticket_text",
     "timeline",
+    "undecided",
+    "undecided_of",
 ]

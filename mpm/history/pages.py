@@ -8,11 +8,10 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from mpm.history.filters import BadFilter, ChangeFilters
+from mpm.history.outside import HEAVY, TAKEN_BACK
 from mpm.models import Change
 
 LIMIT = 50
-HEAVY = ("plan", "transaction", "goal", "moved", "diagnosis", "interruption", "search", "choice")
-"""What no list shows; a page of fifty plans would be megabytes."""
 
 _CURSOR = re.compile(r"([ba])(\d{1,18})\Z")
 
@@ -40,7 +39,7 @@ def changes(
     Raises BadFilter for a cursor that this never gave.
     """
     limit = max(1, min(limit, 500))
-    rows = filters.apply(Change.objects.defer(*HEAVY))
+    rows = filters.apply(Change.objects.defer(*HEAVY).annotate(taken_back=TAKEN_BACK))
     if servers is not None:
         rows = rows.filter(server_name__in=servers)
     if not cursor:

@@ -16,8 +16,9 @@ from easyapache.sentences import spoken
 from easyapache.translation import in_words
 from mpm.catalog import short
 from mpm.history import sealed
+from mpm.history.outside import undecided
 from mpm.models import Change, Event, Report, State
-from mpm.models.change import Origin
+from mpm.models.change import SOMEBODY, Origin
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +59,22 @@ def moved_packages(change: Change) -> tuple[list[Mapping[str, Any]], list[Mappin
 
 def story(change: Change) -> list[str]:
     """Plain sentences: when, who, what, why, what moved, how it ended, what visitors noticed."""
+    return [sentence for part in _parts(change) for sentence in part]
+
+
+def paragraphs(change: Change) -> list[str]:
+    """The same as a text to read: what was wanted, what came of it, what visitors noticed."""
+    return [" ".join(part) for part in _parts(change) if part]
+
+
+def _parts(change: Change) -> tuple[list[str], list[str], list[str]]:
+    if change.origin == Origin.OUTSIDE:
+        return _from_outside(change), _said(change), _decision(change)
+    moves = _moves(change) if change.state == State.SUCCEEDED else []
+    return _request(change), [*_ending(change), *moves], _visitors(change)
+
+
+def _request(change: Change) -> list[str]:
     sentences = [_opening(change)]
     if change.reason:
         sentences.append(_("The reason given: “%(reason)s”.") % {"reason": change.reason})
@@ -68,10 +85,6 @@ def story(change: Change) -> list[str]:
             _("It takes the server back to how it was before change #%(number)s.")
             % {"number": change.rollback_of_id}
         )
-    if change.state == State.SUCCEEDED:
-        sentences += _moves(change)
-    sentences += _ending(change)
-    sentences += _visitors(change)
     return sentences
 
 
@@ -83,25 +96,28 @@ def _when(moment: datetime) -> str:
     }
 
 
-def _opening(change: Change) -> str:
-    words = {
+def _words(change: Change) -> dict[str, str]:
+    return {
         "when": _when(change.started_at or change.requested_at),
         "server": change.server_name,
         "from": label(change.from_mpm, change.from_itk),
         "to": label(change.to_mpm, change.to_itk),
-        "who": change.actor_name,
+        "who": author(change),
         "way": str(change.get_origin_display()),
     }
-    if change.origin == Origin.OUTSIDE:
-        return (
-            _(
-                "%(when)s, %(server)s was found changed from %(from)s to %(to)s "
-                "without this panel, by %(who)s."
-            )
-            % words
-        )
-    same = (change.from_mpm, change.from_itk) == (change.to_mpm, change.to_itk)
-    if same:
+
+
+def author(change: Change) -> str:
+    """Who made it, in the reader's language where nobody knows."""
+    return _("somebody on the server") if change.actor_name == SOMEBODY else change.actor_name
+
+
+def _same(change: Change) -> bool:
+    return (change.from_mpm, change.from_itk) == (change.to_mpm, change.to_itk)
+
+
+def _opening(change: Change) -> str:
+    if _same(change):
         text = _(
             "%(when)s, packages of %(to)s on %(server)s were to be changed, "
             "asked for by %(who)s (%(way)s)."
@@ -111,20 +127,64 @@ def _opening(change: Change) -> str:
             "%(when)s, %(server)s was to go from %(from)s to %(to)s, "
             "asked for by %(who)s (%(way)s)."
         )
-    return text % words
+    return text % _words(change)
+
+
+def opening_from_outside(change: Change) -> str:
+    """When and by whom a change was made without this panel, and what it did to the MPM."""
+    if _same(change):
+        text = _(
+            "%(when)s, packages of %(server)s were changed by %(who)s, without this panel. "
+            "The MPM stayed as it was: %(to)s."
+        )
+    else:
+        text = _(
+            "%(when)s, %(server)s was taken from %(from)s to %(to)s by %(who)s, without this panel."
+        )
+    return text % _words(change)
+
+
+def _from_outside(change: Change) -> list[str]:
+    sentences = [opening_from_outside(change)]
+    if change.reason:
+        sentences.append(_("The command was “%(command)s”.") % {"command": change.reason})
+    if change.finished_at is not None:
+        local = timezone.localtime(change.finished_at)
+        found = {"moment": date_format(local, "DATETIME_FORMAT")}
+        sentences.append(_("A look at the server showed it on %(moment)s.") % found)
+    return sentences
+
+
+def _decision(change: Change) -> list[str]:
+    """What the panel's people say of what somebody else did."""
+    if change.adopted_at is None:
+        waits = _("It waits for a decision: nobody has adopted it, and nobody has taken it back.")
+        return [waits] if undecided(change) else [_("It was taken back.")]
+    local = timezone.localtime(change.adopted_at)
+    return [
+        _("%(who)s adopted it on %(moment)s: it is meant to be so.")
+        % {"who": change.adopted_by, "moment": date_format(local, "DATETIME_FORMAT")}
+    ]
 
 
 def _moves(change: Change) -> list[str]:
     came, went = moved_packages(change)
     updated = {item["name"] for item in came} & {item["name"] for item in went}
-    arrived = [short(item["name"]) for item in came if item["name"] not in updated]
-    left = [short(item["name"]) for item in went if item["name"] not in updated]
-    sentences = []
-    if arrived:
-        sentences.append(_("New: %(names)s.") % {"names": ", ".join(arrived)})
-    if left:
-        sentences.append(_("Left: %(names)s.") % {"names": ", ".join(left)})
-    return sentences
+    words = {
+        "arrived": _and([short(item["name"]) for item in came if item["name"] not in updated]),
+        "left": _and([short(item["name"]) for item in went if item["name"] not in updated]),
+    }
+    if words["arrived"] and words["left"]:
+        return [_("New on the server: %(arrived)s. Gone from it: %(left)s.") % words]
+    if words["arrived"]:
+        return [_("New on the server: %(arrived)s.") % words]
+    return [_("Gone from the server: %(left)s.") % words] if words["left"] else []
+
+
+def _and(names: list[str]) -> str:
+    if len(names) < 2:
+        return "".join(names)
+    return _("%(names)s and %(last)s") % {"names": ", ".join(names[:-1]), "last": names[-1]}
 
 
 def _ending(change: Change) -> list[str]:
@@ -145,10 +205,15 @@ def _ending(change: Change) -> list[str]:
         ended = _("It waits until %(moment)s.") % {"moment": date_format(local, "DATETIME_FORMAT")}
     else:
         ended = _("It has not ended.")
+    return [ended, *_said(change)]
+
+
+def _said(change: Change) -> list[str]:
+    """The sentence that was written when it ended."""
     if not change.sentence:
-        return [ended]
+        return []
     words = {"sentence": change.sentence_words}
-    return [ended, in_words(spoken({"sentence": change.sentence, "words": words})["sentence"])]
+    return [in_words(spoken({"sentence": change.sentence, "words": words})["sentence"])]
 
 
 def _visitors(change: Change) -> list[str]:

@@ -12,6 +12,9 @@ from django.utils.translation import gettext_lazy as _
 
 from easyapache.models import Server
 
+SOMEBODY = "somebody on the server"
+"""The author of a change made outside, where the package manager does not say who it was."""
+
 
 def new_id() -> str:
     """32 hexadecimal digits: the id by which agent, spool and package manager know a change."""

@@ -30,7 +30,7 @@ from easyapache.sentences import Sentence, all_of, joined, words_of
 from mpm.catalog import Choice
 from mpm.history import sealed
 from mpm.models import ACTIVE_STATES, Change, Preview, State
-from mpm.models.change import Origin
+from mpm.models.change import SOMEBODY, Origin
 from mpm.plan import plan_from_transaction
 from mpm.services.actor import Actor, Refused
 from mpm.services.events import append
@@ -185,7 +185,7 @@ def _outside_change(server: Server, movement: Movement, at: datetime) -> Change:
         digest=plan.digest,
         base_digest=plan.base_digest,
         origin=Origin.OUTSIDE,
-        actor_name=who or "somebody on the server",
+        actor_name=who or SOMEBODY,
         reason=str(said.get("command") or "")[:500],
         requested_at=at,
         started_at=started,

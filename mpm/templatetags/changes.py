@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from django import template
 
+from mpm.history import undecided
 from mpm.models import Change, State
 
 register = template.Library()
@@ -22,8 +23,9 @@ TONES = {
 
 @register.inclusion_tag("mpm/_state.html")
 def state(change: Change) -> dict[str, object]:
-    """The state as a coloured word."""
-    return {"change": change, "tone": TONES.get(State(change.state), "")}
+    """The state as a coloured word, and whether a change from outside still wants a decision."""
+    tone = TONES.get(State(change.state), "")
+    return {"change": change, "tone": tone, "undecided": undecided(change)}
 
 
 @register.inclusion_tag("mpm/_way.html")

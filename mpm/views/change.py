@@ -34,7 +34,8 @@ LIFETIMES = (
 
 
 def change_or_404(pk: int) -> Change:
-    found = Change.objects.select_related("server").filter(pk=pk).first()
+    changes = Change.objects.select_related("server").annotate(taken_back=history.TAKEN_BACK)
+    found = changes.filter(pk=pk).first()
     if found is None:
         raise Http404(_("There is no change of that number."))
     return found
@@ -51,6 +52,7 @@ def about(request: HttpRequest, change: Change) -> dict[str, Any]:
     plan = Plan.from_json(change.plan) if change.plan.get("choice") else None
     return {
         "change": change,
+        "author": history.author(change),
         "server": change.server,
         "reports": reports,
         "journal": journal,
@@ -85,7 +87,8 @@ def change(request: HttpRequest, pk: int) -> HttpResponse:
     if one.finished:
         events = list(one.events.order_by("seq"))
         context["no_rollback"] = services.why_not_roll_back(one)
-        context["story"] = history.story(one)
+        context["undecided"] = history.undecided(one)
+        context["story"] = history.paragraphs(one)
         context["timeline"] = history.timeline(one, context["reports"], events)
         context["ticket_text"] = history.ticket_text(one, request.build_absolute_uri(request.path))
         context["before_after"] = history.before_and_after(one)

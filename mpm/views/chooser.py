@@ -17,6 +17,7 @@ from easyapache.answers import show
 from easyapache.frame import for_server, frame_of
 from easyapache.inventory import observed_mpm
 from easyapache.models import Server
+from easyapache.notices import notices_of
 from easyapache.profile import Profile
 from easyapache.relations import load_catalogue
 from easyapache.sentences import Sentence
@@ -252,7 +253,7 @@ def _page(
         choice = choice_from(QueryDict(), profile)
     context = situation(server, profile, data, choice)
     last = Change.objects.filter(server=server).order_by("-pk").first()
-    context |= {"row": row, "last": last, "trouble": trouble}
+    context |= {"row": row, "last": last, "trouble": trouble, "notices": notices_of(server)}
     context["capacity"] = capacity.shown(server, row)
     return show(request, "mpm/chooser.html", context, status=status)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 from urllib.parse import urlencode
@@ -39,33 +39,37 @@ def filters_from(request: HttpRequest) -> ChangeFilters:
     return ChangeFilters.parse(values)
 
 
-def query_of(filters: ChangeFilters, **more: str) -> str:
-    query = filters.as_query()
-    if "server" in query:
-        query["of"] = query.pop("server")
-    return urlencode({**query, **{name: value for name, value in more.items() if value}})
+IN_ADDRESS = tuple("of" if name == "server" else name for name in NAMES)
+
+
+def query_of(given: Mapping[str, str], **more: str) -> str:
+    """The filters as they were ``given``, for an address: a day stays the day that was asked
+    for. ``more`` comes beside them or in their place."""
+    query = {name: given.get(name, "").strip() for name in IN_ADDRESS} | more
+    return urlencode({name: value for name, value in query.items() if value})
 
 
 @may_read
 @require_GET
 def changes(request: HttpRequest) -> HttpResponse:
     cursor = request.GET.get("cursor", "")
+    given: Mapping[str, str] = request.GET
     mistake: BadFilter | None = None
     try:
         filters = filters_from(request)
         page = history.changes(filters, cursor, PER_PAGE)
     except BadFilter as error:
-        mistake, filters = error, ChangeFilters()
+        mistake, filters, given = error, ChangeFilters(), {}
         page = history.Page(items=())
     context: dict[str, Any] = {
         "filters": filters,
         "given": request.GET,
         "mistake": mistake,
         "page": page,
-        "query": query_of(filters),
-        "older": query_of(filters, cursor=page.next_cursor) if page.next_cursor else "",
-        "newer": query_of(filters, cursor=page.previous_cursor) if page.previous_cursor else "",
-        "chart": chart(filters) if not cursor and not mistake else None,
+        "query": query_of(given),
+        "older": query_of(given, cursor=page.next_cursor) if page.next_cursor else "",
+        "newer": query_of(given, cursor=page.previous_cursor) if page.previous_cursor else "",
+        "chart": chart(filters, given) if not cursor and not mistake else None,
         "people": cache.get_or_set("people-of-the-history", history.known_people, A_MINUTE),
         "servers": frame_of(request).servers,
         "results": [(ACTIVE, _("Not ended")), *State.choices],
@@ -101,7 +105,7 @@ class Chart:
     height: int = CHART_HEIGHT
 
 
-def chart(filters: ChangeFilters) -> Chart:
+def chart(filters: ChangeFilters, given: Mapping[str, str]) -> Chart:
     """Changes and failures per day, as numbers for an SVG; each day is a link that filters."""
     days = history.activity(filters, timezone.localtime(), CHART_DAYS)
     most = max((day.total for day in days), default=0)
@@ -110,9 +114,7 @@ def chart(filters: ChangeFilters) -> Chart:
     bars = []
     for number, day in enumerate(days):
         good, bad = (day.total - day.failed) * unit, day.failed * unit
-        narrowed = filters.as_query() | {"since": day.day.isoformat(), "until": day.day.isoformat()}
-        if "server" in narrowed:
-            narrowed["of"] = narrowed.pop("server")
+        one = day.day.isoformat()
         bars.append(
             DayBar(
                 day=day.day,
@@ -124,7 +126,7 @@ def chart(filters: ChangeFilters) -> Chart:
                 bad_height=round(bad, 2),
                 good_y=round(CHART_HEIGHT - bad - good, 2),
                 good_height=round(good, 2),
-                query=urlencode(narrowed),
+                query=query_of(given, since=one, until=one),
             )
         )
     return Chart(

@@ -49,7 +49,7 @@ def _about(one: Change) -> dict[str, Any]:
         "change": one,
         "journal": journal,
         "plan": Plan.from_json(one.plan) if one.plan.get("choice") else None,
-        "story": history.story(one),
+        "story": history.paragraphs(one),
         "before_after": history.before_and_after(one),
         "strips": strips_of(one, journal),
         "timeline": history.timeline(one, reports, events=()),

@@ -1,0 +1,39 @@
+"""Changes made without this panel: which of them still want somebody's decision."""
+
+from __future__ import annotations
+
+from django.db.models import Exists, OuterRef
+
+from easyapache.models import Server
+from mpm.models import Change, State
+from mpm.models.change import Origin
+
+TAKEN_BACK = Exists(
+    Change.objects.filter(rollback_of=OuterRef("pk"), state=State.SUCCEEDED).order_by()
+)
+"""Annotated as ``taken_back`` where many changes are read."""
+HEAVY = ("plan", "transaction", "goal", "moved", "diagnosis", "interruption", "search", "choice")
+"""What no list shows; a page of fifty plans would be megabytes."""
+
+
+def undecided(change: Change) -> bool:
+    """Whether it was made outside and nobody has adopted it or taken it back. At most one query,
+    none where ``taken_back`` was annotated."""
+    if change.origin != Origin.OUTSIDE or change.adopted_at is not None:
+        return False
+    taken_back: bool | None = getattr(change, "taken_back", None)
+    if taken_back is None:
+        taken_back = change.rolled_back_by.filter(state=State.SUCCEEDED).exists()
+    return not taken_back
+
+
+def undecided_of(server: Server) -> Change | None:
+    """The change that made ``server`` what it is, where that one wants a decision. One query."""
+    last = (
+        Change.objects.filter(server_name=server.name, state=State.SUCCEEDED)
+        .defer(*HEAVY)
+        .annotate(taken_back=TAKEN_BACK)
+        .order_by("-pk")
+        .first()
+    )
+    return last if last is not None and undecided(last) else None

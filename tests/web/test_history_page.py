@@ -1,0 +1,158 @@
+"""The list of changes keeps its filters from page to page, and tells changes from outside apart."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime, timedelta
+from html import unescape
+
+import pytest
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+
+from easyapache.models import Server
+from mpm import services
+from mpm.catalog import Choice
+from mpm.models import Change, State
+from tests.panel.told import ADMIN, after, outcome, outside_change
+from tests.web.conftest import HISTORY, MPM
+
+EA4 = "/software/easyapache4/"
+NOON = datetime(2026, 3, 10, 12, tzinfo=UTC)
+
+
+@pytest.fixture
+def two_pages(server: Server) -> list[Change]:
+    """Eighty changes a minute apart from noon on 10 March, and one on each day around."""
+    moments = [NOON - timedelta(days=1), *(NOON + timedelta(minutes=n) for n in range(80))]
+    moments.append(NOON + timedelta(days=1))
+    return Change.objects.bulk_create(
+        Change(
+            server=server,
+            server_name=server.name,
+            state=State.SUCCEEDED,
+            from_mpm="prefork",
+            to_mpm="event",
+            choice={},
+            plan={},
+            digest="0" * 32,
+            base_digest="0" * 32,
+            reason=f"number {number}",
+            origin="web",
+            actor_name="ada",
+            requested_at=moment,
+        )
+        for number, moment in enumerate(moments)
+    )
+
+
+def numbers(page: str) -> list[int]:
+    return [int(found) for found in re.findall(r">#(\d+) ", page)]
+
+
+def link(page: str, rel: str) -> str:
+    found = re.search(rf'rel="{rel}" href="([^"]+)"', page)
+    assert found is not None
+    return unescape(found[1])
+
+
+def test_a_day_stays_the_day_that_was_asked_for_on_every_page(
+    admin: Client, two_pages: list[Change]
+) -> None:
+    first = admin.get(f"{HISTORY}?since=2026-03-10&until=2026-03-10&of=web01").content.decode()
+    older = admin.get(HISTORY + link(first, "next")).content.decode()
+    back = admin.get(HISTORY + link(older, "prev")).content.decode()
+    for page in (first, older, back):
+        assert 'name="since" value="2026-03-10"' in page
+        assert 'name="until" value="2026-03-10"' in page
+        assert 'name="of" value="web01"' in page
+        assert "until=2026-03-10&amp;" in page, "the files are of the same day"
+    day = [change.pk for change in two_pages[1:-1]]
+    assert sorted(numbers(first) + numbers(older)) == day
+    assert numbers(back) == numbers(first)
+
+
+def test_a_day_of_the_chart_keeps_the_other_filters(admin: Client, server: Server) -> None:
+    services.request_change(server, Choice.parse("event"), actor=ADMIN, ticket="OPS 7&8")
+    page = admin.get(f"{HISTORY}?ticket=OPS+7%268&since=2001-01-01").content.decode()
+    (query,) = re.findall(r'<a href="(\?[^"]+)" aria-label', page)
+    assert "ticket=OPS+7%268" in unescape(query)
+    assert "2001" not in query
+    assert len(numbers(admin.get(HISTORY + unescape(query)).content.decode())) == 1
+
+
+def test_a_change_from_outside_tells_its_own_story(
+    admin: Client, support: Client, server: Server
+) -> None:
+    change = outside_change(server)
+    page = admin.get(f"{HISTORY}{change.pk}/").content.decode()
+    assert "made by root outside this panel" in page
+    assert "web01 was taken from prefork to worker by root, without this panel." in page
+    assert "The command was “dnf swap”." in page
+    for wrong in ("asked for by", "The reason given", "It succeeded", "took "):
+        assert wrong not in page
+    assert "Adopt: it is meant to be so" in page
+    assert "Adopt: it is meant" not in support.get(f"{HISTORY}{change.pk}/").content.decode()
+    services.adopt(change, ADMIN)
+    page = admin.get(f"{HISTORY}{change.pk}/").content.decode()
+    assert "anna adopted it on" in page
+    assert "Adopt: it is meant" not in page
+
+
+def test_a_module_installed_by_hand_leaves_the_mpm_as_it_was(admin: Client, server: Server) -> None:
+    choice = Choice.parse("prefork", add=["ea-apache24-mod_suexec"])
+    change = outside_change(server, choice, user="", command="")
+    page = admin.get(f"{HISTORY}{change.pk}/").content.decode()
+    assert "packages of web01 were changed by somebody on the server, without this panel" in page
+    assert "The MPM stayed as it was: prefork." in page
+    assert "from prefork to prefork" not in page
+
+
+def test_what_nobody_has_adopted_is_marked_until_somebody_decides(
+    admin: Client, server: Server
+) -> None:
+    change = outside_change(server)
+    for path in (EA4, MPM):
+        page = admin.get(path).content.decode()
+        assert "Nobody has adopted that yet." in page
+        assert f'href="{HISTORY}{change.pk}/"' in page
+    assert "not adopted" in admin.get(HISTORY).content.decode()
+    services.adopt(change, ADMIN)
+    for path in (EA4, MPM, HISTORY):
+        page = admin.get(path).content.decode()
+        assert "Nobody has adopted that yet." not in page
+        assert "not adopted" not in page
+
+
+def test_what_was_taken_back_wants_no_decision(admin: Client, server: Server) -> None:
+    change = outside_change(server)
+    back = services.roll_back(change, ADMIN)
+    assert "not adopted" in admin.get(HISTORY).content.decode()
+    services.record_reports("web01", back.uuid, [outcome(1, "succeeded", after(back))])
+    for path in (EA4, MPM, HISTORY, f"{HISTORY}{change.pk}/"):
+        page = admin.get(path).content.decode()
+        assert "not adopted" not in page
+        assert "Nobody has adopted" not in page
+    assert "It was taken back." in admin.get(f"{HISTORY}{change.pk}/").content.decode()
+
+
+@pytest.mark.parametrize("path", [EA4, MPM, HISTORY, f"{HISTORY}{{change}}/"])
+def test_a_change_from_outside_costs_no_more_queries_than_a_page_may(
+    admin: Client, server: Server, path: str
+) -> None:
+    address = path.format(change=outside_change(server).pk)
+    admin.get(address)
+    with CaptureQueriesContext(connection) as asked:
+        admin.get(address)
+    assert len(asked) <= 8, "\n".join(query["sql"][:160] for query in asked.captured_queries)
+
+
+def test_the_story_is_told_in_a_few_paragraphs(admin: Client, finished_change: Change) -> None:
+    page = admin.get(f"{HISTORY}{finished_change.pk}/").content.decode()
+    story = page.partition('class="body story">')[2].partition("</section>")[0]
+    told = [paragraph for paragraph in re.findall(r"<p>(.*?)</p>", story) if paragraph]
+    assert 2 <= len(told) <= 3
+    assert "asked for by ada" in told[0]
+    assert "Long keep-alive" in told[0]
+    assert told[1].startswith("It succeeded. The server now runs event. New on the server: ")
