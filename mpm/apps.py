@@ -1,4 +1,5 @@
 from django.apps import AppConfig
+from django.core.checks import Tags, register
 from django.db.models.signals import post_migrate, pre_migrate
 
 
@@ -10,13 +11,16 @@ class MpmConfig(AppConfig):
 
     def ready(self) -> None:
         from easyapache.profile_library import moved
-        from mpm.models import guards
+        from mpm import checks
+        from mpm.models import guards, words
         from mpm.notices import register_notices
         from mpm.services.profiles import note_profile
         from mpm.tools import register_tools
 
         pre_migrate.connect(guards.before_migration, sender=self)
         post_migrate.connect(guards.after_migration, sender=self)
+        post_migrate.connect(words.after_migration, sender=self)
+        register(checks.words_have_an_index, Tags.database)
         moved.connect(note_profile)
         register_tools()
         register_notices()

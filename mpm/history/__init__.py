@@ -20,6 +20,7 @@ from mpm.history.story import (
     ticket_text,
     timeline,
 )
+from mpm.history.words import words_indexed
 
 __all__ = [
     "TAKEN_BACK",
@@ -54,4 +55,5 @@ __all__ = [
     "timeline",
     "undecided",
     "undecided_of",
+    "words_indexed",
 ]

@@ -70,10 +70,9 @@ _FIELDS = (
 
 def rows(filters: ChangeFilters) -> Iterator[dict[str, Any]]:
     """Every change the filters leave, newest first, in batches that each hold no cursor open."""
-    source = filters.apply(Change.objects.order_by("-pk"))
     edge: int | None = None
     while True:
-        part = source if edge is None else source.filter(pk__lt=edge)
+        part = filters.newest(Change.objects.all(), edge)
         batch = list(part.values_list(*_FIELDS)[:BATCH])
         for values in batch:
             row = dict(zip(COLUMNS, values, strict=True))

@@ -7,16 +7,19 @@ from dataclasses import dataclass, fields
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
-from django.db.models import QuerySet
+from django.db.models import QuerySet, Subquery
+from django.db.models.functions import Coalesce
 from django.utils import timezone
 from django.utils.dateparse import parse_date, parse_datetime
 
 from mpm.catalog import MPM
+from mpm.history import words
 from mpm.models import ACTIVE_STATES, Change, State
 from mpm.models.change import Origin
 
 ACTIVE = "active"
 """As a result: whatever has not ended."""
+BEHIND_ALL = 2**63 - 1
 SLACK = timedelta(hours=1)
 """Numbers are given when a row is written and times when it was asked for: never further apart."""
 
@@ -59,6 +62,8 @@ class ChangeFilters:
         known = {field.name for field in fields(cls)}
         if strict and (unknown := sorted(set(values) - known)):
             raise BadFilter(unknown[0], f"There is no filter {unknown[0]!r}.")
+        if any("\0" in value for value in values.values()):
+            raise BadFilter("text", "No text has a NUL in it.")
         given = {
             name: value.strip() for name, value in values.items() if name in known and value.strip()
         }
@@ -98,7 +103,8 @@ class ChangeFilters:
         return bool(self.as_query())
 
     def apply(self, rows: QuerySet[Change]) -> QuerySet[Change]:
-        """Narrow ``rows``. Each equality has an index that ends in the primary key."""
+        """Narrow ``rows``, except to the dates. Each equality has an index that goes on with the
+        primary key."""
         columns = {
             "server_name": self.server,
             "actor_name": self.person,
@@ -118,25 +124,48 @@ class ChangeFilters:
             rows = rows.filter(to_itk__in=[self.itk])
         for word in self.text.lower().split():
             rows = rows.filter(search__contains=word)
-        return self._within(rows)
-
-    def _within(self, rows: QuerySet[Change]) -> QuerySet[Change]:
-        """The dates, and beside them the numbers that belong to those dates: pages are cut by
-        number, and so begin at the right place instead of looking for it."""
-        if self.since is not None:
-            rows = rows.filter(requested_at__gte=self.since)
-            first = _edge(self.since - SLACK)
-            rows = rows.filter(pk__gte=first) if first is not None else rows.none()
-        if self.until is not None:
-            rows = rows.filter(requested_at__lt=self.until)
-            after = _edge(self.until + SLACK)
-            rows = rows.filter(pk__lt=after) if after is not None else rows
         return rows
 
+    @property
+    def equal(self) -> bool:
+        """Whether any filter is an equality, which has an index of its own."""
+        values = (self.server, self.person, self.origin, self.result, self.ticket, self.request)
+        return any((*values, self.mpm_from, self.mpm_to, self.itk is not None))
 
-def _edge(moment: datetime) -> int | None:
+    def newest(self, rows: QuerySet[Change], before: int | None = None) -> QuerySet[Change]:
+        """Narrowed, the newest first, from the change in front of number ``before`` on."""
+        rows, key = self._along(rows)
+        rows = rows if before is None else rows.filter(**{f"{key}__lt": before})
+        return rows.order_by(f"-{key}")
+
+    def oldest(self, rows: QuerySet[Change], after: int) -> QuerySet[Change]:
+        """Narrowed, the oldest first, from the change behind number ``after`` on."""
+        rows, key = self._along(rows)
+        return rows.filter(**{f"{key}__gt": after}).order_by(key)
+
+    def _along(self, rows: QuerySet[Change]) -> tuple[QuerySet[Change], str]:
+        """Narrow ``rows``, and the name of the number the list is read along: where words lead,
+        that is the index's own, or the database would sort everything that has those words.
+
+        Beside the dates stand the numbers that belong to those dates: pages are cut by number,
+        and so begin at the right place instead of looking for it."""
+        key = "pk"
+        if self.text and words.lead(self.text, alone=not self.equal):
+            rows, key = rows.filter(words__found__match=words.question(self.text)), "words__pk"
+        rows = self.apply(rows)
+        if self.since is not None:
+            first = _first_number(self.since - SLACK)
+            rows = rows.filter(requested_at__gte=self.since, **{f"{key}__gte": first})
+        if self.until is not None:
+            after = Coalesce(_first_number(self.until + SLACK), BEHIND_ALL)
+            rows = rows.filter(requested_at__lt=self.until, **{f"{key}__lt": after})
+        return rows, key
+
+
+def _first_number(moment: datetime) -> Subquery:
+    """Of the first change asked for at ``moment`` or later; none where there is none."""
     later = Change.objects.filter(requested_at__gte=moment).order_by("requested_at")
-    return later.values_list("pk", flat=True).first()
+    return Subquery(later.values("pk")[:1])
 
 
 def _yes_or_no(value: str) -> bool:

@@ -33,26 +33,26 @@ def changes(
     *,
     servers: Collection[str] | None = None,
 ) -> Page:
-    """One page: a single query, and at most two more where dates narrow it.
+    """One page: a single query, and one more where words narrow it beside other filters.
 
     ``limit`` is held between 1 and 500. ``servers``: only changes of these (None: of all).
     Raises BadFilter for a cursor that this never gave.
     """
     limit = max(1, min(limit, 500))
-    rows = filters.apply(Change.objects.defer(*HEAVY).annotate(taken_back=TAKEN_BACK))
+    rows = Change.objects.defer(*HEAVY).annotate(taken_back=TAKEN_BACK)
     if servers is not None:
         rows = rows.filter(server_name__in=servers)
     if not cursor:
-        found = list(rows.order_by("-pk")[: limit + 1])
+        found = list(filters.newest(rows)[: limit + 1])
         return _page(found[:limit], older=len(found) > limit, newer=False)
     match = _CURSOR.match(cursor)
     if match is None:
         raise BadFilter("cursor", "This cursor is not one of ours.")
     edge = int(match[2])
     if match[1] == "b":
-        found = list(rows.filter(pk__lt=edge).order_by("-pk")[: limit + 1])
+        found = list(filters.newest(rows, edge)[: limit + 1])
         return _page(found[:limit], older=len(found) > limit, newer=True)
-    found = list(rows.filter(pk__gt=edge).order_by("pk")[: limit + 1])
+    found = list(filters.oldest(rows, edge)[: limit + 1])
     return _page(list(reversed(found[:limit])), older=True, newer=len(found) > limit)
 
 

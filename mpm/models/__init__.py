@@ -7,6 +7,7 @@ from mpm.models.journal import LogChunk, Report
 from mpm.models.once import HistoryIsWrittenOnce
 from mpm.models.token import Token
 from mpm.models.webhook import Delivery, Webhook
+from mpm.models.words import Words
 
 __all__ = [
     "ACTIVE_STATES",
@@ -24,4 +25,5 @@ __all__ = [
     "State",
     "Token",
     "Webhook",
+    "Words",
 ]

@@ -61,6 +61,9 @@ def changes(request: HttpRequest) -> HttpResponse:
     except BadFilter as error:
         mistake, filters, given = error, ChangeFilters(), {}
         page = history.Page(items=())
+    charted: bool | None = not cursor and not mistake
+    if charted and filters.text:
+        charted = None  # counting would read every change that has the words
     context: dict[str, Any] = {
         "filters": filters,
         "given": request.GET,
@@ -69,7 +72,9 @@ def changes(request: HttpRequest) -> HttpResponse:
         "query": query_of(given),
         "older": query_of(given, cursor=page.next_cursor) if page.next_cursor else "",
         "newer": query_of(given, cursor=page.previous_cursor) if page.previous_cursor else "",
-        "chart": chart(filters, given) if not cursor and not mistake else None,
+        "chart": chart(filters, given) if charted else None,
+        "no_chart": charted is None,
+        "no_index": bool(filters.text) and not history.words_indexed(),
         "people": cache.get_or_set("people-of-the-history", history.known_people, A_MINUTE),
         "servers": frame_of(request).servers,
         "results": [(ACTIVE, _("Not ended")), *State.choices],

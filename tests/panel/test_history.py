@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from easyapache.models import Server
@@ -164,6 +165,8 @@ INDEXES: list[tuple[dict[str, str], str]] = [
     ({"origin": "outside"}, "change_by_origin"),
     ({"result": "failed"}, "change_by_result"),
     ({"itk": "yes"}, "change_by_itk"),
+    ({"mpm_from": "worker", "mpm_to": "prefork"}, "change_by_way"),
+    ({"server": "web02", "since": "2026-03-10", "until": "2026-03-10"}, "change_by_server"),
 ]
 
 
@@ -178,8 +181,8 @@ def test_each_filter_has_an_index_that_also_orders(
             cursor.execute("SET LOCAL enable_bitmapscan = off")
     for query, index in INDEXES:
         with subtests.test(query=query):
-            rows = ChangeFilters.parse(query).apply(Change.objects.only("pk"))
-            plan = rows.order_by("-pk")[:51].explain()
+            rows = ChangeFilters.parse(query).newest(Change.objects.only("pk"))
+            plan = rows[:51].explain()
             assert index in plan or "PRIMARY KEY" in plan or "mpm_change_pkey" in plan, plan
             assert "SCAN mpm_change" not in plan, plan
             assert "TEMP B-TREE" not in plan, plan
@@ -210,10 +213,45 @@ def test_everybody_in_the_history_is_found_along_the_index(many: list[Change]) -
     assert len(known_tickets()) == 20
 
 
-def test_activity_counts_each_day_and_its_failures(many: list[Change]) -> None:
-    days = activity(ChangeFilters(), START + timedelta(days=3), days=5)
-    assert [day.total for day in days] == [0, 12, 24, 24, 24]
-    assert sum(day.failed for day in days) == 9
+def test_activity_counts_each_day_and_its_failures(
+    many: list[Change], subtests: pytest.Subtests, django_assert_max_num_queries: Callable[..., Any]
+) -> None:
+    """The dates of the filters are left out of account."""
+    until, first = START + timedelta(days=3), (START - timedelta(days=1)).date()
+    for query, fits in FITS:
+        if "since" not in query and "text" not in query:
+            with subtests.test(query=query), django_assert_max_num_queries(2):
+                days = activity(ChangeFilters.parse(query), until, days=5)
+                asked = [(START + timedelta(hours=n)).date() for n in range(600) if fits(n)]
+                wrong = [(START + timedelta(hours=n)).date() for n in range(0, 600, 10) if fits(n)]
+                for number, day in enumerate(days):
+                    assert day.day == first + timedelta(days=number)
+                    assert (day.total, day.failed) == (asked.count(day.day), wrong.count(day.day))
+    assert [day.total for day in activity(ChangeFilters(), until, days=5)] == [0, 12, 24, 24, 24]
+
+
+def test_days_are_counted_along_indexes_alone(
+    many: list[Change], subtests: pytest.Subtests
+) -> None:
+    if connection.vendor == "postgresql":
+        with connection.cursor() as cursor:
+            cursor.execute("ANALYZE mpm_change")
+            cursor.execute("SET LOCAL enable_seqscan = off")
+            cursor.execute("SET LOCAL enable_bitmapscan = off")
+    for query in ({}, *(query for query, _ in INDEXES)):
+        with subtests.test(query=query), CaptureQueriesContext(connection) as asked:
+            activity(ChangeFilters.parse(query), START + timedelta(days=20))
+            with connection.cursor() as cursor:
+                counting = asked.captured_queries[-1]["sql"]
+                cursor.execute(f"{explain()} {counting}")
+                plan = "\n".join(str(row[-1]) for row in cursor.fetchall())
+            assert "USING INDEX" not in plan, plan  # SQLite says COVERING where no row is read
+            assert "SCAN mpm_change" not in plan, plan
+            assert "Seq Scan" not in plan, plan
+
+
+def explain() -> str:
+    return "EXPLAIN QUERY PLAN" if connection.vendor == "sqlite" else "EXPLAIN"
 
 
 def test_the_story_tells_it_to_somebody_who_was_not_there(

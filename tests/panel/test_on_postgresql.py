@@ -11,6 +11,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import psycopg
 import pytest
 
 HERE = Path(__file__).resolve().parent
@@ -23,6 +24,7 @@ ON_BOTH = (
     "test_rows_against_events.py",
     "test_export_of_events.py",
     "test_pruning.py",
+    "test_words.py",
     "test_concurrency.py",
     "../api/test_events.py",
     "../api/test_tokens.py",
@@ -82,3 +84,38 @@ def test_models_and_services_keep_their_promises_on_postgresql(cluster: Path) ->
     )
     assert run.returncode == 0, run.stdout[-6000:] + run.stderr[-2000:]
     assert " passed" in run.stdout
+
+
+@pytest.mark.postgresql
+def test_an_account_that_may_add_no_extension_gets_a_panel_that_says_so(
+    cluster: Path, tmp_path: Path
+) -> None:
+    for statement, database in (
+        ("CREATE ROLE plain LOGIN", "postgres"),
+        ("CREATE DATABASE of_another", "postgres"),
+        ("GRANT ALL ON SCHEMA public TO plain", "of_another"),
+    ):
+        address = f"host={cluster} user=panel dbname={database}"
+        with psycopg.connect(address, autocommit=True) as connection:
+            connection.execute(statement)
+
+    def manage(*words: str) -> str:
+        done = subprocess.run(
+            [sys.executable, "manage.py", *words],
+            env={
+                **os.environ,
+                "DATABASE_URL": f"postgres://plain@/of_another?host={cluster}",
+                "SECRET_KEY": "only for this test",
+                "VAR_DIR": str(tmp_path),
+            },
+            cwd=HERE.parents[1],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout + done.stderr
+
+    assert "CREATE EXTENSION pg_trgm" in manage("migrate")
+    assert "mpm.W001" in manage("check", "--database", "default")
+    assert "No change fits" in manage("mpm", "history", "--text", "needle")

@@ -15,6 +15,7 @@ from easyapache.models import Server
 from mpm import services
 from mpm.catalog import Choice
 from mpm.models import Change, State
+from mpm.models.words import _known, remove_words
 from tests.panel.told import ADMIN, after, outcome, outside_change
 from tests.web.conftest import HISTORY, MPM
 
@@ -156,3 +157,22 @@ def test_the_story_is_told_in_a_few_paragraphs(admin: Client, finished_change: C
     assert "asked for by ada" in told[0]
     assert "Long keep-alive" in told[0]
     assert told[1].startswith("It succeeded. The server now runs event. New on the server: ")
+
+
+def test_words_are_looked_for_without_a_chart(admin: Client, finished_change: Change) -> None:
+    page = admin.get(f"{HISTORY}?text=KEEP-alive").content.decode()
+    assert numbers(page) == [finished_change.pk]
+    assert "changes are not counted per day" in page
+    assert "no index for words" not in page
+    assert '<svg class="chart"' not in page
+    assert '<svg class="chart"' in admin.get(HISTORY).content.decode()
+
+
+def test_a_page_says_when_words_have_no_index(admin: Client, finished_change: Change) -> None:
+    remove_words(connection)
+    try:
+        page = admin.get(f"{HISTORY}?text=keep").content.decode()
+    finally:
+        _known.clear()
+    assert numbers(page) == [finished_change.pk]
+    assert "no index for words" in page

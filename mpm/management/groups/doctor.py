@@ -7,11 +7,13 @@ import time
 from typing import Any
 
 from django.conf import settings
+from django.db import connection
 
 from easyapache.host.repairs import REPAIRS
 from mpm.history import examined
 from mpm.management.groups.terminal import DONE, FAILED, Terminal, actor, chosen_server
 from mpm.models import Event
+from mpm.models.words import MISSING, REMEDY, indexed
 from mpm.services import BadRequest, profile_of, repair
 
 PAUSE = 0.2
@@ -27,6 +29,8 @@ def register(commands: Any, common: argparse.ArgumentParser) -> None:
 
 def run_doctor(terminal: Terminal, options: dict[str, Any]) -> int:
     """Status 0: nothing is known to be wrong (or the repair helped); 1: something is."""
+    if not indexed(connection):
+        terminal.warn(f"{MISSING} {REMEDY[connection.vendor]}")
     server = chosen_server(options)
     if options["repair"]:
         return _repair(terminal, options["repair"], options)
