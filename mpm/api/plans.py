@@ -11,7 +11,6 @@ from pydantic import ConfigDict, Field
 from easyapache.models import Server
 from easyapache.sentences import plain
 from mpm.api.auth import Bearer, actor_of, reachable, token_of
-from mpm.api.problems import Problem
 from mpm.api.shapes import FindingOut, Flag, Packages, ProblemOut, QueryNumber, Wish
 from mpm.api.statuses import READS
 from mpm.catalog import BadChoice, Choice
@@ -21,7 +20,7 @@ from mpm.plan import Plan
 from mpm.polling import wait_for
 from mpm.services.actor import BadRequest, NotFound
 from mpm.services.lookup import preview_with
-from mpm.services.planning import plan_for, profile_of, request_preview
+from mpm.services.planning import plan_for, profile_of, request_preview, settled
 from mpm.services.request import satisfied
 
 router = Router(tags=["plans"])
@@ -183,24 +182,13 @@ def get_plan(
 
 
 def _answered(server: Server, preview: Preview, wait: int, response: HttpResponse) -> Any:
-    def look() -> Preview | None:
-        return Preview.objects.filter(pk=preview.pk).exclude(state=Preview.State.PENDING).first()
-
-    found = wait_for(look, wait)
+    found = wait_for(lambda: settled(preview), wait)
     if found is None:
         href = f"/api/v1/servers/{server.name}/plans/{preview.uuid}"
         response["Location"] = href
         response["Retry-After"] = "1"
         return Status(202, {"href": href, "state": "pending"})
-    if found.state == Preview.State.FAILED or found.plan is None:
-        error = found.error or {}
-        raise Problem(
-            422,
-            str(error.get("code") or "preview_failed"),
-            str(error.get("message") or "The server could not answer."),
-            remedy=str(error.get("remedy") or ""),
-        )
-    return plan_json(server, Plan.from_json(found.plan))
+    return plan_json(server, Plan.from_json(found.plan or {}))
 
 
 def plan_json(server: Server, plan: Plan) -> dict[str, Any]:

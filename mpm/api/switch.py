@@ -9,11 +9,11 @@ from ninja import Header, Schema
 from pydantic import ConfigDict, Field
 
 from easyapache.models import Server
+from easyapache.profile import Profile
 from mpm.api.auth import Bearer, actor_of, reachable, token_of
 from mpm.api.change_shapes import ChangeOut, change_json
-from mpm.api.conditions import BadCondition, etag, matches
+from mpm.api.conditions import BadCondition, etag, matches, parse_tags
 from mpm.api.idempotency import Answer, fingerprint, once
-from mpm.api.mpm_state import latest_of
 from mpm.api.plans import ChoiceIn, PlanOut, plan_json
 from mpm.api.problems import Problem, from_refusal
 from mpm.api.servers import router
@@ -21,10 +21,9 @@ from mpm.api.shapes import Digest, Flag, Line, Moment, ProblemOut
 from mpm.api.statuses import CONDITIONAL
 from mpm.catalog import Choice
 from mpm.grants import Scope
-from mpm.models import ACTIVE_STATES
-from mpm.services.actor import Actor, Busy, NothingToDo, Refused, Stale
-from mpm.services.planning import plan_for, profile_of
-from mpm.services.request import refuse_if_blocked, request_change
+from mpm.plan import Plan
+from mpm.services.actor import Actor, NothingToDo, Refused
+from mpm.services.request import Check, Terms, request_change, would_change
 
 Key = Annotated[
     str,
@@ -91,10 +90,16 @@ def put_mpm(
 ) -> HttpResponse:
     """Make the server run this MPM, with or without ITK.
 
+    `digest` may be that of a plan worked out at once or of one the server was asked for. The
+    server's own package manager is asked once more before anything is touched. Where it would do
+    something else the change fails with nothing touched; asked again, this call takes what the
+    server said.
+
     * 200: it already does, or `dry_run`.
     * 202: a change was made; `Location` is its address.
     * 409 `busy`: another change has not finished (`change` names it). 409 `stale`: the plan
-      behind `digest` is not what would happen now (`plan` is).
+      behind `digest` is not what would happen now (`plan` is). 409 `inactive`: the server is
+      switched off in this panel.
     * 412: the server is no longer in the state named in `If-Match`.
     * 422: a rule blocks it (`findings` say which, and the way out).
     * 428: this server wants the `digest` of a plan.
@@ -106,10 +111,7 @@ def put_mpm(
 
     def act() -> Answer:
         try:
-            _check_condition(row, if_match)
-            return (
-                _dry_run(row, choice, body) if body.dry_run else _switch(row, choice, body, actor)
-            )
+            return _switch(row, choice, body, actor, _condition(row, if_match))
         except NothingToDo as nothing:
             return Answer(200, _said(nothing.message, dry_run=body.dry_run))
         except Refused as refused:
@@ -124,58 +126,47 @@ def _problem(request: HttpRequest, problem: Problem) -> Answer:
     return Answer(problem.status, problem.as_json(request), problem.headers)
 
 
-def _check_condition(server: Server, if_match: str) -> None:
-    """Raises Problem 412 when the server is not in the state the caller saw."""
+def _condition(server: Server, if_match: str) -> Check | None:
+    """Raises Problem 412, when called, unless the server is in the state the caller saw."""
     if not if_match:
-        return
-    digest = latest_of(server).digest
+        return None
     try:
-        if matches(if_match, digest):
-            return
+        parse_tags(if_match)
     except BadCondition as error:
         raise Problem(400, "bad_request", str(error)) from error
-    raise Problem(
-        412,
-        "digest_mismatch",
-        f"{server} has changed since you looked. Look again before you decide.",
-        headers={"ETag": etag(digest)},
-        digest=digest,
-    )
+
+    def check(profile: Profile, _plan: Plan) -> None:
+        if not matches(if_match, profile.digest):
+            raise Problem(
+                412,
+                "digest_mismatch",
+                f"{server} has changed since you looked. Look again before you decide.",
+                headers={"ETag": etag(profile.digest)},
+                digest=profile.digest,
+            )
+
+    return check
 
 
-def _switch(server: Server, choice: Choice, body: SwitchIn, actor: Actor) -> Answer:
-    change = request_change(
-        server,
-        choice,
-        actor=actor,
-        digest=body.digest,
-        reason=body.reason,
-        ticket=body.ticket,
-        not_before=body.not_before,
-        not_after=body.not_after,
-    )
+def _switch(
+    server: Server, choice: Choice, body: SwitchIn, actor: Actor, check: Check | None
+) -> Answer:
+    terms: Terms = {
+        "digest": body.digest,
+        "check": check,
+        "reason": body.reason,
+        "ticket": body.ticket,
+        "not_before": body.not_before,
+        "not_after": body.not_after,
+    }
+    if body.dry_run:
+        plan = would_change(server, choice, actor=actor, **terms)
+        said = _said(f"Would do: {plan.headline}.", plan=plan_json(server, plan), dry_run=True)
+        return Answer(200, said)
+    change = request_change(server, choice, actor=actor, **terms)
     href = f"/api/v1/changes/{change.pk}"
     said = _said(f"Change #{change.pk} was made.", change=change_json(change), changed=True)
     return Answer(202, said, {"Location": href}, change)
-
-
-def _dry_run(server: Server, choice: Choice, body: SwitchIn) -> Answer:
-    """Everything a real request checks, in the same order, and no write."""
-    if body.digest is None and server.require_digest:
-        raise Problem(
-            428, "digest_required", f"On {server} every change must name the digest of its plan."
-        )
-    profile = profile_of(server)
-    plan = plan_for(server, choice)
-    if body.digest is not None and body.digest != plan.digest:
-        raise Stale(plan)
-    refuse_if_blocked(plan, profile)
-    active = server.changes.filter(state__in=ACTIVE_STATES).first()
-    if active is not None:
-        raise Busy(active)
-    return Answer(
-        200, _said(f"Would do: {plan.headline}.", plan=plan_json(server, plan), dry_run=True)
-    )
 
 
 def _said(

@@ -15,6 +15,7 @@ from mpm.services.actor import (
     Refused,
     Stale,
     TooLate,
+    Unanswered,
 )
 from mpm.services.cancel import cancel, why_not_cancel
 from mpm.services.inspection import (
@@ -54,6 +55,7 @@ __all__ = [
     "Refused",
     "Stale",
     "TooLate",
+    "Unanswered",
     "add_server",
     "add_user",
     "adopt",

@@ -87,6 +87,13 @@ class NotFound(Refused):
     code = "not_found"
 
 
+class Unanswered(Refused):
+    """The server did not answer, or its package manager could not: nothing was refused, it
+    failed."""
+
+    code = "preview_failed"
+
+
 class BadRequest(Refused):
     """A value that cannot be meant: too long, with control characters, contradictory."""
 

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from django.db import transaction
 from django.utils import timezone
 
 from easyapache.agents import wake
 from easyapache.host.protocol import PreviewRequest
 from easyapache.models import Server
-from easyapache.profile import Profile
+from easyapache.profile import Profile, Transaction
 from easyapache.relations import load_catalogue
 from easyapache.sentences import Sentence
 from mpm.catalog import Choice
-from mpm.models import Preview
-from mpm.plan import Plan, make_plan
-from mpm.services.actor import Actor, Refused
+from mpm.models import Change, Preview
+from mpm.plan import Plan, make_plan, plan_from_transaction
+from mpm.services.actor import Actor, Refused, Unanswered
 from mpm.services.lookup import must_be_allowed
 
 
@@ -39,6 +41,37 @@ def plan_for(server: Server, choice: Choice) -> Plan:
     return make_plan(profile_of(server), choice, load_catalogue())
 
 
+def answer_for(server: Server, choice: Choice, profile: Profile) -> Preview | None:
+    """What the server itself last said ``choice`` would do to it in exactly this state."""
+    answers = server.previews.filter(state=Preview.State.READY, base_digest=profile.digest)
+    wanted = choice.as_json()
+    for number, asked in answers.order_by("-answered_at", "-pk").values_list("pk", "choice"):
+        if asked == wanted:
+            return Preview.objects.get(pk=number)
+    return None
+
+
+def keep_answer(change: Change, profile: Profile, moves: Transaction, at: datetime) -> Preview:
+    """A change was refused because its server would do something else: what it would do is its
+    answer to the same question, and may be confirmed as one it was asked for."""
+    choice = Choice.from_json(change.choice)
+    plan = plan_from_transaction(profile, choice, moves, load_catalogue())
+    return Preview.objects.create(
+        server_id=change.server_id,
+        choice=choice.as_json(),
+        base_digest=plan.base_digest,
+        stored_digest=change.digest,
+        goal=change.goal,
+        actor_name=change.actor_name,
+        requested_at=at,
+        answered_at=at,
+        state=Preview.State.READY,
+        plan=plan.as_json(),
+        transaction=moves.as_json(),
+        digest=plan.digest,
+    )
+
+
 def request_preview(server: Server, choice: Choice, actor: Actor) -> Preview:
     """Ask the server's own package manager what ``choice`` would do; the answer arrives later.
 
@@ -59,6 +92,22 @@ def request_preview(server: Server, choice: Choice, actor: Actor) -> Preview:
     )
     transaction.on_commit(lambda: ask_again(preview))
     return preview
+
+
+def settled(preview: Preview) -> Preview | None:
+    """The preview as it is now that the server has answered; None while it has not.
+
+    Raises Unanswered with the server's own words where it could not say.
+    """
+    found = Preview.objects.exclude(state=Preview.State.PENDING).filter(pk=preview.pk).first()
+    if found is not None and found.state == Preview.State.FAILED:
+        error = found.error or {}
+        raise Unanswered(
+            str(error.get("message") or "The server could not say."),
+            code=str(error.get("code") or "") or None,
+            remedy=str(error.get("remedy") or ""),
+        )
+    return found
 
 
 def ask_again(preview: Preview) -> bool:

@@ -16,13 +16,14 @@ from easyapache.agents import wake
 from easyapache.host.protocol import BadMessage, Outcome, Report, Step
 from easyapache.inventory import record_scan
 from easyapache.models import Pulse, Server
-from easyapache.profile import Profile
+from easyapache.profile import Profile, Transaction
 from easyapache.sentences import Sentence, spoken
 from mpm.history import sealed
 from mpm.models import ACTIVE_STATES, Change, LogChunk, State
 from mpm.models import Report as ReportRow
 from mpm.services.actor import Actor
 from mpm.services.events import append
+from mpm.services.planning import keep_answer
 from mpm.services.transition import move
 from mpm.services.words import storable
 
@@ -226,7 +227,10 @@ def _outcome(change: Change, data: Mapping[str, Any], at: datetime, now: datetim
         )
     if isinstance(data.get("profile"), dict):
         server = Server.objects.select_for_update().get(pk=change.server_id)
-        record_scan(server, Profile.from_json(data["profile"]), now, "change")
+        seen = Profile.from_json(data["profile"])
+        record_scan(server, seen, now, "change")
+        if change.moved and not change.undo_of and seen.digest == change.base_digest:
+            keep_answer(change, seen, Transaction.from_json(change.moved), now)
 
 
 def _ending_of(data: Mapping[str, Any]) -> str:

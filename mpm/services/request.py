@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import datetime
+from typing import TypedDict, Unpack
 
 from django.db import IntegrityError, transaction
 from django.utils import timezone
@@ -19,35 +22,86 @@ from mpm.services.actor import Actor, BadRequest, Busy, NothingToDo, Refused, St
 from mpm.services.dispatch import dispatch
 from mpm.services.events import append
 from mpm.services.lookup import must_be_allowed
-from mpm.services.planning import plan_for, profile_of
+from mpm.services.planning import answer_for, plan_for, profile_of
 from mpm.services.words import one_text
+
+Check = Callable[[Profile, Plan], None]
+
+
+class Terms(TypedDict, total=False):
+    """What a request says beside the choice.
+
+    ``digest`` names the plan that was seen and confirmed. With ``preview`` the plan is that
+    answer of the server. ``check`` is a further condition of the caller's, about exactly the
+    profile and the plan that are acted upon; it raises to refuse. ``not_before`` and ``not_after``
+    (aware) are the window in which the change may begin.
+    """
+
+    digest: str | None
+    preview: Preview | None
+    check: Check | None
+    reason: str
+    ticket: str
+    not_before: datetime | None
+    not_after: datetime | None
 
 
 def request_change(
-    server: Server,
-    choice: Choice,
-    *,
-    actor: Actor,
-    digest: str | None = None,
-    preview: Preview | None = None,
-    reason: str = "",
-    ticket: str = "",
-    not_before: datetime | None = None,
-    not_after: datetime | None = None,
+    server: Server, choice: Choice, *, actor: Actor, **terms: Unpack[Terms]
 ) -> Change:
     """Record that ``choice`` is wanted on ``server``; the agent is told once this is committed.
 
-    ``digest`` names the plan that was seen and confirmed. With ``preview`` the plan is the
-    server's own answer, else the instant one; either way the agent asks the package
-    manager again before it touches anything. ``not_before`` and ``not_after`` (aware) are the
-    window in which it may begin.
+    The plan is what the server itself last answered for this choice in this state, else the
+    instant one; either way the agent asks the package manager again before it touches anything.
 
     Raises NotAllowed, BadRequest, Busy (naming the change in the way), Stale (carrying the
     plan as it is now), NothingToDo, and Refused with the findings of a blocked plan.
     """
+    with transaction.atomic():
+        # Nobody records a scan between the look at the profile and the new row.
+        server = Server.objects.select_for_update().get(pk=server.pk)
+        ready = _weighed(server, choice, actor, terms)
+        return create_change(
+            server,
+            ready.profile,
+            ready.plan,
+            actor=actor,
+            preview=ready.preview,
+            reason=ready.reason,
+            ticket=ready.ticket,
+            not_before=terms.get("not_before"),
+            not_after=terms.get("not_after"),
+            at=ready.at,
+        )
+
+
+def would_change(server: Server, choice: Choice, *, actor: Actor, **terms: Unpack[Terms]) -> Plan:
+    """What request_change would do, refused for the same reasons, and no write."""
+    server = Server.objects.get(pk=server.pk)
+    ready = _weighed(server, choice, actor, terms)
+    active = server.changes.filter(state__in=ACTIVE_STATES).first()
+    if active is not None:
+        raise Busy(active)
+    return ready.plan
+
+
+@dataclass(frozen=True, slots=True)
+class _Ready:
+    """A request that nothing speaks against, as far as one can say before the row is made."""
+
+    profile: Profile
+    plan: Plan
+    preview: Preview | None
+    reason: str
+    ticket: str
+    at: datetime
+
+
+def _weighed(server: Server, choice: Choice, actor: Actor, terms: Terms) -> _Ready:
+    """Everything that can be refused of a request, as request_change says."""
     must_be_allowed(actor)
-    reason = one_text("reason", reason, 500, lines=True)
-    ticket = one_text("ticket", ticket, 100)
+    reason = one_text("reason", terms.get("reason", ""), 500, lines=True)
+    ticket = one_text("ticket", terms.get("ticket", ""), 100)
     if not server.active:
         raise Refused(
             Sentence("{server} is switched off in this panel.", server=str(server)),
@@ -55,7 +109,8 @@ def request_change(
             status=409,
         )
     now = timezone.now()
-    _check_window(now, not_before, not_after)
+    _check_window(now, terms.get("not_before"), terms.get("not_after"))
+    digest = terms.get("digest")
     if digest is None and server.require_digest:
         raise Refused(
             Sentence(
@@ -66,26 +121,15 @@ def request_change(
             status=428,
             remedy=Sentence("Ask for a plan, and send its digest along."),
         )
-    with transaction.atomic():
-        # Nobody records a scan between the look at the profile and the new row.
-        server = Server.objects.select_for_update().get(pk=server.pk)
-        profile = profile_of(server)
-        plan = _confirmed_plan(server, profile, choice, preview)
-        if digest is not None and digest != plan.digest:
-            raise Stale(plan)
-        refuse_if_blocked(plan, profile)
-        return create_change(
-            server,
-            profile,
-            plan,
-            actor=actor,
-            preview=preview,
-            reason=reason,
-            ticket=ticket,
-            not_before=not_before,
-            not_after=not_after,
-            at=now,
-        )
+    profile = profile_of(server)
+    plan, preview = _plan_meant(server, profile, choice, terms)
+    check = terms.get("check")
+    if check is not None:
+        check(profile, plan)
+    if digest is not None and digest != plan.digest:
+        raise Stale(plan)
+    refuse_if_blocked(plan, profile)
+    return _Ready(profile, plan, preview, reason, ticket, now)
 
 
 def _check_window(now: datetime, not_before: datetime | None, not_after: datetime | None) -> None:
@@ -98,11 +142,28 @@ def _check_window(now: datetime, not_before: datetime | None, not_after: datetim
         raise BadRequest(Sentence("The window ends before it begins."), code="empty_window")
 
 
-def _confirmed_plan(
-    server: Server, profile: Profile, choice: Choice, preview: Preview | None
-) -> Plan:
-    if preview is None:
-        return plan_for(server, choice)
+def _plan_meant(
+    server: Server, profile: Profile, choice: Choice, terms: Terms
+) -> tuple[Plan, Preview | None]:
+    """The plan to act upon, and the answer of the server it comes from.
+
+    A digest may name the instant plan or the server's last answer. Where it names neither,
+    the answer is the better one of the two to show.
+    """
+    preview = terms.get("preview")
+    if preview is not None:
+        return _plan_of(server, profile, choice, preview), preview
+    answer = answer_for(server, choice, profile)
+    if answer is None or answer.plan is None:
+        return plan_for(server, choice), None
+    if terms.get("digest") not in (None, answer.digest):
+        stored = plan_for(server, choice)
+        if stored.digest == terms.get("digest"):
+            return stored, None
+    return Plan.from_json(answer.plan), answer
+
+
+def _plan_of(server: Server, profile: Profile, choice: Choice, preview: Preview) -> Plan:
     if preview.server_id != server.pk or preview.choice != choice.as_json():
         raise BadRequest(
             Sentence("This preview is of another server or another choice."), code="other_preview"
@@ -161,6 +222,9 @@ def satisfied(plan: Plan, profile: Profile) -> bool:
     and that is a change.
     """
     if not plan.empty or (profile.running is None and profile.configured is None):
+        return False
+    if not plan.choice.add <= profile.names:
+        # Nobody could say how to get it, which is why nothing would move.
         return False
     wanted = ((plan.choice.mpm.value,), plan.choice.itk)
     seen = [item for item in (profile.configured, profile.running, plan.before) if item]

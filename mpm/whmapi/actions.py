@@ -14,16 +14,20 @@ from typing import Any
 
 from django.utils import timezone
 
+from easyapache.frame import liveness
 from easyapache.models import InstalledProfile
+from easyapache.profile import Profile
 from easyapache.profile_file import canonical
 from easyapache.relations import load_catalogue
 from mpm import log_bytes
 from mpm.catalog import ITK, MPM, BadChoice, Choice, installed
 from mpm.grants import Scope
-from mpm.models import Change
+from mpm.models import ACTIVE_STATES, Change, Preview
 from mpm.plan import Plan
 from mpm.polling import wait_for
-from mpm.services import change_numbered, plan_for, request_change, rescan
+from mpm.services import change_numbered, plan_for, request_change, request_preview, rescan
+from mpm.services.planning import settled
+from mpm.services.request import UP_TO_THE_SERVER
 from mpm.whmapi.call import Call, function
 from mpm.whmapi.envelope import Failed
 
@@ -31,6 +35,7 @@ FAMILY = frozenset({ITK, *(mpm.package for mpm in MPM), *(mpm.cgi_package for mp
 """What an MPM change moves by its nature; it need not be spelt out."""
 LOG_PIECE = 128 * 1024
 LOOK_AGAIN_SECONDS = 8
+ANSWER_SECONDS = 15
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,17 +119,38 @@ def submit_actions(call: Call) -> dict[str, Any]:
         raise Failed(f"There is no package “{foreign[0][:100]}”.")
     wanted = Wanted(**lists)
     choice = choice_of(wanted, names)
-    plan = plan_for(call.server, choice)
-    if not plan.blocked:
-        check_moves(plan, wanted, names)
+
+    def check(profile: Profile, plan: Plan) -> None:
+        if choice_of(wanted, profile.names) != choice:
+            raise Failed(f"{call.server} has just been changed; ask again.")
+        if not plan.blocked:
+            check_moves(plan, wanted, profile.names)
+
     change = request_change(
         call.server,
         choice,
         actor=call.caller.actor,
+        preview=_answer(call, choice),
+        check=check,
         reason=call.parameters.text("reason")[:500],
         ticket=call.parameters.text("ticket")[:100],
     )
     return {"build": change.pk}
+
+
+def _answer(call: Call, choice: Choice) -> Preview | None:
+    """What the server itself says of the choice; None where it cannot be asked just now.
+
+    Such a client confirms no plan beforehand, so the server is asked here what its repositories
+    offer. Raises Unanswered where its package manager finds no way.
+    """
+    server = call.server
+    blocks = {finding.code for finding in plan_for(server, choice).blocks}
+    busy = server.changes.filter(state__in=ACTIVE_STATES).exists()
+    if busy or liveness(server) != "alive" or not blocks <= UP_TO_THE_SERVER:
+        return None
+    preview = request_preview(server, choice, call.caller.actor)
+    return wait_for(lambda: settled(preview), ANSWER_SECONDS)
 
 
 @function("package_manager_is_performing_actions")

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from datetime import timedelta
 
 import pytest
+from django.db import connection, transaction
 from django.utils import timezone
 
+from easyapache.inventory import record_scan
 from easyapache.models import Server
 from mpm.models import Change, Event, IdempotentAnswer, State
 from tests.api.conftest import PREFORK, AddServer, AddToken, Call, profile_with
@@ -136,6 +140,70 @@ def test_a_dry_run_checks_everything_and_writes_nothing(
     call("PUT", "servers/web03/mpm", EVENT, token=token)
     busy = call("PUT", "servers/web03/mpm", {"mpm": "worker", "dry_run": True}, token=token)
     assert (busy.status, busy.body["code"]) == (409, "busy")
+
+
+@pytest.mark.parametrize(
+    "wish",
+    [
+        {"reason": "\x1b[2J"},
+        {"not_after": "1999-01-01T00:00:00Z"},
+        {"not_before": "2031-01-02T00:00:00Z", "not_after": "2031-01-01T00:00:00Z"},
+        {"digest": "0" * 32},
+        {"itk": True},
+        {"keep": ["ea-apache24-mod_cgi"]},
+        {"add": ["ea-apache24-mod_nonsense"]},
+    ],
+    ids=lambda wish: "-".join(wish),
+)
+def test_a_dry_run_is_refused_for_what_the_change_is_refused_for(
+    server: Server, add_token: AddToken, call: Call, wish: dict[str, object]
+) -> None:
+    token = add_token("change")
+    dry, real = (
+        call("PUT", "servers/web03/mpm", {**EVENT, **wish, "dry_run": only}, token=token)
+        for only in (True, False)
+    )
+    assert dry.status == real.status >= 400
+    assert {**dry.body, "request_id": ""} == {**real.body, "request_id": ""}
+
+
+def test_a_server_that_is_switched_off_is_not_changed_and_not_in_a_dry_run_either(
+    add_server: AddServer, add_token: AddToken, call: Call
+) -> None:
+    add_server(active=False)
+    token = add_token("change")
+    for dry in (True, False):
+        answer = call("PUT", "servers/web03/mpm", {**EVENT, "dry_run": dry}, token=token)
+        assert (answer.status, answer.body["code"]) == (409, "inactive")
+    assert not Change.objects.exists()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_if_match_is_held_against_the_state_that_is_acted_upon(
+    add_server: AddServer, add_token: AddToken, call: Call
+) -> None:
+    """A scan that is being recorded when the request comes is waited for, and counts."""
+    server, token = add_server(), add_token("change")
+    tag = call("GET", "servers/web03/mpm", token=token).headers["ETag"]
+    recording = threading.Event()
+
+    def scan() -> None:
+        with transaction.atomic():
+            row = Server.objects.select_for_update().get(pk=server.pk)
+            seen = profile_with(*PREFORK, "ea-apache24-mod_suexec")
+            record_scan(row, seen, timezone.now(), "scan")
+            recording.set()
+            time.sleep(0.7)
+        connection.close()
+
+    thread = threading.Thread(target=scan)
+    thread.start()
+    recording.wait(10)
+    answer = call("PUT", "servers/web03/mpm", EVENT, token=token, If_Match=tag)
+    thread.join()
+    assert (answer.status, answer.body["code"]) == (412, "digest_mismatch")
+    assert answer.headers["ETag"] == call("GET", "servers/web03/mpm", token=token).headers["ETag"]
+    assert not Change.objects.exists()
 
 
 def test_a_change_can_wait_for_its_window(server: Server, add_token: AddToken, call: Call) -> None:

@@ -16,6 +16,7 @@ from mpm import services
 from mpm.catalog import Choice
 from mpm.lifecycle import ACTIVE, STATES, TERMINAL
 from mpm.models import ACTIVE_STATES, TERMINAL_STATES, Change, Event, Preview, State
+from mpm.plan import Plan
 from mpm.services.actor import Actor
 
 pytestmark = pytest.mark.django_db
@@ -90,6 +91,30 @@ def test_a_confirm_with_a_stale_digest_carries_the_new_plan(known_server: KnownS
     assert refused.value.plan.digest == services.plan_for(server, EVENT).digest
     assert not Change.objects.exists()
     assert ask(server, digest=refused.value.plan.digest).pk
+
+
+def test_a_condition_of_the_caller_is_about_the_plan_that_is_acted_upon(
+    known_server: KnownServer,
+) -> None:
+    server, told = known_server(), []
+
+    def unwilling(profile: Profile, plan: Plan) -> None:
+        told.append((profile.digest, plan.digest))
+        raise services.Refused("No.", code="unwilling")
+
+    with pytest.raises(services.Refused, match="No"):
+        ask(server, check=unwilling)
+    assert not Change.objects.exists()
+    change = ask(server, check=lambda profile, plan: told.append((profile.digest, plan.digest)))
+    assert told == [(change.base_digest, change.digest)] * 2
+
+
+def test_a_package_nobody_knows_is_no_reason_to_say_that_nothing_is_to_do(
+    known_server: KnownServer,
+) -> None:
+    with pytest.raises(services.Refused) as refused:
+        ask(known_server(), Choice.parse("prefork", add=["ea-apache24-mod_nonsense"]))
+    assert refused.value.code == "blocked"
 
 
 def test_a_preview_of_a_server_that_has_moved_is_stale(

@@ -14,8 +14,7 @@ from django.core.management.base import BaseCommand, CommandParser
 
 from mpm.catalog import BadChoice
 from mpm.management.groups.terminal import FAILED, REFUSED, Terminal
-from mpm.management.groups.waiting import Unanswered
-from mpm.services import BadRequest, Refused
+from mpm.services import BadRequest, Refused, Unanswered
 
 GROUPS = ("plans", "changing", "showing", "doctor", "keeping", "tokens")
 """Modules of mpm.management.groups, in the order of the help."""

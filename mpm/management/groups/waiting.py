@@ -11,14 +11,10 @@ from mpm.catalog import Choice
 from mpm.log_bytes import LogText
 from mpm.management.groups.terminal import DONE, FAILED, Terminal, actor
 from mpm.models import Change, LogChunk, Preview, State
-from mpm.services import Refused, request_preview
-from mpm.services.planning import ask_again
+from mpm.services import Unanswered, request_preview
+from mpm.services.planning import ask_again, settled
 
 PAUSE = 0.1
-
-
-class Unanswered(Refused):
-    """The server did not answer, or its package manager could not."""
 
 
 def server_preview(server: Server, choice: Choice) -> Preview:
@@ -28,16 +24,8 @@ def server_preview(server: Server, choice: Choice) -> Preview:
     ends = time.monotonic() + settings.PREVIEW_SECONDS
     asked = time.monotonic()
     while time.monotonic() < ends:
-        preview.refresh_from_db()
-        if preview.state == Preview.State.READY:
-            return preview
-        if preview.state == Preview.State.FAILED:
-            error = preview.error or {}
-            raise Unanswered(
-                str(error.get("message", "The server could not say.")),
-                code=str(error.get("code", "preview_failed")),
-                remedy=str(error.get("remedy", "")),
-            )
+        if answer := settled(preview):
+            return answer
         if time.monotonic() - asked > 5:
             ask_again(preview)
             asked = time.monotonic()
