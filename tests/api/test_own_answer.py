@@ -15,7 +15,7 @@ from django.utils import timezone
 
 from easyapache.inventory import record_scan
 from easyapache.models import Server
-from easyapache.profile import Profile, Transaction
+from easyapache.profile import Package, Profile, Transaction
 from mpm.catalog import Choice
 from mpm.models import Change, Preview, State
 from mpm.services import plan_for, record_preview, record_reports
@@ -52,14 +52,20 @@ def profile_of(server: Server) -> Profile:
     return profile
 
 
-def answered(call: Call, token: Any, server: Server) -> dict[str, Any]:
+def answered(
+    call: Call,
+    token: Any,
+    server: Server,
+    wish: dict[str, Any] = EVENT,
+    moves: Transaction | None = None,
+) -> dict[str, Any]:
     """A plan that was asked of the server itself."""
     plans = f"servers/{server.name}/plans"
-    asked = call("POST", f"{plans}?source=server&wait=0", EVENT, token=token)
+    asked = call("POST", f"{plans}?source=server&wait=0", wish, token=token)
     record_preview(
         server.name,
         asked.body["href"].rsplit("/", 1)[1],
-        other_build(server).as_json(),
+        (moves or other_build(server)).as_json(),
         None,
         profile_of(server).as_json(),
     )
@@ -118,6 +124,21 @@ def test_an_answer_to_another_choice_or_of_another_state_confirms_nothing(
     later = call("PUT", PATH, {**EVENT, "digest": digest}, token=token)
     assert (later.status, later.body["code"]) == (409, "stale")
     assert not Change.objects.exists()
+
+
+def test_a_package_that_only_the_server_knows_comes_with_its_answer(
+    server: Server, add_token: AddToken, call: Call
+) -> None:
+    token = add_token("change")
+    theirs = Package(f"{APACHE}-mod_of_their_own", "1.0", "1", "x86_64")
+    wish = {**EVENT, "add": [theirs.name]}
+    unknown = call("PUT", PATH, wish, token=token)
+    assert (unknown.status, unknown.body["code"]) == (422, "blocked")
+    moves = other_build(server)
+    moves = replace(moves, install=tuple(sorted((*moves.install, theirs))))
+    plan = answered(call, token, server, wish, moves)
+    assert not plan["blocked"]
+    assert call("PUT", PATH, {**wish, "digest": plan["digest"]}, token=token).status == 202
 
 
 def refused_as_moved(change: Change, moves: Transaction, seen: Profile | None = None) -> None:
