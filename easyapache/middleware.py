@@ -1,4 +1,5 @@
-"""What every request and every answer carries: a request id and a content security policy."""
+"""What every request and every answer carries: a request id, a content security policy, and
+how it is compressed."""
 
 from __future__ import annotations
 
@@ -10,6 +11,7 @@ from contextvars import ContextVar
 
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
+from django.middleware.gzip import GZipMiddleware
 
 GetResponse = Callable[[HttpRequest], HttpResponseBase]
 
@@ -53,6 +55,18 @@ def content_security_policy(get_response: GetResponse) -> GetResponse:
         return response
 
     return handle
+
+
+class Compression(GZipMiddleware):
+    """Compresses what a client takes compressed, but for answers with a strong ETag: that one
+    names the answer byte for byte and would no longer be fit for If-Match."""
+
+    def process_response(
+        self, request: HttpRequest, response: HttpResponseBase
+    ) -> HttpResponseBase:
+        if response.headers.get("ETag", "").startswith('"'):
+            return response
+        return super().process_response(request, response)
 
 
 class RequestIdFilter(logging.Filter):

@@ -56,7 +56,7 @@ MIDDLEWARE = [
     "easyapache.middleware.content_security_policy",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
-    "django.middleware.gzip.GZipMiddleware",
+    "easyapache.middleware.Compression",
     "easyapache.reader.fragments",
     "easyapache.reader.reader_zone",
     "django.contrib.sessions.middleware.SessionMiddleware",

@@ -12,7 +12,13 @@ class BadCondition(ValueError):
 
 
 def etag(digest: str) -> str:
+    """The strong tag of a state, fit for If-Match. Such an answer is never compressed."""
     return f'"{digest}"'
+
+
+def weak_etag(version: str) -> str:
+    """A tag that is fit for If-None-Match only, of an answer that may be compressed."""
+    return f'W/"{version}"'
 
 
 def parse_tags(header: str) -> list[tuple[bool, str]] | None:

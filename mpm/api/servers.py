@@ -13,7 +13,7 @@ from pydantic import ConfigDict, Field
 from easyapache.models import InstalledProfile, Server
 from easyapache.profile import Observation
 from mpm.api.auth import Bearer, reachable, reachable_names, token_of
-from mpm.api.conditions import etag, none_matches
+from mpm.api.conditions import etag, none_matches, weak_etag
 from mpm.api.mpm_state import latest_of, mpm_answer
 from mpm.api.shapes import ProblemOut
 from mpm.api.statuses import READS
@@ -184,9 +184,9 @@ def get_profile(
     """The installed profile as last seen: packages, configuration, running httpd and facts."""
     row = reachable(token_of(request), server)
     latest = latest_of(row)
-    tag = etag(f"{latest.pk}.{latest.confirmed_at.timestamp():.0f}")
-    response["ETag"] = tag
-    if if_none_match and not none_matches(if_none_match, tag.strip('"')):
+    version = f"{latest.pk}.{latest.confirmed_at.timestamp():.0f}"
+    response["ETag"] = weak_etag(version)
+    if if_none_match and not none_matches(if_none_match, version):
         return Status(304, None)
     return {
         "server": row.name,

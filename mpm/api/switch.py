@@ -131,19 +131,22 @@ def _condition(server: Server, if_match: str) -> Check | None:
     if not if_match:
         return None
     try:
-        parse_tags(if_match)
+        tags = parse_tags(if_match) or []
     except BadCondition as error:
         raise Problem(400, "bad_request", str(error)) from error
 
     def check(profile: Profile, _plan: Plan) -> None:
-        if not matches(if_match, profile.digest):
-            raise Problem(
-                412,
-                "digest_mismatch",
-                f"{server} has changed since you looked. Look again before you decide.",
-                headers={"ETag": etag(profile.digest)},
-                digest=profile.digest,
+        if matches(if_match, profile.digest):
+            return
+        detail = f"{server} has changed since you looked. Look again before you decide."
+        if (True, profile.digest) in tags:
+            detail = (
+                "This is the state the server is in, but a tag that begins with W/ never fulfils "
+                "If-Match. Something between you and the panel has made it so, as a proxy does "
+                "that compresses: send it without W/."
             )
+        headers = {"ETag": etag(profile.digest)}
+        raise Problem(412, "digest_mismatch", detail, headers=headers, digest=profile.digest)
 
     return check
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import pytest
+from django.utils import timezone
 
+from easyapache.inventory import record_scan
 from easyapache.models import Server
 from tests.api.conftest import AddServer, AddToken, Call, profile_with
 
@@ -74,6 +76,36 @@ def test_the_etag_is_the_digest_and_saves_the_body(
     assert other.status == 200
 
 
+def test_the_etag_of_a_client_that_takes_compressed_answers_is_fit_for_if_match(
+    server: Server, add_token: AddToken, call: Call
+) -> None:
+    token, takes = add_token("change"), {"Accept_Encoding": "gzip, deflate, br"}
+    first = call("GET", "servers/web03/mpm", token=token, **takes)
+    tag = first.headers["ETag"]
+    assert tag == f'"{first.body["digest"]}"'
+    assert call("GET", "servers/web03/mpm", token=token, If_None_Match=tag, **takes).status == 304
+    wish = {"mpm": "event"}
+    other = call("PUT", "servers/web03/mpm", wish, token=token, If_Match='"0"', **takes)
+    assert (other.status, other.headers["ETag"]) == (412, tag)
+    made = call("PUT", "servers/web03/mpm", wish, token=token, If_Match=tag, **takes)
+    assert made.status == 202
+
+
+def test_a_profile_is_compressed_and_asked_for_again_only_when_it_is_another(
+    server: Server, add_token: AddToken, call: Call
+) -> None:
+    token, takes = add_token("read"), {"Accept_Encoding": "gzip"}
+    first = call("GET", "servers/web03/profile", token=token, **takes)
+    assert first.headers["Content-Encoding"] == "gzip"
+    tag = first.headers["ETag"]
+    assert tag == call("GET", "servers/web03/profile", token=token).headers["ETag"]
+    again = call("GET", "servers/web03/profile", token=token, If_None_Match=tag, **takes)
+    assert (again.status, again.content) == (304, b"")
+    record_scan(server, profile_with(mpm="worker"), timezone.now(), "scan")
+    other = call("GET", "servers/web03/profile", token=token, If_None_Match=tag, **takes)
+    assert (other.status, other.headers["ETag"] != tag) == (200, True)
+
+
 def test_the_profile_holds_packages_and_facts(
     server: Server, add_token: AddToken, call: Call
 ) -> None:
@@ -88,8 +120,6 @@ def test_the_profile_holds_packages_and_facts(
 
 @pytest.mark.django_db
 def test_a_server_nobody_has_looked_at_says_so(add_token: AddToken, call: Call) -> None:
-    from django.utils import timezone
-
     Server.objects.create(name="new", created_at=timezone.now())
     token = add_token("plan")
     for path in ("servers/new/mpm", "servers/new/profile"):
