@@ -10,13 +10,20 @@ import ipaddress
 import socket
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from urllib.parse import SplitResult, urlsplit
+from queue import Empty, SimpleQueue
+from threading import Thread
+from typing import Any
+from urllib.parse import SplitResult, quote, urlsplit
 
 from easyapache.sentences import Sentence
 
 Resolve = Callable[[str, int], Sequence[str]]
+Ask = Callable[..., list[Any]]
+RESOLVE_SECONDS = 4.0
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
 _PORTS = {"http": 80, "https": 443}
+_AS_WRITTEN = "!$%&'()*+,/:;=?@[]~"
+"""What a path and query hold beside letters and digits; anything else is escaped."""
 
 
 class BadDestination(ValueError):
@@ -67,12 +74,34 @@ def parse(url: str) -> SplitResult:
     return parts
 
 
-def resolve(host: str, port: int) -> list[str]:
-    """Every address of a host. Raises BadDestination when it has none."""
+def origin_of(url: str) -> str:
+    """Scheme and host of an address, and nothing of what may be secret in the rest."""
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.hostname or ''}"
+
+
+def resolve(host: str, port: int, ask: Ask | None = None) -> list[str]:
+    """Every address of a host. Raises BadDestination when it has none, or nobody says in time.
+
+    The system's own way to ask cannot be told how long to wait, so it waits by itself.
+    """
+    answers: SimpleQueue[list[Any] | Exception] = SimpleQueue()
+
+    def wait() -> None:
+        try:
+            answers.put((ask or socket.getaddrinfo)(host, port, type=socket.SOCK_STREAM))
+        except (OSError, UnicodeError) as error:
+            answers.put(error)
+
+    Thread(target=wait, daemon=True).start()
     try:
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    except (OSError, UnicodeError) as error:
-        raise BadDestination(Sentence("The name {host!r} has no address.", host=host)) from error
+        found = answers.get(timeout=RESOLVE_SECONDS)
+    except Empty:
+        raise BadDestination(
+            Sentence("Nobody said in time which address the name {host!r} has.", host=host)
+        ) from None
+    if isinstance(found, Exception):
+        raise BadDestination(Sentence("The name {host!r} has no address.", host=host)) from found
     return list(dict.fromkeys(str(item[4][0]).split("%")[0] for item in found))
 
 
@@ -120,4 +149,4 @@ def destination(url: str, networks: Iterable[str], resolve: Resolve = resolve) -
             )
         )
     target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-    return Destination(addresses[0], port, host, parts.scheme, target)
+    return Destination(addresses[0], port, host, parts.scheme, quote(target, safe=_AS_WRITTEN))

@@ -9,15 +9,13 @@ from __future__ import annotations
 
 import json
 import logging
-import ssl
+import threading
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-import httpx
 from django.conf import settings
 from django.db import transaction
 from django.db.models import Q
@@ -25,8 +23,9 @@ from django.utils import timezone
 
 from easyapache.models import Server
 from easyapache.sentences import Sentence
-from mpm.destinations import BadDestination, destination
+from mpm.destinations import BadDestination, destination, origin_of
 from mpm.models import Delivery, Webhook
+from mpm.sending import Attempt, send
 from mpm.services.actor import Actor, BadRequest
 from mpm.services.events import append
 from mpm.signing import derive_secret, headers_for
@@ -42,8 +41,7 @@ LEASE = timedelta(seconds=90)
 """How long one attempt may take before another worker believes it lost."""
 OVERLAP = timedelta(hours=24)
 BATCH = 8
-CONNECT_SECONDS, ANSWER_SECONDS = 5.0, 10.0
-KEPT_ATTEMPTS, KEPT_ANSWER = 20, 500
+KEPT_ATTEMPTS = 20
 KEPT_FOR = timedelta(days=30)
 
 
@@ -157,10 +155,12 @@ def remove(webhook: Webhook, actor: Actor, now: datetime | None = None) -> None:
 
 
 def _told(webhook: Webhook) -> dict[str, Any]:
+    """What history says of a webhook. Path and query of an address are often the receiver's
+    secret, and history is read by more than may manage webhooks."""
     return {
         "webhook": webhook.uuid,
         "name": webhook.name,
-        "url": webhook.url,
+        "url": origin_of(webhook.url),
         "kinds": webhook.kinds,
         "servers": webhook.servers,
         "active": webhook.active,
@@ -237,30 +237,28 @@ def redeliver(delivery: Delivery, now: datetime | None = None) -> bool:
 # -- telling ---------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Attempt:
-    """One try: what the receiver answered, or why it could not be asked."""
-
-    status: int | None
-    error: str
-    answer: str
-    milliseconds: int
-
-    @property
-    def delivered(self) -> bool:
-        return self.status is not None and 200 <= self.status < 300
+_turn = threading.Lock()
 
 
 def run(now: datetime | None = None, seconds: float = 8.0) -> int:
-    """One round: fan out, then send what is due for at most ``seconds``. Returns attempts made."""
-    fan_out(now or timezone.now())
-    deadline, made = time.monotonic() + seconds, 0
-    while time.monotonic() < deadline:
-        attempted = deliver_due(now or timezone.now())
-        made += attempted
-        if attempted < BATCH:
-            break
-    return made
+    """One round: fan out, then send what is due for at most ``seconds`` and one attempt more.
+
+    Returns the attempts made; 0 while another round of this process is under way, so that slow
+    receivers hold one thread of the worker and never those that its servers need.
+    """
+    if not _turn.acquire(blocking=False):
+        return 0
+    try:
+        fan_out(now or timezone.now())
+        deadline, made = time.monotonic() + seconds, 0
+        while time.monotonic() < deadline:
+            attempted = deliver_due(now or timezone.now())
+            made += attempted
+            if not attempted:
+                break
+        return made
+    finally:
+        _turn.release()
 
 
 def deliver_due(now: datetime) -> int:
@@ -311,56 +309,6 @@ def _signed(item: Delivery, now: datetime) -> tuple[dict[str, str], bytes]:
         # Unsigned is worse than late: send() refuses, and the delivery log says why.
         return {}, body
     return headers_for(keys, item.uuid, int(now.timestamp()), body), body
-
-
-def send(url: str, signature: dict[str, str], body: bytes) -> Attempt:
-    """Deliver once. Connects to an address that was judged, follows no redirect, reads little."""
-    began = time.monotonic()
-
-    def attempt(status: int | None, error: str, answer: str = "") -> Attempt:
-        return Attempt(status, error, answer, int((time.monotonic() - began) * 1000))
-
-    if not signature:
-        return attempt(None, "The secret of this webhook is gone: rotate it.")
-    try:
-        to = destination(url, settings.WEBHOOK_ALLOWED_NETWORKS)
-    except BadDestination as error:
-        return attempt(None, str(error))
-    headers = {
-        "Host": to.host_header,
-        "Content-Type": "application/json",
-        "User-Agent": "ea4-mpm-panel webhooks",
-        **signature,
-    }
-    try:
-        with (
-            httpx.Client(
-                timeout=httpx.Timeout(ANSWER_SECONDS, connect=CONNECT_SECONDS),
-                follow_redirects=False,
-                trust_env=False,
-            ) as client,
-            client.stream(
-                "POST",
-                to.url,
-                content=body,
-                headers=headers,
-                extensions={"sni_hostname": to.host},
-            ) as response,
-        ):
-            answer = _beginning(response, began + ANSWER_SECONDS + CONNECT_SECONDS)
-            said = "" if response.is_success else f"The receiver answered {response.status_code}."
-            return attempt(response.status_code, said, answer)
-    except (httpx.HTTPError, httpx.InvalidURL, ssl.SSLError, OSError) as error:
-        return attempt(None, f"{type(error).__name__}: {error}"[:300])
-
-
-def _beginning(response: httpx.Response, deadline: float) -> str:
-    content = b""
-    for piece in response.iter_raw(512):
-        content += piece
-        if len(content) >= KEPT_ANSWER or time.monotonic() > deadline:
-            break
-    return content[:KEPT_ANSWER].decode("utf-8", "replace").replace("\x00", "")
 
 
 def _record(item: Delivery, attempt: Attempt, now: datetime) -> None:

@@ -184,6 +184,31 @@ def test_switched_off_it_hears_nothing_and_is_not_told_later(
     assert [json.loads(body)["data"]["server"] for _, _, body in receiver.heard] == ["web02"]
 
 
+@LOOPBACK
+def test_the_address_of_a_webhook_is_told_to_those_who_manage_it_and_to_nobody_else(
+    server: Server, add_token: AddToken, call: Call
+) -> None:
+    admin, reader = add_token("admin"), add_token("read")
+    with listening() as receiver:
+        curious = hook(receiver.url)
+        secret = "https://8.8.8.8:8443/services/T0P/S3CRET?key=hidden"
+        made = call("POST", "webhooks", {"name": "x", "url": secret}, token=admin)
+        path = f"webhooks/{made.body['id']}"
+        call("PATCH", path, {"url": secret + "2"}, token=admin)
+        call("POST", f"{path}/rotate", token=admin)
+        call("DELETE", path, token=admin)
+        webhooks.run()
+        told = b"".join(body for _, _, body in receiver.heard)
+    events = call("GET", "events", token=reader).content
+    deliveries = call("GET", f"webhooks/{curious.uuid}/deliveries", token=admin).content
+    assert made.body["url"] == secret
+    for text in (told, events, deliveries):
+        assert b"S3CRET" not in text
+        assert b"hidden" not in text
+    assert events.count(b"https://8.8.8.8") == 4
+    assert told.count(b"https://8.8.8.8") == 4
+
+
 # -- again, and the log ----------------------------------------------------------------------
 
 
