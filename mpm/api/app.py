@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from functools import wraps
 from typing import Any
 
+from django.conf import settings
 from django.contrib.auth.decorators import login_not_required
-from django.db import OperationalError
+from django.core.exceptions import RequestDataTooBig, SuspiciousOperation
+from django.db import InterfaceError, OperationalError
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.http.response import HttpResponseBase
 from django.urls import URLPattern, path, re_path
@@ -19,6 +22,8 @@ from ninja.openapi.schema import OpenAPISchema
 from mpm.api import changes, events, plans, servers, switch, tokens, webhooks
 from mpm.api.problems import MEDIA_TYPE, Problem, answer, from_refusal, from_validation
 from mpm.services.actor import Refused
+
+log = logging.getLogger(__name__)
 
 SWITCH = switch.put_mpm
 """It registers itself with the router of servers, as it shares an address with a read."""
@@ -93,8 +98,20 @@ def _not_found(request: HttpRequest, _error: Http404) -> HttpResponse:
     return answer(request, Problem(404, "not_found", "There is nothing at this address."))
 
 
+@api.exception_handler(SuspiciousOperation)
+def _suspicious(request: HttpRequest, error: SuspiciousOperation) -> HttpResponse:
+    if isinstance(error, RequestDataTooBig):
+        longest = settings.DATA_UPLOAD_MAX_MEMORY_SIZE // (1024 * 1024)
+        return answer(
+            request, Problem(413, "too_large", f"A request may have at most {longest} MiB.")
+        )
+    return answer(request, Problem(400, "bad_request", "This request cannot be meant."))
+
+
 @api.exception_handler(OperationalError)
-def _unavailable(request: HttpRequest, _error: OperationalError) -> HttpResponse:
+@api.exception_handler(InterfaceError)
+def _unavailable(request: HttpRequest, error: Exception) -> HttpResponse:
+    log.warning("The database did not answer: %s", error)
     return answer(
         request,
         Problem(
@@ -102,6 +119,19 @@ def _unavailable(request: HttpRequest, _error: OperationalError) -> HttpResponse
             "unavailable",
             "The database did not answer in time. Nothing was changed; try again.",
             headers={"Retry-After": "2"},
+        ),
+    )
+
+
+@api.exception_handler(Exception)
+def _internal(request: HttpRequest, error: Exception) -> HttpResponse:
+    log.error("An error that nobody foresaw: %r", error, exc_info=error)
+    return answer(
+        request,
+        Problem(
+            500,
+            "internal",
+            "Something went wrong in the panel. Its log says what, under the id of this request.",
         ),
     )
 

@@ -24,7 +24,7 @@ from mpm.api.shapes import (
     QueryNumber,
     Wish,
 )
-from mpm.api.statuses import READS
+from mpm.api.statuses import READS, WRITES
 from mpm.api.switch import Key
 from mpm.grants import Scope
 from mpm.history import BadFilter, ChangeFilters
@@ -229,7 +229,7 @@ def get_log(
 @router.post(
     "changes/{change}/cancel",
     auth=Bearer(Scope.CHANGE),
-    response={202: ChangeOut, READS: ProblemOut},
+    response={202: ChangeOut, WRITES: ProblemOut},
     operation_id="cancelChange",
     summary="Cancel",
 )
@@ -258,7 +258,7 @@ def cancel_change(
 @router.post(
     "changes/{change}/rollback",
     auth=Bearer(Scope.ROLLBACK),
-    response={202: ChangeOut, READS: ProblemOut},
+    response={202: ChangeOut, WRITES: ProblemOut},
     operation_id="rollBackChange",
     summary="Roll back",
 )

@@ -12,7 +12,7 @@ from easyapache.models import Server
 from easyapache.sentences import plain
 from mpm.api.auth import Bearer, actor_of, reachable, token_of
 from mpm.api.shapes import FindingOut, Flag, Packages, ProblemOut, QueryNumber, Wish
-from mpm.api.statuses import READS
+from mpm.api.statuses import READS, WRITES
 from mpm.catalog import BadChoice, Choice
 from mpm.grants import Scope
 from mpm.models import Preview
@@ -129,7 +129,7 @@ class PendingOut(Schema):
 @router.post(
     "servers/{server}/plans",
     auth=Bearer(Scope.PLAN),
-    response={200: PlanOut, 202: PendingOut, READS: ProblemOut},
+    response={200: PlanOut, 202: PendingOut, WRITES: ProblemOut},
     operation_id="makePlan",
     summary="Plan a change",
 )

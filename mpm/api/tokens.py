@@ -13,7 +13,7 @@ from pydantic import ConfigDict, Field, StrictInt
 from mpm import tokens
 from mpm.api.auth import Bearer, actor_of, reachable_names, token_of
 from mpm.api.shapes import Flag, Line, Moment, Names, ProblemOut, Wish
-from mpm.api.statuses import READS
+from mpm.api.statuses import READS, WRITES
 from mpm.grants import BadGrant, Scope, checked_networks, no_wider, scopes_of
 from mpm.models import Token
 from mpm.services.actor import BadRequest, NotAllowed, NotFound
@@ -111,7 +111,7 @@ def list_tokens(request: HttpRequest) -> dict[str, Any]:
 @router.post(
     "tokens",
     auth=Bearer(Scope.ADMIN),
-    response={201: TokenMade, READS: ProblemOut},
+    response={201: TokenMade, WRITES: ProblemOut},
     operation_id="makeToken",
     summary="Make a token",
 )
@@ -149,7 +149,7 @@ def get_token(request: HttpRequest, key_id: str) -> dict[str, Any]:
 @router.post(
     "tokens/{key_id}/rotate",
     auth=Bearer(Scope.ADMIN),
-    response={201: TokenMade, READS: ProblemOut},
+    response={201: TokenMade, WRITES: ProblemOut},
     operation_id="rotateToken",
     summary="A new secret, the same grants",
 )

@@ -12,7 +12,7 @@ from pydantic import ConfigDict, Field
 from mpm import webhooks
 from mpm.api.auth import Bearer, actor_of, reachable_names, token_of
 from mpm.api.shapes import Flag, Line, Names, ProblemOut, QueryNumber, Wish
-from mpm.api.statuses import READS
+from mpm.api.statuses import READS, WRITES
 from mpm.grants import Scope
 from mpm.models import Delivery, Token, Webhook
 from mpm.services.actor import NotFound, Refused
@@ -116,7 +116,7 @@ def list_webhooks(request: HttpRequest) -> dict[str, Any]:
 @router.post(
     "webhooks",
     auth=Bearer(Scope.ADMIN),
-    response={201: WebhookMade, READS: ProblemOut},
+    response={201: WebhookMade, WRITES: ProblemOut},
     operation_id="makeWebhook",
     summary="Make a webhook",
 )
@@ -150,7 +150,7 @@ def get_webhook(request: HttpRequest, webhook: str) -> dict[str, Any]:
 @router.patch(
     "webhooks/{webhook}",
     auth=Bearer(Scope.ADMIN),
-    response={200: WebhookOut, READS: ProblemOut},
+    response={200: WebhookOut, WRITES: ProblemOut},
     operation_id="changeWebhook",
     summary="Alter a webhook",
 )

@@ -6,7 +6,8 @@ import logging
 from typing import Any
 
 from django.contrib.auth.decorators import login_not_required
-from django.core.exceptions import BadRequest, SuspiciousOperation
+from django.core.exceptions import BadRequest, RequestDataTooBig, SuspiciousOperation
+from django.db import InterfaceError, OperationalError
 from django.http import (
     HttpRequest,
     HttpResponse,
@@ -45,6 +46,22 @@ def json_api(request: HttpRequest, function: str) -> HttpResponse:
     if request.method not in ("GET", "HEAD", "POST"):
         return HttpResponseNotAllowed(["GET", "HEAD", "POST"])
     try:
+        return _called(request, function)
+    except Exception as error:  # noqa: BLE001 -- such a client reads nothing but the envelope
+        return _answer(request, failed(function, _mishap(error)))
+
+
+def _mishap(error: Exception) -> str:
+    """What a caller reads of an error that is not its own; the log has the rest."""
+    if isinstance(error, OperationalError | InterfaceError):
+        log.warning("The database did not answer: %s", error)
+        return "The database did not answer in time. Nothing was changed; try again."
+    log.error("An error that nobody foresaw: %r", error, exc_info=error)
+    return "Something went wrong in the panel. Its log says what, under the id of this request."
+
+
+def _called(request: HttpRequest, function: str) -> HttpResponse:
+    try:
         caller = caller_of(request)
     except AccessDenied:
         return _answer(request, denied(), 403)
@@ -81,6 +98,8 @@ def perform(
         return failed(name, str(error))
     except Refused as error:
         return failed(name, f"{error.message} {error.remedy}".strip())
+    except Exception as error:  # noqa: BLE001 -- and in the shape the caller knows
+        return failed(name, _mishap(error))
     return succeeded(name, data, about)
 
 

@@ -1,0 +1,128 @@
+"""What a program reads when the panel itself is in trouble: never a page."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from django.db import InterfaceError, OperationalError, connection
+from django.test import Client
+
+from easyapache.models import Server
+from mpm.models import Change
+from tests.api.conftest import AddToken, Call, Whm, refused
+
+Query = Callable[..., Any]
+AWAY = [
+    OperationalError("server closed the connection: host=db.internal password=x"),
+    InterfaceError("connection already closed"),
+]
+
+
+def failing(error: Exception, where: str = "") -> Query:
+    """Every query that mentions ``where`` fails, as it does when a database goes away."""
+
+    def run(execute: Query, sql: str, *rest: Any) -> Any:
+        if where in sql:
+            raise error
+        return execute(sql, *rest)
+
+    return run
+
+
+def problem(answer: Any, status: int, code: str) -> dict[str, Any]:
+    body: dict[str, Any] = answer.body
+    assert (answer.status, answer.type) == (status, "application/problem+json")
+    assert (body["status"], body["code"], body["request_id"]) == (
+        status,
+        code,
+        answer.headers["X-Request-Id"],
+    )
+    return body
+
+
+@pytest.mark.parametrize("error", AWAY, ids=["operational", "interface"])
+def test_a_database_that_is_away_is_a_503_that_says_when_to_come_back(
+    server: Server, add_token: AddToken, call: Call, error: Exception
+) -> None:
+    token = add_token("change")
+    for where in ("", "mpm_change"):
+        with connection.execute_wrapper(failing(error, where)):
+            answers = [
+                call("GET", "servers", token=token),
+                call(
+                    "PUT", "servers/web03/mpm", {"mpm": "event"}, token=token, Idempotency_Key="k"
+                ),
+                call("GET", "changes", token=token),
+            ]
+        for answer in answers:
+            body = problem(answer, 503, "unavailable")
+            assert answer.headers["Retry-After"] == "2"
+            assert "db.internal" not in json.dumps(body)
+    assert not Change.objects.exists()
+    again = call("PUT", "servers/web03/mpm", {"mpm": "event"}, token=token, Idempotency_Key="k")
+    assert again.status == 202
+
+
+def test_an_error_that_nobody_foresaw_is_told_to_the_log_and_not_to_the_caller(
+    server: Server, add_token: AddToken, call: Call, caplog: pytest.LogCaptureFixture
+) -> None:
+    token = add_token("read")
+    with connection.execute_wrapper(failing(ZeroDivisionError("the answer is 42"))):
+        answer = call("GET", "servers", token=token)
+    assert "42" not in json.dumps(problem(answer, 500, "internal"))
+    assert "the answer is 42" in caplog.text
+    assert "Traceback" in caplog.text
+
+
+def test_a_request_that_is_too_large_is_a_413(
+    server: Server, add_token: AddToken, call: Call
+) -> None:
+    token = add_token("admin")
+    large = {"mpm": "event", "reason": "x" * (3 * 1024 * 1024)}
+    for method, path in (
+        ("PUT", "servers/web03/mpm"),
+        ("POST", "servers/web03/plans"),
+        ("POST", "tokens"),
+        ("POST", "webhooks"),
+    ):
+        assert (
+            "2 MiB" in problem(call(method, path, large, token=token), 413, "too_large")["detail"]
+        )
+    assert not Change.objects.exists()
+
+
+@pytest.mark.parametrize("error", AWAY, ids=["operational", "interface"])
+def test_a_whm_client_reads_of_a_database_that_is_away_in_its_envelope(
+    server: Server, whm: Whm, error: Exception
+) -> None:
+    with connection.execute_wrapper(failing(error, "mpm_token")):
+        at_the_door = whm("servicestatus", service="httpd")
+    with connection.execute_wrapper(failing(error, "easyapache_installedprofile")):
+        within = whm("ea4_get_currently_installed_packages")
+    for answer in (at_the_door, within):
+        assert "did not answer in time" in refused(answer)
+        assert "db.internal" not in json.dumps(answer)
+
+
+def test_a_whm_client_reads_of_an_error_in_its_envelope(
+    server: Server, whm: Whm, client: Client, add_token: AddToken, caplog: pytest.LogCaptureFixture
+) -> None:
+    broken = failing(ZeroDivisionError("the answer is 42"), "easyapache_installedprofile")
+    with connection.execute_wrapper(broken):
+        answer = whm("ea4_get_currently_installed_packages")
+        bridged = client.get(
+            "/json-api/cpanel?cpanel_jsonapi_func=ea4_get_currently_installed_packages",
+            headers={"Authorization": f"whm root:{add_token('read').text}"},
+        ).json()
+    assert "42" not in refused(answer)
+    assert "log" in bridged["cpanelresult"]["error"]
+    assert [record.levelno for record in caplog.records if record.exc_info] == [logging.ERROR] * 2
+
+
+def test_a_whm_request_that_is_too_large_is_refused(server: Server, whm: Whm) -> None:
+    large = {"method": "POST", "install": "x" * (3 * 1024 * 1024)}
+    assert "too large" in refused(whm("package_manager_submit_actions", **large))
