@@ -215,22 +215,35 @@ def _body(kind: str, at: datetime, data: dict[str, Any]) -> dict[str, Any]:
     return {"type": kind, "timestamp": at.isoformat(), "data": data}
 
 
-def send_test(webhook: Webhook, now: datetime | None = None) -> Delivery:
+def send_test(webhook: Webhook, actor: Actor, now: datetime | None = None) -> Delivery:
     """A delivery that tells nothing but that the way is open."""
     now = now or timezone.now()
     body = _body("webhook.test", now, {"webhook": webhook.uuid, "name": webhook.name})
-    return Delivery.objects.create(
-        webhook=webhook, kind="webhook.test", body=body, created_at=now, next_at=now
-    )
+    with transaction.atomic():
+        delivery = Delivery.objects.create(
+            webhook=webhook, kind="webhook.test", body=body, created_at=now, next_at=now
+        )
+        told = {**_told(webhook), "delivery": delivery.uuid}
+        append("webhook.tested", now, actor=actor, data=told)
+    return delivery
 
 
-def redeliver(delivery: Delivery, now: datetime | None = None) -> bool:
+def redeliver(delivery: Delivery, actor: Actor, now: datetime | None = None) -> bool:
     """Send once more, at once, whatever became of it. False while it is being sent."""
-    updated = (
-        Delivery.objects.filter(pk=delivery.pk)
-        .exclude(state=Delivery.State.SENDING)
-        .update(state=Delivery.State.PENDING, attempts=0, next_at=now or timezone.now())
-    )
+    now = now or timezone.now()
+    with transaction.atomic():
+        updated = (
+            Delivery.objects.filter(pk=delivery.pk)
+            .exclude(state=Delivery.State.SENDING)
+            .update(state=Delivery.State.PENDING, attempts=0, next_at=now)
+        )
+        if updated:
+            told = {
+                **_told(delivery.webhook),
+                "delivery": delivery.uuid,
+                "event": delivery.event_id,
+            }
+            append("webhook.sent_again", now, actor=actor, data=told)
     return bool(updated)
 
 

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Annotated, Any, Literal
 
 from django.http import HttpRequest, HttpResponse
-from ninja import Header, Query, Router, Schema
+from ninja import Query, Router, Schema
 from pydantic import ConfigDict, Field
 
 from mpm import log_bytes
@@ -266,9 +266,7 @@ def roll_back_change(
     request: HttpRequest,
     change: str,
     body: RollBackIn,
-    idempotency_key: Annotated[
-        str, Header(alias="Idempotency-Key", max_length=255, pattern=r"^[\x21-\x7e]*$")
-    ] = "",
+    idempotency_key: Key = "",
 ) -> HttpResponse:
     """Make the change that goes back to how the server was before this one."""
     token = token_of(request)

@@ -26,6 +26,11 @@ class Answer:
     headers: dict[str, str] = field(default_factory=dict)
     change: Change | None = None
 
+    @property
+    def lasting(self) -> bool:
+        """Whether asking again is meant to give the same. What says when to come back is not."""
+        return "Retry-After" not in self.headers
+
     def response(self, *, replayed: bool = False) -> HttpResponse:
         kind = MEDIA_TYPE if self.status >= 400 else "application/json"
         response = HttpResponse(json.dumps(self.body), content_type=kind, status=self.status)
@@ -47,7 +52,8 @@ def once(token: Token, key: str, print_: str, act: Callable[[], Answer]) -> Http
 
     Fifty at once: the unique row of the key lets one in, the others wait for its
     transaction to end and then read its answer. When ``act`` raises, nothing stays, neither
-    the change nor the key. Raises Problem 422 for a key that belongs to another request.
+    the change nor the key; and no key stays of an answer that says to come back later. Raises
+    Problem 422 for a key that belongs to another request.
     """
     if not key:
         return act().response()
@@ -71,10 +77,14 @@ def once(token: Token, key: str, print_: str, act: Callable[[], Answer]) -> Http
         if row.status:
             return Answer(row.status, row.body, row.headers).response(replayed=True)
         answer = act()
-        IdempotentAnswer.objects.filter(pk=row.pk).update(
-            status=answer.status,
-            body=answer.body,
-            headers=answer.headers,
-            change=answer.change,
-        )
+        kept = IdempotentAnswer.objects.filter(pk=row.pk)
+        if answer.lasting:
+            kept.update(
+                status=answer.status,
+                body=answer.body,
+                headers=answer.headers,
+                change=answer.change,
+            )
+        else:
+            kept.delete()
     return answer.response()

@@ -31,7 +31,8 @@ Key = Annotated[
         alias="Idempotency-Key",
         max_length=255,
         pattern=r"^[\x21-\x7e]*$",
-        description="The same key with the same body gives the same answer for 24 hours.",
+        description="The same key with the same body gives the same answer for 24 hours; only what "
+        "says `Retry-After` is decided anew.",
     ),
 ]
 

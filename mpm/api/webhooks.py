@@ -200,8 +200,9 @@ def rotate_webhook(request: HttpRequest, webhook: str) -> dict[str, str]:
 )
 def test_webhook(request: HttpRequest, webhook: str) -> Any:
     """A delivery of the kind `webhook.test`; read its log for what became of it."""
-    row = _named(token_of(request), webhook)
-    return Status(202, delivery_json(webhooks.send_test(row)))
+    token = token_of(request)
+    sent = webhooks.send_test(_named(token, webhook), actor_of(request, token))
+    return Status(202, delivery_json(sent))
 
 
 @router.get(
@@ -236,11 +237,12 @@ def list_deliveries(
 )
 def redeliver(request: HttpRequest, webhook: str, delivery: str) -> Any:
     """Once more from the first attempt, whatever became of it."""
-    row = _named(token_of(request), webhook)
+    token = token_of(request)
+    row = _named(token, webhook)
     found = row.deliveries.filter(uuid=delivery).first() if delivery.isalnum() else None
     if found is None:
         raise NotFound("There is no such delivery.")
-    if not webhooks.redeliver(found):
+    if not webhooks.redeliver(found, actor_of(request, token)):
         raise Refused("It is being sent at this moment.", code="being_sent", status=409)
     found.refresh_from_db()
     return Status(202, delivery_json(found))

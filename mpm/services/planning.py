@@ -17,6 +17,7 @@ from mpm.catalog import Choice
 from mpm.models import Change, Preview
 from mpm.plan import Plan, make_plan, plan_from_transaction
 from mpm.services.actor import Actor, Refused, Unanswered
+from mpm.services.events import append
 from mpm.services.lookup import must_be_allowed
 
 
@@ -81,15 +82,19 @@ def request_preview(server: Server, choice: Choice, actor: Actor) -> Preview:
     """
     must_be_allowed(actor, Sentence("ask servers for a preview"))
     plan = plan_for(server, choice)
-    preview = Preview.objects.create(
-        server=server,
-        choice=choice.as_json(),
-        base_digest=plan.base_digest,
-        stored_digest=plan.digest,
-        goal=plan.goal.as_json(),
-        actor_name=actor.name,
-        requested_at=timezone.now(),
-    )
+    now = timezone.now()
+    with transaction.atomic():
+        preview = Preview.objects.create(
+            server=server,
+            choice=choice.as_json(),
+            base_digest=plan.base_digest,
+            stored_digest=plan.digest,
+            goal=plan.goal.as_json(),
+            actor_name=actor.name,
+            requested_at=now,
+        )
+        told = {"preview": preview.uuid, "choice": preview.choice, "digest": plan.digest}
+        append("preview.asked", now, server_name=server.name, actor=actor, data=told)
     transaction.on_commit(lambda: ask_again(preview))
     return preview
 

@@ -135,7 +135,7 @@ def alter(request: HttpRequest, uuid: str) -> HttpResponse:
         messages.success(request, _("%(name)s is removed.") % {"name": webhook.name})
         return redirect("webhooks")
     if action == "test":
-        webhooks.send_test(webhook)
+        webhooks.send_test(webhook, actor_of(request))
         messages.success(request, _("A test is on its way."))
     elif action in ("on", "off"):
         webhooks.change(webhook, actor, {"active": action == "on"})
@@ -147,7 +147,7 @@ def alter(request: HttpRequest, uuid: str) -> HttpResponse:
 def again(request: HttpRequest, uuid: str, delivery: str) -> HttpResponse:
     """Send one delivery once more."""
     found = get_object_or_404(Delivery, uuid=delivery, webhook__uuid=uuid)
-    if webhooks.redeliver(found):
+    if webhooks.redeliver(found, actor_of(request)):
         messages.success(request, _("It is sent again."))
     else:
         messages.error(request, _("It is being sent at this moment."))

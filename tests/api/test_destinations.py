@@ -15,7 +15,7 @@ from mpm import webhooks
 from mpm.destinations import BadDestination, allowed, destination
 from mpm.models import Delivery, Webhook
 from mpm.services.actor import BadRequest
-from tests.api.conftest import AddToken, Call
+from tests.api.conftest import ADMIN, AddToken, Call
 from tests.api.receiver import listening
 from tests.api.test_webhooks import LOOPBACK, hook
 
@@ -106,7 +106,7 @@ def test_an_address_that_moved_inside_after_it_was_added_is_refused_when_sending
             return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (where[0], port))]
 
         monkeypatch.setattr(socket, "getaddrinfo", names)
-        delivery = webhooks.send_test(hook(f"http://rebind.example:{receiver.port}/"))
+        delivery = webhooks.send_test(hook(f"http://rebind.example:{receiver.port}/"), ADMIN)
         where[0] = "127.0.0.1"
         webhooks.deliver_due(timezone.now())
     delivery.refresh_from_db()
@@ -120,7 +120,7 @@ def test_the_proxy_of_the_environment_is_not_used(
 ) -> None:
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
     with listening() as receiver:
-        delivery = webhooks.send_test(hook(receiver.url))
+        delivery = webhooks.send_test(hook(receiver.url), ADMIN)
         webhooks.deliver_due(timezone.now())
     delivery.refresh_from_db()
     assert delivery.state == Delivery.State.DELIVERED

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from easyapache.models import Server
 from mpm.catalog import Choice
-from mpm.models import Change, Preview
+from mpm.models import Change, Event, Preview
 from mpm.services import plan_for, record_preview
 from tests.api.conftest import AddServer, AddToken, Call
 
@@ -39,6 +39,23 @@ def test_a_server_that_has_not_answered_is_asked_again_at_the_address_given(
     made = call("PUT", "servers/web03/mpm", confirmed, token=add_token("change"))
     assert made.status == 202
     assert Change.objects.get().digest == answered.body["digest"]
+
+
+def test_who_asked_a_server_is_in_the_history(
+    server: Server, add_token: AddToken, call: Call
+) -> None:
+    token = add_token("plan", name="planner")
+    path = f"{PATH}?source=server&wait=0"
+    call("POST", path, {"mpm": "event"}, token=token, X_Request_Id="who-asked-1")
+    event = Event.objects.get(request_id="who-asked-1")
+    assert (event.kind, event.server_name, event.token_name) == (
+        "preview.asked",
+        "web03",
+        "planner",
+    )
+    assert event.data["preview"] == Preview.objects.get().uuid
+    call("POST", PATH, {"mpm": "event"}, token=token)
+    assert Event.objects.filter(kind="preview.asked").count() == 1
 
 
 def test_a_server_that_cannot_answer_says_why(

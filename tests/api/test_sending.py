@@ -20,6 +20,7 @@ from mpm import webhooks
 from mpm.destinations import RESOLVE_SECONDS, BadDestination, resolve
 from mpm.models import Delivery
 from mpm.sending import Attempt, send
+from tests.api.conftest import ADMIN
 from tests.api.receiver import listening
 from tests.api.test_webhooks import LOOPBACK, hook
 
@@ -163,11 +164,11 @@ def test_slow_receivers_hold_one_round_and_never_a_second() -> None:
         connection.close()
 
     with behaving(conduct) as port, listening() as receiver:
-        slow = webhooks.send_test(hook(f"http://127.0.0.1:{port}/", kinds=["none"]))
+        slow = webhooks.send_test(hook(f"http://127.0.0.1:{port}/", kinds=["none"]), ADMIN)
         thread = threading.Thread(target=first)
         thread.start()
         assert asked.wait(10)
-        later = webhooks.send_test(hook(receiver.url, kinds=["none"]))
+        later = webhooks.send_test(hook(receiver.url, kinds=["none"]), ADMIN)
         began = time.monotonic()
         assert webhooks.run() == 0
         assert time.monotonic() - began < 1

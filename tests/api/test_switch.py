@@ -284,12 +284,29 @@ def test_a_refusal_is_an_answer_that_is_kept_too(
     server: Server, add_token: AddToken, call: Call
 ) -> None:
     token = add_token("change")
+    stale = {**EVENT, "digest": "0" * 32}
+    first = call("PUT", "servers/web03/mpm", stale, token=token, Idempotency_Key="k-2")
+    record_scan(server, profile_with(*PREFORK, "ea-apache24-mod_env"), timezone.now(), "scan")
+    again = call("PUT", "servers/web03/mpm", stale, token=token, Idempotency_Key="k-2")
+    assert first.status == again.status == 409
+    assert first.body == again.body
+
+
+def test_what_is_only_busy_is_decided_anew_with_the_same_key(
+    server: Server, add_token: AddToken, call: Call
+) -> None:
+    token, wish = add_token("change", "rollback"), {"mpm": "worker"}
     first = call("PUT", "servers/web03/mpm", EVENT, token=token).body["change"]["id"]
-    busy = call("PUT", "servers/web03/mpm", {"mpm": "worker"}, token=token, Idempotency_Key="k-2")
+    busy = [
+        call("PUT", "servers/web03/mpm", wish, token=token, Idempotency_Key="k-2") for _ in "ab"
+    ]
+    assert [(one.status, one.headers["Retry-After"]) for one in busy] == [(409, "5")] * 2
+    assert "Idempotency-Replayed" not in busy[1].headers
     Change.objects.filter(pk=first).update(state=State.CANCELLED)
-    again = call("PUT", "servers/web03/mpm", {"mpm": "worker"}, token=token, Idempotency_Key="k-2")
-    assert busy.status == again.status == 409
-    assert busy.body == again.body
+    made = call("PUT", "servers/web03/mpm", wish, token=token, Idempotency_Key="k-2")
+    assert made.status == 202
+    again = call("PUT", "servers/web03/mpm", wish, token=token, Idempotency_Key="k-2")
+    assert (again.status, again.body) == (202, made.body)
 
 
 def test_a_key_is_forgotten_after_a_day(server: Server, add_token: AddToken, call: Call) -> None:

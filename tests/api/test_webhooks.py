@@ -87,7 +87,7 @@ def test_a_rotated_secret_overlaps_for_a_day(db: None) -> None:
         new = webhooks.rotate(made, ADMIN, now)
         assert new != old
         for wait, good in ((timedelta(0), (old, new)), (timedelta(hours=25), (new,))):
-            webhooks.send_test(made, now + wait)
+            webhooks.send_test(made, ADMIN, now + wait)
             webhooks.deliver_due(now + wait)
             _, headers, body = receiver.heard[-1]
             stamp = int(headers["webhook-timestamp"])
@@ -100,14 +100,14 @@ def test_a_rotated_secret_overlaps_for_a_day(db: None) -> None:
 def test_without_its_pepper_nothing_is_sent_unsigned(db: None) -> None:
     with listening() as receiver, override_settings(TOKEN_PEPPERS={"old": b"a" * 32}):
         made = hook(receiver.url)
-        delivery = webhooks.send_test(made)
+        delivery = webhooks.send_test(made, ADMIN)
         with override_settings(TOKEN_PEPPERS={"new": b"b" * 32}):
             webhooks.deliver_due(timezone.now())
             delivery.refresh_from_db()
             assert "rotate" in delivery.log[-1]["error"]
             assert receiver.heard == []
             webhooks.rotate(made, ADMIN)
-            assert webhooks.redeliver(delivery)
+            assert webhooks.redeliver(delivery, ADMIN)
             webhooks.deliver_due(timezone.now())
         assert len(receiver.heard) == 1
 
@@ -209,13 +209,32 @@ def test_the_address_of_a_webhook_is_told_to_those_who_manage_it_and_to_nobody_e
     assert told.count(b"https://8.8.8.8") == 4
 
 
+@LOOPBACK
+def test_what_is_sent_by_hand_is_in_the_history_with_the_id_of_its_request(
+    server: Server, add_token: AddToken, call: Call
+) -> None:
+    admin = add_token("admin", name="ops")
+    with listening() as receiver:
+        made = hook(receiver.url, kinds=["none"])
+        path = f"webhooks/{made.uuid}"
+        sent = call("POST", f"{path}/test", token=admin, X_Request_Id="by-hand-1")
+        again = f"{path}/deliveries/{sent.body['id']}/redeliver"
+        call("POST", again, token=admin, X_Request_Id="by-hand-2")
+    told = Event.objects.filter(request_id__startswith="by-hand-").order_by("pk")
+    assert [(event.kind, event.token_name) for event in told] == [
+        ("webhook.tested", "ops"),
+        ("webhook.sent_again", "ops"),
+    ]
+    assert {event.data["delivery"] for event in told} == {sent.body["id"]}
+
+
 # -- again, and the log ----------------------------------------------------------------------
 
 
 @LOOPBACK
 def test_a_failed_delivery_is_tried_again_after_growing_pauses(db: None) -> None:
     with listening(500, 0, 204, body=b"busy\0") as receiver:
-        delivery = webhooks.send_test(hook(receiver.url))
+        delivery = webhooks.send_test(hook(receiver.url), ADMIN)
         now = timezone.now()
         for tried, pause in enumerate(PAUSES[:2], 1):
             assert webhooks.deliver_due(now) == 1
@@ -244,7 +263,7 @@ def test_after_thirty_hours_it_is_given_up_and_can_be_sent_again(
 ) -> None:
     with listening(503) as receiver:
         made = hook(receiver.url)
-        delivery = webhooks.send_test(made)
+        delivery = webhooks.send_test(made, ADMIN)
         for _ in range(len(PAUSES) + 1):
             Delivery.objects.filter(pk=delivery.pk).update(next_at=timezone.now())
             webhooks.deliver_due(timezone.now())
@@ -270,7 +289,7 @@ def test_what_is_being_sent_is_not_sent_again_until_its_sender_is_lost(
 ) -> None:
     with listening() as receiver:
         made = hook(receiver.url)
-        delivery = webhooks.send_test(made)
+        delivery = webhooks.send_test(made, ADMIN)
         lost = timezone.now() + webhooks.LEASE
         Delivery.objects.filter(pk=delivery.pk).update(state=State.SENDING, next_at=lost)
         path = f"webhooks/{made.uuid}/deliveries/{delivery.uuid}/redeliver"
@@ -284,7 +303,7 @@ def test_what_is_being_sent_is_not_sent_again_until_its_sender_is_lost(
 @LOOPBACK
 def test_two_senders_never_send_the_same_attempt(db: None) -> None:
     with listening() as receiver:
-        delivery = webhooks.send_test(hook(receiver.url))
+        delivery = webhooks.send_test(hook(receiver.url), ADMIN)
         now = timezone.now()
         copies = [Delivery.objects.select_related("webhook").get(pk=delivery.pk) for _ in range(2)]
         assert [webhooks._claim(copy, now) for copy in copies] == [True, False]
@@ -295,14 +314,14 @@ def test_a_receiver_that_is_gone_is_switched_off_and_a_redirect_is_not_followed(
     db: None,
 ) -> None:
     with listening() as other, listening(302, Location=other.url) as moved:
-        delivery = webhooks.send_test(hook(moved.url))
+        delivery = webhooks.send_test(hook(moved.url), ADMIN)
         webhooks.deliver_due(timezone.now())
         assert (len(moved.heard), len(other.heard)) == (1, 0)
     delivery.refresh_from_db()
     assert delivery.log[-1]["status"] == 302
     with listening(410) as gone:
         made = hook(gone.url)
-        webhooks.send_test(made)
+        webhooks.send_test(made, ADMIN)
         webhooks.deliver_due(timezone.now())
     made.refresh_from_db()
     assert not made.active
@@ -313,8 +332,8 @@ def test_a_slow_receiver_does_not_hold_up_the_others(db: None) -> None:
     with listening() as receiver:
         busy, other = hook(receiver.url), hook(receiver.url)
         for _ in range(20):
-            webhooks.send_test(busy)
-        wanted = webhooks.send_test(other)
+            webhooks.send_test(busy, ADMIN)
+        wanted = webhooks.send_test(other, ADMIN)
         webhooks.deliver_due(timezone.now())
     wanted.refresh_from_db()
     assert wanted.state == State.DELIVERED
@@ -323,7 +342,10 @@ def test_a_slow_receiver_does_not_hold_up_the_others(db: None) -> None:
 def test_old_deliveries_are_dropped_and_pending_ones_kept(db: None) -> None:
     made = hook("https://8.8.8.8/hook")
     long_ago = timezone.now() - timedelta(days=40)
-    kept, gone = webhooks.send_test(made, long_ago), webhooks.send_test(made, long_ago)
+    kept, gone = (
+        webhooks.send_test(made, ADMIN, long_ago),
+        webhooks.send_test(made, ADMIN, long_ago),
+    )
     Delivery.objects.filter(pk=gone.pk).update(state=State.DELIVERED, next_at=None)
     assert webhooks.prune(timezone.now()) == 1
     assert Delivery.objects.get() == kept

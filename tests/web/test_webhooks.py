@@ -99,7 +99,7 @@ def test_it_is_switched_off_and_on_and_removed(admin: Client, server: Server) ->
 
 def test_old_deliveries_are_on_pages(admin: Client, server: Server) -> None:
     made = webhooks.make(ADMIN, name="Chat", url="https://8.8.8.8/")
-    sent = [webhooks.send_test(made).uuid for _ in range(30)][::-1]
+    sent = [webhooks.send_test(made, ADMIN).uuid for _ in range(30)][::-1]
     first = admin.get(f"/webhooks/{made.uuid}/").content.decode()
     link = re.search(r'rel="next" href="(\?before=\d+)"', first)
     assert link
@@ -111,7 +111,7 @@ def test_old_deliveries_are_on_pages(admin: Client, server: Server) -> None:
 
 def test_support_and_strangers_see_no_webhooks(support: Client, server: Server) -> None:
     made = webhooks.make(ADMIN, name="Chat", url="https://8.8.8.8/")
-    delivery = webhooks.send_test(made)
+    delivery = webhooks.send_test(made, ADMIN)
     path = f"/webhooks/{made.uuid}/"
     for page in ("/webhooks/", path):
         assert support.get(page).status_code == 403
