@@ -32,3 +32,11 @@ def client_address(request: HttpRequest) -> str:
         return str(ipaddress.ip_address(hops[-trusted]))
     except ValueError:
         return peer
+
+
+def passed_an_unknown_proxy(request: HttpRequest) -> bool:
+    """Whether something in front of the panel says who the client is, and nobody believes it.
+
+    Then all clients have one address, and share what is counted and allowed by address.
+    """
+    return settings.TRUSTED_PROXIES < 1 and "HTTP_X_FORWARDED_FOR" in request.META

@@ -1,4 +1,5 @@
-"""Whether the panel's own background parts still work: a page says so when they do not."""
+"""Whether the panel's own background parts still work, and whether a proxy in front of it is
+known: a page says so when they do not, or it is not."""
 
 from __future__ import annotations
 
@@ -6,8 +7,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from django.http import HttpRequest
+from django.utils import timezone
 from django.utils.translation import gettext as _
 
+from easyapache.address import passed_an_unknown_proxy
 from easyapache.agents import broker_answers
 from easyapache.models import Pulse
 
@@ -56,3 +60,23 @@ def stopped_parts(
         )
         return (Stopped("beat", late["beat"], sentence),)
     return ()
+
+
+PROXY = "unknown-proxy"
+NOTED_EVERY, REMEMBERED_FOR = timedelta(hours=1), timedelta(days=1)
+_noted: list[datetime] = []
+"""When this process last wrote it down: a request is not to become a write every time."""
+
+
+def note_unknown_proxy(request: HttpRequest) -> None:
+    """Remember that a request came through a proxy that the settings do not know of."""
+    now = timezone.now()
+    if not passed_an_unknown_proxy(request) or (_noted and now - _noted[0] < NOTED_EVERY):
+        return
+    _noted[:] = [now]
+    Pulse.beat(PROXY, now)
+
+
+def met_an_unknown_proxy(now: datetime) -> bool:
+    """Whether one was met lately, by whichever process. One query."""
+    return Pulse.objects.filter(name=PROXY, at__gt=now - REMEMBERED_FOR).exists()

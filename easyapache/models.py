@@ -151,7 +151,8 @@ class Pulse(models.Model):
     """When a part of the panel itself was last known to work: ``beat`` and ``control``.
 
     Written by a message that has made the whole way through the broker, so that a worker that
-    is up but no longer consumes shows as what it is.
+    is up but no longer consumes shows as what it is. Also when a proxy was last met that the
+    settings do not know of (easyapache.health).
     """
 
     name = models.CharField(max_length=30, primary_key=True)

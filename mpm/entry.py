@@ -6,6 +6,7 @@ from django.conf import settings
 from django.http import HttpRequest
 
 from easyapache.address import client_address
+from easyapache.health import note_unknown_proxy
 from mpm.models import Token
 from mpm.roles import agent_class
 from mpm.services.actor import Actor
@@ -23,25 +24,35 @@ class Throttled(Exception):
 
 def admit(request: HttpRequest, text: str) -> Token:
     """The token that ``text`` is. Raises Denied, and Throttled for a token that asks too often
-    or an address that has been wrong too often.
+    or an address that has offered too many secrets that nobody has.
 
     ``request.rate_limit`` is then what the answer has to tell.
     """
+    note_unknown_proxy(request)
     address = client_address(request)
     verdict = failures(address, failed=False)
     if not verdict.allowed:
         raise Throttled("Too many wrong credentials came from this address.", verdict)
     try:
         token = check(text, address)
-    except Denied:
-        failures(address, failed=True)
+    except Denied as error:
+        if error.token is None:
+            failures(address, failed=True)
+        else:
+            # An old secret that is still in use somewhere is held to its own limit: it must not
+            # lock out everybody who comes from the same address.
+            _count(request, error.token)
         raise
+    _count(request, token)
+    return token
+
+
+def _count(request: HttpRequest, token: Token) -> None:
     limit = token.per_minute or settings.API_PER_MINUTE
     verdict = limiter().hit(f"token:{token.key_id}", limit)
     request.rate_limit = verdict  # type: ignore[attr-defined]
     if not verdict.allowed:
         raise Throttled(f"More than {limit} requests a minute. Try again after a pause.", verdict)
-    return token
 
 
 def actor_of(request: HttpRequest, token: Token, origin: str) -> Actor:

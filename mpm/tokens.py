@@ -53,7 +53,12 @@ ANSWERS_KEPT = timedelta(hours=24)
 
 class Denied(Exception):
     """The token is not accepted. ``str()`` may be shown: only who holds the secret learns
-    that a token has expired, was revoked, or is used from the wrong network."""
+    that a token has expired, was revoked, or is used from the wrong network. ``token`` is there
+    when the secret was right: then nobody was guessing."""
+
+    def __init__(self, message: str, token: Token | None = None) -> None:
+        super().__init__(message)
+        self.token = token
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,11 +103,11 @@ def check(text: str, address: str, now: datetime | None = None) -> Token:
         raise Denied("The token is not valid.")
     state = token.state(now)
     if state != "active":
-        raise Denied(f"The token {key_id} is {state}.")
+        raise Denied(f"The token {key_id} is {state}.", token)
     if not vouched:
-        raise Denied(f"Who made the token {key_id} is no administrator any more.")
+        raise Denied(f"Who made the token {key_id} is no administrator any more.", token)
     if not within(address, token.networks):
-        raise Denied(f"The token {key_id} may not be used from {address or 'here'}.")
+        raise Denied(f"The token {key_id} may not be used from {address or 'here'}.", token)
     if token.pepper_id != current_id:
         # Whoever uses a token proves the secret: the moment to seal it under the new pepper.
         Token.objects.filter(pk=token.pk, digest=token.digest).update(

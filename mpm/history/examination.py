@@ -8,9 +8,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from django.utils import timezone
+
+from easyapache.health import met_an_unknown_proxy
 from easyapache.host.doctor import Diagnosis, diagnose
 from easyapache.models import Server
 from easyapache.profile import Profile
+from easyapache.sentences import Sentence
 from mpm.models import Change, Event, LogChunk, State
 
 TAIL = 64 * 1024
@@ -27,14 +31,28 @@ class Examination:
     change: Change | None
 
 
+UNKNOWN_PROXY = Diagnosis(
+    "unknown-proxy",
+    Sentence("A proxy in front of this panel is not known to it"),
+    Sentence(
+        "Requests came with X-Forwarded-For while TRUSTED_PROXIES is 0. So all visitors count as "
+        "one address: in the limits, in the networks of tokens and in the history."
+    ),
+    Sentence("Set TRUSTED_PROXIES to the number of your own proxies, and start the panel again."),
+    "X-Forwarded-For",
+)
+"""Of the panel, not of a server; it makes the panel's own records wrong."""
+
+
 def examined(server: Server, profile: Profile | None) -> Examination:
-    """Two queries, or one after a change that succeeded."""
+    """Three queries, or two after a change that succeeded."""
+    own = (UNKNOWN_PROXY,) if met_an_unknown_proxy(timezone.now()) else ()
     last = server.changes.order_by("-pk").first()
     if last is None or last.state not in (State.FAILED, State.ROLLED_BACK):
-        return Examination(tuple(diagnose("", profile)), None)
+        return Examination((*diagnose("", profile), *own), None)
     chunks = LogChunk.objects.filter(change=last, offset__gte=max(0, last.log_size - TAIL))
     said = b"".join(bytes(chunk.data) for chunk in chunks.order_by("offset"))
-    return Examination(tuple(diagnose(said.decode("utf-8", "replace"), profile)), last)
+    return Examination((*diagnose(said.decode("utf-8", "replace"), profile), *own), last)
 
 
 @dataclass(frozen=True, slots=True)

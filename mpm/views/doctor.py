@@ -17,6 +17,7 @@ from django.views.decorators.http import require_GET, require_POST
 
 from easyapache.answers import show
 from easyapache.frame import for_server, frame_of
+from easyapache.health import note_unknown_proxy
 from easyapache.host.repairs import REPAIRS
 from easyapache.models import Server
 from easyapache.translation import in_words
@@ -49,6 +50,7 @@ PATIENCE = timedelta(minutes=3)
 @require_GET
 @for_server
 def doctor(request: HttpRequest, server: Server) -> HttpResponse:
+    note_unknown_proxy(request)
     row = frame_of(request).installed
     if row is None:
         return show(request, "easyapache/not_seen.html", {"server": server})

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import pytest
+from django.utils import timezone
 from hypothesis import given
 from hypothesis import strategies as st
 
 from easyapache.models import Server
+from mpm.models import Token
 from mpm.throttle import WINDOW, Limiter, failures, judge
-from tests.api.conftest import AddToken, Call
+from mpm.tokens import revoke
+from tests.api.conftest import ADMIN, AddToken, Call, Whm
 
 
 def test_a_token_is_told_its_limit_and_stopped_at_it(
@@ -34,6 +37,23 @@ def test_an_address_that_guesses_is_stopped(
     assert statuses[-1] == 429
     assert call("GET", "servers", token=add_token("read")).status == 429
     assert failures("192.0.2.99", failed=False).allowed
+
+
+@pytest.mark.parametrize("why", ["expired", "revoked", "of another network"])
+def test_an_old_secret_that_is_still_in_use_locks_out_nobody_else(
+    server: Server, add_token: AddToken, call: Call, whm: Whm, why: str
+) -> None:
+    old, good = add_token("read", per_minute=25), add_token("read")
+    if why == "expired":
+        Token.objects.filter(pk=old.token.pk).update(expires_at=timezone.now())
+    elif why == "revoked":
+        revoke(old.token, ADMIN)
+    else:
+        Token.objects.filter(pk=old.token.pk).update(networks=["203.0.113.0/24"])
+    statuses = [call("GET", "servers", token=old).status for _ in range(30)]
+    assert statuses == [401] * 25 + [429] * 5
+    assert call("GET", "servers", token=good).status == 200
+    assert whm("servicestatus", service="httpd")["metadata"]["result"] == 1
 
 
 @given(

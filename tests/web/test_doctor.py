@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 from html import unescape
+from typing import Any
 
 import pytest
-from django.test import Client
+from django.core.management import call_command
+from django.test import Client, RequestFactory, override_settings
 from django.utils import timezone
 
-from easyapache.models import Server
+from easyapache import health
+from easyapache.models import Pulse, Server
 from easyapache.profile import Profile
 from mpm import services
 from mpm.catalog import Choice
@@ -157,3 +161,34 @@ def test_a_failed_change_leads_to_the_repair_of_what_was_recognised(
     page = words(admin)
     assert f"The end of the log of change #{change.pk}" in page
     assert 'data-code="no-mpm"' in page
+
+
+def test_a_proxy_that_the_settings_do_not_know_of_is_told(admin: Client, server: Server) -> None:
+    health._noted.clear()
+    title = b"A proxy in front of this panel is not known to it"
+    assert title not in admin.get(DOCTOR).content
+    through = {"X-Forwarded-For": "203.0.113.9"}
+    with override_settings(TRUSTED_PROXIES=1):
+        assert title not in admin.get(DOCTOR, headers=through).content
+    assert title in admin.get(DOCTOR, headers=through).content
+    assert title in admin.get(DOCTOR).content
+    out = io.StringIO()
+    with pytest.raises(SystemExit):
+        call_command("mpm", "doctor", "--server", server.name, stdout=out)
+    assert "TRUSTED_PROXIES" in out.getvalue()
+    Pulse.objects.filter(name=health.PROXY).update(at=timezone.now() - timedelta(days=2))
+    assert title not in admin.get(DOCTOR).content
+
+
+def test_a_token_that_comes_through_an_unknown_proxy_is_noted_once(
+    server: Server, client: Client, django_assert_num_queries: Any
+) -> None:
+    health._noted.clear()
+    for _ in range(2):
+        client.get(
+            "/api/v1/servers",
+            headers={"Authorization": "Bearer x", "X-Forwarded-For": "203.0.113.9"},
+        )
+    assert health.met_an_unknown_proxy(timezone.now())
+    with django_assert_num_queries(0):
+        health.note_unknown_proxy(RequestFactory().get("/", HTTP_X_FORWARDED_FOR="203.0.113.9"))
