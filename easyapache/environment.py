@@ -94,9 +94,9 @@ class Environment:
 def peppers_from(text: str, secret_key: str) -> dict[str, bytes]:
     """Read ``id:secret,id:secret``, the current pepper first.
 
-    Without any, one is derived from the secret key under an id of its own, so that a panel
-    that later gets peppers can still name the old one. Raises ImproperlyConfigured; the
-    message holds no secret.
+    The last one is derived from the secret key, under an id of its own: it is the only one of a
+    panel that was given none, and what was sealed with it goes on when that panel gets some.
+    Raises ImproperlyConfigured; the message holds no secret.
     """
     peppers: dict[str, bytes] = {}
     for item in filter(None, (part.strip() for part in text.split(","))):
@@ -108,7 +108,6 @@ def peppers_from(text: str, secret_key: str) -> dict[str, bytes]:
         if identity in peppers:
             raise ImproperlyConfigured(f"TOKEN_PEPPERS names {identity} twice.")
         peppers[identity] = secret.encode()
-    if not peppers:
-        derived = hashlib.sha256(b"pepper of API tokens\0" + secret_key.encode()).digest()
-        peppers[f"key-{hashlib.sha256(derived).hexdigest()[:8]}"] = derived
+    derived = hashlib.sha256(b"pepper of API tokens\0" + secret_key.encode()).digest()
+    peppers.setdefault(f"key-{hashlib.sha256(derived).hexdigest()[:8]}", derived)
     return peppers

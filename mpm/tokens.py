@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import logging
 import re
 import secrets
 from collections.abc import Sequence
@@ -30,6 +31,8 @@ from mpm.grants import BadGrant, checked_networks, checked_scopes, within
 from mpm.models import IdempotentAnswer, Token
 from mpm.services.actor import Actor, BadRequest
 from mpm.services.events import append
+
+log = logging.getLogger(__name__)
 
 PREFIX = "ea4mpm_"
 _ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
@@ -100,6 +103,12 @@ def check(text: str, address: str, now: datetime | None = None) -> Token:
     kept = token.digest if token else "-" * 64
     right = hmac.compare_digest(_seal(pepper, key_id, secret), kept)
     if token is None or not right:
+        if token is not None and token.pepper_id not in settings.TOKEN_PEPPERS:
+            log.warning(
+                "The token %s is sealed with the pepper %s, which TOKEN_PEPPERS no longer names",
+                key_id,
+                token.pepper_id,
+            )
         raise Denied("The token is not valid.")
     state = token.state(now)
     if state != "active":

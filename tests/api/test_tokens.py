@@ -134,6 +134,17 @@ def test_the_last_use_is_written_at_most_once_a_minute(
     assert issued.token.last_used_at == later
 
 
+def test_a_token_whose_pepper_is_gone_is_told_to_the_log_and_not_to_the_caller(
+    add_token: AddToken, caplog: pytest.LogCaptureFixture
+) -> None:
+    with override_settings(TOKEN_PEPPERS={"2025": b"a" * 32}):
+        lost = add_token("read")
+    with pytest.raises(tokens.Denied, match=r"^The token is not valid\.$"):
+        tokens.check(lost.text, "")
+    assert f"{lost.token.key_id} is sealed with the pepper 2025" in caplog.text
+    assert lost.text.rpartition("_")[2] not in caplog.text
+
+
 def test_a_new_pepper_takes_over_as_tokens_are_used(add_token: AddToken) -> None:
     old, new = {"2025": b"a" * 32}, {"2026": b"b" * 32}
     with override_settings(TOKEN_PEPPERS=old):

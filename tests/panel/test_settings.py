@@ -13,7 +13,7 @@ from django.test import RequestFactory, override_settings
 
 from easyapache.address import client_address
 from easyapache.database import database_from
-from easyapache.environment import Environment
+from easyapache.environment import Environment, peppers_from
 
 
 @pytest.mark.parametrize("word", ["ture", "2", "y", "enabled", "None"])
@@ -103,3 +103,20 @@ def test_the_client_is_whoever_our_own_proxies_saw(
     request = RequestFactory().get("/", REMOTE_ADDR="192.0.2.1", HTTP_X_FORWARDED_FOR=forwarded)
     with override_settings(TRUSTED_PROXIES=proxies):
         assert client_address(request) == expected
+
+
+def test_the_pepper_of_the_secret_key_stays_behind_those_that_are_given() -> None:
+    (own, derived), *more = peppers_from("", "one").items()
+    assert more == []
+    given = peppers_from(f"2027:{'n' * 16}, 2026:{'o' * 16}", "one")
+    assert list(given.items()) == [("2027", b"n" * 16), ("2026", b"o" * 16), (own, derived)]
+    assert own not in peppers_from("", "another")
+
+
+@pytest.mark.parametrize(
+    "text", ["2027", "2027:short", f"a b:{'n' * 16}", f"x:{'n' * 16},x:{'o' * 16}"]
+)
+def test_peppers_that_cannot_be_meant_stop_the_start(text: str) -> None:
+    with pytest.raises(ImproperlyConfigured) as refused:
+        peppers_from(text, "one")
+    assert "nnn" not in str(refused.value)

@@ -50,6 +50,20 @@ def test_without_a_secret_nothing_starts(name: str) -> None:
     assert name in done.stderr
 
 
+def test_what_programs_may_do_is_set_from_outside() -> None:
+    outside = {
+        "TOKEN_PEPPERS": "2027:" + "k" * 16,
+        "API_PER_MINUTE": "60",
+        "WEBHOOK_ALLOWED_NETWORKS": "10.20.0.0/16",
+        "WHM_SERVER": "web03",
+    }
+    done = compose_config({**SECRETS, **outside})
+    assert done.returncode == 0, done.stderr
+    for name in ("web", "worker"):
+        given = yaml.safe_load(done.stdout)["services"][name]["environment"]
+        assert outside.items() <= given.items(), name
+
+
 def test_redis_keeps_what_it_was_told_and_evicts_nothing(compose: dict[str, Any]) -> None:
     command = " ".join(compose["services"]["redis"]["command"])
     assert "--appendonly yes" in command

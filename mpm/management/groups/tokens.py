@@ -84,7 +84,8 @@ def run_list(terminal: Terminal, _options: dict[str, Any]) -> int:
         where = ", ".join(row["servers"]) or "every server"
         terminal.say(
             f"{row['key_id']}  {row['state']:8} {row['name']}: "
-            f"{', '.join(row['scopes'])} on {where}; used {row['last_used_at'] or 'never'}"
+            f"{', '.join(row['scopes'])} on {where}; used {row['last_used_at'] or 'never'}; "
+            f"pepper {row['pepper']}"
         )
     return DONE
 
@@ -125,4 +126,5 @@ def _row(token: Token) -> dict[str, Any]:
         "created_by": token.created_by_name,
         "expires_at": moment(token.expires_at),
         "last_used_at": moment(token.last_used_at),
+        "pepper": token.pepper_id,
     }
