@@ -20,7 +20,8 @@ from ninja.errors import HttpError, ValidationError
 from ninja.openapi.schema import OpenAPISchema
 
 from mpm.api import changes, events, plans, servers, switch, tokens, webhooks
-from mpm.api.problems import MEDIA_TYPE, Problem, answer, from_refusal, from_validation
+from mpm.api.description import complete
+from mpm.api.problems import Problem, answer, from_refusal, from_validation
 from mpm.services.actor import Refused
 
 log = logging.getLogger(__name__)
@@ -36,20 +37,17 @@ is also in the history of what the request caused; send your own to follow it. E
 
 A change that is safe to repeat: ask for a plan, then send its `digest` with `PUT
 /servers/{server}/mpm` and an `Idempotency-Key`. Asking again with the same key gives the same
-answer, however often and at whatever moment the connection broke.
+answer and `Idempotency-Replayed: true`, however often and at whatever moment the connection
+broke.
 """
 
 
 class Api(NinjaAPI):
-    """Knows that its problems are not plain JSON."""
+    """Describes itself in full."""
 
     def get_openapi_schema(self, **_options: Any) -> OpenAPISchema:
         schema = super().get_openapi_schema(path_prefix="api/v1/")
-        for operations in schema["paths"].values():
-            for operation in operations.values():
-                for status, response in operation["responses"].items():
-                    if int(status) >= 400 and "content" in response:
-                        response["content"] = {MEDIA_TYPE: next(iter(response["content"].values()))}
+        complete(schema)
         return schema
 
 

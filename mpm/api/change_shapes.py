@@ -6,45 +6,13 @@ from datetime import datetime
 from typing import Any
 
 from ninja import Schema
-from pydantic import ConfigDict, Field
+from pydantic import Field
 
 from easyapache.sentences import plain
 from mpm.api.shapes import FindingOut
 from mpm.history import story
 from mpm.models import Change
 from mpm.services import why_not_cancel, why_not_roll_back
-
-_EXAMPLE: dict[str, Any] = {
-    "id": 1284,
-    "uuid": "9b2d7c6a5f4e4d3c8b1a0f9e8d7c6b5a",
-    "href": "/api/v1/changes/1284",
-    "server": "web03",
-    "state": "running",
-    "finished": False,
-    "step": "packages",
-    "before": {"mpm": "prefork", "itk": False},
-    "after": {"mpm": "event", "itk": False},
-    "reason": "HTTP/2 for the shop",
-    "ticket": "OPS-2114",
-    "origin": "rest",
-    "actor": "deploy",
-    "token": "deploy",
-    "request_id": "5f0c6a2b9d3e4f10",
-    "digest": "0d4c6f0e8b1a4d3c9e2f7a6b5c4d3e2f",
-    "base_digest": "7c1f0a3b5d9e8f6a1b2c3d4e5f60718a",
-    "requested_at": "2026-03-03T21:04:11.802+00:00",
-    "not_before": None,
-    "not_after": None,
-    "started_at": "2026-03-03T21:04:12.010+00:00",
-    "finished_at": None,
-    "sentence": "",
-    "decided_by": "",
-    "error": "",
-    "refused": None,
-    "longest_wait_ms": None,
-    "log_size": 2211,
-    "rollback_of": None,
-}
 
 
 class SideOut(Schema):
@@ -53,8 +21,6 @@ class SideOut(Schema):
 
 
 class ChangeOut(Schema):
-    model_config = ConfigDict(json_schema_extra={"examples": [_EXAMPLE]})
-
     id: int = Field(description="The number people use.")
     uuid: str = Field(description="The id the server's log and package manager carry.")
     href: str

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from django.http import HttpRequest, HttpResponse
 from ninja import Query, Router, Schema
-from pydantic import ConfigDict, Field
+from pydantic import Field
 
 from mpm import log_bytes
 from mpm.api.auth import Bearer, actor_of, reachable_names, token_of
@@ -61,13 +61,6 @@ class CancelIn(Wish):
 
 
 class RollBackIn(Wish):
-    model_config = ConfigDict(
-        extra="forbid",
-        json_schema_extra={
-            "examples": [{"reason": "The shop's plugin needs prefork", "ticket": "OPS-2120"}]
-        },
-    )
-
     reason: Annotated[str, Field(max_length=500)] = ""
     ticket: Line = ""
     digest: Digest | None = Field(None, description="Of the plan that goes back, if it was seen.")

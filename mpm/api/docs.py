@@ -11,10 +11,13 @@ from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
 from mpm.api.app import api
+from mpm.api.description import LIMITS
 from mpm.api.problems import TITLES
 
 Json = dict[str, Any]
 _REF = "#/components/schemas/"
+ALWAYS = {"X-Request-Id", *LIMITS, "Idempotency-Replayed"}
+"""Headers that need not be named with every answer: the introduction does."""
 
 
 @require_safe
@@ -77,6 +80,7 @@ def _answer(status: Any, response: Json, components: Json) -> Json:
         "description": response.get("description", ""),
         "problem": problem,
         "fields": [] if problem else _fields(shape, components),
+        "headers": [name for name in response["headers"] if name not in ALWAYS],
         "example": None if problem else _example(shape),
     }
 

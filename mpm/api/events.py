@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from django.http import HttpRequest
 from django.utils import timezone
 from ninja import Query, Router, Schema
-from pydantic import ConfigDict, Field
+from pydantic import Field
 
 from mpm.api.auth import Bearer, reachable_names, token_of
 from mpm.api.shapes import LINE, ProblemOut, QueryNumber
@@ -31,31 +31,6 @@ class ActorOut(Schema):
 
 
 class EventOut(Schema):
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [
-                {
-                    "id": 90211,
-                    "kind": "change.succeeded",
-                    "at": "2026-03-03T21:04:19.101+00:00",
-                    "server": "web03",
-                    "change": 1284,
-                    "actor": {
-                        "name": "agent web03",
-                        "role": "system",
-                        "origin": "schedule",
-                        "token": "",
-                        "address": "",
-                        "agent": "",
-                    },
-                    "request_id": "",
-                    "data": {},
-                    "hash": "0f6d4c…",
-                }
-            ]
-        }
-    )
-
     id: int
     kind: str
     at: datetime

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from django.http import HttpRequest, HttpResponse
 from ninja import Query, Router, Schema, Status
-from pydantic import ConfigDict, Field
+from pydantic import Field
 
 from easyapache.models import Server
 from easyapache.sentences import plain
@@ -28,13 +28,6 @@ Mpm = Literal["event", "worker", "prefork"]
 
 
 class ChoiceIn(Wish):
-    model_config = ConfigDict(
-        extra="forbid",
-        json_schema_extra={
-            "examples": [{"mpm": "event", "itk": False, "add": ["ea-apache24-mod_suexec"]}]
-        },
-    )
-
     mpm: Mpm = Field(description="ITK is not an MPM: choose prefork and set itk.")
     itk: Flag = False
     add: Packages = Field(default_factory=list, description="Packages to install along with it.")
@@ -65,41 +58,6 @@ class InterruptionOut(Schema):
 
 
 class PlanOut(Schema):
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [
-                {
-                    "server": "web03",
-                    "source": "stored",
-                    "mpm": "event",
-                    "itk": False,
-                    "headline": "prefork → event · 2 to install · 2 to remove",
-                    "install": [
-                        {
-                            "name": "ea-apache24-mod_mpm_event",
-                            "evr": "2.4.67-2",
-                            "reason": "chosen",
-                        }
-                    ],
-                    "remove": [
-                        {
-                            "name": "ea-apache24-mod_mpm_prefork",
-                            "evr": "2.4.67-2",
-                            "reason": "one MPM at a time",
-                        }
-                    ],
-                    "findings": [],
-                    "blocked": False,
-                    "nothing_to_do": False,
-                    "satisfied": False,
-                    "digest": "0d4c6f0e8b1a4d3c9e2f7a6b5c4d3e2f",
-                    "base_digest": "7c1f0a3b5d9e8f6a1b2c3d4e5f60718a",
-                    "predicted_interruption": None,
-                }
-            ]
-        }
-    )
-
     server: str
     source: str = Field(description="stored: worked out at once; server: its own dnf answered.")
     mpm: str

@@ -14,29 +14,64 @@ from mpm.plan import Plan
 from mpm.services.actor import Busy, Refused, Stale
 
 MEDIA_TYPE = "application/problem+json"
-DOCUMENTED = "/api/docs#problem-"
+DOCUMENTED = "/api/docs#problem"
 
 TITLES: Mapping[str, str] = {
+    "bad_destination": "A webhook may not go there",
     "bad_json": "The body is not JSON",
     "bad_request": "Not a request this API understands",
+    "being_sent": "It is being sent at this moment",
     "blocked": "A rule blocks this change",
     "busy": "Another change of this server has not finished",
     "digest_mismatch": "The server is no longer in the state you saw",
     "digest_required": "This server wants the digest of the plan",
+    "empty_window": "The window ends before it begins",
     "inactive": "The server is switched off in this panel",
     "internal": "An error inside the panel",
     "invalid": "A value is not what it must be",
     "key_reused": "The Idempotency-Key belongs to another request",
     "method_not_allowed": "Not with this method",
     "no_profile": "The server has not been looked at yet",
-    "not_allowed": "The token does not have the scope for this",
+    "no_way_back": "No packages lead back to how the server was",
+    "no_zone": "A time without its zone",
+    "not_allowed": "The token may not do this",
     "not_found": "Not here",
+    "nothing_to_do": "The server is so already",
+    "nothing_to_roll_back": "There is nothing to go back from",
+    "other_preview": "The preview is of another server or choice",
+    "preview_failed": "The server could not say what it would do",
+    "preview_not_ready": "The server has not answered yet",
+    "reason_control_characters": "The reason holds control characters",
+    "reason_too_long": "The reason is too long",
+    "refused": "The panel does not do this",
     "stale": "The plan has moved",
     "throttled": "Too many requests",
+    "ticket_control_characters": "The ticket holds control characters",
+    "ticket_too_long": "The ticket is too long",
     "too_large": "The request is too large",
     "too_late": "Too late",
     "unauthorized": "No valid token",
     "unavailable": "The panel cannot answer at the moment",
+    "unknown_change": "There is no such change",
+    "unknown_preview": "There is no such plan",
+    "unknown_server": "There is no such server",
+    # In a plan that was asked of the server itself:
+    "bad_checksum": "A repository holds a damaged file",
+    "bad_signature": "A package or repository is not signed as it must be",
+    "disk_full": "The disk of the server is full",
+    "no_answer": "The server did not answer in time",
+    "no_package_manager": "The server has no package manager this panel knows",
+    "no_such_package": "No repository of the server offers a package",
+    "no_such_program": "A program is missing on the server",
+    "not_supported": "The package manager of the server is too old",
+    "package_manager": "The package manager of the server failed",
+    "package_manager_busy": "The package manager of the server is at work",
+    "protected": "A package that must stay would leave",
+    "repository": "A repository of the server cannot be read",
+    "repository_unreachable": "A repository of the server cannot be reached",
+    "rpm_database": "The package database of the server cannot be read",
+    "transaction_failed": "A package transaction failed",
+    "unsatisfiable": "The packages cannot be together",
 }
 """By code. A code never changes once released; others have the title of their status."""
 
@@ -59,7 +94,7 @@ class Problem(Exception):
 
     def as_json(self, request: HttpRequest) -> dict[str, Any]:
         return {
-            "type": DOCUMENTED + self.code,
+            "type": f"{DOCUMENTED}-{self.code}" if self.code in TITLES else f"{DOCUMENTED}s",
             "title": TITLES.get(self.code, HTTPStatus(self.status).phrase),
             "status": self.status,
             "detail": self.detail,

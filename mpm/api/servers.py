@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from django.db.models import Max
 from django.http import HttpRequest, HttpResponse
 from ninja import Header, Router, Schema, Status
-from pydantic import ConfigDict, Field
+from pydantic import Field
 
 from easyapache.models import InstalledProfile, Server
 from easyapache.profile import Observation
@@ -25,25 +25,6 @@ router = Router(tags=["servers"])
 
 
 class ServerOut(Schema):
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [
-                {
-                    "name": "web03",
-                    "hostname": "web03.example.net",
-                    "kind": "real",
-                    "active": True,
-                    "require_digest": False,
-                    "last_seen_at": "2026-03-03T21:04:11Z",
-                    "mpm": "prefork",
-                    "itk": False,
-                    "digest": "7c1f0a3b5d9e8f6a1b2c3d4e5f60718a",
-                    "active_change": None,
-                }
-            ]
-        }
-    )
-
     name: str
     hostname: str
     kind: str = Field(description="real, lab or simulated.")
@@ -76,30 +57,6 @@ class RecommendationOut(Schema):
 
 
 class MpmOut(Schema):
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [
-                {
-                    "server": "web03",
-                    "mpm": "prefork",
-                    "itk": False,
-                    "sound": True,
-                    "installed": {"mpms": ["prefork"], "itk": False},
-                    "configured": {"mpms": ["prefork"], "itk": False},
-                    "running": {"mpms": ["prefork"], "itk": False},
-                    "digest": "7c1f0a3b5d9e8f6a1b2c3d4e5f60718a",
-                    "recommendation": {
-                        "mpm": "event",
-                        "why": ["The system has threads and safe thread polling."],
-                        "threads": True,
-                        "safe_polling": True,
-                        "detected": {"threads": True, "safe_polling": True},
-                    },
-                }
-            ]
-        }
-    )
-
     server: str
     mpm: str | None = Field(description="The one MPM installed; null when it is not exactly one.")
     itk: bool

@@ -98,25 +98,6 @@ class MovedPlan(Schema):
 class ProblemOut(Schema):
     """What went wrong, for a program (`code`) and for a person (`detail`, `remedy`)."""
 
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [
-                {
-                    "type": "/api/docs#problem-busy",
-                    "title": "Another change of this server has not finished",
-                    "status": 409,
-                    "detail": "Change #1284 of web03 (running) has not finished. "
-                    "One change at a time is made on a server.",
-                    "instance": "/api/v1/servers/web03/mpm",
-                    "code": "busy",
-                    "request_id": "5f0c6a2b9d3e4f10",
-                    "remedy": "Wait for change #1284, or cancel it.",
-                    "change": {"id": 1284, "href": "/api/v1/changes/1284", "state": "running"},
-                }
-            ]
-        }
-    )
-
     type: str
     title: str
     status: int

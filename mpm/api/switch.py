@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from django.http import HttpRequest, HttpResponse
 from ninja import Header, Schema
-from pydantic import ConfigDict, Field
+from pydantic import Field
 
 from easyapache.models import Server
 from easyapache.profile import Profile
@@ -38,20 +38,6 @@ Key = Annotated[
 
 
 class SwitchIn(ChoiceIn):
-    model_config = ConfigDict(
-        extra="forbid",
-        json_schema_extra={
-            "examples": [
-                {
-                    "mpm": "event",
-                    "reason": "HTTP/2 for the shop",
-                    "ticket": "OPS-2114",
-                    "digest": "0d4c6f0e8b1a4d3c9e2f7a6b5c4d3e2f",
-                }
-            ]
-        },
-    )
-
     reason: Annotated[str, Field(max_length=500, description="Why, for history.")] = ""
     ticket: Line = ""
     digest: Digest | None = Field(None, description="Of the plan that is confirmed.")

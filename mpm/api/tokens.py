@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 from ninja import Router, Schema, Status
-from pydantic import ConfigDict, Field, StrictInt
+from pydantic import Field, StrictInt
 
 from mpm import tokens
 from mpm.api.auth import Bearer, actor_of, reachable_names, token_of
@@ -22,22 +22,6 @@ router = Router(tags=["tokens"])
 
 
 class TokenIn(Wish):
-    model_config = ConfigDict(
-        extra="forbid",
-        json_schema_extra={
-            "examples": [
-                {
-                    "name": "deploy",
-                    "purpose": "switches web03 after a release",
-                    "scopes": ["change", "rollback"],
-                    "servers": ["web03"],
-                    "networks": ["198.51.100.0/24"],
-                    "expires_at": "2027-01-01T00:00:00Z",
-                }
-            ]
-        },
-    )
-
     name: Annotated[Line, Field(min_length=1)]
     purpose: Annotated[str, Field(max_length=300)] = ""
     scopes: Annotated[

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from django.http import HttpRequest, HttpResponse
 from ninja import Query, Router, Schema, Status
-from pydantic import ConfigDict, Field
+from pydantic import Field
 
 from mpm import webhooks
 from mpm.api.auth import Bearer, actor_of, reachable_names, token_of
@@ -21,20 +21,6 @@ router = Router(tags=["webhooks"])
 
 
 class WebhookIn(Wish):
-    model_config = ConfigDict(
-        extra="forbid",
-        json_schema_extra={
-            "examples": [
-                {
-                    "name": "Chat",
-                    "url": "https://hooks.example.net/ea4",
-                    "kinds": ["change.succeeded", "change.failed", "change.rolled_back"],
-                    "servers": ["web03"],
-                }
-            ]
-        },
-    )
-
     name: Annotated[Line, Field(min_length=1)]
     url: Annotated[str, Field(max_length=500)]
     kinds: Annotated[Names, Field(description="Empty: every kind.")] = Field(default_factory=list)

@@ -5,13 +5,20 @@ from __future__ import annotations
 import json
 import os
 import re
+from functools import cache
 from pathlib import Path
 from typing import Any
 
+import jsonschema_rs
 import pytest
 from django.test import Client
 
 from mpm.api.app import api
+from mpm.api.description import OF_OPERATIONS
+from mpm.api.examples import EXAMPLES
+from mpm.models import Change
+from tests.api.conftest import AddServer, AddToken, Call
+from tests.api.test_changes import finish
 
 SNAPSHOT = Path(__file__).with_name("openapi.json")
 
@@ -25,8 +32,13 @@ def test_the_description_is_the_one_that_was_agreed(client: Client) -> None:
     assert text == SNAPSHOT.read_text()
 
 
+@cache
+def described() -> dict[str, Any]:
+    return dict(api.get_openapi_schema())
+
+
 def operations() -> list[tuple[str, str, dict[str, Any]]]:
-    schema = api.get_openapi_schema()
+    schema = described()
     return [
         (method, path, operation)
         for path, found in schema["paths"].items()
@@ -34,12 +46,31 @@ def operations() -> list[tuple[str, str, dict[str, Any]]]:
     ]
 
 
-def test_it_is_openapi_3_1_with_examples() -> None:
-    schema = api.get_openapi_schema()
+def test_it_is_openapi_3_1_with_an_example_of_every_shape() -> None:
+    schema = described()
     assert schema["openapi"].startswith("3.1")
-    shapes = schema["components"]["schemas"]
-    for name in ("SwitchIn", "PlanOut", "ChangeOut", "ProblemOut", "ServerOut", "EventOut"):
-        assert shapes[name]["examples"], name
+    assert set(schema["components"]["schemas"]) == set(EXAMPLES)
+
+
+@pytest.mark.parametrize("name", sorted(EXAMPLES))
+def test_an_example_is_what_its_shape_says(name: str) -> None:
+    schema = described()
+    components = {"schemas": schema["components"]["schemas"]}
+    shape = {"$ref": f"#/components/schemas/{name}", "components": components}
+    [example] = components["schemas"][name]["examples"]
+    check = jsonschema_rs.Draft202012Validator(shape, validate_formats=True)
+    assert [error.message for error in check.iter_errors(example)] == []
+    known = set(components["schemas"][name].get("properties", ()))
+    assert set(example) <= known
+    if name.endswith(("Out", "Made")) and name != "ProblemOut":
+        assert set(example) == known
+
+
+def test_an_example_of_a_header_is_what_its_schema_says() -> None:
+    for name, header in described()["components"]["headers"].items():
+        value = header["example"]
+        assert jsonschema_rs.is_valid(header["schema"], value), name
+        assert header["description"].endswith("."), name
 
 
 @pytest.mark.parametrize(("method", "path", "operation"), operations())
@@ -49,8 +80,11 @@ def test_every_operation_says_what_can_happen(
     assert path.startswith("/api/v1/")
     assert operation["summary"]
     assert operation["security"]
-    for status in (401, 403, 404, 422, 429):
+    for status in (401, 403, 404, 422, 429, 500, 503):
         assert list(operation["responses"][status]["content"]) == ["application/problem+json"]
+    for status, response in operation["responses"].items():
+        assert "X-Request-Id" in response["headers"], status
+    assert ("requestBody" in operation) == (413 in operation["responses"])
 
 
 def test_the_documentation_needs_nothing_from_outside(client: Client) -> None:
@@ -64,6 +98,62 @@ def test_the_documentation_needs_nothing_from_outside(client: Client) -> None:
     for _method, _path, operation in operations():
         assert f'id="{operation["operationId"]}"' in page
     assert 'id="problem-busy"' in page
+
+
+OURS = {"etag", "link", "location", "retry-after", "www-authenticate", "idempotency-replayed"}
+
+
+def test_every_header_that_is_sent_is_described_and_every_described_one_is_sent(
+    add_server: AddServer, add_token: AddToken, call: Call
+) -> None:
+    for name in ("web03", "web04"):
+        add_server(name)
+    admin, few = add_token("admin"), add_token("read", per_minute=1)
+    mpm, event = "servers/web03/mpm", {"mpm": "event"}
+    tag = call("GET", mpm, token=admin).headers["ETag"]
+    profile = call("GET", "servers/web03/profile", token=admin).headers["ETag"]
+    call("GET", mpm, token=few)
+    plans = "servers/web03/plans"
+    asked = call("POST", f"{plans}?source=server&wait=0", event, token=admin)
+    named = {"name": "x", "url": "https://8.8.8.8/", "scopes": ["read"]}
+    hook, token = ({k: named[k] for k in ("name", key)} for key in ("url", "scopes"))
+    seen = [
+        ("getMpm", call("GET", mpm, token=admin)),
+        ("getMpm", call("GET", mpm, token=admin, If_None_Match=tag)),
+        ("getMpm", call("GET", mpm)),
+        ("getMpm", call("GET", mpm, token=few)),
+        ("getProfile", call("GET", "servers/web03/profile", token=admin)),
+        ("getProfile", call("GET", "servers/web03/profile", token=admin, If_None_Match=profile)),
+        ("makePlan", asked),
+        ("getPlan", call("GET", asked.body["href"][len("/api/v1/") :], token=admin)),
+        ("makeWebhook", call("POST", "webhooks", hook, token=admin)),
+        ("makeToken", call("POST", "tokens", token, token=admin)),
+        ("switchMpm", call("PUT", mpm, event, token=admin, If_Match='"other"')),
+        ("switchMpm", call("PUT", mpm, event, token=admin, Idempotency_Key="k")),
+        ("switchMpm", call("PUT", mpm, event, token=admin, Idempotency_Key="k")),
+        ("switchMpm", call("PUT", mpm, {"mpm": "worker"}, token=admin)),
+    ]
+    finish(Change.objects.get())
+    back = f"changes/{Change.objects.get().pk}/rollback"
+    seen.append(("rollBackChange", call("POST", back, {}, token=admin)))
+    promised = {
+        (operation["operationId"], status): {name.lower() for name in response["headers"]}
+        for _, _, operation in operations()
+        for status, response in operation["responses"].items()
+    }
+    sent = {
+        (operation, answer.status, name)
+        for operation, answer in seen
+        for name in map(str.lower, answer.headers)
+        if name in OURS or name.startswith(("ratelimit", "x-r"))
+    }
+    assert {one for one in sent if one[2] not in promised[one[:2]]} == set()
+    ours = {
+        (operation, status, name.lower())
+        for (operation, status), names in OF_OPERATIONS.items()
+        for name in names
+    }
+    assert ours - sent == set()
 
 
 def test_what_is_not_there_is_a_problem_too(client: Client) -> None:

@@ -1,0 +1,339 @@
+"""An example of everything the API takes and answers, by the name of its shape.
+
+One story runs through all of them: web03 goes from prefork to event, and whoever reads the
+description meets the same numbers wherever they appear. A test holds each to its shape.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+Json = dict[str, Any]
+
+_STATE = "7c1f0a3b5d9e8f6a1b2c3d4e5f60718a"
+_PLAN = "0d4c6f0e8b1a4d3c9e2f7a6b5c4d3e2f"
+_ASKED, _BEGUN, _ENDED = (
+    "2026-03-03T21:04:11.802+00:00",
+    "2026-03-03T21:04:12.010+00:00",
+    "2026-03-03T21:04:19.101+00:00",
+)
+_EVENT, _PREFORK = "ea-apache24-mod_mpm_event", "ea-apache24-mod_mpm_prefork"
+
+SEEN: Json = {"mpms": ["prefork"], "itk": False}
+BEFORE: Json = {"mpm": "prefork", "itk": False}
+AFTER: Json = {"mpm": "event", "itk": False}
+CHOICE: Json = {"mpm": "event", "itk": False, "add": ["ea-apache24-mod_suexec"]}
+
+FIX: Json = {
+    "label": "Add mod_suexec",
+    "add": ["ea-apache24-mod_suexec"],
+    "unkeep": [],
+    "mpm": None,
+    "itk": None,
+}
+FINDING: Json = {
+    "code": "code_runs_as_nobody",
+    "severity": "warn",
+    "title": "Scripts would run as nobody",
+    "message": "No module would be left that runs code as the account's user.",
+    "remedy": "Add mod_suexec.",
+    "packages": ["ea-apache24-mod_suexec"],
+    "fixes": [FIX],
+}
+IN: Json = {"name": _EVENT, "evr": "2.4.67-2", "reason": "chosen"}
+OUT: Json = {"name": _PREFORK, "evr": "2.4.67-2", "reason": "one MPM at a time"}
+EXPECTED: Json = {"samples": 3, "refused": 0, "longest_wait_ms": 41.5}
+PLAN: Json = {
+    "server": "web03",
+    "source": "stored",
+    "mpm": "event",
+    "itk": False,
+    "headline": "prefork → event · 1 to install · 1 to remove",
+    "install": [IN],
+    "remove": [OUT],
+    "findings": [FINDING],
+    "blocked": False,
+    "nothing_to_do": False,
+    "satisfied": False,
+    "digest": _PLAN,
+    "base_digest": _STATE,
+    "predicted_interruption": EXPECTED,
+}
+MOVED: Json = {
+    "digest": _PLAN,
+    "base_digest": _STATE,
+    "headline": PLAN["headline"],
+    "install": [_EVENT],
+    "remove": [_PREFORK],
+}
+
+SERVER: Json = {
+    "name": "web03",
+    "hostname": "web03.example.net",
+    "kind": "real",
+    "active": True,
+    "require_digest": False,
+    "last_seen_at": "2026-03-03T21:04:11Z",
+    "mpm": "prefork",
+    "itk": False,
+    "digest": _STATE,
+    "active_change": None,
+}
+ADVICE: Json = {
+    "mpm": "event",
+    "why": ["The system has threads and safe thread polling."],
+    "threads": True,
+    "safe_polling": True,
+    "detected": {"threads": True, "safe_polling": True},
+}
+PACKAGE: Json = {
+    "name": _PREFORK,
+    "epoch": 0,
+    "version": "2.4.67",
+    "release": "2",
+    "arch": "x86_64",
+}
+PROFILE: Json = {
+    "server": "web03",
+    "digest": _STATE,
+    "observed_at": "2026-03-03T20:00:00Z",
+    "confirmed_at": "2026-03-03T21:04:00Z",
+    "source": "scan",
+    "packages": [PACKAGE],
+    "configured": SEEN,
+    "running": SEEN,
+    "facts": {"threads": True, "httpd_version": "2.4.67"},
+}
+MPM: Json = {
+    "server": "web03",
+    "mpm": "prefork",
+    "itk": False,
+    "sound": True,
+    "installed": SEEN,
+    "configured": SEEN,
+    "running": SEEN,
+    "digest": _STATE,
+    "recommendation": ADVICE,
+}
+
+CHANGE: Json = {
+    "id": 1284,
+    "uuid": "9b2d7c6a5f4e4d3c8b1a0f9e8d7c6b5a",
+    "href": "/api/v1/changes/1284",
+    "server": "web03",
+    "state": "running",
+    "finished": False,
+    "step": "packages",
+    "before": BEFORE,
+    "after": AFTER,
+    "reason": "HTTP/2 for the shop",
+    "ticket": "OPS-2114",
+    "origin": "rest",
+    "actor": "deploy",
+    "token": "deploy",
+    "request_id": "5f0c6a2b9d3e4f10",
+    "digest": _PLAN,
+    "base_digest": _STATE,
+    "requested_at": _ASKED,
+    "not_before": None,
+    "not_after": None,
+    "started_at": _BEGUN,
+    "finished_at": None,
+    "sentence": "",
+    "decided_by": "",
+    "error": "",
+    "refused": None,
+    "longest_wait_ms": None,
+    "log_size": 2211,
+    "rollback_of": None,
+}
+STEP: Json = {"step": "packages", "status": "done", "at": _ENDED, "detail": ""}
+DETAIL: Json = {
+    **CHANGE,
+    "state": "succeeded",
+    "finished": True,
+    "step": "verify",
+    "finished_at": _ENDED,
+    "sentence": "web03 runs event.",
+    "decided_by": "verification",
+    "refused": 0,
+    "longest_wait_ms": 41.5,
+    "install": [IN],
+    "remove": [OUT],
+    "findings": [FINDING],
+    "steps": [STEP],
+    "evidence": [
+        {
+            "phase": "after",
+            "observations": [
+                {
+                    "name": "running_mpm",
+                    "title": "Running MPM",
+                    "expected": "event",
+                    "seen": "event",
+                    "ok": True,
+                }
+            ],
+        }
+    ],
+    "diagnosis": [],
+    "interruption": {"method": "overlap", "refused": 0, "reset": 0, "longest_wait_ms": 41.5},
+    "moved": None,
+    "story": ["deploy asked for event on web03.", "It succeeded after 7 seconds."],
+    "why_not_cancel": "Change #1284 has ended.",
+    "why_not_roll_back": "",
+}
+SWITCH: Json = {
+    "mpm": "event",
+    "reason": "HTTP/2 for the shop",
+    "ticket": "OPS-2114",
+    "digest": _PLAN,
+}
+SWITCHED: Json = {
+    "changed": True,
+    "dry_run": False,
+    "detail": "Change #1284 was made.",
+    "change": CHANGE,
+    "plan": None,
+}
+
+ACTOR: Json = {
+    "name": "agent of web03",
+    "role": "agent",
+    "origin": "schedule",
+    "token": "",
+    "address": "",
+    "agent": "",
+}
+EVENT: Json = {
+    "id": 90211,
+    "kind": "change.succeeded",
+    "at": _ENDED,
+    "server": "web03",
+    "change": 1284,
+    "actor": ACTOR,
+    "request_id": "",
+    "data": {"outcome": "succeeded", "decided_by": "verification"},
+    "hash": "0f6d4c1b7a2e9d8c5b4a3f2e1d0c9b8a7f6e5d4c3b2a190807f6e5d4c3b2a190",
+}
+
+WEBHOOK_WISH: Json = {
+    "name": "Chat",
+    "url": "https://hooks.example.net/ea4",
+    "kinds": ["change.failed", "change.rolled_back", "change.succeeded"],
+    "servers": ["web03"],
+}
+WEBHOOK: Json = {
+    "id": "4f1e2d3c4b5a69788796a5b4c3d2e1f0",
+    "href": "/api/v1/webhooks/4f1e2d3c4b5a69788796a5b4c3d2e1f0",
+    **WEBHOOK_WISH,
+    "active": True,
+    "created_at": "2026-03-01T09:00:00Z",
+    "created_by": "ops",
+}
+WHSEC = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw0000000000"
+ATTEMPT: Json = {"at": _ENDED, "status": 204, "ms": 38, "error": "", "answer": ""}
+DELIVERY: Json = {
+    "id": "7a6b5c4d3e2f10213243546576879809",
+    "event": 90211,
+    "kind": "change.succeeded",
+    "state": "delivered",
+    "attempts": 1,
+    "created_at": _ENDED,
+    "next_at": None,
+    "delivered_at": _ENDED,
+    "log": [ATTEMPT],
+}
+
+TOKEN_WISH: Json = {
+    "name": "deploy",
+    "purpose": "switches web03 after a release",
+    "scopes": ["change", "rollback"],
+    "servers": ["web03"],
+    "networks": ["198.51.100.0/24"],
+    "expires_at": "2027-01-01T00:00:00Z",
+}
+TOKEN: Json = {
+    "key_id": "4Fv9QxT2mLw7",
+    **TOKEN_WISH,
+    "sandbox": False,
+    "per_minute": None,
+    "state": "active",
+    "created_at": "2026-03-01T09:00:00Z",
+    "created_by": "ada",
+    "last_used_at": "2026-03-03T21:04:11Z",
+    "last_used_address": "198.51.100.7",
+    "replaces": None,
+}
+
+ERROR: Json = {"where": "body.mpm", "message": "Input should be 'event', 'worker' or 'prefork'"}
+IN_THE_WAY: Json = {"id": 1284, "href": "/api/v1/changes/1284", "state": "running"}
+PROBLEM: Json = {
+    "type": "/api/docs#problem-busy",
+    "title": "Another change of this server has not finished",
+    "status": 409,
+    "detail": "Change #1284 of web03 (running) has not finished. One change at a time is made on "
+    "a server.",
+    "instance": "/api/v1/servers/web03/mpm",
+    "code": "busy",
+    "request_id": "5f0c6a2b9d3e4f10",
+    "remedy": "Wait for change #1284, or cancel it.",
+    "change": IN_THE_WAY,
+}
+
+EXAMPLES: Mapping[str, Json] = {
+    "ActorOut": ACTOR,
+    "AttemptOut": ATTEMPT,
+    "CancelIn": {},
+    "ChangeDetailOut": DETAIL,
+    "ChangeOut": CHANGE,
+    "ChangesOut": {"items": [CHANGE], "next": "b1284", "previous": None},
+    "ChoiceIn": CHOICE,
+    "DeliveriesOut": {"items": [DELIVERY], "next": None},
+    "DeliveryOut": DELIVERY,
+    "ErrorOut": ERROR,
+    "EventOut": EVENT,
+    "EventsOut": {"items": [EVENT], "next": "16063"},
+    "FindingOut": FINDING,
+    "FixOut": FIX,
+    "InterruptionOut": EXPECTED,
+    "MovedPackageOut": IN,
+    "MovedPlan": MOVED,
+    "MpmOut": MPM,
+    "ObservationOut": SEEN,
+    "PackageOut": PACKAGE,
+    "PendingOut": {
+        "href": "/api/v1/servers/web03/plans/1c2d3e4f5061728394a5b6c7d8e9f001",
+        "state": "pending",
+    },
+    "PlanOut": PLAN,
+    "PlannedOut": IN,
+    "ProblemOut": PROBLEM,
+    "ProfileOut": PROFILE,
+    "RecommendationOut": ADVICE,
+    "RelatedChange": IN_THE_WAY,
+    "RollBackIn": {"reason": "The shop's plugin needs prefork", "ticket": "OPS-2120"},
+    "RotateIn": {"overlap_hours": 24},
+    "SecretOut": {"secret": WHSEC},
+    "ServerOut": SERVER,
+    "ServersOut": {"items": [SERVER]},
+    "SideOut": BEFORE,
+    "StepOut": STEP,
+    "SwitchIn": SWITCH,
+    "SwitchOut": SWITCHED,
+    "TokenIn": TOKEN_WISH,
+    "TokenMade": {
+        **TOKEN,
+        "last_used_at": None,
+        "last_used_address": "",
+        "token": "ea4mpm_4Fv9QxT2mLw7_" + "0" * 43,
+    },
+    "TokenOut": TOKEN,
+    "TokensOut": {"items": [TOKEN]},
+    "WebhookChange": {"active": False},
+    "WebhookIn": WEBHOOK_WISH,
+    "WebhookMade": {**WEBHOOK, "secret": WHSEC},
+    "WebhookOut": WEBHOOK,
+    "WebhooksOut": {"items": [WEBHOOK]},
+}
