@@ -21,6 +21,19 @@ Resolve = Callable[[str, int], Sequence[str]]
 Ask = Callable[..., list[Any]]
 RESOLVE_SECONDS = 4.0
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
+_NEVER = tuple(
+    ipaddress.ip_network(network)
+    for network in (
+        *("0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16"),
+        *("172.16.0.0/12", "192.0.0.0/24", "192.0.2.0/24", "192.88.99.0/24", "192.168.0.0/16"),
+        *("198.18.0.0/15", "198.51.100.0/24", "203.0.113.0/24", "224.0.0.0/3"),
+        *("2001::/23", "2001:db8::/32", "3fff::/20"),
+    )
+)
+"""What IANA sets apart. Python knows most of it, each version a little more; here it is the same
+whatever runs the panel."""
+_GIVEN_OUT = ipaddress.ip_network("2000::/3")
+"""The only part of IPv6 that is."""
 _PORTS = {"http": 80, "https": 443}
 _AS_WRITTEN = "!$%&'()*+,/:;=?@[]~"
 """What a path and query hold beside letters and digits; anything else is escaped."""
@@ -115,10 +128,14 @@ def allowed(address: str, networks: Iterable[str]) -> bool:
     for candidate in (ip, inner):
         if any(candidate in ipaddress.ip_network(network) for network in networks):
             return True
-    return all(
-        candidate.is_global and not candidate.is_multicast and not candidate.is_reserved
-        for candidate in (ip, inner)
-    )
+    return all(_public(candidate) for candidate in (ip, inner))
+
+
+def _public(ip: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
+    if ip.version == 6 and ip not in _GIVEN_OUT:
+        return False
+    apart = any(ip in network for network in _NEVER)
+    return ip.is_global and not ip.is_multicast and not ip.is_reserved and not apart
 
 
 def _inner(

@@ -31,6 +31,7 @@ from mpm.grants import BadGrant, checked_networks, checked_scopes, within
 from mpm.models import IdempotentAnswer, Token
 from mpm.services.actor import Actor, BadRequest
 from mpm.services.events import append
+from mpm.services.lookup import known_servers
 
 log = logging.getLogger(__name__)
 
@@ -207,13 +208,7 @@ def issue(
         granted, allowed = checked_scopes(scopes), checked_networks(networks)
     except BadGrant as error:
         raise BadRequest(error.args[0]) from error
-    wanted = sorted(set(servers))
-    known = set(Server.objects.filter(name__in=wanted).values_list("name", flat=True))
-    missing = [server for server in wanted if server not in known]
-    if missing:
-        raise BadRequest(
-            Sentence("There is no server called {missing!r}.", missing=missing[0][:63])
-        )
+    wanted = known_servers(servers)
     key_id, secret = _random(_KEY_LENGTH), _random(_SECRET_LENGTH)
     pepper_id, pepper = _current_pepper()
     with transaction.atomic():

@@ -11,7 +11,7 @@ import json
 import logging
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from typing import Any
@@ -24,10 +24,13 @@ from django.utils import timezone
 from easyapache.models import Server
 from easyapache.sentences import Sentence
 from mpm.destinations import BadDestination, destination, origin_of
+from mpm.event_kinds import EVENT_KINDS
 from mpm.models import Delivery, Webhook
 from mpm.sending import Attempt, send
 from mpm.services.actor import Actor, BadRequest
 from mpm.services.events import append
+from mpm.services.lookup import known_servers
+from mpm.services.words import one_text
 from mpm.signing import derive_secret, headers_for
 from mpm.stream import as_json, events_after, last_id
 
@@ -83,6 +86,31 @@ def check_address(url: str) -> None:
         raise BadRequest(error.args[0], code="bad_destination") from error
 
 
+def _kinds(wanted: Sequence[str]) -> list[str]:
+    """Raises BadRequest for a kind of event that there is not: nothing would ever be told."""
+    unknown = sorted(set(wanted) - set(EVENT_KINDS))
+    if unknown:
+        raise BadRequest(
+            Sentence("There is no event of the kind {kind!r}.", kind=unknown[0][:40]),
+            code="unknown_kind",
+        )
+    return sorted(set(wanted))
+
+
+def _name(text: str) -> str:
+    name = one_text("name", text, 100)
+    if not name:
+        raise BadRequest(Sentence("A webhook needs a name that says who is told."))
+    return name
+
+
+_CHECKS: Mapping[str, Callable[[Any], Any]] = {
+    "name": _name,
+    "kinds": _kinds,
+    "servers": known_servers,
+}
+
+
 def make(
     actor: Actor,
     *,
@@ -98,10 +126,10 @@ def make(
     check_address(url)
     with transaction.atomic():
         webhook = Webhook.objects.create(
-            name=name,
+            name=_name(name),
             url=url,
-            kinds=sorted(set(kinds)),
-            servers=sorted(set(servers)),
+            kinds=_kinds(kinds),
+            servers=known_servers(servers),
             sandbox=sandbox,
             pepper_id=next(iter(settings.TOKEN_PEPPERS)),
             position=last_id(),
@@ -126,7 +154,7 @@ def change(
         if fields.get("active") and not webhook.active:
             webhook.position = last_id()
         for key, value in fields.items():
-            setattr(webhook, key, sorted(set(value)) if key in ("kinds", "servers") else value)
+            setattr(webhook, key, _CHECKS[key](value) if key in _CHECKS else value)
         webhook.save(update_fields=[*fields, "position"])
         append("webhook.changed", now, actor=actor, data=_told(webhook))
     return webhook

@@ -13,6 +13,7 @@ from django.views.decorators.http import require_safe
 from mpm.api.app import api
 from mpm.api.description import LIMITS
 from mpm.api.problems import TITLES
+from mpm.event_kinds import EVENT_KINDS
 
 Json = dict[str, Any]
 _REF = "#/components/schemas/"
@@ -36,6 +37,7 @@ def page(request: HttpRequest) -> HttpResponse:
         "paragraphs": schema["info"]["description"].strip().split("\n\n"),
         "groups": groups.items(),
         "problems": sorted(TITLES.items()),
+        "kinds": EVENT_KINDS.items(),
         "server": request.build_absolute_uri("/").rstrip("/"),
     }
     return render(request, "api/docs.html", context)

@@ -31,6 +31,8 @@ TITLES: Mapping[str, str] = {
     "invalid": "A value is not what it must be",
     "key_reused": "The Idempotency-Key belongs to another request",
     "method_not_allowed": "Not with this method",
+    "name_control_characters": "The name holds control characters",
+    "name_too_long": "The name is too long",
     "no_profile": "The server has not been looked at yet",
     "no_way_back": "No packages lead back to how the server was",
     "no_zone": "A time without its zone",
@@ -53,6 +55,7 @@ TITLES: Mapping[str, str] = {
     "unauthorized": "No valid token",
     "unavailable": "The panel cannot answer at the moment",
     "unknown_change": "There is no such change",
+    "unknown_kind": "There is no such kind of event",
     "unknown_preview": "There is no such plan",
     "unknown_server": "There is no such server",
     # In a plan that was asked of the server itself:

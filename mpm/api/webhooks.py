@@ -23,7 +23,9 @@ router = Router(tags=["webhooks"])
 class WebhookIn(Wish):
     name: Annotated[Line, Field(min_length=1)]
     url: Annotated[str, Field(max_length=500)]
-    kinds: Annotated[Names, Field(description="Empty: every kind.")] = Field(default_factory=list)
+    kinds: Annotated[Names, Field(description="Empty: all of /api/docs#event-kinds.")] = Field(
+        default_factory=list
+    )
     servers: Annotated[Names, Field(description="Empty: every server the token reaches.")] = Field(
         default_factory=list
     )

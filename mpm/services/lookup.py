@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from easyapache.models import Server
 from easyapache.sentences import Sentence, joined
 from mpm.models import Change, Preview
-from mpm.services.actor import Actor, NotAllowed, NotFound
+from mpm.services.actor import Actor, BadRequest, NotAllowed, NotFound
 
 
 def server_named(name: str) -> Server:
@@ -24,6 +26,18 @@ def server_named(name: str) -> Server:
             joined(" ", [said, more]),
             code="unknown_server",
         ) from None
+
+
+def known_servers(names: Iterable[str]) -> list[str]:
+    """``names`` in order, each once. Raises BadRequest for one that no server has."""
+    wanted = sorted(set(names))
+    known = set(Server.objects.filter(name__in=wanted).values_list("name", flat=True))
+    missing = [name for name in wanted if name not in known]
+    if missing:
+        raise BadRequest(
+            Sentence("There is no server called {missing!r}.", missing=missing[0][:63])
+        )
+    return wanted
 
 
 def only_server() -> Server:

@@ -135,7 +135,7 @@ def alter(request: HttpRequest, uuid: str) -> HttpResponse:
         messages.success(request, _("%(name)s is removed.") % {"name": webhook.name})
         return redirect("webhooks")
     if action == "test":
-        webhooks.send_test(webhook, actor_of(request))
+        webhooks.send_test(webhook, actor)
         messages.success(request, _("A test is on its way."))
     elif action in ("on", "off"):
         webhooks.change(webhook, actor, {"active": action == "on"})

@@ -11,15 +11,18 @@ from typing import Any
 
 import jsonschema_rs
 import pytest
+from django.conf import settings
 from django.test import Client
 
 from mpm.api.app import api
 from mpm.api.description import OF_OPERATIONS
 from mpm.api.examples import EXAMPLES
-from mpm.models import Change
+from mpm.event_kinds import EVENT_KINDS
+from mpm.models import Change, State
 from tests.api.conftest import AddServer, AddToken, Call
 from tests.api.test_changes import finish
 
+ROOT = Path(settings.BASE_DIR)
 SNAPSHOT = Path(__file__).with_name("openapi.json")
 
 
@@ -154,6 +157,26 @@ def test_every_header_that_is_sent_is_described_and_every_described_one_is_sent(
         for name in names
     }
     assert ours - sent == set()
+
+
+def test_every_kind_of_event_is_documented(client: Client) -> None:
+    """What the code writes into history, found by its look; what a change can become; and what
+    the library of profiles tells of."""
+    look = re.compile(r'"((?:change|history|preview|profile|server|token|user|webhook)\.[a-z_]+)"')
+    written = {f"change.{state}" for state in State.values}
+    for path in [*(ROOT / "mpm").glob("*.py"), *(ROOT / "mpm" / "services").glob("*.py")]:
+        if path.name != "event_kinds.py":
+            written |= set(look.findall(path.read_text("utf-8")))
+    library = (ROOT / "easyapache" / "profile_library.py").read_text("utf-8")
+    told = {
+        kind
+        for line in re.findall(r"kind ?= ?(.*)", library)
+        for kind in re.findall('"([a-z]+)"', line)
+    }
+    written |= {f"profile.{kind}" for kind in told}
+    assert written - {"webhook.test"} == set(EVENT_KINDS)
+    page = client.get("/api/docs").content.decode()
+    assert all(f"<code>{kind}</code>" in page for kind in EVENT_KINDS)
 
 
 def test_what_is_not_there_is_a_problem_too(client: Client) -> None:

@@ -42,6 +42,17 @@ INSIDE = (
     "http://[64:ff9b::10.0.0.1]/",
     "http://[2002:7f00:1::]/",
     "http://[ff02::1]/",
+    "http://[fec0::1]/",
+    "http://[3fff::1]/",
+    "http://[5f00::1]/",
+    "http://[100::1]/",
+    "http://[::8.8.8.8]/",
+    "http://[64:ff9b:1::808:808]/",
+    "http://[2001:db8::1]/",
+    "http://[2001:20::1]/",
+    "http://192.0.0.9/",
+    "http://192.88.99.1/",
+    "http://198.18.0.1/",
 )
 UNREADABLE = (
     "ftp://example.net/",
@@ -124,6 +135,18 @@ def test_the_proxy_of_the_environment_is_not_used(
         webhooks.deliver_due(timezone.now())
     delivery.refresh_from_db()
     assert delivery.state == Delivery.State.DELIVERED
+
+
+@given(st.ip_addresses(v=6))
+def test_only_the_part_of_ipv6_that_is_given_out_is_public(address: Any) -> None:
+    if allowed(str(address), []):
+        assert str(address)[0] in "23"
+        assert address.is_global
+
+
+def test_public_addresses_are_allowed() -> None:
+    for address in ("8.8.8.8", "93.184.216.34", "2606:4700::1", "2a00:1450:4001::8a"):
+        assert allowed(address, []), address
 
 
 @given(st.ip_addresses(v=4))

@@ -215,7 +215,7 @@ def test_what_is_sent_by_hand_is_in_the_history_with_the_id_of_its_request(
 ) -> None:
     admin = add_token("admin", name="ops")
     with listening() as receiver:
-        made = hook(receiver.url, kinds=["none"])
+        made = hook(receiver.url, kinds=["change.silent"])
         path = f"webhooks/{made.uuid}"
         sent = call("POST", f"{path}/test", token=admin, X_Request_Id="by-hand-1")
         again = f"{path}/deliveries/{sent.body['id']}/redeliver"
@@ -226,6 +226,26 @@ def test_what_is_sent_by_hand_is_in_the_history_with_the_id_of_its_request(
         ("webhook.sent_again", "ops"),
     ]
     assert {event.data["delivery"] for event in told} == {sent.body["id"]}
+
+
+def test_a_webhook_of_a_kind_or_a_server_that_is_not_there_is_refused(
+    server: Server, add_token: AddToken, call: Call
+) -> None:
+    admin = add_token("admin")
+    wish = {"name": "x", "url": "https://8.8.8.8/"}
+    made = call("POST", "webhooks", {**wish, "servers": ["web03"]}, token=admin)
+    assert made.status == 201
+    for wrong, code in (
+        ({"kinds": ["change.succeded"]}, "unknown_kind"),
+        ({"servers": ["web99"]}, "bad_request"),
+    ):
+        for method, path, body in (
+            ("POST", "webhooks", {**wish, **wrong}),
+            ("PATCH", f"webhooks/{made.body['id']}", wrong),
+        ):
+            refused = call(method, path, body, token=admin)
+            assert (refused.status, refused.body["code"]) == (422, code)
+    assert Webhook.objects.get().kinds == []
 
 
 # -- again, and the log ----------------------------------------------------------------------

@@ -16,7 +16,7 @@ from mpm.catalog import BadChoice
 from mpm.management.groups.terminal import FAILED, REFUSED, Terminal
 from mpm.services import BadRequest, Refused, Unanswered
 
-GROUPS = ("plans", "changing", "showing", "doctor", "keeping", "tokens")
+GROUPS = ("plans", "changing", "showing", "doctor", "keeping", "tokens", "webhooks")
 """Modules of mpm.management.groups, in the order of the help."""
 
 

@@ -29,6 +29,8 @@ from mpm.services import BadRequest, plan_for, profile_of
 def register(commands: Any, common: argparse.ArgumentParser) -> None:
     status = commands.add_parser("status", parents=[common], help="what a server is now")
     status.set_defaults(run=run_status)
+    profile = commands.add_parser("profile", parents=[common], help="what is installed on a server")
+    profile.set_defaults(run=run_profile)
     plan = commands.add_parser("plan", parents=[common], help="what a choice would do")
     add_choice(plan)
     plan.add_argument("--profile", metavar="FILE", help="plan for an EA4 profile file instead")
@@ -92,6 +94,27 @@ def _words(observation: Observation | None) -> str:
     if observation is None:
         return "cannot be told"
     return (" and ".join(observation.mpms) or "none") + (" with ITK" if observation.itk else "")
+
+
+def run_profile(terminal: Terminal, options: dict[str, Any]) -> int:
+    """The installed profile as last seen."""
+    server = chosen_server(options)
+    profile = profile_of(server)
+    latest = server.installed_profiles.order_by("-pk").first()
+    terminal.answer(
+        {
+            "server": server.name,
+            "digest": profile.digest,
+            "observed_at": latest.observed_at.isoformat() if latest else None,
+            "confirmed_at": latest.confirmed_at.isoformat() if latest else None,
+            "source": latest.source if latest else "",
+            **profile.as_json(),
+        }
+    )
+    for package in profile.packages:
+        terminal.say(f"{package.name} {package.evr} {package.arch}")
+    terminal.say(f"{len(profile.packages)} packages, digest {profile.digest}")
+    return DONE
 
 
 def run_plan(terminal: Terminal, options: dict[str, Any]) -> int:

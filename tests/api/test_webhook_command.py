@@ -1,0 +1,125 @@
+"""``manage.py mpm webhook``, ``events`` and ``profile``: the same as by REST, from a shell."""
+
+from __future__ import annotations
+
+import pytest
+from django.utils import timezone
+
+from easyapache.models import Server
+from mpm import webhooks
+from mpm.models import Delivery, Event, Webhook
+from tests.api.conftest import AddServer, AddToken, Call
+from tests.api.receiver import listening
+from tests.api.test_webhooks import LOOPBACK, happen
+from tests.panel.test_command_line import answer, mpm
+
+pytestmark = pytest.mark.django_db
+
+
+@LOOPBACK
+def test_a_webhook_is_made_listed_altered_tested_and_removed(add_server: AddServer) -> None:
+    add_server("web01")
+    with listening() as receiver:
+        status, made = answer(
+            *("webhook", "add", "chat", receiver.url),
+            *("--kind", "change.failed", "--on", "web01"),
+        )
+        assert status == 0
+        webhook = Webhook.objects.get(uuid=made["id"])
+        assert made["secret"] == webhooks.secret(webhook)
+        assert (made["kinds"], made["servers"]) == (["change.failed"], ["web01"])
+
+        assert [row["id"] for row in answer("webhook", "list")[1]] == [made["id"]]
+        said = mpm("webhook", "list")[1]
+        assert "chat: change.failed on web01" in said
+        assert made["secret"] not in said
+
+        _, altered = answer("webhook", "set", made["id"], "--name", "ops", "--no-active")
+        assert (altered["name"], altered["active"], altered["url"]) == ("ops", False, receiver.url)
+        assert "switched off" in mpm("webhook", "list")[1]
+        answer("webhook", "set", made["id"], "--active")
+
+        _, turned = answer("webhook", "rotate", made["id"])
+        assert turned["secret"] not in (made["secret"], "")
+
+        _, sent = answer("webhook", "test", made["id"])
+        webhooks.run()
+        assert receiver.heard[-1][1]["webhook-id"] == sent["id"]
+        _, shown = answer("webhook", "show", made["id"])
+        assert [(item["id"], item["state"]) for item in shown["deliveries"]] == [
+            (sent["id"], "delivered")
+        ]
+        assert "delivered" in mpm("webhook", "show", made["id"])[1]
+        assert answer("webhook", "again", sent["id"])[1]["state"] == "pending"
+        Delivery.objects.update(state=Delivery.State.SENDING)
+        assert mpm("webhook", "again", sent["id"])[0] == 1
+    assert mpm("webhook", "remove", made["id"])[0] == 0
+    assert not Webhook.objects.exists()
+    told = Event.objects.filter(kind__startswith="webhook.").order_by("pk")
+    assert [(event.kind.removeprefix("webhook."), event.origin) for event in told] == [
+        (kind, "cli")
+        for kind in ("made", "changed", "changed", "rotated", "tested", "sent_again", "removed")
+    ]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("add", "x", "http://127.0.0.1/"),
+        ("add", "x", "https://8.8.8.8/", "--kind", "change.exploded"),
+        ("add", "x", "https://8.8.8.8/", "--on", "web99"),
+        ("add", "", "https://8.8.8.8/"),
+        ("add", "x" * 101, "https://8.8.8.8/"),
+        ("show", "nobody"),
+        ("set", "nobody", "--name", "x"),
+        ("rotate", "nobody"),
+        ("test", "nobody"),
+        ("remove", "nobody"),
+        ("again", "nothing"),
+    ],
+    ids=lambda arguments: " ".join(arguments)[:40],
+)
+def test_what_cannot_be_is_refused_with_status_2(arguments: tuple[str, ...]) -> None:
+    status, said = answer("webhook", *arguments)
+    assert (status, "error" in said) == (2, True)
+    assert not Webhook.objects.exists()
+
+
+def test_events_are_read_on_from_where_one_left_off(
+    add_server: AddServer, add_token: AddToken, call: Call
+) -> None:
+    for name in ("web01", "web02"):
+        add_server(name)
+    token = add_token("change")
+    _, start = answer("events")
+    first = happen(call, token, "web01")
+    happen(call, token, "web02")
+    status, said = answer("events", "--after", start["next"], "--server", "web01")
+    assert status == 0
+    assert [item["id"] for item in said["items"]] == [first.pk]
+    by_rest = call("GET", f"events?after={start['next']}&server=web01", token=token).body
+    assert (said["next"], len(by_rest["items"])) == (by_rest["next"], 1)
+    same = set(by_rest["items"][0]) - {"at"}
+    assert {key: said["items"][0][key] for key in same} == {
+        key: by_rest["items"][0][key] for key in same
+    }
+    assert answer("events", "--after", said["next"])[1]["items"] == []
+    assert len(answer("events", "--kind", "change.queued")[1]["items"]) == 2
+    text = mpm("events", "--limit", "1")[1]
+    assert "token.made" in text
+    assert "mpm events --after" in text
+    assert mpm("events", "--after", "x y")[0] == 2
+
+
+def test_the_installed_profile_is_the_one_of_rest(
+    server: Server, add_token: AddToken, call: Call
+) -> None:
+    status, said = answer("profile", "--server", "web03")
+    assert status == 0
+    by_rest = call("GET", "servers/web03/profile", token=add_token("read")).body
+    same = ("server", "digest", "source", "packages", "configured", "running", "facts")
+    assert {key: said[key] for key in same} == {key: by_rest[key] for key in same}
+    assert set(said) == set(by_rest)
+    assert "ea-apache24-mod_mpm_prefork" in mpm("profile")[1]
+    Server.objects.create(name="new", created_at=timezone.now())
+    assert answer("profile", "--server", "new")[1]["error"]["code"] == "no_profile"
