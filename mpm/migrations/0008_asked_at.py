@@ -5,7 +5,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("mpm", "0005_words_of_an_ending"),
+        ("mpm", "0007_words_and_days"),
     ]
 
     operations = [
