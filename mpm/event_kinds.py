@@ -20,6 +20,7 @@ EVENT_KINDS: Mapping[str, str] = {
     "change.silent": "The agent of a change fell silent",
     "change.recover": "Somebody asked after a change that seemed stuck",
     "change.late_outcome": "An agent told how a change ended after it was closed here",
+    "change.told_later": "An agent told more of a change after it had ended",
     "change.outside": "A server was changed without this panel",
     "change.adopted": "A change made without this panel was accepted",
     "change.shared": "A link to the page of a change was made",

@@ -397,5 +397,4 @@ class SimulatedServer:
     def _rest(self) -> None:
         with self.state() as state:
             pace = float(state["pace"])
-        if pace:
-            time.sleep(pace)
+        time.sleep(pace)
