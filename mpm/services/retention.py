@@ -1,8 +1,9 @@
 """Pruning: old changes go in small steps, the first and the last of each server stay for ever.
 
 Each step is a transaction of its own over at most STEP events, so memory stays flat, nobody
-waits long, and a step that died is simply done again. What goes is named, hash by hash, in
-an event of the same chain, so that what remains still proves itself.
+waits long, and a step that died is simply done again. With the last event of a change goes its
+row, with reports and log. What goes is named, hash by hash, in an event of the same chain, so
+that what remains proves itself after every step.
 """
 
 from __future__ import annotations
@@ -18,8 +19,7 @@ from mpm.models import TERMINAL_STATES, Chain, Change, Event, LogChunk, PruningP
 from mpm.seal import PRUNED, Gap
 from mpm.services.events import append
 
-STEP = 2000
-CHANGES_AT_A_TIME = 500
+STEP = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,11 +48,10 @@ def prune(now: datetime, days: int, *, steps: int = 200) -> Pruned:
             if steps <= 0:
                 return Pruned(events, changes, more=True)
             steps -= 1
-            gone, after = _prune_events(name, cutoff, after, now)
-            events += gone
+            gone, ended, after = _step(name, cutoff, after, now)
+            events, changes = events + gone, changes + ended
             if not after:
                 break
-        changes += _prune_changes(name, cutoff)
     return Pruned(events, changes, more=False)
 
 
@@ -62,9 +61,9 @@ def _kept(server_name: str) -> set[int]:
     return {pk for pk in ends.values() if pk is not None}
 
 
-def _prune_events(server_name: str, cutoff: datetime, after: int, now: datetime) -> tuple[int, int]:
-    """One step; returns how many events went, and after which number the next step begins
-    (0: there is none)."""
+def _step(server_name: str, cutoff: datetime, after: int, now: datetime) -> tuple[int, int, int]:
+    """One step; returns how many events and changes went, and after which number the next step
+    begins (0: there is none)."""
     with transaction.atomic():
         Chain.objects.select_for_update().get(server_name=server_name)
         window = list(
@@ -73,7 +72,7 @@ def _prune_events(server_name: str, cutoff: datetime, after: int, now: datetime)
             .values_list("seq", "change_id", "kind", "previous_hash", "hash")[:STEP]
         )
         if not window:
-            return 0, 0
+            return 0, 0, 0
         going = _prunable({row[1] for row in window if row[1]}, server_name, cutoff)
         gaps = list(
             _gaps(
@@ -82,7 +81,7 @@ def _prune_events(server_name: str, cutoff: datetime, after: int, now: datetime)
                 if kind != PRUNED and (not change or change in going)
             )
         )
-        gone = 0
+        gone = ended = 0
         if gaps:
             append(
                 PRUNED,
@@ -98,8 +97,9 @@ def _prune_events(server_name: str, cutoff: datetime, after: int, now: datetime)
                 gone += Event.objects.filter(
                     server_name=server_name, seq__range=(gap.first, gap.last)
                 ).prune()
+            ended = _prune_changes(going)
             PruningPermit.objects.filter(server_name=server_name).delete()
-        return gone, window[-1][0] if len(window) == STEP else 0
+        return gone, ended, window[-1][0] if len(window) == STEP else 0
 
 
 def _prunable(changes: set[int], server_name: str, cutoff: datetime) -> set[int]:
@@ -125,30 +125,13 @@ def _gaps(events: Iterable[tuple[int, str, str]]) -> Iterable[Gap]:
         yield current
 
 
-def _prune_changes(server_name: str, cutoff: datetime) -> int:
-    """Rows of changes whose events are gone, with their reports and logs."""
-    gone, last = 0, 0
-    while True:
-        batch = list(
-            Change.objects.filter(
-                server_name=server_name,
-                pk__gt=last,
-                state__in=TERMINAL_STATES,
-                finished_at__lt=cutoff,
-            )
-            .exclude(pk__in=_kept(server_name))
-            .order_by("pk")
-            .values_list("pk", flat=True)[:CHANGES_AT_A_TIME]
-        )
-        if not batch:
-            return gone
-        last = batch[-1]
-        with transaction.atomic():
-            held = Event.objects.filter(change__in=batch).values_list("change_id", flat=True)
-            free = sorted(set(batch) - set(held))
-            permit = PruningPermit.objects.create(server_name=server_name, first_seq=0, last_seq=0)
-            LogChunk.objects.filter(change__in=free).prune()
-            Report.objects.filter(change__in=free).prune()
-            Change.objects.filter(rollback_of__in=free).update(rollback_of=None)
-            gone += Change.objects.filter(pk__in=free).delete()[1].get("mpm.Change", 0)
-            permit.delete()
+def _prune_changes(going: set[int]) -> int:
+    """The rows of those whose events are all gone, with their reports and logs."""
+    held = Event.objects.filter(change__in=going).values_list("change_id", flat=True)
+    free = sorted(going - set(held))
+    LogChunk.objects.filter(change__in=free).prune()
+    Report.objects.filter(change__in=free).prune()
+    Change.objects.filter(rollback_of__in=free).update(rollback_of=None)
+    # Only the numbers: otherwise Django reads every plan before it deletes its row.
+    rows = Change.objects.filter(pk__in=free).only("pk")
+    return rows.delete()[1].get("mpm.Change", 0)
