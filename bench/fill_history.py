@@ -24,6 +24,8 @@ from typing import Any
 import django
 
 SERVERS, PEOPLE = 200, 40
+"""In a long history. A short one has as many as leave each of them a page of changes."""
+PAGE = 50
 SPAN = timedelta(days=730)
 """What a panel keeps unless told otherwise (HISTORY_DAYS)."""
 BATCH = 2000
@@ -124,7 +126,7 @@ def fill(rows: int, now: datetime) -> int:
     from mpm.models import Chain, Change, Event
 
     refuse_unless_empty()
-    names = [f"web{number:03}" for number in range(1, SERVERS + 1)]
+    names = [f"web{number:03}" for number in range(1, _at_most(SERVERS, rows) + 1)]
     Server.objects.bulk_create(
         Server(name=name, hostname=f"{name}.example.test", kind="simulated", created_at=now)
         for name in names
@@ -147,6 +149,10 @@ def fill(rows: int, now: datetime) -> int:
             cursor.execute(statement)
         cursor.execute("ANALYZE")
     return events
+
+
+def _at_most(many: int, rows: int) -> int:
+    return min(many, max(2, rows // (2 * PAGE)))
 
 
 _VARYING = (
@@ -186,7 +192,7 @@ def _story(
 
     dice = random.Random(rows)
     names = list(servers)
-    people = [f"person{number:02}" for number in range(1, PEOPLE + 1)]
+    people = [f"person{number:02}" for number in range(1, _at_most(PEOPLE, rows) + 1)]
     ends, weights = list(_ENDS), list(_ENDS.values())
     origins, shares = list(_ORIGINS), list(_ORIGINS.values())
     stored = connection.ops.adapt_datetimefield_value

@@ -1,6 +1,6 @@
 """Reads a filled history as people do, and times it, in a process of its own.
 
-    python -m bench.history_reader pages       first the names of all readings, as a JSON list;
+    python -m bench.history_reader pages       first how many rows each reading shows, by name;
                                                then for each name on a line of its own its seconds
     python -m bench.history_reader csv|json    {"seconds", "bytes", "rows", "grown"}
 
@@ -26,6 +26,8 @@ import django
 from bench.fill_history import RARE, RARE_TICKET
 
 HISTORY = "/software/easyapache4/history/"
+SHORT = "text: two letters of no change"
+"""No index holds words of less than three letters; the worst case is one that is nowhere."""
 
 
 def readings() -> dict[str, dict[str, str]]:
@@ -54,7 +56,12 @@ def readings() -> dict[str, dict[str, str]]:
         "one month": month,
         "one month, one server": {**month, "of": some.server_name},
         "text: a word of many": {"text": "shop"},
+        "text: a word of many, 50 % deep": {"text": "shop", "cursor": f"b{some.pk + 1}"},
+        "text: a word of many, one server": {"text": "shop", "of": some.server_name},
         "text: a word of one change": {"text": RARE},
+        "text: a word of one change, one server": {"text": RARE, "of": some.server_name},
+        "text: words of no change": {"text": "nobody ever wrote this"},
+        SHORT: {"text": "qq"},
     }
 
 
@@ -62,8 +69,8 @@ class WrongAnswer(Exception):
     """A page was not shown: its time would mean nothing."""
 
 
-def pages() -> dict[str, Callable[[], Any]]:
-    """Everything that can be read, by name."""
+def pages() -> dict[str, Callable[[], int]]:
+    """Everything that can be read, by name; reading returns how many changes were listed."""
     from django.contrib.auth.models import User
     from django.test import Client
 
@@ -78,25 +85,29 @@ def pages() -> dict[str, Callable[[], Any]]:
         user, _ = add_user("bench-reader", "administrator", actor=actor)
     client.force_login(user)
 
-    def page(address: str) -> None:
+    def page(address: str) -> int:
         answer = client.get(address)
         if answer.status_code != 200:
             raise WrongAnswer(f"{address}: {answer.status_code}")
+        return answer.content.count(b'<tr><th scope="row"><a href="/software/easyapache4/history/')
 
-    found: dict[str, Callable[[], Any]] = {}
+    def rows(cursor: str = "") -> int:
+        return len(changes(ChangeFilters(), cursor).items)
+
+    found: dict[str, Callable[[], int]] = {}
     for name, query in readings().items():
         found[name] = partial(page, f"{HISTORY}?{urlencode(query)}")
     newest = Change.objects.order_by("-pk").values_list("pk", flat=True)[0]
     found["page of one change"] = partial(page, f"{HISTORY}{newest // 2}/")
-    found["rows: first"] = partial(changes, ChangeFilters())
-    found["rows: the oldest"] = partial(changes, ChangeFilters(), "b51")
+    found["rows: first"] = rows
+    found["rows: the oldest"] = partial(rows, "b51")
     return found
 
 
 def serve() -> None:
     """Read what is named, one line at a time, and answer with the seconds it took."""
     known = pages()
-    _say(list(known))
+    _say({name: read() for name, read in known.items()})
     for line in sys.stdin:
         read = known[line.strip()]
         began = time.perf_counter()

@@ -101,6 +101,17 @@ def test_a_change_from_outside_tells_its_own_story(
     assert "Adopt: it is meant" not in page
 
 
+def test_a_change_from_outside_is_told_in_german(admin: Client, server: Server) -> None:
+    change = outside_change(server, user="")
+    german = {"Accept-Language": "de"}
+    page = admin.get(f"{HISTORY}{change.pk}/", headers=german).content.decode()
+    told = "wurde web01 von prefork auf worker gebracht, durch jemand auf dem Server"
+    for words in (told, "Der Befehl war „dnf swap“.", "Sie wartet auf eine Entscheidung"):
+        assert words in page
+    assert told in admin.get(MPM, headers=german).content.decode()
+    assert "nicht übernommen" in admin.get(HISTORY, headers=german).content.decode()
+
+
 def test_a_module_installed_by_hand_leaves_the_mpm_as_it_was(admin: Client, server: Server) -> None:
     choice = Choice.parse("prefork", add=["ea-apache24-mod_suexec"])
     change = outside_change(server, choice, user="", command="")
