@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 from django.http import HttpRequest, HttpResponse
 from django.middleware.csrf import get_token
 from django.shortcuts import redirect, render
-from django.urls import reverse
+from django.urls import is_valid_path, reverse
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.translation import gettext as _
 
@@ -45,10 +45,32 @@ def back_to(request: HttpRequest, fallback: str) -> HttpResponse:
 
 def page_of(request: HttpRequest) -> str:
     """Path and query of the page a fragment was asked for from, "/" when that is not known."""
-    parts = urlsplit(request.headers.get("HX-Current-URL", ""))
-    if parts.netloc != request.get_host() or not parts.path.startswith("/"):
-        return "/"
+    return _ours(request, "HX-Current-URL") or "/"
+
+
+def page_before(request: HttpRequest) -> str:
+    """Path and query of the page a form was sent from, "" when that is not known."""
+    return _ours(request, "Referer")
+
+
+def _ours(request: HttpRequest, header: str) -> str:
+    """The address in ``header`` if it is one of this host, else ""."""
+    parts = urlsplit(request.headers.get(header, ""))
+    # A path may begin with two slashes and then names another host.
+    if parts.netloc != request.get_host() or not url_has_allowed_host_and_scheme(
+        parts.path, allowed_hosts=None
+    ):
+        return ""
     return f"{parts.path}?{parts.query}" if parts.query else parts.path
+
+
+def page_above(path: str) -> str:
+    """The nearest page above an address; of one that only takes a form, the page it is about."""
+    while path != "/":
+        path = f"{path.rstrip('/').rpartition('/')[0]}/"
+        if is_valid_path(path):
+            return path
+    return path
 
 
 def stale_form(request: HttpRequest, reason: str = "") -> HttpResponse:
@@ -64,10 +86,5 @@ def stale_form(request: HttpRequest, reason: str = "") -> HttpResponse:
             status=403,
             content_type="text/plain; charset=utf-8",
         )
-    origin = urlsplit(request.headers.get("Referer", ""))
-    # A path may begin with two slashes and then names another host.
-    ours = origin.netloc == request.get_host() and url_has_allowed_host_and_scheme(
-        origin.path, allowed_hosts=None
-    )
-    back = origin.path if ours else reverse("home")
+    back = page_before(request) or reverse("home")
     return render(request, "403_csrf.html", {"back": back}, status=403)

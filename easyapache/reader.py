@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zoneinfo
 from collections.abc import Callable
-from urllib.parse import unquote, urlencode
+from urllib.parse import unquote
 
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
@@ -13,7 +13,7 @@ from django.shortcuts import resolve_url
 from django.utils import timezone
 from django.utils.cache import patch_vary_headers
 
-from easyapache.answers import page_of, wants_fragment
+from easyapache.answers import wants_fragment
 
 GetResponse = Callable[[HttpRequest], HttpResponseBase]
 
@@ -48,8 +48,7 @@ def reader_zone(get_response: GetResponse) -> GetResponse:
 def fragments(get_response: GetResponse) -> GetResponse:
     """Keep pages and fragments apart in every cache, and an expired session out of a fragment.
 
-    A fragment that would be redirected to the sign-in page sends the whole browser there,
-    and back to the page it was on.
+    A fragment that would be redirected to the sign-in page sends the whole browser there.
     """
 
     def handle(request: HttpRequest) -> HttpResponseBase:
@@ -64,7 +63,7 @@ def fragments(get_response: GetResponse) -> GetResponse:
         location = response.headers.get("Location", "")
         if wants_fragment(request) and location.split("?")[0] == login:
             answer = HttpResponse(status=204)
-            answer.headers["HX-Redirect"] = f"{login}?{urlencode({'next': page_of(request)})}"
+            answer.headers["HX-Redirect"] = location
             answer.headers["Cache-Control"] = "no-store"
             patch_vary_headers(answer, ("HX-Request", "Cookie"))
             return answer

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from django.contrib.auth import views as auth
+from django.contrib.auth.decorators import login_not_required
 from django.urls import URLPattern, URLResolver, include, path
 
 from easyapache.views import account, packages, profiles, servers
@@ -14,7 +15,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("api/", include("mpm.api.urls")),
     path("", include("mpm.whmapi.urls")),
     path("", servers.home, name="home"),
-    path("logout/", auth.LogoutView.as_view(), name="logout"),
+    path("logout/", login_not_required(auth.LogoutView.as_view()), name="logout"),
     path("password/", auth.PasswordChangeView.as_view(), name="password_change"),
     path("password/done/", auth.PasswordChangeDoneView.as_view(), name="password_change_done"),
     path("preferences/", account.preferences, name="preferences"),

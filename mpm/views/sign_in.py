@@ -5,11 +5,14 @@ from __future__ import annotations
 import logging
 from typing import Any
 
+from django.contrib import messages
 from django.contrib.auth.forms import AuthenticationForm
 from django.contrib.auth.views import LoginView
 from django.http import HttpRequest, HttpResponse
+from django.utils.translation import gettext as _
 
 from easyapache.address import client_address
+from easyapache.astray import UNSENT
 from mpm.throttle import guesses
 
 log = logging.getLogger(__name__)
@@ -17,9 +20,13 @@ log = logging.getLogger(__name__)
 
 class SignIn(LoginView):
     """Django's own; whoever was wrong too often, by account or by address, waits before the next
-    password is even looked at, and is told for how long."""
+    password is even looked at, and is told for how long. Whose form was lost because their
+    session had ended is told so here, and on the page they come back to."""
 
     redirect_authenticated_user = True
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        return super().get_context_data(**kwargs) | {"unsent": UNSENT in self.request.GET}
 
     def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         verdict = guesses(self._name(), client_address(request), failed=False)
@@ -29,6 +36,18 @@ class SignIn(LoginView):
         refused = self.render_to_response(context, status=429)
         refused.headers["Retry-After"] = str(verdict.retry_after)
         return refused
+
+    def form_valid(self, form: AuthenticationForm) -> HttpResponse:
+        answer = super().form_valid(form)
+        if UNSENT in self.request.GET:
+            messages.warning(
+                self.request,
+                _(
+                    "Your session had ended when you sent the form: nothing was sent, and nothing "
+                    "was changed. Look at it again, and send it once more."
+                ),
+            )
+        return answer
 
     def form_invalid(self, form: AuthenticationForm) -> HttpResponse:
         address = client_address(self.request)
