@@ -79,10 +79,10 @@
   addEventListener("keydown", (event) => {
     const typing = event.target.closest?.("input:not([type=radio], [type=checkbox]), textarea, select");
     if (event.key === "/" && !typing && !event.ctrlKey && !event.metaKey && !event.altKey) {
-      const field = all("[data-tool-search]").find((input) => input.offsetParent) || find("[data-tool-search]");
-      if (!field.offsetParent) find("#tools")?.showPopover?.();
+      const seen = () => all("[data-tool-search]").find((input) => input.checkVisibility());
+      if (!seen()) find("#tools")?.showPopover();  // On a narrow page the field is in there.
       event.preventDefault();
-      field.focus();
+      seen()?.focus();
     }
     const search = event.target.closest?.(".tool-search");
     if (search && event.key === "Escape") {
