@@ -3,21 +3,20 @@
 Numbers come from the server (proportional set size of its httpd processes from /proc, the
 scoreboard, the directives in force); where something cannot be measured because another MPM
 runs, it is estimated and said to be. Memory is in bytes throughout.
-
-The limits follow httpd 2.4's own start-up checks (server/mpm/*/*.c), in their order.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import Any
 
 from easyapache.sentences import Sentence, with_words
 from mpm.catalog import MPM
+from mpm.limits import CPANEL_MAX_REQUEST_WORKERS, DEFAULTS, HARD, Limits, limits_of
 
 MIB = 1024 * 1024
-CPANEL_MAX_REQUEST_WORKERS = 150
 ESTIMATED_THREAD = MIB // 2
 """A worker thread's own share where only prefork could be measured: stack and buffers in use."""
 ESTIMATED_PROCESS = 12 * MIB
@@ -26,34 +25,6 @@ HEADROOM = 0.9
 """Of the memory httpd could have, so much is planned with: peaks of PHP and cron need the rest."""
 SPARE = 2
 """A limit is called roomy when it is this many times the busiest moment seen."""
-
-_DEFAULTS: Mapping[MPM, Mapping[str, int]] = {
-    MPM.PREFORK: {"ServerLimit": 256, "MaxRequestWorkers": 256},
-    MPM.WORKER: {
-        "ServerLimit": 16,
-        "MaxRequestWorkers": 400,
-        "ThreadsPerChild": 25,
-        "ThreadLimit": 64,
-    },
-    MPM.EVENT: {
-        "ServerLimit": 16,
-        "MaxRequestWorkers": 400,
-        "ThreadsPerChild": 25,
-        "ThreadLimit": 64,
-        "AsyncRequestWorkerFactor": 2,
-    },
-}
-_HARD = {
-    MPM.PREFORK: {"ServerLimit": 200_000},
-    MPM.WORKER: {"ServerLimit": 20_000, "ThreadLimit": 20_000},
-    MPM.EVENT: {"ServerLimit": 20_000, "ThreadLimit": 100_000},
-}
-# The numbers under which httpd writes its corrections into the error log.
-_CODES = {
-    MPM.PREFORK: {"lowered": "AH00180"},
-    MPM.WORKER: {"raised": "AH00314", "rounded": "AH00316", "lowered": "AH00318"},
-    MPM.EVENT: {"raised": "AH00511", "rounded": "AH00513", "lowered": "AH00515"},
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,23 +71,23 @@ class Measured:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """What httpd makes of the directives. ``requests`` = served at once at most;
-    ``connections`` = open at once at most. ``corrections``: what httpd would write into its
-    error log when it starts, each with its number."""
+class Source(StrEnum):
+    """Where a number comes from: from this MPM at work, from another one, or from nowhere."""
 
-    requests: int
-    processes: int
-    threads_per_child: int
-    server_limit: int
-    connections: int
-    corrections: tuple[str, ...] = ()
+    MEASURED = "measured"
+    ELSEWHERE = "elsewhere"
+    ESTIMATED = "estimated"
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """The memory of one process or of one thread, and where the number comes from."""
+
+    size: int
+    source: Source
 
     def as_json(self) -> dict[str, Any]:
-        return {name: getattr(self, name) for name in self.__slots__} | {
-            "corrections": list(self.corrections)
-        }
+        return {"bytes": self.size, "source": self.source.value}
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,22 +105,30 @@ class Caution:
 class Capacity:
     """One MPM on one server.
 
-    ``memory_at_peak``: httpd's memory when every worker is busy; ``memory_at_busiest``: at the
-    busiest moment seen. ``available``: what httpd could have. ``requests_that_fit``: how many
-    at once that memory would serve. ``directives``: values to copy, in the order they are
-    written; ``snippet`` is the same as text. ``estimated``: not everything was measured.
+    ``process`` and ``thread``: the memory of one child without its threads' own share, and that
+    share of one thread; None with prefork. ``memory_at_peak``: httpd's memory when every worker
+    is busy; ``memory_at_busiest``: at the busiest moment seen. ``available``: what httpd could
+    have. ``requests_that_fit``: how many at once that memory would serve. ``directives``:
+    values to copy, in the order they are written; ``snippet`` is the same as text.
     """
 
     mpm: MPM
     limits: Limits
+    process: Share
+    thread: Share | None
     memory_at_peak: int
     memory_at_busiest: int
     available: int
     memory_total: int
     requests_that_fit: int
-    estimated: bool
     warnings: tuple[Caution, ...]
     directives: tuple[tuple[str, int], ...]
+
+    @property
+    def estimated(self) -> bool:
+        """Whether not everything was measured."""
+        shares = (self.process, self.thread) if self.thread else (self.process,)
+        return any(share.source is Source.ESTIMATED for share in shares)
 
     @property
     def fits(self) -> bool:
@@ -164,6 +143,8 @@ class Capacity:
         return {
             "mpm": self.mpm.value,
             "limits": self.limits.as_json(),
+            "process": self.process.as_json(),
+            "thread": self.thread.as_json() if self.thread else None,
             "memory_at_peak": self.memory_at_peak,
             "memory_at_busiest": self.memory_at_busiest,
             "memory_total": self.memory_total,
@@ -177,94 +158,41 @@ class Capacity:
         }
 
 
-def limits_of(mpm: MPM, directives: Mapping[str, int]) -> Limits:
-    """The limits httpd works with, given what is set. As in httpd, no value is below 1."""
-    values = {**_DEFAULTS[mpm], **{k: v for k, v in directives.items() if k in _DEFAULTS[mpm]}}
-    if "MaxRequestWorkers" not in directives and "MaxClients" in directives:
-        values["MaxRequestWorkers"] = directives["MaxClients"]  # its name before 2.4
-    hard, codes, said = _HARD[mpm], _CODES[mpm], []
-    server_limit = min(max(values["ServerLimit"], 1), hard["ServerLimit"])
-    workers = max(values["MaxRequestWorkers"], 1)
-    if not mpm.threaded:
-        if workers > server_limit:
-            said.append(
-                Sentence(
-                    "{code}: MaxRequestWorkers {workers} exceeds ServerLimit {server_limit} and "
-                    "is lowered to it.",
-                    code=codes["lowered"],
-                    workers=workers,
-                    server_limit=server_limit,
-                )
-            )
-            workers = server_limit
-        return Limits(workers, workers, 1, server_limit, workers, tuple(said))
-    thread_limit = min(max(values["ThreadLimit"], 1), hard["ThreadLimit"])
-    threads = max(values["ThreadsPerChild"], 1)
-    if threads > thread_limit:
-        said.append(
-            Sentence(
-                "ThreadsPerChild {threads} exceeds ThreadLimit and is lowered to it.",
-                threads=threads,
-            )
-        )
-        threads = thread_limit
-    if workers < threads:
-        said.append(
-            Sentence(
-                "{code}: MaxRequestWorkers {workers} is less than ThreadsPerChild {threads} "
-                "and is raised to it.",
-                code=codes["raised"],
-                workers=workers,
-                threads=threads,
-            )
-        )
-        workers = threads
-    processes = workers // threads
-    if workers % threads:
-        said.append(
-            Sentence(
-                "{code}: MaxRequestWorkers {workers} is not a multiple of ThreadsPerChild "
-                "{threads} and is lowered to {result}.",
-                code=codes["rounded"],
-                workers=workers,
-                threads=threads,
-                result=processes * threads,
-            )
-        )
-    if processes > server_limit:
-        said.append(
-            Sentence(
-                "{code}: MaxRequestWorkers would need {processes} processes, ServerLimit "
-                "allows {server_limit}; it is lowered to {result}.",
-                code=codes["lowered"],
-                processes=processes,
-                server_limit=server_limit,
-                result=server_limit * threads,
-            )
-        )
-        processes = server_limit
-    requests = processes * threads
-    factor = max(values.get("AsyncRequestWorkerFactor", 0), 0)
-    return Limits(requests, processes, threads, server_limit, requests * (factor + 1), tuple(said))
-
-
 def capacity_of(mpm: MPM, measured: Measured) -> Capacity:
     """What ``mpm`` means on the server that was measured, with its directives as they are."""
     limits = limits_of(mpm, measured.directives)
-    size = _Size.of(mpm, measured, limits.threads_per_child)
+    process, thread = _shares(mpm, measured)
+    size = _Size.of(process, thread, limits.threads_per_child)
     available = int(max(measured.memory_total - measured.other_bytes, 0) * HEADROOM)
     return Capacity(
         mpm=mpm,
         limits=limits,
+        process=process,
+        thread=thread,
         memory_at_peak=size.memory(limits.requests),
         memory_at_busiest=size.memory(min(measured.busiest, limits.requests)),
         available=available,
         memory_total=measured.memory_total,
         requests_that_fit=size.requests_in(available),
-        estimated=not measured.process_bytes or (mpm.threaded and not measured.thread_bytes),
         warnings=tuple(_warnings(mpm, measured, limits, available, size)),
         directives=_directives(mpm, measured, limits, size.requests_in(available)),
     )
+
+
+def _shares(mpm: MPM, measured: Measured) -> tuple[Share, Share | None]:
+    """One process and, with threads, one thread. A process with threads that becomes one of
+    prefork takes the share of one thread along."""
+    seen = Source.MEASURED if measured.mpm in (mpm, None) else Source.ELSEWHERE
+
+    def share(size: int, otherwise: int) -> Share:
+        return Share(size, seen) if size else Share(otherwise, Source.ESTIMATED)
+
+    process = share(measured.process_bytes, ESTIMATED_PROCESS)
+    if mpm.threaded:
+        return process, share(measured.thread_bytes, ESTIMATED_THREAD)
+    was_threaded = measured.mpm is not None and measured.mpm.threaded
+    along = measured.thread_bytes if was_threaded else 0
+    return Share(process.size + along, process.source), None
 
 
 def capacities(measured: Measured) -> tuple[Capacity, ...]:
@@ -280,13 +208,10 @@ class _Size:
     requests: int
 
     @classmethod
-    def of(cls, mpm: MPM, measured: Measured, threads: int) -> _Size:
-        process = measured.process_bytes or ESTIMATED_PROCESS
-        if mpm.threaded:
-            thread = measured.thread_bytes or ESTIMATED_THREAD
-            return cls(process + threads * thread, threads)
-        whole = measured.mpm is None or not measured.mpm.threaded
-        return cls(process if whole else process + measured.thread_bytes, 1)
+    def of(cls, process: Share, thread: Share | None, threads: int) -> _Size:
+        if thread is None:
+            return cls(process.size, 1)
+        return cls(process.size + threads * thread.size, threads)
 
     def memory(self, requests: int) -> int:
         """httpd's memory with so many requests at once; a process has all its threads at once."""
@@ -303,18 +228,18 @@ def _directives(
     moment, no less than what is set now, no more than memory allows, at least one process."""
     wanted = max(measured.busiest * SPARE, limits.requests)
     threads = limits.threads_per_child
-    processes = max(min(-(-wanted // threads), fit // threads, _HARD[mpm]["ServerLimit"]), 1)
+    processes = max(min(-(-wanted // threads), fit // threads, HARD[mpm]["ServerLimit"]), 1)
     if not mpm.threaded:
         return (("ServerLimit", processes), ("MaxRequestWorkers", processes))
     # event's finishing processes keep their slot until their last connection has gone; without
     # spare slots new ones cannot start (AH03490: scoreboard is full).
     slots = processes + max(2, processes // 4) if mpm is MPM.EVENT else processes
     values = [
-        ("ServerLimit", min(slots, _HARD[mpm]["ServerLimit"])),
+        ("ServerLimit", min(slots, HARD[mpm]["ServerLimit"])),
         ("ThreadsPerChild", threads),
         ("MaxRequestWorkers", processes * threads),
     ]
-    if threads > _DEFAULTS[mpm]["ThreadLimit"]:
+    if threads > DEFAULTS[mpm]["ThreadLimit"]:
         values.insert(1, ("ThreadLimit", threads))
     return tuple(values)
 
@@ -373,4 +298,4 @@ def _warnings(
 
 
 def _mib(count: int) -> str:
-    return f"{count / MIB:,.0f} MiB"
+    return f"{count / MIB:.0f} MiB"

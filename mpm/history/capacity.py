@@ -12,21 +12,27 @@ from mpm.capacity import Capacity, Measured, capacity_of
 from mpm.catalog import MPM
 
 LOOK_BACK = timedelta(days=30)
+BUSIEST = 3
+"""So many of the busiest moments are shown."""
 
 
 @dataclass(frozen=True, slots=True)
 class Load:
     """Capacities in the order of the chooser, and what they were judged by.
 
-    ``measured_at``: when the memory was measured. ``busiest_at``: when the busiest moment of
-    the last thirty days was seen; None when nothing has been seen yet.
+    ``measured_at``: when the memory was measured. ``peaks``: the busiest moments of the last
+    thirty days, one a day at most, the busiest first; none when nothing has been seen yet.
     """
 
     capacities: tuple[Capacity, ...]
     measured: Measured
     measured_at: datetime
-    busiest: int
-    busiest_at: datetime | None
+    peaks: tuple[Peak, ...]
+
+    @property
+    def busiest(self) -> int:
+        """The most requests seen at once, 0 when nothing has been seen yet."""
+        return self.peaks[0].busiest if self.peaks else 0
 
 
 def load_of(server: Server, now: datetime, latest: InstalledProfile | None = None) -> Load | None:
@@ -38,20 +44,16 @@ def load_of(server: Server, now: datetime, latest: InstalledProfile | None = Non
     said = latest.facts.get("load") if latest else None
     if latest is None or not isinstance(said, Mapping) or not said.get("memory_total"):
         return None
-    peak = (
-        Peak.objects.filter(server=server, day__gte=(now - LOOK_BACK).date())
-        .order_by("-busiest", "day")
-        .first()
-    )
-    busiest = peak.busiest if peak else 0
+    recent = Peak.objects.filter(server=server, day__gte=(now - LOOK_BACK).date())
+    peaks = tuple(recent.order_by("-busiest", "day")[:BUSIEST])
+    busiest = peaks[0].busiest if peaks else 0
     measured = {mpm: _measured(mpm, said, busiest) for mpm in MPM}
     runs = MPM(said["mpm"]) if said.get("mpm") in set(MPM) else next(iter(MPM))
     return Load(
         capacities=tuple(capacity_of(mpm, measured[mpm]) for mpm in MPM),
         measured=measured[runs],
         measured_at=latest.confirmed_at,
-        busiest=busiest,
-        busiest_at=peak.at if peak else None,
+        peaks=peaks,
     )
 
 

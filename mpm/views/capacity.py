@@ -3,7 +3,6 @@ as a table and as directives to copy."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -11,10 +10,11 @@ from django.utils import timezone
 from django.utils.formats import number_format
 from django.utils.translation import gettext as _
 
-from easyapache.models import InstalledProfile, Server
+from easyapache.models import InstalledProfile, Peak, Server
 from mpm import history
 from mpm.capacity import MIB, Capacity
 from mpm.catalog import MPM
+from mpm.limits import CPANEL_MAX_REQUEST_WORKERS
 
 WIDTH, TRACK = 240.0, 232.0
 LEAST = 1.5
@@ -25,9 +25,9 @@ TOLD_BY = frozenset({"limit_stays_150", "one_process_per_request"})
 
 
 def memory(count: int) -> str:
-    """``824 MiB`` or ``7.8 GiB``, in the reader's language."""
+    """``0.4 MiB``, ``824 MiB`` or ``7.8 GiB``, in the reader's language."""
     if count < 1024 * MIB:
-        return f"{number_format(round(count / MIB))} MiB"
+        return f"{number_format(count / MIB, 1 if count < 10 * MIB else 0)} MiB"
     return f"{number_format(count / 1024 / MIB, 1)} GiB"
 
 
@@ -37,7 +37,7 @@ class Picture:
 
     Widths and places are units of a picture ``width`` wide. ``machine`` and ``to_be_had`` are
     where the machine's memory and httpd's possible share of it end; ``busiest`` is where the
-    busiest moment seen stands among the simultaneous requests, None when none was seen.
+    busiest moments seen stand among the simultaneous requests.
     """
 
     peak: float
@@ -45,7 +45,7 @@ class Picture:
     machine: float
     to_be_had: float
     requests: float
-    busiest: float | None
+    busiest: tuple[float, ...]
     width: float = WIDTH
 
 
@@ -55,6 +55,8 @@ class Column:
 
     capacity: Capacity
     picture: Picture
+    process: str
+    thread: str
     peak: str
     at_busiest: str
     told: str
@@ -66,15 +68,17 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """The whole section. ``busiest``: the most requests at once that were seen, 0 for none."""
+    """The whole section. ``peaks``: the busiest moments that were seen. ``mpm``: which MPM was
+    measured. ``cpanels``: whether the limit that holds is the one cPanel comes with."""
 
     columns: tuple[Column, ...]
     machine: str
     to_be_had: str
-    busiest: int
-    busiest_at: datetime | None
+    peaks: tuple[Peak, ...]
     measured_at: datetime
+    mpm: MPM | None
     estimated: bool
+    cpanels: int
 
 
 def shown(server: Server, row: InstalledProfile) -> Shown | None:
@@ -86,28 +90,33 @@ def shown(server: Server, row: InstalledProfile) -> Shown | None:
     columns = tuple(
         Column(
             capacity=one,
-            picture=_picture(one, load.capacities, load.busiest),
+            picture=_picture(one, load),
+            process=memory(one.process.size),
+            thread=memory(one.thread.size) if one.thread else "",
             peak=memory(one.memory_at_peak),
             at_busiest=memory(one.memory_at_busiest),
             told=_told(one, load),
         )
         for one in load.capacities
     )
-    first = load.capacities[0]
+    first, set_now = load.capacities[0], load.measured.directives
+    is_cpanels = set_now.get("MaxRequestWorkers") == CPANEL_MAX_REQUEST_WORKERS
     return Shown(
         columns=columns,
         machine=memory(first.memory_total),
         to_be_had=memory(first.available),
-        busiest=load.busiest,
-        busiest_at=load.busiest_at,
+        peaks=load.peaks,
         measured_at=load.measured_at,
+        mpm=load.measured.mpm,
         estimated=any(one.estimated for one in load.capacities),
+        cpanels=CPANEL_MAX_REQUEST_WORKERS if is_cpanels else 0,
     )
 
 
-def _picture(one: Capacity, every: Sequence[Capacity], busiest: int) -> Picture:
+def _picture(one: Capacity, load: history.Load) -> Picture:
+    every = load.capacities
     most_memory = max(one.memory_total, *(other.memory_at_peak for other in every))
-    most_requests = max(busiest, *(other.limits.requests for other in every))
+    most_requests = max(load.busiest, *(other.limits.requests for other in every))
 
     def along(part: float, whole: float) -> float:
         return round(part / whole * TRACK, 1)
@@ -118,7 +127,7 @@ def _picture(one: Capacity, every: Sequence[Capacity], busiest: int) -> Picture:
         machine=along(one.memory_total, most_memory),
         to_be_had=along(one.available, most_memory),
         requests=max(along(one.limits.requests, most_requests), LEAST),
-        busiest=along(busiest, most_requests) if busiest else None,
+        busiest=tuple(along(peak.busiest, most_requests) for peak in load.peaks),
     )
 
 

@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mpm.capacity import MIB, Measured, capacities, capacity_of, limits_of
+from mpm.capacity import MIB, Measured, Share, Source, capacities, capacity_of
 from mpm.catalog import MPM
+from mpm.limits import limits_of
 
 CPANEL = {"MaxRequestWorkers": 150, "ServerLimit": 256}
 values = st.integers(min_value=0, max_value=5000)
@@ -152,3 +153,30 @@ def test_the_values_to_copy_are_valid_and_fit_the_memory(measured: Measured) -> 
         assert limits.requests == values["MaxRequestWorkers"]
         assert limits.requests <= max(capacity.requests_that_fit, limits.threads_per_child)
         json.dumps(capacity.as_json())
+
+
+@pytest.mark.parametrize(
+    ("runs", "mpm", "process", "thread"),
+    [
+        (MPM.PREFORK, MPM.PREFORK, Share(20 * MIB, Source.MEASURED), None),
+        (MPM.EVENT, MPM.EVENT, Share(20 * MIB, Source.MEASURED), Share(MIB, Source.MEASURED)),
+        (MPM.EVENT, MPM.WORKER, Share(20 * MIB, Source.ELSEWHERE), Share(MIB, Source.ELSEWHERE)),
+        (MPM.EVENT, MPM.PREFORK, Share(21 * MIB, Source.ELSEWHERE), None),
+    ],
+)
+def test_what_one_process_and_one_thread_take_says_where_it_was_measured(
+    runs: MPM, mpm: MPM, process: Share, thread: Share | None
+) -> None:
+    share = MIB if runs.threaded else 0
+    measured = Measured(4096 * MIB, runs, process_bytes=20 * MIB, thread_bytes=share)
+    found = capacity_of(mpm, measured)
+    assert (found.process, found.thread, found.estimated) == (process, thread, False)
+
+
+def test_what_only_another_mpm_could_show_is_estimated_and_says_so() -> None:
+    after_prefork = capacity_of(MPM.EVENT, small_server())
+    assert after_prefork.process == Share(30 * MIB, Source.ELSEWHERE)
+    assert after_prefork.thread == Share(MIB // 2, Source.ESTIMATED)
+    unseen = capacity_of(MPM.PREFORK, Measured(4096 * MIB))
+    assert unseen.process.source is Source.ESTIMATED
+    assert unseen.estimated

@@ -6,6 +6,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import timedelta
 from html import unescape
 from typing import Any
 
@@ -54,7 +55,7 @@ def test_every_mpm_has_a_picture_a_column_and_values_to_copy(
         assert f'<desc id="told-{mpm.value}">{mpm.value} needs ' in page
         assert f'<th scope="col">{mpm.value}</th>' in page
         assert f"<IfModule mpm_{mpm.value}_module>" in page
-    assert "61 requests were served at once" in page
+    assert "61 requests at once" in page
 
 
 def test_what_does_not_fit_is_red_and_says_how_much_would(
@@ -127,3 +128,62 @@ def test_the_chooser_is_small_on_the_wire(
     packed = admin.get(f"{PAGE}?mpm=event", headers={"Accept-Encoding": "gzip"})
     assert packed["Content-Encoding"] == "gzip"
     assert len(packed.content) < 12_000, "with style, script and htmx it stays under 60 kB"
+
+
+def table_of(page: str) -> dict[str, list[str]]:
+    """The cells of each row, by its first word."""
+    part = page.split('<table class="compare">')[1].split("</table>")[0]
+    rows = {}
+    for row in part.split("<tr>")[1:]:
+        cells = re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", row, re.DOTALL)
+        name, *values = (" ".join(re.sub(r"<[^>]+>", " ", cell).split()) for cell in cells)
+        rows[name] = values
+    return rows
+
+
+def test_one_process_and_one_thread_are_shown_with_where_they_were_measured(
+    admin: Client, measured_server: Callable[..., Server]
+) -> None:
+    measured_server(mpm="prefork", process_bytes=38 << 20, thread_bytes=0)
+    rows = table_of(words(admin))
+    assert rows["One process"] == [
+        *("38 MiB measured with prefork", "38 MiB measured with prefork"),
+        "38 MiB measured",
+    ]
+    assert rows["One thread"] == ["0.5 MiB estimated", "0.5 MiB estimated", "–"]
+
+
+def test_limits_are_called_as_httpd_calls_them_and_cpanels_own_is_named(
+    admin: Client, measured_server: Callable[..., Server]
+) -> None:
+    measured_server()
+    page = words(admin)
+    rows = table_of(page)
+    assert rows["MaxRequestWorkers requests at once"] == ["150", "150", "150"]
+    assert rows["ServerLimit processes at most"] == ["256", "256", "256"]
+    assert rows["ThreadsPerChild threads of a process"] == ["25", "25", "–"]
+    assert "MaxRequestWorkers 150 is cPanel’s own" in page
+
+
+def test_a_limit_that_somebody_set_is_not_called_cpanels(
+    admin: Client, measured_server: Callable[..., Server]
+) -> None:
+    measured_server(directives={mpm.value: {"MaxRequestWorkers": 300} for mpm in MPM})
+    assert "is cPanel’s own" not in words(admin)
+
+
+def test_the_three_busiest_moments_are_named_and_drawn(
+    admin: Client, measured_server: Callable[..., Server]
+) -> None:
+    server, now = measured_server(), timezone.now()
+    for days, busiest in ((1, 40), (2, 61), (3, 12), (4, 55), (40, 140)):
+        at = now - timedelta(days=days)
+        Peak.objects.create(server=server, day=at.date(), busiest=busiest, at=at)
+    page = words(admin)
+    said = re.sub(r"<[^>]+>", "", page.split("Busiest moments of the last 30 days:")[1])
+    assert re.findall(r"(\d+) requests at once \((\d+) (?:h|days) ago", said) == [
+        ("61", "2"),
+        ("55", "4"),
+        ("40", "24"),
+    ]
+    assert page.count('<line class="seen"') == 3 * len(MPM)
