@@ -13,7 +13,11 @@ from datetime import datetime
 from mpm.models import Change, LogChunk
 
 WINDOW = 96 * 1024
-"""Bytes of one window: about a thousand lines, well under what a page may hold."""
+MOST_LINES = 1000
+"""A window ends at whichever comes first: half of what a page may hold, so that a page that
+follows can always add one."""
+LINES_ABOVE = 125
+"""So many lines stand above one that was looked for."""
 LONGEST_LINE = 16 * 1024
 ERROR_WORDS = (
     b"error",
@@ -59,6 +63,21 @@ class Window:
         return self.next >= self.size
 
 
+@dataclass(frozen=True, slots=True)
+class _Piece:
+    """Whole lines as they stand in the log, from offset ``first`` on."""
+
+    text: bytes
+    first: int
+    size: int
+
+    def lines_of(self, start: int, end: int) -> Window:
+        """The window of the lines between two places in the text."""
+        first = self.first + start
+        lines = tuple(_parsed(self.text[start:end], first))
+        return Window(lines, first, self.first + end, self.size)
+
+
 def looks_bad(line: bytes) -> bool:
     """Whether a line is one a person who looks for the error would stop at."""
     lowered = line.lower()
@@ -71,20 +90,24 @@ def tail(change: Change) -> Window:
 
 def after(change: Change, offset: int) -> Window:
     """Whole lines from ``offset`` on. The unfinished last line waits, until the change ended."""
-    return _cut(change, max(0, offset), max(0, offset) + WINDOW, whole_start=True)
+    window = _cut(change, max(0, offset), max(0, offset) + WINDOW, whole_start=True)
+    return window.lines_of(0, _end_of(window.text, MOST_LINES))
 
 
 def before(change: Change, offset: int) -> Window:
     """The lines that end at ``offset``."""
     end = max(0, min(offset, change.log_size))
     start = max(0, end - WINDOW)
-    return _cut(change, start, end, whole_start=start == 0)
+    window = _cut(change, start, end, whole_start=start == 0, whole_end=end < change.log_size)
+    return window.lines_of(_start_of(window.text, MOST_LINES), len(window.text))
 
 
 def around(change: Change, offset: int) -> Window:
     """A window in which the line at ``offset`` stands near the top."""
     start = max(0, offset - WINDOW // 8)
-    return _cut(change, start, start + WINDOW, whole_start=start == 0)
+    window = _cut(change, start, start + WINDOW, whole_start=start == 0)
+    above = _start_of(window.text[: max(0, offset - window.first)], LINES_ABOVE)
+    return window.lines_of(above, above + _end_of(window.text[above:], MOST_LINES))
 
 
 def find(change: Change, text: str, behind: int | None = None) -> int | None:
@@ -132,25 +155,49 @@ def _chunks(change: Change, start: int, end: int | None = None) -> Iterator[tupl
         yield offset, bytes(data)
 
 
-def _cut(change: Change, start: int, end: int, *, whole_start: bool) -> Window:
+def _end_of(text: bytes, lines: int) -> int:
+    """Where the first ``lines`` lines end."""
+    at = 0
+    for _ in range(lines):
+        at = text.find(b"\n", at) + 1
+        if at == 0:
+            return len(text)
+    return at
+
+
+def _start_of(text: bytes, lines: int) -> int:
+    """Where the last ``lines`` lines begin."""
+    at = len(text) - 1 if text.endswith(b"\n") else len(text)
+    for _ in range(lines):
+        at = text.rfind(b"\n", 0, at)
+        if at < 0:
+            return 0
+    return at + 1
+
+
+def _cut(
+    change: Change, start: int, end: int, *, whole_start: bool, whole_end: bool = False
+) -> _Piece:
+    """The whole lines between two offsets; ``whole_…``: at that end nothing is cut off."""
     held, held_from = bytearray(), None
     for offset, data in _chunks(change, start, end):
         held_from = offset if held_from is None else held_from
         held += data
     if held_from is None:
-        return Window((), min(start, change.log_size), min(start, change.log_size), change.log_size)
+        return _Piece(b"", min(start, change.log_size), change.log_size)
     piece = bytes(held[max(0, start - held_from) : end - held_from])
     first = max(start, held_from)
     if not whole_start:
         skip = piece.find(b"\n") + 1
-        piece, first = piece[skip:], first + skip
-    last = first + len(piece)
-    if not piece.endswith(b"\n") and not (change.finished and last >= change.log_size):
+        if skip < len(piece):  # else it is all one line, longer than a window
+            piece, first = piece[skip:], first + skip
+    at_end = change.finished and first + len(piece) >= change.log_size
+    if not piece.endswith(b"\n") and not whole_end and not at_end:
         cut = piece.rfind(b"\n") + 1
         if cut == 0 and len(piece) >= LONGEST_LINE:
             cut = len(piece)
-        piece, last = piece[:cut], first + cut
-    return Window(tuple(_parsed(piece, first)), first, last, change.log_size)
+        piece = piece[:cut]
+    return _Piece(piece, first, change.log_size)
 
 
 def _parsed(piece: bytes, first: int) -> Iterator[Line]:
