@@ -6,9 +6,10 @@ bytes, so that the next and the previous window continue exactly where it stops.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import takewhile
 
 from mpm.models import Change, LogChunk
 
@@ -16,8 +17,8 @@ WINDOW = 96 * 1024
 MOST_LINES = 1000
 """A window ends at whichever comes first: half of what a page may hold, so that a page that
 follows can always add one."""
-LINES_ABOVE = 125
-"""So many lines stand above one that was looked for."""
+ABOVE, LINES_ABOVE = WINDOW // 8, 125
+"""So many bytes, or lines, stand above one that was looked for."""
 LONGEST_LINE = 16 * 1024
 ERROR_WORDS = (
     b"error",
@@ -29,6 +30,9 @@ ERROR_WORDS = (
     b"no such file",
     b"segfault",
 )
+
+Held = tuple[int, bytes]
+"""A part of a log: the offset at which it begins, and its bytes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,52 +94,83 @@ def tail(change: Change) -> Window:
 
 def after(change: Change, offset: int) -> Window:
     """Whole lines from ``offset`` on. The unfinished last line waits, until the change ended."""
-    window = _cut(change, max(0, offset), max(0, offset) + WINDOW, whole_start=True)
-    return window.lines_of(0, _end_of(window.text, MOST_LINES))
+    start = max(0, offset)
+    read = _Read(change, start, start + WINDOW)
+    piece = _cut(change, read.all(), start, start + WINDOW, whole_start=True)
+    return piece.lines_of(0, _end_of(piece.text, MOST_LINES))
 
 
 def before(change: Change, offset: int) -> Window:
     """The lines that end at ``offset``."""
     end = max(0, min(offset, change.log_size))
-    start = max(0, end - WINDOW)
-    window = _cut(change, start, end, whole_start=start == 0, whole_end=end < change.log_size)
-    return window.lines_of(_start_of(window.text, MOST_LINES), len(window.text))
+    return _ending(change, _Read(change, max(0, end - WINDOW), end).all(), end)
 
 
-def around(change: Change, offset: int) -> Window:
-    """A window in which the line at ``offset`` stands near the top."""
-    start = max(0, offset - WINDOW // 8)
-    window = _cut(change, start, start + WINDOW, whole_start=start == 0)
-    above = _start_of(window.text[: max(0, offset - window.first)], LINES_ABOVE)
-    return window.lines_of(above, above + _end_of(window.text[above:], MOST_LINES))
+@dataclass(frozen=True, slots=True)
+class Sought:
+    """A line that was looked for, and the window in which it stands near the top; ``offset`` is
+    None when there is no such line, and the window then the end of the log."""
+
+    offset: int | None
+    window: Window
 
 
-def find(change: Change, text: str, behind: int | None = None) -> int | None:
-    """The offset of the first line that holds ``text``, in any case; with ``behind``, the
-    offset of a line, only lines that follow it are looked at."""
+def search(change: Change, text: str, behind: int | None = None) -> Sought:
+    """The first line that holds ``text``, in any case. With ``behind``, the offset of a line,
+    the first one that follows it, or where none does, the first of all. One query; two for the
+    way around."""
     wanted = text.casefold()
-    for offset, line in lines(change, behind or 0):
-        if offset != behind and wanted in line.decode("utf-8", "replace").casefold():
-            return offset
-    return None
+
+    def holds(line: bytes) -> bool:
+        return wanted in line.decode("utf-8", "replace").casefold()
+
+    if behind is None:
+        read = _Read(change, 0)
+        return _shown(change, read, _first(_lines(read, 0), holds))
+    behind = min(behind, change.log_size)
+    read = _Read(change, max(0, behind - WINDOW))
+    following = ((at, line) for at, line in _lines(read, behind) if at != behind)
+    found = _first(following, holds)
+    if found is None:
+        again = _Read(change, 0, behind + WINDOW)
+        up_to_it = takewhile(lambda line: line[0] <= behind, _lines(again, 0))
+        if (first := _first(up_to_it, holds)) is not None:
+            found, read = first, again
+    return _shown(change, read, found)
 
 
-def first_error(change: Change) -> int | None:
-    """The offset of the first line that looks like an error."""
-    return next((offset for offset, line in lines(change) if looks_bad(line)), None)
+def first_error(change: Change) -> Sought:
+    """The first line that looks like an error. One query."""
+    read = _Read(change, 0)
+    return _shown(change, read, _first(_lines(read, 0), looks_bad))
 
 
-def lines(change: Change, start: int = 0) -> Iterator[tuple[int, bytes]]:
-    """Every line with its offset, from the one that begins at ``start`` on."""
-    rest, offset = b"", start
-    for chunk_offset, data in _chunks(change, start):
-        rest += data[max(0, start - chunk_offset) :]
-        *whole, rest = rest.split(b"\n")
-        for row in whole:
-            yield offset, row
-            offset += len(row) + 1
-    if rest:
-        yield offset, rest
+def _first(lines: Iterable[tuple[int, bytes]], fits: Callable[[bytes], bool]) -> int | None:
+    return next((offset for offset, line in lines if fits(line)), None)
+
+
+def _shown(change: Change, read: _Read, found: int | None) -> Sought:
+    if found is None:
+        return Sought(None, _ending(change, read.all(), change.log_size))
+    return Sought(found, _around(change, read, found))
+
+
+def _around(change: Change, read: _Read, offset: int) -> Window:
+    start = max(0, offset - ABOVE)
+    end = start + WINDOW
+    read.on_to(end)
+    held = read.held if read.first <= start else _Read(change, start, end).all()
+    piece = _cut(change, held, start, end, whole_start=start == 0)
+    if offset >= piece.first + len(piece.text):
+        return after(change, offset)  # it is longer than a window
+    above = _start_of(piece.text[: max(0, offset - piece.first)], LINES_ABOVE)
+    return piece.lines_of(above, above + _end_of(piece.text[above:], MOST_LINES))
+
+
+def _ending(change: Change, held: Held, end: int) -> Window:
+    start = max(0, end - WINDOW)
+    piece = _cut(change, held, start, end, whole_start=start == 0, whole_end=end < change.log_size)
+    return piece.lines_of(_start_of(piece.text, MOST_LINES), len(piece.text))
 
 
 def raw(change: Change) -> Iterator[bytes]:
@@ -144,7 +179,45 @@ def raw(change: Change) -> Iterator[bytes]:
         yield data
 
 
-def _chunks(change: Change, start: int, end: int | None = None) -> Iterator[tuple[int, bytes]]:
+class _Read:
+    """Reads the pieces of a log one after another, and keeps the end of what it has read: a
+    window before the newest piece, and that piece."""
+
+    def __init__(self, change: Change, start: int, end: int | None = None) -> None:
+        self._chunks = _chunks(change, start, end)
+        self.text = bytearray()
+        self.first = start
+
+    def __iter__(self) -> Iterator[Held]:
+        for offset, data in self._chunks:
+            if not self.text:
+                self.first = offset
+            gone = max(0, len(self.text) - WINDOW)
+            del self.text[:gone]
+            self.first += gone
+            self.text += data
+            yield offset, data
+
+    @property
+    def held(self) -> Held:
+        return self.first, bytes(self.text)
+
+    def on_to(self, end: int) -> None:
+        """Read on, dropping nothing, to the offset ``end`` or the end of the log."""
+        while self.first + len(self.text) < end:
+            piece = next(self._chunks, None)
+            if piece is None:
+                return
+            self.text += piece[1]
+
+    def all(self) -> Held:
+        """What is kept once everything has been read."""
+        for _ in self:
+            pass
+        return self.held
+
+
+def _chunks(change: Change, start: int, end: int | None = None) -> Iterator[Held]:
     rows = LogChunk.objects.filter(change=change).order_by("offset")
     if start:
         first = rows.filter(offset__lte=start).order_by("-offset").values("offset")[:1]
@@ -153,6 +226,19 @@ def _chunks(change: Change, start: int, end: int | None = None) -> Iterator[tupl
         rows = rows.filter(offset__lt=end)
     for offset, data in rows.values_list("offset", "data").iterator(chunk_size=16):
         yield offset, bytes(data)
+
+
+def _lines(pieces: Iterable[Held], start: int) -> Iterator[tuple[int, bytes]]:
+    """Every line with its offset, from the one that begins at ``start`` on."""
+    rest, offset = b"", start
+    for piece_offset, data in pieces:
+        rest += data[max(0, start - piece_offset) :]
+        *whole, rest = rest.split(b"\n")
+        for row in whole:
+            yield offset, row
+            offset += len(row) + 1
+    if rest:
+        yield offset, rest
 
 
 def _end_of(text: bytes, lines: int) -> int:
@@ -176,17 +262,18 @@ def _start_of(text: bytes, lines: int) -> int:
 
 
 def _cut(
-    change: Change, start: int, end: int, *, whole_start: bool, whole_end: bool = False
+    change: Change,
+    held: Held,
+    start: int,
+    end: int,
+    *,
+    whole_start: bool,
+    whole_end: bool = False,
 ) -> _Piece:
     """The whole lines between two offsets; ``whole_…``: at that end nothing is cut off."""
-    held, held_from = bytearray(), None
-    for offset, data in _chunks(change, start, end):
-        held_from = offset if held_from is None else held_from
-        held += data
-    if held_from is None:
-        return _Piece(b"", min(start, change.log_size), change.log_size)
-    piece = bytes(held[max(0, start - held_from) : end - held_from])
-    first = max(start, held_from)
+    held_from, text = held
+    first = min(max(start, held_from), change.log_size)
+    piece = text[max(0, start - held_from) : end - held_from]
     if not whole_start:
         skip = piece.find(b"\n") + 1
         if skip < len(piece):  # else it is all one line, longer than a window

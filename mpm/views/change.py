@@ -118,15 +118,14 @@ def live(request: HttpRequest, pk: int) -> HttpResponse:
 
 def log_part(request: HttpRequest, one: Change) -> dict[str, Any]:
     """The window of the log that the address asks for; its end when it asks for none."""
-    sought, wanted = None, request.GET.get("find", "")[:200]
+    wanted = request.GET.get("find", "")[:200]
+    sought: log_window.Sought | None = None
     if wanted:
-        sought = log_window.find(one, wanted, _offset(request, "behind"))
-        if sought is None and "behind" in request.GET:
-            sought = log_window.find(one, wanted)
+        sought = log_window.search(one, wanted, _offset(request, "behind"))
     elif "error" in request.GET:
         sought = log_window.first_error(one)
     if sought is not None:
-        window = log_window.around(one, sought)
+        window = sought.window
     elif (before := _offset(request, "before")) is not None:
         window = log_window.before(one, before)
     elif (after := _offset(request, "after")) is not None:
@@ -135,9 +134,9 @@ def log_part(request: HttpRequest, one: Change) -> dict[str, Any]:
         window = log_window.tail(one)
     return {
         "log": window,
-        "sought": sought,
+        "sought": sought.offset if sought else None,
         "find": wanted,
-        "not_found": sought is None and bool(wanted or "error" in request.GET),
+        "not_found": sought is not None and sought.offset is None,
     }
 
 

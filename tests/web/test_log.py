@@ -52,16 +52,16 @@ def test_an_unfinished_line_waits_for_its_end(running_change: Change) -> None:
 def test_search_finds_line_after_line_and_the_first_error(running_change: Change) -> None:
     text = long_log(5000) + f"{STAMP}Error: Transaction FAILED\n".encode() + long_log(5000)
     logged(running_change, text)
-    first = log_window.find(running_change, "number 4999")
+    first = log_window.search(running_change, "number 4999").offset
     assert first is not None
-    second = log_window.find(running_change, "NUMBER 4999", first)
+    second = log_window.search(running_change, "NUMBER 4999", first).offset
     assert second is not None
     assert second > first
-    assert log_window.find(running_change, "number 4999", second) is None
+    assert log_window.search(running_change, "number 4999", second).offset == first
+    assert log_window.search(running_change, "number 5000").offset is None
     error = log_window.first_error(running_change)
-    assert error == text.index(STAMP.encode() + b"Error")
-    assert error is not None
-    assert error in [line.offset for line in log_window.around(running_change, error).lines]
+    assert error.offset == text.index(STAMP.encode() + b"Error")
+    assert error.offset in [line.offset for line in error.window.lines]
 
 
 def test_pages_show_the_end_the_error_or_what_was_searched(

@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import itertools
 import re
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 from django.test import Client
@@ -133,3 +135,71 @@ def test_a_follower_of_short_lines_is_told_that_there_is_more(
         pieces.append(answer.content.count(b"data-at="))
         edge, ended = int(answer["X-Log-Next"]), answer["X-Log-Ended"]
     assert pieces == [1000, 1000, 500]
+
+
+def noisy(size: int) -> bytes:
+    """Lines of all lengths, some of them longer than a window, with three that are looked for."""
+    lengths = itertools.cycle((0, 3, 60, 200, 0, 9_000, 1, 45))
+    rows, total = [], 0
+    while total < size:
+        rows.append(b"a" * next(lengths))
+        total += len(rows[-1]) + 1
+    for place in (5, len(rows) // 2, len(rows) - 5):
+        rows.insert(place, b"here it is")
+    rows.insert(len(rows) // 3, b"b" * 130_000 + b"needle" + b"b" * 130_000)
+    return b"\n".join(rows) + b"\n"
+
+
+def test_every_place_is_found_in_one_query_with_the_lines_around_it(
+    running_change: Change, django_assert_num_queries: Callable[[int], Any]
+) -> None:
+    text = noisy(700_000)
+    logged(running_change, text)
+    places = [found.start() for found in re.finditer(b"here it is", text)]
+    behind = None
+    for place in places:
+        with django_assert_num_queries(1):
+            found = log_window.search(running_change, "HERE it is", behind)
+        assert found.offset == place
+        offsets = [line.offset for line in found.window.lines]
+        assert place in offsets
+        assert found.window == around(text, place, running_change)
+        behind = found.offset
+    with django_assert_num_queries(2):
+        assert log_window.search(running_change, "here it is", behind).offset == places[0]
+    with django_assert_num_queries(2):
+        nothing = log_window.search(running_change, "nowhere", behind)
+    assert nothing.offset is None
+    assert nothing.window == log_window.tail(running_change)
+    with django_assert_num_queries(1):
+        assert log_window.search(running_change, "nowhere").window == nothing.window
+    with django_assert_num_queries(1):
+        assert log_window.first_error(running_change).window == nothing.window
+
+
+def around(text: bytes, place: int, change: Change) -> log_window.Window:
+    """The window around a line, as the whole log in memory gives it."""
+    begins = [0, *(found.end() for found in re.finditer(b"\n", text))]
+    start = max(0, place - log_window.ABOVE)
+    first = start if start == 0 else next(at for at in begins if at > start)
+    above = [at for at in begins if first <= at < place][-log_window.LINES_ABOVE :]
+    first = above[0] if above else place
+    last = max(at for at in begins if at <= start + log_window.WINDOW)
+    return log_window.Window(
+        tuple(
+            log_window.parse_line(text[at : text.index(b"\n", at)], at)
+            for at in begins
+            if first <= at < last
+        )[:MOST],
+        first,
+        last,
+        change.log_size,
+    )
+
+
+def test_a_line_longer_than_a_window_is_found_too(running_change: Change) -> None:
+    text = noisy(700_000)
+    logged(running_change, text)
+    found = log_window.search(running_change, "needle")
+    assert found.offset == text.rindex(b"\n", 0, text.index(b"needle")) + 1
+    assert found.offset in [line.offset for line in found.window.lines]
