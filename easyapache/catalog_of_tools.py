@@ -11,7 +11,7 @@ SOFTWARE, FLEET, ACCESS = _("Software"), _("Servers"), _("Access")
 
 
 def server_count(frame: Frame) -> int | None:
-    return len(frame.servers)
+    return frame.server_count
 
 
 def register_tools() -> None:

@@ -8,7 +8,7 @@ from datetime import timedelta
 from functools import cached_property, wraps
 from typing import Any, Concatenate, ParamSpec
 
-from django.db.models import Subquery
+from django.db.models import Case, Count, Subquery, When, Window
 from django.http import Http404, HttpRequest
 from django.http.response import HttpResponseBase
 from django.utils import timezone
@@ -88,15 +88,32 @@ class Frame:
     def zone(self) -> str:
         return zone_of(self.request) or timezone.get_current_timezone_name()
 
+    @property
+    def _named(self) -> str:
+        """The server this request names itself."""
+        return self.request.POST.get("server", "") or self.request.GET.get("server", "")
+
+    @cached_property
+    def _wanted(self) -> str:
+        """The server this request names, or an earlier one did."""
+        return (self._named or str(self.request.session.get("server", "")))[:63]
+
     @cached_property
     def servers(self) -> list[Server]:
-        """Those of the menu, by name; with them comes when the panel's own parts were heard."""
+        """Those of the menu, by name, the wanted one among them; with them comes how many there
+        are in all, and when the panel's own parts were heard."""
         heard = {
             f"{part}_at": Subquery(Pulse.objects.filter(name=part).values("at")[:1])
             for part in PARTS
         }
-        found = Server.objects.filter(active=True).annotate(**heard).order_by("name")
-        return list(found[:MOST_IN_MENU])
+        wanted_first = Case(When(name=self._wanted, then=0), default=1)
+        found = Server.objects.filter(active=True).annotate(**heard, in_all=Window(Count("pk")))
+        shown = found.order_by(wanted_first, "name")[:MOST_IN_MENU]
+        return sorted(shown, key=lambda server: server.name)
+
+    @property
+    def server_count(self) -> int:
+        return getattr(self.servers[0], "in_all", 0) if self.servers else 0
 
     @cached_property
     def server(self) -> Server | None:
@@ -105,17 +122,20 @@ class Frame:
         Forms name theirs, so that what is sent from one tab is never about the server that
         was chosen in another. Raises Http404 for a name that no server has.
         """
-        named = self.request.POST.get("server", "") or self.request.GET.get("server", "")
-        wanted = named or self.request.session.get("server", "")
-        chosen = next((one for one in self.servers if one.name == wanted), None)
-        if chosen is None and wanted:
-            chosen = Server.objects.filter(active=True, name=wanted[:63]).first()
-            if chosen is None and named:
-                raise Http404(_("There is no server of that name."))
+        chosen = next((one for one in self.servers if one.name == self._wanted), None)
+        if chosen is None and self._named:
+            raise Http404(_("There is no server of that name."))
         stays = self.request.method == "GET" and not wants_fragment(self.request)
-        if named and chosen and stays and self.request.session.get("server") != chosen.name:
+        if self._named and chosen and stays and self.request.session.get("server") != chosen.name:
             self.request.session["server"] = chosen.name
         return chosen or next(iter(self.servers), None)
+
+    def turn_to(self, server: Server) -> None:
+        """This page is about ``server``, whichever was chosen: the bar above it says so."""
+        if "server" in self.request.GET:
+            _ = self.server  # whoever chooses another here means it for the pages that follow
+        self.__dict__["server"] = server
+        self.__dict__.pop("installed", None)
 
     @cached_property
     def installed(self) -> InstalledProfile | None:

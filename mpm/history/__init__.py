@@ -5,7 +5,7 @@ from mpm.history.capacity import Load, load_of
 from mpm.history.examination import Examination, RepairTold, examined, repairs
 from mpm.history.export import as_csv, as_json, event_as_json, events_as_json
 from mpm.history.filters import BadFilter, ChangeFilters
-from mpm.history.outside import TAKEN_BACK, undecided, undecided_of
+from mpm.history.outside import TAKEN_BACK, taken_back_by, undecided, undecided_of
 from mpm.history.pages import Page, changes
 from mpm.history.story import (
     BeforeAfter,
@@ -51,6 +51,7 @@ __all__ = [
     "paragraphs",
     "repairs",
     "story",
+    "taken_back_by",
     "ticket_text",
     "timeline",
     "undecided",

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
-from django.db.models import Exists, OuterRef
+from django.db.models import OuterRef, Subquery
+from django.db.models.functions import Coalesce
 
 from easyapache.models import Server
 from mpm.models import Change, State
 from mpm.models.change import Origin
 
-TAKEN_BACK = Exists(
-    Change.objects.filter(rollback_of=OuterRef("pk"), state=State.SUCCEEDED).order_by()
+TAKEN_BACK = Coalesce(
+    Subquery(
+        Change.objects.filter(rollback_of=OuterRef("pk"), state=State.SUCCEEDED)
+        .order_by("-pk")
+        .values("pk")[:1]
+    ),
+    0,
 )
-"""Annotated as ``taken_back`` where many changes are read."""
+"""Which change took one back, 0 where none did. Annotated as ``taken_back`` where it is asked for
+together with the change itself."""
 HEAVY = ("plan", "transaction", "goal", "moved", "diagnosis", "interruption", "search", "choice")
 """What no list shows; a page of fifty plans would be megabytes."""
 
@@ -21,10 +28,17 @@ def undecided(change: Change) -> bool:
     none where ``taken_back`` was annotated."""
     if change.origin != Origin.OUTSIDE or change.adopted_at is not None:
         return False
-    taken_back: bool | None = getattr(change, "taken_back", None)
-    if taken_back is None:
-        taken_back = change.rolled_back_by.filter(state=State.SUCCEEDED).exists()
-    return not taken_back
+    return not taken_back_by(change)
+
+
+def taken_back_by(change: Change) -> int:
+    """The number of the change that took this one back, 0 where none did. At most one query,
+    none where ``taken_back`` was annotated."""
+    known: int | None = getattr(change, "taken_back", None)
+    if known is None:
+        done = change.rolled_back_by.filter(state=State.SUCCEEDED).order_by("-pk")
+        known = done.values_list("pk", flat=True).first() or 0
+    return known
 
 
 def undecided_of(server: Server) -> Change | None:

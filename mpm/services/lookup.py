@@ -65,7 +65,9 @@ def change_numbered(number: int | str) -> Change:
 
 
 def preview_with(uuid: str) -> Preview:
-    found = Preview.objects.filter(uuid=uuid).first() if len(uuid) == 32 else None
+    """A preview and its server. Raises NotFound."""
+    rows = Preview.objects.select_related("server")
+    found = rows.filter(uuid=uuid).first() if len(uuid) == 32 else None
     if found is None:
         raise NotFound(
             Sentence("There is no such preview; ask for a new one."), code="unknown_preview"

@@ -13,6 +13,7 @@ from easyapache.profile import Profile
 from easyapache.relations import Unsolvable, load_catalogue
 from easyapache.sentences import Sentence, joined
 from mpm.catalog import MPM, Choice
+from mpm.history import taken_back_by
 from mpm.models import Change, State
 from mpm.models.change import Origin
 from mpm.plan import Plan, goal_of, plan_from_transaction
@@ -42,12 +43,11 @@ def why_not_roll_back(change: Change) -> str:
             "MPM instead.",
             number=change.pk,
         )
-    again = change.rolled_back_by.filter(state=State.SUCCEEDED).order_by("-pk").first()
-    if again is not None:
+    if again := taken_back_by(change):
         return Sentence(
             "Change #{number} was rolled back already, by change #{other}.",
             number=change.pk,
-            other=again.pk,
+            other=again,
         )
     return ""
 

@@ -43,10 +43,7 @@ def change_or_404(pk: int) -> Change:
 
 def about(request: HttpRequest, change: Change) -> dict[str, Any]:
     """What page and live part have in common."""
-    frame = frame_of(request)
-    if frame.server is None or frame.server.pk != change.server_id:
-        frame.server = change.server
-        frame.__dict__.pop("installed", None)
+    frame_of(request).turn_to(change.server)
     reports = list(change.reports.order_by("seq"))
     journal = journal_of(reports)
     plan = Plan.from_json(change.plan) if change.plan.get("choice") else None
@@ -211,7 +208,7 @@ def rollback(request: HttpRequest, pk: int) -> HttpResponse:
     """What going back would do now, before anybody confirms it."""
     one = change_or_404(pk)
     context: dict[str, Any] = {"change": one, "server": one.server}
-    about(request, one)
+    frame_of(request).turn_to(one.server)
     try:
         context["plan"] = services.rollback_plan(one)
     except services.Refused as refused:

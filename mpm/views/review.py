@@ -109,11 +109,9 @@ def preview_or_404(uuid: str) -> Preview:
 def look(request: HttpRequest, preview: Preview) -> dict[str, Any]:
     """What the page shows of a preview, in whatever state it is."""
     frame = frame_of(request)
-    if frame.server is None or frame.server.pk != preview.server_id:
-        # The bar above the page names the server the page is about.
-        frame.server = preview.server
-        frame.__dict__.pop("installed", None)
-    server, row = frame.server, frame.installed
+    server = preview.server
+    frame.turn_to(server)
+    row = frame.installed
     choice = Choice.from_json(preview.choice)
     profile = row.profile if row else None
     stored = make_plan(profile, choice, load_catalogue()) if profile else None
