@@ -7,8 +7,8 @@ bytes, so that the next and the previous window continue exactly where it stops.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
 from itertools import takewhile
 
 from mpm.models import Change, LogChunk
@@ -33,6 +33,7 @@ ERROR_WORDS = (
 
 Held = tuple[int, bytes]
 """A part of a log: the offset at which it begins, and its bytes."""
+_Chunk = tuple[int, bytes, datetime]
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,12 +52,18 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """``first`` and ``next`` are the offsets of its ends, ``size`` the length of the log."""
+    """``first`` and ``next`` are the offsets of its ends, ``size`` the length of the log.
+    ``lag``: how long the newest piece took to get here, where the window ends with it."""
 
     lines: tuple[Line, ...]
     first: int
     next: int
     size: int
+    lag: timedelta | None = field(default=None, compare=False)
+
+    @property
+    def lag_ms(self) -> float | None:
+        return self.lag.total_seconds() * 1000 if self.lag is not None else None
 
     @property
     def at_start(self) -> bool:
@@ -97,13 +104,14 @@ def after(change: Change, offset: int) -> Window:
     start = max(0, offset)
     read = _Read(change, start, start + WINDOW)
     piece = _cut(change, read.all(), start, start + WINDOW, whole_start=True)
-    return piece.lines_of(0, _end_of(piece.text, MOST_LINES))
+    return _with_lag(piece.lines_of(0, _end_of(piece.text, MOST_LINES)), read)
 
 
 def before(change: Change, offset: int) -> Window:
     """The lines that end at ``offset``."""
     end = max(0, min(offset, change.log_size))
-    return _ending(change, _Read(change, max(0, end - WINDOW), end).all(), end)
+    read = _Read(change, max(0, end - WINDOW), end)
+    return _with_lag(_ending(change, read.all(), end), read)
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,9 +181,13 @@ def _ending(change: Change, held: Held, end: int) -> Window:
     return piece.lines_of(_start_of(piece.text, MOST_LINES), len(piece.text))
 
 
+def _with_lag(window: Window, read: _Read) -> Window:
+    return replace(window, lag=read.lag) if window.at_end else window
+
+
 def raw(change: Change) -> Iterator[bytes]:
     """The whole log byte for byte, one piece in memory at a time."""
-    for _, data in _chunks(change, 0):
+    for _, data, _ in _chunks(change, 0):
         yield data
 
 
@@ -187,9 +199,11 @@ class _Read:
         self._chunks = _chunks(change, start, end)
         self.text = bytearray()
         self.first = start
+        self._newest: tuple[bytes, datetime] | None = None
 
     def __iter__(self) -> Iterator[Held]:
-        for offset, data in self._chunks:
+        for offset, data, received_at in self._chunks:
+            self._newest = data, received_at
             if not self.text:
                 self.first = offset
             gone = max(0, len(self.text) - WINDOW)
@@ -210,6 +224,17 @@ class _Read:
                 return
             self.text += piece[1]
 
+    @property
+    def lag(self) -> timedelta | None:
+        """From when the server wrote the first line of the newest piece until the piece was
+        here, by the clocks of both; None where that line has no time."""
+        if self._newest is None:
+            return None
+        data, received_at = self._newest
+        times = (parse_line(row, 0).at for row in data.split(b"\n"))
+        wrote = next((at for at in times if at is not None and at.tzinfo is not None), None)
+        return max(received_at - wrote, timedelta(0)) if wrote else None
+
     def all(self) -> Held:
         """What is kept once everything has been read."""
         for _ in self:
@@ -217,15 +242,16 @@ class _Read:
         return self.held
 
 
-def _chunks(change: Change, start: int, end: int | None = None) -> Iterator[Held]:
+def _chunks(change: Change, start: int, end: int | None = None) -> Iterator[_Chunk]:
     rows = LogChunk.objects.filter(change=change).order_by("offset")
     if start:
         first = rows.filter(offset__lte=start).order_by("-offset").values("offset")[:1]
         rows = rows.filter(offset__gte=first)
     if end is not None:
         rows = rows.filter(offset__lt=end)
-    for offset, data in rows.values_list("offset", "data").iterator(chunk_size=16):
-        yield offset, bytes(data)
+    chunks = rows.values_list("offset", "data", "received_at")
+    for offset, data, received_at in chunks.iterator(chunk_size=16):
+        yield offset, bytes(data), received_at
 
 
 def _lines(pieces: Iterable[Held], start: int) -> Iterator[tuple[int, bytes]]:

@@ -18,6 +18,7 @@ from easyapache.answers import show
 from easyapache.frame import frame_of
 from easyapache.host.repairs import REPAIRS
 from easyapache.profile import Transaction
+from easyapache.templatetags.panel import milliseconds
 from easyapache.translation import in_words
 from mpm import history, log_window, services
 from mpm.models import Change, Event
@@ -97,17 +98,15 @@ def change(request: HttpRequest, pk: int) -> HttpResponse:
 @may_read
 @require_GET
 def live(request: HttpRequest, pk: int) -> HttpResponse:
-    """Steps and state while it runs. Nothing when nothing is new; a new page when it has ended."""
+    """Steps and state while it runs; nothing when nothing is new. When it has ended, a way to
+    its whole page, which opens by itself unless somebody reads or writes in this one."""
     one = change_or_404(pk)
-    if one.finished:
-        answer = HttpResponse(status=204)
-        answer.headers["HX-Refresh"] = "true"
-        answer.headers["Cache-Control"] = "no-store"
-        return answer
-    if request.GET.get("seen") == seen_mark(one):
+    if not one.finished and request.GET.get("seen") == seen_mark(one):
         return HttpResponse(status=204)
-    context = about(request, one) | {"htmx_part": True}
-    return show(request, "mpm/_change_live.html", context)
+    answer = show(request, "mpm/_change_live.html", about(request, one) | {"htmx_part": True})
+    if one.finished:
+        answer.headers["HX-Trigger"] = "changeEnded"
+    return answer
 
 
 # -- the log -------------------------------------------------------------------------------
@@ -151,6 +150,8 @@ def log(request: HttpRequest, pk: int) -> HttpResponse:
     answer = show(request, "mpm/_log_lines.html", {"log": window})
     answer.headers["X-Log-Next"] = str(window.next)
     answer.headers["X-Log-First"] = str(window.first)
+    if window.lag is not None:
+        answer.headers["X-Log-Lag"] = milliseconds(window.lag_ms)
     answer.headers["X-Log-Ended"] = "1" if one.finished and window.at_end else "0"
     return answer
 

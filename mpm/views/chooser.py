@@ -287,6 +287,14 @@ def ask(request: HttpRequest, server: Server) -> HttpResponse:
         return redirect("mpm")
     try:
         choice = choice_from(request.POST, row.profile)
+        # Enter in the form comes here whatever is chosen, the present MPM too.
+        if satisfied(make_plan(row.profile, choice, load_catalogue()), row.profile):
+            raise services.NothingToDo(
+                Sentence(
+                    "The server already runs {choice}, with every package it needs.",
+                    choice=choice.label,
+                )
+            )
         preview = services.request_preview(server, choice, actor_of(request))
     except BadChoice as error:
         return _page(

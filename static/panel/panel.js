@@ -111,6 +111,7 @@
 
   // -- The log of a change: follows, pauses, and never holds more than `most` lines.
   const most = 2000;
+  const atEnd = (box) => box.scrollHeight - box.scrollTop - box.clientHeight < 40;
   function follow(box) {
     const list = find("[data-lines]", box);
     const earlier = find("[data-earlier]", box);
@@ -119,7 +120,6 @@
     let ended = box.dataset.ended === "1";
     let paused = box.dataset.tail !== "1";
 
-    const atEnd = () => box.scrollHeight - box.scrollTop - box.clientHeight < 40;
     const toEnd = () => { box.scrollTop = box.scrollHeight; };
     const label = () => {
       if (!button) return;
@@ -139,11 +139,13 @@
       return answer;
     };
     const more = async () => {
-      const stick = atEnd();
+      const stick = atEnd(box);
       const answer = await fetchLines(`after=${next}`);
+      if (paused) return;
       list.insertAdjacentHTML("beforeend", await answer.text());
       next = Number(answer.headers.get("X-Log-Next"));
       ended = answer.headers.get("X-Log-Ended") === "1";
+      find("[data-lag]").textContent = answer.headers.get("X-Log-Lag") || find("[data-lag]").textContent;
       while (list.children.length > most) list.firstElementChild.remove();
       showEarlier();
       localise(list);
@@ -184,6 +186,12 @@
     if (sought) box.scrollTop = sought.offsetTop - box.offsetTop - 60; else toEnd();
     if (!ended) tick();
   }
+
+  // -- It has ended: the whole page, unless somebody reads or writes in this one.
+  document.addEventListener("changeEnded", () => {
+    const busy = find("[data-pause][aria-pressed=true], #find:focus, #find:not(:placeholder-shown)");
+    if (!busy && all("[data-log]").every(atEnd)) location.reload();
+  });
 
   localise(document);
   reveal();

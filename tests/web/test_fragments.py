@@ -91,7 +91,11 @@ def test_the_live_part_says_only_what_is_new_and_ends_with_a_whole_page(
     seen = first.content.decode().split("?seen=")[1].split('"')[0]
     assert admin.get(f"{address}?seen={seen}", headers=HTMX).status_code == 204
     told(change, outcome="succeeded")
-    assert admin.get(f"{address}?seen={seen}", headers=HTMX)["HX-Refresh"] == "true"
+    last = admin.get(f"{address}?seen={seen}", headers=HTMX)
+    assert last["HX-Trigger"] == "changeEnded"
+    assert is_fragment(last.content)
+    assert b"hx-trigger" not in last.content
+    assert f'href="{HISTORY}{change.pk}/">It has ended: show the result<' in last.content.decode()
 
 
 def test_steps_are_announced_and_lines_of_the_log_are_not(

@@ -258,3 +258,13 @@ def test_the_way_back_from_a_stale_form_never_leads_to_another_host(db: None) ->
         assert answer.status_code == 403
         assert back in answer.content.decode(), referer
         assert "evil.example" not in answer.content.decode()
+
+
+def test_a_review_of_what_is_there_already_asks_the_server_nothing(
+    admin: Client, server: Server
+) -> None:
+    answer = admin.post(f"{MPM}review/", {"mpm": "prefork"})
+    assert answer.status_code == 200
+    assert b"There is nothing to do" in answer.content
+    assert b"The server already runs prefork" in answer.content
+    assert Preview.objects.count() == 0
