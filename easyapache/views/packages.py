@@ -14,7 +14,7 @@ from easyapache.capabilities import Capability, Entry
 from easyapache.frame import for_server, frame_of
 from easyapache.models import Server
 from easyapache.notices import notices_of
-from easyapache.profile import Profile
+from easyapache.profile import Package, Profile
 from easyapache.profile_library import stock_profiles
 from easyapache.relations import Scene, load_catalogue
 from easyapache.rights import may_read
@@ -25,7 +25,8 @@ KINDS = ("installed", "updatable", "available", "all")
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One package as the list shows it. ``latest`` is set where the repository has another."""
+    """One package as the list shows it. ``latest`` is set where the catalogue that comes with
+    the panel has a newer one: looking into the server's repositories would take dnf's lock."""
 
     name: str
     version: str
@@ -41,6 +42,12 @@ def scene_of(profile: Profile | None) -> Scene:
     return load_catalogue().for_server(packages, known)
 
 
+def catalogue_version() -> str:
+    """Of Apache in the catalogue: how old the catalogue is, in words an administrator knows."""
+    apache = load_catalogue().get("ea-apache24")
+    return apache.package.evr if apache else ""
+
+
 def rows(profile: Profile) -> list[Row]:
     """Every EasyApache 4 package that is installed or could be, by name."""
     catalogue = load_catalogue()
@@ -48,14 +55,12 @@ def rows(profile: Profile) -> list[Row]:
     for package in profile.packages:
         if not package.name.startswith("ea-"):
             continue
-        offered = catalogue.get(package.name)
-        newer = offered is not None and compare_evr_of(offered, package.evr) > 0
         found[package.name] = Row(
             name=package.name,
             version=package.evr,
             arch=package.arch,
             installed=True,
-            latest=offered.package.evr if offered and newer else "",
+            latest=newer_version(package),
         )
     for name, entry in catalogue.entries.items():
         if name not in found and name.startswith("ea-"):
@@ -63,9 +68,13 @@ def rows(profile: Profile) -> list[Row]:
     return [found[name] for name in sorted(found)]
 
 
-def compare_evr_of(entry: Entry, evr: str) -> int:
-    """Above zero when the repository's version of a package is newer than ``evr``."""
-    return compare_evr(parse_evr(entry.package.evr), parse_evr(evr))
+def newer_version(package: Package) -> str:
+    """The catalogue's version of an installed package, where that is newer, else ""."""
+    known = load_catalogue().get(package.name)
+    if known is None:
+        return ""
+    latest = known.package.evr
+    return latest if compare_evr(parse_evr(latest), parse_evr(package.evr)) > 0 else ""
 
 
 def _is(row: Row, kind: str) -> bool:
@@ -129,6 +138,7 @@ def packages(request: HttpRequest, server: Server) -> HttpResponse:
             "kind": kind,
             "query": query,
             "rows": matching(found, kind, query),
+            "catalogue": catalogue_version(),
             "counts": {one: len(matching(found, one, "")) for one in KINDS},
         },
         fragment="easyapache/_packages.html",
@@ -154,7 +164,7 @@ def package(request: HttpRequest, server: Server, name: str) -> HttpResponse:
     scene = scene_of(profile)
     entry = scene.describe(name)
     if entry is None:
-        raise Http404(_("No repository has a package of that name, and it is not installed."))
+        raise Http404(_("No package of that name is installed, or in the catalogue of this panel."))
     present = next((one for one in profile.packages if one.name == name), None) if profile else None
     return show(
         request,
@@ -164,6 +174,7 @@ def package(request: HttpRequest, server: Server, name: str) -> HttpResponse:
             "name": name,
             "entry": entry,
             "present": present,
+            "latest": newer_version(present) if present else "",
             "requires": [_relation(scene, one, name) for one in entry.requires],
             "conflicts": [_relation(scene, one, name) for one in entry.conflicts],
             "provides": [str(one) for one in entry.provides if one.name != name],
