@@ -19,6 +19,7 @@ from typing import Any
 
 from easyapache.profile import Profile
 from easyapache.relations import Scene
+from easyapache.sentences import Sentence
 
 MOST_BYTES = 1024 * 1024
 """A list of every EasyApache 4 package is 40 kB; whatever is larger than this is no profile."""
@@ -30,7 +31,11 @@ MPM_PREFIX = "ea-apache24-mod_mpm_"
 
 
 class BadProfile(ValueError):
-    """A file that is not an EasyApache 4 profile. The message says what is wrong with it."""
+    """A file that is not an EasyApache 4 profile. ``message`` says what is wrong with it."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.message = message
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +104,9 @@ def check_file_name(name: str) -> str:
     """A name for ``name.json``, without the ending. Raises BadProfile."""
     bare = name.strip().removesuffix(".json")
     if bare in ("", ".", "..") or not _FILE_NAME.match(bare):
-        raise BadProfile("A file name has 1 to 120 characters, is not . or .., and holds no slash.")
+        raise BadProfile(
+            Sentence("A file name has 1 to 120 characters, is not . or .., and holds no slash.")
+        )
     return bare
 
 
@@ -119,31 +126,40 @@ def parse(raw: bytes, known: Iterable[str] = ()) -> ProfileFile:
     """
     if len(raw) > MOST_BYTES:
         raise BadProfile(
-            f"The file is larger than {MOST_BYTES // 1024} kB: no EasyApache 4 profile is."
+            Sentence(
+                "The file is larger than {size} kB: no EasyApache 4 profile is.",
+                size=MOST_BYTES // 1024,
+            )
         )
     try:
         data = json.loads(raw.decode("utf-8"))
     except UnicodeDecodeError as error:
-        raise BadProfile("The file is not UTF-8 text.") from error
+        raise BadProfile(Sentence("The file is not UTF-8 text.")) from error
     except (ValueError, RecursionError) as error:  # JSON, or a number of thousands of digits
-        where = f" (line {error.lineno})" if isinstance(error, json.JSONDecodeError) else ""
-        raise BadProfile(f"The file is not JSON{where}.") from error
+        said = (
+            Sentence("The file is not JSON (line {line}).", line=error.lineno)
+            if isinstance(error, json.JSONDecodeError)
+            else Sentence("The file is not JSON.")
+        )
+        raise BadProfile(said) from error
     if not isinstance(data, dict):
-        raise BadProfile("A profile is a JSON object, and this is something else.")
+        raise BadProfile(Sentence("A profile is a JSON object, and this is something else."))
     missing = [key for key in REQUIRED if key not in data]
     if missing:
-        raise BadProfile(f"The profile lacks {', '.join(missing)}.")
+        raise BadProfile(Sentence("The profile lacks {names}.", names=", ".join(missing)))
     tags = data["tags"]
     if not isinstance(tags, list) or not all(isinstance(tag, str) for tag in tags):
-        raise BadProfile("“tags” must be a list of texts.")
+        raise BadProfile(Sentence("“tags” must be a list of texts."))
     if not isinstance(data["version"], str | int | float) or isinstance(data["version"], bool):
-        raise BadProfile("“version” must be a text or a number.")
+        raise BadProfile(Sentence("“version” must be a text or a number."))
     if not isinstance(data["name"], str) or not data["name"].strip():
-        raise BadProfile("“name” must be a text that is not empty.")
+        raise BadProfile(Sentence("“name” must be a text that is not empty."))
     if ".." in re.split(r"[/\\]", data["name"]):
-        raise BadProfile("“name” holds “../”: a profile's name is no way out of a folder.")
+        raise BadProfile(
+            Sentence("“name” holds “../”: a profile's name is no way out of a folder.")
+        )
     if not isinstance(data["desc"], str):
-        raise BadProfile("“desc” must be a text.")
+        raise BadProfile(Sentence("“desc” must be a text."))
     names = tuple(known)
     return ProfileFile(
         name=data["name"].strip()[:200],
@@ -158,12 +174,20 @@ def parse(raw: bytes, known: Iterable[str] = ()) -> ProfileFile:
 
 def _packages(items: Any, key: str, known: tuple[str, ...]) -> tuple[str, ...]:
     if not isinstance(items, list):
-        raise BadProfile(f"“{key}” must be a list of package names.")
+        raise BadProfile(Sentence("“{key}” must be a list of package names.", key=key))
     if len(items) > MOST_PACKAGES:
-        raise BadProfile(f"“{key}” lists more than {MOST_PACKAGES} packages.")
+        raise BadProfile(
+            Sentence("“{key}” lists more than {most} packages.", key=key, most=MOST_PACKAGES)
+        )
     for item in items:
         if not isinstance(item, str) or not _PACKAGE.match(item):
-            raise BadProfile(f"“{key}” holds {str(item)[:60]!r}, which is no package name.")
+            raise BadProfile(
+                Sentence(
+                    "“{key}” holds {name!r}, which is no package name.",
+                    key=key,
+                    name=str(item)[:60],
+                )
+            )
     names = {str(item) for item in items}
     exact = set(known)
     dashed = {name.replace("_", "-"): name for name in exact}

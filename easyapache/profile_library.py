@@ -13,6 +13,7 @@ from django.dispatch import Signal
 
 from easyapache.models import SavedProfile
 from easyapache.profile_file import BadProfile, ProfileFile, check_file_name, parse
+from easyapache.sentences import Sentence
 
 STOCK = "stock"
 
@@ -112,7 +113,7 @@ def save(
             kind = "uploaded" if origin == SavedProfile.Origin.UPLOADED else "saved"
             moved.send(SavedProfile, kind=kind, row=row, by=by, at=at, who=who)
     except IntegrityError as error:
-        raise NameTaken(f"There is a profile {bare}.json already.") from error
+        raise NameTaken(Sentence("There is a profile {name}.json already.", name=bare)) from error
     return _shelved(row)
 
 

@@ -53,6 +53,11 @@ def joined(separator: str, sentences: Iterable[str]) -> Sentence:
     return Sentence(separator.join(f"{{{name}}}" for name in parts), **parts)
 
 
+def ended(text: str) -> str:
+    """``text`` with a full stop, where it does not end like a sentence."""
+    return text if text.endswith((".", "!", "?")) else Sentence("{text}.", text=text)
+
+
 def all_of(names: Sequence[str]) -> str:
     """``a and b and c``."""
     if len(names) < 2:

@@ -11,6 +11,7 @@ from typing import Any
 from django.db import connection
 from django.db.models import Max
 
+from easyapache.sentences import plain
 from mpm.models import Event
 
 SETTLED_AFTER = timedelta(seconds=5)
@@ -97,6 +98,6 @@ def as_json(event: Event) -> dict[str, Any]:
             "agent": event.agent_class,
         },
         "request_id": event.request_id,
-        "data": event.data,
+        "data": plain(event.data),
         "hash": event.hash,
     }

@@ -15,6 +15,7 @@ from django.utils import timezone
 
 from easyapache.celery import app
 from easyapache.host.protocol import BadMessage
+from easyapache.sentences import spoken
 from mpm import services, tokens, webhooks
 
 log = logging.getLogger(__name__)
@@ -94,8 +95,9 @@ def repaired(
     message: str = "",
     log: str = "",
     error: Json | None = None,
+    words: Json | None = None,
 ) -> None:
-    text = message or str((error or {}).get("message", ""))
+    text = spoken(error or {"message": message, "words": words}).get("message", "")
     services.record_repair(server, request, action, ok=ok and not error, message=text, log=log)
 
 

@@ -38,6 +38,7 @@ from easyapache.host.protocol import (
 )
 from easyapache.host.server import HostError
 from easyapache.host.spool import Spool
+from easyapache.sentences import with_words
 
 log = logging.getLogger(__name__)
 
@@ -345,8 +346,9 @@ def ping(message: Mapping[str, Any]) -> None:
         me.heartbeat(nonce)
 
 
-def _error(error: HostError) -> dict[str, str]:
-    return {"code": error.code, "message": error.message, "remedy": error.remedy}
+def _error(error: HostError) -> dict[str, Any]:
+    data = {"code": error.code, "message": error.message, "remedy": error.remedy}
+    return with_words(data, "message", "remedy")
 
 
 def _text(message: Mapping[str, Any], key: str) -> str:

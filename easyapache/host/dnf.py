@@ -22,6 +22,7 @@ from easyapache.host.runner import Detached, Runner
 from easyapache.host.server import HostError, Log, Stop, never
 from easyapache.particulars import Descriptions, described
 from easyapache.profile import Package, Transaction
+from easyapache.sentences import Sentence
 
 PACKAGES = "packages"
 """The name under which the detached transaction is kept in a change's output folder."""
@@ -52,68 +53,70 @@ _SYMPTOMS = (
     _Symptom(
         r"already locked by (\d+)|Waiting for process with pid (\d+)",
         "package_manager_busy",
-        "Another package manager is at work.",
-        "Wait until it has finished, then try again.",
+        Sentence("Another package manager is at work."),
+        Sentence("Wait until it has finished, then try again."),
     ),
     _Symptom(
         r"No space left on device|needs \d+\s*[KMG]?B more space|Not enough free space"
         r"|Disk Requirements",
         "disk_full",
-        "The disk is full.",
-        "Free some space, then try again.",
+        Sentence("The disk is full."),
+        Sentence("Free some space, then try again."),
     ),
     _Symptom(
         r"is not signed|Public key for .* is not installed|wrong key\(s\)|GPG check FAILED"
         r"|GPG signature verification error|Problem opening package|repomd.xml GPG"
         r"|Failed to retrieve GPG key|Curl error \(37\)|SIGNATURES NOT OK",
         "bad_signature",
-        "A package or the repository is not signed by a key this server trusts.",
-        "Do not install it. Compare the repository's gpgkey with its publisher's, then: "
-        "dnf clean all",
+        Sentence("A package or the repository is not signed by a key this server trusts."),
+        Sentence(
+            "Do not install it. Compare the repository's gpgkey with its publisher's, then: "
+            "dnf clean all"
+        ),
     ),
     _Symptom(
         r"has incorrect checksum|Downloading successful, but checksum doesn't match",
         "bad_checksum",
-        "A downloaded file is not the one the repository describes.",
-        "Try again later; a mirror may be out of step. Then: dnf clean all",
+        Sentence("A downloaded file is not the one the repository describes."),
+        Sentence("Try again later; a mirror may be out of step. Then: dnf clean all"),
     ),
     _Symptom(
         r"Failed to download metadata|Cannot download repomd|Error downloading packages"
         r"|No more mirrors to try|Cannot prepare internal mirrorlist|All mirrors were tried"
         r"|Cache-only enabled but no cache",
         "repository_unreachable",
-        "A package repository cannot be reached.",
-        "Check the network and the repository's address: dnf repolist -v",
+        Sentence("A package repository cannot be reached."),
+        Sentence("Check the network and the repository's address: dnf repolist -v"),
     ),
     _Symptom(
         r"removing the following protected packages",
         "protected",
-        "Packages that must stay would have to go.",
-        "Look at the plan again; allow those packages to leave or choose otherwise.",
+        Sentence("Packages that must stay would have to go."),
+        Sentence("Look at the plan again; allow those packages to leave or choose otherwise."),
     ),
     _Symptom(
         r"Extra package|which is not part of the stored|which is not present in the stored",
         "unsatisfiable",
-        "The package manager would have to change more than was confirmed.",
-        "Look at the new plan and confirm it.",
+        Sentence("The package manager would have to change more than was confirmed."),
+        Sentence("Look at the new plan and confirm it."),
     ),
     _Symptom(
         r"Unable to find a match|Cannot find rpm nevra|No match for argument|not available",
         "no_such_package",
-        "A package is not in any enabled repository.",
-        "Check the enabled repositories, then: dnf clean expire-cache",
+        Sentence("A package is not in any enabled repository."),
+        Sentence("Check the enabled repositories, then: dnf clean expire-cache"),
     ),
     _Symptom(
         r"\n? Problem\b|conflicting requests|nothing provides",
         "unsatisfiable",
-        "The packages cannot be installed together.",
-        "Read what the package manager says excludes what.",
+        Sentence("The packages cannot be installed together."),
+        Sentence("Read what the package manager says excludes what."),
     ),
     _Symptom(
         r"Error in PREIN scriptlet|Error in PREUN scriptlet|Transaction failed|Error unpacking",
         "transaction_failed",
-        "The transaction broke off in the middle.",
-        "The server is brought back to what it was.",
+        Sentence("The transaction broke off in the middle."),
+        Sentence("The server is brought back to what it was."),
     ),
 )
 
@@ -123,7 +126,12 @@ def classify(text: str) -> HostError:
     for symptom in _SYMPTOMS:
         if re.search(symptom.pattern, text):
             return HostError(symptom.code, symptom.message, symptom.remedy, text)
-    return HostError("package_manager", "The package manager failed.", "Read what it said.", text)
+    return HostError(
+        "package_manager",
+        Sentence("The package manager failed."),
+        Sentence("Read what it said."),
+        text,
+    )
 
 
 class PackageManager:
@@ -135,8 +143,8 @@ class PackageManager:
         if place is None:
             raise HostError(
                 "no_package_manager",
-                f"{' '.join(argv)} is neither dnf nor yum.",
-                "Correct package_manager in the agent's configuration.",
+                Sentence("{program} is neither dnf nor yum.", program=" ".join(argv)),
+                Sentence("Correct package_manager in the agent's configuration."),
             )
         self.argv = argv
         self.wrapper, self.options = argv[:place], argv[place + 1 :]
@@ -148,8 +156,8 @@ class PackageManager:
                 return name
         raise HostError(
             "no_package_manager",
-            "This server has neither dnf nor yum.",
-            "Install one, or name it as package_manager in the agent's configuration.",
+            Sentence("This server has neither dnf nor yum."),
+            Sentence("Install one, or name it as package_manager in the agent's configuration."),
         )
 
     # -- questions -----------------------------------------------------------------------
@@ -201,10 +209,15 @@ class PackageManager:
         if code in ("no_dnf", "old_dnf"):
             raise HostError(
                 "not_supported",
-                f"This server's package manager cannot be asked for a plan: {message}.",
-                "dnf 4.4 or newer with its Python module is needed (Enterprise Linux 8.4 and "
-                "later); yum 3 is not supported. If the module belongs to another "
-                "interpreter, name that as python in the agent's configuration.",
+                Sentence(
+                    "This server's package manager cannot be asked for a plan: {message}.",
+                    message=message,
+                ),
+                Sentence(
+                    "dnf 4.4 or newer with its Python module is needed (Enterprise Linux 8.4 and "
+                    "later); yum 3 is not supported. If the module belongs to another "
+                    "interpreter, name that as python in the agent's configuration."
+                ),
                 said.stderr,
             )
         error = classify(f"{message}\n{said.stderr}" if log else message)
@@ -249,14 +262,19 @@ class PackageManager:
         if any(package.nevra in missing for package in transaction.install):
             raise HostError(
                 "no_such_package",
-                f"No repository has {', '.join(missing)} any more.",
-                "Look at the new plan: dnf clean expire-cache, then preview again.",
+                Sentence("No repository has {names} any more.", names=", ".join(missing)),
+                Sentence("Look at the new plan: dnf clean expire-cache, then preview again."),
             )
         if missing:
             raise HostError(
                 "kit",
-                f"The way back cannot be secured: no repository has {', '.join(missing)} any more.",
-                "Bring EasyApache 4 up to date first (dnf upgrade 'ea-*'), then try again.",
+                Sentence(
+                    "The way back cannot be secured: no repository has {names} any more.",
+                    names=", ".join(missing),
+                ),
+                Sentence(
+                    "Bring EasyApache 4 up to date first (dnf upgrade 'ea-*'), then try again."
+                ),
             )
 
     def begin(

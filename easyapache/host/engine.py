@@ -38,7 +38,7 @@ from easyapache.host.steps import Moved, Steps
 from easyapache.host.stopping import Stopping
 from easyapache.host.telling import Failed, Telling
 from easyapache.profile import Profile
-from easyapache.sentences import Sentence, with_words
+from easyapache.sentences import Sentence, ended, with_words
 
 UNDO_ATTEMPTS = 3
 DEATHS_PER_STEP = 5
@@ -128,7 +128,7 @@ class Engine:
             except Moved as moved:
                 self.folder.report("moved", {"transaction": moved.transaction.as_json()})
                 if self._progress().touched:
-                    return self._undo("the packages on the server have changed meanwhile")
+                    return self._undo(Sentence("the packages on the server have changed meanwhile"))
                 return self._refuse(
                     Sentence(
                         "The packages on the server have changed since this was confirmed, so its "
@@ -140,7 +140,10 @@ class Engine:
             except Failed as failed:
                 if self._progress().touched:
                     return self._undo(failed.decided_by)
-                return self._refuse(failed.decided_by, decided_by=f"{failed.step}: {failed}")
+                decided_by = Sentence(
+                    "{step}: {why}", step=failed.step.value, why=failed.decided_by
+                )
+                return self._refuse(failed.decided_by, decided_by=decided_by)
             except Exception as error:  # noqa: BLE001 -- as in _do: told, and undone
                 self.telling.log(traceback.format_exc())
                 why = error.message if isinstance(error, HostError) else repr(error)
@@ -170,7 +173,7 @@ class Engine:
         if Step.PACKAGES not in progress.done:
             self.steps.settle()
         if deaths > DEATHS_PER_STEP:
-            return self._undo(f"the work was cut off {deaths} times in {self.telling.step}")
+            return self._undo(self._cut_off(deaths))
         if Step.PACKAGES not in progress.done:
             if self.steps.packages_never_moved() and progress.tries < DEATHS_PER_STEP:
                 self.telling.log("No package had moved yet: from the start.")
@@ -180,6 +183,13 @@ class Engine:
             self.telling.perform(Step.PACKAGES, self.steps.packages_are_right, said=True)
         return self._finish(progress)
 
+    def _cut_off(self, deaths: int) -> str:
+        return Sentence(
+            "the work was cut off {count} times in {step}",
+            count=deaths,
+            step=self.telling.step.value,
+        )
+
     def _forward(self) -> Report:
         steps, request = self.steps, self.steps.request
         self.telling.perform(Step.PREFLIGHT, steps.preflight)
@@ -188,16 +198,17 @@ class Engine:
             wanted = label(request.mpm, request.itk)
             if shows(steps.before, request.mpm, request.itk):
                 for step in list(Step)[1:7]:
-                    self.telling.skip(step, "There is nothing to do.")
+                    self.telling.skip(step, Sentence("There is nothing to do."))
                 sentence = Sentence(
                     "Nothing had to be done: the server already runs {mpm}.", mpm=wanted
                 )
                 return self._end(Outcome.SUCCEEDED, "nothing_to_do", sentence)
             steps.lay_out_kit()
+            no_package = Sentence("No package has to move.")
             for step in (Step.DOWNLOAD, Step.REHEARSAL):
-                self.telling.skip(step, "No package has to move.")
+                self.telling.skip(step, no_package)
             self._past_the_point()
-            self.telling.skip(Step.PACKAGES, "No package has to move.")
+            self.telling.skip(Step.PACKAGES, no_package)
         else:
             self.telling.perform(Step.DOWNLOAD, steps.download)
             self.stopping.check()
@@ -244,37 +255,37 @@ class Engine:
                 wrong = error.message if isinstance(error, HostError) else repr(error)
                 continue
             sentence = Sentence(
-                "The change was undone and the server is as it was. Reason: {cause}.",
-                cause=cause.rstrip("."),
+                "The change was undone and the server is as it was. Reason: {cause}",
+                cause=ended(cause),
             )
             return self._end(Outcome.ROLLED_BACK, cause, sentence)
         try:
             steps.keep_httpd_running()
         except Exception as error:  # noqa: BLE001 -- what is told here is the last word
             self.telling.log(traceback.format_exc())
-            wrong = f"{wrong}; and httpd could not be started: {error}"
+            wrong = Sentence(
+                "{wrong}; and httpd could not be started: {error}", wrong=wrong, error=str(error)
+            )
         steps.handover.close()
         return self._lost(wrong, cause)
 
     def _lost(self, wrong: str, cause: str = "") -> Report:
         request = self.steps.request
         sentence = Sentence(
-            "ATTENTION: this server is neither on {mpm} nor proved to be as it was. {wrong}. "
+            "ATTENTION: this server is neither on {mpm} nor proved to be as it was. {wrong} "
             "As root, run: sh {undo} (the old packages are in {kit}), then: mpm doctor.",
             mpm=label(request.mpm, request.itk),
-            wrong=wrong.rstrip("."),
+            wrong=ended(wrong),
             undo=str(self.folder.kit / "undo"),
             kit=str(self.folder.kit),
         )
-        self.folder.report(
-            "finding",
-            {
-                "code": "by_hand",
-                "title": Sentence("This server needs a person"),
-                "message": wrong,
-                "remedy": f"sh {self.folder.kit / 'undo'}",
-            },
-        )
+        finding = {
+            "code": "by_hand",
+            "title": Sentence("This server needs a person"),
+            "message": wrong,
+            "remedy": f"sh {self.folder.kit / 'undo'}",
+        }
+        self.folder.report("finding", with_words(finding, "message"))
         return self._end(Outcome.FAILED, cause or wrong, sentence)
 
     # -- who may work, who may stop it ----------------------------------------------------
@@ -328,7 +339,7 @@ class Engine:
                 "sentence": sentence,
                 "profile": profile.as_json() if profile else None,
             }
-            return self.folder.report("outcome", with_words(told, "sentence"))
+            return self.folder.report("outcome", with_words(told, "sentence", "decided_by"))
 
     def _settle(self, profile: Profile | None = None) -> bool:
         """A transaction that broke off, of packages that have been looked at and are sound,

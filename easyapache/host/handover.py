@@ -11,6 +11,7 @@ from easyapache.host.folder import ChangeFolder
 from easyapache.host.progress import label, progress_of, runs
 from easyapache.host.server import HostError, Interruption, Log, Server
 from easyapache.profile import Profile
+from easyapache.sentences import Sentence
 
 
 class Handover:
@@ -67,7 +68,7 @@ class Handover:
         if self.serves(mpm, itk):
             if not progress_of(self.folder.reports()).told:
                 self._tell(self.server.noticed())
-            return f"{label(mpm, itk)} is already running."
+            return Sentence("{mpm} is already running.", mpm=label(mpm, itk))
         return self.replace(method, somehow=somehow)
 
     def replace(self, method: str, *, somehow: bool) -> str:
@@ -80,7 +81,7 @@ class Handover:
             self.log(f"{error.message} Another way, then.")
             noticed = self.server.restart("auto", self.log)
         self._tell(noticed)
-        return f"{noticed.method}: {noticed.reason}"
+        return Sentence("{method}: {reason}", method=noticed.method, reason=noticed.reason)
 
     def _tell(self, noticed: Interruption) -> None:
         self.folder.report("interruption", noticed.as_json())

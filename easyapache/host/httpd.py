@@ -27,6 +27,7 @@ from easyapache.host.runner import Finished, Runner
 from easyapache.host.server import HostError, Log
 from easyapache.host.sockets import listening_of, listening_parents
 from easyapache.profile import Observation
+from easyapache.sentences import Sentence
 
 _MODULE = re.compile(r"^\s*(\w+)_module \((?:static|shared)\)", re.MULTILINE)
 _MAPPED_MPM = re.compile(r"/mod_mpm_(\w+)\.so")
@@ -230,8 +231,8 @@ class Httpd:
             time.sleep(0.004)
         raise HostError(
             "restart",
-            "httpd did not start.",
-            "Read what httpd said; its error log has the last word.",
+            Sentence("httpd did not start."),
+            Sentence("Read what httpd said; its error log has the last word."),
             "\n".join(part for part in (said.text, self.log_since(mark)) if part),
         )
 

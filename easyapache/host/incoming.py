@@ -11,6 +11,7 @@ from easyapache.host.dnf import rpm_file
 from easyapache.host.runner import Runner
 from easyapache.host.server import HostError
 from easyapache.profile import Package
+from easyapache.sentences import Sentence
 
 
 def unpack(runner: Runner, folder: Path, packages: Sequence[Package], target: Path) -> list[str]:
@@ -21,14 +22,22 @@ def unpack(runner: Runner, folder: Path, packages: Sequence[Package], target: Pa
     for package in packages:
         source = rpm_file(folder, package)
         if source is None:
-            raise HostError("rehearsal", f"The file of {package.nevra} is not in {folder}.")
+            raise HostError(
+                "rehearsal",
+                Sentence(
+                    "The file of {package} is not in {folder}.",
+                    package=package.nevra,
+                    folder=str(folder),
+                ),
+            )
         link = target.parent / source.name
         link.unlink(missing_ok=True)
         link.symlink_to(source.resolve())
         done = runner.ask(["rpm2archive", str(link)], limit=300.0)
         archives = sorted(target.parent.glob(f"{source.name}.t*"))
         if not done.ok or not archives:
-            raise HostError("rehearsal", f"{source.name} cannot be unpacked.", "", done.text)
+            why = Sentence("{file} cannot be unpacked.", file=source.name)
+            raise HostError("rehearsal", why, "", done.text)
         with tarfile.open(archives[0]) as archive:
             for member in archive:
                 parts = PurePosixPath(member.name.lstrip("./")).parts
@@ -36,7 +45,10 @@ def unpack(runner: Runner, folder: Path, packages: Sequence[Package], target: Pa
                 if content is None:
                     continue  # folders are made as needed; a link is no module and no configuration
                 if ".." in parts:
-                    raise HostError("rehearsal", f"{source.name} holds {member.name}.")
+                    raise HostError(
+                        "rehearsal",
+                        Sentence("{file} holds {name}.", file=source.name, name=member.name),
+                    )
                 place = target.joinpath(*parts)
                 place.parent.mkdir(parents=True, exist_ok=True)
                 with place.open("wb") as handle:

@@ -28,6 +28,7 @@ from easyapache.host.httpd import Httpd
 from easyapache.host.processes import boot_id
 from easyapache.host.runner import Runner
 from easyapache.host.server import HostError, Interruption
+from easyapache.sentences import Sentence, spoken, with_words
 
 _FIRST_LOOK = 3.0
 """Seconds a prober may take until it asks for the first time; normally a tenth of one."""
@@ -87,20 +88,22 @@ class Window:
 
     def note(self, method: str, reason: str) -> None:
         """How httpd is about to be replaced, for whoever has to tell of it."""
-        self._write("method.json", {"method": method, "reason": reason})
+        self._write("method.json", with_words({"method": method, "reason": reason}, "reason"))
 
     def noticed(self) -> Interruption:
         """What visitors have noticed since the window opened, whoever measured it.
 
         ``partial`` where somebody was cut off meanwhile: nobody asked until the next one did.
         """
-        how = self._read("method.json") or {
+        how = spoken(self._read("method.json") or {}) or {
             "method": "start",
-            "reason": "httpd had ended and was started again",
+            "reason": Sentence("httpd had ended and was started again"),
         }
         parts = [part for part in map(self._read, self._names()) if part is not None]
         if not parts:
-            how["reason"] += " (not measured: the prober did not run)"
+            how["reason"] = Sentence(
+                "{reason} (not measured: the prober did not run)", reason=how["reason"]
+            )
         return Interruption(
             method=how["method"],
             reason=how["reason"],

@@ -369,9 +369,9 @@ def refusal(error: HostError) -> Obstacle:
     """A solver that could not answer, as an obstacle."""
     return Obstacle(
         error.code,
-        error.message.rstrip("."),
+        error.message,
         error.output.strip()[:800] or error.message,
-        error.remedy or "Read what the package manager said.",
+        error.remedy or Sentence("Read what the package manager said."),
     )
 
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
 from easyapache.host.protocol import ChangeRequest, Report, Step
 from easyapache.profile import Profile, Transaction
-from easyapache.sentences import Sentence, joined
+from easyapache.sentences import Sentence, all_of, joined, spoken
 
 _MPM_PREFIX = "ea-apache24-mod_mpm_"
 _MPM_PACKAGES = frozenset(f"{_MPM_PREFIX}{name}" for name in ("event", "worker", "prefork"))
@@ -62,10 +62,11 @@ def progress_of(reports: Iterable[Report]) -> Progress:
                 tries += last is Step.PACKAGES
             elif status in ("done", "skipped"):
                 done.add(last)
+            said = spoken(report.data)
             if status == "failed" and last not in UNDOING:
-                cause = str(report.data.get("decided_by") or report.data.get("detail") or "")
+                cause = _text(said.get("decided_by") or said.get("detail"))
             elif status == "started" and last is Step.UNDO_PACKAGES:
-                cause = str(report.data.get("decided_by") or cause)
+                cause = _text(said.get("decided_by")) or cause
         elif report.kind == "cancel":
             answered = True
         elif report.kind == "outcome":
@@ -85,6 +86,11 @@ def progress_of(reports: Iterable[Report]) -> Progress:
         interruptions=interruptions,
         told=told,
     )
+
+
+def _text(value: Any) -> str:
+    """As it is, with what it was made of; only a text is one."""
+    return value if isinstance(value, str) else ""
 
 
 class Packages(StrEnum):
@@ -127,14 +133,15 @@ def difference(now: Profile, before: Profile, transaction: Transaction) -> str:
     )
     parts = []
     if missing := sorted(aim - have):
-        parts.append(f"not there: {', '.join(missing)}")
+        parts.append(Sentence("not there: {names}", names=", ".join(missing)))
     if extra := sorted(have - aim):
-        parts.append(f"still there: {', '.join(extra)}")
+        parts.append(Sentence("still there: {names}", names=", ".join(extra)))
     lost = sorted(set(_missing(now)) - set(_missing(before)))
-    parts += [f"files of {package} are missing" for package in lost]
+    parts += [Sentence("files of {package} are missing", package=package) for package in lost]
     if not parts and now.configured and len(now.configured.mpms) != 1:
-        parts.append(f"the module files load {' and '.join(now.configured.mpms) or 'no MPM'}")
-    return "; ".join(parts) or "as asked"
+        loaded = all_of(now.configured.mpms) or Sentence("no MPM")
+        parts.append(Sentence("the module files load {mpms}", mpms=loaded))
+    return joined("; ", parts) if parts else Sentence("as asked")
 
 
 def shows(profile: Profile, mpm: str, itk: bool) -> bool:
@@ -199,6 +206,11 @@ def interruption_sentence(interruption: Mapping[str, Any] | None) -> str:
         reset=reset,
         wait=f"{wait:.0f}",
     )
+
+
+def observed(mpms: Sequence[str], itk: bool) -> str:
+    """What one look at a server says of its MPM."""
+    return label(all_of(mpms) or Sentence("none"), itk)
 
 
 def _ea(nevras: Iterable[str]) -> set[str]:

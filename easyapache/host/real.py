@@ -41,6 +41,7 @@ from easyapache.host.undo import Undo
 from easyapache.host.watch import Watch
 from easyapache.particulars import Particulars
 from easyapache.profile import Profile, Transaction
+from easyapache.sentences import Sentence, with_words
 
 _JUST_NOW = 5.0
 """Seconds for which an answer of the solver is still the answer to the same question."""
@@ -126,7 +127,7 @@ class RealServer:
         return {
             "driver": "dnf",
             "package_manager": Path(self.packages.argv[len(self.packages.wrapper)]).name,
-            **how,
+            **with_words(how, "restart_reason"),
             "restart_script": " ".join(self.restarter.script()),
             "systemd": systemd_is_init(),
             "root": os.geteuid() == 0,
@@ -197,8 +198,8 @@ class RealServer:
         if not said.ok:
             raise HostError(
                 "configtest",
-                "httpd does not accept its configuration.",
-                "Read what httpd said.",
+                Sentence("httpd does not accept its configuration."),
+                Sentence("Read what httpd said."),
                 said.text,
             )
 

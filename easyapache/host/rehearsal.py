@@ -23,10 +23,12 @@ from easyapache.host.apache_config import ApacheConfig, read_config
 from easyapache.host.config import HostConfig
 from easyapache.host.httpd import Httpd
 from easyapache.host.incoming import unpack
+from easyapache.host.progress import label, observed
 from easyapache.host.rpm import RpmDatabase
 from easyapache.host.runner import Runner
 from easyapache.host.server import HostError, Log
 from easyapache.profile import Transaction
+from easyapache.sentences import Sentence
 
 _UNSHARE = ("unshare", "--net", "--pid", "--ipc", "--fork", "--kill-child", "--mount-proc")
 _NAMESPACE, _LOOPBACK = "network namespace", "loopback ports"
@@ -138,7 +140,8 @@ class Rehearsal:
         try:
             result: dict[str, Any] = json.loads(said.stdout)
         except ValueError:
-            raise HostError("rehearsal", "The rehearsal itself failed.", "", said.text) from None
+            why = Sentence("The rehearsal itself failed.")
+            raise HostError("rehearsal", why, "", said.text) from None
         errors = runtime / "error_log"
         text = errors.read_text(errors="replace") if errors.exists() else ""
         self._judge(result, mpm, itk, (result["output"] + text).strip(), log)
@@ -191,10 +194,12 @@ class Rehearsal:
             ended = result["status"] is not None
             raise HostError(
                 "rehearsal",
-                f"httpd would not start with {mpm}: {_reason(text)}"
+                Sentence("httpd would not start with {mpm}: {why}", mpm=mpm, why=_reason(text))
                 if ended
-                else f"httpd started with {mpm} and does not answer: {failed}",
-                "Nothing was changed. Mend what httpd says, then try again.",
+                else Sentence(
+                    "httpd started with {mpm} and does not answer: {why}", mpm=mpm, why=failed
+                ),
+                Sentence("Nothing was changed. Mend what httpd says, then try again."),
                 text,
             )
         seen = result["mpms"]
@@ -202,9 +207,12 @@ class Rehearsal:
         if seen != [mpm] or said != mpm or result["itk"] is not itk:
             raise HostError(
                 "rehearsal",
-                f"httpd started as {' and '.join(seen)}{' with ITK' if result['itk'] else ''}, "
-                f"not as {mpm}{' with ITK' if itk else ''}.",
-                "Look for LoadModule lines outside the packages.",
+                Sentence(
+                    "httpd started as {seen}, not as {wanted}.",
+                    seen=observed(seen, result["itk"]),
+                    wanted=label(mpm, itk),
+                ),
+                Sentence("Look for LoadModule lines outside the packages."),
                 text,
             )
         places = ", ".join(f"{address}:{port}" for address, port, _ in result["answers"])

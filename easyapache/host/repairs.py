@@ -12,10 +12,10 @@ from typing import Any
 
 from easyapache.host import kit as kits
 from easyapache.host.durable import Busy
-from easyapache.host.progress import progress_of
+from easyapache.host.progress import label, progress_of
 from easyapache.host.server import HostError, Log, Server
 from easyapache.host.spool import Spool
-from easyapache.sentences import Sentence
+from easyapache.sentences import Sentence, joined, with_words
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +27,7 @@ class Repaired:
     log: str = ""
 
     def as_json(self) -> dict[str, Any]:
-        return {"ok": self.ok, "message": self.message, "log": self.log}
+        return with_words({"ok": self.ok, "message": self.message, "log": self.log}, "message")
 
 
 def repair(action: str, server: Server, spool: Spool) -> Repaired:
@@ -38,10 +38,13 @@ def repair(action: str, server: Server, spool: Spool) -> Repaired:
             _must_be_whole(spool)
             message = REPAIRS[action].work(server, spool, lines.append)
     except Busy:
-        return Repaired(ok=False, message="A change is at work on this server; let it end first.")
+        return Repaired(
+            ok=False, message=Sentence("A change is at work on this server; let it end first.")
+        )
     except HostError as error:
         said = "\n".join([*lines, error.output]).strip()
-        return Repaired(ok=False, message=f"{error.message} {error.remedy}".strip(), log=said)
+        message = joined(" ", [part for part in (error.message, error.remedy) if part])
+        return Repaired(ok=False, message=message, log=said)
     return Repaired(ok=True, message=message, log="\n".join(lines))
 
 
@@ -66,7 +69,7 @@ def finish_restart(server: Server, spool: Spool, log: Log) -> str:
 
 def start_httpd(server: Server, _: Spool, log: Log) -> str:
     if server.inspect().running is not None:
-        return "httpd is running already."
+        return Sentence("httpd is running already.")
     server.config_test(log)
     server.restart("auto", log)
     return _running(server)
@@ -93,10 +96,12 @@ def settle_mpm(server: Server, _: Spool, log: Log) -> str:
 def _running(server: Server) -> str:
     now = server.inspect()
     if now.running is None or now.running.mpm is None:
-        raise HostError("restart", "httpd does not answer.", "See its error log.")
+        raise HostError(
+            "restart", Sentence("httpd does not answer."), Sentence("See its error log.")
+        )
     if now.configured != now.running:
-        raise HostError("restart", "httpd runs with another MPM than is configured.")
-    return f"httpd runs with {now.running.mpm}{' and ITK' if now.running.itk else ''}."
+        raise HostError("restart", Sentence("httpd runs with another MPM than is configured."))
+    return Sentence("httpd runs with {mpm}.", mpm=label(now.running.mpm, now.running.itk))
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,6 +35,7 @@ from easyapache.host.sockets import (
     listening_of,
     share_ports,
 )
+from easyapache.sentences import Sentence
 
 METHODS = ("overlap", "graceful-stop", "script")
 CPANEL_SCRIPT = "usr/local/cpanel/scripts/restartsrv_httpd"
@@ -106,32 +107,38 @@ class Restart:
         if wanted not in ("auto", *METHODS):
             raise HostError(
                 "bad_method",
-                f"There is no restart method {wanted!r}.",
-                f"Choose one of auto, {', '.join(METHODS)}.",
+                Sentence("There is no restart method {name!r}.", name=wanted),
+                Sentence("Choose one of auto, {names}.", names=", ".join(METHODS)),
             )
         if wanted == "script":
             if not self.script():
                 raise HostError(
                     "bad_method",
-                    "This server has no restart script.",
-                    "Name it as restart_script in the agent's configuration, or choose auto.",
+                    Sentence("This server has no restart script."),
+                    Sentence(
+                        "Name it as restart_script in the agent's configuration, or choose auto."
+                    ),
                 )
-            return Method("script", f"told to use {self.script()[0]}")
+            return Method("script", Sentence("told to use {script}", script=self.script()[0]))
         if wanted == "graceful-stop":
-            return Method("graceful-stop", "told to stop gracefully and start at once")
+            return Method("graceful-stop", Sentence("told to stop gracefully and start at once"))
         why_not = self.why_no_overlap()
         if why_not is None:
             told = (
-                "told to overlap"
+                Sentence("told to overlap")
                 if wanted == "overlap"
-                else "this kernel and these rights allow it"
+                else Sentence("this kernel and these rights allow it")
             )
-            return Method("overlap", f"old and new httpd share the ports: {told}")
+            why = Sentence("old and new httpd share the ports: {why}", why=told)
+            return Method("overlap", why)
         if wanted == "overlap":
             raise HostError(
-                "bad_method", f"Old and new httpd cannot overlap: {why_not}.", "Choose auto."
+                "bad_method",
+                Sentence("Old and new httpd cannot overlap: {why}.", why=why_not),
+                Sentence("Choose auto."),
             )
-        return Method("graceful-stop", f"old and new httpd cannot overlap: {why_not}")
+        why = Sentence("old and new httpd cannot overlap: {why}", why=why_not)
+        return Method("graceful-stop", why)
 
     def why_no_overlap(self) -> str | None:
         parent = self.httpd.parent()
@@ -163,7 +170,8 @@ class Restart:
             try:
                 count = share_ports(old.pid)
             except CannotReach as error:
-                raise HostError("restart", f"The ports cannot be shared: {error}.") from error
+                why = Sentence("The ports cannot be shared: {error}.", error=error.why)
+                raise HostError("restart", why) from error
             log(f"httpd {old.pid}: {count} listening sockets are open to a second server")
             self._move_pid_file_away(old)
             others = self.httpd.parents()
@@ -239,7 +247,12 @@ class Restart:
             log("$ " + " ".join(call))
             done = self.httpd.runner.perform(call, log)
             if not done.ok:
-                raise HostError("restart", f"{call[0]} failed.", "Read what it said.", done.text)
+                raise HostError(
+                    "restart",
+                    Sentence("{program} failed.", program=call[0]),
+                    Sentence("Read what it said."),
+                    done.text,
+                )
         end = time.monotonic() + 60.0
         ports = self.httpd.ports()
         while time.monotonic() < end:
@@ -248,7 +261,10 @@ class Restart:
                 log(f"httpd {new.pid} serves")
                 return
             time.sleep(0.01)
-        raise HostError("restart", f"{self.script()[0]} ended, but no new httpd serves.", "", "")
+        raise HostError(
+            "restart",
+            Sentence("{program} ended, but no new httpd serves.", program=self.script()[0]),
+        )
 
     # -- after a crash of ours -----------------------------------------------------------
 

@@ -13,6 +13,7 @@ from easyapache.host.runner import Finished, Runner
 from easyapache.host.server import HostError
 from easyapache.particulars import Description
 from easyapache.profile import Package
+from easyapache.sentences import Sentence
 
 _FORMAT = "%{NAME}\\t%{EPOCH}\\t%{VERSION}\\t%{RELEASE}\\t%{ARCH}\\n"
 _RELATIONS = (
@@ -113,8 +114,8 @@ class RpmDatabase:
         if not found.ok:
             raise HostError(
                 "rpm_database",
-                "The rpm database cannot be read.",
-                "Check the disk for space and errors, then run: rpm --rebuilddb",
+                Sentence("The rpm database cannot be read."),
+                Sentence("Check the disk for space and errors, then run: rpm --rebuilddb"),
                 found.text,
             )
         return found

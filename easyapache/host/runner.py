@@ -25,6 +25,7 @@ from typing import IO
 from easyapache.host import keeper
 from easyapache.host.processes import Identity, systemd_is_init
 from easyapache.host.server import HostError, Log, Stop, Stopped, never
+from easyapache.sentences import Sentence
 
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _START_LIMIT = 30.0
@@ -77,8 +78,12 @@ class Runner:
                 out, err = process.communicate()
                 raise HostError(
                     "no_answer",
-                    f"{argv[0]} did not answer within {limit:.0f} s.",
-                    "Look at what it waits for, then try again.",
+                    Sentence(
+                        "{program} did not answer within {seconds} s.",
+                        program=argv[0],
+                        seconds=f"{limit:.0f}",
+                    ),
+                    Sentence("Look at what it waits for, then try again."),
                     _text(err),
                 ) from None
         return Finished(tuple(argv), process.returncode, _text(out), _text(err))
@@ -162,7 +167,8 @@ class Runner:
         else:
             begun = self.ask([*keep, *rest])
         if not begun.ok:
-            raise HostError("not_started", f"{argv[0]} could not be started.", "", begun.text)
+            why = Sentence("{program} could not be started.", program=argv[0])
+            raise HostError("not_started", why, "", begun.text)
         Detached(folder, name).wait_for_start()
 
     def _spawn(
@@ -181,8 +187,12 @@ class Runner:
         except OSError as error:
             raise HostError(
                 "no_such_program",
-                f"{argv[0]} cannot be run: {error.strerror}.",
-                "Install it, or correct its path in the agent's configuration.",
+                Sentence(
+                    "{program} cannot be run: {error}.",
+                    program=argv[0],
+                    error=str(error.strerror),
+                ),
+                Sentence("Install it, or correct its path in the agent's configuration."),
             ) from error
 
     @staticmethod
@@ -238,7 +248,8 @@ class Detached:
         end = time.monotonic() + _START_LIMIT
         while not self.started:
             if time.monotonic() > end and self._forgo():
-                raise HostError("not_started", f"{self.name} did not begin.", "", self.output())
+                why = Sentence("{program} did not begin.", program=self.name)
+                raise HostError("not_started", why, "", self.output())
             time.sleep(0.005)
 
     def _forgo(self) -> bool:

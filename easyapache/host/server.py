@@ -23,7 +23,8 @@ Log = Callable[[str], None]
 
 
 class HostError(Exception):
-    """Something on the server refused or failed. ``code`` is stable, ``remedy`` says what to do."""
+    """Something on the server refused or failed. ``code`` is stable, ``remedy`` says what to do;
+    ``output`` is what programs said, as they said it."""
 
     def __init__(self, code: str, message: str, remedy: str = "", output: str = "") -> None:
         super().__init__(message)
@@ -89,7 +90,7 @@ class Interruption:
 
     def as_json(self) -> dict[str, Any]:
         measured = self.probes > 0
-        return {
+        data = {
             "method": self.method,
             "reason": self.reason,
             "probes": self.probes,
@@ -100,6 +101,7 @@ class Interruption:
             "partial": self.partial,
             "strip": [list(item) for item in self.strip],
         }
+        return with_words(data, "reason")
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +115,8 @@ class Check:
     ok: bool
 
     def as_json(self) -> dict[str, Any]:
-        return {name: getattr(self, name) for name in self.__slots__}
+        data = {name: getattr(self, name) for name in self.__slots__}
+        return with_words(data, "title", "expected", "seen")
 
 
 Stop = Callable[[], bool]

@@ -38,6 +38,7 @@ from easyapache.host.server import (
 from easyapache.particulars import Particulars, imagined
 from easyapache.profile import Observation, Package, Profile, Transaction
 from easyapache.relations import Unsolvable, load_catalogue
+from easyapache.sentences import Sentence
 
 
 class SimulatedServer:
@@ -99,8 +100,8 @@ class SimulatedServer:
         if protect and fetches and self._strikes("repository_gone"):
             raise HostError(
                 "repository",
-                "The repository EA4 cannot be reached.",
-                "Check the network and the repository's address.",
+                Sentence("The repository EA4 cannot be reached."),
+                Sentence("Check the network and the repository's address."),
                 "Error: Failed to download metadata for repo 'EA4'",
             )
         try:
@@ -108,8 +109,8 @@ class SimulatedServer:
         except Unsolvable as error:
             raise HostError(
                 "unsatisfiable",
-                "No set of packages fulfils this.",
-                "Choose otherwise.",
+                Sentence("No set of packages fulfils this."),
+                Sentence("Choose otherwise."),
                 str(error),
             ) from error
         if protect:
@@ -119,8 +120,11 @@ class SimulatedServer:
             if lost:
                 raise HostError(
                     "protected",
-                    f"This would remove {', '.join(lost)}, which nobody agreed to.",
-                    "Look at the plan again.",
+                    Sentence(
+                        "This would remove {names}, which nobody agreed to.",
+                        names=", ".join(lost),
+                    ),
+                    Sentence("Look at the plan again."),
                     "Error: The operation would result in removing the following protected "
                     f"packages: {', '.join(lost)}",
                 )
@@ -180,36 +184,7 @@ class SimulatedServer:
     def checks(
         self, transaction: Transaction, mpm: str, itk: bool, before: Sequence[SiteAnswer]
     ) -> Sequence[Check]:
-        profile = self.inspect()
-        have = {package.nevra for package in profile.packages}
-        absent = sorted(p.nevra for p in transaction.install if p.nevra not in have)
-        extra = sorted(p.nevra for p in transaction.remove if p.nevra in have)
-        missing = sorted(profile.facts.get("missing_files", {}))
-        wanted = Observation((mpm,), itk)
-        checks = [
-            model.compared(
-                "packages", "Packages", "as asked", ", ".join(absent + extra) or "as asked"
-            ),
-            model.compared(
-                "files", "Files of the packages", "all there", ", ".join(missing) or "all there"
-            ),
-            model.compared(
-                "configured", "Configured MPM", model.say(wanted), model.say(profile.configured)
-            ),
-            model.compared("running", "Running MPM", model.say(wanted), model.say(profile.running)),
-        ]
-        now = {answer.url: answer for answer in self.sites()}
-        for answer in before:
-            seen = now.get(answer.url)
-            checks.append(
-                model.compared(
-                    f"site:{answer.url}",
-                    f"{answer.kind} {answer.host}",
-                    answer.error or str(answer.status),
-                    (seen.error or str(seen.status)) if seen else "not asked",
-                )
-            )
-        return checks
+        return model.checks(self.inspect(), transaction, mpm, itk, before, self.sites())
 
     def capabilities(self) -> Mapping[str, Any]:
         return {
@@ -217,7 +192,7 @@ class SimulatedServer:
             "package_manager": "simulated",
             "systemd": False,
             "restart_method": "simulated",
-            "restart_reason": "this server is only a file; nobody visits it",
+            "restart_reason": Sentence("this server is only a file; nobody visits it"),
         }
 
     # -- operations -----------------------------------------------------------------------
@@ -226,15 +201,15 @@ class SimulatedServer:
         if self._strikes("repository_gone"):
             raise HostError(
                 "repository",
-                "The packages cannot be fetched.",
-                "Check the network and the repository's address.",
+                Sentence("The packages cannot be fetched."),
+                Sentence("Check the network and the repository's address."),
                 "Error: Error downloading packages: Cannot download EA4 (simulated)",
             )
         if self._strikes("bad_signature"):
             raise HostError(
                 "signature",
-                "A package is not signed as it must be.",
-                "Import the right key, or clean the cache.",
+                Sentence("A package is not signed as it must be."),
+                Sentence("Import the right key, or clean the cache."),
                 "Error: GPG check FAILED (simulated)",
             )
         for package in transaction.install:
@@ -252,8 +227,8 @@ class SimulatedServer:
         if self._strikes("rehearsal") or (itk and mpm != "prefork"):
             raise HostError(
                 "rehearsal",
-                "httpd would not start with the new modules.",
-                "See what it said.",
+                Sentence("httpd would not start with the new modules."),
+                Sentence("See what it said."),
                 "[mpm_itk:emerg] mpm-itk cannot use threaded MPMs; please use prefork. (simulated)",
             )
         log(f"simulated: httpd started with {model.say(Observation((mpm,), itk))}")
@@ -334,7 +309,9 @@ class SimulatedServer:
         else:
             log("simulated: Syntax OK")
             return
-        raise HostError("configtest", "httpd does not accept its configuration.", "", text)
+        raise HostError(
+            "configtest", Sentence("httpd does not accept its configuration."), "", text
+        )
 
     def restart(self, method: str, log: Log) -> Interruption:
         self._rest()
@@ -348,8 +325,8 @@ class SimulatedServer:
         if fails:
             raise HostError(
                 "restart",
-                "httpd did not come up.",
-                "Look at its error log.",
+                Sentence("httpd did not come up."),
+                Sentence("Look at its error log."),
                 "AH00016: Configuration Failed (simulated)",
             )
         log("simulated: httpd replaced")
@@ -364,7 +341,9 @@ class SimulatedServer:
     def undo_packages(self, kit: Kit, log: Log) -> None:
         self._rest()
         if self._strikes("undo_packages"):
-            raise HostError("undo", "The packages could not be brought back.", "", "(simulated)")
+            raise HostError(
+                "undo", Sentence("The packages could not be brought back."), "", "(simulated)"
+            )
         with self.state() as state:
             gone = {item.name for item in (*kit.transaction.install, *kit.transaction.remove)}
             state["packages"] = [item for item in state["packages"] if item["name"] not in gone]
@@ -387,7 +366,7 @@ class SimulatedServer:
                 moves = scene.resolve((f"{model.MPM_PACKAGE}{mpm}", companion))
             except Unsolvable as error:
                 raise HostError(
-                    "unsatisfiable", "This cannot be repaired.", "", str(error)
+                    "unsatisfiable", Sentence("This cannot be repaired."), "", str(error)
                 ) from error
             gone = {item.name for item in moves.remove}
             state["packages"] = [item for item in state["packages"] if item["name"] not in gone]

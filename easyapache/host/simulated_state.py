@@ -11,9 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from easyapache.host.durable import write_atomically
-from easyapache.host.server import Check, Interruption
-from easyapache.profile import Observation
+from easyapache.host.progress import observed
+from easyapache.host.server import Check, Interruption, SiteAnswer
+from easyapache.profile import Observation, Profile, Transaction
 from easyapache.relations import load_catalogue
+from easyapache.sentences import Sentence
 
 FAULTS: Mapping[str, str] = {
     "locked": "another package manager holds the lock",
@@ -42,7 +44,7 @@ PACE = 0.15
 _STRIP = tuple((number * 5, 0.4, "ok") for number in range(120))
 NOTICED = Interruption(
     method="simulated",
-    reason="this server is only a file",
+    reason=Sentence("this server is only a file"),
     probes=len(_STRIP),
     longest_wait_ms=0.4,
     window_ms=float(len(_STRIP) * 5),
@@ -198,8 +200,45 @@ def save(path: Path, state: Mapping[str, Any]) -> None:
 
 def say(observation: Observation | None) -> str:
     if observation is None:
-        return "no answer"
-    return (" and ".join(observation.mpms) or "none") + (" with ITK" if observation.itk else "")
+        return Sentence("no answer")
+    return observed(observation.mpms, observation.itk)
+
+
+def checks(
+    profile: Profile,
+    transaction: Transaction,
+    mpm: str,
+    itk: bool,
+    before: Sequence[SiteAnswer],
+    after: Sequence[SiteAnswer],
+) -> list[Check]:
+    """What verification sees: packages, files, configuration, running httpd, and the sites."""
+    have = {package.nevra for package in profile.packages}
+    absent = sorted(p.nevra for p in transaction.install if p.nevra not in have)
+    extra = sorted(p.nevra for p in transaction.remove if p.nevra in have)
+    missing = sorted(profile.facts.get("missing_files", {}))
+    wanted = say(Observation((mpm,), itk))
+    as_asked, all_there = Sentence("as asked"), Sentence("all there")
+    found = [
+        compared("packages", Sentence("Packages"), as_asked, ", ".join(absent + extra) or as_asked),
+        compared(
+            "files", Sentence("Files of the packages"), all_there, ", ".join(missing) or all_there
+        ),
+        compared("configured", Sentence("Configured MPM"), wanted, say(profile.configured)),
+        compared("running", Sentence("Running MPM"), wanted, say(profile.running)),
+    ]
+    now = {answer.url: answer for answer in after}
+    for answer in before:
+        seen = now.get(answer.url)
+        found.append(
+            compared(
+                f"site:{answer.url}",
+                f"{answer.kind} {answer.host}",
+                answer.error or str(answer.status),
+                (seen.error or str(seen.status)) if seen else Sentence("not asked"),
+            )
+        )
+    return found
 
 
 def compared(name: str, title: str, expected: str, seen: str) -> Check:

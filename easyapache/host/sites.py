@@ -17,6 +17,7 @@ from easyapache.host.apache_config import EVERYWHERE, ApacheConfig, VirtualHost
 from easyapache.host.config import HostConfig
 from easyapache.host.http_probe import BODY_LIMIT, Answer, fetch
 from easyapache.host.server import SiteAnswer
+from easyapache.sentences import Sentence
 
 PER_KIND = 2
 MOST = 40
@@ -114,23 +115,27 @@ def difference(before: SiteAnswer, after: SiteAnswer) -> str:
     if before.error:
         return ""
     if after.error:
-        return f"no answer ({after.error})"
+        return Sentence("no answer ({error})", error=after.error)
     if before.status != after.status:
         # A site that failed with 5xx and now works is no damage.
-        return "" if before.status >= 500 > after.status else f"status {after.status}"
+        if before.status >= 500 > after.status:
+            return ""
+        return Sentence("status {status}", status=after.status)
     if _path(before.location) != _path(after.location):
-        return f"redirects to {after.location or 'nowhere'}"
+        return Sentence("redirects to {place}", place=after.location or Sentence("nowhere"))
     if before.content_type != after.content_type:
-        return f"content type {after.content_type or 'none'}"
+        return Sentence("content type {kind}", kind=after.content_type or Sentence("none"))
     if abs(before.size_class - after.size_class) > 1:
-        return f"size class {after.size_class} instead of {before.size_class}"
+        return Sentence(
+            "size class {now} instead of {then}", now=after.size_class, then=before.size_class
+        )
     return ""
 
 
 def summary(site: SiteAnswer) -> str:
     """An answer in a few words."""
     if site.error:
-        return f"no answer ({site.error})"
+        return Sentence("no answer ({error})", error=site.error)
     parts = [str(site.status), site.content_type, f"→ {site.location}" if site.location else ""]
     return " ".join(part for part in parts if part)
 

@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from ipaddress import ip_address
 
 from easyapache.host.processes import PROC, all_pids, parent_of
+from easyapache.sentences import Sentence
 
 _LISTEN = 10  # TCP_LISTEN
 _SOCK_DIAG, _BY_FAMILY, _REQUEST_DUMP, _ERROR, _DONE = 4, 20, 0x301, 2, 3
@@ -121,7 +122,12 @@ def _covers(listened: str, wanted: str) -> bool:
 
 
 class CannotReach(Exception):
-    """This kernel, or this process's rights, do not allow reaching into another one."""
+    """This kernel, or this process's rights, do not allow reaching into another one. ``why`` says
+    which."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__(why)
+        self.why = why
 
 
 @contextmanager
@@ -149,7 +155,7 @@ def share_ports(pid: int) -> int:
     were. Raises CannotReach."""
     descriptors = sorted(listening_of(pid))
     if not descriptors:
-        raise CannotReach(f"process {pid} listens nowhere")
+        raise CannotReach(Sentence("process {pid} listens nowhere", pid=pid))
     with borrowed(pid, descriptors) as sockets:
         for item in sockets:
             item.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
@@ -162,16 +168,18 @@ def can_reach(pid: int) -> str | None:
         with borrowed(pid, sorted(listening_of(pid))[:1]):
             return None
     except CannotReach as error:
-        return str(error)
+        return error.why
 
 
 def _pidfd_open(pid: int) -> int:
     try:
         return os.pidfd_open(pid)
     except AttributeError:
-        raise CannotReach("this Python was built for a kernel without pidfd_open") from None
+        raise CannotReach(
+            Sentence("this Python was built for a kernel without pidfd_open")
+        ) from None
     except OSError as error:
-        raise CannotReach(f"pidfd_open of process {pid}: {error.strerror}") from error
+        raise CannotReach(f"pidfd_open({pid}): {error.strerror}") from error
 
 
 def _pidfd_getfd(handle: int, descriptor: int) -> int:
@@ -181,7 +189,12 @@ def _pidfd_getfd(handle: int, descriptor: int) -> int:
         return result
     number = ctypes.get_errno()
     if number == errno.EPERM:
-        raise CannotReach("pidfd_getfd is not permitted (CAP_SYS_PTRACE is missing)")
+        raise CannotReach(Sentence("pidfd_getfd is not permitted (CAP_SYS_PTRACE is missing)"))
     if number == errno.ENOSYS:
-        raise CannotReach(f"kernel {platform.release()} has no pidfd_getfd (it came with 5.6)")
+        raise CannotReach(
+            Sentence(
+                "kernel {release} has no pidfd_getfd (it came with 5.6)",
+                release=platform.release(),
+            )
+        )
     raise CannotReach(f"pidfd_getfd: {os.strerror(number)}")

@@ -19,6 +19,7 @@ from easyapache.host.progress import (
     Packages,
     difference,
     label,
+    observed,
     packages_now,
     progress_of,
     runs,
@@ -34,6 +35,7 @@ from easyapache.host.server import (
 )
 from easyapache.host.spool import Spool
 from easyapache.profile import Profile, Transaction
+from easyapache.sentences import Sentence
 
 VERIFY_ATTEMPTS = 4
 VERIFY_PAUSE = 0.4
@@ -91,8 +93,8 @@ class Steps:
         if not isinstance(data, Mapping):
             raise HostError(
                 "before_lost",
-                "What the server was before this change is no longer known.",
-                "Look at the server and run the doctor.",
+                Sentence("What the server was before this change is no longer known."),
+                Sentence("Look at the server and run the doctor."),
             )
         self.before = Profile.from_json(data["profile"])
         self.sites = tuple(SiteAnswer(**site) for site in data["sites"])
@@ -124,7 +126,11 @@ class Steps:
             raise HostError(refusing[0].code, refusing[0].message, refusing[0].remedy)
         self.resolve()
         self.remember()
-        return f"{len(self.sites)} addresses asked; nothing stands in the way."
+        if len(self.sites) == 1:
+            return Sentence("1 address asked; nothing stands in the way.")
+        return Sentence(
+            "{count} addresses asked; nothing stands in the way.", count=len(self.sites)
+        )
 
     def resolve(self, *, last: bool = False) -> None:
         """Ask the server's own package manager once more. Raises Moved.
@@ -176,8 +182,8 @@ class Steps:
         self.remember()
         if self.from_kit and undone is not None:
             kits.reverse(kit, undone)
-            return "From the rollback kit; no repository is needed."
-        return "All packages are here, and those that leave are kept."
+            return Sentence("From the rollback kit; no repository is needed.")
+        return Sentence("All packages are here, and those that leave are kept.")
 
     def rehearse(self) -> str:
         request = self.request
@@ -193,7 +199,7 @@ class Steps:
             )
             if last:
                 last.result()
-        return "The new modules started with the present configuration."
+        return Sentence("The new modules started with the present configuration.")
 
     # -- the transaction ------------------------------------------------------------------
 
@@ -201,7 +207,11 @@ class Steps:
         if self.from_kit:
             kit = self.kit_of_undone()
             if kit is None:
-                raise HostError("kit", "The rollback kit is gone.", "Restore the repository.")
+                raise HostError(
+                    "kit",
+                    Sentence("The rollback kit is gone."),
+                    Sentence("Restore the repository."),
+                )
             self.server.undo_packages(kit, self.log)
         else:
             self.server.start_packages(
@@ -223,10 +233,14 @@ class Steps:
         now, transaction = self.server.inspect(), self.request.transaction
         if packages_now(now, self.before, transaction) is not Packages.ASKED:
             said = difference(now, self.before, transaction)
-            raise HostError("packages", f"The packages are not as asked: {said}.")
+            raise HostError(
+                "packages", Sentence("The packages are not as asked: {said}.", said=said)
+            )
         if self.handover.in_place(now):
             self.remember()
-        return f"{len(transaction.install)} came, {len(transaction.remove)} left."
+        return Sentence(
+            "{came} came, {left} left.", came=len(transaction.install), left=len(transaction.remove)
+        )
 
     def _attempt(self) -> Path:
         """Where the output of the present attempt is. A new attempt is only made when the
@@ -238,7 +252,7 @@ class Steps:
 
     def config_test(self) -> str:
         self.server.config_test(self.log)
-        return "httpd accepts its configuration."
+        return Sentence("httpd accepts its configuration.")
 
     def restart(self) -> str:
         request = self.request
@@ -263,9 +277,14 @@ class Steps:
         if wrong:
             raise Undecided(
                 "verification",
-                f"{wrong.title}: expected {wrong.expected or 'as before'}, saw {wrong.seen}",
+                Sentence(
+                    "{title}: expected {expected}, saw {seen}",
+                    title=wrong.title,
+                    expected=wrong.expected or Sentence("as before"),
+                    seen=wrong.seen,
+                ),
             )
-        return f"{len(checks)} observations are as they should be."
+        return Sentence("{count} observations are as they should be.", count=len(checks))
 
     # -- back -----------------------------------------------------------------------------
 
@@ -276,16 +295,21 @@ class Steps:
         # unpacked a module it had not entered yet, and the next start of httpd would load it.
         if not never or (kit is not None and self._attempt().is_dir()):
             if kit is None:
-                message = "The rollback kit is gone."
-                raise HostError("kit", message, "Install the packages by hand.")
+                raise HostError(
+                    "kit",
+                    Sentence("The rollback kit is gone."),
+                    Sentence("Install the packages by hand."),
+                )
             self.server.undo_packages(kit, self.log)
         self._restore_files(kit)
         now = self.server.inspect()
         if packages_now(now, self.before, self.request.transaction) is not Packages.BEFORE:
             said = difference(now, self.before, Transaction())
-            raise HostError("packages", f"The packages are not as they were: {said}.")
+            raise HostError(
+                "packages", Sentence("The packages are not as they were: {said}.", said=said)
+            )
         self.handover.in_place(now)
-        return "The packages are as they were."
+        return Sentence("The packages are as they were.")
 
     def _restore_files(self, kit: Kit | None = None) -> None:
         kit = kit or kits.load(self.folder.kit)
@@ -297,7 +321,7 @@ class Steps:
         self.server.settle_restart(self.log)
         original = self.before.facts.get("httpd_started")
         if self.server.httpd_start() == original and runs(self.server.inspect(), mpm, itk):
-            return f"httpd was never restarted and still runs {label(mpm, itk)}."
+            return Sentence("httpd was never restarted and still runs {mpm}.", mpm=label(mpm, itk))
         self.server.config_test(self.log)
         return self.handover.restart(self.request.restart_method, mpm, itk, somehow=True)
 
@@ -321,12 +345,12 @@ class Steps:
 def _seen_before(profile: Profile, sites: Sequence[SiteAnswer]) -> list[Check]:
     def said(observation: Any) -> str:
         if observation is None:
-            return "no answer"
-        return label(" and ".join(observation.mpms) or "none", observation.itk)
+            return Sentence("no answer")
+        return observed(observation.mpms, observation.itk)
 
     checks = [
-        Check("configured", "Configured MPM", "", said(profile.configured), ok=True),
-        Check("running", "Running MPM", "", said(profile.running), ok=True),
+        Check("configured", Sentence("Configured MPM"), "", said(profile.configured), ok=True),
+        Check("running", Sentence("Running MPM"), "", said(profile.running), ok=True),
     ]
     for site in sites:
         answer = site.error or f"{site.status} {site.content_type}".strip()

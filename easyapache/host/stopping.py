@@ -9,12 +9,13 @@ from contextlib import contextmanager
 from easyapache.host.folder import ChangeFolder
 from easyapache.host.progress import progress_of
 from easyapache.host.server import Stopped
+from easyapache.sentences import Sentence
 
-ALREADY_TOO_LATE = (
+ALREADY_TOO_LATE = Sentence(
     "The packages are being changed. Stopping halfway would break the server, so the change "
     "is finished, or undone if it fails; it can be rolled back afterwards."
 )
-OVER = "The change was over before it could be stopped."
+OVER = Sentence("The change was over before it could be stopped.")
 LOOK = 0.1
 """Seconds between two looks whether somebody asks."""
 
@@ -67,7 +68,7 @@ class Stopping:
 
     def accept(self) -> None:
         with self._gate:
-            self._answer(accepted=True, reason="Nothing was touched.")
+            self._answer(accepted=True, reason=Sentence("Nothing was touched."))
 
     def _refuse(self) -> None:
         progress = progress_of(self.folder.reports())

@@ -12,6 +12,7 @@ from easyapache.host.folder import ChangeFolder
 from easyapache.host.protocol import Step
 from easyapache.host.server import HostError, Stopped
 from easyapache.host.steps import Moved
+from easyapache.sentences import Sentence, with_words
 
 
 class Failed(Exception):
@@ -48,10 +49,10 @@ class Telling:
         try:
             detail = work()
         except Moved:
-            self.report_step(step, "failed", "The server has moved.")
+            self.report_step(step, "failed", Sentence("The server has moved."))
             raise
         except Stopped:
-            self.skip(step, "Given up: somebody asked to stop.")
+            self.skip(step, Sentence("Given up: somebody asked to stop."))
             raise
         except HostError as error:
             self.log(error.message)
@@ -64,7 +65,11 @@ class Telling:
             # A mistake of ours must not leave a server half changed: it is told and undone
             # like any other failure.
             self.log(traceback.format_exc())
-            said_by = f"the panel's own fault: {type(error).__name__}: {error}"
+            said_by = Sentence(
+                "the panel's own fault: {kind}: {error}",
+                kind=type(error).__name__,
+                error=str(error),
+            )
             self.report_step(step, "failed", said_by, decided_by=said_by)
             raise Failed(step, said_by) from error
         self.report_step(step, "done", detail)
@@ -76,15 +81,13 @@ class Telling:
         for diagnosis in diagnose(heard):
             self.folder.report("finding", diagnosis.as_finding())
         if error.remedy:
-            self.folder.report(
-                "finding",
-                {
-                    "code": error.code,
-                    "title": error.message,
-                    "message": error.output[-2000:],
-                    "remedy": error.remedy,
-                },
-            )
+            finding = {
+                "code": error.code,
+                "title": error.message,
+                "message": error.output[-2000:],
+                "remedy": error.remedy,
+            }
+            self.folder.report("finding", with_words(finding, "title", "remedy"))
 
     def _written(self) -> str:
         """The end of what the transaction wrote, which an earlier engine may have followed."""
@@ -104,4 +107,8 @@ class Telling:
         self, step: Step, status: str, detail: str = "", *, decided_by: str = ""
     ) -> None:
         data = {"step": step.value, "status": status, "detail": detail}
-        self.folder.report("step", {**data, "decided_by": decided_by} if decided_by else data)
+        if decided_by:
+            told = with_words({**data, "decided_by": decided_by}, "detail", "decided_by")
+        else:
+            told = with_words(data, "detail")
+        self.folder.report("step", told)

@@ -22,6 +22,7 @@ from easyapache.host.runner import Detached, Runner
 from easyapache.host.server import HostError, Kit, Log
 from easyapache.host.verify import MPMS, cgi_package, mpm_package
 from easyapache.profile import Package
+from easyapache.sentences import Sentence, joined, marked
 
 _LOCKED = 200
 """What dnf ends with when its lock is taken and exit_on_lock is set."""
@@ -51,13 +52,19 @@ class Distance:
     def none(self) -> bool:
         return not (self.absent or self.broken or self.surplus)
 
-    def __str__(self) -> str:
+    @property
+    def said(self) -> str:
         parts = (
-            ("not there", self.absent),
-            ("files missing", self.broken),
-            ("still there", self.surplus),
+            (marked("not there: {names}"), self.absent),
+            (marked("files missing: {names}"), self.broken),
+            (marked("still there: {names}"), self.surplus),
         )
-        return "; ".join(f"{what}: {', '.join(names)}" for what, names in parts if names)
+        return joined(
+            "; ", [Sentence(what, names=", ".join(names)) for what, names in parts if names]
+        )
+
+    def __str__(self) -> str:
+        return str(self.said)
 
 
 class Undo:
@@ -124,8 +131,8 @@ class Undo:
         if not now.none:
             raise HostError(
                 "undo",
-                f"The packages are not what they were ({now}).",
-                f"As root: {kit.folder}/undo",
+                Sentence("The packages are not what they were ({now}).", now=now.said),
+                Sentence("As root: {program}", program=f"{kit.folder}/undo"),
                 calls.output(),
             )
 
@@ -176,7 +183,10 @@ class Undo:
             now = self.distance(aim)
         if not now.none:
             raise HostError(
-                "repair", f"The packages could not be repaired ({now}).", "", calls.output()
+                "repair",
+                Sentence("The packages could not be repaired ({now}).", now=now.said),
+                "",
+                calls.output(),
             )
 
     def _dnf(self, arguments: Sequence[str], aim: Aim) -> list[str]:

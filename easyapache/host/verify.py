@@ -13,6 +13,7 @@ from easyapache.host.rpm import RpmDatabase
 from easyapache.host.server import Check, SiteAnswer
 from easyapache.host.sockets import listening_of
 from easyapache.profile import Observation, Profile, Transaction
+from easyapache.sentences import Sentence, all_of, joined
 
 PREFIX = "ea-apache24-mod_"
 MPMS = ("event", "worker", "prefork")
@@ -37,17 +38,29 @@ def package_checks(packages: Profile, transaction: Transaction, mpm: str, itk: b
     staying = sorted(
         p.nevra for p in transaction.remove if p.name not in coming and p.nevra in installed
     )
-    wrong = [f"{name} is not there" for name in lacking] + [
-        f"{name} is still there" for name in staying
+    wrong = [
+        *(Sentence("{name} is not there", name=name) for name in lacking),
+        *(Sentence("{name} is still there", name=name) for name in staying),
     ]
+    confirmed = Sentence("as confirmed")
     found = sorted(name for name in MPMS if mpm_package(name) in names)
     has_itk = mpm_package("itk") in names
     return [
         Check(
-            "packages", "Packages", "as confirmed", "; ".join(wrong) or "as confirmed", not wrong
+            "packages",
+            Sentence("Packages"),
+            confirmed,
+            joined("; ", wrong) if wrong else confirmed,
+            not wrong,
         ),
-        Check("mpm_package", "MPM package", mpm, " and ".join(found) or "none", found == [mpm]),
-        Check("itk_package", "ITK package", _yes(itk), _yes(has_itk), has_itk is itk),
+        Check(
+            "mpm_package",
+            Sentence("MPM package"),
+            mpm,
+            all_of(found) or Sentence("none"),
+            found == [mpm],
+        ),
+        Check("itk_package", Sentence("ITK package"), _yes(itk), _yes(has_itk), has_itk is itk),
     ]
 
 
@@ -58,21 +71,34 @@ def file_check(rpm: RpmDatabase, packages: Profile, transaction: Transaction, mp
     for package, items in rpm.verify(names & packages.names).items():
         for item in items:
             if item.missing:
-                wrong.append(f"{item.path} of {package} is missing")
+                wrong.append(
+                    Sentence("{path} of {package} is missing", path=item.path, package=package)
+                )
             elif not item.config and "5" in item.flags:
-                wrong.append(f"{item.path} of {package} is not the packaged file")
+                wrong.append(
+                    Sentence(
+                        "{path} of {package} is not the packaged file",
+                        path=item.path,
+                        package=package,
+                    )
+                )
+    all_there = Sentence("all there")
     return Check(
-        "files", "Files of the packages", "all there", "; ".join(wrong) or "all there", not wrong
+        "files",
+        Sentence("Files of the packages"),
+        all_there,
+        joined("; ", wrong) if wrong else all_there,
+        not wrong,
     )
 
 
 def mpm_check(name: str, title: str, seen: Observation | None, error: str, mpm: str) -> Check:
-    said = " and ".join(seen.mpms) or "none" if seen else error or "no answer"
+    said = all_of(seen.mpms) or Sentence("none") if seen else error or Sentence("no answer")
     return Check(name, title, mpm, said, seen is not None and seen.mpms == (mpm,))
 
 
 def itk_check(name: str, title: str, seen: Observation | None, itk: bool) -> Check:
-    said = _yes(seen.itk) if seen else "no answer"
+    said = _yes(seen.itk) if seen else Sentence("no answer")
     return Check(name, title, _yes(itk), said, seen is not None and seen.itk is itk)
 
 
@@ -84,20 +110,19 @@ def listener_checks(httpd: Httpd) -> list[Check]:
     held = {(s.address, s.port) for s in listening_of(parent.pid).values()} if parent else set()
     checks = []
     for address, port in httpd.read().listeners():
-        title = f"Listener {address or '*'}:{port}"
-        seen = "answers"
+        title = Sentence("Listener {address}", address=f"{address or '*'}:{port}")
+        answers = Sentence("answers")
+        seen: str = answers
         if (address, port) not in held and ("", port) not in held:
-            seen = "is not this httpd's"
+            seen = Sentence("is not this httpd's")
         elif others:
-            seen = f"is shared with process {', '.join(others)}"
+            seen = Sentence("is shared with process {pids}", pids=", ".join(others))
         else:
             try:
                 socket.create_connection((address or "127.0.0.1", port), timeout=5.0).close()
             except OSError as error:
                 seen = str(error)
-        checks.append(
-            Check(f"listener:{address}:{port}", title, "answers", seen, seen == "answers")
-        )
+        checks.append(Check(f"listener:{address}:{port}", title, answers, seen, seen is answers))
     return checks
 
 
@@ -114,12 +139,17 @@ def worker_check(httpd: Httpd) -> Check:
         if enough or time.monotonic() > end:
             break
         time.sleep(0.1)
-    seen = f"{processes} processes"
-    if status.fields:
-        seen += (
-            f", {status.count('BusyWorkers')} busy and {status.count('IdleWorkers')} idle workers"
+    seen = (
+        Sentence(
+            "{processes} processes, {busy} busy and {idle} idle workers",
+            processes=processes,
+            busy=status.count("BusyWorkers"),
+            idle=status.count("IdleWorkers"),
         )
-    return Check("workers", "Workers", "at least one", seen, enough)
+        if status.fields
+        else Sentence("{processes} processes", processes=processes)
+    )
+    return Check("workers", Sentence("Workers"), Sentence("at least one"), seen, enough)
 
 
 def site_checks(before: Sequence[SiteAnswer]) -> list[Check]:
@@ -129,7 +159,7 @@ def site_checks(before: Sequence[SiteAnswer]) -> list[Check]:
         checks.append(
             Check(
                 f"site:{old.host or old.url}",
-                f"Site {old.host or old.url} ({old.kind})",
+                Sentence("Site {name} ({kind})", name=old.host or old.url, kind=old.kind),
                 sites.summary(old),
                 changed or sites.summary(new),
                 not changed,
@@ -154,16 +184,20 @@ def checks(
         file_check(rpm, packages, transaction, mpm),
         mpm_check(
             "configured",
-            "Configured MPM",
+            Sentence("Configured MPM"),
             packages.configured,
             str(facts.get("configured_error", "")),
             mpm,
         ),
-        itk_check("configured_itk", "Configured ITK", packages.configured, itk),
+        itk_check("configured_itk", Sentence("Configured ITK"), packages.configured, itk),
         mpm_check(
-            "running", "Running MPM", packages.running, str(facts.get("running_error", "")), mpm
+            "running",
+            Sentence("Running MPM"),
+            packages.running,
+            str(facts.get("running_error", "")),
+            mpm,
         ),
-        itk_check("running_itk", "Running ITK", packages.running, itk),
+        itk_check("running_itk", Sentence("Running ITK"), packages.running, itk),
         *listener_checks(httpd),
         worker_check(httpd),
         *site_checks(before),
@@ -171,4 +205,4 @@ def checks(
 
 
 def _yes(value: bool) -> str:
-    return "on" if value else "off"
+    return Sentence("on") if value else Sentence("off")

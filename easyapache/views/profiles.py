@@ -30,6 +30,7 @@ from easyapache.profile_file import (
 from easyapache.profile_library import NameTaken, Shelved
 from easyapache.relations import load_catalogue
 from easyapache.rights import may_change, may_read
+from easyapache.translation import in_words
 from easyapache.views.packages import scene_of
 
 
@@ -42,7 +43,7 @@ class SaveForm(forms.Form):
         try:
             return check_file_name(self.cleaned_data["file_name"])
         except BadProfile as error:
-            raise forms.ValidationError(str(error)) from error
+            raise forms.ValidationError(in_words(error.message)) from error
 
 
 class UploadForm(forms.Form):
@@ -139,7 +140,7 @@ def save(request: HttpRequest, server: Server) -> HttpResponse:
                 who=request,
             )
         except NameTaken as error:
-            form.add_error("file_name", str(error))
+            form.add_error("file_name", in_words(error.message))
         else:
             messages.success(request, _("Saved as %(file)s.json.") % {"file": kept.file_name})
             return redirect("profile", key=kept.key)
@@ -166,7 +167,7 @@ def upload(request: HttpRequest, server: Server) -> HttpResponse:
                 overwrite=form.cleaned_data["overwrite"],
             )
         except BadProfile as error:
-            form.add_error("file", str(error))
+            form.add_error("file", in_words(error.message))
         else:
             messages.success(request, _("Uploaded %(file)s.json.") % {"file": kept.file_name})
             return redirect("profile", key=kept.key)

@@ -16,6 +16,8 @@ from easyapache.inventory import observed_mpm
 from easyapache.models import InstalledProfile, Server
 from easyapache.profile import Observation, Profile
 from easyapache.rights import may_read
+from easyapache.sentences import spoken
+from easyapache.translation import in_words
 
 PER_PAGE = 100
 
@@ -101,10 +103,14 @@ def server(request: HttpRequest, name: str) -> HttpResponse:
     return show(request, "easyapache/server.html", context)
 
 
+def _said(value: Any) -> str:
+    return in_words(value) if isinstance(value, str) else str(value)
+
+
 def said_of_itself(server: Server) -> list[tuple[str, str]]:
     """What the agent says its host allows, in words; what has none is left to the API."""
     said = server.agent.get("capabilities")
-    known = said if isinstance(said, dict) else {}
+    known = spoken(said) if isinstance(said, dict) else {}
     words = {
         "package_manager": _("Package manager"),
         "restart_method": _("Restart"),
@@ -118,7 +124,7 @@ def said_of_itself(server: Server) -> list[tuple[str, str]]:
     }
     yes_no = {True: _("yes"), False: _("no")}
     return [
-        (title, yes_no[value] if isinstance(value, bool) else str(value))
+        (title, yes_no[value] if isinstance(value, bool) else _said(value))
         for key, title in words.items()
         if (value := known.get(key)) not in (None, "")
     ]

@@ -145,9 +145,9 @@ def change_detail(change: Change) -> dict[str, Any]:
             for kind, at, data in reports
             if kind == "step"
         ],
-        "evidence": [data for kind, _, data in reports if kind == "evidence"],
+        "evidence": [plain(data) for kind, _, data in reports if kind == "evidence"],
         "diagnosis": plain(list(change.diagnosis or ())),
-        "interruption": change.interruption,
+        "interruption": plain(change.interruption),
         "moved": change.moved,
         "story": story(change),
         "why_not_cancel": why_not_cancel(change),

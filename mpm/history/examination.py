@@ -14,7 +14,7 @@ from easyapache.health import met_an_unknown_proxy
 from easyapache.host.doctor import Diagnosis, diagnose
 from easyapache.models import Server
 from easyapache.profile import Profile
-from easyapache.sentences import Sentence
+from easyapache.sentences import Sentence, spoken
 from mpm.models import Change, Event, LogChunk, State
 
 TAIL = 64 * 1024
@@ -88,13 +88,13 @@ def repairs(server: Server) -> list[RepairTold]:
 
 
 def _told(number: str, asked: Event, answer: Event | None) -> RepairTold:
-    said: Mapping[str, Any] = answer.data if answer else {}
+    said: Mapping[str, Any] = spoken(answer.data) if answer else {}
     return RepairTold(
         request=number,
         action=str(asked.data.get("action", "")),
         asked_by=asked.actor_name,
         asked_at=asked.at,
         ok=None if answer is None else answer.kind == REPAIRED,
-        message=str(said.get("message", "")),
+        message=said.get("message") or "",
         log=str(said.get("log", "")),
     )

@@ -12,6 +12,7 @@ from django.db.models.functions import Coalesce
 from django.utils import timezone
 from django.utils.dateparse import parse_date, parse_datetime
 
+from easyapache.sentences import Sentence
 from mpm.catalog import MPM
 from mpm.history import words
 from mpm.models import ACTIVE_STATES, Change, State
@@ -25,11 +26,11 @@ SLACK = timedelta(hours=1)
 
 
 class BadFilter(ValueError):
-    """A filter that cannot be meant. ``name`` is the filter, the message says what would do."""
+    """A filter that cannot be meant. ``name`` is the filter, ``message`` says what would do."""
 
     def __init__(self, name: str, message: str) -> None:
         super().__init__(message)
-        self.name = name
+        self.name, self.message = name, message
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,9 +62,9 @@ class ChangeFilters:
         """
         known = {field.name for field in fields(cls)}
         if strict and (unknown := sorted(set(values) - known)):
-            raise BadFilter(unknown[0], f"There is no filter {unknown[0]!r}.")
+            raise BadFilter(unknown[0], Sentence("There is no filter {name!r}.", name=unknown[0]))
         if any("\0" in value for value in values.values()):
-            raise BadFilter("text", "No text has a NUL in it.")
+            raise BadFilter("text", Sentence("No text has a NUL in it."))
         given = {
             name: value.strip() for name, value in values.items() if name in known and value.strip()
         }
@@ -75,14 +76,21 @@ class ChangeFilters:
             ("mpm_to", [mpm.value for mpm in MPM]),
         ):
             if name in given and given[name] not in choices:
-                raise BadFilter(name, f"{given[name][:40]!r} is none of {', '.join(choices)}.")
+                raise BadFilter(
+                    name,
+                    Sentence(
+                        "{value!r} is none of {choices}.",
+                        value=given[name][:40],
+                        choices=", ".join(choices),
+                    ),
+                )
         if "itk" in given:
             read["itk"] = _yes_or_no(given["itk"])
         for name, ends in (("since", False), ("until", True)):
             if name in given:
                 read[name] = _moment(name, given[name], end_of_day=ends)
         if len(given.get("text", "")) > 200:
-            raise BadFilter("text", "At most 200 characters can be looked for.")
+            raise BadFilter("text", Sentence("At most 200 characters can be looked for."))
         return cls(**read)
 
     def as_query(self) -> dict[str, str]:
@@ -173,7 +181,7 @@ def _yes_or_no(value: str) -> bool:
         return True
     if value.lower() in ("no", "false", "0", "off"):
         return False
-    raise BadFilter("itk", f"{value[:40]!r} is neither yes nor no.")
+    raise BadFilter("itk", Sentence("{value!r} is neither yes nor no.", value=value[:40]))
 
 
 def _moment(name: str, value: str, *, end_of_day: bool) -> datetime:
@@ -181,13 +189,18 @@ def _moment(name: str, value: str, *, end_of_day: bool) -> datetime:
         day = parse_date(value)
         moment = parse_datetime(value.replace(" ", "+")) or parse_datetime(value)
     except ValueError as error:
-        raise BadFilter(name, f"{value[:40]!r}: {error}.") from error
+        raise _no_date(name, value) from error
     if day is not None and len(value) == len("2026-03-03"):
         start = _midnight(day)
         return start + timedelta(days=1) if end_of_day else start
     if moment is None:
-        raise BadFilter(name, f"{value[:40]!r} is no date. Write it as 2026-03-03.")
+        raise _no_date(name, value)
     return moment if timezone.is_aware(moment) else timezone.make_aware(moment)
+
+
+def _no_date(name: str, value: str) -> BadFilter:
+    said = Sentence("{value!r} is no date. Write it as 2026-03-03.", value=value[:40])
+    return BadFilter(name, said)
 
 
 def _midnight(day: date) -> datetime:

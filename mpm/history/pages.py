@@ -7,6 +7,7 @@ import re
 from collections.abc import Collection
 from dataclasses import dataclass
 
+from easyapache.sentences import Sentence
 from mpm.history.filters import BadFilter, ChangeFilters
 from mpm.history.outside import HEAVY, TAKEN_BACK
 from mpm.models import Change
@@ -47,7 +48,7 @@ def changes(
         return _page(found[:limit], older=len(found) > limit, newer=False)
     match = _CURSOR.match(cursor)
     if match is None:
-        raise BadFilter("cursor", "This cursor is not one of ours.")
+        raise BadFilter("cursor", Sentence("This cursor is not one of ours."))
     edge = int(match[2])
     if match[1] == "b":
         found = list(filters.newest(rows, edge)[: limit + 1])

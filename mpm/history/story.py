@@ -297,9 +297,7 @@ def timeline(
             at=event.at,
             kind=event.kind,
             title=EVENT_TITLES.get(event.kind, lambda: "")() or event.kind,
-            detail=" · ".join(
-                part for part in (event.actor_name, str(event.data.get("reason") or "")) if part
-            ),
+            detail=" · ".join(part for part in (event.actor_name, _reason(event)) if part),
             data=event.data,
         )
         for event in events
@@ -311,18 +309,23 @@ def timeline(
     return sorted(entries, key=lambda entry: entry.at)
 
 
+def _reason(event: Event) -> str:
+    """A person's as it is; a server's in the reader's language."""
+    reason = str(event.data.get("reason") or "")
+    return in_words(reason) if event.kind == "change.cancel_refused" else reason
+
+
 def _told(report: Report) -> Entry:
-    data = report.data
+    data = spoken(report.data)
     if report.kind == "step":
         step = str(data.get("step", ""))
         title = STEP_TITLES.get(step, lambda: "")() or step
-        detail, status = str(data.get("detail") or ""), str(data.get("status") or "")
+        detail, status = in_words(data.get("detail") or ""), str(data.get("status") or "")
         return Entry(report.at, "step", title, detail, status, data)
     if report.kind == "moved":
         return Entry(report.at, "moved", _("The server's answer was another one"), data=data)
-    return Entry(
-        report.at, "finding", str(data.get("title", "")), str(data.get("message", "")), data=data
-    )
+    title, message = (in_words(data.get(name) or "") for name in ("title", "message"))
+    return Entry(report.at, "finding", title, message, data=data)
 
 
 def evidence(change: Change) -> dict[str, Sequence[Mapping[str, Any]]]:
@@ -361,10 +364,11 @@ def before_and_after(change: Change) -> list[BeforeAfter]:
 def ticket_text(change: Change, address: str = "") -> str:
     """Text for a ticket: number, story, and where it can be read."""
     lines = [_("Change #%(number)s") % {"number": change.pk}, "", *story(change)]
-    for finding in change.diagnosis:
-        lines += ["", f"{finding.get('title', '')}: {finding.get('message', '')}"]
-        if finding.get("remedy"):
-            lines.append(str(finding["remedy"]))
+    for finding in map(spoken, change.diagnosis):
+        title, message, remedy = (
+            in_words(finding.get(name) or "") for name in ("title", "message", "remedy")
+        )
+        lines += ["", f"{title}: {message}", *([remedy] if remedy else [])]
     if address:
         lines += ["", address]
     return "\n".join(lines)

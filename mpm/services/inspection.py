@@ -26,7 +26,7 @@ from easyapache.models import Server, ServerParticulars
 from easyapache.particulars import Particulars
 from easyapache.profile import Profile, Transaction
 from easyapache.relations import load_catalogue
-from easyapache.sentences import Sentence, all_of, joined, words_of
+from easyapache.sentences import Sentence, all_of, joined, with_words, words_of
 from mpm.catalog import Choice
 from mpm.history import sealed
 from mpm.models import ACTIVE_STATES, Change, Preview, State
@@ -359,7 +359,15 @@ def record_repair(
             server_name=server,
             actor=agent_of(server),
             data=storable(
-                {"request": request, "action": action, "message": message, "log": log[-20_000:]}
+                with_words(
+                    {
+                        "request": request,
+                        "action": action,
+                        "message": message,
+                        "log": log[-20_000:],
+                    },
+                    "message",
+                )
             ),
         )
     rescan(row)

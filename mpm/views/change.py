@@ -18,6 +18,7 @@ from easyapache.answers import show
 from easyapache.frame import frame_of
 from easyapache.host.repairs import REPAIRS
 from easyapache.profile import Transaction
+from easyapache.sentences import spoken
 from easyapache.templatetags.panel import milliseconds
 from easyapache.translation import in_words
 from mpm import history, log_window, services
@@ -65,7 +66,7 @@ def about(request: HttpRequest, change: Change) -> dict[str, Any]:
 
 def strips_of(change: Change, journal: Journal) -> list[dict[str, Any]]:
     """What visitors noticed of each restart, as numbers and as a picture."""
-    told = journal.interruptions or ([change.interruption] if change.interruption else [])
+    told = journal.interruptions or ([spoken(change.interruption)] if change.interruption else [])
     return [{"data": one, "strip": probe_strip(one)} for one in told]
 
 

@@ -7,6 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from django.utils.formats import number_format
+from django.utils.translation import gettext as _
+
 STRIP_WIDTH, STRIP_HEIGHT = 1000, 56
 
 
@@ -22,7 +25,8 @@ class Bar:
 
 @dataclass(frozen=True, slots=True)
 class Strip:
-    """The probes of one restart, left to right; a bar is as high as its wait, on a log scale."""
+    """The probes of one restart, left to right; a bar is as high as its wait, on a log scale.
+    Its title says the same in the reader's language."""
 
     bars: tuple[Bar, ...]
     start_ms: int
@@ -58,10 +62,25 @@ def probe_strip(interruption: Mapping[str, Any] | None) -> Strip | None:
                 width=round(max(step * 0.82, 0.6), 2),
                 height=round(tall, 1),
                 kind=kind,
-                title=f"{offset:.0f} ms: {verdict}, {wait:.1f} ms",
+                title=_("after %(at)s ms: %(verdict)s, %(wait)s ms")
+                % {
+                    "at": number_format(round(offset)),
+                    "verdict": _verdict(verdict),
+                    "wait": number_format(wait, 1),
+                },
             )
         )
     return Strip(tuple(bars), round(first), round(last), counts)
+
+
+def _verdict(verdict: str) -> str:
+    words = {
+        "ok": _("answered"),
+        "slow": _("answered slowly"),
+        "refused": _("refused"),
+        "reset": _("cut off"),
+    }
+    return words.get(verdict, verdict)
 
 
 def _height(wait_ms: float) -> float:

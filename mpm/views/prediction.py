@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from easyapache.models import Server
+from easyapache.sentences import spoken
 from mpm.models import Change, State
 
 LOOKED_AT = 20
@@ -42,7 +43,7 @@ def predicted(server: Server) -> Prediction:
         longest_wait_ms=max((wait or 0.0 for _, wait, *_ in measured), default=0.0),
         seconds=times[len(times) // 2] if times else 0.0,
         method=str(restart.get("method", "")),
-        why=str(restart.get("reason", "")),
+        why=restart.get("reason") or "",
     )
 
 
@@ -54,7 +55,5 @@ def restart_of(server: Server) -> dict[str, Any]:
     restart = capabilities.get("restart")
     if isinstance(restart, dict):
         return restart
-    return {
-        "method": capabilities.get("restart_method", ""),
-        "reason": capabilities.get("restart_reason", ""),
-    }
+    said = spoken(capabilities)
+    return {"method": said.get("restart_method", ""), "reason": said.get("restart_reason", "")}

@@ -18,6 +18,7 @@ from easyapache.answers import show
 from easyapache.frame import frame_of
 from easyapache.profile import Transaction
 from easyapache.relations import load_catalogue
+from easyapache.sentences import spoken
 from mpm import services
 from mpm.catalog import Choice
 from mpm.models import ACTIVE_STATES, Change, Preview
@@ -126,6 +127,7 @@ def look(request: HttpRequest, preview: Preview) -> dict[str, Any]:
         "shown": shown_findings(server, plan) if plan else [],
         "pending": preview.state == Preview.State.PENDING,
         "failed": preview.state == Preview.State.FAILED,
+        "error": spoken(preview.error or {}),
         "answered": answer is not None,
         "weight": weight_of(Transaction.from_json(preview.transaction or {})),
         "moved": moved,

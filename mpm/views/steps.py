@@ -10,6 +10,7 @@ from typing import Any, Protocol
 from django.utils.translation import gettext_lazy as _
 
 from easyapache.host.protocol import Step
+from easyapache.sentences import spoken
 
 TITLES: dict[Step, Any] = {
     Step.PREFLIGHT: _("Preflight"),
@@ -56,7 +57,7 @@ class StepShown:
 
 @dataclass(slots=True)
 class Evidence:
-    """One observation of verification, before and after."""
+    """One observation of verification, before and after, in sentences of the server."""
 
     title: str
     expected: str
@@ -73,6 +74,7 @@ class Journal:
     evidence: list[Evidence] = field(default_factory=list)
     interruptions: list[Mapping[str, Any]] = field(default_factory=list)
     last_seq: int = 0
+    decided_by: str = ""
 
     @property
     def current(self) -> StepShown | None:
@@ -111,7 +113,9 @@ def journal_of(reports: Iterable[ReportLike]) -> Journal:
         elif report.kind == "evidence":
             journal.evidence = _evidence(journal.evidence, report.data)
         elif report.kind == "interruption":
-            journal.interruptions.append(report.data)
+            journal.interruptions.append(spoken(report.data))
+        elif report.kind == "outcome":
+            journal.decided_by = _text(spoken(report.data).get("decided_by"))
     journal.steps = [steps[step] for step in FORWARD]
     if any(steps[step].status != "waiting" for step in BACK):
         journal.steps = [one for one in journal.steps if one.status != "waiting"]
@@ -130,8 +134,14 @@ def _note_step(steps: dict[Step, StepShown], report: ReportLike) -> None:
     else:
         shown.started_at = shown.started_at or report.at
         shown.ended_at = report.at
-    detail = report.data.get("detail") or report.data.get("decided_by") or ""
-    shown.detail = str(detail) or shown.detail
+    said = spoken(report.data)
+    detail = _text(said.get("detail") or said.get("decided_by"))
+    shown.detail = detail or shown.detail
+
+
+def _text(value: Any) -> str:
+    """As it is: what a sentence was made of must not be lost."""
+    return value if isinstance(value, str) else ""
 
 
 def _evidence(so_far: list[Evidence], data: Mapping[str, Any]) -> list[Evidence]:
@@ -139,12 +149,12 @@ def _evidence(so_far: list[Evidence], data: Mapping[str, Any]) -> list[Evidence]
     phase = str(data.get("phase", "after"))
     new = [
         Evidence(
-            title=str(item.get("title") or item.get("name") or ""),
-            expected=str(item.get("expected", "")),
-            seen=str(item.get("seen", "")),
+            title=_text(item.get("title") or item.get("name")),
+            expected=_text(item.get("expected")),
+            seen=_text(item.get("seen")),
             ok=bool(item.get("ok", False)),
             phase=phase,
         )
-        for item in data.get("observations", ())
+        for item in map(spoken, data.get("observations", ()))
     ]
     return [one for one in so_far if one.phase != phase] + new

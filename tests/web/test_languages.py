@@ -17,6 +17,7 @@ from pathlib import Path
 
 from django.conf import settings
 from django.test import Client
+from django.utils.translation.template import templatize
 
 from easyapache.models import Server
 from mpm.catalog import ITK_SUMMARY, MPM
@@ -26,6 +27,7 @@ from tests.web.conftest import HISTORY
 ROOT = Path(settings.BASE_DIR)
 FOLDER = ROOT / "locale" / "de" / "LC_MESSAGES"
 CALLS = {"_", "gettext", "gettext_lazy", "gettext_noop", "ngettext", "Sentence", "marked"}
+CALLED = re.compile(r"""\b(?:n?gettext|_)\(\s*u?('(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")""")
 QUOTED = re.compile(r'"((?:[^"\\]|\\.)*)"')
 
 
@@ -46,10 +48,10 @@ def entries() -> Iterator[tuple[str, list[str]]]:
 
 def texts() -> Iterator[str]:
     """Every text that templates and modules mark for translation, plural forms left out."""
-    marked = re.compile(r"""(?:\btranslate |_\()(?:"([^"]+)"|'([^']+)')""")
     for path in (ROOT / "templates").rglob("*.html"):
-        for double, single in marked.findall(path.read_text("utf-8")):
-            yield double or single
+        # What xgettext gets to see of a template: its texts as calls, everything else crossed out.
+        for text in CALLED.findall(templatize(path.read_text("utf-8"))):
+            yield ast.literal_eval(text)
     for folder in ("easyapache", "mpm"):
         for path in (ROOT / folder).rglob("*.py"):
             for node in ast.walk(ast.parse(path.read_text("utf-8"))):
@@ -60,6 +62,13 @@ def texts() -> Iterator[str]:
                 value = first.value if isinstance(first, ast.Constant) else None
                 if name in CALLS and isinstance(value, str):
                     yield value
+
+
+def test_sentences_with_values_in_templates_are_among_the_texts() -> None:
+    found = set(texts())
+    assert any(text.startswith("Too many wrong passwords came lately") for text in found)
+    assert "asked for by %(who)s" in found
+    assert "It has ended: show the result" in found
 
 
 def test_german_says_everything() -> None:
