@@ -136,18 +136,18 @@ class SimulatedServer:
             found.append(
                 Obstacle(
                     "locked",
-                    "Another package manager is at work",
-                    "dnf (pid 4711, for 12 s) holds the lock (simulated).",
-                    "Wait until it has finished.",
+                    Sentence("Another package manager is at work"),
+                    Sentence("dnf (pid 4711, for 12 s) holds the lock (simulated)."),
+                    Sentence("Wait until it has finished."),
                 )
             )
         if self._strikes("disk_full"):
             found.append(
                 Obstacle(
                     "disk_space",
-                    "There is not enough room on the disk",
-                    "12 MB are free and 64 MB are needed (simulated).",
-                    "Make room, then try again.",
+                    Sentence("There is not enough room on the disk"),
+                    Sentence("12 MB are free and 64 MB are needed (simulated)."),
+                    Sentence("Make room, then try again."),
                 )
             )
         profile = self.inspect()
@@ -155,9 +155,9 @@ class SimulatedServer:
             found.append(
                 Obstacle(
                     "mpm_count",
-                    "This server does not have exactly one MPM",
-                    "The configuration loads none or more than one.",
-                    "Run the doctor first.",
+                    Sentence("This server does not have exactly one MPM"),
+                    Sentence("The configuration loads none or more than one."),
+                    Sentence("Run the doctor first."),
                 )
             )
         return found
