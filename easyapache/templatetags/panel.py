@@ -8,6 +8,7 @@ from typing import Any
 from django import template
 from django.template.defaultfilters import date as format_date
 from django.utils import timezone
+from django.utils.formats import number_format
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
@@ -91,7 +92,7 @@ def milliseconds(value: Any) -> str:
     if amount < 1000:
         return f"{amount:.0f} ms"
     if amount < 60_000:
-        return f"{amount / 1000:.1f} s"
+        return f"{number_format(amount / 1000, 1)} s"
     return f"{int(amount // 60_000)} min {int(amount % 60_000 // 1000)} s"
 
 
@@ -116,7 +117,7 @@ def bytes_in_words(value: Any) -> str:
     amount = float(value)
     for unit in ("B", "kB", "MB", "GB"):
         if amount < 1000 or unit == "GB":
-            return f"{amount:.0f} {unit}" if unit == "B" else f"{amount:.1f} {unit}"
+            return f"{number_format(amount, 0 if unit == 'B' else 1)} {unit}"
         amount /= 1000
     return ""
 

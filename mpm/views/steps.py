@@ -10,7 +10,7 @@ from typing import Any, Protocol
 from django.utils.translation import gettext_lazy as _
 
 from easyapache.host.protocol import Step
-from easyapache.sentences import spoken
+from easyapache.sentences import marked, spoken
 
 TITLES: dict[Step, Any] = {
     Step.PREFLIGHT: _("Preflight"),
@@ -24,6 +24,18 @@ TITLES: dict[Step, Any] = {
     Step.UNDO_RESTART: _("Restart back"),
     Step.UNDO_VERIFY: _("Verify back"),
 }
+FOR_TRANSLATORS = (
+    marked("verification"),
+    marked("cancel"),
+    marked("moved"),
+    marked("nothing_to_do"),
+    marked("request"),
+    marked("spool"),
+    marked("scan"),
+    marked("window"),
+    marked("recover"),
+)
+"""What decides how a change ends, where that is no sentence."""
 FORWARD = tuple(step for step in Step if not step.value.startswith("undo_"))
 BACK = tuple(step for step in Step if step.value.startswith("undo_"))
 

@@ -253,7 +253,7 @@ def test_an_answer_to_a_repair_keeps_its_values_in_german(admin: Client, server:
     asked = services.repair(server, "restart-httpd", ADMIN)
     done = Repaired(ok=True, message=Sentence("httpd runs with {mpm}.", mpm="event"))
     answer = json.loads(json.dumps(done.as_json()))
-    repaired.run(server=server.name, request=asked, action="restart-httpd", **answer)
+    repaired(server=server.name, request=asked, action="restart-httpd", **answer)
     address = f"{EA4}doctor/?server=web01&asked={asked}"
     assert "httpd läuft mit event." in admin.get(address, headers=GERMAN).content.decode()
     assert "httpd runs with event." in admin.get(address).content.decode()
