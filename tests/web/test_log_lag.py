@@ -2,49 +2,55 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+import re
+from datetime import timedelta
 
 from django.test import Client
+from django.utils import timezone
 
 from mpm import log_window
-from mpm.models import Change, LogChunk
+from mpm.models import Change
 from tests.web.conftest import HISTORY, logged, told
 
 HTMX = {"HX-Request": "true"}
-WROTE = datetime(2026, 3, 3, 21, 4, 11, 800_000, UTC)
+SLACK = timedelta(seconds=5)
+"""How much later a line may be here than it was meant to be, on a machine that is busy."""
 
 
-def arrived(change: Change, text: bytes, after: timedelta) -> None:
-    """A piece of log that reached the panel so long after WROTE."""
-    logged(change, text)
-    newest = LogChunk.objects.filter(change=change).latest("offset")
-    LogChunk.objects.filter(pk=newest.pk).update(received_at=WROTE + after)
-
-
-def line(seconds: float, words: str) -> bytes:
-    at = (WROTE + timedelta(seconds=seconds)).isoformat().replace("+00:00", "Z")
+def line(ago: timedelta, words: str) -> bytes:
+    """A line that the server wrote so long ago."""
+    at = (timezone.now() - ago).isoformat(timespec="milliseconds").replace("+00:00", "Z")
     return f"{at} packages  {words}\n".encode()
+
+
+def seconds_in(text: str) -> float:
+    """``842 ms`` or ``4.2 s`` as seconds."""
+    number, unit = text.split()
+    return float(number) / (1000 if unit == "ms" else 1)
 
 
 def test_the_page_and_its_follower_say_how_long_the_newest_piece_took(
     admin: Client, running_change: Change
 ) -> None:
-    arrived(running_change, line(0, "one") + line(0.3, "two"), timedelta(milliseconds=420))
+    first, second = timedelta(milliseconds=300), timedelta(seconds=20)
+    logged(running_change, line(first, "one") + line(timedelta(0), "two"))
     page = f"{HISTORY}{running_change.pk}/"
-    assert "<span data-lag>420 ms</span>" in admin.get(page).content.decode()
+    shown = re.search(r"<span data-lag>([^<]+)</span>", admin.get(page).content.decode())
+    assert shown
+    assert 0.3 <= seconds_in(shown[1]) < 0.3 + SLACK.total_seconds()
     edge = running_change.log_size
-    arrived(running_change, b"no time at first\n" + line(5, "x"), timedelta(seconds=6.25))
-    answer = admin.get(f"{page}log/?after={edge}", headers=HTMX)
-    assert answer["X-Log-Lag"] == "1.2 s"
+    logged(running_change, b"no time at first\n" + line(second, "x"))
+    told_lag = admin.get(f"{page}log/?after={edge}", headers=HTMX)["X-Log-Lag"]
+    assert 20 <= seconds_in(told_lag) < 20 + SLACK.total_seconds()
     told(running_change, outcome="succeeded")
-    assert "<span data-lag>1.2 s</span>" in admin.get(page).content.decode()
+    assert f"<span data-lag>{told_lag}</span>" in admin.get(page).content.decode()
 
 
 def test_a_window_that_does_not_end_with_the_newest_piece_says_nothing_of_it(
     admin: Client, running_change: Change
 ) -> None:
-    for number in range(3):
-        arrived(running_change, line(number, "x") * 900, timedelta(seconds=number + 1))
+    for _ in range(3):
+        logged(running_change, line(SLACK, "x") * 900)
     window = log_window.after(running_change, 0)
     assert not window.at_end
     assert window.lag is None
@@ -55,7 +61,7 @@ def test_a_window_that_does_not_end_with_the_newest_piece_says_nothing_of_it(
 
 
 def test_clocks_that_differ_and_lines_without_a_time_do_no_harm(running_change: Change) -> None:
-    arrived(running_change, b"2026-03-03 a day and no zone\n", timedelta(0))
+    logged(running_change, b"2026-03-03 a day and no zone\n")
     assert log_window.tail(running_change).lag is None
-    arrived(running_change, line(60, "from the future"), timedelta(0))
+    logged(running_change, line(-timedelta(hours=1), "from the future"))
     assert log_window.tail(running_change).lag == timedelta(0)
