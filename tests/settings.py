@@ -4,7 +4,9 @@ What stands in for the environment is taken out of it again: processes that a te
 not inherit it.
 """
 
+import atexit
 import os
+import shutil
 import tempfile
 from pathlib import Path
 
@@ -16,7 +18,7 @@ _missing = [name for name in _STAND_IN if name not in os.environ]
 os.environ.update({name: _STAND_IN[name] for name in _missing})
 try:
     from easyapache.settings import *  # noqa: F403
-    from easyapache.settings import DATABASES, VAR
+    from easyapache.settings import DATABASES, STATIC_ROOT, VAR
 finally:
     for _name in _missing:
         del os.environ[_name]
@@ -28,6 +30,9 @@ STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
     "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
 }
+if "VAR_DIR" in _missing:
+    atexit.register(shutil.rmtree, VAR, ignore_errors=True)
+STATIC_ROOT.mkdir(parents=True, exist_ok=True)  # WhiteNoise warns, page by page, without it
 if DATABASES["default"]["ENGINE"].endswith("sqlite3"):
     # A file, because a database in memory has neither WAL nor the lock that services rely on.
     DATABASES["default"]["TEST"] = {"NAME": str(VAR / "test.sqlite3")}
