@@ -140,25 +140,30 @@ class ChangeFilters:
         values = (self.server, self.person, self.origin, self.result, self.ticket, self.request)
         return any((*values, self.mpm_from, self.mpm_to, self.itk is not None))
 
-    def newest(self, rows: QuerySet[Change], before: int | None = None) -> QuerySet[Change]:
-        """Narrowed, the newest first, from the change in front of number ``before`` on."""
-        rows, key = self._along(rows)
+    def newest(
+        self, rows: QuerySet[Change], before: int | None = None, *, narrowed: bool = False
+    ) -> QuerySet[Change]:
+        """Narrowed, the newest first, from the change in front of number ``before`` on.
+        ``narrowed``: ``rows`` are already those of some servers only."""
+        rows, key = self._along(rows, narrowed=narrowed)
         rows = rows if before is None else rows.filter(**{f"{key}__lt": before})
         return rows.order_by(f"-{key}")
 
-    def oldest(self, rows: QuerySet[Change], after: int) -> QuerySet[Change]:
+    def oldest(
+        self, rows: QuerySet[Change], after: int, *, narrowed: bool = False
+    ) -> QuerySet[Change]:
         """Narrowed, the oldest first, from the change behind number ``after`` on."""
-        rows, key = self._along(rows)
+        rows, key = self._along(rows, narrowed=narrowed)
         return rows.filter(**{f"{key}__gt": after}).order_by(key)
 
-    def _along(self, rows: QuerySet[Change]) -> tuple[QuerySet[Change], str]:
+    def _along(self, rows: QuerySet[Change], *, narrowed: bool) -> tuple[QuerySet[Change], str]:
         """Narrow ``rows``, and the name of the number the list is read along: where words lead,
         that is the index's own, or the database would sort everything that has those words.
 
         Beside the dates stand the numbers that belong to those dates: pages are cut by number,
         and so begin at the right place instead of looking for it."""
         key = "pk"
-        if self.text and words.lead(self.text, alone=not self.equal):
+        if self.text and words.lead(self.text, alone=not (narrowed or self.equal)):
             rows, key = rows.filter(words__found__match=words.question(self.text)), "words__pk"
         rows = self.apply(rows)
         if self.since is not None:

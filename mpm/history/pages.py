@@ -41,19 +41,20 @@ def changes(
     """
     limit = max(1, min(limit, 500))
     rows = Change.objects.defer(*HEAVY).annotate(taken_back=TAKEN_BACK)
+    narrowed = servers is not None
     if servers is not None:
         rows = rows.filter(server_name__in=servers)
     if not cursor:
-        found = list(filters.newest(rows)[: limit + 1])
+        found = list(filters.newest(rows, narrowed=narrowed)[: limit + 1])
         return _page(found[:limit], older=len(found) > limit, newer=False)
     match = _CURSOR.match(cursor)
     if match is None:
         raise BadFilter("cursor", Sentence("This cursor is not one of ours."))
     edge = int(match[2])
     if match[1] == "b":
-        found = list(filters.newest(rows, edge)[: limit + 1])
+        found = list(filters.newest(rows, edge, narrowed=narrowed)[: limit + 1])
         return _page(found[:limit], older=len(found) > limit, newer=True)
-    found = list(filters.oldest(rows, edge)[: limit + 1])
+    found = list(filters.oldest(rows, edge, narrowed=narrowed)[: limit + 1])
     return _page(list(reversed(found[:limit])), older=True, newer=len(found) > limit)
 
 
