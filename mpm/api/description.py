@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from mpm.api.examples import EXAMPLES
+from mpm.api.examples import EXAMPLES, OF_ANSWERS
 from mpm.api.problems import MEDIA_TYPE
 
 Json = dict[str, Any]
@@ -73,6 +73,8 @@ def complete(schema: Json) -> None:
             for status, response in operation["responses"].items():
                 if int(status) >= 400 and "content" in response:
                     response["content"] = {MEDIA_TYPE: next(iter(response["content"].values()))}
+                if example := OF_ANSWERS.get((operation["operationId"], int(status))):
+                    next(iter(response["content"].values()))["example"] = example
                 headers = response.setdefault("headers", {})
                 for name in _headers(operation, int(status)):
                     headers[name] = {"$ref": f"#/components/headers/{name}"}

@@ -83,7 +83,7 @@ def _answer(status: Any, response: Json, components: Json) -> Json:
         "problem": problem,
         "fields": [] if problem else _fields(shape, components),
         "headers": [name for name in response["headers"] if name not in ALWAYS],
-        "example": None if problem else _example(shape),
+        "example": None if problem else _example(content.get("example"), shape),
     }
 
 
@@ -101,8 +101,9 @@ def _fields(shape: Json, components: Json) -> list[Json]:
     ]
 
 
-def _example(shape: Json) -> str | None:
-    example = next(iter(shape.get("examples", [])), None)
+def _example(own: Any, shape: Json) -> str | None:
+    """That of the answer itself, else that of its shape."""
+    example = own or next(iter(shape.get("examples", [])), None)
     return None if example is None else json.dumps(example, indent=2, ensure_ascii=False)
 
 

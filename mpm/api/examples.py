@@ -337,3 +337,14 @@ EXAMPLES: Mapping[str, Json] = {
     "WebhookOut": WEBHOOK,
     "WebhooksOut": {"items": [WEBHOOK]},
 }
+
+OF_ANSWERS: Mapping[tuple[str, int], Json] = {
+    ("switchMpm", 200): {
+        "changed": False,
+        "dry_run": False,
+        "detail": "The server already runs event, with every package it needs.",
+        "change": None,
+        "plan": None,
+    },
+}
+"""Of one answer of an operation, where the example of its shape is about another one."""

@@ -16,7 +16,7 @@ from django.test import Client
 
 from mpm.api.app import api
 from mpm.api.description import OF_OPERATIONS
-from mpm.api.examples import EXAMPLES
+from mpm.api.examples import EXAMPLES, OF_ANSWERS
 from mpm.event_kinds import EVENT_KINDS
 from mpm.models import Change, State
 from tests.api.conftest import AddServer, AddToken, Call
@@ -67,6 +67,20 @@ def test_an_example_is_what_its_shape_says(name: str) -> None:
     assert set(example) <= known
     if name.endswith(("Out", "Made")) and name != "ProblemOut":
         assert set(example) == known
+
+
+@pytest.mark.parametrize(("answer", "example"), OF_ANSWERS.items())
+def test_an_example_of_one_answer_is_what_its_shape_says(
+    answer: tuple[str, int], example: dict[str, Any]
+) -> None:
+    [content] = [
+        found["responses"][answer[1]]["content"]["application/json"]
+        for _, _, found in operations()
+        if found["operationId"] == answer[0]
+    ]
+    assert content["example"] == example
+    components = {"schemas": described()["components"]["schemas"]}
+    assert jsonschema_rs.is_valid({**content["schema"], "components": components}, example)
 
 
 def test_an_example_of_a_header_is_what_its_schema_says() -> None:
