@@ -21,7 +21,7 @@ from easyapache.host.config import HostConfig
 from easyapache.host.runner import Detached, Runner
 from easyapache.host.server import HostError, Log, Stop, never
 from easyapache.particulars import Descriptions, described
-from easyapache.profile import Package, Transaction
+from easyapache.profile import Transaction
 from easyapache.sentences import Sentence
 
 PACKAGES = "packages"
@@ -332,9 +332,3 @@ def store(transaction: Transaction, path: Path) -> None:
     ]
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps({"version": "0.0", "rpms": entries}, indent=1), encoding="utf-8")
-
-
-def rpm_file(folder: Path, package: Package) -> Path | None:
-    """The file of one package in a folder. rpm's file names leave the epoch out."""
-    path = folder / f"{package.name}-{package.version}-{package.release}.{package.arch}.rpm"
-    return path if path.is_file() else None

@@ -7,7 +7,7 @@ import tarfile
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
-from easyapache.host.dnf import rpm_file
+from easyapache.host.kit import rpm_file
 from easyapache.host.runner import Runner
 from easyapache.host.server import HostError
 from easyapache.profile import Package

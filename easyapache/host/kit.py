@@ -76,6 +76,18 @@ def reverse(kit: Kit, of: Kit) -> None:
                     shutil.copy2(path, copy)
 
 
+def rpm_file(folder: Path, package: Package) -> Path | None:
+    """The file of one package in a folder. rpm's file names leave the epoch out."""
+    path = folder / f"{package.name}-{package.version}-{package.release}.{package.arch}.rpm"
+    return path if path.is_file() else None
+
+
+def kept(spool: Path, package: Package) -> Path | None:
+    """The file of exactly this package in any kit of the spool, whichever change kept it."""
+    folders = (folder for name in (RPMS, INCOMING) for folder in spool.glob(f"*/kit/{name}"))
+    return next((path for folder in folders if (path := rpm_file(folder, package))), None)
+
+
 def restore_files(kit: Kit) -> list[str]:
     """Put edited module files back where they differ. Returns the paths that were restored."""
     restored = []

@@ -235,6 +235,10 @@ class RealServer:
         names = [verify.mpm_package(mpm), verify.cgi_package(mpm)]
         hooks.run_after(self.config.root, names, self.runner, log)
 
+    def reinstall(self, names: Sequence[str], log: Log) -> None:
+        self.undoing.reinstall(names, log)
+        hooks.run_after(self.config.root, names, self.runner, log)
+
 
 def _names_in(stored: Path) -> list[str]:
     entries = json.loads(stored.read_text())["rpms"]

@@ -93,6 +93,18 @@ def settle_mpm(server: Server, _: Spool, log: Log) -> str:
     return _running(server)
 
 
+def reinstall_files(server: Server, _: Spool, log: Log) -> str:
+    """Every file rpm believes in is there again, and httpd has loaded what they bring: it may
+    have been started without a module whose file was gone."""
+    missing = server.inspect().facts.get("missing_files") or {}
+    if not missing:
+        return "No file is missing."
+    server.reinstall(sorted(missing), log)
+    server.config_test(log)
+    server.restart("auto", log)
+    return f"All files of {', '.join(sorted(missing))} are there again. {_running(server)}"
+
+
 def _running(server: Server) -> str:
     now = server.inspect()
     if now.running is None or now.running.mpm is None:
@@ -116,5 +128,5 @@ REPAIRS: Mapping[str, Repair] = {
     "start-httpd": Repair(Sentence("Start httpd"), start_httpd),
     "restart-httpd": Repair(Sentence("Restart httpd"), restart_httpd),
     "settle-mpm": Repair(Sentence("Settle on one MPM"), settle_mpm),
-    "reinstall-files": Repair(Sentence("Bring missing files back"), settle_mpm),
+    "reinstall-files": Repair(Sentence("Bring missing files back"), reinstall_files),
 }

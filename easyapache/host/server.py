@@ -232,3 +232,8 @@ class Server(Protocol):
     def repair(self, mpm: str, log: Log) -> None:
         """Give a torn server (two MPMs, none, files missing) the one MPM named, from the
         repositories. httpd is not restarted."""
+
+    def reinstall(self, names: Sequence[str], log: Log) -> None:
+        """Bring back the files that packages have lost, in the builds that are installed, from
+        the repositories or a rollback kit. httpd is not restarted. Raises HostError
+        ``repair`` with what is still missing."""

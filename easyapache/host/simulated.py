@@ -356,22 +356,20 @@ class SimulatedServer:
     def repair(self, mpm: str, log: Log) -> None:
         self._rest()
         with self.state() as state:
-            wrong = {f"{model.MPM_PACKAGE}{name}" for name in model.MPMS if name != mpm}
-            state["packages"] = [item for item in state["packages"] if item["name"] not in wrong]
-            state["missing_files"] = {}
-            present = [Package.from_json(item) for item in state["packages"]]
-            companion = "ea-apache24-mod_cgi" + ("" if mpm == "prefork" else "d")
-            scene = load_catalogue().for_server(present)
             try:
-                moves = scene.resolve((f"{model.MPM_PACKAGE}{mpm}", companion))
+                model.settle(state, mpm)
             except Unsolvable as error:
                 raise HostError(
                     "unsatisfiable", Sentence("This cannot be repaired."), "", str(error)
                 ) from error
-            gone = {item.name for item in moves.remove}
-            state["packages"] = [item for item in state["packages"] if item["name"] not in gone]
-            state["packages"] += [item.as_json() for item in moves.install]
         log(f"simulated: settled on {mpm}")
+
+    def reinstall(self, names: Sequence[str], log: Log) -> None:
+        self._rest()
+        with self.state() as state:
+            for name in names:
+                state["missing_files"].pop(name, None)
+        log(f"simulated: installed again {', '.join(names)}")
 
     def _rest(self) -> None:
         with self.state() as state:

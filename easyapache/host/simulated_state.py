@@ -13,7 +13,7 @@ from typing import Any
 from easyapache.host.durable import write_atomically
 from easyapache.host.progress import observed
 from easyapache.host.server import Check, Interruption, SiteAnswer
-from easyapache.profile import Observation, Profile, Transaction
+from easyapache.profile import Observation, Package, Profile, Transaction
 from easyapache.relations import load_catalogue
 from easyapache.sentences import Sentence
 
@@ -181,6 +181,20 @@ def load_of(state: Mapping[str, Any], now: float) -> dict[str, Any]:
         "connections": busy * 3 if seen.mpm == "event" else 0,
         "directives": {name: dict(limits) for name in MPMS},
     }
+
+
+def settle(state: dict[str, Any], mpm: str) -> None:
+    """Exactly this MPM, with its CGI module and all files. Raises Unsolvable."""
+    wrong = {f"{MPM_PACKAGE}{name}" for name in MPMS if name != mpm}
+    state["packages"] = [item for item in state["packages"] if item["name"] not in wrong]
+    state["missing_files"] = {}
+    present = [Package.from_json(item) for item in state["packages"]]
+    companion = "ea-apache24-mod_cgi" + ("" if mpm == "prefork" else "d")
+    scene = load_catalogue().for_server(present)
+    moves = scene.resolve((f"{MPM_PACKAGE}{mpm}", companion))
+    gone = {item.name for item in moves.remove}
+    state["packages"] = [item for item in state["packages"] if item["name"] not in gone]
+    state["packages"] += [item.as_json() for item in moves.install]
 
 
 def start_httpd(state: dict[str, Any]) -> None:

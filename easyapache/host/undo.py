@@ -13,8 +13,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from easyapache.host import kit as kits
 from easyapache.host.config import HostConfig
-from easyapache.host.dnf import ALWAYS_PROTECTED, PackageManager, rpm_file
+from easyapache.host.dnf import ALWAYS_PROTECTED, PackageManager
 from easyapache.host.manager_locks import manager_at_work
 from easyapache.host.processes import described
 from easyapache.host.rpm import RpmDatabase
@@ -103,7 +104,7 @@ class Undo:
             frozenset(package.name for package in kit.transaction.install) - back,
         )
         folder = kit.folder / "rpms"
-        files = {p.name: rpm_file(folder, p) for p in kit.transaction.remove}
+        files = {p.name: kits.rpm_file(folder, p) for p in kit.transaction.remove}
         calls = _Calls(self.runner, self.config.root, kit.folder / "undo-output", log)
         calls.finish_earlier()
         now = self.distance(aim)
@@ -141,7 +142,7 @@ class Undo:
         files and its line in the database leaves them, and httpd would load them."""
         installed = {package.nevra for package in self.rpm.installed()}
         for package in kit.transaction.install:
-            file = rpm_file(kit.folder / "incoming", package)
+            file = kits.rpm_file(kit.folder / "incoming", package)
             if file is None or package.nevra in installed:
                 continue
             listed = self.runner.ask([*self.rpm.command, "-qpl", "--nosignature", str(file)])
@@ -186,6 +187,30 @@ class Undo:
                 "repair",
                 Sentence("The packages could not be repaired ({now}).", now=now.said),
                 "",
+                calls.output(),
+            )
+
+    def reinstall(self, names: Iterable[str], log: Log) -> None:
+        """Packages get their missing files back, in the builds that are installed: from the
+        repositories, else from a kit that has kept them. Raises HostError ``repair``."""
+        installed = {p.name: p for p in self.rpm.installed() if p.name in set(names)}
+        aim = Aim(tuple((name, None) for name in sorted(installed)), frozenset())
+        calls = _Calls(self.runner, self.config.root, self.config.spool / "repair-output", log)
+        calls.finish_earlier()
+        now = self.distance(aim)
+        if now.broken:
+            calls.run_dnf(self._dnf(["reinstall", *now.broken], aim))
+            now = self.distance(aim)
+        kept = {name: kits.kept(self.config.spool, installed[name]) for name in now.broken}
+        if paths := _paths(kept, now.broken):
+            log(f"no repository has {', '.join(now.broken)} any more; a rollback kit does")
+            calls.run_dnf(self._dnf(["--disablerepo=*", "reinstall", *paths], aim))
+            now = self.distance(aim)
+        if now.broken:
+            raise HostError(
+                "repair",
+                f"Files are still missing, of {', '.join(now.broken)}.",
+                "If the repositories have newer builds only: dnf upgrade 'ea-*' brings whole ones.",
                 calls.output(),
             )
 

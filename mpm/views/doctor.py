@@ -37,8 +37,8 @@ ABOUT = {
         "is configured. httpd is restarted if it has to be."
     ),
     "reinstall-files": gettext_lazy(
-        "Files that are missing from the MPM’s packages are installed again. httpd is restarted "
-        "if it has to be."
+        "Packages that lack files are installed again, in the versions that are there. Then httpd "
+        "is restarted, so that it loads what came back."
     ),
 }
 """What each repair does, for the person who is to confirm it."""

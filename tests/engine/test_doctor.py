@@ -135,6 +135,18 @@ def test_an_httpd_that_is_down_is_started(tmp_path: Path) -> None:
     simulation.sound()
 
 
+def test_files_of_any_package_are_brought_back(tmp_path: Path) -> None:
+    simulation = Simulation(tmp_path)
+    with simulation.server.state() as state:
+        state["missing_files"] = {"ea-apache24-mod_ssl": ["/usr/lib64/apache2/modules/mod_ssl.so"]}
+    found = diagnose("", simulation.server.inspect())
+    assert [item.repair for item in found] == ["reinstall-files"]
+    done = repairs.repair("reinstall-files", simulation.server, simulation.spool)
+    assert done.ok, done.message
+    assert "ea-apache24-mod_ssl" in done.message
+    assert diagnose("", simulation.sound()) == []
+
+
 def test_nothing_is_repaired_beside_a_change(tmp_path: Path) -> None:
     simulation = Simulation(tmp_path)
     with simulation.spool.server_lock(wait=False):

@@ -7,8 +7,10 @@ import threading
 
 import pytest
 
+from easyapache.host import repairs
 from easyapache.host.dnf import classify
 from easyapache.host.server import HostError, Kit
+from easyapache.host.spool import Spool
 from easyapache.lab.repository import Variant
 from easyapache.profile import Transaction
 from tests.host.conftest import Manage
@@ -244,6 +246,66 @@ def test_repair_gives_a_torn_server_one_mpm(managed: Managed, state: str, mpm: s
     assert not now.facts.get("missing_files")
     companion = f"{PREFIX}cgi" if mpm == "prefork" else f"{PREFIX}cgid"
     assert companion in now.names
+
+
+def lose_tls(managed: Managed) -> None:
+    """The module's file and its LoadModule line are gone, rpm believes in both, and httpd has
+    been started without them since: nobody is answered on the TLS port."""
+    modules = managed.config.root / "usr/lib64/apache2/modules"
+    (modules / "mod_ssl.so").unlink()
+    (managed.config.server_root / "conf.modules.d/495_mod_ssl.conf").unlink()
+    assert managed.lab is not None
+    managed.lab.down()
+    managed.lab.up()
+    assert managed.server.inspect().facts["missing_files"].keys() == {f"{PREFIX}ssl"}
+    assert any(site.error for site in managed.server.sites())
+
+
+def bring_back(managed: Managed) -> repairs.Repaired:
+    return repairs.repair("reinstall-files", managed.server, Spool(managed.config.spool))
+
+
+def test_missing_files_of_any_package_are_brought_back_and_loaded(managed: Managed) -> None:
+    before = managed.server.inspect()
+    lose_tls(managed)
+    done = bring_back(managed)
+    assert done.ok, done
+    now = managed.server.inspect()
+    assert "missing_files" not in now.facts
+    assert now.packages == before.packages
+    assert not [site for site in managed.server.sites() if site.error]
+    assert bring_back(managed).message == "No file is missing."
+
+
+def test_missing_files_are_brought_back_from_a_kit_when_the_repository_is_gone(
+    managed: Managed,
+) -> None:
+    before = managed.server.inspect()
+    ssl = next(package for package in before.packages if package.name == f"{PREFIX}ssl")
+    managed.kit(Transaction(remove=(ssl,)))
+    lose_tls(managed)
+    (managed.config.root / "etc/yum.repos.d/EA4.repo").unlink()
+    done = bring_back(managed)
+    assert done.ok, done
+    now = managed.server.inspect()
+    assert "missing_files" not in now.facts
+    assert now.packages == before.packages
+
+
+def test_missing_files_that_nobody_has_any_more_are_named_and_nothing_else_is_changed(
+    managed: Managed,
+) -> None:
+    assert managed.lab is not None
+    lose_tls(managed)
+    before = managed.server.inspect()
+    managed.lab.use_repository(Variant(release=2))
+    done = bring_back(managed)
+    assert not done.ok
+    assert f"{PREFIX}ssl" in done.message
+    assert "dnf upgrade" in done.message
+    now = managed.server.inspect()
+    assert now.packages == before.packages
+    assert now.facts["httpd_started"] == before.facts["httpd_started"]
 
 
 def test_an_undo_waits_for_a_package_manager_that_came_in_between(managed: Managed) -> None:
