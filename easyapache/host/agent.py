@@ -16,6 +16,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Mapping
+from datetime import datetime, timedelta
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,7 @@ from easyapache.host.config import BadConfig, HostConfig, load_config
 from easyapache.host.courier import Courier
 from easyapache.host.drivers import CONFIG_VARIABLE, open_server, remember
 from easyapache.host.engines import Engines
+from easyapache.host.folder import now, stamp
 from easyapache.host.protocol import (
     CHANGE_ID,
     CONTROL_QUEUE,
@@ -38,7 +40,7 @@ from easyapache.host.protocol import (
 )
 from easyapache.host.server import HostError
 from easyapache.host.spool import Spool
-from easyapache.sentences import with_words
+from easyapache.sentences import Sentence, with_words
 
 log = logging.getLogger(__name__)
 
@@ -47,6 +49,8 @@ SELF_TEST = 20.0
 DEAF_AFTER = 120.0
 """Seconds without hearing one's own voice, while sending works, after which the worker starts
 itself anew: Celery's consumer has been seen to stay silent after a reconnect to Redis."""
+
+REPAIR_BEGINS_WITHIN = timedelta(minutes=10)
 
 LONGEST_MESSAGE = 1_000_000
 """Characters. The largest honest one, a change of all known packages, has a tenth of it."""
@@ -327,15 +331,30 @@ def sync(message: Mapping[str, Any]) -> None:
 
 @operation("host.repair")
 def repair(message: Mapping[str, Any]) -> None:
+    """Write a repair down and see it through; answer again for one that is known. One that
+    somebody asked for long ago, on a server that was something else then, is not begun."""
     me = agent()
-    request, action = _text(message, "request"), _text(message, "action")
+    folder, action = me.spool.repair(_text(message, "request")), _text(message, "action")
+    asked_at = _moment(message, "asked_at")
     if action not in repairs.REPAIRS:
         raise BadMessage(f"there is no repair {action!r}")
-    done = repairs.repair(action, me.server, me.spool)
-    me.send(
-        "control.repaired",
-        {"server": me.config.server, "request": request, "action": action, **done.as_json()},
-    )
+    if not folder.known:
+        age = now() - asked_at
+        if abs(age) > REPAIR_BEGINS_WITHIN:
+            late = repairs.Repaired(
+                ok=False,
+                message=Sentence(
+                    "Nothing was done: this was asked for at {asked}, and it is {now} here. Look at "
+                    "the server, then ask again.",
+                    asked=stamp(asked_at),
+                    now=stamp(now()),
+                ),
+            )
+            answer = {"server": me.config.server, "request": folder.request, "action": action}
+            me.send("control.repaired", {**answer, **late.as_json()})
+            return
+        folder.create(action, stamp(asked_at))
+    me.courier.follow_repair(folder)
 
 
 @operation("host.ping")
@@ -356,6 +375,16 @@ def _text(message: Mapping[str, Any], key: str) -> str:
     if not isinstance(value, str) or not 0 < len(value) <= 200:
         raise BadMessage(f"{key} must be a short text")
     return value
+
+
+def _moment(message: Mapping[str, Any], key: str) -> datetime:
+    try:
+        moment = datetime.fromisoformat(_text(message, key))
+    except ValueError as error:
+        raise BadMessage(f"{key} must be a moment in ISO 8601") from error
+    if moment.tzinfo is None:
+        raise BadMessage(f"{key} must say its time zone")
+    return moment
 
 
 def _change(message: Mapping[str, Any]) -> str:

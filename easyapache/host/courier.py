@@ -1,4 +1,5 @@
-"""Tells the panel what the spool holds: journal lines and log, as they come and again on demand.
+"""Tells the panel what the spool holds: journal lines and log, and the results of repairs, as
+they come and again on demand.
 
 What has been handed to the broker counts as delivered, and the broker may lose it: the panel
 then says how far it got (``host.sync``), and everything since goes once more. Nothing here
@@ -11,11 +12,12 @@ import base64
 import logging
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from easyapache.host.engines import Engines
 from easyapache.host.folder import ChangeFolder, now
+from easyapache.host.repair_folder import RepairFolder
 from easyapache.host.spool import Spool
 
 log = logging.getLogger(__name__)
@@ -35,12 +37,14 @@ PRUNE = 3600.0
 
 
 class Courier:
-    """One thread that follows every change with something to tell, and watches the engines."""
+    """One thread that follows every change and repair with something to tell, and watches the
+    engines."""
 
     def __init__(self, server: str, spool: Spool, engines: Engines, send: Send) -> None:
         self.server, self.spool, self.engines, self.send = server, spool, engines, send
         self._following: dict[str, ChangeFolder] = {}
         self._position: dict[str, tuple[int, int]] = {}
+        self._repairs: dict[str, RepairFolder] = {}
         self._lock = threading.Lock()
         self._wake = threading.Event()
         self._over = threading.Event()
@@ -48,11 +52,14 @@ class Courier:
         self._next_watch = self._next_prune = 0.0
 
     def begin(self) -> None:
-        """Take up every change of the spool that is unfinished or not told to its end."""
+        """Take up every change and repair that is unfinished or not told to its end."""
         for folder in self.spool.folders():
             outcome = folder.outcome
             if outcome is None or folder.delivered()[0] < outcome.seq:
                 self.follow(folder)
+        for repair in self.spool.repairs():
+            if not repair.told:
+                self.follow_repair(repair)
         self._thread.start()
 
     def end(self) -> None:
@@ -64,6 +71,12 @@ class Courier:
         with self._lock:
             self._following.setdefault(folder.change, folder)
             self._position.setdefault(folder.change, folder.delivered())
+        self._wake.set()
+
+    def follow_repair(self, folder: RepairFolder) -> None:
+        """See a repair through and tell its result; once more, where that was told before."""
+        with self._lock:
+            self._repairs[folder.request] = folder
         self._wake.set()
 
     def rewind(self, folder: ChangeFolder, report: int, byte: int) -> None:
@@ -84,7 +97,13 @@ class Courier:
         while not self._over.is_set():
             with self._lock:
                 folders = list(self._following.values())
+                repairs = list(self._repairs.values())
             told = True
+            try:
+                told = self._see_through(repairs)
+            except Exception:
+                log.exception("repairs cannot be followed just now")
+                told = False
             for folder in folders:
                 try:
                     told = self._tell(folder) and told
@@ -93,7 +112,7 @@ class Courier:
                     told = False
             self._watch(folders)
             # Without a broker there is no hurry; on disk everything is safe.
-            self._wake.wait((FLUSH if folders else IDLE) if told else IDLE)
+            self._wake.wait((FLUSH if folders or repairs else IDLE) if told else IDLE)
             self._wake.clear()
 
     def _watch(self, folders: list[ChangeFolder]) -> None:
@@ -107,6 +126,22 @@ class Courier:
         if moment >= self._next_prune:
             self._next_prune = moment + PRUNE
             self.spool.prune(now())
+
+    def _see_through(self, repairs: Sequence[RepairFolder]) -> bool:
+        """One after the other, as they came. Returns False when there is a result and
+        the broker does not take it."""
+        for folder in repairs:
+            result = folder.result
+            if result is None:
+                self.engines.ensure(folder)
+                return True
+            number = {"server": self.server, "request": folder.request, "action": folder.action}
+            if not self.send("control.repaired", {**number, **result}):
+                return False
+            folder.set_told()
+            with self._lock:
+                del self._repairs[folder.request]
+        return True
 
     def _tell(self, folder: ChangeFolder) -> bool:
         """Send what is new. Returns False when the broker does not take it."""

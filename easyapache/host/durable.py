@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
+import time
 import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 
@@ -30,6 +32,52 @@ def locked(path: Path, *, wait: bool) -> Iterator[None]:
         yield
     finally:
         os.close(descriptor)
+
+
+LOOKS_TAKE = 0.5
+"""Seconds a worker tries for its lock: whoever looks whether one is at work holds it for an
+instant, and that must not send the worker home."""
+
+
+@contextmanager
+def held(path: Path, patience: float = LOOKS_TAKE) -> Iterator[None]:
+    """Hold a lock that others look at. Raises Busy when it is taken for longer than a look."""
+    end = time.monotonic() + patience
+    with ExitStack() as stack:
+        while True:
+            try:
+                stack.enter_context(locked(path, wait=False))
+                break
+            except Busy:
+                if time.monotonic() > end:
+                    raise
+                time.sleep(0.02)
+        yield
+
+
+def at_work(path: Path) -> bool:
+    """Whether somebody holds a lock."""
+    try:
+        with locked(path, wait=False):
+            return False
+    except Busy:
+        return True
+
+
+RESERVE_BYTES = 64 * 1024
+"""Room for some hundred journal lines: far more than any change still has to write when the
+disk is full, far less than anybody misses."""
+
+
+def despite_a_full_disk(reserve: Path, write: Callable[[], None]) -> None:
+    """Write, giving up the file that keeps room for it where there is no other room."""
+    try:
+        write()
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        reserve.unlink(missing_ok=True)
+        write()
 
 
 def write_atomically(path: Path, data: bytes) -> None:

@@ -1,7 +1,7 @@
-"""Starts the engine of a change, detached, and starts it again when it died.
+"""Starts the engine of a change or a repair, detached, and starts it again when it died.
 
 An engine is alive as long as it holds its lock; the kernel lets go of that lock whichever
-way it ends. So a free lock and a journal without an outcome mean: start one.
+way it ends. So a free lock and no result on disk mean: start one.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import easyapache
 from easyapache.host.config import HostConfig
 from easyapache.host.drivers import CONFIG_VARIABLE
-from easyapache.host.folder import ChangeFolder
 from easyapache.host.runner import Detached, Runner
 from easyapache.host.server import HostError
 
@@ -28,12 +28,32 @@ FIRST_PAUSE, LONGEST_PAUSE = 0.2, 30.0
 The engine itself counts how often it died in one step, and turns round."""
 
 
+class Work(Protocol):
+    """A folder of the spool that an engine works on: ``program`` is its module, ``key`` a name
+    no other work has, ``progress`` a number that grows as long as it gets anywhere."""
+
+    path: Path
+    program: str
+
+    @property
+    def key(self) -> str: ...
+
+    @property
+    def engine_at_work(self) -> bool: ...
+
+    @property
+    def over(self) -> bool: ...
+
+    @property
+    def progress(self) -> int: ...
+
+
 @dataclass
 class _Watched:
     started: int = 0
     pause: float = FIRST_PAUSE
     not_before: float = 0.0
-    last_seq: int = -1
+    progress: int = -1
     process: Detached | None = None
 
 
@@ -51,43 +71,43 @@ class Engines:
                 environment[name] = os.environ[name]
         self._runner = Runner(environment)
 
-    def ensure(self, folder: ChangeFolder) -> bool:
-        """See to it that an engine works on an unfinished change. Returns whether one was
+    def ensure(self, work: Work) -> bool:
+        """See to it that an engine is at unfinished work. Returns whether one was
         started now. Cheap enough to be called several times a second."""
         with self._lock:
-            return self._ensure(folder)
+            return self._ensure(work)
 
-    def _ensure(self, folder: ChangeFolder) -> bool:
-        watched = self._watched.setdefault(folder.change, _Watched())
+    def _ensure(self, work: Work) -> bool:
+        watched = self._watched.setdefault(work.key, _Watched())
         if watched.process is not None and watched.process.running:
             return False
-        if self.clock() < watched.not_before or folder.engine_at_work:
+        if self.clock() < watched.not_before or work.engine_at_work:
             return False
-        reports = folder.reports()
-        if reports and reports[-1].kind == "outcome":
-            self._watched.pop(folder.change, None)
+        if work.over:
+            self._watched.pop(work.key, None)
             return False
-        if len(reports) != watched.last_seq:
+        progress = work.progress
+        if progress != watched.progress:
             watched.pause = FIRST_PAUSE
-        watched.last_seq = len(reports)
+        watched.progress = progress
         watched.not_before = self.clock() + watched.pause
         watched.pause = min(LONGEST_PAUSE, watched.pause * 2)
-        return self._start(folder, watched)
+        return self._start(work, watched)
 
-    def _start(self, folder: ChangeFolder, watched: _Watched) -> bool:
-        where = folder.path / "engines"
+    def _start(self, work: Work, watched: _Watched) -> bool:
+        where = work.path / "engines"
         while Detached(where, f"engine-{watched.started + 1}").started:
             watched.started += 1
         watched.started += 1
         name = f"engine-{watched.started}"
-        argv = [sys.executable, "-m", "easyapache.host.engine", str(folder.path)]
-        unit = f"ea4-mpm-{folder.change}-{watched.started}"
+        argv = [sys.executable, "-m", work.program, str(work.path)]
+        unit = f"ea4-mpm-{work.key}-{watched.started}"
         try:
             self._runner.start_detached(argv, where, name, unit)
         except HostError as error:
-            log.error("the engine of %s did not start: %s %s", folder.change, error, error.output)
+            log.error("the engine of %s did not start: %s %s", work.key, error, error.output)
             return False
         watched.process = Detached(where, name)
         if watched.started > 1:
-            log.warning("the engine of %s had died; number %d", folder.change, watched.started)
+            log.warning("the engine of %s had died; number %d", work.key, watched.started)
         return True

@@ -9,20 +9,24 @@ import errno
 import json
 import os
 import threading
-import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from easyapache.host.durable import Busy, append, locked, write_atomically, write_plainly
+from easyapache.host.durable import (
+    LOOKS_TAKE,
+    append,
+    at_work,
+    despite_a_full_disk,
+    held,
+    write_atomically,
+    write_plainly,
+)
 from easyapache.host.protocol import BadMessage, ChangeRequest, Report
 
 LOG_CHUNK = 64 * 1024
-LOOKS_TAKE = 0.5
-"""Seconds an engine tries for its lock: whoever looks whether one is at work holds it for an
-instant, and that must not send an engine home."""
 
 
 def now() -> datetime:
@@ -37,6 +41,8 @@ def stamp(moment: datetime) -> str:
 
 class ChangeFolder:
     """The folder of one change. Reading needs no lock; writing the journal and the log does."""
+
+    program = "easyapache.host.engine"
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -87,26 +93,25 @@ class ChangeFolder:
     @contextmanager
     def engine_lock(self, patience: float = LOOKS_TAKE) -> Iterator[None]:
         """Be the one engine of this change. Raises Busy when there is one already."""
-        end = time.monotonic() + patience
-        with ExitStack() as stack:
-            while True:
-                try:
-                    stack.enter_context(locked(self.path / "lock", wait=False))
-                    break
-                except Busy:
-                    if time.monotonic() > end:
-                        raise
-                    time.sleep(0.02)
+        with held(self.path / "lock", patience):
             self._mend()
             yield
 
     @property
     def engine_at_work(self) -> bool:
-        try:
-            with locked(self.path / "lock", wait=False):
-                return False
-        except Busy:
-            return True
+        return at_work(self.path / "lock")
+
+    @property
+    def key(self) -> str:
+        return self.change
+
+    @property
+    def over(self) -> bool:
+        return self.outcome is not None
+
+    @property
+    def progress(self) -> int:
+        return len(self.reports())
 
     def note_start(self, step: str) -> int:
         """Record that an engine starts here, with ``step`` as the last one in the journal.
@@ -197,13 +202,7 @@ class ChangeFolder:
                     handle.write(b"\n")
 
     def _despite_a_full_disk(self, write: Callable[[], None]) -> None:
-        try:
-            write()
-        except OSError as error:
-            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-                raise
-            (self.path / "reserve").unlink(missing_ok=True)
-            write()
+        despite_a_full_disk(self.path / "reserve", write)
 
     # -- the log --------------------------------------------------------------------------
 

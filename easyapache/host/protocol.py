@@ -18,8 +18,8 @@ Operations (task name: arguments → answer, if any):
 * ``host.cancel``: {"change": id} → a report
 * ``host.sync``: {"change": id, "after_report": seq, "after_byte": offset} → everything since,
   or ``control.unknown`` {"server", "change"} when the spool has never heard of it
-* ``host.repair``: {"request": id, "action": code} → ``control.repaired`` {"server", "request",
-  "action", "ok", "message", "log"}
+* ``host.repair``: {"request": id, "action": code, "asked_at": ISO 8601} → ``control.repaired``
+  {"server", "request", "action", "ok", "message", "log"}; the same one again → the same answer
 * ``host.ping``: {"nonce"} → ``control.heartbeat`` {"server", "nonce", "agent", "capabilities"}
 
 Answers during a change:

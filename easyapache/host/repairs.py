@@ -1,11 +1,12 @@
 """The repairs that are safe enough for a button.
 
 Safe means: each brings a server nearer to one MPM and a running httpd, looks before and
-after, and never runs beside a change.
+after, never runs beside a change, and may be cut off at any moment and begun again.
 """
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +16,7 @@ from easyapache.host.durable import Busy
 from easyapache.host.progress import label, progress_of
 from easyapache.host.server import HostError, Log, Server
 from easyapache.host.spool import Spool
+from easyapache.profile import Profile
 from easyapache.sentences import Sentence, joined, with_words
 
 
@@ -30,13 +32,44 @@ class Repaired:
         return with_words({"ok": self.ok, "message": self.message, "log": self.log}, "message")
 
 
-def repair(action: str, server: Server, spool: Spool) -> Repaired:
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What a repair works with. ``begun``: which httpd ran (Profile's fact ``httpd_started``)
+    when a try that was cut off had begun; None in the first try."""
+
+    server: Server
+    log: Log
+    begun: str | None = None
+
+    def restart(self) -> None:
+        """Test the configuration and restart httpd, unless an earlier try had come to that."""
+        now = self.server.inspect()
+        started = now.facts.get("httpd_started")
+        if self.begun and started not in (None, self.begun) and _agrees(now):
+            self.log("httpd had been restarted before this was cut off.")
+            return
+        self.server.config_test(self.log)
+        self.server.restart("auto", self.log)
+
+    def running(self) -> str:
+        """What httpd runs with. Raises HostError when it does not run as it is configured."""
+        now = self.server.inspect()
+        if now.running is None or now.running.mpm is None:
+            raise HostError(
+                "restart", Sentence("httpd does not answer."), Sentence("See its error log.")
+            )
+        if now.configured != now.running:
+            raise HostError("restart", Sentence("httpd runs with another MPM than is configured."))
+        return Sentence("httpd runs with {mpm}.", mpm=label(now.running.mpm, now.running.itk))
+
+
+def repair(action: str, server: Server, spool: Spool, *, begun: str | None = None) -> Repaired:
     """Carry out one repair. Never raises: whoever pressed the button gets an answer."""
     lines: list[str] = []
     try:
         with spool.server_lock(wait=False):
             _must_be_whole(spool)
-            message = REPAIRS[action].work(server, spool, lines.append)
+            message = REPAIRS[action].work(Job(server, lines.append, begun))
     except Busy:
         return Repaired(
             ok=False, message=Sentence("A change is at work on this server; let it end first.")
@@ -44,6 +77,10 @@ def repair(action: str, server: Server, spool: Spool) -> Repaired:
     except HostError as error:
         said = "\n".join([*lines, error.output]).strip()
         message = joined(" ", [part for part in (error.message, error.remedy) if part])
+        return Repaired(ok=False, message=message, log=said)
+    except Exception as error:  # noqa: BLE001 -- a mistake of ours is an answer too
+        said = "\n".join([*lines, traceback.format_exc()])
+        message = Sentence("The agent's own fault: {error}.", error=repr(error))
         return Repaired(ok=False, message=message, log=said)
     return Repaired(ok=True, message=message, log="\n".join(lines))
 
@@ -62,58 +99,49 @@ def finish_restart(server: Server, spool: Spool, log: Log) -> str:
     try:
         with spool.server_lock(wait=False):
             _must_be_whole(spool)
-            return start_httpd(server, spool, log) if server.settle_restart(log) else ""
+            return start_httpd(Job(server, log)) if server.settle_restart(log) else ""
     except Busy:
         return ""
 
 
-def start_httpd(server: Server, _: Spool, log: Log) -> str:
-    if server.inspect().running is not None:
-        return Sentence("httpd is running already.")
-    server.config_test(log)
-    server.restart("auto", log)
-    return _running(server)
+def _agrees(now: Profile) -> bool:
+    return now.running is not None and now.running == now.configured
 
 
-def restart_httpd(server: Server, _: Spool, log: Log) -> str:
-    server.config_test(log)
-    server.restart("auto", log)
-    return _running(server)
+def start_httpd(job: Job) -> str:
+    if job.server.inspect().running is not None:
+        return Sentence("httpd is running already.") if job.begun is None else job.running()
+    job.server.config_test(job.log)
+    job.server.restart("auto", job.log)
+    return job.running()
 
 
-def settle_mpm(server: Server, _: Spool, log: Log) -> str:
+def restart_httpd(job: Job) -> str:
+    job.restart()
+    return job.running()
+
+
+def settle_mpm(job: Job) -> str:
     """Exactly one MPM again, with all its files: the one that runs, else the configured one."""
-    mpm, _itk = kits.mpm_of(server.inspect())
-    log(f"Settling on {mpm}.")
-    server.repair(mpm, log)
-    server.config_test(log)
-    now = server.inspect()
-    if now.running is None or now.running != now.configured:
-        server.restart("auto", log)
-    return _running(server)
+    mpm, _itk = kits.mpm_of(job.server.inspect())
+    job.log(f"Settling on {mpm}.")
+    job.server.repair(mpm, job.log)
+    job.server.config_test(job.log)
+    if not _agrees(job.server.inspect()):
+        job.server.restart("auto", job.log)
+    return job.running()
 
 
-def reinstall_files(server: Server, _: Spool, log: Log) -> str:
+def reinstall_files(job: Job) -> str:
     """Every file rpm believes in is there again, and httpd has loaded what they bring: it may
     have been started without a module whose file was gone."""
-    missing = server.inspect().facts.get("missing_files") or {}
-    if not missing:
-        return "No file is missing."
-    server.reinstall(sorted(missing), log)
-    server.config_test(log)
-    server.restart("auto", log)
-    return f"All files of {', '.join(sorted(missing))} are there again. {_running(server)}"
-
-
-def _running(server: Server) -> str:
-    now = server.inspect()
-    if now.running is None or now.running.mpm is None:
-        raise HostError(
-            "restart", Sentence("httpd does not answer."), Sentence("See its error log.")
-        )
-    if now.configured != now.running:
-        raise HostError("restart", Sentence("httpd runs with another MPM than is configured."))
-    return Sentence("httpd runs with {mpm}.", mpm=label(now.running.mpm, now.running.itk))
+    missing = job.server.inspect().facts.get("missing_files") or {}
+    if not missing and job.begun is None:
+        return Sentence("No file is missing.")
+    if missing:
+        job.server.reinstall(sorted(missing), job.log)
+    job.restart()
+    return joined(" ", [Sentence("No file is missing any more."), job.running()])
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +149,7 @@ class Repair:
     """A button: what it is called, and what it does."""
 
     label: str
-    work: Callable[[Server, Spool, Log], str]
+    work: Callable[[Job], str]
 
 
 REPAIRS: Mapping[str, Repair] = {

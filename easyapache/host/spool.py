@@ -15,6 +15,8 @@ In ``<spool>/<change>/``:
 * ``reserve``: room kept for the last lines of the journal on a full disk;
 * ``delivered``: how far the panel has been told.
 
+Repairs have folders of their own, in ``<spool>/repairs/`` (see ``repair_folder``).
+
 Everything belongs to the agent's user and is readable by nobody else.
 """
 
@@ -31,13 +33,10 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from easyapache.host.durable import locked, sync_folder, write_atomically
+from easyapache.host.durable import RESERVE_BYTES, locked, sync_folder, write_atomically
 from easyapache.host.folder import ChangeFolder
 from easyapache.host.protocol import CHANGE_ID, BadMessage, ChangeRequest
-
-RESERVE_BYTES = 64 * 1024
-"""Room for some hundred journal lines: far more than any change still has to write when the
-disk is full, far less than anybody misses."""
+from easyapache.host.repair_folder import RepairFolder
 
 
 class Spool:
@@ -132,6 +131,20 @@ class Spool:
     def _forestalled(self, change: str) -> Path:
         return self.root / ".cancelled" / change
 
+    # -- repairs ----------------------------------------------------------------------------
+
+    def repair(self, request: str) -> RepairFolder:
+        """Where the repair of that number is, if it is ``known``. Raises BadMessage for what
+        is no number of a request."""
+        if not CHANGE_ID.match(request):
+            raise BadMessage("the number of a repair has 32 hexadecimal digits")
+        return RepairFolder(self.root / "repairs" / request)
+
+    def repairs(self) -> list[RepairFolder]:
+        """Every repair here, in the order of their numbers, which is that of asking."""
+        paths = sorted((self.root / "repairs").glob("*"))
+        return [folder for folder in map(RepairFolder, paths) if folder.known]
+
     def prepare_once(self) -> None:
         if not self.root.is_dir():
             self.prepare()
@@ -166,6 +179,10 @@ class Spool:
         for path in (self.root / ".cancelled").glob("*"):
             if path.stat().st_mtime < (moment - timedelta(days=1)).timestamp():
                 path.unlink(missing_ok=True)
+        old = (moment - timedelta(days=keep_days)).timestamp()
+        for repair in self.repairs():
+            if repair.told and (repair.path / "asked.json").stat().st_mtime < old:
+                shutil.rmtree(repair.path, ignore_errors=True)
         over = [folder for folder in self.folders() if folder.outcome is not None]
         for folder in over[: max(0, len(over) - keep_kits)]:
             outcome = folder.outcome

@@ -24,8 +24,6 @@ from mpm.services.inspection import (
     note_particulars,
     record_inspection,
     record_preview,
-    record_repair,
-    repair,
     rescan,
 )
 from mpm.services.lookup import change_numbered, only_server, preview_with, server_named
@@ -37,6 +35,7 @@ from mpm.services.record import (
     record_reports,
     record_unknown,
 )
+from mpm.services.repairs import record_repair, repair
 from mpm.services.request import request_change
 from mpm.services.retention import prune
 from mpm.services.rollback import roll_back, rollback_plan, why_not_roll_back

@@ -26,7 +26,7 @@ from easyapache.models import Server, ServerParticulars
 from easyapache.particulars import Particulars
 from easyapache.profile import Profile, Transaction
 from easyapache.relations import load_catalogue
-from easyapache.sentences import Sentence, all_of, joined, with_words, words_of
+from easyapache.sentences import Sentence, all_of, joined, words_of
 from mpm.catalog import Choice
 from mpm.history import sealed
 from mpm.models import ACTIVE_STATES, Change, Preview, State
@@ -312,62 +312,3 @@ def record_preview(
         record_inspection(server, request_number(row.requested_at), profile)
     row.refresh_from_db()
     return row
-
-
-def repair(server: Server, action: str, actor: Actor) -> str:
-    """Have the agent carry out one of the doctor's safe repairs; returns the request's number.
-
-    Raises NotAllowed, and Busy-like Refused while a change of that server has not ended.
-    """
-    must_be_allowed(actor, Sentence("repair servers"))
-    if server.changes.filter(state__in=ACTIVE_STATES).exists():
-        raise Refused(
-            Sentence(
-                "A change of {server} has not ended; it repairs what it touches by itself.",
-                server=str(server),
-            ),
-            code="busy",
-            status=409,
-        )
-    now = timezone.now()
-    number = request_number(now)
-    with transaction.atomic():
-        append(
-            "server.repair_asked",
-            now,
-            server_name=server.name,
-            actor=actor,
-            data={"request": number, "action": action},
-        )
-    wake(server.name, "repair", {"request": number, "action": action})
-    return number
-
-
-def record_repair(
-    server: str, request: str, action: str, *, ok: bool, message: str, log: str = ""
-) -> None:
-    """Tell in the history what came of a repair, and look at the server again."""
-    row = Server.objects.filter(name=server).first()
-    if row is None:
-        return
-    now = timezone.now()
-    with transaction.atomic():
-        heard(server, now)
-        append(
-            "server.repaired" if ok else "server.repair_failed",
-            now,
-            server_name=server,
-            actor=agent_of(server),
-            data=storable(
-                with_words(
-                    {
-                        "request": request,
-                        "action": action,
-                        "message": message,
-                        "log": log[-20_000:],
-                    },
-                    "message",
-                )
-            ),
-        )
-    rescan(row)

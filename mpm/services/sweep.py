@@ -25,6 +25,7 @@ from mpm.services.inspection import rescan
 from mpm.services.lookup import must_be_allowed
 from mpm.services.planning import ask_again
 from mpm.services.record import ask_for_rest, seal_what_came_later
+from mpm.services.repairs import repeat_unanswered
 from mpm.services.transition import move
 
 REPEAT = timedelta(seconds=8)
@@ -54,6 +55,7 @@ def sweep(now: datetime | None = None) -> None:
         ask_for_rest(change)
     seal_what_came_later(now)
     _previews(now)
+    repeat_unanswered(now, full)
 
 
 def _servers_with_full_queues() -> set[str]:

@@ -9,7 +9,9 @@ import subprocess
 import sys
 import tempfile
 import time
+import uuid
 from collections.abc import Callable, Iterator, Mapping
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +22,7 @@ from kombu import Connection
 from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 
-from easyapache.host.folder import ChangeFolder
+from easyapache.host.folder import ChangeFolder, now
 from easyapache.host.runner import Detached
 from easyapache.particulars import Particulars
 from tests.engine.simulation import Simulation
@@ -282,7 +284,9 @@ def test_a_message_that_is_not_what_it_must_be_changes_nothing(make_house: MakeH
     house.send("host.apply", bad)
     house.send("host.apply", {**good, "change": "../../../etc"})
     house.send("host.apply", {**good, "change": "e" * 32, "server": "other"})
-    house.send("host.repair", {"request": "r", "action": "rm"})
+    house.send("host.repair", {**repair_message(), "action": "rm"})
+    house.send("host.repair", {**repair_message(), "request": "../../../etc"})
+    house.send("host.repair", {**repair_message(), "asked_at": "yesterday"})
     house.send("host.inspect", {"request": 7})
     house.send("host.ping", {"nonce": "alive"})
     house.wait(lambda: any(f["nonce"] == "alive" for f in house.answers("control.heartbeat")))
@@ -291,12 +295,95 @@ def test_a_message_that_is_not_what_it_must_be_changes_nothing(make_house: MakeH
     assert house.simulation.sound().digest == house.simulation.start.digest
 
 
-def test_a_repair_is_answered(make_house: MakeHouse) -> None:
+def repair_message(action: str = "restart-httpd", minutes_ago: float = 0) -> dict[str, str]:
+    moment = now() - timedelta(minutes=minutes_ago)
+    return {"request": uuid.uuid4().hex, "action": action, "asked_at": moment.isoformat()}
+
+
+def repaired(house: House, message: Mapping[str, str]) -> list[dict[str, Any]]:
+    answers = house.answers("control.repaired")
+    return [answer for answer in answers if answer["request"] == message["request"]]
+
+
+def test_a_repair_that_is_asked_for_five_times_is_done_once_and_answered(
+    make_house: MakeHouse,
+) -> None:
     house = make_house()
+    before = house.simulation.server.inspect().facts["httpd_started"]
+    message = repair_message()
+    for _ in range(5):
+        house.send("host.repair", message)
+    house.wait(lambda: bool(repaired(house, message)))
+    restarted = house.simulation.sound().facts["httpd_started"]
+    assert restarted != before
+    count = len(repaired(house, message))
+    house.send("host.repair", message)
+    house.wait(lambda: len(repaired(house, message)) > count)
+    assert all(answer["ok"] is True for answer in repaired(house, message))
+    assert house.simulation.sound().facts["httpd_started"] == restarted
+
+
+def test_repairs_are_carried_out_one_after_the_other(make_house: MakeHouse) -> None:
+    house = make_house(0.2)
     with house.simulation.server.state() as state:
         state["running"] = None
-    house.send("host.repair", {"request": "r1", "action": "start-httpd"})
-    house.wait(lambda: bool(house.answers("control.repaired")))
-    answer = house.answers("control.repaired")[0]
-    assert answer["ok"] is True, answer
+    messages = [repair_message("start-httpd"), repair_message(), repair_message()]
+    for message in messages:
+        house.send("host.repair", message)
+    house.wait(lambda: all(repaired(house, message) for message in messages))
+    for message in messages:
+        assert repaired(house, message)[0]["ok"] is True, repaired(house, message)
     house.simulation.sound()
+
+
+def test_a_repair_is_finished_and_told_though_everything_was_killed(
+    make_house: MakeHouse,
+) -> None:
+    house = make_house(1.0)
+    message = repair_message()
+    house.send("host.repair", message)
+    folder = house.simulation.spool.repair(message["request"])
+    house.wait(lambda: folder.before is not None)
+    (start,) = (folder.path / "engines").glob("*.start")
+    identity = Detached(start.parent, start.stem).identity
+    assert identity is not None
+    house.kill("redis")
+    house.kill("agent")
+    os.kill(identity.pid, signal.SIGKILL)
+    assert not folder.over
+    for rest in what_redis_left(house.folder):
+        rest.unlink()
+    house.start_redis()
+    house.start_agent()
+    house.wait(lambda: bool(repaired(house, message)))
+    assert repaired(house, message)[0]["ok"] is True
+    assert len(list((folder.path / "engines").glob("*.start"))) == 2
+    house.simulation.sound()
+
+
+def test_a_repair_goes_on_without_the_agent_and_without_the_broker(make_house: MakeHouse) -> None:
+    house = make_house(0.5)
+    message = repair_message()
+    house.send("host.repair", message)
+    folder = house.simulation.spool.repair(message["request"])
+    house.wait(lambda: folder.before is not None)
+    house.kill("agent")
+    house.kill("redis")
+    house.wait(lambda: folder.over)
+    (house.folder / "redis.sock").unlink()
+    house.start_redis()
+    house.start_agent()
+    house.wait(lambda: bool(repaired(house, message)))
+    assert repaired(house, message)[0]["ok"] is True
+
+
+def test_a_repair_that_was_asked_for_long_ago_is_not_begun(make_house: MakeHouse) -> None:
+    house = make_house()
+    message = repair_message(minutes_ago=30)
+    house.send("host.repair", message)
+    house.wait(lambda: bool(repaired(house, message)))
+    answer = repaired(house, message)[0]
+    assert answer["ok"] is False
+    assert "Nothing was done" in answer["message"]
+    assert house.simulation.sound().digest == house.simulation.start.digest
+    assert house.simulation.spool.repairs() == []

@@ -143,7 +143,7 @@ def test_files_of_any_package_are_brought_back(tmp_path: Path) -> None:
     assert [item.repair for item in found] == ["reinstall-files"]
     done = repairs.repair("reinstall-files", simulation.server, simulation.spool)
     assert done.ok, done.message
-    assert "ea-apache24-mod_ssl" in done.message
+    assert "ea-apache24-mod_ssl" in done.log
     assert diagnose("", simulation.sound()) == []
 
 

@@ -1,0 +1,158 @@
+"""A repair that was asked for is done once, whoever dies meanwhile."""
+
+from __future__ import annotations
+
+import errno
+import os
+import uuid
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from easyapache.host import repair_engine
+from easyapache.host.durable import Busy
+from easyapache.host.folder import now
+from easyapache.host.protocol import BadMessage
+from easyapache.host.repair_engine import STARTS, carry_out
+from easyapache.host.repair_folder import RepairFolder
+from easyapache.host.server import Interruption, Log
+from tests.engine.simulation import Simulation
+
+
+class PowerCut(BaseException):
+    """The process is gone in this instant."""
+
+
+@pytest.fixture
+def simulation(tmp_path: Path) -> Simulation:
+    return Simulation(tmp_path)
+
+
+def asked(simulation: Simulation, action: str = "restart-httpd") -> RepairFolder:
+    folder = simulation.spool.repair(uuid.uuid4().hex)
+    folder.create(action, now().isoformat())
+    return folder
+
+
+def httpd(simulation: Simulation) -> str:
+    return str(simulation.server.inspect().facts["httpd_started"])
+
+
+def cut_off(
+    simulation: Simulation,
+    folder: RepairFolder,
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    after: bool,
+) -> None:
+    """The process dies just before httpd is restarted, or just after."""
+    restart = simulation.server.restart
+
+    def dying(method: str, log: Log) -> Interruption:
+        if after:
+            restart(method, log)
+        raise PowerCut
+
+    with monkeypatch.context() as patched:
+        patched.setattr(simulation.server, "restart", dying)
+        with pytest.raises(PowerCut):
+            carry_out(folder, simulation.server, simulation.spool)
+
+
+def test_a_repair_is_done_once_however_often_it_is_begun(simulation: Simulation) -> None:
+    folder, before = asked(simulation), httpd(simulation)
+    first = carry_out(folder, simulation.server, simulation.spool)
+    restarted = httpd(simulation)
+    assert first.ok, first
+    assert restarted != before
+    again = carry_out(folder, simulation.server, simulation.spool)
+    assert (again.ok, again.message) == (True, first.message)
+    assert httpd(simulation) == restarted
+
+
+@pytest.mark.parametrize("action", ["restart-httpd", "reinstall-files"])
+@pytest.mark.parametrize("after", [False, True], ids=["before the restart", "after the restart"])
+def test_a_repair_that_was_cut_off_is_finished_and_restarts_httpd_once(
+    simulation: Simulation, monkeypatch: pytest.MonkeyPatch, action: str, after: bool
+) -> None:
+    with simulation.server.state() as state:
+        state["missing_files"] = {"ea-apache24-mod_ssl": ["/etc/apache2/x.conf"]}
+    folder, before = asked(simulation, action), httpd(simulation)
+    cut_off(simulation, folder, monkeypatch, after=after)
+    at_the_cut = httpd(simulation)
+    assert (at_the_cut != before) is after
+    done = carry_out(RepairFolder(folder.path), simulation.server, simulation.spool)
+    assert done.ok, done
+    assert (httpd(simulation) == at_the_cut) is after
+    assert httpd(simulation) != before
+
+
+def test_a_repair_that_always_dies_says_so_in_the_end(
+    simulation: Simulation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = asked(simulation)
+    for _ in range(STARTS):
+        cut_off(simulation, folder, monkeypatch, after=False)
+    done = carry_out(folder, simulation.server, simulation.spool)
+    assert not done.ok
+    assert f"cut off {STARTS} times" in done.message
+    assert folder.over
+
+
+def test_a_mistake_of_our_own_is_an_answer_too(
+    simulation: Simulation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: Any) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(simulation.server, "restart", broken)
+    done = carry_out(asked(simulation), simulation.server, simulation.spool)
+    assert not done.ok
+    assert "ZeroDivisionError" in done.log
+
+
+def test_two_do_not_carry_out_the_same_repair(simulation: Simulation) -> None:
+    folder = asked(simulation)
+    with folder.engine_lock(), pytest.raises(Busy):
+        carry_out(RepairFolder(folder.path), simulation.server, simulation.spool)
+    assert folder.result is None
+
+
+def test_the_result_is_kept_on_a_full_disk(
+    simulation: Simulation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = asked(simulation, "start-httpd")
+    write = os.write
+
+    def full(descriptor: int, data: bytes) -> int:
+        if (folder.path / "reserve").exists():
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return write(descriptor, data)
+
+    monkeypatch.setattr(os, "write", full)
+    assert carry_out(folder, simulation.server, simulation.spool).ok
+    assert not (folder.path / "reserve").exists()
+    assert folder.over
+
+
+def test_a_number_cannot_lead_out_of_the_spool(simulation: Simulation) -> None:
+    for number in ("../" * 4 + "etc", "r1", "A" * 32):
+        with pytest.raises(BadMessage):
+            simulation.spool.repair(number)
+
+
+def test_what_was_told_long_ago_is_forgotten_and_nothing_else(simulation: Simulation) -> None:
+    told, untold = asked(simulation), asked(simulation)
+    for folder in (told, untold):
+        carry_out(folder, simulation.server, simulation.spool)
+    told.set_told()
+    simulation.spool.prune(now())
+    assert told.known
+    simulation.spool.prune(now() + timedelta(days=31))
+    assert [folder.request for folder in simulation.spool.repairs()] == [untold.request]
+
+
+def test_by_hand_it_refuses_what_is_no_repair(tmp_path: Path) -> None:
+    assert repair_engine.main([str(tmp_path)]) == 2

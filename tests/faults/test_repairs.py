@@ -1,0 +1,93 @@
+"""Repairs of a real server, cut off at any moment."""
+
+from __future__ import annotations
+
+import os
+import random
+import subprocess
+import sys
+import time
+import uuid
+from dataclasses import replace
+
+import pytest
+
+from easyapache.host.drivers import remember
+from easyapache.host.folder import now
+from easyapache.host.real import RealServer
+from easyapache.host.repair_folder import RepairFolder
+from tests.faults.field import PATIENCE, PROJECT, Field
+from tests.labs import MakeLab
+
+pytestmark = pytest.mark.lab
+
+ROUNDS = 5
+
+
+def asked(field: Field, action: str) -> RepairFolder:
+    folder = field.spool.repair(uuid.uuid4().hex)
+    folder.create(action, now().isoformat())
+    return folder
+
+
+def begin(folder: RepairFolder) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        [sys.executable, "-m", folder.program, str(folder.path)],
+        env={**os.environ, "PYTHONPATH": str(PROJECT)},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        start_new_session=True,
+        cwd="/",
+    )
+
+
+def finish(folder: RepairFolder) -> None:
+    assert begin(folder).wait(timeout=PATIENCE) == 0
+
+
+def seconds_of_a_repair(field: Field) -> float:
+    """From the first look at the server to the result, with nothing in between."""
+    folder = asked(field, "restart-httpd")
+    process = begin(folder)
+    assert until_begun(folder, process)
+    begun = time.monotonic()
+    assert process.wait(timeout=PATIENCE) == 0
+    return time.monotonic() - begun
+
+
+def until_begun(folder: RepairFolder, process: subprocess.Popen[bytes]) -> bool:
+    while folder.before is None:
+        if process.poll() is not None:
+            return False
+        time.sleep(0.003)
+    return True
+
+
+@pytest.mark.parametrize("method", ["overlap", "graceful-stop"])
+def test_a_restart_that_is_cut_off_anywhere_ends_with_one_httpd_that_answers(
+    make_lab: MakeLab, method: str
+) -> None:
+    field = Field(make_lab().up())
+    field.config = replace(field.config, restart_method=method)
+    field.server = RealServer(field.config)
+    remember(field.config)
+    random.seed(method)
+    takes, sites = seconds_of_a_repair(field), field.server.sites()
+    for number in range(ROUNDS):
+        began = field.server.inspect().facts["httpd_started"]
+        folder = asked(field, "restart-httpd")
+        process = begin(folder)
+        assert until_begun(folder, process)
+        time.sleep(takes * (number + random.random()) / ROUNDS)
+        process.kill()
+        process.wait()
+        finish(folder)
+        result = folder.result
+        assert result is not None
+        assert result["ok"] is True, result
+        today = field.server.inspect()
+        assert today.running == today.configured
+        assert today.facts["httpd_started"] != began
+        assert len(field.server.httpd.parents()) == 1
+        assert not (field.spool.root / "restart.json").exists()
+        assert field.server.sites() == sites
