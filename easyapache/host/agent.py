@@ -344,8 +344,8 @@ def repair(message: Mapping[str, Any]) -> None:
             late = repairs.Repaired(
                 ok=False,
                 message=Sentence(
-                    "Nothing was done: this was asked for at {asked}, and it is {now} here. Look at "
-                    "the server, then ask again.",
+                    "Nothing was done: this was asked for at {asked}, and it is {now} here. Look "
+                    "at the server, then ask again.",
                     asked=stamp(asked_at),
                     now=stamp(now()),
                 ),

@@ -170,14 +170,18 @@ class PackageManager:
         protect: Sequence[str] = (),
         erase: bool = True,
         cache_only: bool = False,
+        files: Sequence[str] = (),
     ) -> Mapping[str, Any]:
-        """The solver's answer to a goal as dnf_resolve.py prints it. Raises HostError."""
+        """The solver's answer to a goal as dnf_resolve.py prints it. With ``files`` it may choose
+        from those alone and no repository is asked. Raises HostError."""
         request = {
             "options": [
                 *self.options,
                 "--disableplugin=universal-hooks",
                 *(["-C"] if cache_only else []),
+                *(["--disablerepo=*"] if files else []),
             ],
+            "files": list(files),
             "install": list(install),
             "remove": list(remove),
             "protect": list(protect),

@@ -6,6 +6,7 @@ Run isolated (``-I``) by the operating system's Python, the one that has dnf 4's
 * ``options``: the options the package manager is always called with (``-c``, ``--installroot``);
 * ``install``, ``remove``: package names; ``protect``: names that must not leave;
 * ``erase``: whether packages nobody named may leave at all;
+* ``files``: packages on this disk to choose from besides those of the repositories;
 * or ``fetch`` instead of these: {build: folder} to download, check and copy there;
 * or ``describe``: package names, to be told what the repositories say of them.
 
@@ -42,8 +43,9 @@ def described(package: Any) -> Dict[str, Any]:
     }
 
 
-def load(options: List[str]) -> Any:
-    """A dnf Base set up by dnf's own command line from ``options``, with its sack filled."""
+def load(options: List[str], files: List[str]) -> Any:
+    """A dnf Base set up by dnf's own command line from ``options``, with its sack filled, from
+    ``files`` too."""
     import dnf
     import dnf.cli.cli
 
@@ -51,11 +53,13 @@ def load(options: List[str]) -> Any:
     cli = dnf.cli.cli.Cli(base)
     # -y, so that the key a repository names in its configuration may check its metadata, as in
     # the real run; nothing here ever runs a transaction.
-    cli.configure(["-q"] + list(options) + ["-y", "install", "ea-apache24"])
+    # A file is named because without any repository dnf wants one to be.
+    cli.configure(["-q"] + list(options) + ["-y", "install"] + (files[:1] or ["ea-apache24"]))
     try:
         base.fill_sack(load_system_repo=True, load_available_repos=True)
     except dnf.exceptions.RepoError as error:
         raise Refused("repository_unreachable", str(error))
+    base.add_remote_rpms(files)
     return base
 
 
@@ -229,7 +233,7 @@ def main(request: Dict[str, Any]) -> Dict[str, Any]:
         return {"error": {"code": "old_dnf", "message": "dnf %s" % dnf.const.VERSION}}
     base = None
     try:
-        base = load(request["options"])
+        base = load(request["options"], request.get("files", []))
         if "fetch" in request:
             return fetched(base, request["fetch"])
         if "describe" in request:

@@ -22,6 +22,8 @@ from easyapache.profile import Package, Profile, Transaction
 
 _SHELL_WORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+~^-]*\Z")
 RPMS, INCOMING, FILES = "rpms", "incoming", "files"
+BACK, FORTH = "undo-output", "forth-output"
+"""What package managers wrote that were called with the kit's packages."""
 
 
 def prepare(
@@ -64,22 +66,40 @@ def load(folder: Path) -> Kit | None:
     )
 
 
-def reverse(kit: Kit, of: Kit) -> None:
-    """Fill ``kit``, which takes ``of`` back, from the packages ``of`` has kept."""
-    for source, target in ((INCOMING, RPMS), (RPMS, INCOMING)):
-        for path in sorted((of.folder / source).glob("*.rpm")):
-            copy = kit.folder / target / path.name
-            if not copy.exists():
-                try:
-                    os.link(path, copy)
-                except OSError:
-                    shutil.copy2(path, copy)
+def gather(kit: Kit, spool: Path) -> list[str]:
+    """Fill a kit, both ways, from what the kits of all changes in the spool have kept. Returns
+    the builds that none of them has."""
+    missing = []
+    for name, packages in ((INCOMING, kit.transaction.install), (RPMS, kit.transaction.remove)):
+        for package in packages:
+            if rpm_file(kit.folder / name, package):
+                continue
+            source = kept(spool, package)
+            if source is None:
+                missing.append(package.nevra)
+            else:
+                _copied(source, kit.folder / name / source.name)
+    return missing
+
+
+def _copied(source: Path, target: Path) -> None:
+    try:
+        os.link(source, target)
+    except OSError:
+        scratch = target.with_name(f"{target.name}.part")
+        shutil.copy2(source, scratch)
+        scratch.rename(target)
 
 
 def rpm_file(folder: Path, package: Package) -> Path | None:
-    """The file of one package in a folder. rpm's file names leave the epoch out."""
-    path = folder / f"{package.name}-{package.version}-{package.release}.{package.arch}.rpm"
+    """The file of one package in a folder."""
+    path = folder / rpm_name(package)
     return path if path.is_file() else None
+
+
+def rpm_name(package: Package) -> str:
+    """rpm's file names leave the epoch out."""
+    return f"{package.name}-{package.version}-{package.release}.{package.arch}.rpm"
 
 
 def kept(spool: Path, package: Package) -> Path | None:
@@ -89,13 +109,14 @@ def kept(spool: Path, package: Package) -> Path | None:
 
 
 def restore_files(kit: Kit) -> list[str]:
-    """Put edited module files back where they differ. Returns the paths that were restored."""
+    """Put module files back as they had been edited, where their packages are there again.
+    Returns the paths that were restored."""
     restored = []
     for path, name in sorted(kit.files.items()):
         copy, target = kit.folder / FILES / name, Path(path)
-        if not copy.is_file() or not target.parent.is_dir():
+        if not copy.is_file() or not target.is_file():
             continue
-        if not target.is_file() or target.read_bytes() != copy.read_bytes():
+        if target.read_bytes() != copy.read_bytes():
             shutil.copy2(copy, target)
             restored.append(path)
     return restored

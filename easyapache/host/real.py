@@ -79,18 +79,21 @@ class RealServer:
     def particulars(self) -> Particulars:
         return self.library.particulars(inspection.catalogue_names())
 
-    def resolve(self, goal: Goal, *, protect: bool) -> Transaction:
+    def resolve(self, goal: Goal, *, protect: bool, kept: Path | None = None) -> Transaction:
+        if kept is not None:
+            files = sorted(str(path) for path in kept.glob("*.rpm"))
+            return Transaction.from_json(self._ask(goal, protect=protect, files=files))
         answered, self._answered = self._answered, None
         fresh = answered is not None and time.monotonic() - answered[2] < _JUST_NOW
         if protect and answered and fresh and answered[0] == goal:
             return Transaction.from_json(answered[1])
         return Transaction.from_json(self._ask(goal, protect=protect))
 
-    def _ask(self, goal: Goal, *, protect: bool, cache_only: bool = False) -> Mapping[str, Any]:
+    def _ask(self, goal: Goal, *, protect: bool, files: Sequence[str] = ()) -> Mapping[str, Any]:
         keep = self._protected(goal.may_remove) if protect else [*ALWAYS_PROTECTED]
         if not protect:
             keep.remove("ea-apache24")  # a preview shows even that
-        return self.packages.ask(goal.install, goal.remove, protect=keep, cache_only=cache_only)
+        return self.packages.ask(goal.install, goal.remove, protect=keep, files=files)
 
     def _protected(self, may_remove: Sequence[str]) -> list[str]:
         names = {package.name for package in self.rpm.installed()} - set(may_remove)
@@ -167,12 +170,11 @@ class RealServer:
         folder: Path,
         log: Log,
     ) -> int | None:
-        running = Detached(folder, PACKAGES)
-        if not running.started:
-            return None
-        status = running.follow(log)
+        status = None
+        for begun in sorted(folder.glob("*.start")):
+            status = Detached(folder, begun.stem).follow(log)
         done = folder / "hooks-done"
-        if not done.exists():
+        if (folder / f"{PACKAGES}.start").exists() and not done.exists():
             names = _names_in(folder / "transaction.json")
             hooks.run_after(self.config.root, names, self.runner, log)
             done.touch()
@@ -223,8 +225,13 @@ class RealServer:
     def settle_restart(self, log: Log) -> bool:
         return self.restarter.settle(log)
 
+    def packages_from_kit(self, kit: Kit, log: Log) -> None:
+        self.undoing.forth(kit, log)
+        moved = [*kit.transaction.install, *kit.transaction.remove]
+        hooks.run_after(self.config.root, [p.name for p in moved], self.runner, log)
+
     def undo_packages(self, kit: Kit, log: Log) -> None:
-        self.undoing.from_kit(kit, log)
+        self.undoing.back(kit, log)
         moved = [*kit.transaction.install, *kit.transaction.remove]
         hooks.run_after(self.config.root, [p.name for p in moved], self.runner, log)
 

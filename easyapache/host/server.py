@@ -162,10 +162,11 @@ class Server(Protocol):
         """What the packages are in words, and what EasyApache 4's own files say. Asks no
         repository, and takes no lock."""
 
-    def resolve(self, goal: Goal, *, protect: bool) -> Transaction:
+    def resolve(self, goal: Goal, *, protect: bool, kept: Path | None = None) -> Transaction:
         """What the server's own solver would do. With ``protect`` it refuses (HostError
         ``unsatisfiable`` or ``protected``) whatever would lose a package outside
-        ``goal.may_remove``. Changes nothing."""
+        ``goal.may_remove``. With ``kept``, the packages in that folder are all it may choose
+        from: no repository is asked. Changes nothing."""
 
     def obstacles(self, goal: Goal, transaction: Transaction) -> Sequence[Obstacle]:
         """Every reason why a change must not begin now."""
@@ -199,8 +200,9 @@ class Server(Protocol):
         """Begin the one transaction, detached, output in ``folder``; at most once per change."""
 
     def follow_packages(self, change: str, folder: Path, log: Log) -> int | None:
-        """Wait for the transaction begun in ``folder``, by this process or an earlier one.
-        Returns its exit status where known; the caller looks at the server instead."""
+        """Wait for what was begun in ``folder``, by this process or an earlier one: the one
+        transaction, or calls of ``packages_from_kit`` in the kit's own output folder. Returns the
+        exit status where known; the caller looks at the server instead."""
 
     def watch(self, folder: Path, log: Log) -> AbstractContextManager[None]:
         """While inside, an httpd that dies is started again at once, and ``log`` told so.
@@ -224,6 +226,10 @@ class Server(Protocol):
     def settle_restart(self, log: Log) -> bool:
         """Bring a restart that was cut off to its end, whoever's it was: afterwards at most one
         httpd takes connections. Starts none. Returns whether there was something to do."""
+
+    def packages_from_kit(self, kit: Kit, log: Log) -> None:
+        """Bring about what ``kit.transaction`` says from the packages kept in the kit, without
+        any repository. Raises HostError ``packages``."""
 
     def undo_packages(self, kit: Kit, log: Log) -> None:
         """Bring the packages back to what ``kit`` holds, without any repository if need be,

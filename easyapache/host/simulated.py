@@ -20,6 +20,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from easyapache.host import kit as kits
 from easyapache.host import simulated_state as model
 from easyapache.host.durable import locked
 from easyapache.host.protocol import Goal
@@ -93,13 +94,13 @@ class SimulatedServer:
     def particulars(self) -> Particulars:
         return imagined(self.inspect().names)
 
-    def resolve(self, goal: Goal, *, protect: bool) -> Transaction:
+    def resolve(self, goal: Goal, *, protect: bool, kept: Path | None = None) -> Transaction:
         profile = self.inspect()
         scene = load_catalogue().for_server(profile.packages, profile.facts.get("relations"))
         fetches = any(name not in profile.names for name in goal.install)
-        if protect and fetches and self._strikes("repository_gone"):
+        if kept is None and protect and fetches and self._strikes("repository_gone"):
             raise HostError(
-                "repository",
+                "repository_unreachable",
                 Sentence("The repository EA4 cannot be reached."),
                 Sentence("Check the network and the repository's address."),
                 "Error: Failed to download metadata for repo 'EA4'",
@@ -200,24 +201,26 @@ class SimulatedServer:
     def download(self, transaction: Transaction, kit: Kit, log: Log, stop: Stop = never) -> None:
         if self._strikes("repository_gone"):
             raise HostError(
-                "repository",
+                "repository_unreachable",
                 Sentence("The packages cannot be fetched."),
                 Sentence("Check the network and the repository's address."),
                 "Error: Error downloading packages: Cannot download EA4 (simulated)",
             )
         if self._strikes("bad_signature"):
             raise HostError(
-                "signature",
+                "bad_signature",
                 Sentence("A package is not signed as it must be."),
                 Sentence("Import the right key, or clean the cache."),
                 "Error: GPG check FAILED (simulated)",
             )
         for package in transaction.install:
+            (kit.folder / kits.INCOMING / kits.rpm_name(package)).touch()
             log(f"simulated: fetched {package.nevra}")
             self._rest()
             if stop():
                 raise Stopped
         for package in transaction.remove:
+            (kit.folder / kits.RPMS / kits.rpm_name(package)).touch()
             log(f"simulated: kept {package.nevra}")
 
     def rehearse(
@@ -338,6 +341,12 @@ class SimulatedServer:
     def settle_restart(self, log: Log) -> bool:
         return False  # a restart here is one write
 
+    def packages_from_kit(self, kit: Kit, log: Log) -> None:
+        self._rest()
+        with self.state() as state:
+            model.move(state, kit.transaction)
+        log("simulated: moved packages of the kit")
+
     def undo_packages(self, kit: Kit, log: Log) -> None:
         self._rest()
         if self._strikes("undo_packages"):
@@ -345,10 +354,7 @@ class SimulatedServer:
                 "undo", Sentence("The packages could not be brought back."), "", "(simulated)"
             )
         with self.state() as state:
-            gone = {item.name for item in (*kit.transaction.install, *kit.transaction.remove)}
-            state["packages"] = [item for item in state["packages"] if item["name"] not in gone]
-            state["packages"] += [item.as_json() for item in kit.transaction.remove]
-            state["missing_files"] = {}
+            model.move(state, kit.transaction.inverse)
             state["undone"] = True
         for package in kit.transaction.remove:
             log(f"simulated: brought back {package.nevra}")

@@ -183,6 +183,15 @@ def load_of(state: Mapping[str, Any], now: float) -> dict[str, Any]:
     }
 
 
+def move(state: dict[str, Any], transaction: Transaction) -> None:
+    """Leave exactly what a transaction leads to of the packages it names, with all files."""
+    gone = {item.name for item in (*transaction.install, *transaction.remove)}
+    state["packages"] = [item for item in state["packages"] if item["name"] not in gone]
+    state["packages"] += [item.as_json() for item in transaction.install]
+    state["missing_files"] = {}
+    state["undone"] = False
+
+
 def settle(state: dict[str, Any], mpm: str) -> None:
     """Exactly this MPM, with its CGI module and all files. Raises Unsolvable."""
     wrong = {f"{MPM_PACKAGE}{name}" for name in MPMS if name != mpm}

@@ -42,6 +42,24 @@ VERIFY_PAUSE = 0.4
 """A site may need a moment after a start (PHP-FPM, a cold cache): together over a second."""
 
 
+_KIT_SERVES = frozenset(
+    {
+        "repository_unreachable",
+        "unsigned_repository",
+        "bad_signature",
+        "bad_checksum",
+        "no_such_package",
+        "unsatisfiable",
+        "download",
+        "package_manager",
+        "no_answer",
+        "kit",
+    }
+)
+"""What may be in the way of a change as long as its packages come from the repositories, and is
+not where they come from rollback kits."""
+
+
 class Moved(Exception):
     """The server's own answer is no longer the one that was confirmed."""
 
@@ -117,14 +135,13 @@ class Steps:
         for obstacle in obstacles:
             self.folder.report("finding", obstacle.as_json())
             self.log(f"{obstacle.title}: {obstacle.message} {obstacle.remedy}")
-        refusing = [
-            item
-            for item in obstacles
-            if not (item.code.startswith("repo") and self.kit_of_undone() is not None)
-        ]
+        refusing = [item for item in obstacles if item.code not in _KIT_SERVES]
+        if not refusing and obstacles and not self.turn_to_kit(obstacles[0].title):
+            refusing = list(obstacles)
         if refusing:
             raise HostError(refusing[0].code, refusing[0].message, refusing[0].remedy)
-        self.resolve()
+        if not self.from_kit:
+            self.resolve()
         self.remember()
         if len(self.sites) == 1:
             return Sentence("1 address asked; nothing stands in the way.")
@@ -135,28 +152,41 @@ class Steps:
     def resolve(self, *, last: bool = False) -> None:
         """Ask the server's own package manager once more. Raises Moved.
 
-        Before the download a change that takes another one back may turn to that one's kit;
+        Before the download a change that takes another one back may turn to what was kept;
         the ``last`` time, just before acting, it may not.
         """
         try:
             answer = self.server.resolve(self.request.goal, protect=True)
         except HostError as error:
-            if last or self.kit_of_undone() is None or error.code == "protected":
+            if last or error.code not in _KIT_SERVES or not self.turn_to_kit(error.message):
                 raise
-            self.log(f"The package manager cannot ({error.message}); the rollback kit can.")
-            self.from_kit = True
             return
-        if answer.digest != self.request.transaction.digest:
+        if answer.digest != self.request.transaction.digest and (
+            last or not self.turn_to_kit("The package manager would now do something else.")
+        ):
             raise Moved(answer)
 
-    def kit_of_undone(self) -> Kit | None:
-        """The kit of the change this one takes back, where it fits exactly."""
-        spool = Spool(self.folder.path.parent)
-        undone = spool.folder(self.request.undo_of) if self.request.undo_of else None
-        kit = kits.load(undone.kit) if undone else None
-        if kit is None or kit.transaction.inverse.digest != self.request.transaction.digest:
-            return None
-        return kit
+    def turn_to_kit(self, why: str) -> bool:
+        """Do without the repositories, where this change takes another one back and the kits in
+        the spool hold all that has to come, and all that is needed to return from there. Whether
+        the two fit what else is installed by now, the package manager says."""
+        if not self.request.undo_of:
+            return False
+        kit = self.lay_out_kit()
+        missing = kits.gather(kit, self.config.spool)
+        if missing:
+            self.log(f"No rollback kit has {', '.join(missing)}.")
+            return False
+        try:
+            kept = kit.folder / kits.INCOMING
+            answer = self.server.resolve(self.request.goal, protect=True, kept=kept)
+        except HostError as error:
+            self.log(f"The rollback kits do not serve: {error.message} {error.output}".rstrip())
+            return False
+        self.from_kit = answer.digest == self.request.transaction.digest
+        if self.from_kit:
+            self.log(f"{why.rstrip('.')}. The rollback kits have what was confirmed.")
+        return self.from_kit
 
     def lay_out_kit(self) -> Kit:
         return kits.prepare(
@@ -168,21 +198,18 @@ class Steps:
         )
 
     def download(self) -> str:
-        kit, undone = self.lay_out_kit(), self.kit_of_undone()
+        kit = self.lay_out_kit()
         if not self.from_kit:
             try:
                 self.server.download(
                     self.request.transaction, kit, self.log, lambda: self.folder.cancel_requested
                 )
             except HostError as error:
-                if undone is None:
+                if error.code not in _KIT_SERVES or not self.turn_to_kit(error.message):
                     raise
-                self.log(f"{error.message} The kit of change {self.request.undo_of} serves.")
-                self.from_kit = True
         self.remember()
-        if self.from_kit and undone is not None:
-            kits.reverse(kit, undone)
-            return Sentence("From the rollback kit; no repository is needed.")
+        if self.from_kit:
+            return Sentence("From the rollback kits; no repository is needed.")
         return Sentence("All packages are here, and those that leave are kept.")
 
     def rehearse(self) -> str:
@@ -205,14 +232,7 @@ class Steps:
 
     def packages(self) -> str:
         if self.from_kit:
-            kit = self.kit_of_undone()
-            if kit is None:
-                raise HostError(
-                    "kit",
-                    Sentence("The rollback kit is gone."),
-                    Sentence("Restore the repository."),
-                )
-            self.server.undo_packages(kit, self.log)
+            self.server.packages_from_kit(self.lay_out_kit(), self.log)
         else:
             self.server.start_packages(
                 self.folder.change, self.request.goal, self.request.transaction, self._attempt()
@@ -222,7 +242,7 @@ class Steps:
 
     def settle(self) -> None:
         """Stay with a transaction that was begun until it is over. None is ever stopped."""
-        if not self.from_kit and self._attempt().is_dir():
+        if self._attempt().is_dir():
             self.server.follow_packages(self.folder.change, self._attempt(), self.log)
 
     def packages_never_moved(self) -> bool:
@@ -236,15 +256,22 @@ class Steps:
             raise HostError(
                 "packages", Sentence("The packages are not as asked: {said}.", said=said)
             )
+        self._restore_files(self._kit_of_undone())
         if self.handover.in_place(now):
             self.remember()
         return Sentence(
             "{came} came, {left} left.", came=len(transaction.install), left=len(transaction.remove)
         )
 
+    def _kit_of_undone(self) -> Kit | None:
+        undone = Spool(self.config.spool).folder(self.request.undo_of or "")
+        return kits.load(undone.kit) if undone else None
+
     def _attempt(self) -> Path:
         """Where the output of the present attempt is. A new attempt is only made when the
         one before it is over and no package moved."""
+        if self.from_kit:
+            return self.folder.kit / kits.FORTH
         tries = progress_of(self.folder.reports()).tries
         return self.folder.output / f"packages-{max(1, tries)}"
 
@@ -311,8 +338,7 @@ class Steps:
         self.handover.in_place(now)
         return Sentence("The packages are as they were.")
 
-    def _restore_files(self, kit: Kit | None = None) -> None:
-        kit = kit or kits.load(self.folder.kit)
+    def _restore_files(self, kit: Kit | None) -> None:
         for path in kits.restore_files(kit) if kit else ():
             self.log(f"Restored {path} as it had been edited.")
 

@@ -22,7 +22,7 @@ from easyapache.host.rpm import RpmDatabase
 from easyapache.host.runner import Detached, Runner
 from easyapache.host.server import HostError, Kit, Log
 from easyapache.host.verify import MPMS, cgi_package, mpm_package
-from easyapache.profile import Package
+from easyapache.profile import Package, Transaction
 from easyapache.sentences import Sentence, joined, marked
 
 _LOCKED = 200
@@ -94,25 +94,47 @@ class Undo:
         ]
         return Distance(tuple(absent), tuple(sorted(broken)), tuple(surplus))
 
-    # -- going back ------------------------------------------------------------------------
+    # -- from a kit -----------------------------------------------------------------------
 
-    def from_kit(self, kit: Kit, log: Log) -> None:
-        """Raises HostError ``undo`` with what is still wrong."""
-        back = {package.name for package in kit.transaction.remove}
+    def back(self, kit: Kit, log: Log) -> None:
+        """To what was before the kit's change. Raises HostError ``undo`` with what is still
+        wrong."""
+        log("back to what was")
+        rpms, incoming, output = kits.RPMS, kits.INCOMING, kits.BACK
+        now, said = self._bring_about(kit, kit.transaction.inverse, rpms, incoming, output, log)
+        if not now.none:
+            raise HostError(
+                "undo",
+                Sentence("The packages are not what they were ({now}).", now=now.said),
+                Sentence("As root: {program}", program=f"{kit.folder}/undo"),
+                said,
+            )
+
+    def forth(self, kit: Kit, log: Log) -> None:
+        """To what the kit's change is to lead to. Raises HostError ``packages``."""
+        log("from the packages that were kept")
+        rpms, incoming, output = kits.RPMS, kits.INCOMING, kits.FORTH
+        now, said = self._bring_about(kit, kit.transaction, incoming, rpms, output, log)
+        if not now.none:
+            message = Sentence("The packages are not as asked: {said}.", said=now.said)
+            raise HostError("packages", message, "", said)
+
+    def _bring_about(
+        self, kit: Kit, moves: Transaction, coming: str, leaving: str, output: str, log: Log
+    ) -> tuple[Distance, str]:
+        """Move packages from files alone, whatever torn state they are in. Returns how far they
+        are from it at the end, and what the last call wrote. ``coming``, ``leaving``, ``output``:
+        folders of the kit."""
+        there = {package.name for package in moves.install}
         aim = Aim(
-            tuple((package.name, package) for package in kit.transaction.remove),
-            frozenset(package.name for package in kit.transaction.install) - back,
+            tuple((package.name, package) for package in moves.install),
+            frozenset(package.name for package in moves.remove) - there,
         )
-        folder = kit.folder / "rpms"
-        files = {p.name: kits.rpm_file(folder, p) for p in kit.transaction.remove}
-        calls = _Calls(self.runner, self.config.root, kit.folder / "undo-output", log)
+        files = {p.name: kits.rpm_file(kit.folder / coming, p) for p in moves.install}
+        calls = _Calls(self.runner, self.config.root, kit.folder / output, log)
         calls.finish_earlier()
         now = self.distance(aim)
-        log(
-            f"back to what was: {now}"
-            if not now.none
-            else "the packages are already what they were"
-        )
+        log(str(now) if not now.none else "the packages are so already")
         local = ["--disablerepo=*"]
         if now.absent:
             paths = _paths(files, now.absent)
@@ -128,21 +150,15 @@ class Undo:
             log(f"the package manager could not: {now}; rpm does the rest")
             self._by_force(now, files, calls)
             now = self.distance(aim)
-        self._sweep(kit, log)
-        if not now.none:
-            raise HostError(
-                "undo",
-                Sentence("The packages are not what they were ({now}).", now=now.said),
-                Sentence("As root: {program}", program=f"{kit.folder}/undo"),
-                calls.output(),
-            )
+        self._sweep(moves.remove, kit.folder / leaving, log)
+        return now, calls.output()
 
-    def _sweep(self, kit: Kit, log: Log) -> None:
-        """Remove files of packages that never came: a transaction killed between a package's
+    def _sweep(self, leaving: Iterable[Package], folder: Path, log: Log) -> None:
+        """Remove files of packages that are not there: a transaction killed between a package's
         files and its line in the database leaves them, and httpd would load them."""
         installed = {package.nevra for package in self.rpm.installed()}
-        for package in kit.transaction.install:
-            file = kits.rpm_file(kit.folder / "incoming", package)
+        for package in leaving:
+            file = kits.rpm_file(folder, package)
             if file is None or package.nevra in installed:
                 continue
             listed = self.runner.ask([*self.rpm.command, "-qpl", "--nosignature", str(file)])
@@ -153,6 +169,8 @@ class Undo:
                 if not self.runner.ask([*self.rpm.command, "-qf", name]).ok:
                     log(f"removing {name}: it belongs to {package.name}, which is not installed")
                     path.unlink()
+
+    # -- from the repositories -------------------------------------------------------------
 
     def repair(self, mpm: str, log: Log) -> None:
         """A torn server (two MPMs, none, files missing) gets the one MPM named, with its CGI

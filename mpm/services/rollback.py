@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 from django.db import transaction
 from django.utils import timezone
 
 from easyapache.models import Server
-from easyapache.profile import Profile
-from easyapache.relations import Unsolvable, load_catalogue
+from easyapache.profile import Package, Profile
+from easyapache.relations import MAIN, Unsolvable, load_catalogue
 from easyapache.sentences import Sentence, joined
 from mpm.catalog import MPM, Choice
 from mpm.history import taken_back_by
 from mpm.models import Change, State
 from mpm.models.change import Origin
-from mpm.plan import Plan, goal_of, plan_from_transaction
+from mpm.plan import Plan, PlannedPackage, goal_of, plan_from_transaction
 from mpm.services.actor import Actor, NothingToDo, Refused, Stale
 from mpm.services.lookup import must_be_allowed
 from mpm.services.planning import profile_of
@@ -100,13 +101,14 @@ def _way_back(change: Change, profile: Profile) -> Plan:
         .order_by("pk")
         .values_list("plan", flat=True)
     )
-    came, went = _names(change.plan, "install"), _names(change.plan, "remove")
-    before = went | _names(change.plan, "keep")
+    came, gone = _builds(change.plan, "install"), _builds(change.plan, "remove")
+    kept = _builds(change.plan, "keep")
+    before = gone.keys() | kept.keys()
     for plan in since.iterator(chunk_size=50):
-        came |= _names(plan, "install")
-        went |= _names(plan, "remove")
-    bring = (before & went) - profile.names
-    take = (profile.names & came) - before
+        came |= _builds(plan, "install")
+        gone = _builds(plan, "remove") | gone
+    bring = (before & gone.keys()) - profile.names
+    take = (profile.names & came.keys()) - before
     choice = Choice(mpm=MPM(change.from_mpm), itk=change.from_itk, add=frozenset(bring))
     goal = goal_of(profile, choice)
     relations = load_catalogue()
@@ -123,13 +125,18 @@ def _way_back(change: Change, profile: Profile) -> Plan:
             ),
             code="no_way_back",
         ) from error
+    if kept.get(MAIN) in profile.packages:
+        # In the builds that left: they fit this Apache, and the server's kits have them.
+        back = tuple(sorted(gone.get(item.name, item) for item in moves.install))
+        moves = replace(moves, install=back)
     plan = plan_from_transaction(profile, choice, moves, relations)
     return replace(plan, goal=replace(plan.goal, remove=remove), source="stored")
 
 
-def _names(plan: dict[str, object], key: str) -> set[str]:
-    items = plan.get(key) or ()
-    return {item["name"] for item in items} if isinstance(items, Iterable) else set()
+def _builds(plan: Mapping[str, Any], key: str) -> dict[str, Package]:
+    """The packages of one list of a stored plan, by name."""
+    items = map(PlannedPackage.from_json, plan.get(key) or ())
+    return {item.name: item.package for item in items}
 
 
 def roll_back(

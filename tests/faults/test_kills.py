@@ -10,6 +10,7 @@ from easyapache.host.protocol import Step
 from easyapache.lab.repository import Variant
 from tests.faults.field import ASKED, BEFORE, Field
 from tests.faults.report import Tell
+from tests.faults.test_matrix import unplug
 from tests.faults.torture import VICTIMS, at_any_time, at_every_line, within_dnf
 from tests.labs import MakeLab
 
@@ -52,6 +53,21 @@ def test_killed_at_every_line_of_its_undo_a_change_ends_as_before(
     ending, struck = at_every_line(Field(make_lab(variant=broken).up()), when)
     assert told(ending).end == BEFORE, ending
     assert set(struck) >= BACK
+    assert ending.kills == len(struck)
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_killed_at_every_line_a_rollback_from_the_kit_ends_as_asked(
+    make_lab: MakeLab, told: Tell, when: str
+) -> None:
+    field = Field(make_lab().up())
+    before = field.server.inspect()
+    request = field.request("event")
+    assert field.finish(field.folder(request)) == "succeeded"
+    unplug(field.lab)
+    ending, struck = at_every_line(field, when, field.inverse(request, before))
+    assert told(ending).end == ASKED, ending
+    assert set(struck) >= THERE
     assert ending.kills == len(struck)
 
 

@@ -20,6 +20,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from easyapache.host.folder import ChangeFolder
+from easyapache.host.protocol import ChangeRequest
 from easyapache.lab.server import Lab
 from tests.faults.field import Ending, Field, Table, other_mpm, touched
 from tests.faults.struck import struck_at
@@ -54,11 +55,13 @@ VICTIMS: dict[str, Callable[[str], bool]] = {
 }
 
 
-def at_every_line(field: Field, when: str) -> tuple[Ending, list[str]]:
+def at_every_line(
+    field: Field, when: str, request: ChangeRequest | None = None
+) -> tuple[Ending, list[str]]:
     """One change whose engine is killed ``before`` or ``after`` every line of its journal, each
     kind of line once. Its ending, and at which lines the engine died."""
     before, sites = field.server.inspect(), field.server.sites()
-    request = field.request(other_mpm(before))
+    request = request or field.request(other_mpm(before))
     folder = field.folder(request)
     while folder.outcome is None:
         engine = field.start_engine(folder, strike=when)

@@ -142,6 +142,16 @@ def test_a_server_whose_command_is_yum_goes_there_and_back(make_managed: Manage)
     assert now.packages == before.packages
 
 
+def test_what_a_kit_keeps_is_enough_to_go_there_as_well(server: Managed) -> None:
+    goal, transaction = server.plan("event")
+    kit = server.kit(transaction)
+    answer = server.server.resolve(goal, protect=True, kept=kit.folder / "incoming")
+    assert answer.digest == transaction.digest
+    server.server.packages_from_kit(kit, server.log)
+    came = {package.nevra for package in transaction.install}
+    assert came <= {package.nevra for package in server.server.inspect().packages}
+
+
 def test_undoing_twice_does_no_harm(server: Managed) -> None:
     before = server.server.inspect()
     kit, _ = server.switch("event")

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
 from easyapache.models import Server
+from easyapache.profile import Profile
 from mpm import services
 from mpm.catalog import Choice
 from mpm.models import State
@@ -69,6 +71,23 @@ def test_after_later_changes_it_still_leads_to_the_state_before_the_first(
     assert back.to_mpm == "prefork"
     finish(back)
     assert names(server) == before
+
+
+def test_what_comes_back_is_the_build_that_left_and_not_the_newest(
+    known_server: Callable[..., Server], stock_profile: Callable[..., Profile]
+) -> None:
+    """The server keeps what left; the newest is what its repository has, if it has one."""
+    stock = stock_profile()
+    packages = tuple(
+        replace(item, release="7.el9") if item.name.endswith("mod_ruid2") else item
+        for item in stock.packages
+    )
+    server = known_server(profile=replace(stock, packages=packages))
+    first = carried_out(server, EVENT)
+    carried_out(server, WORKER)
+    plan = services.rollback_plan(first)
+    assert "7.el9" in {item.release for item in plan.transaction.install}
+    assert set(plan.transaction.install) <= set(packages)
 
 
 def test_a_stale_rollback_digest_carries_the_plan_of_now(
