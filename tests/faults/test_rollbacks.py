@@ -1,0 +1,91 @@
+"""Back to what was, whatever has become of the repository since."""
+
+from __future__ import annotations
+
+import pytest
+
+from easyapache.lab.repository import Variant
+from tests.faults.field import ASKED, BEFORE, Field
+from tests.faults.report import Tell
+from tests.faults.test_matrix import run, sentence, unplug
+from tests.labs import MakeLab
+
+pytestmark = pytest.mark.lab
+
+
+def test_a_rollback_needs_no_repository(make_lab: MakeLab, told: Tell) -> None:
+    field = Field(make_lab().up())
+    before = field.server.inspect()
+    request = field.request("event")
+    assert run(field, "first", request).end == ASKED
+    unplug(field.lab)
+    back = field.inverse(request, before)
+    ending = told(run(field, "rolled back, repository gone", back))
+    assert ending.end == ASKED, ending
+    again = field.server.inspect()
+    assert again.running == before.running
+    assert again.names == before.names
+
+
+def test_a_rollback_needs_no_repository_that_has_still_the_old_builds(
+    make_lab: MakeLab, told: Tell
+) -> None:
+    """The mirror has moved on: the solver would now update all of Apache, and nobody asked it."""
+    field = Field(make_lab().up())
+    before = field.server.inspect()
+    request = field.request("event")
+    assert run(field, "first", request).end == ASKED
+    field.lab.use_repository(Variant(release=2))
+    ending = told(run(field, "rolled back, newer builds only", field.inverse(request, before)))
+    assert ending.end == ASKED, ending
+    again = field.server.inspect()
+    assert again.packages == before.packages
+    assert again.running == before.running
+
+
+def test_two_changes_are_rolled_back_at_once_without_a_repository(
+    make_lab: MakeLab, told: Tell
+) -> None:
+    """What has to come is in the kit of the first, what leaves in those of both."""
+    field = Field(make_lab().up())
+    before = field.server.inspect()
+    first = field.request("event")
+    assert run(field, "first", first).end == ASKED
+    assert run(field, "second", field.request("worker")).end == ASKED
+    back = field.request("prefork", undo_of=first.change)
+    unplug(field.lab)
+    ending = told(run(field, "two rolled back, repository gone", back))
+    assert ending.end == ASKED, ending
+    again = field.server.inspect()
+    assert again.packages == before.packages
+    assert again.running == before.running
+
+
+def test_a_rollback_does_not_force_a_kit_on_what_came_since(make_lab: MakeLab, told: Tell) -> None:
+    """HTTP/2 came by hand, the kit's prefork cannot be with it, and nobody agreed to lose it."""
+    field = Field(make_lab().up())
+    before = field.server.inspect()
+    request = field.request("event")
+    assert run(field, "first", request).end == ASKED
+    field.lab.dnf("-y", "install", "ea-apache24-mod_http2")
+    unplug(field.lab)
+    ending = told(run(field, "kit does not fit, repository gone", field.inverse(request, before)))
+    assert (ending.end, ending.outcome) == (BEFORE, "failed"), ending
+    assert "Nothing was touched" in sentence(field)
+    assert "ea-apache24-mod_http2" in field.server.inspect().names
+
+
+def test_a_rollback_brings_back_module_files_as_they_had_been_edited(
+    make_lab: MakeLab, told: Tell
+) -> None:
+    field = Field(make_lab().up())
+    before = field.server.inspect()
+    edited = field.config.server_root / "conf.modules.d/000_mod_mpm_prefork.conf"
+    text = edited.read_text() + "# one of ours\n"
+    edited.write_text(text)
+    request = field.request("event")
+    assert run(field, "first", request).end == ASKED
+    assert not edited.exists()
+    ending = told(run(field, "rolled back, an edited file", field.inverse(request, before)))
+    assert ending.end == ASKED, ending
+    assert edited.read_text() == text
