@@ -87,12 +87,13 @@ def _diagnosis(failure: Failure, seen: str) -> Diagnosis:
 # -- what a server shows, with no output at all -------------------------------------------
 
 
-def _mpm_packages(profile: Profile) -> list[str]:
+def mpm_packages(profile: Profile) -> list[str]:
+    """Names of the installed packages that bring an MPM; one is sound."""
     return sorted(profile.names & _MPM_PACKAGES)
 
 
 def _no_mpm(profile: Profile) -> str:
-    if "ea-apache24" in profile.names and not _mpm_packages(profile):
+    if "ea-apache24" in profile.names and not mpm_packages(profile):
         return Sentence("Apache is installed and no MPM package is.")
     if profile.configured is not None and not profile.configured.mpms:
         return Sentence("The configuration loads no MPM.")
@@ -100,7 +101,7 @@ def _no_mpm(profile: Profile) -> str:
 
 
 def _two_mpms(profile: Profile) -> str:
-    packages = _mpm_packages(profile)
+    packages = mpm_packages(profile)
     if len(packages) > 1:
         return Sentence("Installed together: {names}.", names=", ".join(packages))
     if profile.configured is not None and len(profile.configured.mpms) > 1:

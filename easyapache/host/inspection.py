@@ -16,7 +16,8 @@ from easyapache.host.config import HostConfig
 from easyapache.host.dnf_history import HISTORY, last_transaction
 from easyapache.host.httpd import Httpd
 from easyapache.host.load import measure
-from easyapache.host.processes import Identity, identify
+from easyapache.host.manager_locks import manager_at_work
+from easyapache.host.processes import Identity
 from easyapache.host.rpm import RpmDatabase, Verified
 from easyapache.host.spool import Spool
 from easyapache.profile import Profile
@@ -212,13 +213,18 @@ def version_locks(root: Path) -> list[str]:
 def unfinished_transaction(root: Path, spool: Path) -> str:
     """A sentence about a transaction that broke off, or nothing.
 
-    One that a change of ours has looked at since, and found or set right, is in the spool as
-    settled (see ``Spool.settle``) and is not told again: dnf's history never forgets it.
+    One that a change of ours, or the doctor, has looked at since, and found or set right, is in the
+    spool as settled (see ``Spool.settle``) and is not told again: dnf's history never forgets it.
 
     dnf writes a transaction's end into its history; yum 3 kept lists of what was left to do.
     Only the last one counts: whatever completed after a broken one has set things right or
     shows in the packages themselves. One that is going on now is not unfinished.
     """
+    text = _never_ended(root)
+    return "" if Spool(spool).settled == text else text
+
+
+def _never_ended(root: Path) -> str:
     for left in sorted((root / "var/lib/yum").glob("transaction-all*")):
         return f"yum left {server_path(root, left)} behind"
     path = root / HISTORY
@@ -231,23 +237,9 @@ def unfinished_transaction(root: Path, spool: Path) -> str:
             ).fetchone()
     except sqlite3.Error as error:
         return f"dnf's history cannot be read: {error}"
-    if row is None or row[2] or running_holder(root):
+    if row is None or row[2] or manager_at_work(root):
         return ""
-    text = f"dnf's transaction {row[0]} was begun and never ended"
-    return "" if Spool(spool).settled == text else text
-
-
-def running_holder(root: Path) -> int | None:
-    """The process that dnf's lock files name, when it lives."""
-    for folder in ("var/lib/dnf", "var/cache/dnf"):
-        for path in sorted((root / folder).glob("*_lock.pid")):
-            try:
-                pid = int(path.read_text().strip())
-            except (FileNotFoundError, ValueError):
-                continue
-            if identify(pid):
-                return pid
-    return None
+    return f"dnf's transaction {row[0]} was begun and never ended"
 
 
 def server_path(root: Path, path: Path) -> str:

@@ -7,11 +7,13 @@ after, never runs beside a change, and may be cut off at any moment and begun ag
 from __future__ import annotations
 
 import traceback
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from easyapache.host import kit as kits
+from easyapache.host.doctor import mpm_packages
 from easyapache.host.durable import Busy
 from easyapache.host.progress import label, progress_of
 from easyapache.host.server import HostError, Log, Server
@@ -38,6 +40,7 @@ class Job:
     when a try that was cut off had begun; None in the first try."""
 
     server: Server
+    spool: Spool
     log: Log
     begun: str | None = None
 
@@ -69,7 +72,7 @@ def repair(action: str, server: Server, spool: Spool, *, begun: str | None = Non
     try:
         with spool.server_lock(wait=False):
             _must_be_whole(spool)
-            message = REPAIRS[action].work(Job(server, lines.append, begun))
+            message = REPAIRS[action].work(Job(server, spool, lines.append, begun))
     except Busy:
         return Repaired(
             ok=False, message=Sentence("A change is at work on this server; let it end first.")
@@ -144,6 +147,38 @@ def reinstall_files(job: Job) -> str:
     return joined(" ", [Sentence("No file is missing any more."), job.running()])
 
 
+def accept_packages(job: Job) -> str:
+    """A transaction that somebody's package manager never ended is set aside, where nothing is
+    left of it: no other one will be begun as long as nobody has looked."""
+    now = job.server.inspect()
+    unfinished = str(now.facts.get("unfinished_transaction") or "")
+    if not unfinished:
+        return "No transaction is unfinished."
+    wrong = "; ".join(_left_behind(now))
+    if wrong:
+        raise HostError(
+            "unfinished_transaction",
+            f"The packages are not sound: {wrong}.",
+            "Bring missing files back or settle on one MPM first; dnf remove --duplicates ends "
+            "what is installed twice.",
+        )
+    job.server.config_test(job.log)
+    job.spool.settle(unfinished)
+    return "Nothing is missing or installed twice, so the packages are taken as they are."
+
+
+def _left_behind(now: Profile) -> Iterator[str]:
+    """What a transaction leaves that broke off."""
+    builds = Counter(f"{package.name}.{package.arch}" for package in now.packages)
+    if twice := sorted(name for name, count in builds.items() if count > 1):
+        yield f"installed twice: {', '.join(twice)}"
+    if missing := now.facts.get("missing_files"):
+        yield f"files are missing of {', '.join(sorted(missing))}"
+    mpms = mpm_packages(now)
+    if len(mpms) != 1:
+        yield f"MPMs installed: {', '.join(mpms) or 'none'}"
+
+
 @dataclass(frozen=True, slots=True)
 class Repair:
     """A button: what it is called, and what it does."""
@@ -157,4 +192,5 @@ REPAIRS: Mapping[str, Repair] = {
     "restart-httpd": Repair(Sentence("Restart httpd"), restart_httpd),
     "settle-mpm": Repair(Sentence("Settle on one MPM"), settle_mpm),
     "reinstall-files": Repair(Sentence("Bring missing files back"), reinstall_files),
+    "accept-packages": Repair(Sentence("Accept the packages as they are"), accept_packages),
 }

@@ -40,6 +40,11 @@ ABOUT = {
         "Packages that lack files are installed again, in the versions that are there. Then httpd "
         "is restarted, so that it loads what came back."
     ),
+    "accept-packages": gettext_lazy(
+        "Packages, their files and the configuration are looked through. Where nothing is "
+        "installed twice or missing and there is one MPM, the transaction that never ended no "
+        "longer keeps changes from beginning. Nothing is installed, removed or restarted."
+    ),
 }
 """What each repair does, for the person who is to confirm it."""
 PATIENCE = timedelta(minutes=3)

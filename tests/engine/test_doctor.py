@@ -147,6 +147,24 @@ def test_files_of_any_package_are_brought_back(tmp_path: Path) -> None:
     assert diagnose("", simulation.sound()) == []
 
 
+def test_a_transaction_that_broke_off_is_accepted_where_nothing_is_left_of_it(
+    tmp_path: Path,
+) -> None:
+    simulation = Simulation(tmp_path)
+    text = "dnf's transaction 3 was begun and never ended"
+    with simulation.server.state() as state:
+        state["facts"]["unfinished_transaction"] = text
+        state["packages"].append(package("ea-apache24-mod_mpm_event").as_json())
+    refused = repairs.repair("accept-packages", simulation.server, simulation.spool)
+    assert not refused.ok
+    assert "mpm_event" in refused.message
+    assert simulation.spool.settled == ""
+    assert repairs.repair("settle-mpm", simulation.server, simulation.spool).ok
+    done = repairs.repair("accept-packages", simulation.server, simulation.spool)
+    assert done.ok, done.message
+    assert simulation.spool.settled == text
+
+
 def test_nothing_is_repaired_beside_a_change(tmp_path: Path) -> None:
     simulation = Simulation(tmp_path)
     with simulation.spool.server_lock(wait=False):

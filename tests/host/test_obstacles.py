@@ -17,10 +17,12 @@ from pathlib import Path
 
 import pytest
 
-from easyapache.host import manager_locks
+from easyapache.host import manager_locks, repairs
+from easyapache.host.doctor import diagnose
 from easyapache.host.processes import identify
 from easyapache.host.protocol import Goal
 from easyapache.host.server import Obstacle
+from easyapache.host.spool import Spool
 from easyapache.lab.repository import Variant
 from easyapache.profile import Transaction
 from easyapache.relations import load_catalogue
@@ -148,10 +150,19 @@ def test_a_lock_file_of_a_process_that_is_gone_is_no_obstacle(managed: Managed) 
     assert obstacles(managed, planned=planned) == {}
 
 
-def test_a_transaction_that_was_never_ended(managed: Managed) -> None:
-    planned = managed.plan("event")
+def break_off(managed: Managed) -> None:
+    """The last transaction was begun and never ended, as when the machine went down."""
     with sqlite3.connect(managed.config.root / "var/lib/dnf/history.sqlite") as history:
         history.execute("update trans set dt_end = null where id = (select max(id) from trans)")
+
+
+def accepted(managed: Managed) -> repairs.Repaired:
+    return repairs.repair("accept-packages", managed.server, Spool(managed.config.spool))
+
+
+def test_a_transaction_that_was_never_ended(managed: Managed) -> None:
+    planned = managed.plan("event")
+    break_off(managed)
     found = obstacles(managed, planned=planned)
     assert "never ended" in found["unfinished_transaction"].message
     assert "never ended" in str(managed.server.inspect().facts["unfinished_transaction"])
@@ -162,6 +173,44 @@ def test_a_transaction_that_yum_left(managed: Managed) -> None:
     left.parent.mkdir(parents=True, exist_ok=True)
     left.touch()
     assert "yum left /var/lib/yum" in obstacles(managed)["unfinished_transaction"].message
+    assert accepted(managed).ok
+    assert obstacles(managed) == {}
+
+
+def test_the_doctor_accepts_sound_packages_after_somebody_elses_broken_transaction(
+    managed: Managed,
+) -> None:
+    before, planned = managed.server.inspect(), managed.plan("event")
+    assert accepted(managed).message == "No transaction is unfinished."
+    break_off(managed)
+    seen = diagnose("", managed.server.inspect())
+    assert "accept-packages" in [item.repair for item in seen]
+    done = accepted(managed)
+    assert done.ok, done
+    assert obstacles(managed, planned=planned) == {}
+    now = managed.server.inspect()
+    assert (now.packages, now.facts["httpd_started"]) == (
+        before.packages,
+        before.facts["httpd_started"],
+    )
+    # The next one that breaks off is another one.
+    managed.switch("worker")
+    break_off(managed)
+    assert "unfinished_transaction" in obstacles(managed)
+
+
+@pytest.mark.parametrize("state", ["two MPMs", "a file is missing", "httpd refuses"])
+def test_the_doctor_accepts_nothing_that_is_not_sound(managed: Managed, state: str) -> None:
+    if state == "two MPMs":
+        force(managed, f"{PREFIX}mpm_event")
+    elif state == "a file is missing":
+        (managed.config.root / "usr/lib64/apache2/modules/mod_headers.so").unlink()
+    else:
+        (managed.config.server_root / "conf.d/zz-broken.conf").write_text("NoSuchDirective\n")
+    break_off(managed)
+    done = accepted(managed)
+    assert not done.ok
+    assert "unfinished_transaction" in managed.server.inspect().facts
 
 
 def force(managed: Managed, name: str) -> None:

@@ -20,4 +20,5 @@ class Failure:
     last_resort: bool = False
 
 
-SETTLE, START, RESTART, REINSTALL = "settle-mpm", "start-httpd", "restart-httpd", "reinstall-files"
+SETTLE, START, RESTART = "settle-mpm", "start-httpd", "restart-httpd"
+REINSTALL, ACCEPT = "reinstall-files", "accept-packages"

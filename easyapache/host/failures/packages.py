@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from easyapache.host.failures.failure import REINSTALL, Failure
+from easyapache.host.failures.failure import ACCEPT, REINSTALL, Failure
 from easyapache.sentences import Sentence
 
 PACKAGES: tuple[Failure, ...] = (
@@ -176,11 +176,15 @@ PACKAGES: tuple[Failure, ...] = (
         "unfinished-transaction",
         Sentence("An earlier transaction was never finished"),
         Sentence("A package manager was killed or the machine went down while it worked."),
-        Sentence("Find out what is installed twice or missing (dnf check), then finish it."),
+        Sentence(
+            "Accept the packages as they are, which is refused where anything is installed twice "
+            "or missing; dnf check names what is."
+        ),
         (
             r"unfinished transactions",
             r"The following packages are duplicates",
             r"is a duplicate with",
         ),
+        ACCEPT,
     ),
 )
