@@ -19,7 +19,7 @@ from ninja import NinjaAPI
 from ninja.errors import HttpError, ValidationError
 from ninja.openapi.schema import OpenAPISchema
 
-from mpm.api import changes, events, plans, servers, switch, tokens, webhooks
+from mpm.api import changes, doctor, events, plans, servers, switch, tokens, webhooks
 from mpm.api.description import complete
 from mpm.api.problems import Problem, answer, from_refusal, from_validation
 from mpm.services.actor import Refused
@@ -63,6 +63,7 @@ for router in (
     servers.router,
     plans.router,
     changes.router,
+    doctor.router,
     events.router,
     webhooks.router,
     tokens.router,

@@ -1,4 +1,5 @@
-"""``ea4mpm``: servers, status, plan, switch, log, history, rollback, cancel, token, completion.
+"""``ea4mpm``: servers, status, doctor, plan, switch, log, history, rollback, cancel, token and
+completion.
 
 Exit status: 0 done; 1 the change failed or was rolled back, the three observations of a server
 disagree, or it has not answered; 2 bad arguments or configuration, or not confirmed; 3 refused by
@@ -68,6 +69,13 @@ def status(run: Run) -> int:
     body = run.panel.get(address("servers", run.options.server, "mpm"))
     run.answer(body, display.status)
     return DONE if body["sound"] else FAILED
+
+
+def doctor(run: Run) -> int:
+    """Fails where anything is known to be wrong."""
+    body = run.panel.get(f"servers/{run.options.server}/doctor")
+    run.answer(body, display.examination)
+    return FAILED if body["findings"] else DONE
 
 
 def _choice(options: argparse.Namespace) -> Json:
@@ -280,6 +288,7 @@ def parser() -> argparse.ArgumentParser:
 
     add("servers", servers, "list the servers the token reaches")
     add("status", status, "which MPM holds on a server").add_argument("server")
+    add("doctor", doctor, "what is known to be wrong with a server").add_argument("server")
     asked = add("plan", plan, "what a change would do", choice)
     asked.add_argument("--ask-server", action="store_true", help="its own dnf, not the catalogue")
     made = add("switch", switch, "change the MPM", choice, why)

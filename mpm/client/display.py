@@ -86,6 +86,15 @@ def findings(console: Console, items: Iterable[Json]) -> None:
             console.print(f"      → {item['remedy']}", markup=False)
 
 
+def examination(console: Console, body: Json) -> None:
+    if not body["findings"]:
+        console.print(f"Nothing is known to be wrong with {body['server']}.", markup=False)
+    for item in body["findings"]:
+        console.print(f"[yellow]![/] {escape(item['title'])} [dim]{item['code']}[/]")
+        for text in (item["cause"], f"Seen: {item['seen']}", f"→ {item['fix']}"):
+            console.print(f"    {text}", markup=False)
+
+
 def history(console: Console, items: Iterable[Json]) -> None:
     table = Table(
         "change", "asked for", "server", "from → to", "by", "result", box=None, header_style="dim"

@@ -30,6 +30,13 @@ class Examination:
     findings: tuple[Diagnosis, ...]
     change: Change | None
 
+    def as_json(self) -> dict[str, Any]:
+        """For programs: what the command line prints and the API answers."""
+        return {
+            "change": self.change.pk if self.change else None,
+            "findings": [finding.as_json() for finding in self.findings],
+        }
+
 
 UNKNOWN_PROXY = Diagnosis(
     "unknown-proxy",

@@ -36,23 +36,7 @@ def run_doctor(terminal: Terminal, options: dict[str, Any]) -> int:
         return _repair(terminal, options["repair"], options)
     examination = examined(server, profile_of(server))
     found = examination.findings
-    terminal.answer(
-        {
-            "server": server.name,
-            "change": examination.change.pk if examination.change else None,
-            "findings": [
-                {
-                    "code": item.code,
-                    "title": item.title,
-                    "cause": item.cause,
-                    "fix": item.fix,
-                    "seen": item.seen,
-                    "repair": item.repair,
-                }
-                for item in found
-            ],
-        }
-    )
+    terminal.answer({"server": server.name, **examination.as_json()})
     for item in found:
         terminal.say(f"{item.title} [{item.code}]")
         terminal.say(f"  why   {item.cause}")
