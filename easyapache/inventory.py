@@ -15,7 +15,7 @@ from easyapache.models import InstalledProfile, Peak, Server, ServerParticulars
 from easyapache.particulars import Particulars
 from easyapache.profile import Observation, Package, Profile, Transaction
 
-VOLATILE_FACTS = frozenset({"load", "last_transaction"})
+VOLATILE_FACTS = frozenset({"load", "last_transaction", "httpd_said"})
 """Facts that differ at every look; they are kept up to date, but make no new snapshot."""
 
 

@@ -97,6 +97,8 @@ class Profile:
     ``version_locks`` ([str]), ``missing_files`` ({package: [path]}).
     ``httpd_started`` (str; another value after every full start of httpd, the same after a
     graceful reload).
+    ``httpd_said`` ({code of a known failure: line}) is what its error log tells since then, and
+    what its test warns of.
     ``relations`` ({name: {requires, conflicts, provides}}) holds what the rpm database says
     of installed packages that the catalogue does not know.
     """

@@ -10,14 +10,21 @@ is httpd's own and the same in every language; the texts of dnf are those of LC_
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from easyapache.host.failures import FAILURES, Failure
+from easyapache.capabilities import evr_of
+from easyapache.host.failures import FAILURES, HTTPD, Failure
 from easyapache.profile import Profile
 from easyapache.sentences import Sentence, all_of, with_words
+from easyapache.versions import compare_evr, parse_evr
 
+ITK = "ea-apache24-mod_mpm_itk"
+CPANEL_LIMIT = 150
+"""cPanel's MaxRequestWorkers, whatever the MPM."""
+_ITK_MENDED, _ITK_BROKEN = parse_evr("2.4.7.4-4"), parse_evr("2.4.49")
+"""mod_mpm_itk before the one crashes with Apache from the other on (EA-10143)."""
 _MPM = "ea-apache24-mod_mpm_"
 _MPM_PACKAGES = frozenset(f"{_MPM}{name}" for name in ("event", "worker", "prefork"))
 EXCERPT = 400
@@ -56,32 +63,66 @@ def diagnose(output: str, profile: Profile | None = None) -> list[Diagnosis]:
 
     The most specific first; each at most once.
     """
-    found: dict[str, Diagnosis] = {}
-    for failure in FAILURES:
-        match = _first_match(failure, output)
-        if match and not (failure.last_resort and found):
-            found[failure.code] = _diagnosis(failure, match)
+    found = recognised(FAILURES, output, profile.names if profile else frozenset())
     if profile is not None:
         for code, look in _LOOKS.items():
             seen = look(profile)
-            if seen and code not in found:
-                found[code] = _diagnosis(_BY_CODE[code], seen)
-    order = {failure.code: number for number, failure in enumerate(FAILURES)}
-    return sorted(found.values(), key=lambda item: order[item.code])
+            if seen:
+                found.setdefault(code, seen)
+        for code, seen in _heard(profile).items():
+            found.setdefault(code, seen)
+    return [
+        known(failure.code, found[failure.code]) for failure in FAILURES if failure.code in found
+    ]
 
 
-def _first_match(failure: Failure, output: str) -> str:
-    for pattern in failure.patterns:
-        match = re.search(pattern, output, re.IGNORECASE)
-        if match:
-            start = output.rfind("\n", 0, match.start()) + 1
-            end = output.find("\n", match.end())
-            return output[start : end if end >= 0 else len(output)].strip()[:EXCERPT]
+def known(code: str, seen: str) -> Diagnosis:
+    """A failure that was recognised by something else than a text or a profile."""
+    failure = _BY_CODE[code]
+    return Diagnosis(failure.code, failure.title, failure.cause, failure.fix, seen, failure.repair)
+
+
+def recognised(failures: Iterable[Failure], text: str, installed: frozenset[str]) -> dict[str, str]:
+    """{code: the last line that says so} of those failures that a text tells of, on a server
+    with these packages."""
+    found: dict[str, str] = {}
+    for failure in failures:
+        more = (
+            pattern
+            for package, patterns in failure.beside.items()
+            if package in installed
+            for pattern in patterns
+        )
+        line = _last_match((*failure.patterns, *more), text)
+        if line and not (failure.last_resort and found):
+            found[failure.code] = line
+    return found
+
+
+def heard_of_httpd(text: str, installed: frozenset[str], *, running: bool) -> dict[str, str]:
+    """What httpd's own error log says is wrong. One that runs tells what it suffers; of one that
+    is down, everything counts that could have ended it or kept it from starting."""
+    whole = {failure.code for failure in HTTPD} if not running else frozenset()
+    failures = [item for item in FAILURES if item.under_load or item.code in whole]
+    return recognised(failures, text, installed)
+
+
+def _last_match(patterns: Iterable[str], text: str) -> str:
+    for pattern in patterns:
+        matches = list(re.finditer(pattern, text, re.IGNORECASE))
+        if matches:
+            start = text.rfind("\n", 0, matches[-1].start()) + 1
+            end = text.find("\n", matches[-1].end())
+            return text[start : end if end >= 0 else len(text)].strip()[:EXCERPT]
     return ""
 
 
-def _diagnosis(failure: Failure, seen: str) -> Diagnosis:
-    return Diagnosis(failure.code, failure.title, failure.cause, failure.fix, seen, failure.repair)
+def _heard(profile: Profile) -> Mapping[str, str]:
+    """By an agent that may know other failures than this panel does."""
+    said = profile.facts.get("httpd_said")
+    if not isinstance(said, Mapping):
+        return {}
+    return {code: str(seen) for code, seen in said.items() if code in _BY_CODE}
 
 
 # -- what a server shows, with no output at all -------------------------------------------
@@ -166,6 +207,26 @@ def _nobody_runs_code(profile: Profile) -> str:
     return ""
 
 
+def _limit_150(profile: Profile) -> str:
+    """cPanel's limit made for prefork is what a threaded MPM runs with."""
+    seen, load = profile.configured, profile.facts.get("load")
+    if seen is None or seen.mpm not in ("event", "worker") or not isinstance(load, Mapping):
+        return ""
+    limits = (load.get("directives") or {}).get(seen.mpm) or {}
+    if limits.get("MaxRequestWorkers", limits.get("MaxClients")) != CPANEL_LIMIT:
+        return ""
+    return Sentence("MaxRequestWorkers is {limit} under {mpm}.", limit=CPANEL_LIMIT, mpm=seen.mpm)
+
+
+def _old_itk(profile: Profile) -> str:
+    builds = {package.name: package for package in profile.packages}
+    itk, apache = builds.get(ITK), builds.get("ea-apache24")
+    if itk is None or apache is None:
+        return ""
+    old = compare_evr(evr_of(itk), _ITK_MENDED) < 0 <= compare_evr(evr_of(apache), _ITK_BROKEN)
+    return f"{itk.nevra}, {apache.nevra}" if old else ""
+
+
 _LOOKS: Mapping[str, Callable[[Profile], str]] = {
     "no-mpm": _no_mpm,
     "two-mpms": _two_mpms,
@@ -177,5 +238,7 @@ _LOOKS: Mapping[str, Callable[[Profile], str]] = {
     "foreign-mpm": _foreign,
     "pinned": _excluded,
     "code-as-nobody": _nobody_runs_code,
+    "limit-150": _limit_150,
+    "itk-segfault": _old_itk,
 }
 _BY_CODE = {failure.code: failure for failure in FAILURES}

@@ -88,8 +88,9 @@ class Httpd:
         found = re.search(r"Apache/([\d.]+)", self.runner.ask([*self.argv, "-v"]).stdout)
         return found[1] if found else ""
 
-    def configured(self) -> tuple[Observation | None, str]:
-        """What the next start would load, and an error text when httpd itself refuses.
+    def configured(self) -> tuple[Observation | None, str, str]:
+        """What the next start would load, an error text when httpd itself refuses, and what it
+        warns of when it does not (limits that do not fit each other, for one).
 
         httpd is asked first (``-M``); when it refuses, the LoadModule lines answer, and
         that is how two MPMs or none are seen. A module whose file is missing still counts:
@@ -99,12 +100,12 @@ class Httpd:
         if said.ok:
             names = set(_MODULE.findall(said.stdout))
             mpms = tuple(sorted(name[4:] for name in names if name[4:] in _NAMED_MPMS))
-            return Observation(mpms, "mpm_itk" in names), ""
+            return Observation(mpms, "mpm_itk" in names), "", said.stderr
         config = self.read()
         if not config.files:
-            return None, said.text or "; ".join(config.problems)
+            return None, said.text or "; ".join(config.problems), ""
         mpms = tuple(sorted({name for name, _ in config.mpm_lines() if name in _NAMED_MPMS}))
-        return Observation(mpms, config.loads_itk()), said.text
+        return Observation(mpms, config.loads_itk()), said.text, ""
 
     # -- what runs ---------------------------------------------------------------------
 

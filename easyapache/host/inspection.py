@@ -14,6 +14,8 @@ from typing import Any
 from easyapache.host.apache_config import ApacheConfig, Directive
 from easyapache.host.config import HostConfig
 from easyapache.host.dnf_history import HISTORY, last_transaction
+from easyapache.host.doctor import heard_of_httpd
+from easyapache.host.error_log import words_of_httpd
 from easyapache.host.httpd import Httpd
 from easyapache.host.load import measure
 from easyapache.host.manager_locks import manager_at_work
@@ -50,7 +52,7 @@ def inspect(config: HostConfig, httpd: Httpd, rpm: RpmDatabase) -> Profile:
         unknown = pool.submit(rpm.relations, names - catalogue_names())
         owned = pool.submit(rpm.owned_paths, [n for n in names if n.startswith("ea-apache24")])
         conf = httpd.read()
-        seen_config, config_error = configured.result()
+        seen_config, config_error, warned = configured.result()
         seen_running, running_error = running.result()
         facts: dict[str, Any] = {
             "httpd_version": version.result(),
@@ -67,6 +69,8 @@ def inspect(config: HostConfig, httpd: Httpd, rpm: RpmDatabase) -> Profile:
     parent = httpd.parent()
     if parent is not None:
         facts["httpd_started"] = start_of(parent)
+    said = "\n".join([warned, words_of_httpd(config.error_log, parent)])
+    facts["httpd_said"] = heard_of_httpd(said, frozenset(names), running=parent is not None)
     unfinished = unfinished_transaction(config.root, config.spool)
     if unfinished:
         facts["unfinished_transaction"] = unfinished

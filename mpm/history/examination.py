@@ -11,16 +11,18 @@ from typing import Any
 from django.utils import timezone
 
 from easyapache.health import met_an_unknown_proxy
-from easyapache.host.doctor import Diagnosis, diagnose
+from easyapache.host.doctor import Diagnosis, diagnose, known
 from easyapache.models import Server
-from easyapache.profile import Profile
+from easyapache.profile import Profile, Transaction
 from easyapache.sentences import Sentence, spoken
 from mpm.models import Change, Event, LogChunk, State
+from mpm.models.change import Origin
 
 TAIL = 64 * 1024
 """So many bytes at the end of a log are looked through: whatever ended a change is there."""
 ASKED, REPAIRED, NOT_REPAIRED = "server.repair_asked", "server.repaired", "server.repair_failed"
 MOST_REPAIRS = 20
+_OF_AN_MPM = ("ea-apache24-mod_mpm_", "ea-apache24-mod_cgi")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,10 +58,34 @@ def examined(server: Server, profile: Profile | None) -> Examination:
     own = (UNKNOWN_PROXY,) if met_an_unknown_proxy(timezone.now()) else ()
     last = server.changes.order_by("-pk").first()
     if last is None or last.state not in (State.FAILED, State.ROLLED_BACK):
-        return Examination((*diagnose("", profile), *own), None)
+        unasked = _unasked_removal(last) if last is not None else []
+        return Examination((*diagnose("", profile), *unasked, *own), None)
     chunks = LogChunk.objects.filter(change=last, offset__gte=max(0, last.log_size - TAIL))
     said = b"".join(bytes(chunk.data) for chunk in chunks.order_by("offset"))
     return Examination((*diagnose(said.decode("utf-8", "replace"), profile), *own), last)
+
+
+def _unasked_removal(change: Change) -> list[Diagnosis]:
+    """Packages that something outside this panel took away, beyond the MPM it exchanged: what a
+    profile does not list is removed when it is provisioned. An administrator who adopted the
+    change has seen them."""
+    if change.origin != Origin.OUTSIDE or change.adopted_at is not None:
+        return []
+    moves = Transaction.from_json(change.transaction or {})
+    came = {package.name for package in moves.install}
+    gone = sorted(
+        package.name
+        for package in moves.remove
+        if package.name not in came and not package.name.startswith(_OF_AN_MPM)
+    )
+    if not gone:
+        return []
+    seen = Sentence(
+        "Change #{number}, made outside this panel, took away {names}.",
+        number=change.pk,
+        names=", ".join(gone),
+    )
+    return [known("unasked-removal", seen)]
 
 
 @dataclass(frozen=True, slots=True)

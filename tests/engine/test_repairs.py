@@ -11,13 +11,15 @@ from typing import Any
 
 import pytest
 
-from easyapache.host import repair_engine
+from easyapache.host import repair_engine, repairs
+from easyapache.host.doctor import diagnose
 from easyapache.host.durable import Busy
 from easyapache.host.folder import now
 from easyapache.host.protocol import BadMessage
 from easyapache.host.repair_engine import STARTS, carry_out
 from easyapache.host.repair_folder import RepairFolder
 from easyapache.host.server import Interruption, Log
+from easyapache.profile import Package
 from tests.engine.simulation import Simulation
 
 
@@ -28,6 +30,10 @@ class PowerCut(BaseException):
 @pytest.fixture
 def simulation(tmp_path: Path) -> Simulation:
     return Simulation(tmp_path)
+
+
+def package(name: str) -> Package:
+    return Package(name, "2.4.67", "2", "x86_64")
 
 
 def asked(simulation: Simulation, action: str = "restart-httpd") -> RepairFolder:
@@ -156,3 +162,74 @@ def test_what_was_told_long_ago_is_forgotten_and_nothing_else(simulation: Simula
 
 def test_by_hand_it_refuses_what_is_no_repair(tmp_path: Path) -> None:
     assert repair_engine.main([str(tmp_path)]) == 2
+
+
+# -- what each of them does ---------------------------------------------------------------
+
+
+def test_a_torn_server_is_settled_on_the_mpm_that_runs(tmp_path: Path) -> None:
+    simulation = Simulation(tmp_path)
+    torn = package("ea-apache24-mod_mpm_event").as_json()
+    with simulation.server.state() as state:
+        state["packages"].append(torn)
+    found = diagnose("", simulation.server.inspect())
+    assert [item.repair for item in found] == ["settle-mpm"]
+    done = repairs.repair("settle-mpm", simulation.server, simulation.spool)
+    assert done.ok, done.message
+    running = simulation.sound().running
+    assert running is not None
+    assert running.mpm == "prefork"
+
+
+def test_an_httpd_that_is_down_is_started(tmp_path: Path) -> None:
+    simulation = Simulation(tmp_path)
+    with simulation.server.state() as state:
+        state["running"] = None
+    done = repairs.repair("start-httpd", simulation.server, simulation.spool)
+    assert done.ok, done.message
+    simulation.sound()
+
+
+def test_files_of_any_package_are_brought_back(tmp_path: Path) -> None:
+    simulation = Simulation(tmp_path)
+    with simulation.server.state() as state:
+        state["missing_files"] = {"ea-apache24-mod_ssl": ["/usr/lib64/apache2/modules/mod_ssl.so"]}
+    found = diagnose("", simulation.server.inspect())
+    assert [item.repair for item in found] == ["reinstall-files"]
+    done = repairs.repair("reinstall-files", simulation.server, simulation.spool)
+    assert done.ok, done.message
+    assert "ea-apache24-mod_ssl" in done.log
+    assert diagnose("", simulation.sound()) == []
+
+
+def test_a_transaction_that_broke_off_is_accepted_where_nothing_is_left_of_it(
+    tmp_path: Path,
+) -> None:
+    simulation = Simulation(tmp_path)
+    text = "dnf's transaction 3 was begun and never ended"
+    with simulation.server.state() as state:
+        state["facts"]["unfinished_transaction"] = text
+        state["packages"].append(package("ea-apache24-mod_mpm_event").as_json())
+    refused = repairs.repair("accept-packages", simulation.server, simulation.spool)
+    assert not refused.ok
+    assert "mpm_event" in refused.message
+    assert simulation.spool.settled == ""
+    assert repairs.repair("settle-mpm", simulation.server, simulation.spool).ok
+    done = repairs.repair("accept-packages", simulation.server, simulation.spool)
+    assert done.ok, done.message
+    assert simulation.spool.settled == text
+
+
+def test_nothing_is_repaired_beside_a_change(tmp_path: Path) -> None:
+    simulation = Simulation(tmp_path)
+    with simulation.spool.server_lock(wait=False):
+        done = repairs.repair("restart-httpd", simulation.server, simulation.spool)
+    assert not done.ok
+    assert "change" in done.message
+
+
+def test_a_repair_that_fails_says_why(tmp_path: Path) -> None:
+    simulation = Simulation(tmp_path, {"configtest": 1})
+    done = repairs.repair("restart-httpd", simulation.server, simulation.spool)
+    assert not done.ok
+    assert "AH00526" in done.log

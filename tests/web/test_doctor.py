@@ -20,6 +20,7 @@ from easyapache.profile import Profile
 from mpm import services
 from mpm.catalog import Choice
 from mpm.models import Change, Event
+from mpm.services.inspection import request_number
 from tests.web.conftest import ADMIN, HISTORY, logged, report, told
 
 DOCTOR = "/software/easyapache4/doctor/"
@@ -106,6 +107,24 @@ def test_an_agent_that_stays_silent_is_not_waited_for_without_end(
     page = words(admin, f"&asked={number}")
     assert "The agent has not answered" in page
     assert "every 500ms" not in page.split("<main")[1]
+
+
+def test_what_was_taken_away_outside_is_told_until_somebody_adopts_it(
+    admin: Client, server: Server
+) -> None:
+    profile = server.profile
+    assert profile is not None
+    rest = tuple(item for item in profile.packages if "ruid2" not in item.name)
+    request = request_number(timezone.now() + timedelta(seconds=1))
+    outside = services.record_inspection(
+        "web01", request, replace(profile, packages=rest).as_json()
+    )
+    assert outside is not None
+    page = words(admin)
+    assert 'data-code="unasked-removal"' in page
+    assert f"Change #{outside.pk}, made outside this panel, took away" in page
+    services.adopt(outside, ADMIN)
+    assert "unasked-removal" not in words(admin)
 
 
 def test_support_reads_the_findings_and_repairs_nothing(

@@ -14,4 +14,4 @@ from easyapache.host.failures.packages import PACKAGES
 
 FAILURES: tuple[Failure, ...] = (*HTTPD, *PACKAGES, *MANNERS)
 
-__all__ = ["FAILURES", "Failure"]
+__all__ = ["FAILURES", "HTTPD", "Failure"]

@@ -5,6 +5,8 @@ from __future__ import annotations
 from easyapache.host.failures.failure import REINSTALL, SETTLE, START, Failure
 from easyapache.sentences import Sentence
 
+ITK = "ea-apache24-mod_mpm_itk"
+
 HTTPD: tuple[Failure, ...] = (
     Failure(
         "itk-threaded",
@@ -17,7 +19,7 @@ HTTPD: tuple[Failure, ...] = (
             "Go to prefork with mod_cgi first, or remove ea-apache24-mod_mpm_itk (and add "
             "mod_suexec, so that code still runs as its user)."
         ),
-        (r"mpm-itk cannot use threaded MPMs", r"AH00016: Configuration Failed"),
+        (r"mpm-itk cannot use threaded MPMs",),
     ),
     Failure(
         "php-not-threadsafe",
@@ -30,7 +32,10 @@ HTTPD: tuple[Failure, ...] = (
             "Remove the ea-phpNN-php package and serve PHP by PHP-FPM, CGI or suPHP; or "
             "stay on prefork."
         ),
-        (r"PHP Module is not compiled to be threadsafe",),
+        (
+            r"PHP Module is not compiled to be threadsafe",
+            r"ea-php\d\d-php-\S* requires ea-apache24-mpm = forked",
+        ),
     ),
     Failure(
         "two-mpms",
@@ -88,7 +93,7 @@ HTTPD: tuple[Failure, ...] = (
         ),
         Sentence("Put them between <IfModule mpm_prefork_module> and </IfModule>."),
         (
-            r"Invalid command '(MinSpareServers|MaxSpareServers|MaxClientsVHost|AssignUserID)'",
+            r"Invalid command '(MinSpareServers|MaxSpareServers)'",
             r"AH00526: .*(MinSpareServers|MaxSpareServers)",
         ),
     ),
@@ -98,6 +103,7 @@ HTTPD: tuple[Failure, ...] = (
         Sentence("mod_http2 needs threads."),
         Sentence("Choose event or worker, or remove ea-apache24-mod_http2."),
         (r"AH10034", r"mod_http2.* conflicts with .*mod_mpm_prefork"),
+        under_load=True,
     ),
     Failure(
         "itk-uid-range",
@@ -107,14 +113,20 @@ HTTPD: tuple[Failure, ...] = (
             "LimitUIDRange; mail and sudo from PHP break on it as well."
         ),
         Sentence("Adjust LimitUIDRange and LimitGIDRange, or leave ITK."),
-        (r"setuid\(\d+\): Operation not permitted", r"LimitUIDRange", r"LimitGIDRange"),
+        (
+            r"set[ug]id\(\d+\): Operation not permitted",
+            r"due to the current Limit[UG]IDRange setting",
+        ),
+        under_load=True,
     ),
     Failure(
         "itk-segfault",
         Sentence("Children crash with an old ITK"),
         Sentence("mod_mpm_itk before 2.4.7.4-4 crashes with Apache 2.4.49 and newer."),
         Sentence("Update ea-apache24-mod_mpm_itk."),
-        (r"mpm[-_]itk[\s\S]{0,200}Segmentation fault", r"AH00052: .*signal Segmentation fault"),
+        (r"mpm[-_]itk[^\n]*Segmentation fault",),
+        under_load=True,
+        beside={ITK: (r"AH0005[12]: .*signal Segmentation fault",)},
     ),
     Failure(
         "semaphores",
@@ -143,13 +155,14 @@ HTTPD: tuple[Failure, ...] = (
         "scoreboard-full",
         Sentence("The scoreboard is full before MaxRequestWorkers is reached"),
         Sentence(
-            "Under event, processes that finish gracefully keep their slots; frequent "
+            "Under event and worker, processes that finish gracefully keep their slots; frequent "
             "graceful restarts fill the board."
         ),
         Sentence(
             "Stop and start; raise ServerLimit, limit GracefulShutdownTimeout, reload less often."
         ),
-        (r"AH03490", r"AH00485", r"scoreboard is full, not at MaxRequestWorkers"),
+        (r"AH03490", r"AH00485", r"AH00288", r"scoreboard is full, not at MaxRequestWorkers"),
+        under_load=True,
     ),
     Failure(
         "workers-exhausted",
@@ -160,6 +173,7 @@ HTTPD: tuple[Failure, ...] = (
         ),
         Sentence("Raise MaxRequestWorkers together with ServerLimit; look for slow scripts."),
         (r"AH00161", r"AH00286", r"AH00484", r"reached MaxRequestWorkers"),
+        under_load=True,
     ),
     Failure(
         "limits-lowered",
@@ -173,10 +187,12 @@ HTTPD: tuple[Failure, ...] = (
         ),
         (
             r"AH0018[01]",
-            r"AH0031[6-9]",
-            r"AH0051[3-6]",
+            r"AH0031[014-9]",
+            r"AH0050[78]",
+            r"AH0051[1-6]",
             r"not an integer multiple of ThreadsPerChild",
         ),
+        under_load=True,
     ),
     Failure(
         "cgid-socket",
@@ -189,6 +205,7 @@ HTTPD: tuple[Failure, ...] = (
             "Make the folder ScriptSock names (by default /etc/apache2/run), or correct the path."
         ),
         (r"AH01243", r"AH01257", r"Couldn't bind unix domain socket"),
+        under_load=True,
     ),
     Failure(
         "syntax",
@@ -196,5 +213,16 @@ HTTPD: tuple[Failure, ...] = (
         Sentence("A file has an error in the line that httpd names."),
         Sentence("Correct that line; `httpd -t` says whether it is right."),
         (r"Syntax error on line \d+", r"AH00526", r"AH00013: Pre-configuration failed"),
+    ),
+    Failure(
+        "setup-failed",
+        Sentence("A module could not be set up"),
+        Sentence(
+            "The configuration is read, and a module then refuses to start: a certificate and its "
+            "key that do not match, a log that cannot be opened, a resource that is used up."
+        ),
+        Sentence("Read the lines of the error log just above; they name the module."),
+        (r"AH00016: Configuration Failed", r"AH00020: Configuration Failed, exiting"),
+        last_resort=True,
     ),
 )

@@ -14,7 +14,8 @@ MANNERS: tuple[Failure, ...] = (
             "httpd was only reloaded. A reload never changes the MPM, ServerLimit or ThreadLimit."
         ),
         Sentence("Restart httpd fully (stop and start), then compare with server-status."),
-        repair=RESTART,
+        (r"Running MPM: expected \w+, saw (event|worker|prefork)\b",),
+        RESTART,
     ),
     Failure(
         "foreign-mpm",
@@ -50,14 +51,13 @@ MANNERS: tuple[Failure, ...] = (
         Sentence(
             "Roll back from the history. Look at the list of removals before confirming a profile."
         ),
-        (r"Removing dependent packages:",),
     ),
     Failure(
         "event-or-worker",
         Sentence("The other threaded MPM came"),
         Sentence("What was asked for was any threaded MPM, and the solver chose."),
         Sentence("Name the MPM explicitly; this panel does and verifies which one runs."),
-        (r"Running MPM: expected (event|worker).*saw (worker|event)",),
+        (r"MPM package: expected (event|worker), saw (worker|event)\b",),
     ),
     Failure(
         "limit-150",
@@ -67,14 +67,14 @@ MANNERS: tuple[Failure, ...] = (
             "serves six processes of 25 threads."
         ),
         Sentence("Raise it in Global Configuration, or in pre_main_global.conf inside <IfModule>."),
-        (r"MaxRequestWorkers is still 150",),
     ),
     Failure(
         "spare-servers-throttle",
         Sentence("prefork starves PHP-FPM"),
         Sentence("Fewer spare servers than PHP-FPM has children: requests wait for a process."),
         Sentence("Raise MinSpareServers and MaxSpareServers, or use event."),
-        (r"server seems busy, \(you may need to increase StartServers",),
+        (r"AH00162",),
+        under_load=True,
     ),
     Failure(
         "event-untuned",
@@ -84,7 +84,8 @@ MANNERS: tuple[Failure, ...] = (
             "Set ServerLimit, ThreadsPerChild and MaxRequestWorkers for event; see the "
             "capacity page."
         ),
-        (r"AH00288", r"AH10159: server is within MinSpareThreads"),
+        (r"AH10159", r"AH00486"),
+        under_load=True,
     ),
     Failure(
         "httpd-down",

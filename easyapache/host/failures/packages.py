@@ -35,7 +35,7 @@ PACKAGES: tuple[Failure, ...] = (
         ),
         Sentence("Exchange both in one transaction; this panel always does."),
         (
-            r"requires ea-apache24-mpm = (forked|threaded)",
+            r"ea-apache24-mod_cgid?-\S* requires ea-apache24-mpm = (forked|threaded)",
             r"conflicts with ea-apache24-mod_cgid? ",
             r"mod_mpm_\w+\S* conflicts with ea-apache24-mod_cgid?\b",
         ),
@@ -135,7 +135,11 @@ PACKAGES: tuple[Failure, ...] = (
             "Make room (dnf clean packages, old logs), then run the doctor: a transaction "
             "that met a full disk can leave files missing that rpm believes in."
         ),
-        (r"needs \d+\s*[KMG]?B more space", r"No space left on device", r"Disk quota exceeded"),
+        (
+            r"needs \d+\s*[KMG]?B more space",
+            r"No space left on device(?!: AH00023)",
+            r"Disk quota exceeded",
+        ),
     ),
     Failure(
         "scriptlet",
