@@ -23,6 +23,7 @@ from pathlib import Path
 from easyapache.host.config import BadConfig, HostConfig
 from easyapache.host.drivers import config_of, open_server
 from easyapache.host.durable import Busy
+from easyapache.host.failures.failure import TAKE_BACK
 from easyapache.host.folder import ChangeFolder
 from easyapache.host.progress import (
     Progress,
@@ -284,6 +285,7 @@ class Engine:
             "title": Sentence("This server needs a person"),
             "message": wrong,
             "remedy": f"sh {self.folder.kit / 'undo'}",
+            "repair": TAKE_BACK,
         }
         self.folder.report("finding", with_words(finding, "message"))
         return self._end(Outcome.FAILED, cause or wrong, sentence)

@@ -6,20 +6,23 @@ after, never runs beside a change, and may be cut off at any moment and begun ag
 
 from __future__ import annotations
 
+import time
 import traceback
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from easyapache.host import kit as kits
 from easyapache.host.doctor import mpm_packages
 from easyapache.host.durable import Busy
-from easyapache.host.progress import label, progress_of
-from easyapache.host.server import HostError, Log, Server
+from easyapache.host.progress import label, progress_of, shows
+from easyapache.host.server import Check, HostError, Kit, Log, Server, SiteAnswer
 from easyapache.host.spool import Spool
 from easyapache.profile import Profile
 from easyapache.sentences import Sentence, joined, with_words
+
+VERIFY_ATTEMPTS, VERIFY_PAUSE = 4, 0.4
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,6 +170,54 @@ def accept_packages(job: Job) -> str:
     return "Nothing is missing or installed twice, so the packages are taken as they are."
 
 
+def take_back(job: Job) -> str:
+    """The last change ended as neither; its kit leads to what was before it, from whatever state
+    the server is in, and the sites that answered then must answer again."""
+    begun = [one for one in job.spool.folders() if progress_of(one.reports()).touched]
+    last = begun[-1] if begun else None
+    outcome = last.outcome if last else None
+    if last is None or outcome is None or outcome.data["outcome"] != "failed":
+        return "The last change of this server did not end half-way: there is nothing to take back."
+    kit, before = kits.load(last.kit), last.read_json("before.json")
+    if kit is None or not before:
+        raise HostError(
+            "kit",
+            f"The rollback kit of change {last.change} is gone.",
+            "Settle on one MPM instead.",
+        )
+    job.log(f"Taking change {last.change} back.")
+    job.server.undo_packages(kit, job.log)
+    for path in kits.restore_files(kit):
+        job.log(f"Restored {path} as it had been edited.")
+    job.server.config_test(job.log)
+    if not shows(job.server.inspect(), kit.mpm, kit.itk):
+        job.server.restart("auto", job.log)
+    sites = [SiteAnswer(**site) for site in before["sites"]]
+    _verify(job, kit, sites)
+    unfinished = job.server.inspect().facts.get("unfinished_transaction")
+    if unfinished:
+        job.spool.settle(str(unfinished))
+    return f"The server is as it was before change {last.change}. {job.running()}"
+
+
+def _verify(job: Job, kit: Kit, sites: Sequence[SiteAnswer]) -> None:
+    """Raises HostError with the observation that is not as before. A site may need a moment."""
+    wrong: Check | None = None
+    for attempt in range(VERIFY_ATTEMPTS):
+        if attempt:
+            time.sleep(VERIFY_PAUSE)
+        checks = job.server.checks(kit.transaction.inverse, kit.mpm, kit.itk, sites)
+        wrong = next((check for check in checks if not check.ok), None)
+        if wrong is None:
+            return
+    assert wrong is not None
+    raise HostError(
+        "verification",
+        f"The packages are back, but not all is as before: {wrong.title}: expected "
+        f"{wrong.expected or 'as before'}, saw {wrong.seen}.",
+    )
+
+
 def _left_behind(now: Profile) -> Iterator[str]:
     """What a transaction leaves that broke off."""
     builds = Counter(f"{package.name}.{package.arch}" for package in now.packages)
@@ -193,4 +244,5 @@ REPAIRS: Mapping[str, Repair] = {
     "settle-mpm": Repair(Sentence("Settle on one MPM"), settle_mpm),
     "reinstall-files": Repair(Sentence("Bring missing files back"), reinstall_files),
     "accept-packages": Repair(Sentence("Accept the packages as they are"), accept_packages),
+    "take-back": Repair(Sentence("Take the change back"), take_back),
 }

@@ -26,7 +26,14 @@ from mpm.polling import wait_for
 from mpm.services import NotFound, repair
 
 router = Router(tags=["doctor"])
-Action = Literal["start-httpd", "restart-httpd", "settle-mpm", "reinstall-files", "accept-packages"]
+Action = Literal[
+    "start-httpd",
+    "restart-httpd",
+    "settle-mpm",
+    "reinstall-files",
+    "accept-packages",
+    "take-back",
+]
 
 
 class DiagnosisOut(Schema):

@@ -12,9 +12,11 @@ from django.utils import timezone
 
 from easyapache.health import met_an_unknown_proxy
 from easyapache.host.doctor import Diagnosis, diagnose, known
+from easyapache.host.failures.failure import TAKE_BACK
 from easyapache.models import Server
 from easyapache.profile import Profile, Transaction
 from easyapache.sentences import Sentence, spoken
+from mpm.lifecycle import past_the_point
 from mpm.models import Change, Event, LogChunk, State
 from mpm.models.change import Origin
 
@@ -60,9 +62,22 @@ def examined(server: Server, profile: Profile | None) -> Examination:
     if last is None or last.state not in (State.FAILED, State.ROLLED_BACK):
         unasked = _unasked_removal(last) if last is not None else []
         return Examination((*diagnose("", profile), *unasked, *own), None)
+    half_way = [known("half-way", str(last.sentence))] if _half_way(last) else []
     chunks = LogChunk.objects.filter(change=last, offset__gte=max(0, last.log_size - TAIL))
     said = b"".join(bytes(chunk.data) for chunk in chunks.order_by("offset"))
-    return Examination((*diagnose(said.decode("utf-8", "replace"), profile), *own), last)
+    found = diagnose(said.decode("utf-8", "replace"), profile)
+    return Examination((*half_way, *found, *own), last)
+
+
+def _half_way(change: Change) -> bool:
+    """Whether it is one that failed with its packages half moved, and has not been taken back by
+    a repair since."""
+    if change.state != State.FAILED or not past_the_point(change.step):
+        return False
+    since = Event.objects.filter(
+        server_name=change.server_name, kind=REPAIRED, at__gte=change.finished_at
+    )
+    return not since.filter(data__action=TAKE_BACK).exists()
 
 
 def _unasked_removal(change: Change) -> list[Diagnosis]:

@@ -15,6 +15,7 @@ from easyapache.relations import MAIN, Unsolvable, load_catalogue
 from easyapache.sentences import Sentence, joined
 from mpm.catalog import MPM, Choice
 from mpm.history import taken_back_by
+from mpm.lifecycle import past_the_point
 from mpm.models import Change, State
 from mpm.models.change import Origin
 from mpm.plan import Plan, PlannedPackage, goal_of, plan_from_transaction
@@ -26,12 +27,14 @@ from mpm.services.words import one_text
 
 
 def why_not_roll_back(change: Change) -> str:
-    """Why there is nothing to go back from, in a sentence; "" when there is."""
+    """Why there is nothing to go back from, in a sentence; "" when there is: a change that
+    succeeded, or one that failed half-way and could not be undone."""
     if change.active:
         return Sentence(
             "Change #{number} has not ended. Cancel it, or wait until it has.", number=change.pk
         )
-    if change.state != State.SUCCEEDED:
+    half_way = change.state == State.FAILED and past_the_point(change.step)
+    if change.state != State.SUCCEEDED and not half_way:
         ended = str(change.get_state_display()).lower()
         return Sentence(
             "Change #{number} {ended}: nothing to roll back.",

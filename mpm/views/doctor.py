@@ -45,6 +45,11 @@ ABOUT = {
         "installed twice or missing and there is one MPM, the transaction that never ended no "
         "longer keeps changes from beginning. Nothing is installed, removed or restarted."
     ),
+    "take-back": gettext_lazy(
+        "The last change of this server, which ended half-way, is taken back from its rollback "
+        "kit: packages, edited module files and httpd. Then the sites that answered before it must "
+        "answer again."
+    ),
 }
 """What each repair does, for the person who is to confirm it."""
 PATIENCE = timedelta(minutes=3)

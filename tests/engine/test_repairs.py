@@ -233,3 +233,41 @@ def test_a_repair_that_fails_says_why(tmp_path: Path) -> None:
     done = repairs.repair("restart-httpd", simulation.server, simulation.spool)
     assert not done.ok
     assert "AH00526" in done.log
+
+
+def test_a_change_that_ended_half_way_is_taken_back_from_its_kit(tmp_path: Path) -> None:
+    simulation = Simulation(tmp_path, {"site_differs": 1, "undo_packages": -1})
+    outcome = simulation.run(simulation.request())
+    assert outcome.data["outcome"] == "failed"
+    reports = simulation.spool.folders()[0].reports()
+    offered = {report.data.get("repair") for report in reports if report.kind == "finding"}
+    assert "take-back" in offered
+    failed = repairs.repair("take-back", simulation.server, simulation.spool)
+    assert not failed.ok
+    with simulation.server.state() as state:
+        state["faults"] = {}
+    done = repairs.repair("take-back", simulation.server, simulation.spool)
+    assert done.ok, done
+    assert simulation.sound().packages == simulation.start.packages
+    again = repairs.repair("take-back", simulation.server, simulation.spool)
+    assert again.ok, again
+
+
+def test_what_did_not_end_half_way_is_not_taken_back(tmp_path: Path) -> None:
+    simulation = Simulation(tmp_path)
+    for _ in range(2):
+        done = repairs.repair("take-back", simulation.server, simulation.spool)
+        assert "nothing to take back" in done.message
+        simulation.run(simulation.request())
+    assert simulation.sound().running != simulation.start.running
+
+
+def test_taking_back_says_which_site_is_not_as_before(tmp_path: Path) -> None:
+    simulation = Simulation(tmp_path, {"site_differs": 1, "undo_packages": -1})
+    simulation.run(simulation.request())
+    with simulation.server.state() as state:
+        state["faults"], state["differs_under"] = {}, ["prefork"]
+    done = repairs.repair("take-back", simulation.server, simulation.spool)
+    assert not done.ok
+    assert "The packages are back" in done.message
+    assert "500" in done.message

@@ -12,11 +12,14 @@ from dataclasses import replace
 
 import pytest
 
+from easyapache.host.doctor import diagnose, mpm_packages
 from easyapache.host.drivers import remember
 from easyapache.host.folder import now
 from easyapache.host.real import RealServer
 from easyapache.host.repair_folder import RepairFolder
-from tests.faults.field import PATIENCE, PROJECT, Field
+from easyapache.lab.repository import Variant
+from tests.faults.field import PATIENCE, PROJECT, Field, touched
+from tests.faults.test_matrix import EVENT, unplug
 from tests.labs import MakeLab
 
 pytestmark = pytest.mark.lab
@@ -61,6 +64,35 @@ def until_begun(folder: RepairFolder, process: subprocess.Popen[bytes]) -> bool:
             return False
         time.sleep(0.003)
     return True
+
+
+def test_a_change_that_ended_half_way_is_taken_back_without_a_repository(
+    make_lab: MakeLab,
+) -> None:
+    """The old MPM is gone, the new one never came, and the kit was out of reach: nothing serves."""
+    field = Field(make_lab(variant=Variant(faults=((EVENT, "failpre"),))).up())
+    before, sites = field.server.inspect(), field.server.sites()
+    change = field.folder(field.request("event"))
+    engine = field.start_engine(change)
+    assert field.until(engine, lambda: touched(change))
+    (change.kit / "rpms").rename(change.kit / "away")
+    assert field.finish(change, engine) == "failed"
+    (change.kit / "away").rename(change.kit / "rpms")
+    field.lab.down()
+    unplug(field.lab)
+    torn = field.server.inspect()
+    assert torn.running is None
+    assert not mpm_packages(torn)
+    folder = asked(field, "take-back")
+    finish(folder)
+    result = folder.result
+    assert result is not None
+    assert result["ok"] is True, result
+    today = field.server.inspect()
+    assert today.packages == before.packages
+    assert today.running == before.running
+    assert field.server.sites() == sites
+    assert diagnose("", today) == diagnose("", before)
 
 
 @pytest.mark.parametrize("method", ["overlap", "graceful-stop"])

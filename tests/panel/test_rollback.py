@@ -11,8 +11,8 @@ from easyapache.models import Server
 from easyapache.profile import Profile
 from mpm import services
 from mpm.catalog import Choice
-from mpm.models import State
-from tests.panel.told import ADMIN, carried_out, finish
+from mpm.models import Change, State
+from tests.panel.told import ADMIN, after, carried_out, finish, outcome, step
 
 pytestmark = pytest.mark.django_db
 
@@ -58,6 +58,61 @@ def test_only_what_succeeded_can_be_rolled_back(
         services.roll_back(change, ADMIN)
     with pytest.raises(services.Refused, match="nothing to roll back"):
         services.roll_back(finish(change, ending), ADMIN)
+
+
+def half_way(change: Change, profile: Profile) -> Change:
+    """It failed after the point of no return, and undoing it failed as well."""
+    services.record_reports(
+        change.server_name,
+        change.uuid,
+        [step(1, "packages"), step(2, "undo_packages"), outcome(3, "failed", profile)],
+    )
+    change.refresh_from_db()
+    return change
+
+
+def test_what_failed_half_way_can_be_rolled_back_from_where_it_got_to(
+    known_server: Callable[..., Server],
+) -> None:
+    server = known_server()
+    before = server.profile
+    assert before is not None
+    change = services.request_change(server, EVENT, actor=ADMIN)
+    there = after(change)
+    assert "ea-apache24-mod_ruid2" in before.names - there.names
+    # ruid2 was still there when it stopped.
+    kept = [item for item in before.packages if item.name.endswith("mod_ruid2")]
+    half_way(change, replace(there, packages=tuple(sorted([*there.packages, *kept]))))
+    plan = services.rollback_plan(change)
+    assert set(plan.transaction.install) == set(before.packages) - {*there.packages, *kept}
+    assert set(plan.transaction.remove) == set(there.packages) - set(before.packages)
+    back = services.roll_back(change, ADMIN)
+    assert back.undo_of == change.uuid
+    finish(back)
+    assert names(server) == before.names
+
+
+def test_what_failed_half_way_and_is_as_before_has_nothing_to_go_back_from(
+    known_server: Callable[..., Server],
+) -> None:
+    server = known_server()
+    before = server.profile
+    assert before is not None
+    change = half_way(services.request_change(server, EVENT, actor=ADMIN), before)
+    with pytest.raises(services.NothingToDo):
+        services.roll_back(change, ADMIN)
+
+
+def test_a_torn_server_is_for_the_doctor_first(known_server: Callable[..., Server]) -> None:
+    server = known_server()
+    before = server.profile
+    assert before is not None
+    change = services.request_change(server, EVENT, actor=ADMIN)
+    both = tuple(sorted({*before.packages, *after(change).packages}))
+    half_way(change, replace(before, packages=both))
+    with pytest.raises(services.Refused) as refused:
+        services.roll_back(change, ADMIN)
+    assert "doctor" in f"{refused.value.message} {refused.value.remedy}".lower()
 
 
 def test_after_later_changes_it_still_leads_to_the_state_before_the_first(

@@ -127,6 +127,30 @@ def test_what_was_taken_away_outside_is_told_until_somebody_adopts_it(
     assert "unasked-removal" not in words(admin)
 
 
+def test_a_change_that_ended_half_way_can_be_taken_back(admin: Client, server: Server) -> None:
+    change = services.request_change(server, Choice.parse("event"), actor=ADMIN)
+    told(change, up_to="packages")
+    lost = report(
+        9, "finding", code="by_hand", title="A person", message="x", remedy="sh undo",
+        repair="take-back",
+    )  # fmt: skip
+    outcome = report(10, "outcome", outcome="failed", decided_by="packages", sentence="ATTENTION")
+    services.record_reports("web01", change.uuid, [lost, outcome])
+    path = f"{HISTORY}{change.pk}/"
+    page = unescape(admin.get(path).content.decode())
+    assert f"{path}rollback/" in page
+    assert "repair=take-back#confirm" in page
+    assert "ended half-way" in admin.get(f"{path}rollback/").content.decode()
+    assert 'data-code="half-way"' in words(admin)
+    assert "taken back from its rollback kit" in words(admin, "&repair=take-back")
+    number = asked(admin, "take-back")
+    services.record_repair("web01", number, "take-back", ok=False, message="Not yet.")
+    assert 'data-code="half-way"' in words(admin)
+    number = services.repair(server, "take-back", ADMIN)
+    services.record_repair("web01", number, "take-back", ok=True, message="As it was.")
+    assert 'data-code="half-way"' not in words(admin)
+
+
 def test_support_reads_the_findings_and_repairs_nothing(
     support: Client, stopped_server: Server
 ) -> None:

@@ -26,4 +26,4 @@ class Failure:
 
 
 SETTLE, START, RESTART = "settle-mpm", "start-httpd", "restart-httpd"
-REINSTALL, ACCEPT = "reinstall-files", "accept-packages"
+REINSTALL, ACCEPT, TAKE_BACK = "reinstall-files", "accept-packages", "take-back"

@@ -3,7 +3,7 @@ server down, or slow it down, later."""
 
 from __future__ import annotations
 
-from easyapache.host.failures.failure import RESTART, SETTLE, START, Failure
+from easyapache.host.failures.failure import RESTART, SETTLE, START, TAKE_BACK, Failure
 from easyapache.sentences import Sentence
 
 MANNERS: tuple[Failure, ...] = (
@@ -94,6 +94,19 @@ MANNERS: tuple[Failure, ...] = (
         Sentence("Test the configuration (httpd -t), then start it."),
         (r"httpd does not run", r"httpd \(no pid file\) not running"),
         START,
+    ),
+    Failure(
+        "half-way",
+        Sentence("A change ended half-way"),
+        Sentence(
+            "It failed after it had begun to move packages, and undoing it failed as well: the "
+            "server is neither as it was nor as it was asked to be."
+        ),
+        Sentence(
+            "Take the change back: its rollback kit brings back what was before, whatever state "
+            "the server is in. As root: sh kit/undo in the folder of the change."
+        ),
+        repair=TAKE_BACK,
     ),
     Failure(
         "transaction-cut",
