@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -160,8 +160,13 @@ class RealServer:
         return kept
 
     def start_packages(
-        self, change: str, goal: Goal, transaction: Transaction, folder: Path
+        self, change: str, goal: Goal, transaction: Transaction, folder: Path, log: Log
     ) -> None:
+        done = folder / "hooks-before"
+        if not Detached(folder, PACKAGES).started and not done.exists():
+            folder.mkdir(parents=True, exist_ok=True)
+            hooks.run_before(self.config.root, _names(transaction), self.runner, log)
+            done.touch()
         self.packages.begin(change, transaction, folder, self._protected(goal.may_remove))
 
     def follow_packages(
@@ -226,25 +231,29 @@ class RealServer:
         return self.restarter.settle(log)
 
     def packages_from_kit(self, kit: Kit, log: Log) -> None:
-        self.undoing.forth(kit, log)
-        moved = [*kit.transaction.install, *kit.transaction.remove]
-        hooks.run_after(self.config.root, [p.name for p in moved], self.runner, log)
+        with self._hooks(_names(kit.transaction), log):
+            self.undoing.forth(kit, log)
 
     def undo_packages(self, kit: Kit, log: Log) -> None:
-        self.undoing.back(kit, log)
-        moved = [*kit.transaction.install, *kit.transaction.remove]
-        hooks.run_after(self.config.root, [p.name for p in moved], self.runner, log)
+        with self._hooks(_names(kit.transaction), log):
+            self.undoing.back(kit, log)
 
     def repair(self, mpm: str, log: Log) -> None:
         """Give a torn server (two MPMs, none, files missing) the one MPM named, from the
         repositories, and its configuration. httpd is not restarted. Raises HostError."""
-        self.undoing.repair(mpm, log)
-        names = [verify.mpm_package(mpm), verify.cgi_package(mpm)]
-        hooks.run_after(self.config.root, names, self.runner, log)
+        with self._hooks([verify.mpm_package(mpm), verify.cgi_package(mpm)], log):
+            self.undoing.repair(mpm, log)
 
     def reinstall(self, names: Sequence[str], log: Log) -> None:
-        self.undoing.reinstall(names, log)
-        hooks.run_after(self.config.root, names, self.runner, log)
+        with self._hooks(names, log):
+            self.undoing.reinstall(names, log)
+
+    def _hooks(self, names: Sequence[str], log: Log) -> AbstractContextManager[None]:
+        return hooks.around(self.config.root, names, self.runner, log)
+
+
+def _names(transaction: Transaction) -> list[str]:
+    return sorted({package.name for package in (*transaction.install, *transaction.remove)})
 
 
 def _names_in(stored: Path) -> list[str]:

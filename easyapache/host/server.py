@@ -195,7 +195,7 @@ class Server(Protocol):
         Raises HostError ``rehearsal`` with what httpd said."""
 
     def start_packages(
-        self, change: str, goal: Goal, transaction: Transaction, folder: Path
+        self, change: str, goal: Goal, transaction: Transaction, folder: Path, log: Log
     ) -> None:
         """Begin the one transaction, detached, output in ``folder``; at most once per change."""
 

@@ -237,7 +237,7 @@ class SimulatedServer:
         log(f"simulated: httpd started with {model.say(Observation((mpm,), itk))}")
 
     def start_packages(
-        self, change: str, goal: Goal, transaction: Transaction, folder: Path
+        self, change: str, goal: Goal, transaction: Transaction, folder: Path, log: Log
     ) -> None:
         with self.state() as state:
             begun = state["transaction"]

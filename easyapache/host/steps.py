@@ -234,8 +234,9 @@ class Steps:
         if self.from_kit:
             self.server.packages_from_kit(self.lay_out_kit(), self.log)
         else:
+            change, request = self.folder.change, self.request
             self.server.start_packages(
-                self.folder.change, self.request.goal, self.request.transaction, self._attempt()
+                change, request.goal, request.transaction, self._attempt(), self.log
             )
             self.settle()
         return self.packages_are_right()

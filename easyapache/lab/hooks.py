@@ -10,7 +10,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-HOOKS = "etc/dnf/universal-hooks/multi_pkgs/transaction/ea-__WILDCARD__"
+BASE = "etc/dnf/universal-hooks"
+HOOKS = f"{BASE}/multi_pkgs/transaction/ea-__WILDCARD__"
+NOTES = "var/log/hooks"
+"""Where those scripts of the lab that do nothing else note that they ran: one line each, with
+their place, then the packages they were told of."""
 NO_RESTART_FLAG = "var/cpanel/ea4-disable-500-restartsrv_httpd-for-glibc"
 PLUGIN = "universal-hooks"
 
@@ -30,15 +34,34 @@ def install_hooks(root: Path, plugins: Path) -> None:
     (plugins / "universal_hooks.py").write_text(_PLUGIN, encoding="utf-8")
     (plugins / "conf").mkdir(exist_ok=True)
     (plugins / "conf/universal-hooks.conf").write_text("[main]\nenabled=1\n", encoding="utf-8")
-    folder = root / HOOKS
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, text in (
-        ("020-rebuild-httpdconf", _HOOK_REBUILD),
-        ("500-restartsrv_httpd", _HOOK_RESTART),
-    ):
-        (folder / name).write_text(text, encoding="utf-8")
-        (folder / name).chmod(0o755)
+    _script(root / HOOKS / "020-rebuild-httpdconf", _HOOK_REBUILD)
+    _script(root / HOOKS / "500-restartsrv_httpd", _HOOK_RESTART)
+    for place in _NOTING:
+        _script(root / BASE / place, _NOTE.replace("@ROOT@", str(root)))
 
+
+def _script(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8")
+    path.chmod(0o755)
+
+
+_NOTING = (
+    "multi_pkgs/pre_transaction/ea-__WILDCARD__/001-ensure-nobody",
+    "multi_pkgs/transaction/ea-php__WILDCARD__/490-restartsrv_apache_php_fpm",
+    "multi_pkgs/transaction/__WILDCARD__-php__WILDCARD__/009-phpconf",
+    "multi_pkgs/transaction/ea-apache24-config/000-local_template_check",
+    "pkgs/ea-apache24-mod_mpm_event/transaction/100-event",
+    "transaction/900-any",
+)
+"""Places of cPanel's other scripts, and one of each further kind that the plugin knows."""
+
+_NOTE = f"""\
+#!/bin/sh
+place=${{0#@ROOT@/{BASE}/}}
+list=${{1#--pkg_list=}}
+echo "$place $([ -n "$list" ] && tr '\\n' ' ' <"$list")" >>"@ROOT@/{NOTES}"
+"""
 
 _HERE = """\
 here=$(cd "$(dirname "$0")" && pwd)
@@ -114,8 +137,9 @@ fi
 )
 
 _PLUGIN = '''\
-"""Runs the scripts of universal-hooks after a transaction with a matching package."""
+"""Runs the scripts of universal-hooks before and after a transaction."""
 
+import fnmatch
 import os
 import subprocess
 import tempfile
@@ -126,22 +150,30 @@ import dnf
 class UniversalHooks(dnf.Plugin):
     name = "universal-hooks"
 
+    def pre_transaction(self):
+        self.fire("pre_transaction")
+
     def transaction(self):
         """Called after every transaction, also after one whose elements failed."""
-        names = sorted(
-            {item.name for item in self.base.transaction if item.name.startswith("ea-")}
-        )
-        root = self.base.conf.installroot
-        folder = os.path.join(
-            root, "etc/dnf/universal-hooks/multi_pkgs/transaction/ea-__WILDCARD__"
-        )
-        if not names or not os.path.isdir(folder):
-            return
+        self.fire("transaction")
+
+    def fire(self, slot):
+        base = os.path.join(self.base.conf.installroot, "etc/dnf/universal-hooks")
+        names = sorted({item.name for item in self.base.transaction})
         with tempfile.NamedTemporaryFile("w", suffix=".pkg_list") as packages:
             packages.write("\\n".join(names) + "\\n")
             packages.flush()
-            for script in sorted(os.listdir(folder)):
-                path = os.path.join(folder, script)
-                if os.access(path, os.X_OK):
-                    subprocess.call([path, "--pkg_list=" + packages.name])
+            for name in names:
+                self.run(os.path.join(base, "pkgs", name, slot))
+            several = os.path.join(base, "multi_pkgs", slot)
+            for folder in sorted(os.listdir(several)) if os.path.isdir(several) else ():
+                if fnmatch.filter(names, folder.replace("__WILDCARD__", "*")):
+                    self.run(os.path.join(several, folder), "--pkg_list=" + packages.name)
+            self.run(os.path.join(base, slot))
+
+    def run(self, folder, *arguments):
+        for script in sorted(os.listdir(folder)) if os.path.isdir(folder) else ():
+            path = os.path.join(folder, script)
+            if os.access(path, os.X_OK):
+                subprocess.call([path, *arguments])
 '''

@@ -69,7 +69,7 @@ class Managed:
     def packages(self, goal: Goal, transaction: Transaction, change: str = "") -> int | None:
         change = change or uuid.uuid4().hex
         folder = self.config.spool / change / "output"
-        self.server.start_packages(change, goal, transaction, folder)
+        self.server.start_packages(change, goal, transaction, folder, self.log)
         return self.server.follow_packages(change, folder, self.log)
 
     def switch(

@@ -7,10 +7,11 @@ import threading
 
 import pytest
 
-from easyapache.host import repairs
+from easyapache.host import hooks, repairs
 from easyapache.host.dnf import classify
 from easyapache.host.server import HostError, Kit
 from easyapache.host.spool import Spool
+from easyapache.lab.hooks import NOTES
 from easyapache.lab.repository import Variant
 from easyapache.profile import Transaction
 from tests.host.conftest import Manage
@@ -151,6 +152,55 @@ def test_cpanels_hook_does_not_restart_httpd_but_its_others_run(make_managed: Ma
     assert "020-rebuild-httpdconf" in managed.text
     assert "500-restartsrv_httpd" not in managed.text
     assert managed.server.inspect().facts["httpd_started"] == began
+
+
+def noted(managed: Managed) -> list[str]:
+    path = managed.config.root / NOTES
+    lines = path.read_text().splitlines() if path.exists() else []
+    path.unlink(missing_ok=True)
+    return [line.rstrip() for line in lines]
+
+
+def test_all_of_cpanels_hooks_run_as_its_plugin_runs_them_and_only_the_restart_does_not(
+    make_managed: Manage,
+) -> None:
+    """The same packages there by dnf with the plugin, and there and back by us without it."""
+    managed = make_managed("minimal", hooks=True)
+    assert managed.lab is not None
+    goal, transaction = managed.plan("event")
+    kit = managed.kit(transaction)
+    assert noted(managed) == []
+    managed.packages(goal, transaction)
+    ours = noted(managed)
+    managed.server.undo_packages(kit, managed.log)
+    back = noted(managed)
+    managed.lab.dnf("-y", "install", f"{PREFIX}mpm_event", "--allowerasing")
+    assert ours == back == noted(managed)
+    moved = " ".join(sorted(p.name for p in (*transaction.install, *transaction.remove)))
+    assert ours == [
+        f"multi_pkgs/pre_transaction/ea-__WILDCARD__/001-ensure-nobody {moved}",
+        "pkgs/ea-apache24-mod_mpm_event/transaction/100-event",
+        "transaction/900-any",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("package", "folders"),
+    [
+        ("ea-php82-php-fpm", ["__WILDCARD__-php__WILDCARD__", "ea-php__WILDCARD__"]),
+        ("ea-apache24-config", ["ea-apache24-config"]),
+        ("glibc", []),
+    ],
+)
+def test_a_hook_runs_for_the_packages_its_folder_names(
+    make_managed: Manage, package: str, folders: list[str]
+) -> None:
+    managed = make_managed("minimal", hooks=True)
+    found = hooks.scripts(managed.config.root, hooks.AFTER, [package])
+    here = [path.parent.name for path, told in found if told and path.parent.name in folders]
+    assert sorted(here) == sorted(folders)
+    assert not [path for path, _ in found if "restartsrv_httpd" in path.name]
+    assert ("ea-__WILDCARD__" in {path.parent.name for path, _ in found}) is (package != "glibc")
 
 
 def back(managed: Managed, kit: Kit) -> None:

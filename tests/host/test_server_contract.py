@@ -165,11 +165,11 @@ def test_a_transaction_is_begun_at_most_once_per_change(server: Managed) -> None
     server.kit(transaction)
     change = uuid.uuid4().hex
     folder = server.config.spool / change / "output"
-    server.server.start_packages(change, goal, transaction, folder)
-    server.server.start_packages(change, goal, transaction, folder)
+    server.server.start_packages(change, goal, transaction, folder, server.log)
+    server.server.start_packages(change, goal, transaction, folder, server.log)
     server.server.follow_packages(change, folder, server.log)
     after = server.server.inspect()
-    server.server.start_packages(change, goal, transaction, folder)
+    server.server.start_packages(change, goal, transaction, folder, server.log)
     server.server.follow_packages(change, folder, server.log)
     assert server.server.inspect().packages == after.packages
 
