@@ -52,7 +52,8 @@ class Directive:
 
 @dataclass(frozen=True, slots=True)
 class VirtualHost:
-    """One ``<VirtualHost>``: addresses as written, and what says what it serves."""
+    """One ``<VirtualHost>``: addresses as written, what says what it serves, and all that stands
+    ``inside`` it."""
 
     addresses: tuple[str, ...]
     name: str
@@ -60,6 +61,7 @@ class VirtualHost:
     tls: bool
     index: tuple[str, ...]
     proxied: bool
+    inside: tuple[Directive, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +152,7 @@ class ApacheConfig:
                     tls=[a.lower() for a in first.get("sslengine", ())] == ["on"],
                     index=own_index or ("index.html",),
                     proxied="proxypass" in first or "proxypassmatch" in first,
+                    inside=tuple(inside),
                 )
             )
         return hosts

@@ -1,24 +1,32 @@
 """A sample of the server's own sites, asked the way a visitor would.
 
 Every virtual host of the configuration is a candidate for its front page: what every visitor
-asks, and no more of anybody's code than they run anyway. Of each kind (static, CGI, PHP, TLS,
-redirect, proxied) and each listener's address a few are asked, and all that the agent's
-configuration names.
+asks, and no more of anybody's code than they run anyway. Of each kind (static, CGI, PHP by the
+handler that runs it, proxied, each over TLS too) and each listener's address a few are asked,
+and all that the agent's configuration names. A folder of scripts has no front page: of those
+only the index is asked, or the one that cPanel has on every server for this.
 """
 
 from __future__ import annotations
 
+import os
+import re
+import stat
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from easyapache.host.apache_config import EVERYWHERE, ApacheConfig, VirtualHost
+from easyapache.host.apache_config import EVERYWHERE, ApacheConfig, Directive, VirtualHost
 from easyapache.host.config import HostConfig
 from easyapache.host.http_probe import BODY_LIMIT, Answer, fetch
 from easyapache.host.server import SiteAnswer
 from easyapache.sentences import Sentence
 
+_SCRIPTS = ("index.cgi", "index.pl", "index.py", "defaultwebpage.cgi")
+_HANDLERS = ("sethandler", "addhandler", "addtype")
+_HTACCESS = 64 * 1024
+"""Bytes of an ``.htaccess`` that are read."""
 PER_KIND = 2
 MOST = 40
 """Sites asked at most, besides those that the configuration names."""
@@ -35,17 +43,28 @@ def candidates(config: HostConfig, conf: ApacheConfig) -> list[SiteAnswer]:
     listeners = conf.listeners()
     tls_ports = conf.tls_ports()
     found: list[SiteAnswer] = []
+    shared = [
+        item
+        for item in conf.named("SetHandler", "AddHandler", "AddType", "ScriptAlias")
+        if item.virtual_host is None
+    ]
     for host in conf.virtual_hosts():
+        if len(found) >= MOST:
+            break
+        scripts = scripts_of([*shared, *host.inside])
+        pages = [("/", kind_of(host, shared)), *((path, "cgi") for path in scripts)]
         for address, port in reachable(host, listeners):
             tls = host.tls or port in tls_ports
-            kind = kind_of(host, tls)
-            place = (kind, f"{address}:{port}")
-            url = f"{'https' if tls else 'http'}://{_netloc(address, port)}/"
-            if taken.get(place, 0) >= PER_KIND or (url, host.name) in known or len(found) >= MOST:
-                continue
-            taken[place] = taken.get(place, 0) + 1
-            known.add((url, host.name))
-            found.append(SiteAnswer(url=url, host=host.name, kind=kind))
+            for path, plain in pages:
+                kind = f"tls {plain}" if tls else plain
+                place = (kind, f"{address}:{port}")
+                url = f"{'https' if tls else 'http'}://{_netloc(address, port)}{path}"
+                again = (url, host.name) in known
+                if taken.get(place, 0) >= PER_KIND or again or len(found) >= MOST:
+                    continue
+                taken[place] = taken.get(place, 0) + 1
+                known.add((url, host.name))
+                found.append(SiteAnswer(url=url, host=host.name, kind=kind))
     return named + found
 
 
@@ -65,19 +84,89 @@ def reachable(host: VirtualHost, listeners: Sequence[tuple[str, int]]) -> list[t
     return list(dict.fromkeys(found))
 
 
-def kind_of(host: VirtualHost, tls: bool) -> str:
-    """By what its front page is made of: the first index file that is there."""
+def kind_of(host: VirtualHost, shared: Sequence[Directive]) -> str:
+    """By what its front page is made of: the first index file that is there, and for PHP what
+    runs it. An MPM change can break one of those and leave the others. ``shared``: what the
+    server says of handlers outside of virtual hosts."""
     if host.proxied:
-        kind = "proxied"
-    else:
-        kind = "static"
-        for name in host.index:
-            if host.root and (Path(host.root) / name).is_file():
-                suffix = Path(name).suffix
-                kind = "php" if suffix.startswith(".php") else kind
-                kind = "cgi" if suffix in (".cgi", ".pl", ".py") else kind
+        return "proxied"
+    for name in host.index:
+        if host.root and (Path(host.root) / name).is_file():
+            suffix = Path(name).suffix
+            if suffix.startswith(".php"):
+                return f"php {php_of(host, shared)}".rstrip()
+            return "cgi" if suffix in (".cgi", ".pl", ".py") else "static"
+    return "static"
+
+
+def php_of(host: VirtualHost, shared: Sequence[Directive]) -> str:
+    """What runs a host's PHP: by its own section, else by the ``.htaccess`` of its folder or of
+    one above (cPanel writes each domain's version there), else by the server's default."""
+    return _php_in(host.inside) or _php_of_folder(host.root) or _php_in(shared)
+
+
+def _php_in(directives: Iterable[Directive]) -> str:
+    """A short name for the last handler of PHP: ``ea-php82`` (CGI, suPHP or LSAPI of that version),
+    ``FPM``, with its version where the socket's path tells, or ``module``."""
+    found = ""
+    for item in directives:
+        if item.name in _HANDLERS and item.arguments:
+            found = _php_name(item.arguments[0]) or found
+    return found
+
+
+def _php_of_folder(root: str) -> str:
+    """The same of the nearest ``.htaccess``; an account's folders are few levels deep."""
+    folder = Path(root)
+    for place in (folder, *list(folder.parents)[:3]) if root else ():
+        found = ""
+        for line in _begin_of(place / ".htaccess").splitlines():
+            words = line.split()
+            if len(words) > 1 and words[0].lower() in _HANDLERS:
+                found = _php_name(words[1].strip("\"'")) or found
+        if found:
+            return found
+    return ""
+
+
+def _begin_of(path: Path) -> str:
+    """The first part of somebody else's file, who may have put a pipe, a device or gigabytes in
+    its place."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:
+        return ""
+    try:
+        plain = stat.S_ISREG(os.fstat(descriptor).st_mode)
+        return os.read(descriptor, _HTACCESS).decode(errors="replace") if plain else ""
+    except OSError:
+        return ""
+    finally:
+        os.close(descriptor)
+
+
+def _php_name(handler: str) -> str:
+    if "fcgi:" in handler:
+        version = re.search(r"ea-php\d+", handler)
+        return f"FPM {version[0]}" if version else "FPM"
+    if "php" not in handler or handler.endswith("source"):
+        return ""
+    name = handler.rpartition("x-httpd-")[2]
+    return "module" if name.startswith("php") else name
+
+
+def scripts_of(directives: Iterable[Directive]) -> list[str]:
+    """Paths of the scripts that may be asked in the folders of ScriptAlias."""
+    found = []
+    for item in directives:
+        if item.name != "scriptalias" or len(item.arguments) != 2:
+            continue
+        prefix, folder = item.arguments[0].rstrip("/"), Path(item.arguments[1])
+        for name in _SCRIPTS:
+            if os.access(folder / name, os.X_OK):
+                found.append(f"{prefix}/{name}")
                 break
-    return f"tls {kind}" if tls else kind
+    return list(dict.fromkeys(found))
 
 
 def ask(sites: Iterable[SiteAnswer]) -> list[SiteAnswer]:

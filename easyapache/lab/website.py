@@ -51,13 +51,14 @@ def httpd_conf(
     ``accounts``: name an account per virtual host, which needs a server started by root.
     """
     www = root / "var/www"
-    php = _PHP_CGI.format(scripts=root / "usr/local/cpanel/cgi-sys") if php_cgi else ""
+    php = _PHP_CGI if php_cgi else ""
     account = _ACCOUNT.format(id=ACCOUNT_ID) if accounts else ""
     return _MAIN.format(
         server_root=root / "etc/apache2",
         runtime=root / "run/apache2",
         logs=root / "var/log/apache2",
         root=root,
+        scripts=root / "usr/local/cpanel/cgi-sys",
         www=www,
         http=ports.http,
         https=ports.https,
@@ -78,6 +79,7 @@ def write_content(root: Path, php_cgi: Path | None) -> None:
     _write(root / "var/www/secure/index.html", "<h1>A page behind TLS</h1>\n")
     _write(root / "var/www/cgi-bin/who.cgi", _WHO, 0o755)
     _write(root / "var/www/cgi-bin/slow.cgi", _SLOW, 0o755)
+    _write(root / "usr/local/cpanel/cgi-sys/defaultwebpage.cgi", _DEFAULT_PAGE, 0o755)
     _write(root / "var/www/php/index.php", _PHP_PAGE)
     if php_cgi is not None:
         wrapper = f'#!/bin/sh\nexec {php_cgi} "$@"\n'
@@ -109,6 +111,13 @@ sleep 2
 echo "finished"
 """
 
+_DEFAULT_PAGE = """\
+#!/bin/sh
+echo "Content-Type: text/html"
+echo
+echo "<h1>There is no page here yet</h1>"
+"""
+
 _PHP_PAGE = """\
 <?php
 header('Content-Type: text/plain');
@@ -137,10 +146,6 @@ _ACCOUNT = """\
 _PHP_CGI = """\
     <IfModule !php_module>
         <IfModule !php7_module>
-            ScriptAlias /cgi-sys/ "{scripts}/"
-            <Directory "{scripts}">
-                Require all granted
-            </Directory>
             AddHandler application/x-httpd-ea-php .php
             Action application/x-httpd-ea-php /cgi-sys/ea-php
         </IfModule>
@@ -198,6 +203,11 @@ DirectoryIndex index.php index.html
     Require all denied
 </Directory>
 <Directory "{www}">
+    Require all granted
+</Directory>
+
+ScriptAlias /cgi-sys "{scripts}/"
+<Directory "{scripts}">
     Require all granted
 </Directory>
 
