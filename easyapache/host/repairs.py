@@ -105,7 +105,7 @@ def finish_restart(server: Server, spool: Spool, log: Log) -> str:
     try:
         with spool.server_lock(wait=False):
             _must_be_whole(spool)
-            return start_httpd(Job(server, log)) if server.settle_restart(log) else ""
+            return start_httpd(Job(server, spool, log)) if server.settle_restart(log) else ""
     except Busy:
         return ""
 
@@ -156,18 +156,20 @@ def accept_packages(job: Job) -> str:
     now = job.server.inspect()
     unfinished = str(now.facts.get("unfinished_transaction") or "")
     if not unfinished:
-        return "No transaction is unfinished."
-    wrong = "; ".join(_left_behind(now))
+        return Sentence("No transaction is unfinished.")
+    wrong = [*_left_behind(now)]
     if wrong:
         raise HostError(
             "unfinished_transaction",
-            f"The packages are not sound: {wrong}.",
-            "Bring missing files back or settle on one MPM first; dnf remove --duplicates ends "
-            "what is installed twice.",
+            Sentence("The packages are not sound: {wrong}.", wrong=joined("; ", wrong)),
+            Sentence(
+                "Bring missing files back or settle on one MPM first; dnf remove --duplicates ends "
+                "what is installed twice."
+            ),
         )
     job.server.config_test(job.log)
     job.spool.settle(unfinished)
-    return "Nothing is missing or installed twice, so the packages are taken as they are."
+    return Sentence("Nothing is missing or installed twice, so the packages are taken as they are.")
 
 
 def take_back(job: Job) -> str:
@@ -177,13 +179,15 @@ def take_back(job: Job) -> str:
     last = begun[-1] if begun else None
     outcome = last.outcome if last else None
     if last is None or outcome is None or outcome.data["outcome"] != "failed":
-        return "The last change of this server did not end half-way: there is nothing to take back."
+        return Sentence(
+            "The last change of this server did not end half-way: there is nothing to take back."
+        )
     kit, before = kits.load(last.kit), last.read_json("before.json")
     if kit is None or not before:
         raise HostError(
             "kit",
-            f"The rollback kit of change {last.change} is gone.",
-            "Settle on one MPM instead.",
+            Sentence("The rollback kit is gone."),
+            Sentence("Settle on one MPM instead."),
         )
     job.log(f"Taking change {last.change} back.")
     job.server.undo_packages(kit, job.log)
@@ -197,7 +201,8 @@ def take_back(job: Job) -> str:
     unfinished = job.server.inspect().facts.get("unfinished_transaction")
     if unfinished:
         job.spool.settle(str(unfinished))
-    return f"The server is as it was before change {last.change}. {job.running()}"
+    as_it_was = Sentence("The server is as it was before its last change.")
+    return joined(" ", [as_it_was, job.running()])
 
 
 def _verify(job: Job, kit: Kit, sites: Sequence[SiteAnswer]) -> None:
@@ -213,8 +218,13 @@ def _verify(job: Job, kit: Kit, sites: Sequence[SiteAnswer]) -> None:
     assert wrong is not None
     raise HostError(
         "verification",
-        f"The packages are back, but not all is as before: {wrong.title}: expected "
-        f"{wrong.expected or 'as before'}, saw {wrong.seen}.",
+        Sentence(
+            "The packages are back, but not all is as before: {title}: expected {expected}, saw "
+            "{seen}.",
+            title=wrong.title,
+            expected=wrong.expected or Sentence("as before"),
+            seen=wrong.seen,
+        ),
     )
 
 
@@ -222,12 +232,16 @@ def _left_behind(now: Profile) -> Iterator[str]:
     """What a transaction leaves that broke off."""
     builds = Counter(f"{package.name}.{package.arch}" for package in now.packages)
     if twice := sorted(name for name, count in builds.items() if count > 1):
-        yield f"installed twice: {', '.join(twice)}"
+        yield Sentence("installed twice: {names}", names=", ".join(twice))
     if missing := now.facts.get("missing_files"):
-        yield f"files are missing of {', '.join(sorted(missing))}"
+        yield Sentence("files are missing of {names}", names=", ".join(sorted(missing)))
     mpms = mpm_packages(now)
     if len(mpms) != 1:
-        yield f"MPMs installed: {', '.join(mpms) or 'none'}"
+        yield (
+            Sentence("MPMs installed: {names}", names=", ".join(mpms))
+            if mpms
+            else Sentence("no MPM is installed")
+        )
 
 
 @dataclass(frozen=True, slots=True)

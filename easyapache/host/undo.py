@@ -211,7 +211,8 @@ class Undo:
     def reinstall(self, names: Iterable[str], log: Log) -> None:
         """Packages get their missing files back, in the builds that are installed: from the
         repositories, else from a kit that has kept them. Raises HostError ``repair``."""
-        installed = {p.name: p for p in self.rpm.installed() if p.name in set(names)}
+        wanted = frozenset(names)
+        installed = {p.name: p for p in self.rpm.installed() if p.name in wanted}
         aim = Aim(tuple((name, None) for name in sorted(installed)), frozenset())
         calls = _Calls(self.runner, self.config.root, self.config.spool / "repair-output", log)
         calls.finish_earlier()
@@ -227,8 +228,11 @@ class Undo:
         if now.broken:
             raise HostError(
                 "repair",
-                f"Files are still missing, of {', '.join(now.broken)}.",
-                "If the repositories have newer builds only: dnf upgrade 'ea-*' brings whole ones.",
+                Sentence("Files are still missing, of {names}.", names=", ".join(now.broken)),
+                Sentence(
+                    "If the repositories have newer builds only: dnf upgrade 'ea-*' brings whole "
+                    "ones."
+                ),
                 calls.output(),
             )
 

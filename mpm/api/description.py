@@ -54,6 +54,7 @@ OF_OPERATIONS: Mapping[tuple[str, int], tuple[str, ...]] = {
     ("makePlan", 202): ("Location", "Retry-After"),
     ("makeToken", 201): ("Location",),
     ("makeWebhook", 201): ("Location",),
+    ("repairServer", 202): ("Location",),
     ("rollBackChange", 202): ("Location",),
     ("switchMpm", 202): ("Location",),
 }

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 from django.http import HttpRequest, HttpResponse
 from ninja import Query, Router, Schema
 from ninja.responses import NinjaJSONEncoder
-from pydantic import ConfigDict, Field
+from pydantic import Field
 
 from easyapache.models import Server
 from mpm import history
@@ -46,28 +46,6 @@ class DiagnosisOut(Schema):
 
 
 class ExaminationOut(Schema):
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [
-                {
-                    "server": "web03",
-                    "observed_at": "2026-03-03T21:04:11Z",
-                    "change": None,
-                    "findings": [
-                        {
-                            "code": "httpd-down",
-                            "title": "httpd does not run",
-                            "cause": "It ended or did not start; its error log says why.",
-                            "fix": "Test the configuration (httpd -t), then start it.",
-                            "seen": "httpd is not running",
-                            "repair": "start-httpd",
-                        }
-                    ],
-                }
-            ]
-        }
-    )
-
     server: str
     observed_at: datetime = Field(description="When the server was last looked at.")
     change: int | None = Field(
@@ -77,10 +55,6 @@ class ExaminationOut(Schema):
 
 
 class RepairIn(Wish):
-    model_config = ConfigDict(
-        extra="forbid", json_schema_extra={"examples": [{"action": "start-httpd"}]}
-    )
-
     action: Action
 
 

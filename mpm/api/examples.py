@@ -43,7 +43,31 @@ FINDING: Json = {
 }
 IN: Json = {"name": _EVENT, "evr": "2.4.67-2", "reason": "chosen"}
 OUT: Json = {"name": _PREFORK, "evr": "2.4.67-2", "reason": "one MPM at a time"}
-EXPECTED: Json = {"samples": 3, "refused": 0, "longest_wait_ms": 41.5}
+EXPECTED: Json = {
+    "samples": 3,
+    "refused": 0,
+    "longest_wait_ms": 41.5,
+    "seconds": 7.1,
+    "method": "overlap",
+    "why": "old and new httpd share the ports: this kernel and these rights allow it",
+}
+DIAGNOSIS: Json = {
+    "code": "httpd-down",
+    "title": "httpd does not run",
+    "cause": "It ended or did not start; its error log says why.",
+    "fix": "Test the configuration (httpd -t), then start it.",
+    "seen": "httpd is not running",
+    "repair": "start-httpd",
+}
+REPAIR: Json = {
+    "id": "019cb5b1c6caf1d04e6a8c02b7d95e13",
+    "action": "start-httpd",
+    "asked_by": "anna",
+    "asked_at": _ASKED,
+    "ok": True,
+    "message": "httpd runs with event.",
+    "log": "Syntax OK",
+}
 PLAN: Json = {
     "server": "web03",
     "source": "stored",
@@ -292,9 +316,16 @@ EXAMPLES: Mapping[str, Json] = {
     "ChoiceIn": CHOICE,
     "DeliveriesOut": {"items": [DELIVERY], "next": None},
     "DeliveryOut": DELIVERY,
+    "DiagnosisOut": DIAGNOSIS,
     "ErrorOut": ERROR,
     "EventOut": EVENT,
     "EventsOut": {"items": [EVENT], "next": "16063"},
+    "ExaminationOut": {
+        "server": "web03",
+        "observed_at": _ASKED,
+        "change": None,
+        "findings": [DIAGNOSIS],
+    },
     "FindingOut": FINDING,
     "FixOut": FIX,
     "InterruptionOut": EXPECTED,
@@ -313,6 +344,9 @@ EXAMPLES: Mapping[str, Json] = {
     "ProfileOut": PROFILE,
     "RecommendationOut": ADVICE,
     "RelatedChange": IN_THE_WAY,
+    "RepairIn": {"action": "start-httpd"},
+    "RepairOut": REPAIR,
+    "RepairsOut": {"items": [REPAIR]},
     "RollBackIn": {"reason": "The shop's plugin needs prefork", "ticket": "OPS-2120"},
     "RotateIn": {"overlap_hours": 24},
     "SecretOut": {"secret": WHSEC},

@@ -15,6 +15,7 @@ from mpm.api.shapes import FindingOut, Flag, Packages, ProblemOut, QueryNumber, 
 from mpm.api.statuses import READS, WRITES
 from mpm.catalog import BadChoice, Choice
 from mpm.grants import Scope
+from mpm.history import Prediction, predicted
 from mpm.models import Preview
 from mpm.plan import Plan
 from mpm.polling import wait_for
@@ -50,11 +51,15 @@ class PlannedOut(Schema):
 
 
 class InterruptionOut(Schema):
-    """What visitors noticed of the last changes of this server; null before the first."""
+    """What visitors would notice, by what they noticed of the last changes of this server, and how
+    httpd would be replaced. As the page of the plan says it; null where neither is known."""
 
-    samples: int
-    refused: int = Field(description="Most refused connections in one of them.")
-    longest_wait_ms: float = Field(description="The median of their longest waits.")
+    samples: int = Field(description="Measured changes this rests on; 0 before the first.")
+    refused: int | None = Field(description="Most refused connections in one of them.")
+    longest_wait_ms: float | None = Field(description="The longest wait in any of them.")
+    seconds: float | None = Field(description="The median of how long they took.")
+    method: str = Field(description="overlap, graceful-stop or script; empty where nobody said.")
+    why: str = Field(description="Why that method, in the server's own words.")
 
 
 class PlanOut(Schema):
@@ -164,7 +169,7 @@ def plan_json(server: Server, plan: Plan) -> dict[str, Any]:
         "satisfied": satisfied(plan, profile_of(server)),
         "digest": plan.digest,
         "base_digest": plan.base_digest,
-        "predicted_interruption": predicted_interruption(server),
+        "predicted_interruption": _expected(predicted(server)),
     }
 
 
@@ -172,18 +177,15 @@ def _planned(item: Any) -> dict[str, str]:
     return {"name": item.name, "evr": item.evr, "reason": item.reason}
 
 
-def predicted_interruption(server: Server) -> dict[str, Any] | None:
-    """From what was measured in this server's latest changes; None before the first."""
-    rows = list(
-        server.changes.exclude(refused=None)
-        .order_by("-pk")
-        .values_list("refused", "longest_wait_ms")[:10]
-    )
-    if not rows:
+def _expected(prediction: Prediction) -> dict[str, Any] | None:
+    if not prediction.changes and not prediction.method:
         return None
-    waits = sorted(float(wait or 0) for _, wait in rows)
+    measured = prediction.changes > 0
     return {
-        "samples": len(rows),
-        "refused": max(int(refused or 0) for refused, _ in rows),
-        "longest_wait_ms": waits[len(waits) // 2],
+        "samples": prediction.changes,
+        "refused": prediction.refused if measured else None,
+        "longest_wait_ms": prediction.longest_wait_ms if measured else None,
+        "seconds": prediction.seconds if measured else None,
+        "method": prediction.method,
+        "why": str(prediction.why),
     }

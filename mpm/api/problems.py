@@ -57,6 +57,7 @@ TITLES: Mapping[str, str] = {
     "unknown_change": "There is no such change",
     "unknown_kind": "There is no such kind of event",
     "unknown_preview": "There is no such plan",
+    "unknown_repair": "There is no such repair",
     "unknown_server": "There is no such server",
     # In a plan that was asked of the server itself:
     "bad_checksum": "A repository holds a damaged file",

@@ -69,11 +69,13 @@ def plan(console: Console, body: Json) -> None:
         )
     findings(console, body["findings"])
     expected = body["predicted_interruption"]
-    if expected:
+    if expected and expected["samples"]:
         console.print(
             f"Expected: longest wait {expected['longest_wait_ms']:.0f} ms, "
             f"{expected['refused']} refused (from {expected['samples']} changes before)."
         )
+    if expected and expected["method"]:
+        console.print(f"httpd is replaced by {expected['method']}: {expected['why']}", markup=False)
     console.print(f"digest {body['digest']} ({body['source']})", style="dim")
 
 

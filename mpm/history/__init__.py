@@ -7,6 +7,7 @@ from mpm.history.export import as_csv, as_json, event_as_json, events_as_json
 from mpm.history.filters import BadFilter, ChangeFilters
 from mpm.history.outside import TAKEN_BACK, taken_back_by, undecided, undecided_of
 from mpm.history.pages import Page, changes
+from mpm.history.prediction import Prediction, predicted
 from mpm.history.story import (
     BeforeAfter,
     Entry,
@@ -32,6 +33,7 @@ __all__ = [
     "Examination",
     "Load",
     "Page",
+    "Prediction",
     "RepairTold",
     "activity",
     "as_csv",
@@ -49,6 +51,7 @@ __all__ = [
     "moved_packages",
     "opening_from_outside",
     "paragraphs",
+    "predicted",
     "repairs",
     "story",
     "taken_back_by",

@@ -24,13 +24,13 @@ from easyapache.sentences import Sentence
 from mpm import services
 from mpm.advice import Advice, Answers, recommend
 from mpm.catalog import DEFAULT_MPM, ITK_SUMMARY, MPM, BadChoice, Choice
+from mpm.history.prediction import restart_of
 from mpm.models import Change
 from mpm.plan import Plan, make_plan
 from mpm.roles import actor_of, may_change, may_read
 from mpm.rules import Finding, Fix
 from mpm.services.request import satisfied
 from mpm.views import capacity
-from mpm.views.prediction import restart_of
 
 FOR_TRANSLATORS = (
     gettext_noop(

@@ -21,13 +21,13 @@ from easyapache.relations import load_catalogue
 from easyapache.sentences import spoken
 from mpm import services
 from mpm.catalog import Choice
+from mpm.history import predicted
 from mpm.models import ACTIVE_STATES, Change, Preview
 from mpm.plan import Plan, differences, make_plan
 from mpm.roles import actor_of, may_change, may_read
 from mpm.services.request import satisfied
 from mpm.views.capacity import TOLD_BY
 from mpm.views.chooser import DOCTORS, query_of, shown_findings
-from mpm.views.prediction import predicted
 
 LOCAL_FORM = "%Y-%m-%dT%H:%M"
 

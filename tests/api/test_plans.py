@@ -4,9 +4,17 @@ from __future__ import annotations
 
 from easyapache.models import Server
 from mpm.catalog import Choice
+from mpm.history import predicted
 from mpm.models import Change, Event, Preview
-from mpm.services import plan_for, record_preview
-from tests.api.conftest import AddServer, AddToken, Call
+from mpm.services import (
+    plan_for,
+    record_heartbeat,
+    record_preview,
+    record_reports,
+    request_change,
+)
+from tests.api.conftest import ADMIN, AddServer, AddToken, Call
+from tests.panel.told import outcome, report, step
 
 PATH = "servers/web03/plans"
 
@@ -39,6 +47,32 @@ def test_a_server_that_has_not_answered_is_asked_again_at_the_address_given(
     made = call("PUT", "servers/web03/mpm", confirmed, token=add_token("change"))
     assert made.status == 202
     assert Change.objects.get().digest == answered.body["digest"]
+
+
+def test_what_visitors_would_notice_is_what_the_page_says(
+    server: Server, add_token: AddToken, call: Call
+) -> None:
+    token = add_token("plan")
+    assert call("POST", PATH, {"mpm": "event"}, token=token).body["predicted_interruption"] is None
+    how = {"restart_method": "overlap", "restart_reason": "this kernel allows it"}
+    record_heartbeat(server.name, "1.0", how)
+    before = call("POST", PATH, {"mpm": "event"}, token=token).body["predicted_interruption"]
+    assert (before["samples"], before["refused"], before["longest_wait_ms"]) == (0, None, None)
+    for result, refused, wait in (("succeeded", 0, 3.5), ("succeeded", 2, 12.0), ("failed", 9, 99)):
+        change = request_change(server, Choice.parse("event"), actor=ADMIN)
+        noticed = {"probes": 100, "refused": refused, "reset": 0, "longest_wait_ms": wait}
+        told = [step(1, "restart"), report(2, "interruption", **noticed), outcome(3, result)]
+        record_reports(server.name, change.uuid, told)
+    expected, page = predicted(server), call("POST", PATH, {"mpm": "event"}, token=token).body
+    assert page["predicted_interruption"] == {
+        "samples": 2,
+        "refused": 2,
+        "longest_wait_ms": 12.0,
+        "seconds": expected.seconds,
+        "method": "overlap",
+        "why": "this kernel allows it",
+    }
+    assert (expected.changes, expected.refused, expected.longest_wait_ms) == (2, 2, 12.0)
 
 
 def test_who_asked_a_server_is_in_the_history(

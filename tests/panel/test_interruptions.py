@@ -12,9 +12,9 @@ from django.urls import reverse
 from easyapache.models import Server
 from mpm import services
 from mpm.catalog import Choice
+from mpm.history import predicted
 from mpm.history.story import story
 from mpm.models import Change
-from mpm.views.prediction import predicted
 from tests.panel.told import ADMIN, after, outcome, report, step
 
 WHOLE = {"probes": 200, "refused": 0, "reset": 0, "longest_wait_ms": 12.0, "partial": False}
