@@ -18,7 +18,7 @@ from mpm.api.auth import Bearer, actor_of, reachable, token_of
 from mpm.api.idempotency import Answer, fingerprint, once
 from mpm.api.mpm_state import latest_of
 from mpm.api.shapes import ProblemOut, QueryNumber, Wish
-from mpm.api.statuses import READS
+from mpm.api.statuses import READS, WRITES
 from mpm.api.switch import Key
 from mpm.grants import Scope
 from mpm.history import RepairTold
@@ -134,7 +134,7 @@ def get_repair(
 @router.post(
     "servers/{server}/repairs",
     auth=Bearer(Scope.CHANGE),
-    response={202: RepairOut, READS: ProblemOut},
+    response={202: RepairOut, WRITES: ProblemOut},
     operation_id="repairServer",
     summary="Repair a server",
 )

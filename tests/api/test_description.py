@@ -151,6 +151,8 @@ def test_every_header_that_is_sent_is_described_and_every_described_one_is_sent(
         ("switchMpm", call("PUT", mpm, {"mpm": "worker"}, token=admin)),
     ]
     finish(Change.objects.get())
+    mend = call("POST", "servers/web03/repairs", {"action": "start-httpd"}, token=admin)
+    seen.append(("repairServer", mend))
     back = f"changes/{Change.objects.get().pk}/rollback"
     seen.append(("rollBackChange", call("POST", back, {}, token=admin)))
     promised = {
