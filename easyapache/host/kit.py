@@ -273,7 +273,7 @@ as_before() {
 }
 
 # The same, but a server that is just starting may take a while: ten seconds, and five until
-# there is one at all.
+# there is one at all. And it must last: one that dies of a reload had these modules for a moment.
 comes_up() {
     tries=0
     until as_before; do
@@ -282,6 +282,9 @@ comes_up() {
         sleep 0.1
         tries=$((tries + 1))
     done
+    came=$pid
+    sleep 2
+    as_before && [ "$pid" = "$came" ]
 }
 
 # What a restart that was cut off was to replace: it may still serve, and without its pid file.
@@ -294,13 +297,14 @@ stop_and_start() {
         grep -q /mod_mpm_ "/proc/$old/maps" 2>/dev/null && kill -WINCH "$old"
     done
     if running; then
-        kill -WINCH "$pid"
+        ending=$pid
+        kill -WINCH "$ending"
         tries=0
-        while [ -e "$pid_file" ] && [ "$tries" -lt 600 ]; do
+        while running && [ "$pid" = "$ending" ] && [ "$tries" -lt 600 ]; do
             sleep 0.1
             tries=$((tries + 1))
         done
-        if [ -e "$pid_file" ]; then kill -TERM "$pid" 2>/dev/null; sleep 2; fi
+        if running && [ "$pid" = "$ending" ]; then kill -TERM "$ending"; sleep 2; fi
     fi
     httpd_ -k start || { sleep 1; httpd_ -k start; }
 }
