@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 from django.http import HttpRequest, HttpResponse
 from django.middleware.csrf import get_token
 from django.shortcuts import redirect, render
+from django.template.loader import get_template
 from django.urls import is_valid_path, reverse
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.translation import gettext as _
@@ -71,6 +72,13 @@ def page_above(path: str) -> str:
         if is_valid_path(path):
             return path
     return path
+
+
+def fault(request: HttpRequest) -> HttpResponse:
+    """The page of a fault of the panel's own. It is made of nothing that may be broken too: no
+    session, no database, nothing that other pages have around them."""
+    page = get_template("500.html").render({"request": request})
+    return HttpResponse(page, status=500)
 
 
 def stale_form(request: HttpRequest, reason: str = "") -> HttpResponse:

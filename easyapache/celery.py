@@ -56,7 +56,11 @@ app.conf.update(
     beat_schedule={
         "sweep": {"task": "control.sweep", "schedule": 10.0, "options": {"expires": 10}},
         "ping": {"task": "control.ping", "schedule": 20.0, "options": {"expires": 20}},
-        "rescan": {"task": "control.rescan", "schedule": 60.0, "options": {"expires": 60}},
+        "rescan": {
+            "task": "control.rescan",
+            "schedule": float(settings.RESCAN_SECONDS),
+            "options": {"expires": settings.RESCAN_SECONDS},
+        },
         "webhooks": {"task": "control.webhooks", "schedule": 2.0, "options": {"expires": 2}},
         "prune": {"task": "control.prune", "schedule": 3600.0, "options": {"expires": 3600}},
     },

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from django.contrib.messages.constants import DEFAULT_TAGS
@@ -10,6 +11,8 @@ from django.http import HttpRequest
 from django.utils import timezone
 
 KEY = "said"
+_BUTTON = re.compile(r"<button.*?</button>", re.DOTALL)
+"""What could be done when it was said is not remembered: it may be too late for it."""
 MOST = 50
 
 
@@ -22,7 +25,7 @@ class RememberingStorage(SessionStorage):
         entry = {
             "at": timezone.now().isoformat(),
             "level": DEFAULT_TAGS.get(level, "info"),
-            "text": str(message),
+            "text": _BUTTON.sub("", str(message)).strip(),
         }
         self.request.session[KEY] = [*said, entry][-MOST:]
 

@@ -153,6 +153,9 @@ PREVIEW_SECONDS = env.integer("PREVIEW_SECONDS", 30, minimum=1)
 """How long a server may take to answer a preview before the panel calls it unanswered."""
 SILENCE_SECONDS = env.integer("SILENCE_SECONDS", 30, minimum=5)
 """After how long without a word from the agent a change is shown as silent."""
+RESCAN_SECONDS = env.integer("RESCAN_SECONDS", 50, minimum=2)
+"""How often every server is looked at. What is done without the panel is to show up within a
+minute, and the look itself takes its time too."""
 HISTORY_DAYS = env.integer("HISTORY_DAYS", 730)
 """Changes older than this are pruned, but for the first and the last of each server. 0: never."""
 

@@ -9,6 +9,7 @@ from django.urls import URLPattern, URLResolver, include, path
 from easyapache.views import account, packages, profiles, servers
 
 EA4 = "software/easyapache4/"
+handler500 = "easyapache.answers.fault"
 
 urlpatterns: list[URLPattern | URLResolver] = [
     # First, as programs ask a thousand times for each page that a person opens.

@@ -83,7 +83,7 @@ def in_words(gap: timedelta) -> str:
 
 @register.filter
 def milliseconds(value: Any) -> str:
-    """``842 ms``, ``4.2 s``, ``3 min 20 s`` from a number of milliseconds."""
+    """``842 ms``, ``4.2 s``, ``3 min 20 s``, ``7 h 5 min`` from a number of milliseconds."""
     if value is None or value == "":
         return "–"
     amount = float(value)
@@ -93,7 +93,11 @@ def milliseconds(value: Any) -> str:
         return f"{amount:.0f} ms"
     if amount < 60_000:
         return f"{number_format(amount / 1000, 1)} s"
-    return f"{int(amount // 60_000)} min {int(amount % 60_000 // 1000)} s"
+    minutes, rest = divmod(int(amount // 1000), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest} s"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min"
 
 
 @register.simple_tag

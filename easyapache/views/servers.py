@@ -30,6 +30,7 @@ class Line:
     liveness: str
     seen: Observation | None
     agrees: bool
+    answers: bool
     confirmed_at: Any
 
 
@@ -78,6 +79,7 @@ def _line(server: Server, row: InstalledProfile | None) -> Line:
         liveness=liveness(server),
         seen=observed_mpm(profile) if profile else None,
         agrees=profile is not None and agrees(profile),
+        answers=profile is not None and profile.running is not None,
         confirmed_at=row.confirmed_at if row else None,
     )
 

@@ -140,7 +140,8 @@ def _step(change: Change, data: Mapping[str, Any], at: datetime, _now: datetime)
 
 
 def _finding(change: Change, data: Mapping[str, Any], _at: datetime, _now: datetime) -> None:
-    if not change.finished:
+    """What was found once more, at the next attempt, says nothing new."""
+    if not change.finished and dict(data) not in change.diagnosis:
         _set(change, diagnosis=[*change.diagnosis, dict(data)])
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Set
 from dataclasses import replace
 from typing import Any
 
@@ -133,7 +133,19 @@ def _way_back(change: Change, profile: Profile) -> Plan:
         back = tuple(sorted(gone.get(item.name, item) for item in moves.install))
         moves = replace(moves, install=back)
     plan = plan_from_transaction(profile, choice, moves, relations)
-    return replace(plan, goal=replace(plan.goal, remove=remove), source="stored")
+    return replace(
+        plan,
+        install=_because(plan.install, bring, Sentence("was installed before")),
+        remove=_because(plan.remove, take, Sentence("came with the change")),
+        goal=replace(plan.goal, remove=remove),
+        source="stored",
+    )
+
+
+def _because(
+    items: Iterable[PlannedPackage], names: Set[str], reason: str
+) -> tuple[PlannedPackage, ...]:
+    return tuple(replace(item, reason=reason) if item.name in names else item for item in items)
 
 
 def _builds(plan: Mapping[str, Any], key: str) -> dict[str, Package]:

@@ -159,7 +159,7 @@
       if (!ended || paused) setTimeout(tick, 500);
     };
     button?.addEventListener("click", () => {
-      if (paused && box.dataset.tail !== "1") { location.assign(`${location.pathname}#log`); return; }
+      if (paused && box.dataset.tail !== "1") { history.replaceState(null, "", `${location.pathname}#log`); location.reload(); return; }
       paused = !paused;
       if (!paused) toEnd();
       label();

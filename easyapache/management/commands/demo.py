@@ -6,12 +6,13 @@ import os
 import signal
 import threading
 import time
+from collections.abc import Sequence
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from easyapache.demo.folder import Folder, data_folder
-from easyapache.demo.servers import LabError, SimulatedServer, demo_servers
+from easyapache.demo.servers import DemoServer, LabError, SimulatedServer, demo_servers
 from easyapache.demo.stack import CannotStart, Stack
 from easyapache.demo.supervisor import NotReady
 
@@ -24,20 +25,28 @@ class Command(BaseCommand):
     requires_system_checks: list[str] = []
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument(
+        kinds = parser.add_mutually_exclusive_group()
+        kinds.add_argument(
             "--simulated", action="store_true", help="no real server, even where one can be had"
+        )
+        kinds.add_argument(
+            "--bare", action="store_true", help="no server at all: a panel before its first one"
         )
 
     def handle(self, *_: Any, **options: Any) -> None:
-        self._run(simulated=options["simulated"])
+        if options["bare"]:
+            self._run([], "")
+        elif options["simulated"]:
+            self._run([SimulatedServer()], "")
+        else:
+            self._run(*demo_servers())
 
-    def _run(self, *, simulated: bool) -> None:
+    def _run(self, servers: Sequence[DemoServer], notice: str) -> None:
         self._began = time.monotonic()
         self._say("the panel starts")
         folder = Folder.open(data_folder())
         if folder.warning:
             self._say(folder.warning)
-        servers, notice = ([SimulatedServer()], "") if simulated else demo_servers()
         if notice:
             self._say(notice)
         stack = Stack(
