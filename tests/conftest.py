@@ -9,4 +9,5 @@ pytest_plugins = [
     "tests.stack",
     "tests.strict",
     "tests.browser",
+    "tests.desk",
 ]

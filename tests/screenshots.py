@@ -1,140 +1,107 @@
 """``make screenshots``: every page of a running panel, wide and narrow, light and dark.
 
-Starts a panel with a real server, makes two changes so that there is something to see, and
-writes ``<page>-<width>-<theme>.png``. Not a test: somebody has to look at the result.
+Starts a panel with a real server and makes two changes on it, takes the README's two pictures,
+gives the panel a past, and writes ``<page>-<width>-<theme>.png`` for every visit of
+``tests.visits``. Not a test: somebody has to look at the result.
 """
 
 from __future__ import annotations
 
-import shutil
 import sys
-import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Literal
 
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, Page, ViewportSize
 
 from easyapache.demo.panel import Panel
 from tests.browser import opened_browser, sign_in
+from tests.stack import PATIENT, bare_panel, make_past, short_folder
+from tests.visits import FIRST_VISITS, HISTORY, MPM, VISITS, Visit, go, signed_in
 
-WIDTHS = ((1440, 900), (390, 844))
-THEMES = ("light", "dark")
-EA4 = "software/easyapache4"
-PAGES = {
-    "home": "",
-    "easyapache4": f"{EA4}/",
-    "mpm": f"{EA4}/mpm/?mpm=event",
-    "mpm-as-it-is": f"{EA4}/mpm/",
-    "mpm-itk": f"{EA4}/mpm/?mpm=prefork&itk=on",
-    "mpm-blocked": f"{EA4}/mpm/?mpm=event&keep=ea-php74-php",
-    "packages": f"{EA4}/packages/",
-    "package": f"{EA4}/packages/ea-apache24-mod_mpm_event/",
-    "profiles": f"{EA4}/profiles/",
-    "doctor": f"{EA4}/doctor/",
-    "doctor-confirm": f"{EA4}/doctor/?repair=restart-httpd",
-    "history": f"{EA4}/history/",
-    "history-empty": f"{EA4}/history/?text=nothing+fits+this",
-    "change": f"{EA4}/history/1/",
-    "rollback": f"{EA4}/history/1/rollback/",
-    "servers": "servers/",
-    "server": "servers/lab/",
-    "users": "users/",
-    "preferences": "preferences/",
-    "messages": "messages/",
-    "tools": "tools/",
-    "not-found": "no/such/page/",
-}
+SIZES = (ViewportSize(width=1440, height=900), ViewportSize(width=390, height=844))
+THEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
 
 
 @contextmanager
-def panel_with_a_past() -> Iterator[Panel]:
-    folder = Path(tempfile.mkdtemp(prefix="ea4shots"))
-    folder.chmod(0o755)
-    panel = Panel.start(folder / "p")
-    try:
-        while panel.manage("mpm", "status", "--server", "lab", "--json").returncode != 0:
-            time.sleep(0.5)
-        for target, reason, ticket in (
-            ("event", "HTTP/2 for the shop", "OPS-311"),
-            ("prefork", "PHP 7.4 as a module is still needed until June", "OPS-318"),
-        ):
-            done = panel.manage(
-                *("mpm", "switch", target, "--no-itk", "--server", "lab", "--wait"),
-                *("--reason", reason, "--ticket", ticket),
-            )
-            if done.returncode != 0:
-                raise RuntimeError(done.stdout + done.stderr)
-        yield panel
-    finally:
-        panel.stop()
-    shutil.rmtree(folder)
+def panel_with_two_changes() -> Iterator[Panel]:
+    with short_folder() as folder:
+        panel = Panel.start(folder / "p", **PATIENT)
+        try:
+            while panel.manage("mpm", "status", "--server", "lab", "--json").returncode != 0:
+                time.sleep(0.5)
+            for target, reason, ticket in (
+                ("event", "HTTP/2 for the shop", "OPS-311"),
+                ("prefork", "PHP 7.4 as a module is still needed until June", "OPS-318"),
+            ):
+                done = panel.manage(
+                    *("mpm", "switch", target, "--no-itk", "--server", "lab", "--wait"),
+                    *("--reason", reason, "--ticket", ticket),
+                )
+                if done.returncode != 0:
+                    raise RuntimeError(done.stdout + done.stderr)
+            yield panel
+        finally:
+            panel.stop()
 
 
-def shoot(page: Page, target: Path, name: str, width: int, theme: str) -> None:
+def for_the_readme(browser: Browser, panel: Panel, target: Path) -> None:
+    """Two windows as a person has them."""
+    context = browser.new_context(
+        viewport={"width": 1440, "height": 1000}, locale="en-GB", reduced_motion="reduce"
+    )
+    page = context.new_page()
+    sign_in(page, panel)
+    for name, path in (("mpm", f"{MPM}?server=lab&mpm=event"), ("change", f"{HISTORY}1/")):
+        page.goto(panel.address + path)
+        page.screenshot(path=target / f"readme-{name}.png")
+    context.close()
+
+
+def shoot(page: Page, target: Path, name: str) -> None:
     """The whole page, in a window as high as the page: what sticks to the window's edge is
     then where it belongs."""
     page.wait_for_load_state("load")
-    height = int(page.evaluate("document.documentElement.scrollHeight"))
     usual = page.viewport_size
-    page.set_viewport_size({"width": width, "height": max(height, 800)})
-    page.screenshot(path=target / f"{name}-{width}-{theme}.png")
-    if usual is not None:
+    assert usual is not None
+    for theme in THEMES:
+        page.emulate_media(color_scheme=theme, reduced_motion="reduce")
+        height = int(page.evaluate("document.documentElement.scrollHeight"))
+        page.set_viewport_size({"width": usual["width"], "height": max(height, 800)})
+        page.screenshot(path=target / f"{name}-{usual['width']}-{theme}.png")
         page.set_viewport_size(usual)
 
 
-def for_the_readme(page: Page, panel: Panel, target: Path) -> None:
-    """Two windows as a person has them."""
-    page.set_viewport_size({"width": 1440, "height": 1000})
-    for name in ("mpm", "change"):
-        page.goto(panel.address + PAGES[name])
-        page.screenshot(path=target / f"readme-{name}.png")
-
-
-def review(page: Page, panel: Panel) -> None:
-    """Ask for a change and wait until the server has answered; nothing is confirmed."""
-    page.goto(f"{panel.address}{EA4}/mpm/?server=lab&mpm=event")
-    page.get_by_role("button", name="Review change").click()
-    page.wait_for_url("**/review/**")
-    page.get_by_text("answered").first.wait_for()
-
-
-def every_page(browser: Browser, panel: Panel, target: Path, say: bool = True) -> int:
-    taken = 0
-    for width, height in WIDTHS:
-        for theme in THEMES:
-            context = browser.new_context(
-                viewport={"width": width, "height": height},
-                color_scheme="dark" if theme == "dark" else "light",
-                locale="en-GB",
-                reduced_motion="reduce",
-            )
-            page = context.new_page()
-            page.goto(f"{panel.address}login/")
-            shoot(page, target, "login", width, theme)
-            sign_in(page, panel)
-            page.goto(f"{panel.address}?server=lab")
-            for name, path in PAGES.items():
-                page.goto(panel.address + path)
-                shoot(page, target, name, width, theme)
-            if (width, theme) == (1440, "light"):
-                for_the_readme(page, panel, target)
-            review(page, panel)
-            shoot(page, target, "review", width, theme)
-            context.close()
-            taken += len(PAGES) + 2
-            if say:
-                sys.stderr.write(f"{width} px, {theme}: {len(PAGES) + 2} pages\n")
-    return taken
+def shoot_all(
+    browser: Browser,
+    panel: Panel,
+    visits: Sequence[Visit],
+    known: Mapping[str, str],
+    target: Path,
+) -> int:
+    for size in SIZES:
+        with signed_in(browser, panel, visits, size) as page_of:
+            for visit in visits:
+                page = page_of(visit)
+                go(page, panel, visit, known)
+                shoot(page, target, visit.name)
+        sys.stderr.write(f"{size['width']} px: {len(visits)} pages\n")
+    return len(visits) * len(SIZES) * len(THEMES)
 
 
 def main(arguments: list[str]) -> int:
     target = Path(arguments[0] if arguments else "docs/screenshots")
     target.mkdir(parents=True, exist_ok=True)
-    sys.stderr.write("starting a panel and making two changes on its server\n")
-    with panel_with_a_past() as panel, opened_browser() as browser:
-        taken = every_page(browser, panel, target)
+    taken = 0
+    with opened_browser() as browser:
+        sys.stderr.write("starting a panel and making two changes on its server\n")
+        with panel_with_two_changes() as panel:
+            for_the_readme(browser, panel, target)
+            taken += shoot_all(browser, panel, VISITS, make_past(panel), target)
+        with bare_panel() as panel:
+            taken += shoot_all(browser, panel, FIRST_VISITS, {}, target)
     sys.stderr.write(f"{taken} pictures in {target}\n")
     return 0
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import tempfile
@@ -16,6 +17,9 @@ from easyapache.demo.panel import Panel
 __all__ = ["MakePanel", "Panel", "processes_of", "short_folder", "stopped_afterwards"]
 
 MakePanel = Callable[..., Panel]
+
+PATIENT = {"SILENCE_SECONDS": "86400", "PREVIEW_SECONDS": "86400"}
+"""Settings of a panel that is to have a past: what nobody answers stays as it is for a day."""
 
 
 @contextmanager
@@ -62,9 +66,37 @@ def simulated_panel() -> Iterator[Panel]:
     a test changes there stays: none may rely on what another one left."""
     with (
         short_folder() as folder,
-        stopped_afterwards(Panel.start(folder / "p", "--simulated")) as panel,
+        stopped_afterwards(
+            Panel.start(folder / "p", "--simulated", RESCAN_SECONDS="4", **PATIENT)
+        ) as panel,
     ):
         yield panel
+
+
+@pytest.fixture(scope="session")
+def past(simulated_panel: Panel) -> dict[str, str]:
+    """What happened on that panel; see ``make_past``."""
+    return make_past(simulated_panel)
+
+
+@contextmanager
+def bare_panel() -> Iterator[Panel]:
+    """A panel to which nothing has happened, not even a server."""
+    with (
+        short_folder() as folder,
+        stopped_afterwards(Panel.start(folder / "p", "--bare")) as panel,
+    ):
+        yield panel
+
+
+def make_past(panel: Panel) -> dict[str, str]:
+    """Give a running panel a past (``tests.past``), and return by name what there is then: numbers
+    of changes and reviews, tokens of links."""
+    done = panel.manage("shell", "--no-imports", "-c", "from tests.past import main; main()")
+    if done.returncode != 0:
+        raise RuntimeError(done.stderr)
+    found: dict[str, str] = json.loads(done.stdout)
+    return found
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,4 @@
-"""What only a browser shows: accessibility, keys, work without JavaScript, going back."""
+"""What only a browser shows: keys, work without JavaScript, going back."""
 
 from __future__ import annotations
 
@@ -11,51 +11,19 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from easyapache.demo.panel import Panel
-from tests.browser import PATIENCE_MS, faults, sign_in
+from tests.browser import PATIENCE_MS, Complaints, sign_in
 
 pytestmark = pytest.mark.browser
 
 EA4 = "software/easyapache4"
 MPM = f"{EA4}/mpm/"
-PATHS = (
-    "",
-    f"{EA4}/",
-    MPM,
-    f"{MPM}?mpm=event",
-    f"{MPM}?mpm=event&itk=on",
-    f"{EA4}/packages/",
-    f"{EA4}/packages/ea-apache24-mod_mpm_event/",
-    f"{EA4}/profiles/",
-    f"{EA4}/profiles/stock-worker/",
-    f"{EA4}/doctor/",
-    f"{EA4}/doctor/?repair=restart-httpd",
-    f"{EA4}/history/",
-    f"{EA4}/history/1/",
-    f"{EA4}/history/1/rollback/",
-    "servers/",
-    "servers/sandbox/",
-    "users/",
-    "tokens/",
-    "webhooks/",
-    "preferences/",
-    "messages/",
-    "tools/?q=mpm",
-    "password/",
-    "no/such/page/",
-)
 
 
 @pytest.fixture(scope="module")
-def used_panel(simulated_panel: Panel) -> Panel:
-    """A panel on which at least one change was made."""
-    end = time.monotonic() + 60
-    while simulated_panel.manage("mpm", "status", "--server", "sandbox", "--json").returncode:
-        assert time.monotonic() < end
-        time.sleep(0.5)
-    for mpm in ("event", "prefork"):
-        simulated_panel.manage(
-            *("mpm", "switch", mpm, "--server", "sandbox", "--wait", "--reason", "to see it")
-        )
+def used_panel(simulated_panel: Panel, past: dict[str, str]) -> Panel:
+    """A panel with a past, whose own server has prefork."""
+    assert past["server"] == "sandbox"
+    simulated_panel.manage("mpm", "switch", "prefork", "--server", "sandbox", "--wait")
     return simulated_panel
 
 
@@ -64,10 +32,12 @@ def opened(
 ) -> Generator[Page, None, None]:
     context = browser.new_context(**({"viewport": {"width": 1440, "height": 900}} | options))
     context.set_default_timeout(PATIENCE_MS)
-    page = context.new_page()
+    page, complaints = context.new_page(), Complaints()
+    complaints.listen(page)
     sign_in(page, panel, role)
     yield page
     context.close()
+    assert complaints.heard == []
 
 
 @pytest.fixture
@@ -79,32 +49,6 @@ def plain_page(browser: Browser, used_panel: Panel) -> Iterator[Page]:
 @pytest.fixture
 def admin_page(browser: Browser, used_panel: Panel) -> Iterator[Page]:
     yield from opened(browser, used_panel, timezone_id="Europe/Berlin")
-
-
-@pytest.mark.parametrize("width", [1440, 390])
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_axe_finds_nothing_and_nothing_is_cut_off(
-    width: int, scheme: str, browser: Browser, used_panel: Panel
-) -> None:
-    pages = opened(
-        browser,
-        used_panel,
-        viewport={"width": width, "height": 844},
-        color_scheme=scheme,
-        bypass_csp=True,
-    )
-    page, said = next(pages), []
-    for path in PATHS:
-        page.goto(used_panel.address + path)
-        said += [f"/{path} {fault}" for fault in faults(page)]
-        too_wide = page.evaluate("document.documentElement.scrollWidth - innerWidth")
-        said += [f"/{path} is {too_wide} px too wide"] if too_wide > 0 else []
-    page.goto(used_panel.address)
-    for menu in ("account-menu", "server-menu"):
-        page.locator(f"button[popovertarget={menu}]").click()
-        said += [f"{menu} {fault}" for fault in faults(page)]
-    pages.close()
-    assert said == []
 
 
 def test_the_whole_job_is_done_without_javascript(plain_page: Page, used_panel: Panel) -> None:

@@ -15,7 +15,7 @@ from easyapache.models import Server
 from mpm import signing, webhooks
 from mpm.models import Delivery, Event, Webhook
 from tests.api.receiver import listening
-from tests.browser import faults, sign_in
+from tests.browser import sign_in
 from tests.stack import MakePanel
 from tests.web.conftest import ADMIN
 
@@ -152,17 +152,3 @@ def test_a_receiver_is_added_tried_and_read_about_by_hand(page: Page, telling_pa
     expect(page.locator("details")).to_contain_text("come back later")
     _, headers, body = receiver.heard[-1]
     signing.verify(secret, headers, body, int(headers["webhook-timestamp"]))
-    said = []
-    page.context.new_cdp_session(page).send("Page.setBypassCSP", {"enabled": True})
-    for where in (f"{telling_panel.address}webhooks/", address):
-        for width in (1440, 390):
-            page.set_viewport_size({"width": width, "height": 844})
-            for scheme in ("light", "dark"):
-                page.emulate_media(color_scheme=scheme)
-                page.goto(where)
-                for folded in page.locator("details:not([open]) summary").all():
-                    folded.click()
-                said += [f"{where} {width} {scheme} {fault}" for fault in faults(page)]
-                if page.evaluate("document.body.scrollWidth > innerWidth"):
-                    said.append(f"{where} {width} is too wide")
-    assert said == []
