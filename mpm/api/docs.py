@@ -8,6 +8,8 @@ from typing import Any
 from django.contrib.auth.decorators import login_not_required
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString
 from django.views.decorators.http import require_safe
 
 from mpm.api.app import api
@@ -34,13 +36,24 @@ def page(request: HttpRequest) -> HttpResponse:
             groups.setdefault(operation["tags"][0], []).append(told)
     context = {
         "info": schema["info"],
-        "paragraphs": schema["info"]["description"].strip().split("\n\n"),
+        "paragraphs": _paragraphs(schema["info"]["description"]),
         "groups": groups.items(),
         "problems": sorted(TITLES.items()),
         "kinds": EVENT_KINDS.items(),
         "server": request.build_absolute_uri("/").rstrip("/"),
     }
     return render(request, "api/docs.html", context)
+
+
+def _paragraphs(text: str) -> list[SafeString]:
+    return [_marked(one) for one in text.strip().split("\n\n") if one]
+
+
+def _marked(text: str) -> SafeString:
+    """What stands between backticks is code; that is all of Markdown that descriptions use."""
+    pieces = enumerate(text.split("`"))
+    code = (format_html("<code>{}</code>" if at % 2 else "{}", piece) for at, piece in pieces)
+    return format_html_join("", "{}", ((piece,) for piece in code))
 
 
 def _operation(path: str, method: str, operation: Json, components: Json) -> Json:
@@ -52,7 +65,7 @@ def _operation(path: str, method: str, operation: Json, components: Json) -> Jso
         "method": method.upper(),
         "path": path,
         "summary": operation["summary"],
-        "description": operation.get("description", "").split("\n\n"),
+        "description": _paragraphs(operation.get("description", "")),
         "parameters": [_parameter(item) for item in operation.get("parameters", ())],
         "fields": _fields(body, components),
         "answers": [
@@ -69,7 +82,7 @@ def _parameter(item: Json) -> Json:
         "where": item["in"],
         "required": item.get("required", False),
         "type": _type(item["schema"]),
-        "description": item.get("description", ""),
+        "description": _marked(item.get("description", "")),
     }
 
 
@@ -79,7 +92,7 @@ def _answer(status: Any, response: Json, components: Json) -> Json:
     problem = int(status) >= 400
     return {
         "status": int(status),
-        "description": response.get("description", ""),
+        "description": _marked(response.get("description", "")),
         "problem": problem,
         "fields": [] if problem else _fields(shape, components),
         "headers": [name for name in response["headers"] if name not in ALWAYS],
@@ -94,7 +107,7 @@ def _fields(shape: Json, components: Json) -> list[Json]:
             "name": name,
             "type": _type(field),
             "required": name in required,
-            "description": field.get("description", ""),
+            "description": _marked(field.get("description", "")),
             "default": json.dumps(field["default"]) if "default" in field else "",
         }
         for name, field in _resolved(shape, components).get("properties", {}).items()
