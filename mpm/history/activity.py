@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
-from itertools import accumulate, pairwise
 from typing import Any
 
 from django.core.exceptions import EmptyResultSet
@@ -39,7 +38,7 @@ class Day:
 
 def activity(filters: ChangeFilters, until: datetime, days: int = 60) -> tuple[Day, ...]:
     """The ``days`` days that end with ``until`` (in its zone), those without a change included.
-    Filters other than dates apply. Two queries.
+    Filters other than dates apply. One query.
 
     Numbers are given in the order of time, so that a day is a piece of the numbers: each is
     counted by itself along the index of a filter, without a look at any row. (Where two changes are
@@ -50,53 +49,56 @@ def activity(filters: ChangeFilters, until: datetime, days: int = 60) -> tuple[D
     rows = filters.apply(Change.objects.order_by())
     if not filters.equal:
         rows = rows.filter(state__in=State.values)  # all of them, along an index that has no more
-    wrong = rows.filter(state__in=(State.FAILED, State.ROLLED_BACK))
-    counts = _counts((rows, wrong), list(pairwise(_first_numbers(starts))))
-    return tuple(
-        Day(day, counts.get((0, number), 0), counts.get((1, number), 0))
-        for number, day in enumerate(shown)
-    )
+    counts = _counts(rows, starts)
+    return tuple(Day(day, *counts.get(number, (0, 0))) for number, day in enumerate(shown))
 
 
 def _midnight(day: date, like: datetime) -> datetime:
     return datetime.combine(day, time.min, tzinfo=like.tzinfo)
 
 
-def _first_numbers(moments: Sequence[datetime]) -> list[int]:
-    """The number of the first change at or after each of ``moments``, which ascend."""
-    one = "(SELECT id FROM mpm_change WHERE requested_at >= %s ORDER BY requested_at LIMIT 1)"
-    with connection.cursor() as cursor:
-        cursor.execute(
-            f"SELECT {', '.join(one for _ in moments)}",
-            [connection.ops.adapt_datetimefield_value(moment) for moment in moments],
-        )
-        found = cursor.fetchone()
-    return list(accumulate((BEHIND_ALL if number is None else number for number in found), max))
+_COUNTED = """
+    WITH starts(place, moment) AS (VALUES {starts}),
+    numbers(place, first) AS (
+        SELECT place, COALESCE(
+            (SELECT id FROM mpm_change WHERE requested_at >= moment ORDER BY requested_at LIMIT 1),
+            {behind_all}
+        ) FROM starts
+    )
+    SELECT day.place,
+        (SELECT COUNT(*) FROM ({rows}) AS one WHERE one.pk >= day.first AND one.pk < next.first),
+        (SELECT COUNT(*) FROM ({wrong}) AS one WHERE one.pk >= day.first AND one.pk < next.first)
+    FROM numbers AS day JOIN numbers AS next ON next.place = day.place + 1
+"""
+"""Django has no way to count several sets in many pieces at once. The database plans this once,
+however many days there are; every value stays a parameter."""
 
 
-def _counts(
-    subsets: Iterable[QuerySet[Change]], pieces: Sequence[tuple[int, int]]
-) -> dict[tuple[int, int], int]:
-    """How many of each of ``subsets`` are in each piece of the numbers, by the places of both,
-    asked all at once. (Django has no way to put independent counts into one statement; every
-    value stays a parameter.)"""
-    parts: list[str] = []
-    values: list[Any] = []
-    for number, subset in enumerate(subsets):
-        try:
-            sql, parameters = subset.values("pk").query.sql_with_params()
-        except EmptyResultSet:
-            continue
-        counted = f"SELECT %s, %s, COUNT(*) FROM ({sql}) AS counted "  # noqa: S608 Django's words
-        for place, (first, after) in enumerate(pieces):
-            if first < after:
-                parts.append(f"{counted} WHERE counted.pk >= %s AND counted.pk < %s")
-                values += [number, place, *parameters, first, after]
-    if not parts:
+def _counts(rows: QuerySet[Change], starts: Sequence[datetime]) -> dict[int, tuple[int, int]]:
+    """How many of ``rows`` are between each start and the next, and how many of those went wrong,
+    by the place of the start."""
+    wrong = rows.filter(state__in=(State.FAILED, State.ROLLED_BACK))
+    try:
+        sql, parameters = rows.values("pk").query.sql_with_params()
+    except EmptyResultSet:
         return {}
+    try:
+        of_wrong, more = wrong.values("pk").query.sql_with_params()
+    except EmptyResultSet:
+        of_wrong, more = "SELECT 0 AS pk", ()
+    counted = _COUNTED.format(
+        starts=", ".join("(%s, %s)" for _ in starts),
+        behind_all=BEHIND_ALL,
+        rows=sql,
+        wrong=of_wrong,
+    )
+    moment = connection.ops.adapt_datetimefield_value
+    values: list[Any] = []
+    for place, start in enumerate(starts):
+        values += [place, moment(start)]
     with connection.cursor() as cursor:
-        cursor.execute(" UNION ALL ".join(parts), values)
-        return {(row[0], row[1]): row[2] for row in cursor.fetchall()}
+        cursor.execute(counted, [*values, *parameters, *more])
+        return {place: (total, failed) for place, total, failed in cursor.fetchall()}
 
 
 def known_people(limit: int = 200) -> list[str]:
