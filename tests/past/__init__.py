@@ -33,14 +33,14 @@ from tests.past.machine import ADA, DSO, Machine, ago, replace_mpm
 BEN = Actor(name="ben", role="administrator", origin="cli")
 DEPLOY = Actor(name="deploy", role="token", origin="rest", token_name="Deploy")
 LONG_LOG = 4000
-"""Lines of the change "succeeded": more than its page may hold."""
+"""Lines of the change "long": more than its page may hold."""
 
 
-def long_log() -> bytes:
+def more_log(count: int, wrong: int) -> bytes:
     """Lines as dnf writes them with -v, one of which looks like an error."""
     stamp = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.000Z")
-    lines = [f"{stamp} verify  looked at file number {n}" for n in range(LONG_LOG)]
-    lines[700] = f"{stamp} verify  error: <b>file number 700</b> had another owner; it is put right"
+    lines = [f"{stamp} verify  looked at file number {n}" for n in range(count)]
+    lines[wrong] = f"{stamp} verify  error: <b>file number {wrong}</b> had another owner"
     return ("\n".join(lines) + "\n").encode()
 
 
@@ -65,7 +65,7 @@ def two_months(machines: list[Machine]) -> None:
             services.record_reports(machine.name, change.uuid, [report])
 
 
-def endings(folder: Path, web03: Machine, web04: Machine) -> dict[str, Any]:
+def endings(folder: Path, web03: Machine, web04: Machine, db1: Machine) -> dict[str, Any]:
     """Changes that are over, one for each way to end."""
     found: dict[str, Any] = {}
     with ago(days=3):
@@ -78,7 +78,7 @@ def endings(folder: Path, web03: Machine, web04: Machine) -> dict[str, Any]:
                 reason="The shop’s pages wait for each other; HTTP/2 needs a threaded MPM.",
                 ticket="HOST-4471",
             ),
-            more_log=long_log(),
+            more_log=more_log(30, wrong=7),
         )
     with ago(days=1, hours=7), web04.broken("site_differs"):
         found["rolled_back"] = web04.ended("event", DEPLOY, reason="as on the other servers")
@@ -102,6 +102,9 @@ def endings(folder: Path, web03: Machine, web04: Machine) -> dict[str, Any]:
     with ago(hours=3):
         found["review_moved"] = web07.answered(web07.preview("event"))
         found["outside"] = web07.changed_by_hand("prefork")
+    with ago(hours=2):
+        change = db1.change("event", BEN, reason="as on the other servers")
+        found["long"] = db1.carry_out(change, more_log=more_log(LONG_LOG, wrong=700))
     with ago(hours=1):
         found["taken_back"] = web03.carry_out(services.roll_back(found["succeeded"], ADA))
     return found
@@ -231,7 +234,7 @@ def make(folder: Path) -> dict[str, str]:
         web03, web04 = (Machine.add(folder, name) for name in ("web03", "web04"))
         many = [Machine.add(folder, f"db{number}") for number in (1, 2)]
     two_months([*many, web04])
-    past = endings(folder, web03, web04)
+    past = endings(folder, web03, web04, many[0])
     over = services.share(past["succeeded"], ADA, 1).token
     services.take_back(past["succeeded"], ADA)
     found = {

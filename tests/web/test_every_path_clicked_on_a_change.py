@@ -14,7 +14,7 @@ from tests.visits import HISTORY
 pytestmark = pytest.mark.browser
 
 MOST = 2000
-CHANGE = f"{HISTORY}{{succeeded}}/"
+CHANGE, LONG = f"{HISTORY}{{succeeded}}/", f"{HISTORY}{{long}}/"
 RUNNING = f"{HISTORY}{{running}}/"
 
 
@@ -23,7 +23,7 @@ def lines_of(page: Page) -> list[str]:
 
 
 def test_a_log_is_searched_line_after_line_and_shows_its_first_error(desk: Desk) -> None:
-    page = desk.open(CHANGE)
+    page = desk.open(LONG)
     search = page.get_by_role("searchbox", name="Search the log")
     search.fill("file number 12")
     page.get_by_role("button", name="Search", exact=True).click()
@@ -40,11 +40,11 @@ def test_a_log_is_searched_line_after_line_and_shows_its_first_error(desk: Desk)
 
 
 def test_a_log_is_fetched_whole_and_byte_for_byte(desk: Desk) -> None:
-    page = desk.open(CHANGE)
+    page = desk.open(LONG)
     with page.expect_download() as whole:
         page.get_by_role("link", name="Download").click()
     text = text_of(whole.value)
-    assert whole.value.suggested_filename == f"change-{desk.known['succeeded']}.log"
+    assert whole.value.suggested_filename == f"change-{desk.known['long']}.log"
     assert text.count("looked at file number") == 3999
     assert "preflight" in text.splitlines()[0]
 
@@ -52,7 +52,7 @@ def test_a_log_is_fetched_whole_and_byte_for_byte(desk: Desk) -> None:
 def test_earlier_lines_come_above_until_the_page_is_full_and_then_push_the_latest_out(
     desk: Desk,
 ) -> None:
-    page = desk.open(CHANGE)
+    page = desk.open(LONG)
     earlier = page.get_by_role("link", name="Show earlier lines")
     seen = lines_of(page)
     while len(seen) < MOST:
