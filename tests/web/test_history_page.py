@@ -175,8 +175,8 @@ def test_words_are_looked_for_without_a_chart(admin: Client, finished_change: Ch
     assert numbers(page) == [finished_change.pk]
     assert "changes are not counted per day" in page
     assert "no index for words" not in page
-    assert '<svg class="chart days"' not in page
-    assert '<svg class="chart days"' in admin.get(HISTORY).content.decode()
+    assert '<svg class="chart"' not in page
+    assert '<svg class="chart"' in admin.get(HISTORY).content.decode()
 
 
 def test_a_page_says_when_words_have_no_index(admin: Client, finished_change: Change) -> None:
