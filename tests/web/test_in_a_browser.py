@@ -134,13 +134,13 @@ def test_a_session_that_ended_elsewhere_leads_to_the_sign_in_page_and_back(
     page.context.clear_cookies(name="sessionid")
     # A click and no more: by the time a check() would look, the page is the sign-in's.
     page.get_by_role("radio", name="worker", exact=True).click()
-    page.wait_for_url(re.compile(r"/login/\?next=/"))
+    page.wait_for_url(re.compile(r"/login/\?next=/software/.*/mpm/"))
     expect(page.locator("header.bar")).to_have_count(1)
     name, password = used_panel.accounts["administrator"]
     page.get_by_label("Name").fill(name)
     page.get_by_label("Password").fill(password)
     page.get_by_role("button", name="Sign in").click()
-    page.wait_for_url("**/mpm/?**")
+    page.wait_for_url(re.compile(r"/mpm/\?server=sandbox&mpm="))
 
 
 def test_a_new_sign_in_in_another_tab_does_not_break_this_one(
