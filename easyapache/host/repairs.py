@@ -75,6 +75,7 @@ def repair(action: str, server: Server, spool: Spool, *, begun: str | None = Non
     try:
         with spool.server_lock(wait=False):
             _must_be_whole(spool)
+            server.settle_restart(lines.append)
             message = REPAIRS[action].work(Job(server, spool, lines.append, begun))
     except Busy:
         return Repaired(

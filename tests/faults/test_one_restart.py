@@ -3,6 +3,8 @@ never by a reload."""
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from easyapache.lab.hooks import NOTES
@@ -16,8 +18,16 @@ pytestmark = pytest.mark.lab
 
 
 def starts(field: Field) -> int:
-    """Starts and reloads that httpd has noted so far."""
-    return field.config.error_log.read_text().count("resuming normal operations")
+    """Starts and reloads that httpd has noted so far. It answers before it has noted its own."""
+    parent, end = field.server.httpd.parent(), time.monotonic() + 30
+    assert parent is not None
+    while True:
+        lines = field.config.error_log.read_text().splitlines()
+        noted = [line for line in lines if "resuming normal operations" in line]
+        if any(f"[pid {parent.pid}:" in line for line in noted):
+            return len(noted)
+        assert time.monotonic() < end, lines
+        time.sleep(0.05)
 
 
 def test_a_change_and_its_rollback_restart_httpd_once_each(make_lab: MakeLab, told: Tell) -> None:
