@@ -190,8 +190,8 @@ def httpd_at(managed: Managed, address: str) -> Iterator[int]:
 
 def test_another_httpd_with_the_same_port_elsewhere_is_left_alone(managed: Managed) -> None:
     with httpd_at(managed, "127.0.0.2") as other:
+        wait_until(lambda: children_of(other))
         children = children_of(other)
-        assert children
         assert not managed.server.settle_restart(managed.log)
         managed.server.restart("overlap", managed.log)
         assert_one(managed)
