@@ -12,7 +12,7 @@ import dnf_resolve
 
 
 def main(request):
-    base = dnf_resolve.load(request["options"])
+    base = dnf_resolve.load(request["options"], [])
     answers = []
     for goal in request["goals"]:
         base.reset(goal=True)
