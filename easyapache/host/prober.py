@@ -64,7 +64,7 @@ def strip(
 ) -> list[tuple[int, float, str]]:
     """At most ``limit`` entries in order of time: of each stretch the worst one (a failure
     before the longest wait), so that nothing bad can fall between two entries."""
-    ordered = sorted(seen)
+    ordered = sorted(seen, key=lambda item: item[0])  # what came first stays first
     if len(ordered) <= limit:
         return ordered
     weight = {"refused": 3, "reset": 2, "slow": 1, "ok": 0}
