@@ -102,7 +102,8 @@ class Reader:
         assert self._process.stdout is not None
         line = self._process.stdout.readline()
         if not line:
-            raise ReaderFailed("a reading broke; what it said is above")
+            ended = self._process.wait()
+            raise ReaderFailed(f"a reading broke (status {ended}); what it said is above")
         return json.loads(line)
 
     def close(self) -> None:
