@@ -11,6 +11,7 @@ import pytest
 from django.db.models import F
 
 from bench.fill_history import RARE, RARE_TICKET, NotEmpty, fill
+from bench.history_reader import SHORT, pages
 from easyapache.demo.folder import PROJECT
 from easyapache.models import Server
 from mpm.history import ChangeFilters, changes
@@ -62,3 +63,14 @@ def test_it_never_takes_a_database_by_itself() -> None:
     )
     assert done.returncode == 2
     assert "DATABASE_URL is not set" in done.stderr
+
+
+def test_every_page_that_is_timed_lists_what_it_should() -> None:
+    fill(400, datetime.now(UTC))
+    listed = {name: read() for name, read in pages().items()}
+    full = ("first page", "10 % deep", "50 % deep", "100 % deep", "one person", "rows: first")
+    assert {name: listed[name] for name in full} == dict.fromkeys(full, 50)
+    assert listed["one ticket (10 changes)"] == 10
+    assert listed["text: a word of one change"] == 1
+    assert (listed["text: words of no change"], listed[SHORT]) == (0, 0)
+    assert listed["page of one change"] <= 1
