@@ -54,6 +54,19 @@ def without_cookies(page: Page) -> None:
     page.get_by_role("heading", name="This page is out of date").wait_for()
 
 
+def send_a_form(page: Page) -> None:
+    """To a page that takes none, as one that was saved long ago may do."""
+    page.evaluate(
+        """() => {
+            const form = document.querySelector("#account-menu form").cloneNode(true);
+            form.action = location.pathname;
+            document.body.append(form);
+            form.submit();
+        }"""
+    )
+    page.get_by_role("heading", name="Nothing can be sent to this address").wait_for()
+
+
 def save_nothing(page: Page) -> None:
     page.get_by_label("File name, without .json").fill("not/a name")
     page.get_by_role("button", name="Save as a profile").click()
@@ -124,6 +137,7 @@ VISITS: tuple[Visit, ...] = (
     Visit("login", "login/", who=NOBODY),
     Visit("login-wrong", "login/", wrong_password, who=NOBODY),
     Visit("login-after-a-while", HISTORY, who=NOBODY),
+    Visit("login-unsent", "login/?next=/users/&unsent=1", who=NOBODY),
     Visit("shared", "shared/{shared}/", who=NOBODY),
     Visit("shared-altered", "shared/{shared}x/", who=NOBODY, status=404),
     Visit("shared-over", "shared/{shared_over}/", who=NOBODY, status=410),
@@ -232,6 +246,7 @@ VISITS: tuple[Visit, ...] = (
     # -- pages that say no
     Visit("not-found", "no/such/page/", status=404),
     Visit("not-allowed", "tokens/", who="support", status=403),
+    Visit("not-taken", "messages/", send_a_form),
     Visit("out-of-date", f"{EA4}profiles/?server={{server}}", without_cookies),
     Visit(
         "fault",

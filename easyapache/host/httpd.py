@@ -227,8 +227,8 @@ class Httpd:
             found = self.pid_file_parent()
             if found is not None and found != beside and self.ready(found, ports):
                 return found
-            if found is None and time.monotonic() > end - 25.0 and not self.parents():
-                break  # it said yes, went away, and nothing listens five seconds later
+            if found in (None, beside) and time.monotonic() > end - 25.0 and not self._other(beside):
+                break  # it said yes, went away, and nothing new listens five seconds later
             time.sleep(0.004)
         raise HostError(
             "restart",
@@ -236,6 +236,9 @@ class Httpd:
             Sentence("Read what httpd said; its error log has the last word."),
             "\n".join(part for part in (said.text, self.log_since(mark)) if part),
         )
+
+    def _other(self, known: Identity | None) -> bool:
+        return any(item != known for item in self.parents())
 
     def _clear_stale_pid_file(self) -> None:
         """One left by a crash may name a process that is somebody else's by now, or dead and not

@@ -16,9 +16,7 @@
   };
   const language = page.lang === "en" ? "en-GB" : page.lang;
   const zoneIsOurs = !zone || page.dataset.zone === zone || cookie("zone_chosen");
-  if (!zoneIsOurs) {
-    document.cookie = `zone=${encodeURIComponent(zone)}; path=/; max-age=31536000; samesite=lax`;
-  }
+  if (!zoneIsOurs) document.cookie = `zone=${encodeURIComponent(zone)}; path=/; max-age=31536000; samesite=lax`;
   function localise(root) {
     if (zoneIsOurs) return;
     for (const time of all("time[data-form]", root)) {
@@ -31,7 +29,7 @@
   setInterval(() => {
     for (const span of all("[data-since]")) {
       const seconds = Math.max(0, Math.floor((Date.now() - Date.parse(span.dataset.since)) / 1000));
-      span.textContent = [Math.floor(seconds / 60), seconds % 60].map((n) => String(n).padStart(2, "0")).join(":");
+      span.textContent = [...(seconds < 3600 ? [] : [Math.floor(seconds / 3600)]), Math.floor(seconds / 60) % 60, seconds % 60].map((n) => String(n).padStart(2, "0")).join(":");
     }
   }, 1000);
 
@@ -64,8 +62,12 @@
   document.addEventListener("htmx:afterOnLoad", (event) => {
     if (event.detail.successful !== false && event.detail.xhr.status < 400) say("");
   });
+  // Nobody is asked for a page that nobody sees, or that is being left: each answer would begin the way anew.
+  let left = 0;
+  addEventListener("beforeunload", () => { left = Date.now(); });
+  const unseen = () => document.hidden || Date.now() - left < 10000;
   document.addEventListener("htmx:beforeRequest", (event) => {
-    if (document.hidden && event.detail.elt.matches("[data-poll]")) event.preventDefault();
+    if (unseen() && event.detail.elt.matches("[data-poll]")) event.preventDefault();
   });
   document.addEventListener("htmx:afterSwap", (event) => localise(event.detail.target));
   const reveal = () => { for (const button of all("[data-copy], [data-print]")) button.hidden = false; };
@@ -101,10 +103,8 @@
     const copy = event.target.closest("[data-copy]");
     if (copy) {
       const field = find(copy.dataset.copy);
-      try {
-        await navigator.clipboard.writeText(field.value ?? field.textContent);
-        copy.textContent = copy.dataset.done;
-      } catch { field.select?.(); }
+      const copied = () => { copy.textContent = copy.dataset.done; };
+      await navigator.clipboard.writeText(field.value ?? field.textContent).then(copied, () => field.select?.());
     }
     if (event.target.closest("[data-print]")) print();
   });
@@ -152,7 +152,7 @@
       if (stick) toEnd();
     };
     const tick = async () => {
-      if (!paused && !document.hidden) {
+      if (!paused && !unseen()) {
         try { await more(); say(""); } catch { say(toast.dataset.lost); }
         label();
       }

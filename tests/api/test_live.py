@@ -279,7 +279,9 @@ def test_a_fuzzer_finds_no_server_error_and_no_mismatch(
             *("--phases", "examples,coverage,fuzzing"),
             *("--max-examples", "4"),
             *("--seed", "1"),
-            *("--workers", "2"),
+            # One: threads that parse at once break the parser of Python 3.11 (its recursion count is
+            # the interpreter's, not the thread's), and the fuzzer reports that as an error of its own.
+            *("--workers", "1"),
             *("--generation-database", "none"),
         ],
         env={"PATH": os.environ["PATH"], "HOME": str(tmp_path)},

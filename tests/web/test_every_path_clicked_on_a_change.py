@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
+import time
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from tests.browser import give_password
 from tests.desk import Desk, Voice, text_of
@@ -157,6 +158,11 @@ def test_a_change_is_cancelled_while_that_is_possible_and_later_says_why_not(des
     expect(page.locator("#state")).to_contain_text("Running")
 
 
+def test_the_clock_of_a_change_that_takes_days_counts_hours(desk: Desk) -> None:
+    page = desk.open(f"{HISTORY}{{silent}}/")
+    expect(page.locator("[data-since]")).to_have_text(re.compile(r"^7\d:\d\d:\d\d$"))
+
+
 def test_nothing_moves_for_whoever_asked_that_nothing_move(desk: Desk) -> None:
     running = "getComputedStyle(document.querySelector('.steps .started'), '::before')"
     page = desk.open(RUNNING)
@@ -168,11 +174,18 @@ def test_nothing_moves_for_whoever_asked_that_nothing_move(desk: Desk) -> None:
     assert page.evaluate(f"{switch}.transitionDuration") in ("0s", "")
 
 
+def slowly(route: Route) -> None:
+    time.sleep(1.2)
+    route.continue_()
+
+
 def test_a_session_that_ends_while_a_change_is_followed_leads_to_the_sign_in_and_back(
     desk: Desk,
 ) -> None:
     other = desk.another()
     desk.open(RUNNING, other)
+    # Slower than two polls: what is asked meanwhile must not begin the way there anew.
+    other.route("**/login/**", slowly)
     other.context.clear_cookies(name="sessionid")
     other.wait_for_url(re.compile(r"/login/\?next=/software/"))
     expect(other.locator("header.bar")).to_have_count(1)
