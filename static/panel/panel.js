@@ -65,9 +65,9 @@
   // Nobody is asked for a page that nobody sees, or that is being left: each answer would begin the way anew.
   let left = 0;
   addEventListener("beforeunload", () => { left = Date.now(); });
-  const unseen = () => document.hidden || Date.now() - left < 10000;
-  document.addEventListener("htmx:beforeRequest", (event) => {
-    if (unseen() && event.detail.elt.matches("[data-poll]")) event.preventDefault();
+  const leaving = () => Date.now() - left < 10000;
+  for (const moment of ["htmx:beforeRequest", "htmx:beforeOnLoad"]) document.addEventListener(moment, (event) => {
+    if ((document.hidden || leaving()) && event.detail.elt.matches("[data-poll]")) event.preventDefault();
   });
   document.addEventListener("htmx:afterSwap", (event) => localise(event.detail.target));
   const reveal = () => { for (const button of all("[data-copy], [data-print]")) button.hidden = false; };
@@ -134,7 +134,7 @@
     };
     const fetchLines = async (query) => {
       const answer = await fetch(`${box.dataset.url}?${query}`, { headers: { "HX-Request": "true" } });
-      if (answer.headers.get("HX-Redirect")) location.assign(answer.headers.get("HX-Redirect"));
+      if (answer.headers.get("HX-Redirect") && !leaving()) location.assign(answer.headers.get("HX-Redirect"));
       if (!answer.ok) throw new Error(String(answer.status));
       return answer;
     };
@@ -152,7 +152,7 @@
       if (stick) toEnd();
     };
     const tick = async () => {
-      if (!paused && !unseen()) {
+      if (!paused && !document.hidden && !leaving()) {
         try { await more(); say(""); } catch { say(toast.dataset.lost); }
         label();
       }

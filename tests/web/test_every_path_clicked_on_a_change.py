@@ -8,7 +8,7 @@ import time
 import pytest
 from playwright.sync_api import Page, Route, expect
 
-from tests.browser import give_password
+from tests.browser import PATIENCE_MS, give_password
 from tests.desk import Desk, Voice, text_of
 from tests.visits import HISTORY
 
@@ -187,7 +187,7 @@ def test_a_session_that_ends_while_a_change_is_followed_leads_to_the_sign_in_and
     # Slower than two polls: what is asked meanwhile must not begin the way there anew.
     other.route("**/login/**", slowly)
     other.context.clear_cookies(name="sessionid")
-    other.wait_for_url(re.compile(r"/login/\?next=/software/"))
+    expect(other).to_have_url(re.compile(r"/login/\?next=/software/"), timeout=PATIENCE_MS)
     expect(other.locator("header.bar")).to_have_count(1)
     give_password(other, desk.panel)
     other.wait_for_url(f"**/history/{desk.known['running']}/")
