@@ -7,7 +7,7 @@ PYTHON3  ?= $(shell for python in python3 python3.11 python3.12 python3.13 pytho
 	&& echo $$python && exit; done; echo python3)
 PY       := .venv/bin/python
 PORT     ?= 8000
-WORKERS  ?= 2
+WORKERS  ?= 4
 TESTS    ?= tests
 export PORT EA4_DATA
 
@@ -39,7 +39,7 @@ test: ready
 	@echo 'Compiling'
 	@$(PY) -m compileall -q easyapache mpm tests bootstrap manage.py
 	@echo 'Testing'
-	@exec $(PY) -m pytest -n $(WORKERS) --dist worksteal $(TESTS)
+	@exec $(PY) -m pytest -n $(WORKERS) --dist loadgroup $(TESTS)
 
 lint: ready
 	$(PY) -m ruff check .

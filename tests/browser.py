@@ -45,8 +45,10 @@ def opened_browser() -> Iterator[Browser]:
 
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
-    """One Chromium per process; each test opens its own context in it."""
-    with opened_browser() as opened:
+    """One Chromium per process; each test opens its own context in it. Playwright leaves an event
+    loop behind that nothing of ours runs in; later tests of the process may use the database."""
+    with opened_browser() as opened, pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "true")
         yield opened
 
 

@@ -10,4 +10,5 @@ pytest_plugins = [
     "tests.strict",
     "tests.browser",
     "tests.desk",
+    "tests.together",
 ]

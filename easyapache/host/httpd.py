@@ -227,7 +227,8 @@ class Httpd:
             found = self.pid_file_parent()
             if found is not None and found != beside and self.ready(found, ports):
                 return found
-            if found in (None, beside) and time.monotonic() > end - 25.0 and not self._other(beside):
+            late = time.monotonic() > end - 25.0
+            if late and found in (None, beside) and not self._another(beside):
                 break  # it said yes, went away, and nothing new listens five seconds later
             time.sleep(0.004)
         raise HostError(
@@ -237,7 +238,7 @@ class Httpd:
             "\n".join(part for part in (said.text, self.log_since(mark)) if part),
         )
 
-    def _other(self, known: Identity | None) -> bool:
+    def _another(self, known: Identity | None) -> bool:
         return any(item != known for item in self.parents())
 
     def _clear_stale_pid_file(self) -> None:

@@ -279,8 +279,8 @@ def test_a_fuzzer_finds_no_server_error_and_no_mismatch(
             *("--phases", "examples,coverage,fuzzing"),
             *("--max-examples", "4"),
             *("--seed", "1"),
-            # One: threads that parse at once break the parser of Python 3.11 (its recursion count is
-            # the interpreter's, not the thread's), and the fuzzer reports that as an error of its own.
+            # One: threads that parse at once break the parser of Python 3.11 (all share one count
+            # of its recursion), which the fuzzer reports as an error of its own.
             *("--workers", "1"),
             *("--generation-database", "none"),
         ],

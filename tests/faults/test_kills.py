@@ -76,7 +76,7 @@ def test_killed_within_the_transaction_a_change_ends_as_asked_or_as_before(
     make_lab: MakeLab, told: Tell, victim: str
 ) -> None:
     field = Field(make_lab().up())
-    for _ in range(4):
+    for _ in range(2):
         ending = told(within_dnf(field, victim))
         assert ending.end in (ASKED, BEFORE), ending
 
