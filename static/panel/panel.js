@@ -133,7 +133,7 @@
       earlier.href = `?before=${first}#log`;
     };
     const fetchLines = async (query) => {
-      const answer = await fetch(`${box.dataset.url}?${query}`, { headers: { "HX-Request": "true" } });
+      const answer = await fetch(`${box.dataset.url}?${query}`, { headers: { "HX-Request": "true", "HX-Current-URL": location.href } });
       if (answer.headers.get("HX-Redirect") && !leaving()) location.assign(answer.headers.get("HX-Redirect"));
       if (!answer.ok) throw new Error(String(answer.status));
       return answer;

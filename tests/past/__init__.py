@@ -249,6 +249,10 @@ def make(folder: Path) -> dict[str, str]:
         "review_later": small(folder),
     }
     services.add_server("web13", actor=ADA, hostname="web13.example.net")
+    # Who is silent is found out now, and not while somebody looks.
+    with ago(seconds=20):
+        services.sweep()
+    services.sweep()
     return {name: number_of(one) for name, one in found.items()}
 
 
