@@ -41,10 +41,11 @@ WHICH_PYTHON = (
     "print(sys.version, os.path.realpath(sys._base_executable))\n"
 )
 
-BROWSER = ("chromium", "libatomic1")
 SHELLS = ("zsh", "fish")
-TEST_DEBIAN = (*BROWSER, *SHELLS, "fonts-dejavu-core", "fonts-liberation", "postgresql")
-TEST_EL = (*BROWSER, *SHELLS, "dejavu-sans-fonts", "liberation-fonts", "postgresql-server")
+FONTS_DEBIAN = ("fonts-dejavu-core", "fonts-liberation")
+FONTS_EL = ("dejavu-sans-fonts", "liberation-fonts")
+TEST_DEBIAN = ("chromium-headless-shell", "libatomic1", *SHELLS, *FONTS_DEBIAN, "postgresql")
+TEST_EL = ("chromium", "libatomic", *SHELLS, *FONTS_EL, "postgresql-server")
 """For the tests only. What the lab is made of is known to easyapache/lab/system.py."""
 
 

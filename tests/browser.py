@@ -24,7 +24,7 @@ COLOURS = ("color-contrast", "link-in-text-block")
 
 def chromium() -> str:
     """The distribution's Chromium. Raises FileNotFoundError when there is none."""
-    for name in ("chromium", "chromium-browser", "google-chrome"):
+    for name in ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome"):
         found = shutil.which(name)
         if found:
             return found

@@ -20,6 +20,9 @@ PASSED_ON = ("PATH", "LANG", "LC_ALL", "TZ", "TMPDIR", "LD_LIBRARY_PATH")
 CHOSEN = ("SECRET_KEY", "SECRET_KEY_FILE", "DATABASE_URL", "DATABASE_URL_FILE", "EA4_NOTICE")
 """What a person may have set that decides which panel this is."""
 
+_PANELS_CELERY = ("-m", "celery", "--skip-checks", "-A", "easyapache.celery")
+"""What is checked before a start ``manage.py prepare`` has checked; it takes half of the start."""
+
 
 def listening_socket(port: int) -> socket.socket:
     """The panel's own address, opened once: while the web part is started again, visitors
@@ -163,7 +166,7 @@ def worker_part(folder: Folder, settings: Mapping[str, str]) -> Part:
     return panel_part(
         "worker",
         (
-            *("-m", "celery", "-A", "easyapache.celery", "worker", "-Q", "control"),
+            *(*_PANELS_CELERY, "worker", "-Q", "control"),
             *("--pool", "threads", "--concurrency", "4", "--hostname", "control@panel"),
             *("--without-gossip", "--without-mingle", "--loglevel", "INFO"),
         ),
@@ -175,7 +178,7 @@ def worker_part(folder: Folder, settings: Mapping[str, str]) -> Part:
 def beat_part(folder: Folder, settings: Mapping[str, str]) -> Part:
     part = panel_part(
         "beat",
-        ("-m", "celery", "-A", "easyapache.celery", "beat", "--pidfile=", "--loglevel", "INFO"),
+        (*_PANELS_CELERY, "beat", "--pidfile=", "--loglevel", "INFO"),
         folder,
         settings,
     )

@@ -57,16 +57,16 @@ class Migration:
     def _entries(self) -> Iterator[tuple[dict[str, Any], list[Identity]]]:
         """The register, locked; what is in the dictionary afterwards is kept."""
         flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
-        with os.fdopen(os.open(self.register, flags, 0o600), "r+") as handle:
+        with os.fdopen(os.open(self.register, flags, 0o600), "r+b", buffering=0) as handle:
             fcntl.flock(handle, fcntl.LOCK_EX)
+            old = handle.read()
             try:
-                state: dict[str, Any] = json.loads(handle.read() or "{}")
+                state: dict[str, Any] = json.loads(old or b"{}")
             except ValueError:
                 state = {}  # cut off in the middle of a power failure, with all its users
             yield state, [Identity.from_json(item) for item in state.get("users", ())]
-            handle.seek(0)
-            handle.truncate()
-            json.dump(state, handle)
+            # In one piece and never shorter: whoever is killed here leaves the old or the new.
+            os.pwrite(handle.fileno(), json.dumps(state).encode().ljust(len(old)), 0)
 
 
 def _living(users: list[Identity]) -> list[Identity]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from bench.in_flight import DOWNLOADS, SCRIPTS, InFlight
@@ -19,6 +21,8 @@ def test_nothing_is_cut_when_nothing_happens(lab: Lab) -> None:
 def test_a_hard_stop_cuts_what_is_under_way(lab: Lab) -> None:
     with InFlight(lab) as under_way:
         lab.httpd("-k", "stop")
+        while lab.pid is not None:  # until then a script that ends is still answered with
+            time.sleep(0.01)
         assert under_way.finish() == SCRIPTS + DOWNLOADS
 
 
