@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -44,6 +46,29 @@ def test_the_last_one_puts_the_kernels_setting_back(tmp_path: Path) -> None:
     other.kill()
     other.wait()
     shared.end()
+    assert setting.read_text() == "0\n"
+
+
+def test_the_register_of_the_kernels_setting_is_whole_at_every_moment(tmp_path: Path) -> None:
+    """Whoever is killed while writing it leaves one that says what the setting was."""
+    setting, register = tmp_path / "setting", tmp_path / "register"
+    setting.write_text("0\n")
+    shared = Migration(register, setting)
+    assert shared.begin()
+
+    def write() -> None:
+        for _ in range(400):
+            shared.begin()
+            shared.end()
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    reads = 0
+    while writer.is_alive():
+        assert "users" in json.loads(register.read_bytes())
+        reads += 1
+    writer.join()
+    assert reads > 10
     assert setting.read_text() == "0\n"
 
 
