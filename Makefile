@@ -39,7 +39,7 @@ test: ready
 	@echo 'Compiling'
 	@$(PY) -m compileall -q easyapache mpm tests bootstrap manage.py
 	@echo 'Testing'
-	@exec $(PY) -m pytest -n $(WORKERS) --dist loadgroup $(TESTS)
+	@exec $(PYTHON3) bootstrap/open_place.py $(PY) -m pytest -n $(WORKERS) --dist loadgroup $(TESTS)
 
 lint: ready
 	$(PY) -m ruff check .
