@@ -45,25 +45,27 @@ def test_killed_at_every_line_of_its_journal_a_change_ends_as_asked(
     assert ending.kills == len(struck)
 
 
-def test_killed_before_every_line_of_its_undo_a_change_ends_as_before(
-    make_lab: MakeLab, told: Tell
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_killed_at_every_line_of_its_undo_a_change_ends_as_before(
+    make_lab: MakeLab, told: Tell, when: str
 ) -> None:
     broken = Variant(faults=((EVENT, "failpre"), (WORKER, "failpre")))
-    ending, struck = at_every_line(Field(make_lab(variant=broken).up()), "before")
+    ending, struck = at_every_line(Field(make_lab(variant=broken).up()), when)
     assert told(ending).end == BEFORE, ending
     assert set(struck) >= BACK
     assert ending.kills == len(struck)
 
 
-def test_killed_after_every_line_a_rollback_from_the_kit_ends_as_asked(
-    make_lab: MakeLab, told: Tell
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_killed_at_every_line_a_rollback_from_the_kit_ends_as_asked(
+    make_lab: MakeLab, told: Tell, when: str
 ) -> None:
     field = Field(make_lab().up())
     before = field.server.inspect()
     request = field.request("event")
     assert field.finish(field.folder(request)) == "succeeded"
     unplug(field.lab)
-    ending, struck = at_every_line(field, "after", field.inverse(request, before))
+    ending, struck = at_every_line(field, when, field.inverse(request, before))
     assert told(ending).end == ASKED, ending
     assert set(struck) >= THERE
     assert ending.kills == len(struck)
@@ -74,12 +76,12 @@ def test_killed_within_the_transaction_a_change_ends_as_asked_or_as_before(
     make_lab: MakeLab, told: Tell, victim: str
 ) -> None:
     field = Field(make_lab().up())
-    for _ in range(2):
+    for _ in range(4):
         ending = told(within_dnf(field, victim))
         assert ending.end in (ASKED, BEFORE), ending
 
 
-@pytest.mark.parametrize("number", range(2))
+@pytest.mark.parametrize("number", range(3))
 def test_a_power_cut_at_any_time_ends_as_asked_or_as_before(
     make_lab: MakeLab, told: Tell, number: int
 ) -> None:

@@ -181,7 +181,7 @@ def undo(field: Field, folder: ChangeFolder) -> str:
 
 @pytest.mark.parametrize(
     ("said", "after_ms"),
-    [(b"restart by overlap", ms) for ms in (0, 60, 140)] + [(b"serves beside", 0)],
+    [(b"restart by overlap", ms) for ms in (0, 40, 80, 120, 200)] + [(b"serves beside", 0)],
 )
 def test_a_change_killed_in_its_restart_and_taken_back_leaves_one_httpd(
     make_lab: MakeLab, told: Tell, said: bytes, after_ms: int
