@@ -43,12 +43,16 @@ broke.
 
 
 class Api(NinjaAPI):
-    """Describes itself in full."""
+    """Describes itself in full, and works that out once: it takes long, and anybody may ask."""
+
+    _described: OpenAPISchema | None = None
 
     def get_openapi_schema(self, **_options: Any) -> OpenAPISchema:
-        schema = super().get_openapi_schema(path_prefix="api/v1/")
-        complete(schema)
-        return schema
+        if self._described is None:
+            schema = super().get_openapi_schema(path_prefix="api/v1/")
+            complete(schema)
+            self._described = schema
+        return self._described
 
 
 api = Api(

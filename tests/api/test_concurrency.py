@@ -25,14 +25,13 @@ def address(live_server: Any) -> str:
 
 def all_at_once(address: str, token: str, count: int, keys: Any, body: Any) -> list[httpx.Response]:
     def put(number: int) -> httpx.Response:
-        return httpx.put(
+        return client.put(
             f"{address}/api/v1/servers/web03/mpm",
             json=body(number),
             headers={"Authorization": f"Bearer {token}", "Idempotency-Key": keys(number)},
-            timeout=60,
         )
 
-    with ThreadPoolExecutor(max_workers=count) as pool:
+    with httpx.Client(timeout=60) as client, ThreadPoolExecutor(max_workers=count) as pool:
         return list(pool.map(put, range(count)))
 
 

@@ -70,13 +70,12 @@ class Shell:
 def settled(panel: Panel, token: str, server: str) -> None:
     """Wait until the server has been seen and nothing is under way on it."""
     end = time.monotonic() + 60
-    while time.monotonic() < end:
-        answer = httpx.get(
-            f"{panel.address}api/v1/servers/{server}", headers={"Authorization": f"Bearer {token}"}
-        ).json()
-        if answer.get("digest") and answer.get("active_change") is None:
-            return
-        time.sleep(0.2)
+    with httpx.Client(headers={"Authorization": f"Bearer {token}"}) as client:
+        while time.monotonic() < end:
+            answer = client.get(f"{panel.address}api/v1/servers/{server}").json()
+            if answer.get("digest") and answer.get("active_change") is None:
+                return
+            time.sleep(0.2)
     raise AssertionError(f"{server} did not settle")
 
 

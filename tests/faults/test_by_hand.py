@@ -135,11 +135,15 @@ def test_an_httpd_that_does_not_come_up_is_not_called_as_it_was(make_lab: MakeLa
     assert "as it was before" not in done.stdout
 
 
-@pytest.mark.parametrize("said", [b"sockets are open", b"serves beside"])
+@pytest.mark.parametrize(
+    ("said", "nameless"),
+    [(b"sockets are open", False), (b"serves beside", False), (b"serves beside", True)],
+    ids=["one without its pid file", "two", "two without a pid file"],
+)
 def test_what_a_killed_restart_left_is_cleared_by_the_script_alone(
-    make_lab: MakeLab, said: bytes
+    make_lab: MakeLab, said: bytes, nameless: bool
 ) -> None:
-    """An httpd without its pid file, or two of them."""
+    """(The old httpd takes the pid file of the new one along when it goes.)"""
     field = Field(make_lab().up())
     before = field.server.inspect()
     request = field.request("event")
@@ -148,5 +152,7 @@ def test_what_a_killed_restart_left_is_cleared_by_the_script_alone(
     assert field.until(engine, lambda: said in folder.log_from(0, 1 << 20))
     field.kill(lambda line: "easyapache.host.engine" in line)
     engine.wait()
+    if nameless:
+        field.config.pid_file.unlink()
     by_hand(field, request, before)
     assert len(field.server.httpd.parents()) == 1

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 
 import pytest
 
+from easyapache.host.processes import children_of
 from easyapache.host.server import Interruption
 from tests.host.conftest import Manage
 from tests.host.hammer import hammering
@@ -81,8 +82,10 @@ def test_connections_that_are_kept_open_are_never_cut(
     make_managed: Manage, stock: str, tls: bool
 ) -> None:
     """The old server answers what is on its way and says that it was the last answer; an idle
-    connection it answers once more, or closes in good order before anything was asked."""
+    connection it answers once more, or closes in good order before anything was asked. (Its
+    processes go one after the other: whoever comes back at once may meet the next of them.)"""
     managed = make_managed(stock)
+    old = children_of(int(managed.config.pid_file.read_text()))
     port = port_of(managed, tls=tls)
     visitors = [Staying(port, tls=tls, pause=pause) for pause in (0, 0, 0.02, 0.02, 0.6, 0.6)]
     time.sleep(0.7)
@@ -92,7 +95,7 @@ def test_connections_that_are_kept_open_are_never_cut(
     for visitor in visitors:
         seen += visitor.leave()
     assert seen["cut"] == seen["reset"] == seen["turned away"] == 0, seen
-    assert seen["closed"] <= len(visitors), seen
+    assert seen["closed"] <= len(visitors) * len(old), seen
     assert seen["answered"] > 100
     assert seen["told"] + seen["closed"] >= len(visitors), seen
 
