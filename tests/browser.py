@@ -35,6 +35,8 @@ def chromium() -> str:
 def opened_browser() -> Iterator[Browser]:
     # Chromium's own sandbox cannot be had as root; every page here is our own.
     arguments = ["--no-sandbox"] if os.geteuid() == 0 else []
+    # Every page is loaded anew: what would make its scripts faster later is never used.
+    arguments.append("--js-flags=--max-lazy --no-opt")
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(
             executable_path=chromium(), args=[*arguments, "--disable-dev-shm-usage"]

@@ -143,7 +143,7 @@ def web_part(folder: Folder, settings: Mapping[str, str], listener: socket.socke
     part = panel_part(
         "web",
         (
-            *("-m", "gunicorn", "easyapache.wsgi:application"),
+            *("-m", "gunicorn", "--preload", "easyapache.wsgi:application"),
             *("--bind", f"fd://{listener.fileno()}"),
             *("--worker-class", "gthread", "--workers", "2", "--threads", "8"),
             *("--timeout", "60", "--graceful-timeout", "5", "--keep-alive", "15"),
