@@ -56,6 +56,17 @@ class Status:
         return int(text) if text.isdigit() else 0
 
 
+@dataclass(frozen=True, slots=True)
+class Build:
+    """``version`` as ``2.4.67``, empty when httpd does not say; and what Apache's guidelines ask
+    of a system: threads, and polling that is safe with them (epoll, kqueue or event ports
+    through APR)."""
+
+    version: str
+    threads: bool
+    safe_thread_polling: bool
+
+
 class Httpd:
     def __init__(self, config: HostConfig, runner: Runner) -> None:
         self.config = config
@@ -83,10 +94,18 @@ class Httpd:
         """``httpd -t``. It accepts ITK under a threaded MPM, which then cannot start."""
         return self.runner.ask([*self.argv, "-t"])
 
-    def version(self) -> str:
-        """As ``2.4.67``; empty when httpd does not say."""
-        found = re.search(r"Apache/([\d.]+)", self.runner.ask([*self.argv, "-v"]).stdout)
-        return found[1] if found else ""
+    def build(self) -> Build:
+        """What ``httpd -V`` says, also where it cannot read its configuration."""
+        said = self.runner.ask([*self.argv, "-V"]).stdout
+        version = re.search(r"Apache/([\d.]+)", said)
+        modules = self.config.server_root / "modules"
+        # A build of APR without threads has no pthread mutexes to name in -V, and its
+        # httpd comes without the threaded MPMs.
+        threads = "PTHREAD" in said or any(
+            (modules / f"mod_mpm_{name}.so").exists() for name in ("event", "worker")
+        )
+        # On Linux APR polls with epoll, which is safe to share between threads.
+        return Build(version[1] if version else "", threads, Path("/proc/sys/fs/epoll").is_dir())
 
     def configured(self) -> tuple[Observation | None, str, str]:
         """What the next start would load, an error text when httpd itself refuses, and what it
@@ -177,19 +196,6 @@ class Httpd:
         if not mapped:
             return None, f"mod_status does not answer: {status.error or 'no ServerMPM in it'}"
         return Observation(mapped, itk), ""
-
-    def thread_polling(self) -> dict[str, bool]:
-        """What Apache's guidelines ask of a system: threads, and polling that is safe with
-        them (epoll, kqueue or event ports through APR)."""
-        said = self.runner.ask([*self.argv, "-V"]).stdout
-        modules = self.config.server_root / "modules"
-        # A build of APR without threads has no pthread mutexes to name in -V, and its
-        # httpd comes without the threaded MPMs.
-        threads = "PTHREAD" in said or any(
-            (modules / f"mod_mpm_{name}.so").exists() for name in ("event", "worker")
-        )
-        # On Linux APR polls with epoll, which is safe to share between threads.
-        return {"threads": threads, "safe_thread_polling": Path("/proc/sys/fs/epoll").is_dir()}
 
     # -- starting ----------------------------------------------------------------------
 

@@ -20,7 +20,7 @@ from easyapache.host.httpd import Httpd
 from easyapache.host.load import measure
 from easyapache.host.manager_locks import manager_at_work
 from easyapache.host.processes import Identity
-from easyapache.host.rpm import RpmDatabase, Verified
+from easyapache.host.rpm import RpmDatabase, Verified, by_owner
 from easyapache.host.spool import Spool
 from easyapache.profile import Profile
 
@@ -44,21 +44,22 @@ def inspect(config: HostConfig, httpd: Httpd, rpm: RpmDatabase) -> Profile:
         installed = pool.submit(rpm.installed)
         configured = pool.submit(httpd.configured)
         running = pool.submit(httpd.running)
-        version = pool.submit(httpd.version)
-        polling = pool.submit(httpd.thread_polling)
+        build = pool.submit(httpd.build)
         packages = installed.result()
         names = {package.name for package in packages}
-        verified = pool.submit(rpm.verify, [name for name in names if is_module(name)])
+        modules = [name for name in names if is_module(name)]
+        altered = pool.submit(rpm.altered, modules)
+        owned = pool.submit(rpm.owned_paths, modules)
         unknown = pool.submit(rpm.relations, names - catalogue_names())
-        owned = pool.submit(rpm.owned_paths, [n for n in names if n.startswith("ea-apache24")])
         conf = httpd.read()
         seen_config, config_error, warned = configured.result()
         seen_running, running_error = running.result()
         facts: dict[str, Any] = {
-            "httpd_version": version.result(),
+            "httpd_version": build.result().version,
             "os": operating_system(config.root),
-            **polling.result(),
-            **file_facts(verified.result()),
+            "threads": build.result().threads,
+            "safe_thread_polling": build.result().safe_thread_polling,
+            **file_facts(by_owner(altered.result(), owned.result())),
             **config_facts(config, conf, set(owned.result()), names),
             "excludes": excludes(config.root),
             "version_locks": version_locks(config.root),

@@ -5,7 +5,7 @@ rpm's queries read a snapshot; none of them takes or waits for the package manag
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -86,14 +86,16 @@ class RpmDatabase:
         Only files are compared: no dependencies, no scriptlets.
         """
         wanted = sorted(set(names))
+        altered = self.altered(wanted)
+        return by_owner(altered, self.owned_paths(wanted)) if altered else {}
+
+    def altered(self, names: Iterable[str]) -> list[Verified]:
+        """The same, without saying which package each file belongs to."""
+        wanted = sorted(set(names))
         if not wanted:
-            return {}
-        owned = self.owned_paths(wanted)
+            return []
         found = self._runner.ask([*self.command, "-V", "--nodeps", "--noscripts", *wanted])
-        problems: dict[str, list[Verified]] = {}
-        for item in verified_from(found.stdout):
-            problems.setdefault(owned.get(item.path, ""), []).append(item)
-        return {name: tuple(items) for name, items in problems.items() if name}
+        return verified_from(found.stdout)
 
     def relations(self, names: Iterable[str]) -> dict[str, dict[str, list[str]]]:
         """{name: {requires, conflicts, provides}}, in the words of a spec file."""
@@ -143,6 +145,16 @@ def descriptions_from(text: str) -> dict[str, Description]:
             said = dict(zip(_KEYS, parts, strict=True))
             found[said["name"]] = Description.from_json(said)
     return found
+
+
+def by_owner(
+    altered: Iterable[Verified], owned: Mapping[str, str]
+) -> dict[str, tuple[Verified, ...]]:
+    """{package: its files}; ``owned`` is what ``owned_paths`` says."""
+    problems: dict[str, list[Verified]] = {}
+    for item in altered:
+        problems.setdefault(owned.get(item.path, ""), []).append(item)
+    return {name: tuple(items) for name, items in problems.items() if name}
 
 
 def verified_from(text: str) -> list[Verified]:

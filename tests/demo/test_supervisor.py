@@ -141,7 +141,9 @@ def test_a_process_that_detached_itself_does_not_outlive_the_supervisor(tmp_path
 
 
 def test_parts_do_not_outlive_a_supervisor_that_was_killed(tmp_path: Path) -> None:
-    supervised = Supervised(tmp_path, f"run(part('one', {FOREVER!r}))")
+    begun = f"print('begun', flush=True); {FOREVER}"
+    ready = "ready=lambda written: 'begun' in written"
+    supervised = Supervised(tmp_path, f"run(part('one', {begun!r}, {ready}))")
     pid = int(supervised.line("up ").split()[1])
     supervised.process.kill()
     supervised.process.wait()
