@@ -20,6 +20,8 @@ PREFORK_ONLY = frozenset({"minspareservers", "maxspareservers"})
 (AH00526) and does not start. Source: the server/mpm folders of httpd 2.4."""
 
 _SECTION = re.compile(r"<\s*(/?)\s*([A-Za-z]+)\s*([^>]*)>?")
+_UNQUOTED = re.compile(r"[!#-&(-\[\]-~ \t]*")
+"""Lines without quotes and backslashes, which are nearly all: a shell's lexer takes its time."""
 _VARIABLE = re.compile(r"\$\{(\w+)\}")
 _MPM_FILE = re.compile(r"mod_mpm_(\w+)\.so$")
 _DEPTH = 20
@@ -267,6 +269,8 @@ def _logical_lines(text: str) -> Iterator[tuple[int, str]]:
 
 
 def _words(line: str) -> list[str]:
+    if _UNQUOTED.fullmatch(line):
+        return line.split()
     try:
         return shlex.split(line, posix=True) or [line]
     except ValueError:  # an apostrophe that opens nothing, as in a log format

@@ -103,11 +103,12 @@ def thread_bytes(pid: int) -> int:
         return 0
     total, guarded, stack = 0, False, False
     for line in text.splitlines():
-        head = re.match(r"([0-9a-f]+)-([0-9a-f]+) (\S{4}) \S+ \S+ (\d+)", line)
-        if head:
-            anonymous = head[4] == "0"
-            stack = guarded and anonymous and head[3] == "rw-p"
-            guarded = anonymous and head[3] == "---p"
+        # A region begins with its addresses, what is told of it with a capital letter.
+        if not line[:1].isupper():
+            _, rights, _, _, inode, *_ = line.split(None, 5)
+            anonymous = inode == "0"
+            stack = guarded and anonymous and rights == "rw-p"
+            guarded = anonymous and rights == "---p"
         elif stack and line.startswith("Pss:"):
             total += int(line.split()[1]) * 1024
     return total // threads

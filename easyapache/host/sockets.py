@@ -73,18 +73,19 @@ def socket_inodes(pid: int) -> dict[int, int]:
     """{inode: descriptor} of the sockets a process has open; empty when it is gone or
     belongs to somebody else."""
     found: dict[int, int] = {}
-    folder = PROC / str(pid) / "fd"
+    folder = f"{PROC}/{pid}/fd"
+    # Asked of every process of the machine in turn: paths as objects would take most of the time.
     try:
-        names = list(folder.iterdir())
+        names = os.listdir(folder)  # noqa: PTH208
     except (FileNotFoundError, ProcessLookupError, PermissionError):
         return found
     for name in names:
         try:
-            target = str(name.readlink())
+            target = os.readlink(f"{folder}/{name}")  # noqa: PTH115
         except (FileNotFoundError, ProcessLookupError, PermissionError):
             continue
         if target.startswith("socket:["):
-            found[int(target[8:-1])] = int(name.name)
+            found[int(target[8:-1])] = int(name)
     return found
 
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from easyapache.host import prober, sites
-from easyapache.host.apache_config import ApacheConfig, read_config
+from easyapache.host.apache_config import ApacheConfig, _words, read_config
 from easyapache.host.inspection import php_dso_sites
 from easyapache.host.rpm import descriptions_from, packages_from, relations_from, verified_from
 from easyapache.host.server import SiteAnswer
@@ -59,6 +59,15 @@ def conf(tmp_path: Path) -> ApacheConfig:
 def test_listeners_are_read_with_variables_and_brackets(conf: ApacheConfig) -> None:
     assert conf.listeners() == [("127.0.0.1", 8080), ("::1", 8081), ("", 443)]
     assert conf.tls_ports() == {443, 8080}
+
+
+PLAIN = st.characters(min_codepoint=33, max_codepoint=126, exclude_characters="'\"\\")
+
+
+@given(st.lists(st.text(PLAIN, min_size=1), min_size=1), st.sampled_from([" ", "\t", "  \t"]))
+def test_words_are_the_same_with_quotes_and_without(words: list[str], between: str) -> None:
+    assert _words(between.join(words)) == words
+    assert _words(between.join(f'"{word}"' for word in words)) == words
 
 
 def test_itk_is_not_counted_as_an_mpm(conf: ApacheConfig) -> None:
