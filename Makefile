@@ -7,7 +7,7 @@ PYTHON3  ?= $(shell for python in python3 python3.11 python3.12 python3.13 pytho
 	&& echo $$python && exit; done; echo python3)
 PY       := .venv/bin/python
 PORT     ?= 8000
-WORKERS  ?= 3
+WORKERS  ?= 4
 TESTS    ?= tests
 export PORT EA4_DATA
 
