@@ -6,6 +6,7 @@ Nothing here stops or replaces a running httpd; that is the restart's business.
 from __future__ import annotations
 
 import re
+import shutil
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -72,6 +73,7 @@ class Httpd:
         self.config = config
         self.runner = runner
         self.argv = tuple(config.httpd)
+        self._known: tuple[tuple[int, int] | None, str] = (None, "")
 
     # -- what is on disk ---------------------------------------------------------------
 
@@ -90,13 +92,22 @@ class Httpd:
     def read(self) -> ApacheConfig:
         return read_config(self.config.server_root, self.main_config)
 
+    def _compiled(self) -> str:
+        """``httpd -V``, asked once for as long as the program is the same file."""
+        path = Path(shutil.which(self.argv[0]) or self.argv[0])
+        file = path.stat() if path.exists() else None
+        key = (file.st_ino, file.st_mtime_ns) if file else None
+        if key is None or self._known[0] != key:
+            self._known = key, self.runner.ask([*self.argv, "-V"]).stdout
+        return self._known[1]
+
     def test(self) -> Finished:
         """``httpd -t``. It accepts ITK under a threaded MPM, which then cannot start."""
         return self.runner.ask([*self.argv, "-t"])
 
     def build(self) -> Build:
         """What ``httpd -V`` says, also where it cannot read its configuration."""
-        said = self.runner.ask([*self.argv, "-V"]).stdout
+        said = self._compiled()
         version = re.search(r"Apache/([\d.]+)", said)
         modules = self.config.server_root / "modules"
         # A build of APR without threads has no pthread mutexes to name in -V, and its

@@ -7,7 +7,7 @@ import os
 import platform
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -99,13 +99,15 @@ class RealServer:
         names = {package.name for package in self.rpm.installed()} - set(may_remove)
         return sorted({*names, *ALWAYS_PROTECTED, *self.packages.protected_by_server()})
 
-    def obstacles(self, goal: Goal, transaction: Transaction) -> Sequence[Obstacle]:
+    def obstacles(
+        self, goal: Goal, transaction: Transaction, seen: Callable[[], Profile] | None = None
+    ) -> Sequence[Obstacle]:
         with ThreadPoolExecutor(max_workers=1) as pool:
             answer = pool.submit(self._ask, goal, protect=True)
             found = Preflight(
                 config=self.config,
                 httpd=self.httpd,
-                profile=self.inspect(),
+                profile=seen() if seen else self.inspect(),
                 transaction=transaction,
                 ask=answer.result,
             ).obstacles()

@@ -168,8 +168,11 @@ class Server(Protocol):
         ``goal.may_remove``. With ``kept``, the packages in that folder are all it may choose
         from: no repository is asked. Changes nothing."""
 
-    def obstacles(self, goal: Goal, transaction: Transaction) -> Sequence[Obstacle]:
-        """Every reason why a change must not begin now."""
+    def obstacles(
+        self, goal: Goal, transaction: Transaction, seen: Callable[[], Profile] | None = None
+    ) -> Sequence[Obstacle]:
+        """Every reason why a change must not begin now. ``seen``: waits for the profile that
+        somebody is just making; without it, one is made for this."""
 
     def sites(self) -> Sequence[SiteAnswer]:
         """Ask a sample of this server's own sites, one of each kind and address."""

@@ -131,7 +131,9 @@ class SimulatedServer:
                 )
         return answer
 
-    def obstacles(self, goal: Goal, transaction: Transaction) -> Sequence[Obstacle]:
+    def obstacles(
+        self, goal: Goal, transaction: Transaction, seen: Callable[[], Profile] | None = None
+    ) -> Sequence[Obstacle]:
         found = []
         if self._strikes("locked"):
             found.append(
@@ -151,7 +153,7 @@ class SimulatedServer:
                     Sentence("Make room, then try again."),
                 )
             )
-        profile = self.inspect()
+        profile = seen() if seen else self.inspect()
         if profile.configured is None or profile.configured.mpm is None:
             found.append(
                 Obstacle(

@@ -127,7 +127,9 @@ class Steps:
         with ThreadPoolExecutor(max_workers=3) as pool:
             profile = pool.submit(self.server.inspect)
             sites = pool.submit(self.server.sites)
-            in_the_way = pool.submit(self.server.obstacles, request.goal, request.transaction)
+            in_the_way = pool.submit(
+                self.server.obstacles, request.goal, request.transaction, profile.result
+            )
             self.before, self.sites = profile.result(), tuple(sites.result())
             self.handover.in_place(self.before)
             self._evidence("before", _seen_before(self.before, self.sites))

@@ -165,7 +165,7 @@ serving() {
         one=${maps#/proc/}
         one=${one%/maps}
         [ "$(readlink "/proc/$one/ns/net" 2>/dev/null)" = "$here_too" ] || continue
-        line=$(tr '\\0' ' ' <"/proc/$one/cmdline" 2>/dev/null)
+        line=$(cat "/proc/$one/cmdline" 2>/dev/null | tr '\\0' ' ')
         case ${line#"$started"} in *" -f "* | *" -d "*) continue ;; esac
         all="$all$one "
     done
@@ -189,10 +189,12 @@ open_port() {
     grep -Eqs " 0A [^ ]+ [^ ]+ [^ ]+ +[0-9]+ +[0-9]+ $1 " /proc/net/tcp /proc/net/tcp6
 }
 
-# Waits ten seconds at most until none of these sockets is open. 1: one still is.
-closed() {
+# Waits so many tenths of a second until none of these sockets is open. 1: one still is.
+closed_within() {
     tries=0
-    while [ "$tries" -lt 100 ]; do
+    limit=$1
+    shift
+    while [ "$tries" -lt "$limit" ]; do
         open=
         for inode in "$@"; do open_port "$inode" && open=1; done
         [ -n "$open" ] || return 0
@@ -205,13 +207,14 @@ closed() {
 stop_and_start() {
     # All of it is read before the first one is told: going, it takes the pid file along, whoever's
     # that is.
-    ending=$(serving)
-    ports=$(ports_of $ending)
-    for how in WINCH TERM KILL; do
-        for one in $ending; do
-            grep -qsF /mod_mpm_ "/proc/$one/maps" && kill "-$how" "$one" 2>/dev/null
+    ports=$(ports_of $(serving))
+    for one in $(serving); do kill -WINCH "$one" 2>/dev/null; done
+    closed_within 100 $ports || for how in TERM KILL KILL; do
+        # Children whose parent was killed obey little, and are the topmost only once it is gone.
+        for one in $(serving); do
+            [ -z "$(ports_of "$one")" ] || kill "-$how" "$one" 2>/dev/null
         done
-        closed $ports && break
+        closed_within 20 $ports && break
     done
     sleep 0.2
     running || rm -f "$pid_file"

@@ -24,6 +24,11 @@ from tests.api.test_changes import finish
 
 ROOT = Path(settings.BASE_DIR)
 SNAPSHOT = Path(__file__).with_name("openapi.json")
+AGREED = [
+    (path, method)
+    for path, found in json.loads(SNAPSHOT.read_text())["paths"].items()
+    for method in found
+]
 
 
 def test_the_description_is_the_one_that_was_agreed(client: Client) -> None:
@@ -90,10 +95,9 @@ def test_an_example_of_a_header_is_what_its_schema_says() -> None:
         assert header["description"].endswith("."), name
 
 
-@pytest.mark.parametrize(("method", "path", "operation"), operations())
-def test_every_operation_says_what_can_happen(
-    method: str, path: str, operation: dict[str, Any]
-) -> None:
+@pytest.mark.parametrize(("path", "method"), AGREED)
+def test_every_operation_says_what_can_happen(path: str, method: str) -> None:
+    operation = described()["paths"][path][method]
     assert path.startswith("/api/v1/")
     assert operation["summary"]
     assert operation["security"]

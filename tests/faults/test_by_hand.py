@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 import sys
 from dataclasses import replace
@@ -47,6 +49,19 @@ def test_the_undo_script_mends_a_torn_server(make_lab: MakeLab) -> None:
     by_hand(field, request, before)
 
 
+def test_the_undo_script_ends_children_whose_parent_was_killed(make_lab: MakeLab) -> None:
+    """They keep the ports, and those of a threaded MPM end for nothing but SIGKILL. (No script of
+    the server's own stands in the way.)"""
+    field = scripted(Field(make_lab().up()))
+    before = field.server.inspect()
+    request = field.request("event")
+    assert run(field, "first", request).end == ASKED
+    os.kill(int(field.config.pid_file.read_text()), signal.SIGKILL)
+    assert field.server.httpd.parents() != []
+    by_hand(field, request, before)
+    assert len(field.server.httpd.parents()) == 1
+
+
 def run_script(
     field: Field, request: ChangeRequest, command: list[str] | None = None
 ) -> subprocess.CompletedProcess[str]:
@@ -75,8 +90,9 @@ def by_hand(
 
 
 def scripted(field: Field, *script: str) -> Field:
-    """The same server, whose agent is told to restart by this script."""
-    field.config = replace(field.config, restart_method="script", restart_script=script)
+    """The same server, whose agent is told to restart by this script, or by none."""
+    method = "script" if script else "auto"
+    field.config = replace(field.config, restart_method=method, restart_script=script)
     field.server = RealServer(field.config)
     remember(field.config)
     return field
