@@ -64,7 +64,8 @@ class House:
         with (self.folder / f"{name}.out").open("ab") as output:
             self.processes[name] = subprocess.Popen(
                 argv,
-                env={**os.environ, "PYTHONPATH": str(PROJECT), **more},
+                # Nothing of these tests' own: an agent knows no Django.
+                env={"PATH": os.environ["PATH"], "PYTHONPATH": str(PROJECT), **more},
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
