@@ -60,16 +60,23 @@ def make_panel() -> Iterator[MakePanel]:
         assert processes_of(folder) == []
 
 
-@pytest.fixture(scope="session")
-def simulated_panel() -> Iterator[Panel]:
-    """One panel with a simulated server (``sandbox``), shared by the tests of one process. What
-    a test changes there stays: none may rely on what another one left."""
+@contextmanager
+def panel_without_labs() -> Iterator[Panel]:
+    """A panel with one server, a simulated one (``sandbox``)."""
     with (
         short_folder() as folder,
         stopped_afterwards(
             Panel.start(folder / "p", "--simulated", RESCAN_SECONDS="4", **PATIENT)
         ) as panel,
     ):
+        yield panel
+
+
+@pytest.fixture(scope="session")
+def simulated_panel() -> Iterator[Panel]:
+    """One such panel, shared by all tests that ask for it, and stopped after the last of them
+    (``tests.together``). What a test changes there stays: none may rely on what another left."""
+    with panel_without_labs() as panel:
         yield panel
 
 

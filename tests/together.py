@@ -10,17 +10,16 @@ from __future__ import annotations
 import pytest
 
 SHARED = "simulated_panel"
-"""The fixture that lives as long as its process."""
+"""The panel that many tests share."""
 
 
 def group_of(item: pytest.Item) -> str:
     """The name of the group a test runs with; empty where any process will do."""
     definitions = item._fixtureinfo.name2fixturedefs if isinstance(item, pytest.Function) else {}
     module = item.nodeid.partition("::")[0]
-    if SHARED in definitions and not module.endswith("test_every_page.py"):
+    if SHARED in definitions:
         return SHARED
-    scopes = {found[-1].scope for found in definitions.values()}
-    return module if SHARED in definitions or "module" in scopes else ""
+    return module if any(found[-1].scope == "module" for found in definitions.values()) else ""
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
@@ -32,10 +31,22 @@ def pytest_itemcollected(item: pytest.Item) -> None:
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     def place(item: pytest.Item) -> int:
-        marks = item.get_closest_marker
-        return 0 if marks("xdist_group") else 1 if marks("lab") else 2
+        longest_first = ("xdist_group", "browser", "lab")
+        marked = [
+            number for number, name in enumerate(longest_first) if item.get_closest_marker(name)
+        ]
+        return min(marked, default=len(longest_first))
 
     items.sort(key=place)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
+    """Nobody needs the shared panel after the last test of its group, and at rest it still looks
+    at its servers every few seconds."""
+    panel = getattr(item, "funcargs", {}).get(SHARED)
+    if panel and SHARED not in getattr(nextitem, "fixturenames", ()):
+        panel.stop()
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:

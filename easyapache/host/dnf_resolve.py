@@ -19,6 +19,7 @@ signature-checked, and sizes in bytes. Options are read by dnf's own command lin
 configuration, repositories and plugins are exactly those of a real run.
 """
 
+import gc
 import io
 import json
 import os
@@ -250,11 +251,17 @@ def main(request: Dict[str, Any]) -> Dict[str, Any]:
         return {"error": {"code": code, "message": text}}
     finally:
         if base is not None:
+            if hasattr(gc, "freeze"):
+                gc.freeze()  # else closing looks through all memory, twice
             base.close()
 
 
 if __name__ == "__main__":
+    gc.disable()  # for the second this lives, tidying memory takes longer than it saves
     # What plugins print must not stand between us and the reader.
     out, sys.stdout = sys.stdout, io.StringIO()
     result = main(json.loads(sys.argv[1]))
     out.write(json.dumps(result) + "\n")
+    out.flush()
+    sys.stderr.flush()
+    os._exit(0)

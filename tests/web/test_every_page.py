@@ -16,7 +16,7 @@ from easyapache.answers import page_above
 from easyapache.demo.panel import Panel
 from easyapache.models import Server
 from tests.browser import COLOURS, faults
-from tests.stack import bare_panel
+from tests.stack import bare_panel, make_past, panel_without_labs
 from tests.visits import FIRST_VISITS, VISITS, Visit, go, signed_in
 from tests.web.test_pages import views_of
 
@@ -93,10 +93,9 @@ def all_looked_at(
 
 
 @pytest.mark.browser
-def test_there_is_nothing_to_find_fault_with_on_any_page(
-    browser: Browser, simulated_panel: Panel, past: dict[str, str]
-) -> None:
-    assert all_looked_at(browser, simulated_panel, VISITS, past) == []
+def test_there_is_nothing_to_find_fault_with_on_any_page(browser: Browser) -> None:
+    with panel_without_labs() as panel:
+        assert all_looked_at(browser, panel, VISITS, make_past(panel)) == []
 
 
 @pytest.mark.browser
