@@ -18,6 +18,7 @@ from typing import ClassVar
 import easyapache
 from easyapache.host.drivers import remember
 from easyapache.host.folder import ChangeFolder
+from easyapache.host.processes import identify
 from easyapache.host.progress import progress_of, shows
 from easyapache.host.protocol import ChangeRequest, Goal, Step
 from easyapache.host.real import RealServer
@@ -203,13 +204,17 @@ class Field:
         return found
 
     def kill(self, wanted: Callable[[str], bool]) -> int:
-        """SIGKILL, all at once, to every process of this lab whose command line is wanted."""
-        hit = [pid for pid, line in self.processes().items() if wanted(line)]
-        for pid in hit:
+        """SIGKILL, all at once, to every process of this lab whose command line is wanted. They
+        are gone when this returns: after a power cut nothing is still on its way out."""
+        wanted_ones = [identify(pid) for pid, line in self.processes().items() if wanted(line)]
+        hit = [one for one in wanted_ones if one]
+        for one in hit:
             try:
-                os.kill(pid, signal.SIGKILL)
+                os.kill(one.pid, signal.SIGKILL)
             except ProcessLookupError:
                 continue
+        while any(one.alive for one in hit):
+            time.sleep(0.001)
         self.kills += 1
         return len(hit)
 
