@@ -148,12 +148,14 @@ class Choice:
         mpm: str | None = None,
         itk: bool | None = None,
     ) -> Choice:
-        """This choice after a fix that a finding offered."""
+        """This choice after a fix that a finding offered. ITK that is to be left off is not added
+        as a package either."""
+        off = {ITK} if itk is False else frozenset()
         return replace(
             self,
             mpm=MPM(mpm) if mpm else self.mpm,
             itk=self.itk if itk is None else itk,
-            add=self.add | frozenset(add),
+            add=(self.add | frozenset(add)) - off,
             keep=self.keep - frozenset(unkeep),
         )
 

@@ -117,13 +117,7 @@ def query_of(server: Server, choice: Choice, answers: Mapping[str, str] | None =
 
 def applied(choice: Choice, fix: Fix) -> Choice:
     """The choice that a fix leads to."""
-    return replace(
-        choice,
-        mpm=MPM(fix.mpm) if fix.mpm else choice.mpm,
-        itk=choice.itk if fix.itk is None else fix.itk,
-        add=choice.add | set(fix.add),
-        keep=choice.keep - set(fix.unkeep),
-    )
+    return choice.with_fix(add=fix.add, unkeep=fix.unkeep, mpm=fix.mpm, itk=fix.itk)
 
 
 def shown_findings(

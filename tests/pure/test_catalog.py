@@ -70,6 +70,12 @@ def test_a_fix_alters_the_choice() -> None:
     )
 
 
+def test_itk_that_is_left_off_is_not_added_as_a_package_either() -> None:
+    choice = Choice(MPM.PREFORK, add=frozenset({ITK, SUEXEC}))
+    assert choice.with_fix(itk=False) == Choice(MPM.PREFORK, add=frozenset({SUEXEC}))
+    assert choice.with_fix(add=[SUEXEC]) == choice
+
+
 def test_the_packages_say_which_mpm_and_whether_itk() -> None:
     seen = installed([MPM.PREFORK.package, ITK, "ea-apache24"])
     assert (seen.mpm, seen.itk) == ("prefork", True)
