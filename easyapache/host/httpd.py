@@ -93,11 +93,12 @@ class Httpd:
         return read_config(self.config.server_root, self.main_config)
 
     def _compiled(self) -> str:
-        """``httpd -V``, asked once for as long as the program is the same file."""
+        """``httpd -V``, asked once for as long as the program is the same file; again where it
+        said nothing."""
         path = Path(shutil.which(self.argv[0]) or self.argv[0])
         file = path.stat() if path.exists() else None
         key = (file.st_ino, file.st_mtime_ns) if file else None
-        if key is None or self._known[0] != key:
+        if key is None or self._known[0] != key or not self._known[1]:
             self._known = key, self.runner.ask([*self.argv, "-V"]).stdout
         return self._known[1]
 
