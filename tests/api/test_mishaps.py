@@ -71,10 +71,10 @@ def test_an_error_that_nobody_foresaw_is_told_to_the_log_and_not_to_the_caller(
     server: Server, add_token: AddToken, call: Call, caplog: pytest.LogCaptureFixture
 ) -> None:
     token = add_token("read")
-    with connection.execute_wrapper(failing(ZeroDivisionError("the answer is 42"))):
+    with connection.execute_wrapper(failing(ZeroDivisionError("only for the log"))):
         answer = call("GET", "servers", token=token)
-    assert "42" not in json.dumps(problem(answer, 500, "internal"))
-    assert "the answer is 42" in caplog.text
+    assert "only for the log" not in json.dumps(problem(answer, 500, "internal"))
+    assert "only for the log" in caplog.text
     assert "Traceback" in caplog.text
 
 
@@ -111,14 +111,14 @@ def test_a_whm_client_reads_of_a_database_that_is_away_in_its_envelope(
 def test_a_whm_client_reads_of_an_error_in_its_envelope(
     server: Server, whm: Whm, client: Client, add_token: AddToken, caplog: pytest.LogCaptureFixture
 ) -> None:
-    broken = failing(ZeroDivisionError("the answer is 42"), "easyapache_installedprofile")
+    broken = failing(ZeroDivisionError("only for the log"), "easyapache_installedprofile")
     with connection.execute_wrapper(broken):
         answer = whm("ea4_get_currently_installed_packages")
         bridged = client.get(
             "/json-api/cpanel?cpanel_jsonapi_func=ea4_get_currently_installed_packages",
             headers={"Authorization": f"whm root:{add_token('read').text}"},
         ).json()
-    assert "42" not in refused(answer)
+    assert "only for the log" not in refused(answer)
     assert "log" in bridged["cpanelresult"]["error"]
     assert [record.levelno for record in caplog.records if record.exc_info] == [logging.ERROR] * 2
 
