@@ -5,6 +5,9 @@ import os
 import sys
 
 if __name__ == "__main__":
+    from easyapache import memory
+
+    memory.starting()
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "easyapache.settings")
     from django.core.management import execute_from_command_line
 

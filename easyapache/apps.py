@@ -8,6 +8,8 @@ class EasyApacheConfig(AppConfig):
     verbose_name = "EasyApache 4"
 
     def ready(self) -> None:
+        from easyapache import memory
         from easyapache.catalog_of_tools import register_tools
 
         register_tools()
+        memory.started()

@@ -5,7 +5,11 @@ import os
 from django.core.wsgi import get_wsgi_application
 from django.urls import get_resolver
 
+from easyapache import memory
+
+memory.starting()
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "easyapache.settings")
 application = get_wsgi_application()
 # Pages and API are loaded now: before gunicorn forks (--preload), and not while a visitor waits.
 _ = get_resolver().url_patterns
+memory.started()

@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
+import pytest
+
+from easyapache import memory
+
 pytest_plugins = [
     "tests.faults.report",
     "tests.labs",
@@ -12,3 +18,13 @@ pytest_plugins = [
     "tests.desk",
     "tests.together",
 ]
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Iterator[None]:
+    """All tests stay loaded until the end: Python need not look through them again and again."""
+    memory.starting()
+    try:
+        return (yield)
+    finally:
+        memory.started()

@@ -24,6 +24,7 @@ from typing import Any
 from celery import Celery, signals
 from kombu.exceptions import OperationalError
 
+from easyapache import memory
 from easyapache.host import repairs
 from easyapache.host.config import BadConfig, HostConfig, load_config
 from easyapache.host.courier import Courier
@@ -209,6 +210,7 @@ def _prepare(**_: Any) -> None:
 
 @signals.worker_ready.connect
 def _begin(**_: Any) -> None:
+    memory.started()
     agent().begin()
 
 

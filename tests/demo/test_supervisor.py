@@ -97,7 +97,7 @@ def test_what_ends_is_started_again_and_said(tmp_path: Path) -> None:
     os.kill(pid, signal.SIGKILL)
     assert supervised.line("one: ended") == "one: ended with SIGKILL; starting it again in 1 s"
     again = supervised.line("one: started again")
-    assert str(pid) not in again
+    assert f"(process {pid})" not in again
     assert supervised.line("changed")
     supervised.end()
 
