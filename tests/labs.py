@@ -6,8 +6,6 @@ the test ends, and the test fails when one of them leaves a process behind.
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -16,18 +14,15 @@ import pytest
 
 from easyapache.lab import apache
 from easyapache.lab.server import Lab
+from tests.places import short_folder
 
 MakeLab = Callable[..., Lab]
 
 
 @pytest.fixture
 def lab_folder() -> Iterator[Path]:
-    """A folder with a short path that the web server's user may enter. (pytest's own is
-    closed to everybody else, and Unix sockets need short paths.)"""
-    folder = Path(tempfile.mkdtemp(prefix="ea4lab"))
-    folder.chmod(0o755)
-    yield folder
-    shutil.rmtree(folder)
+    with short_folder() as folder:
+        yield folder
 
 
 @pytest.fixture

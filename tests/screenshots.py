@@ -18,7 +18,8 @@ from playwright.sync_api import Browser, Page, ViewportSize
 
 from easyapache.demo.panel import Panel
 from tests.browser import opened_browser, sign_in
-from tests.stack import PATIENT, bare_panel, make_past, short_folder
+from tests.places import short_folder
+from tests.stack import PATIENT, bare_panel, make_past
 from tests.visits import FIRST_VISITS, HISTORY, MPM, VISITS, Visit, go, signed_in
 
 SIZES = (ViewportSize(width=1440, height=900), ViewportSize(width=390, height=844))

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,24 +11,14 @@ from pathlib import Path
 import pytest
 
 from easyapache.demo.panel import Panel
+from tests.places import short_folder
 
-__all__ = ["MakePanel", "Panel", "processes_of", "short_folder", "stopped_afterwards"]
+__all__ = ["MakePanel", "Panel", "processes_of", "stopped_afterwards"]
 
 MakePanel = Callable[..., Panel]
 
 PATIENT = {"SILENCE_SECONDS": "86400", "PREVIEW_SECONDS": "86400"}
 """Settings of a panel that is to have a past: what nobody answers stays as it is for a day."""
-
-
-@contextmanager
-def short_folder() -> Iterator[Path]:
-    """A folder with a short path that every account may enter."""
-    folder = Path(tempfile.mkdtemp(prefix="ea4"))
-    folder.chmod(0o755)
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder)
 
 
 @contextmanager

@@ -10,7 +10,7 @@ import pytest
 from easyapache.demo.account import Account
 from easyapache.demo.adoption import adopt_environment
 from easyapache.demo.folder import OPEN_PLACE, Folder, data_folder, give, write_private
-from tests.stack import short_folder
+from tests.places import short_folder
 
 
 @pytest.fixture(autouse=True)

@@ -20,7 +20,8 @@ from easyapache.lab import apache
 from easyapache.lab.server import Lab
 from tests.faults.field import ASKED, BEFORE, NEITHER, Ending, unclean
 from tests.faults.report import Tell
-from tests.stack import pids_of, short_folder, stopped_afterwards
+from tests.places import short_folder
+from tests.stack import pids_of, stopped_afterwards
 
 pytestmark = pytest.mark.lab
 

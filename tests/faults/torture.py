@@ -24,6 +24,7 @@ from easyapache.host.protocol import ChangeRequest
 from easyapache.lab.server import Lab
 from tests.faults.field import Ending, Field, Table, other_mpm, touched
 from tests.faults.struck import struck_at
+from tests.places import short_folder
 
 
 def _engine(line: str) -> bool:
@@ -130,14 +131,12 @@ def _delayed(seconds: float, condition: Callable[[], bool]) -> Callable[[], bool
 
 @contextmanager
 def fresh_field(stock: str = "minimal") -> Iterator[Field]:
-    folder = Path(tempfile.mkdtemp(prefix="ea4t"))
-    folder.chmod(0o755)
-    lab = Lab.create(folder / "lab", stock).up()
-    try:
-        yield Field(lab)
-    finally:
-        lab.down()
-        shutil.rmtree(folder)
+    with short_folder() as folder:
+        lab = Lab.create(folder / "lab", stock).up()
+        try:
+            yield Field(lab)
+        finally:
+            lab.down()
 
 
 def rounds(field: Field, kills: int, table: Table, say: Callable[[str], None]) -> None:
