@@ -13,9 +13,7 @@ manager configuration and processes; nothing outside its folder is written.
 from __future__ import annotations
 
 import json
-import random
 import shutil
-import socket
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -24,9 +22,10 @@ from typing import Any, Self, TypeVar
 from easyapache.host.config import HostConfig
 from easyapache.lab import apache, hooks, installroot, website
 from easyapache.lab.installroot import Installroot
+from easyapache.lab.ports import claim_ports
 from easyapache.lab.pristine import STOCKS, pristine_server
 from easyapache.lab.process import LabError, run
-from easyapache.lab.repository import Repository, Variant, repository
+from easyapache.lab.repository import Repository, Variant, cache_folder, repository
 from easyapache.lab.system import distribution, explain, missing, web_identity
 from easyapache.lab.website import Ports, Site
 
@@ -103,7 +102,7 @@ class Lab:
         pristine = pristine_server(source, stock, tuple(sorted(set(extra))))
         setup = Setup(
             stock=stock,
-            ports=_free_ports(),
+            ports=claim_ports(folder, cache_folder()),
             repository=str(source.folder),
             extra=tuple(sorted(set(extra))),
             hooks=hooks,
@@ -131,7 +130,8 @@ class Lab:
         folder = folder.absolute()
         Installroot(folder).refuse_too_deep()
         installroot.copy(self.folder, folder)
-        return _settled(type(self)(folder, replace(self.setup, ports=_free_ports())))
+        setup = replace(self.setup, ports=claim_ports(folder, cache_folder()))
+        return _settled(type(self)(folder, setup))
 
     # -- being used --------------------------------------------------------------------
     @property
@@ -324,22 +324,6 @@ def _kept(lab: L) -> L:
     text = json.dumps(asdict(lab.setup), indent=1) + "\n"
     (lab.folder / "lab.json").write_text(text, encoding="utf-8")
     return lab
-
-
-def _free_ports() -> Ports:
-    """Two loopback ports nobody listens on, below the range the kernel hands out by itself, so
-    that no outgoing connection takes them before httpd does."""
-    found: list[int] = []
-    while len(found) < 2:
-        port = random.randint(20000, 32000)  # noqa: S311 (spreads labs out, guards nothing)
-        with socket.socket() as probe:
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-        if port not in found:
-            found.append(port)
-    return Ports(*found)
 
 
 def _toml(value: Any) -> str:
