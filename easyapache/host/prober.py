@@ -15,7 +15,6 @@ from __future__ import annotations
 import errno
 import json
 import os
-import resource
 import signal
 import socket
 import ssl
@@ -25,7 +24,7 @@ from collections.abc import Callable, Generator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from select import POLLIN, POLLOUT, poll
-from typing import TypeVar
+from typing import Any, TypeVar
 
 STRIP = 600
 """Entries a strip may have."""
@@ -33,6 +32,11 @@ SLOW_MS = 1000.0
 """From here on an answer is called slow."""
 LIMIT = 20.0
 """Seconds after which a request that has no answer is given up; it counts as slow."""
+MOST = 64
+"""Requests that one listener may owe an answer; until then it is asked no more. An httpd that
+stands still would have its queue filled by them, and those who wait already tell how long."""
+OPEN = 512
+"""Connections at the same time, to all listeners: half of what a process usually may have."""
 _REQUEST = (
     b"OPTIONS * HTTP/1.1\r\nHost: localhost\r\nUser-Agent: easyapache-mpm-prober\r\n"
     b"Connection: close\r\n\r\n"
@@ -81,28 +85,42 @@ def strip(
     return chosen
 
 
+_OUR_OWN = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EADDRNOTAVAIL)
+"""What this machine or this process lacks says nothing of a listener."""
+
+Target = tuple[socket.AddressFamily, Any, bool]
+"""How to reach a listener: the family of its address, the address, and whether it speaks TLS."""
+
 Answer = TypeVar("Answer")
 Waiting = Generator[tuple[int, int], None, Answer]
 """Yields what is waited for, a file descriptor and POLLIN or POLLOUT; then has an answer."""
 
 
-def visit(host: str, port: int, tls: ssl.SSLContext | None) -> Waiting[str]:
-    """One connection and its request: ``ok``, ``refused`` or ``reset``."""
+def target(host: str, port: int, tls: bool) -> Target:
+    """``host``: an address, or a name as ``Listen`` may have one. Raises OSError."""
+    try:
+        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+    except UnicodeError as error:  # a name that cannot be one
+        raise OSError(str(error)) from error
+    return family, address, tls
+
+
+def visit(target: Target, context: ssl.SSLContext) -> Waiting[str]:
+    """One connection and its request: ``ok``, ``refused`` or ``reset``; empty when it was
+    our own side that could not ask."""
+    family, address, tls = target
     end = None
     try:
-        ((family, kind, _, _, address),) = socket.getaddrinfo(
-            host, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST
-        )
-        end = socket.socket(family, kind)
+        end = socket.socket(family, socket.SOCK_STREAM)
         end.setblocking(False)
         failed = end.connect_ex(address)
         if failed == errno.EINPROGRESS:
             yield end.fileno(), POLLOUT
             failed = end.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
         if failed:
-            return "refused" if failed == errno.ECONNREFUSED else "reset"
-        if tls is not None:
-            end = tls.wrap_socket(end, do_handshake_on_connect=False)
+            raise OSError(failed, os.strerror(failed))
+        if tls:
+            end = context.wrap_socket(end, do_handshake_on_connect=False)
             yield from _patiently(end, end.do_handshake)
         end.send(_REQUEST)
         heard = end
@@ -111,8 +129,10 @@ def visit(host: str, port: int, tls: ssl.SSLContext | None) -> Waiting[str]:
             with suppress(OSError):
                 end.unwrap()  # says good-bye, and does not wait for the answer
         return "ok" if first.startswith(b"HTTP/") else "reset"
-    except OSError:
-        return "reset"
+    except ConnectionRefusedError:
+        return "refused"
+    except OSError as error:
+        return "" if error.errno in _OUR_OWN else "reset"
     finally:
         if end is not None:
             end.close()
@@ -130,14 +150,17 @@ def _patiently(end: socket.socket, act: Callable[[], Answer]) -> Waiting[Answer]
 
 class Probe:
     def __init__(
-        self, targets: list[tuple[str, int, bool]], interval_ms: float, output: Path, parent: int
+        self, targets: Sequence[Target], interval_ms: float, output: Path, parent: int
     ) -> None:
         self.targets, self.interval_ms = targets, interval_ms
         self.output, self.parent = output, parent
         self.tally = Tally()
         self.stop = False
         self._visits: dict[int, Waiting[str]] = {}
-        self._waits: dict[int, int] = {}  # file descriptor: number of the visit
+        self._waits: dict[int, int] = {}  # by file descriptor: the number of the visit
+        self._places: dict[int, int] = {}  # and the other way round
+        self._owed = [0] * len(targets)
+        self._most = max(1, min(MOST, OPEN // len(targets)))
         self._poll = poll()
         self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         self._context.check_hostname = False
@@ -148,9 +171,12 @@ class Probe:
         return (time.monotonic() - self._begun) * 1000
 
     def _start(self, number: int) -> None:
-        host, port, tls = self.targets[number % len(self.targets)]
+        which = number % len(self.targets)
+        if self._owed[which] >= self._most:
+            return
+        self._owed[which] += 1
         self.tally.waiting[number] = self._now()
-        self._visits[number] = visit(host, port, self._context if tls else None)
+        self._visits[number] = visit(self.targets[which], self._context)
         self._go_on(number)
 
     def _go_on(self, number: int) -> None:
@@ -160,28 +186,35 @@ class Probe:
         except StopIteration as ended:
             self._note(number, ended.value)
         else:
-            self._waits[descriptor] = number
+            self._waits[descriptor], self._places[number] = number, descriptor
             self._poll.register(descriptor, event)
+
+    def _awaited(self, descriptor: int) -> int:
+        """What waits there waits no longer."""
+        self._poll.unregister(descriptor)
+        number = self._waits.pop(descriptor)
+        del self._places[number]
+        return number
 
     def _note(self, number: int, result: str) -> None:
         del self._visits[number]
+        self._owed[number % len(self.targets)] -= 1
         begun = self.tally.waiting.pop(number)
         wait = self._now() - begun
         if result == "ok" and wait >= SLOW_MS:
             result = "slow"
-        self.tally.seen.append((int(begun), round(wait, 2), result))
+        if result:
+            self.tally.seen.append((int(begun), round(wait, 2), result))
 
     def _look(self, milliseconds: float) -> None:
         """Wait for what comes, so long and no longer; give up what has waited for too long."""
         for descriptor, _ in self._poll.poll(max(0.0, milliseconds)):
-            self._poll.unregister(descriptor)
-            self._go_on(self._waits.pop(descriptor))
-        for number, begun in list(self.tally.waiting.items()):
+            self._go_on(self._awaited(descriptor))
+        while waiting := self.tally.waiting:
+            number, begun = next(iter(waiting.items()))
             if self._now() - begun < LIMIT * 1000:
                 break  # those behind it began later
-            (descriptor,) = (at for at, waiting in self._waits.items() if waiting == number)
-            self._poll.unregister(descriptor)
-            del self._waits[descriptor]
+            self._awaited(self._places[number])
             self._visits[number].close()
             self._note(number, "slow")
 
@@ -217,10 +250,14 @@ class Probe:
 
 def main(settings: str) -> int:
     data = json.loads(settings)
-    targets = [(host, int(port), bool(tls)) for host, port, tls in data["targets"]]
-    # As many as can be open while none is answered, and not the thousand a process usually may.
-    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    targets = []
+    for host, port, tls in data["targets"]:
+        try:
+            targets.append(target(host, int(port), bool(tls)))
+        except OSError as error:
+            sys.stderr.write(f"{host}:{port} is not asked: {error}\n")
+    if not targets:
+        return 1
     probe = Probe(targets, float(data["interval_ms"]), Path(data["output"]), int(data["parent"]))
     signal.signal(signal.SIGTERM, lambda *_: probe.end())
     probe.run()
