@@ -10,6 +10,7 @@ from easyapache import memory
 memory.starting()
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "easyapache.settings")
 application = get_wsgi_application()
+memory.starting()  # which Django's part of it has just ended
 # Pages and API are loaded now: before gunicorn forks (--preload), and not while a visitor waits.
 _ = get_resolver().url_patterns
 memory.started()

@@ -22,7 +22,7 @@ from typing import Any, Self, TypeVar
 from easyapache.host.config import HostConfig
 from easyapache.lab import apache, hooks, installroot, website
 from easyapache.lab.installroot import Installroot
-from easyapache.lab.ports import claim_ports
+from easyapache.lab.ports import claim_ports, keep_ports
 from easyapache.lab.pristine import STOCKS, pristine_server
 from easyapache.lab.process import LabError, run
 from easyapache.lab.repository import Repository, Variant, cache_folder, repository
@@ -129,8 +129,8 @@ class Lab:
             raise LabError("a running lab cannot be copied; take it down first")
         folder = folder.absolute()
         Installroot(folder).refuse_too_deep()
-        installroot.copy(self.folder, folder)
         setup = replace(self.setup, ports=claim_ports(folder, cache_folder()))
+        installroot.copy(self.folder, folder)
         return _settled(type(self)(folder, setup))
 
     # -- being used --------------------------------------------------------------------
@@ -163,6 +163,7 @@ class Lab:
         if not Path(self.setup.repository).is_dir():
             self.use_repository(Variant())
         if self.pid is None:
+            keep_ports(self.folder, self.setup.ports, cache_folder())
             apache.start(self.root, self.status_url)
         return self
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import shutil
 import socket
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import astuple
@@ -12,8 +13,10 @@ from pathlib import Path
 import pytest
 
 from easyapache.lab import ports
-from easyapache.lab.ports import claim_ports
+from easyapache.lab.ports import claim_ports, keep_ports
 from easyapache.lab.process import LabError
+from easyapache.lab.website import Ports
+from tests.labs import MakeLab
 
 
 def claimed(folder: Path, cache: Path) -> set[int]:
@@ -62,10 +65,47 @@ def test_when_no_port_is_left_it_is_said(tmp_path: Path, few: int) -> None:
         one_after_another()
 
 
-def test_a_list_that_was_cut_off_is_begun_anew(tmp_path: Path) -> None:
-    (tmp_path / "ports.json").write_text('{"20000": ["/som')
+def test_a_lab_that_is_made_again_in_its_folder_takes_no_more_ports(
+    tmp_path: Path, few: int
+) -> None:
+    for _ in range(few):
+        claim_ports(tmp_path, tmp_path / "cache")
+    assert len(json.loads((tmp_path / "cache/ports.json").read_text())) == 2
+
+
+def test_a_lab_that_comes_up_is_entered_again(tmp_path: Path) -> None:
+    lab = tmp_path / "lab"
+    mine = claimed(lab, tmp_path / "cache")
+    shutil.rmtree(tmp_path / "cache")
+    keep_ports(lab, Ports(*mine), tmp_path / "cache")
+    register = json.loads((tmp_path / "cache/ports.json").read_text())
+    assert {int(port): folder for port, (folder, _) in register.items()} == dict.fromkeys(
+        mine, str(lab)
+    )
+
+
+@pytest.mark.parametrize("text", ['{"20000": ["/som', "[]", "null", '{"20000": 5}', ""])
+def test_a_register_that_is_not_what_was_written_is_begun_anew(tmp_path: Path, text: str) -> None:
+    (tmp_path / "ports.json").write_text(text)
     mine = claimed(tmp_path / "lab", tmp_path)
     assert {int(port) for port in json.loads((tmp_path / "ports.json").read_text())} == mine
+
+
+def test_a_lab_that_cannot_be_looked_at_keeps_its_ports(
+    tmp_path: Path, few: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    closed = claimed(tmp_path / "closed", tmp_path / "cache")
+    exists = Path.exists
+
+    def refused(path: Path) -> bool:
+        if path.name == "closed":
+            raise PermissionError(path)
+        return exists(path)
+
+    monkeypatch.setattr(Path, "exists", refused)
+    monkeypatch.setattr(ports, "_BEING_MADE", 0.0)
+    assert not closed & claimed(tmp_path / "other", tmp_path / "cache")
+    assert closed < {int(port) for port in json.loads((tmp_path / "cache/ports.json").read_text())}
 
 
 def test_a_port_somebody_listens_on_is_not_taken(
@@ -73,9 +113,20 @@ def test_a_port_somebody_listens_on_is_not_taken(
 ) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
-        monkeypatch.setattr(ports, "LOWEST", port - 3)
-        monkeypatch.setattr(ports, "HIGHEST", port)
-        assert port not in claimed(tmp_path / "lab", tmp_path / "cache")
+        monkeypatch.setattr(ports, "LOWEST", port - 20)
+        monkeypatch.setattr(ports, "HIGHEST", port + 20)
+        for number in range(10):
+            assert port not in claimed(tmp_path / f"lab{number}", tmp_path / "cache")
+
+
+def test_a_copy_for_which_no_port_is_left_is_not_begun(
+    make_lab: MakeLab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lab = make_lab()
+    monkeypatch.setattr(ports, "HIGHEST", ports.LOWEST - 1)
+    with pytest.raises(LabError, match="are taken"):
+        lab.clone(tmp_path / "copy")
+    assert not (tmp_path / "copy").exists()
 
 
 def test_a_common_source_of_chance_that_was_set_makes_no_difference(tmp_path: Path) -> None:
