@@ -24,7 +24,7 @@ from easyapache.host.config import BadConfig, HostConfig
 from easyapache.host.drivers import config_of, open_server
 from easyapache.host.durable import Busy
 from easyapache.host.failures.failure import TAKE_BACK
-from easyapache.host.folder import ChangeFolder
+from easyapache.host.folder import ChangeFolder, now
 from easyapache.host.progress import (
     Progress,
     label,
@@ -151,6 +151,11 @@ class Engine:
                 return self._undo(why) if self._progress().touched else self._refuse(why)
 
     def _begin(self, deaths: int) -> Report:
+        too_late = self.steps.request.not_after
+        if too_late is not None and now() > too_late:
+            # The agent may have been away, or its queue, since the panel sent this in time.
+            sentence = Sentence("Its window passed before it could begin. Nothing was touched.")
+            return self._end(Outcome.CANCELLED, "window", sentence)
         if deaths > DEATHS_PER_STEP:
             return self._refuse(
                 Sentence(

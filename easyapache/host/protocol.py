@@ -33,6 +33,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
@@ -147,6 +148,18 @@ class PreviewRequest:
         return cls(preview=data["preview"], goal=Goal.from_json(data.get("goal")))
 
 
+def _deadline(value: Any) -> datetime | None:
+    if value is None:
+        return None
+    try:
+        moment = datetime.fromisoformat(value)
+    except (TypeError, ValueError) as error:
+        raise BadMessage("not_after must be a time as 2026-03-03T21:00:00+00:00") from error
+    if moment.tzinfo is None:
+        raise BadMessage("not_after needs a zone")
+    return moment
+
+
 @dataclass(frozen=True, slots=True)
 class ChangeRequest:
     """Everything the agent needs to carry out, finish or undo one change by itself.
@@ -154,6 +167,7 @@ class ChangeRequest:
     ``transaction`` is what the person confirmed. The agent resolves ``goal`` again just
     before it acts, and does nothing when the answer is another one.
     ``undo_of`` names the change whose rollback kit may serve when the repository cannot.
+    ``not_after``: when it is too late to begin, aware; None: never.
     """
 
     change: str
@@ -165,6 +179,7 @@ class ChangeRequest:
     undo_of: str | None = None
     restart_method: str = "auto"
     note: Mapping[str, Any] = field(default_factory=dict)
+    not_after: datetime | None = None
 
     def as_json(self) -> dict[str, Any]:
         return {
@@ -177,6 +192,7 @@ class ChangeRequest:
             "undo_of": self.undo_of,
             "restart_method": self.restart_method,
             "note": dict(self.note),
+            "not_after": self.not_after.isoformat() if self.not_after else None,
         }
 
     @classmethod
@@ -219,6 +235,7 @@ class ChangeRequest:
             undo_of=undo_of,
             restart_method=data.get("restart_method", "auto"),
             note=dict(note),
+            not_after=_deadline(data.get("not_after")),
         )
 
 

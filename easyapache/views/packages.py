@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -116,8 +117,12 @@ def home(request: HttpRequest, server: Server) -> HttpResponse:
     )
 
 
+_PHP = re.compile(r"ea-php\d+(-php)?")
+
+
 def _php(found: Iterable[Row]) -> list[Row]:
-    return [one for one in found if one.installed and one.name.removeprefix("ea-php").isdigit()]
+    """Each PHP, and each that runs inside Apache: an MPM with threads would do without that."""
+    return [one for one in found if one.installed and _PHP.fullmatch(one.name)]
 
 
 @may_read

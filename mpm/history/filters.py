@@ -21,6 +21,8 @@ from mpm.models.change import Origin
 ACTIVE = "active"
 """As a result: whatever has not ended."""
 BEHIND_ALL = 2**63 - 1
+YEARS = range(1970, 9999)
+"""Of a date: what a zone or an hour more or less still leaves a date."""
 SLACK = timedelta(hours=1)
 """Numbers are given when a row is written and times when it was asked for: never further apart."""
 
@@ -195,10 +197,14 @@ def _moment(name: str, value: str, *, end_of_day: bool) -> datetime:
         moment = parse_datetime(value.replace(" ", "+")) or parse_datetime(value)
     except ValueError as error:
         raise _no_date(name, value) from error
+    if day is not None and day.year not in YEARS:
+        raise _no_date(name, value)
     if day is not None and len(value) == len("2026-03-03"):
         start = _midnight(day)
         return start + timedelta(days=1) if end_of_day else start
     if moment is None:
+        raise _no_date(name, value)
+    if moment.year not in YEARS:
         raise _no_date(name, value)
     return moment if timezone.is_aware(moment) else timezone.make_aware(moment)
 

@@ -20,6 +20,7 @@ def message_for(change: Change) -> ChangeRequest:
         mpm=change.to_mpm,
         itk=change.to_itk,
         undo_of=change.undo_of or None,
+        not_after=change.not_after,
         note={"number": change.pk, "reason": change.reason, "by": change.actor_name},
     )
 

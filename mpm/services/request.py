@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TypedDict, Unpack
 
 from django.db import IntegrityError, transaction
@@ -24,6 +24,11 @@ from mpm.services.events import append
 from mpm.services.lookup import must_be_allowed
 from mpm.services.planning import answer_for, plan_for, profile_of
 from mpm.services.words import one_text
+
+FARTHEST = timedelta(days=366)
+"""How far ahead a window may lie: until then no other change of its server can be asked for."""
+LATE = timedelta(days=1)
+"""By how much a window may have begun already that never ends; more is a mistyped date."""
 
 Check = Callable[[Profile, Plan], None]
 
@@ -138,8 +143,20 @@ def _check_window(now: datetime, not_before: datetime | None, not_after: datetim
             raise BadRequest(
                 Sentence("A time needs its zone, as in 2026-03-03T21:00:00Z."), code="no_zone"
             )
+        if moment is not None and moment > now + FARTHEST:
+            raise BadRequest(
+                Sentence("A window lies within a year from now, and this one does not."),
+                code="far_window",
+            )
     if not_after is not None and not_after <= (not_before or now):
         raise BadRequest(Sentence("The window ends before it begins."), code="empty_window")
+    if not_after is not None and not_after <= now:
+        raise BadRequest(Sentence("The window has passed already."), code="past_window")
+    if not_after is None and not_before is not None and not_before < now - LATE:
+        raise BadRequest(
+            Sentence("The window began more than a day ago. To begin at once, leave it out."),
+            code="past_window",
+        )
 
 
 def _plan_meant(

@@ -8,10 +8,14 @@ from typing import Any
 from easyapache.sentences import Sentence
 from mpm.services.actor import BadRequest
 
+_DIRECTIONS = frozenset(["LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"])
+"""What Unicode has to change the direction of the words that follow."""
+
 
 def one_text(name: str, value: str, longest: int, *, lines: bool = False) -> str:
     """``value`` without blanks around it. Raises BadRequest when it is longer than the column
-    it is meant for, or holds control characters that could forge a line of a log."""
+    it is meant for, or holds control characters that could forge a line of a log or turn
+    the words around it about."""
     text = value.strip()
     if len(text) > longest:
         raise BadRequest(
@@ -24,7 +28,11 @@ def one_text(name: str, value: str, longest: int, *, lines: bool = False) -> str
             code=f"{name}_too_long",
         )
     allowed = {"\n", "\r", "\t"} if lines else set()
-    if any(unicodedata.category(sign) in ("Cc", "Cs") and sign not in allowed for sign in text):
+    if any(
+        (unicodedata.category(sign) in ("Cc", "Cs") and sign not in allowed)
+        or unicodedata.bidirectional(sign) in _DIRECTIONS
+        for sign in text
+    ):
         raise BadRequest(
             Sentence("The {name} holds control characters.", name=name),
             code=f"{name}_control_characters",

@@ -100,9 +100,10 @@ def choice_from(data: QueryDict, profile: Profile) -> Choice:
         raise BadChoice(
             Sentence("At most {count} packages can be named along with an MPM.", count=MOST_EXTRAS)
         )
-    return Choice.parse(
-        data.get("mpm", ""), data.get("itk", "") == "on", data.getlist("add"), data.getlist("keep")
-    )
+    itk = data.get("itk", "")
+    if itk not in ("", "on", "off"):
+        raise BadChoice(Sentence("ITK is on or off, and not {word!r}.", word=itk[:60]))
+    return Choice.parse(data.get("mpm", ""), itk == "on", data.getlist("add"), data.getlist("keep"))
 
 
 def query_of(server: Server, choice: Choice, answers: Mapping[str, str] | None = None) -> str:

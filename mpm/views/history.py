@@ -8,7 +8,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from django.core.cache import cache
-from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
+from django.http import Http404, HttpRequest, HttpResponse, StreamingHttpResponse
 from django.http.response import HttpResponseBase
 from django.utils import timezone
 from django.utils.translation import gettext as _
@@ -146,6 +146,8 @@ def chart(filters: ChangeFilters, given: Mapping[str, str]) -> Chart:
 @require_GET
 def export(request: HttpRequest, form: str) -> HttpResponseBase:
     """What the filters leave, as CSV or JSON, streamed."""
+    if form not in ("csv", "json"):
+        raise Http404(form)
     try:
         filters = filters_from(request)
     except BadFilter as error:

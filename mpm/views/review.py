@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from django import forms
+from django.core.exceptions import ValidationError
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.utils.translation import gettext as _
@@ -30,6 +31,18 @@ from mpm.views.capacity import TOLD_BY
 from mpm.views.chooser import DOCTORS, query_of, shown_findings
 
 LOCAL_FORM = "%Y-%m-%dT%H:%M"
+TYPED = "review-typed"
+KEPT = ("reason", "ticket", "when", "not_before", "not_after")
+
+
+class Moment(forms.DateTimeField):
+    """A time that may be none of the reader's zone: in the year 1, or in 9999."""
+
+    def to_python(self, value: Any) -> datetime | None:
+        try:
+            return super().to_python(value)
+        except OverflowError as error:
+            raise ValidationError(self.error_messages["invalid"], code="invalid") from error
 
 
 class ConfirmForm(forms.Form):
@@ -48,12 +61,12 @@ class ConfirmForm(forms.Form):
         initial="now",
         required=False,
     )
-    not_before = forms.DateTimeField(
+    not_before = Moment(
         label=gettext_lazy("Not before"),
         required=False,
         widget=forms.DateTimeInput(attrs={"type": "datetime-local"}, format=LOCAL_FORM),
     )
-    not_after = forms.DateTimeField(
+    not_after = Moment(
         label=gettext_lazy("And not after"),
         required=False,
         widget=forms.DateTimeInput(attrs={"type": "datetime-local"}, format=LOCAL_FORM),
@@ -143,7 +156,9 @@ def look(request: HttpRequest, preview: Preview) -> dict[str, Any]:
 @require_GET
 def review(request: HttpRequest, uuid: str) -> HttpResponse:
     preview = preview_or_404(uuid)
-    return _page(request, preview, ConfirmForm(initial={"digest": preview.digest}))
+    typed = request.session.get(TYPED, {})
+    kept = typed["fields"] if typed.get("preview") == preview.uuid else {}
+    return _page(request, preview, ConfirmForm(initial={**kept, "digest": preview.digest}))
 
 
 def _page(
@@ -186,6 +201,9 @@ def again(request: HttpRequest, uuid: str) -> HttpResponse:
     except services.Refused as refused:
         form = ConfirmForm(initial={"digest": old.digest})
         return _page(request, old, form, trouble=refused, status=refused.status)
+    # What was typed on the page before stands on the next one again.
+    fields = {name: request.POST[name] for name in KEPT if request.POST.get(name)}
+    request.session[TYPED] = {"preview": preview.uuid, "fields": fields}
     return redirect("review", uuid=preview.uuid)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import threading
 import time
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -170,7 +171,7 @@ def test_a_change_nobody_was_told_of_is_cancelled_at_once(
     server: Server, add_token: AddToken, call: Call
 ) -> None:
     token = add_token("change")
-    later = {**EVENT, "not_before": "2090-01-01T00:00:00Z"}
+    later = {**EVENT, "not_before": (timezone.now() + timedelta(days=30)).isoformat()}
     number = call("PUT", "servers/web03/mpm", later, token=token).body["change"]["id"]
     answer = call("POST", f"changes/{number}/cancel", {}, token=token)
     assert (answer.status, answer.body["state"]) == (202, "cancelled")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -291,8 +292,9 @@ def test_a_change_is_cancelled_and_asking_twice_is_asking_once(
     terminal: Terminal, add_server: AddServer
 ) -> None:
     add_server("web03")
+    tomorrow = timezone.now() + timedelta(days=1)
     _, made = terminal.json(
-        "switch", "web03", "event", "--yes", "--not-before", "2999-01-01T00:00:00Z"
+        "switch", "web03", "event", "--yes", "--not-before", tomorrow.isoformat()
     )
     number = str(made["change"]["id"])
     status, answer = terminal.json("cancel", number)

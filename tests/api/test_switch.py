@@ -148,7 +148,9 @@ def test_a_dry_run_checks_everything_and_writes_nothing(
     [
         {"reason": "\x1b[2J"},
         {"not_after": "1999-01-01T00:00:00Z"},
-        {"not_before": "2031-01-02T00:00:00Z", "not_after": "2031-01-01T00:00:00Z"},
+        {"not_before": "1999-01-01T00:00:00Z", "not_after": "1999-01-02T00:00:00Z"},
+        {"not_before": "9999-12-31T23:59:59Z"},
+        {"not_before": "0001-01-01T00:00:00+14:00"},
         {"digest": "0" * 32},
         {"itk": True},
         {"keep": ["ea-apache24-mod_cgi"]},
@@ -164,7 +166,7 @@ def test_a_dry_run_is_refused_for_what_the_change_is_refused_for(
         call("PUT", "servers/web03/mpm", {**EVENT, **wish, "dry_run": only}, token=token)
         for only in (True, False)
     )
-    assert dry.status == real.status >= 400
+    assert 400 <= dry.status == real.status < 500
     assert {**dry.body, "request_id": ""} == {**real.body, "request_id": ""}
 
 

@@ -1,9 +1,10 @@
 """What comes in the wrong order, or when it should not: a cancel before its change, a repair in
-the middle of one, a request that is no longer there."""
+the middle of one, a request that is no longer there, a change after its window."""
 
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -67,3 +68,15 @@ def test_a_request_lost_in_the_middle_does_not_pass_for_an_untouched_server(tmp_
     assert "Nothing was touched" not in outcome.data["sentence"]
     assert str(folder.kit / "undo") in outcome.data["sentence"]
     assert kinds(folder)[-1] == "outcome failed"
+
+
+def test_a_change_whose_window_has_passed_is_not_begun(tmp_path: Path) -> None:
+    """The panel sent it in time, and the agent or its queue was away until the window closed."""
+    simulation = Simulation(tmp_path)
+    late = replace(simulation.request(), not_after=now() - timedelta(seconds=1))
+    outcome = simulation.run(late)
+    assert (outcome.data["outcome"], outcome.data["decided_by"]) == ("cancelled", "window")
+    assert "window passed" in outcome.data["sentence"]
+    assert simulation.sound().digest == simulation.start.digest
+    in_time = replace(simulation.request(), not_after=now() + timedelta(hours=1))
+    assert simulation.run(in_time).data["outcome"] == "succeeded"

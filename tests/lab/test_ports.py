@@ -120,13 +120,13 @@ def test_a_port_somebody_listens_on_is_not_taken(
 
 
 def test_a_copy_for_which_no_port_is_left_is_not_begun(
-    make_lab: MakeLab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    make_lab: MakeLab, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     lab = make_lab()
     monkeypatch.setattr(ports, "HIGHEST", ports.LOWEST - 1)
     with pytest.raises(LabError, match="are taken"):
-        lab.clone(tmp_path / "copy")
-    assert not (tmp_path / "copy").exists()
+        lab.clone(lab.folder.parent / "copy")
+    assert not (lab.folder.parent / "copy").exists()
 
 
 def test_a_common_source_of_chance_that_was_set_makes_no_difference(tmp_path: Path) -> None:

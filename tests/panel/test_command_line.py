@@ -5,13 +5,15 @@ from __future__ import annotations
 import base64
 import io
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from django.core.management import call_command
-from django.core.management.base import CommandError
 
 from easyapache.models import Server
 from mpm.catalog import Choice
@@ -21,7 +23,8 @@ from tests.panel.told import carried_out, finish
 from tests.panel_fixtures import House
 
 pytestmark = pytest.mark.django_db
-STOCK = Path(__file__).resolve().parents[2] / "easyapache/data/profiles"
+PROJECT = Path(__file__).resolve().parents[2]
+STOCK = PROJECT / "easyapache/data/profiles"
 
 
 def mpm(*arguments: str) -> tuple[int, str, str]:
@@ -125,6 +128,15 @@ def test_a_profile_that_is_none_is_refused(tmp_path: Path, content: bytes) -> No
     assert (status, "bad.json" in err) == (2, True)
 
 
+def test_a_profile_of_fifty_megabytes_is_refused_by_its_size(tmp_path: Path) -> None:
+    good = {"name": "Mine", "desc": "", "version": "1.0", "tags": [], "pkgs": ["ea-apache24"]}
+    path = tmp_path / "large.json"
+    path.write_text(json.dumps(good) + " " * (50 * 1024 * 1024))
+    status, said = answer("plan", "event", "--profile", str(path))
+    assert status == 2
+    assert "larger than" in said["error"]["message"]
+
+
 def test_a_profile_that_is_not_there_is_refused(tmp_path: Path) -> None:
     assert mpm("plan", "event", "--profile", str(tmp_path / "none.json"))[0] == 2
     assert mpm("plan", "event", "--profile", str(tmp_path))[0] == 2
@@ -137,6 +149,9 @@ def test_a_profile_that_is_not_there_is_refused(tmp_path: Path) -> None:
         ("plan", "itk"),
         ("plan", ""),
         ("plan", "event", "--server", "web99"),
+        ("switch", "fork"),
+        ("switch", "itk"),
+        ("switch", "event", "--server", "web99"),
         ("plan", "event", "--add", "ea-x; reboot"),
         ("plan", "event", "--add=--installroot=/"),
         ("plan", "event", "--keep", "../x"),
@@ -144,6 +159,11 @@ def test_a_profile_that_is_not_there_is_refused(tmp_path: Path) -> None:
         ("switch", "event", "--stored", "--digest", "0" * 32),
         ("switch", "event", "--stored", "--ticket", "x" * 101),
         ("switch", "event", "--stored", "--not-before", "tomorrow"),
+        ("switch", "prefork", "--stored", "--not-before", "2026-13-45T00:00:00Z"),
+        ("switch", "event", "--stored", "--not-before", "0001-01-01T00:00:00+14:00"),
+        ("switch", "event", "--stored", "--not-before", "9999-12-31T23:59:59Z"),
+        ("history", "--since", "0001-01-01"),
+        ("history", "--until", "9999-12-31"),
         ("switch", "event", "--stored", "--not-before", "2030-01-01T00:00:00"),
         ("rollback", "99"),
         ("show", "x"),
@@ -170,12 +190,30 @@ def test_what_cannot_be_meant_ends_with_status_2_and_changes_nothing(
     assert not Change.objects.exists()
 
 
-@pytest.mark.parametrize("arguments", [(), ("explode",), ("plan",), ("switch", "event", "--x")])
-def test_arguments_that_do_not_exist_end_with_status_2(arguments: tuple[str, ...]) -> None:
-    with pytest.raises((SystemExit, CommandError)) as end:
-        call_command("mpm", *arguments, stderr=io.StringIO())
-    if isinstance(end.value, SystemExit):
-        assert end.value.code == 2
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        (),
+        ("explode",),
+        ("plan",),
+        ("switch", "event", "--x"),
+        ("history", "--limit", "0"),
+        ("events", "--limit", "-1"),
+    ],
+)
+def test_arguments_that_do_not_exist_end_with_status_2(
+    arguments: tuple[str, ...], tmp_path: Path
+) -> None:
+    done = subprocess.run(
+        [sys.executable, "manage.py", "mpm", *arguments],
+        cwd=PROJECT,
+        env={**os.environ, "SECRET_KEY": "only for this test", "VAR_DIR": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "usage: manage.py mpm" in done.stderr
 
 
 def test_several_servers_want_a_name(known_server: Callable[..., Server]) -> None:
@@ -189,7 +227,10 @@ def test_switch_rollback_show_history_and_cancel(known_server: Callable[..., Ser
     known_server()
     status, made = answer("switch", "event", "--stored", "--reason", "threads", "--ticket", "T-9")
     assert (status, made["state"], made["origin"]) == (0, "queued", "cli")
-    assert mpm("switch", "worker", "--stored")[0] == 2
+    status, _, err = mpm("switch", "worker", "--stored")
+    assert status == 2
+    assert f"Refused: Change #{made['number']} of web01 (queued) has not finished." in err
+    assert Change.objects.count() == 1
     change = Change.objects.get(pk=made["number"])
     Change.objects.filter(pk=change.pk).update(dispatched_at=change.requested_at)
     assert finish(change).state == State.SUCCEEDED

@@ -18,6 +18,7 @@ from mpm.lifecycle import ACTIVE, STATES, TERMINAL
 from mpm.models import ACTIVE_STATES, TERMINAL_STATES, Change, Event, Preview, State
 from mpm.plan import Plan
 from mpm.services.actor import Actor
+from mpm.services.dispatch import message_for
 
 pytestmark = pytest.mark.django_db
 
@@ -213,6 +214,56 @@ def test_values_that_cannot_be_meant_are_refused(
     with pytest.raises(services.BadRequest):
         ask(known_server(), **values)
     assert not Change.objects.exists()
+
+
+@pytest.mark.parametrize(
+    ("begins", "ends", "code"),
+    [
+        (timedelta(days=-2), timedelta(days=-1), "past_window"),
+        (None, timedelta(minutes=-1), "empty_window"),
+        (timedelta(days=-2), None, "past_window"),
+        (timedelta(hours=2), timedelta(hours=1), "empty_window"),
+        (timedelta(days=400), None, "far_window"),
+        (timedelta(hours=1), timedelta(days=400), "far_window"),
+    ],
+)
+def test_a_window_that_cannot_be_meant_is_refused(
+    known_server: KnownServer, begins: timedelta | None, ends: timedelta | None, code: str
+) -> None:
+    now = timezone.now()
+    window: dict[str, Any] = {
+        "not_before": now + begins if begins else None,
+        "not_after": now + ends if ends else None,
+    }
+    with pytest.raises(services.BadRequest) as refused:
+        ask(known_server(), **window)
+    assert refused.value.code == code
+    assert not Change.objects.exists()
+
+
+def test_a_window_that_is_open_already_begins_at_once(known_server: KnownServer) -> None:
+    now = timezone.now()
+    change = ask(
+        known_server(), not_before=now - timedelta(hours=1), not_after=now + timedelta(hours=1)
+    )
+    assert change.state == State.QUEUED
+    assert message_for(change).not_after == change.not_after
+
+
+@pytest.mark.parametrize("sign", "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+def test_words_that_turn_the_history_about_are_refused(
+    known_server: KnownServer, sign: str
+) -> None:
+    server = known_server()
+    wishes: list[dict[str, Any]] = [{name: f"ok {sign}"} for name in ("reason", "ticket")]
+    for wish in wishes:
+        with pytest.raises(services.BadRequest, match="control characters"):
+            ask(server, **wish)
+    assert not Change.objects.exists()
+
+
+def test_words_that_are_written_from_the_right_are_kept(known_server: KnownServer) -> None:
+    assert ask(known_server(), reason="שלום\u200f عالم").reason == "שלום\u200f عالم"
 
 
 def test_a_server_may_require_a_digest(known_server: KnownServer) -> None:

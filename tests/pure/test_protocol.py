@@ -49,7 +49,9 @@ def test_a_goal_arrives_as_it_was_sent(goal: Goal) -> None:
 
 
 def test_a_change_request_arrives_as_it_was_sent() -> None:
-    request = ChangeRequest.from_json(a_change(undo_of=ID, note={"why": "test"}))
+    request = ChangeRequest.from_json(
+        a_change(undo_of=ID, note={"why": "test"}, not_after="2026-03-03T21:00:00+00:00")
+    )
     assert ChangeRequest.from_json(json.loads(json.dumps(request.as_json()))) == request
     assert request.transaction.install == (Package("ea-apr", "1.7.5", "1", "x86_64"),)
 
@@ -109,6 +111,9 @@ def test_no_name_outside_easyapache_reaches_the_package_manager(name: str, part:
         {"goal": {}},
         {"restart_method": "graceful"},
         {"restart_method": None},
+        {"not_after": "tomorrow"},
+        {"not_after": "2026-03-03T21:00:00"},
+        {"not_after": 1893456000},
         {
             "transaction": {
                 "install": [

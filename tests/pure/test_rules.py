@@ -288,7 +288,11 @@ def test_code_that_would_run_as_nobody_can_be_kept_from_it() -> None:
     fixed = found(prefork(RUID2), adding(MPM.EVENT, *finding.fixes[0].add))
     assert "code_runs_as_nobody" not in fixed
     assert RUID2 in fixed["others_leave"].packages
-    assert "code_runs_as_nobody" in found(with_itk(), PREFORK)
+    for choice in (EVENT, WORKER, PREFORK):
+        of_itk = found(with_itk(), choice)["code_runs_as_nobody"]
+        assert of_itk.fixes[0].add == (SUEXEC,)
+        kept = adding(choice.mpm, *of_itk.fixes[0].add)
+        assert "code_runs_as_nobody" not in found(with_itk(), kept)
     assert "code_runs_as_nobody" not in found(event(SUEXEC), WORKER)
 
 

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
+from django.utils import timezone
 
+from easyapache import profile_file
+from easyapache.inventory import record_scan
 from easyapache.models import SavedProfile, Server
-from easyapache.profile import Transaction
+from easyapache.profile import Profile, Transaction
+from easyapache.profile_file import MOST_BYTES, ProfileFile
 from mpm.catalog import Choice
 from mpm.models import Change, Preview, State
 from mpm.services import plan_for, record_preview, request_change, request_preview
@@ -69,6 +73,7 @@ def test_support_sees_why_there_are_no_buttons(
         ("mpm=event&add=ea-x;rm", "is not the name of an EasyApache 4 package"),
         ("mpm=event&add=--installroot=/", "is not the name of an EasyApache 4 package"),
         ("mpm=event&keep=bash", "is not the name of an EasyApache 4 package"),
+        ("mpm=prefork&itk=perhaps", "ITK is on or off"),
     ],
 )
 def test_a_choice_that_cannot_be_is_refused_with_a_sentence(
@@ -87,29 +92,49 @@ def test_a_choice_that_cannot_be_is_refused_with_a_sentence(
     assert Preview.objects.count() == 0
 
 
-def test_itk_with_event_blocks_and_offers_ways_out(admin: Client, server: Server) -> None:
-    page = admin.get(f"{MPM}?mpm=event&itk=on").content.decode()
+def test_nothing_is_asked_of_a_server_that_does_not_exist(admin: Client, server: Server) -> None:
+    answer = admin.post(f"{MPM}review/", {"server": "web99", "mpm": "event"})
+    assert answer.status_code == 404
+    assert Preview.objects.count() == 0
+
+
+@pytest.mark.parametrize("mpm", ["event", "worker"])
+def test_itk_with_threads_blocks_and_offers_ways_out(
+    mpm: str, admin: Client, server: Server
+) -> None:
+    page = admin.get(f"{MPM}?mpm={mpm}&itk=on").content.decode()
     assert 'class="finding block"' in page
     assert 'class="button small"' in page
-    preview = answered_preview_of_blocked(server)
+    preview = answered_preview(server, Choice.parse(mpm, itk=True))
     answer = admin.post(f"{MPM}review/{preview.uuid}/confirm/", {"digest": preview.digest})
     assert answer.status_code == 422
     assert Change.objects.count() == 0
 
 
-def answered_preview_of_blocked(server: Server) -> Preview:
-    preview: Preview = answered_preview(server, Choice.parse("event", itk=True))
-    return preview
-
-
-def test_a_stale_digest_starts_nothing_and_shows_the_new_plan(
-    admin: Client, server: Server
-) -> None:
+def test_a_digest_that_is_not_the_plans_starts_nothing(admin: Client, server: Server) -> None:
     preview = answered_preview(server, Choice.parse("event"))
     answer = admin.post(f"{MPM}review/{preview.uuid}/confirm/", {"digest": "0" * 32})
     assert answer.status_code == 409
     assert b"The server has moved; nothing was started" in answer.content
     assert Change.objects.count() == 0
+
+
+def test_confirming_the_plan_of_a_server_that_has_moved_starts_nothing_and_shows_the_new_one(
+    admin: Client, server: Server, stock_profile: Callable[..., Profile]
+) -> None:
+    preview = answered_preview(server, Choice.parse("event"))
+    assert "mod_mpm_prefork" in admin.get(f"{MPM}review/{preview.uuid}/").content.decode()
+    record_scan(server, stock_profile("worker"), timezone.now(), "scan")
+    answer = admin.post(f"{MPM}review/{preview.uuid}/confirm/", {"digest": preview.digest})
+    assert answer.status_code == 409
+    page = answer.content.decode()
+    assert "The server has moved; nothing was started" in page
+    assert Change.objects.count() == 0
+    again = admin.post(f"{MPM}review/{preview.uuid}/again/", {"reason": "PHP", "ticket": "T-1"})
+    asked = admin.get(again.headers["Location"]).content.decode()
+    assert "worker" in asked.partition("<h1")[2].partition("</h1>")[0]
+    assert "PHP</textarea>" in asked, "what was typed is not lost"
+    assert 'value="T-1"' in asked
 
 
 def test_where_the_server_sees_it_differently_its_answer_counts(
@@ -159,6 +184,31 @@ def test_a_window_without_a_beginning_is_asked_for(admin: Client, server: Server
     assert b"Say from when on it may begin" in answer.content
 
 
+@pytest.mark.parametrize("when", ["0001-01-01T00:00", "9999-12-31T23:59", "2020-01-01T00:00"])
+@pytest.mark.parametrize("zone", ["Europe/Berlin", "America/New_York"])
+def test_a_window_at_the_end_of_time_is_refused(
+    when: str, zone: str, admin: Client, server: Server
+) -> None:
+    admin.post("/preferences/", {"zone": zone})
+    preview = answered_preview(server, Choice.parse("event"))
+    answer = admin.post(
+        f"{MPM}review/{preview.uuid}/confirm/",
+        {"digest": preview.digest, "when": "window", "not_before": when},
+    )
+    assert answer.status_code == 422
+    assert Change.objects.count() == 0
+
+
+@pytest.mark.parametrize("query", ["since=0001-01-01", "until=9999-12-31", "since=9999-12-31"])
+def test_a_history_of_the_end_of_time_is_refused(query: str, admin: Client, server: Server) -> None:
+    assert admin.get(f"{HISTORY}?{query}").status_code == 422
+    assert admin.get(f"{HISTORY}export.csv?{query}").status_code == 422
+
+
+def test_there_is_no_export_of_another_kind(admin: Client, server: Server) -> None:
+    assert admin.get(f"{HISTORY}export.xml").status_code == 404
+
+
 def test_a_form_from_before_another_sign_in_is_refused_kindly(server: Server) -> None:
     from tests.web.conftest import person
 
@@ -203,11 +253,45 @@ def test_a_file_that_is_no_profile_is_refused(
 
 
 def test_a_file_of_fifty_megabytes_is_refused_without_being_read_whole(
-    admin: Client, server: Server
+    admin: Client, server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    status, page = upload(admin, b"[" + b"1," * (25 * 1024 * 1024) + b"1]")
+    asked: list[int] = []
+
+    def parse(raw: bytes, known: Iterable[str]) -> ProfileFile:
+        asked.append(len(raw))
+        return profile_file.parse(raw, known)
+
+    monkeypatch.setattr("easyapache.views.profiles.parse", parse)
+    status, page = upload(admin, json.dumps(GOOD).encode() + b" " * (50 * 1024 * 1024))
     assert status == 422
     assert "larger than" in page
+    assert asked == [MOST_BYTES + 1]
+    assert SavedProfile.objects.count() == 0
+
+
+@pytest.mark.parametrize("name", ["..", "../x", "/etc/passwd", "x" * 121, ""])
+def test_a_profile_is_saved_under_no_name_that_could_be_a_path(
+    name: str, admin: Client, server: Server
+) -> None:
+    answer = admin.post(f"{PROFILES}save/", {"name": "Mine", "file_name": name})
+    assert answer.status_code == 422
+    assert 'class="mistake"' in answer.content.decode()
+    assert SavedProfile.objects.count() == 0
+
+
+def test_a_file_whose_name_is_none_is_not_taken(admin: Client, server: Server) -> None:
+    status, page = upload(admin, json.dumps(GOOD).encode(), f"{'x' * 121}.json")
+    assert status == 422
+    assert 'class="mistake"' in page
+    assert SavedProfile.objects.count() == 0
+
+
+def test_of_a_path_that_a_browser_sends_along_only_the_name_is_kept(
+    admin: Client, server: Server
+) -> None:
+    status, _ = upload(admin, json.dumps(GOOD).encode(), "../../x.json")
+    assert status == 302
+    assert SavedProfile.objects.get().file_name == "x"
 
 
 def test_the_last_administrator_stays(admin: Client, server: Server) -> None:

@@ -83,6 +83,8 @@ def run_switch(terminal: Terminal, options: dict[str, Any]) -> int:
     server = chosen_server(options)
     profile = profile_of(server)
     choice = chosen(options, observed_mpm(profile).itk)
+    not_before = _moment("--not-before", options["not_before"])
+    not_after = _moment("--not-after", options["not_after"])
     try:
         refuse_at_once(plan_for(server, choice), profile, asking=not options["stored"])
         preview = None if options["stored"] else server_preview(server, choice)
@@ -94,8 +96,8 @@ def run_switch(terminal: Terminal, options: dict[str, Any]) -> int:
             preview=preview,
             reason=options["reason"],
             ticket=options["ticket"],
-            not_before=_moment("--not-before", options["not_before"]),
-            not_after=_moment("--not-after", options["not_after"]),
+            not_before=not_before,
+            not_after=not_after,
         )
     except NothingToDo as nothing:
         terminal.say(nothing.message)

@@ -17,7 +17,7 @@ from mpm.history import (
     timeline,
 )
 from mpm.log_bytes import LogText
-from mpm.management.groups.terminal import DONE, FAILED, Terminal
+from mpm.management.groups.terminal import DONE, FAILED, Terminal, at_least_one
 from mpm.models import Change, LogChunk
 from mpm.services import BadRequest, change_numbered
 from mpm.verification import BadExport, verify_database, verify_export
@@ -35,7 +35,7 @@ def register(commands: Any, common: argparse.ArgumentParser) -> None:
     history.add_argument("--from", dest="mpm_from", default="", metavar="MPM")
     history.add_argument("--to", dest="mpm_to", default="", metavar="MPM")
     history.add_argument("--itk", choices=["yes", "no"], default="")
-    history.add_argument("--limit", type=int, default=20)
+    history.add_argument("--limit", type=at_least_one, default=20)
     history.add_argument("--cursor", default="")
     history.add_argument("--file", metavar="FILE", help="verify this export, without a database")
     history.add_argument(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import getpass
 import json
 import os
@@ -19,6 +20,14 @@ from mpm.services import Actor, Refused, only_server, server_named
 
 DONE, FAILED, REFUSED = 0, 1, 2
 MARKS = {"block": "✗", "warn": "!", "note": "·", "gain": "+"}
+
+
+def at_least_one(text: str) -> int:
+    """For argparse: a number of things to show."""
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{text} is less than 1")
+    return number
 
 
 @dataclass

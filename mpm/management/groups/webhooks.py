@@ -8,7 +8,7 @@ from typing import Any
 from django.utils import timezone
 
 from mpm import webhooks
-from mpm.management.groups.terminal import DONE, FAILED, Terminal, actor
+from mpm.management.groups.terminal import DONE, FAILED, Terminal, actor, at_least_one
 from mpm.models import Delivery, Event, Webhook
 from mpm.polling import wait_for
 from mpm.services import BadRequest, NotFound, server_named
@@ -50,7 +50,7 @@ def register(commands: Any, common: argparse.ArgumentParser) -> None:
         "--after", default="0", metavar="POSITION", help="`next` of the last answer"
     )
     events.add_argument("--kind", action="append", default=[], help="only these; default: all")
-    events.add_argument("--limit", type=int, default=100)
+    events.add_argument("--limit", type=at_least_one, default=100)
     events.add_argument(
         "--wait", type=float, default=0.0, metavar="SECONDS", help="for the next one"
     )
