@@ -241,7 +241,7 @@ def kept_package_leaves(situation: Situation) -> Iterator[Finding]:
             severity=Severity.BLOCK,
             title=Sentence("A package you keep would go"),
             message=Sentence(
-                "With {choice}, {names} cannot stay, and you asked to keep it.",
+                "With {choice}, {names} cannot stay, though you asked for it.",
                 choice=choice.label,
                 names=listing(lost),
             ),

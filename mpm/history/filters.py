@@ -91,6 +91,8 @@ class ChangeFilters:
         for name, ends in (("since", False), ("until", True)):
             if name in given:
                 read[name] = _moment(name, given[name], end_of_day=ends)
+        if "since" in read and "until" in read and read["since"] >= read["until"]:
+            raise BadFilter("until", Sentence("The last day lies before the first."))
         if len(given.get("text", "")) > 200:
             raise BadFilter("text", Sentence("At most 200 characters can be looked for."))
         return cls(**read)

@@ -134,7 +134,9 @@ def _last_transaction(movement: Movement) -> Mapping[str, Any]:
     where the newest one it knows is older than the difference."""
     before = movement.before.facts.get("last_transaction") or {}
     said: Mapping[str, Any] = movement.after.facts.get("last_transaction") or {}
-    return said if said.get("id") != before.get("id") else {}
+    known, told = before.get("id"), said.get("id")
+    # Its numbers only grow; a smaller one is of a history that was put back.
+    return said if told is not None and (known is None or told > known) else {}
 
 
 def _ours(server: Server, movement: Movement) -> bool:

@@ -190,7 +190,7 @@ def situation(server: Server, profile: Profile, data: QueryDict, choice: Choice)
                 for name in sorted(choice.keep)
             ),
         ],
-        "keepable": sorted(plan.leaving - {mpm.package for mpm in MPM}) if not choice.keep else [],
+        "keepable": sorted(plan.leaving - {mpm.package for mpm in MPM} - choice.keep),
         "query": query_of(server, choice, answers),
     }
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -13,6 +14,7 @@ from easyapache.host.protocol import BadMessage
 from easyapache.inventory import particulars_of
 from easyapache.models import Server, ServerParticulars
 from easyapache.particulars import Description, Particulars
+from easyapache.profile import Profile
 from mpm import services, tasks
 from mpm.catalog import Choice
 from mpm.models import Change, Event, LogChunk, State
@@ -281,3 +283,14 @@ def test_an_outside_change_is_told_with_who_and_can_be_adopted_once(
     assert services.adopt(outside, ADMIN).adopted_by == "anna"
     with pytest.raises(services.Refused, match="already"):
         services.adopt(outside, ADMIN)
+
+
+def test_an_outside_change_is_not_credited_to_a_transaction_from_before_a_history_was_put_back(
+    known_server: Callable[..., Server], stock_profile: Callable[..., Profile]
+) -> None:
+    stock = stock_profile()
+    later = replace(stock, facts={**stock.facts, "last_transaction": {"id": 9, "user": "root"}})
+    outside = outside_change(known_server(profile=later))
+    assert "transaction" not in outside.sentence
+    assert outside.actor_name != "root"
+    assert outside.started_at == outside.finished_at

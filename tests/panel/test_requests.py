@@ -19,6 +19,7 @@ from mpm.models import ACTIVE_STATES, TERMINAL_STATES, Change, Event, Preview, S
 from mpm.plan import Plan
 from mpm.services.actor import Actor
 from mpm.services.dispatch import message_for
+from tests.panel.told import outcome
 
 pytestmark = pytest.mark.django_db
 
@@ -311,6 +312,16 @@ def test_a_window_that_was_missed_entirely_leads_to_nothing(known_server: KnownS
         known_server(), not_before=now + timedelta(hours=1), not_after=now + timedelta(hours=2)
     )
     services.sweep(now + timedelta(days=2))
+    change.refresh_from_db()
+    assert (change.state, change.decided_by) == (State.CANCELLED, "window")
+
+
+def test_an_agent_that_comes_back_after_the_window_ends_the_change_by_it(
+    known_server: KnownServer,
+) -> None:
+    change = ask(known_server(), not_after=timezone.now() + timedelta(hours=1))
+    late = outcome(1, "cancelled", decided_by="window", sentence="Its window passed.")
+    services.record_reports(change.server_name, change.uuid, [late])
     change.refresh_from_db()
     assert (change.state, change.decided_by) == (State.CANCELLED, "window")
 

@@ -105,7 +105,7 @@ def test_a_change_from_outside_is_told_in_german(admin: Client, server: Server) 
     change = outside_change(server, user="")
     german = {"Accept-Language": "de"}
     page = admin.get(f"{HISTORY}{change.pk}/", headers=german).content.decode()
-    told = "wurde web01 von prefork auf worker gebracht, durch jemand auf dem Server"
+    told = "wurde web01 von prefork auf worker gebracht, durch eine Person auf dem Server"
     for words in (told, "Der Befehl war „dnf swap“.", "Sie wartet auf eine Entscheidung"):
         assert words in page
     assert told in admin.get(MPM, headers=german).content.decode()
