@@ -10,8 +10,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 MEMORY = Path("/dev/shm")
-ENOUGH = 1 << 30
-"""Bytes that must be free there; a lab takes some ten million."""
+ENOUGH = 4 << 30
+"""Bytes of memory that must be free, and that a container must allow: a lab takes some ten
+million, and a handful of them live at a time."""
+LIMITS = ("memory.max", "memory/memory.limit_in_bytes")
+"""Where a container's limit stands, under /sys/fs/cgroup."""
 
 
 def in_memory() -> Path | None:
@@ -24,8 +27,24 @@ def in_memory() -> Path | None:
         there = os.statvfs(MEMORY)
     except OSError:
         return None
-    usable = there.f_bavail * there.f_frsize >= ENOUGH and not there.f_flag & os.ST_NOEXEC
-    return MEMORY if usable and os.access(MEMORY, os.W_OK) else None
+    if there.f_flag & os.ST_NOEXEC or not os.access(MEMORY, os.W_OK):
+        return None
+    # The file system's own figure is how large it may become, and not what is there for it.
+    room = min(there.f_bavail * there.f_frsize, memory_left())
+    return MEMORY if room >= ENOUGH else None
+
+
+def memory_left() -> int:
+    """Bytes that are available here, or that a container may have in all if that is less."""
+    words = Path("/proc/meminfo").read_text().split()
+    left = 1024 * int(words[words.index("MemAvailable:") + 1])
+    for name in LIMITS:
+        try:
+            allowed = (Path("/sys/fs/cgroup") / name).read_text().strip()
+        except OSError:
+            continue
+        left = min(left, int(allowed)) if allowed.isdigit() else left
+    return left
 
 
 @contextmanager
