@@ -144,6 +144,7 @@ def look(request: HttpRequest, preview: Preview) -> dict[str, Any]:
         "answered": answer is not None,
         "weight": weight_of(Transaction.from_json(preview.transaction or {})),
         "moved": moved,
+        "busy": Change.objects.filter(server=server, state__in=ACTIVE_STATES).first(),
         "differences": differences(stored, answer) if stored and answer and not moved else (),
         "satisfied": plan is not None and profile is not None and satisfied(plan, profile),
         "query": query_of(server, choice),
@@ -174,7 +175,6 @@ def _page(
         "form": form,
         "trouble": trouble,
         "prediction": predicted(context["server"]),
-        "busy": Change.objects.filter(server=preview.server, state__in=ACTIVE_STATES).first(),
     }
     return show(request, "mpm/review.html", context, status=status)
 

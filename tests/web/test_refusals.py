@@ -169,6 +169,9 @@ def test_a_second_change_is_refused_with_a_link_to_the_first(
     admin: Client, server: Server, running_change: Change
 ) -> None:
     preview = answered_preview(server, Choice.parse("worker"))
+    review = admin.get(f"{MPM}review/{preview.uuid}/").content.decode()
+    assert 'name="digest"' not in review, "nothing to press that would be refused"
+    assert f"{HISTORY}{running_change.pk}/" in review
     answer = admin.post(f"{MPM}review/{preview.uuid}/confirm/", {"digest": preview.digest})
     assert answer.status_code == 409
     assert f"{HISTORY}{running_change.pk}/" in answer.content.decode()
