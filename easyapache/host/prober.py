@@ -33,8 +33,8 @@ SLOW_MS = 1000.0
 LIMIT = 20.0
 """Seconds after which a request that has no answer is given up; it counts as slow."""
 MOST = 64
-"""Requests that one listener may owe an answer; until then it is asked no more. An httpd that
-stands still would have its queue filled by them, and those who wait already tell how long."""
+"""Requests that one listener may owe an answer; while it does, it is asked no more. The queue
+of an httpd that stands still is for visitors, and those that wait already tell how long."""
 OPEN = 512
 """Connections at the same time, to all listeners: half of what a process usually may have."""
 _REQUEST = (

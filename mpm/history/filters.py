@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import datetime, time, timedelta
 from typing import Any
 
 from django.db.models import QuerySet, Subquery
@@ -199,14 +199,13 @@ def _moment(name: str, value: str, *, end_of_day: bool) -> datetime:
         moment = parse_datetime(value.replace(" ", "+")) or parse_datetime(value)
     except ValueError as error:
         raise _no_date(name, value) from error
-    if day is not None and day.year not in YEARS:
+    said = day or moment
+    if said is None or said.year not in YEARS:
         raise _no_date(name, value)
     if day is not None and len(value) == len("2026-03-03"):
-        start = _midnight(day)
+        start = timezone.make_aware(datetime.combine(day, time.min))
         return start + timedelta(days=1) if end_of_day else start
     if moment is None:
-        raise _no_date(name, value)
-    if moment.year not in YEARS:
         raise _no_date(name, value)
     return moment if timezone.is_aware(moment) else timezone.make_aware(moment)
 
@@ -214,10 +213,3 @@ def _moment(name: str, value: str, *, end_of_day: bool) -> datetime:
 def _no_date(name: str, value: str) -> BadFilter:
     said = Sentence("{value!r} is no date. Write it as 2026-03-03.", value=value[:40])
     return BadFilter(name, said)
-
-
-def _midnight(day: date) -> datetime:
-    try:
-        return timezone.make_aware(datetime.combine(day, time.min))
-    except OverflowError:
-        return datetime.combine(day, time.min, tzinfo=UTC)

@@ -33,6 +33,8 @@ from mpm.views.chooser import DOCTORS, query_of, shown_findings
 LOCAL_FORM = "%Y-%m-%dT%H:%M"
 TYPED = "review-typed"
 KEPT = ("reason", "ticket", "when", "not_before", "not_after")
+LONGEST = 1000
+"""Characters of each that a session keeps; the form takes half of it."""
 
 
 class Moment(forms.DateTimeField):
@@ -194,15 +196,15 @@ def answer(request: HttpRequest, uuid: str) -> HttpResponse:
 def again(request: HttpRequest, uuid: str) -> HttpResponse:
     """Ask the same question again: the server had not answered, or has moved since."""
     old = preview_or_404(uuid)
+    # What was typed on this page stands on the next one again.
+    fields = {name: request.POST[name][:LONGEST] for name in KEPT if request.POST.get(name)}
     try:
         preview = services.request_preview(
             old.server, Choice.from_json(old.choice), actor_of(request)
         )
     except services.Refused as refused:
-        form = ConfirmForm(initial={"digest": old.digest})
+        form = ConfirmForm(initial={**fields, "digest": old.digest})
         return _page(request, old, form, trouble=refused, status=refused.status)
-    # What was typed on the page before stands on the next one again.
-    fields = {name: request.POST[name] for name in KEPT if request.POST.get(name)}
     request.session[TYPED] = {"preview": preview.uuid, "fields": fields}
     return redirect("review", uuid=preview.uuid)
 
