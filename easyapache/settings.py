@@ -9,7 +9,7 @@ from typing import Any
 from django.core.exceptions import ImproperlyConfigured
 from django.utils.translation import gettext_lazy as _
 
-from easyapache.database import database_from
+from easyapache.database import database_from, place_for_sqlite
 from easyapache.environment import Environment, peppers_from
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -37,7 +37,9 @@ REDIS_URL = env.text("REDIS_URL", "redis://127.0.0.1:6379/0")
 DATABASES = {"default": database_from(env.text("DATABASE_URL"), VAR / "panel.sqlite3")}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 if DATABASES["default"]["ENGINE"].endswith("sqlite3"):
-    Path(DATABASES["default"]["NAME"]).parent.mkdir(parents=True, exist_ok=True)
+    place_for_sqlite(Path(DATABASES["default"]["NAME"]))
+SECRET_FILES = env.files("SECRET_KEY", "DATABASE_URL", "REDIS_URL", "TOKEN_PEPPERS")
+"""The files that NAME_FILE names for what nobody else may read: {variable: path}."""
 
 # -- What the panel is made of ---------------------------------------------------------
 INSTALLED_APPS = [
@@ -109,6 +111,7 @@ HTTPS = env.boolean("HTTPS", False)
 in the clear, and browsers are told to stay with TLS."""
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HTTPS
 SESSION_COOKIE_HTTPONLY = True
+SESSION_ENGINE = "easyapache.sessions"
 SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = "Lax"
 SESSION_COOKIE_AGE = 12 * 3600
 CSRF_FAILURE_VIEW = "easyapache.answers.stale_form"

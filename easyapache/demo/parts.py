@@ -13,6 +13,7 @@ from pathlib import Path
 from easyapache.demo.folder import PROJECT, Folder, write_private
 from easyapache.demo.supervisor import Part
 from easyapache.host.protocol import host_queue
+from easyapache.private_files import UMASK
 
 PASSED_ON = ("PATH", "LANG", "LC_ALL", "TZ", "TMPDIR", "LD_LIBRARY_PATH")
 """All an agent gets of the environment the demo was started in: nothing of the panel's."""
@@ -79,6 +80,7 @@ def redis_part(folder: Folder) -> tuple[Part, str]:
         argv=(str(redis_server()), str(config)),
         environment=_plain_environment(),
         account=folder.account,
+        umask=UMASK,
         ready=lambda _: _redis_answers(port, password),
     )
     return part, f"redis://:{password}@127.0.0.1:{port}/0"

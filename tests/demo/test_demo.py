@@ -66,6 +66,7 @@ def test_a_second_start_keeps_accounts_and_data_and_says_where_they_are(
 def test_only_agents_have_rights_and_only_the_panel_has_secrets(simulated_panel: Panel) -> None:
     for part in UNPRIVILEGED:
         status = status_of(simulated_panel.pid(part))
+        assert status["Umask"] == "0077", part
         if os.geteuid() == 0:
             assert set(status["Uid"].split()) != {"0"}, part
             assert int(status["CapEff"], 16) == 0, part
