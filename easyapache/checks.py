@@ -19,6 +19,12 @@ def exposed_database() -> list[Path]:
     return readable_by_others(database_files(Path(connection.settings_dict["NAME"])))
 
 
+def exposed_secrets() -> dict[str, Path]:
+    """The files of secrets that other accounts can read: {variable that names it: path}."""
+    secrets: dict[str, Path] = settings.SECRET_FILES
+    return {name: path for name, path in secrets.items() if readable_by_others([path])}
+
+
 def files_are_private(**_: Any) -> list[checks.CheckMessage]:
     """Nobody but the panel's account reads its database and its secrets."""
     found: list[checks.CheckMessage] = [
@@ -30,14 +36,12 @@ def files_are_private(**_: Any) -> list[checks.CheckMessage]:
         )
         for path in exposed_database()
     ]
-    secrets: dict[str, Path] = settings.SECRET_FILES
     found += [
         checks.Warning(
             f"Other accounts of this machine can read {path}, which {variable} names.",
             hint=f"chmod o= {path}",
             id="easyapache.W002",
         )
-        for variable, path in secrets.items()
-        if readable_by_others([path])
+        for variable, path in exposed_secrets().items()
     ]
     return found

@@ -62,7 +62,7 @@ _FOR_A_WHILE = ("57P01", "57P03", "53300")
 def why(error: DatabaseError) -> str:
     """What is wrong with the database, and what to do; empty for an error that is the panel's
     own. Nothing of it is secret: drivers do not repeat passwords."""
-    cause = error.__cause__ or error
+    cause = _told_by_the_driver(error)
     state, code = getattr(cause, "sqlstate", None), getattr(cause, "sqlite_errorname", "")
     if state:
         return _BY_STATE.get(state, "")
@@ -76,6 +76,16 @@ def why(error: DatabaseError) -> str:
     if type(cause).__module__.startswith("psycopg") and type(error).__name__ == "OperationalError":
         return f"PostgreSQL cannot be reached: {said[:_MOST]}"
     return ""
+
+
+def _told_by_the_driver(error: BaseException) -> BaseException:
+    """What the driver raised; Django raises its own from it, now and then twice."""
+    found: BaseException | None = error
+    while found is not None:
+        if getattr(found, "sqlstate", None) or getattr(found, "sqlite_errorname", ""):
+            return found
+        found = found.__cause__ or found.__context__
+    return error.__cause__ or error
 
 
 def passes(error: DatabaseError) -> bool:
@@ -115,11 +125,11 @@ def unfit(connection: BaseDatabaseWrapper) -> str:
     with connection.cursor() as cursor:
         cursor.execute("SELECT current_setting('server_encoding')::bytea")
         encoding = bytes(cursor.fetchone()[0]).decode("ascii", "replace")
-        cursor.execute("SELECT pg_is_in_recovery()")
-        standby = cursor.fetchone()[0]
+        cursor.execute("SELECT current_setting('transaction_read_only')::bool")
+        read_only = cursor.fetchone()[0]
     if encoding != "UTF8":
         return (
             f"The database has the encoding {encoding}, and the panel needs UTF8: "
             "createdb --encoding UTF8 --template template0 NAME"
         )
-    return _BY_STATE["25006"] if standby else ""
+    return _BY_STATE["25006"] if read_only else ""

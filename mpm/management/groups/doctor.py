@@ -10,11 +10,11 @@ from django.conf import settings
 from django.db import connection
 
 from easyapache.host.repairs import REPAIRS
-from mpm.history import examined
+from mpm.history import examined, of_the_panel
 from mpm.management.groups.terminal import DONE, FAILED, Terminal, actor, chosen_server
 from mpm.models import Event
 from mpm.models.words import MISSING, REMEDY, indexed
-from mpm.services import BadRequest, profile_of, repair
+from mpm.services import BadRequest, Refused, profile_of, repair
 
 PAUSE = 0.2
 
@@ -31,7 +31,12 @@ def run_doctor(terminal: Terminal, options: dict[str, Any]) -> int:
     """Status 0: nothing is known to be wrong (or the repair helped); 1: something is."""
     if not indexed(connection):
         terminal.warn(f"{MISSING} {REMEDY[connection.vendor]}")
-    server = chosen_server(options)
+    try:
+        server = chosen_server(options)
+    except Refused:
+        for item in of_the_panel():
+            terminal.warn(f"{item.title}: {item.cause} {item.fix}")
+        raise
     if options["repair"]:
         return _repair(terminal, options["repair"], options)
     examination = examined(server, profile_of(server))
