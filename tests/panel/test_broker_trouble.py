@@ -11,7 +11,13 @@ from django.core.management import call_command
 from kombu.exceptions import OperationalError
 
 from easyapache.broker import _named, trouble
+from mpm import services
+from mpm.catalog import Choice
+from mpm.management.groups.waiting import server_preview
+from mpm.services.actor import Actor
 from tests.panel_fixtures import RedisServer
+
+ADMIN = Actor(name="anna", role="administrator")
 
 
 def said(*commands: str, broker: RedisServer) -> str:
@@ -75,3 +81,18 @@ def test_the_doctor_names_it_on_a_panel_without_a_server(broker: RedisServer) ->
     with pytest.raises(SystemExit):
         call_command("mpm", "doctor", stderr=err)
     assert "The broker (Redis) takes no messages" in err.getvalue()
+
+
+@pytest.mark.django_db
+def test_a_command_that_needs_a_server_does_not_wait_for_one_behind_a_dead_broker(
+    broker: RedisServer,
+) -> None:
+    server = services.add_server("web03", actor=ADMIN)
+    broker.stop()
+    err = io.StringIO()
+    with pytest.raises(SystemExit) as ended:
+        call_command("mpm", "doctor", "--repair", "start-httpd", stderr=err)
+    assert ended.value.code == 4
+    assert "Redis cannot be reached" in err.getvalue()
+    with pytest.raises(services.Unanswered, match="Redis cannot be reached"):
+        server_preview(server, Choice.parse("event"))

@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 from django.test import override_settings
 
-from easyapache import private_files
 from easyapache.checks import files_are_private
 from easyapache.private_files import make_private, readable_by_others, wrong_account
 from tests.places import short_folder
@@ -71,7 +70,7 @@ def test_prepare_as_root_leaves_nothing_in_the_folder_of_an_account(
     var = tmp_path / "var"
     var.mkdir()
     if os.geteuid() != 0:  # then it is the folder of an account that pretends to be root
-        monkeypatch.setattr(private_files.os, "geteuid", lambda: 0)
+        monkeypatch.setattr("easyapache.private_files.os.geteuid", lambda: 0)
         assert "not as root" in wrong_account(var)
         return
     os.chown(var, OTHER, OTHER)
@@ -87,8 +86,8 @@ def test_prepare_by_an_account_that_may_not_write_says_whose_the_folder_is(
 ) -> None:
     assert wrong_account(tmp_path) == ""
     assert wrong_account(tmp_path / "not there yet") == ""
-    monkeypatch.setattr(private_files.os, "geteuid", lambda: OTHER)
-    monkeypatch.setattr(private_files.os, "access", lambda *_: False)
+    monkeypatch.setattr("easyapache.private_files.os.geteuid", lambda: OTHER)
+    monkeypatch.setattr("easyapache.private_files.os.access", lambda *_: False)
     assert f"and uid {OTHER} cannot write" in wrong_account(tmp_path)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from django.conf import settings
@@ -26,12 +27,13 @@ def root(tmp_path: Path) -> Path:
 
 def collect(root: Path) -> dict[str, str]:
     """What the manifest then says: {name: name with its digest}."""
+    lazy: Any = staticfiles_storage
     with override_settings(STATIC_ROOT=root, STORAGES=STORAGES):
-        staticfiles_storage._wrapped = empty  # it is made once, with the settings of then
+        lazy._wrapped = empty  # it is made once, with the settings of then
         try:
             collect_static_files()
         finally:
-            staticfiles_storage._wrapped = empty
+            lazy._wrapped = empty
     paths: dict[str, str] = json.loads((root / MANIFEST).read_text())["paths"]
     return paths
 

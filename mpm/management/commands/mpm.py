@@ -1,7 +1,7 @@
 """``manage.py mpm``: the same services as the pages and the APIs, from a shell.
 
-Exit status: 0 done, 1 failed, 2 refused by a rule or bad arguments, 4 no database to work with.
-With ``--json`` exactly one JSON value is written to standard output.
+Exit status: 0 done, 1 failed, 2 refused by a rule or bad arguments, 4 no database or
+broker to work with. With ``--json`` exactly one JSON value is written to standard output.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class Command(BaseCommand):
             status = REFUSED
         except Unanswered as unanswered:
             terminal.refuse(unanswered, "Failed")
-            status = FAILED
+            status = UNAVAILABLE if unanswered.code == "no_broker" else FAILED
         except Refused as refused:
             terminal.refuse(refused)
             status = REFUSED

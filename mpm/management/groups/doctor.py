@@ -12,6 +12,7 @@ from django.db import connection
 from easyapache.host.repairs import REPAIRS
 from mpm.history import examined, of_the_panel
 from mpm.management.groups.terminal import DONE, FAILED, Terminal, actor, chosen_server
+from mpm.management.groups.waiting import need_the_broker
 from mpm.models import Event
 from mpm.models.words import MISSING, REMEDY, indexed
 from mpm.services import BadRequest, Refused, profile_of, repair
@@ -59,6 +60,7 @@ def _repair(terminal: Terminal, action: str, options: dict[str, Any]) -> int:
             f"There is no repair {action[:40]!r}: {', '.join(sorted(REPAIRS))}.", code="bad_repair"
         )
     server = chosen_server(options)
+    need_the_broker()
     number = repair(server, action, actor())
     ends = time.monotonic() + settings.PREVIEW_SECONDS * 4
     while time.monotonic() < ends:
