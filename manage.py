@@ -6,12 +6,14 @@ import sys
 
 if __name__ == "__main__":
     from easyapache import memory
+    from easyapache.private_files import FOR_OTHERS, keep_files_private
 
     memory.starting()
+    if not FOR_OTHERS.intersection(sys.argv[1:2]):
+        keep_files_private()
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "easyapache.settings")
-    from django.core.management import execute_from_command_line
-
+    from easyapache.command_line import run
     from easyapache.demo.adoption import adopt_environment
 
     adopt_environment(os.environ, make=sys.argv[1:2] in (["demo"], ["lab"]))
-    execute_from_command_line(sys.argv)
+    run(sys.argv)

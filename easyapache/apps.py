@@ -1,4 +1,5 @@
 from django.apps import AppConfig
+from django.core.checks import Tags, register
 
 
 class EasyApacheConfig(AppConfig):
@@ -8,8 +9,9 @@ class EasyApacheConfig(AppConfig):
     verbose_name = "EasyApache 4"
 
     def ready(self) -> None:
-        from easyapache import memory
+        from easyapache import checks, memory
         from easyapache.catalog_of_tools import register_tools
 
         register_tools()
+        register(checks.files_are_private, Tags.security)
         memory.started()

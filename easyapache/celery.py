@@ -14,6 +14,7 @@ from celery.signals import setup_logging
 from django.conf import settings
 
 from easyapache.host.protocol import CONTROL_QUEUE
+from easyapache.private_files import keep_files_private
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "easyapache.settings")
 
@@ -70,4 +71,8 @@ app.autodiscover_tasks(["mpm"])
 
 @setup_logging.connect
 def keep_the_panels_own_logging(**_: object) -> None:
-    """Being connected is the point: Celery then leaves the root logger as Django set it."""
+    """Being connected is the point: Celery then leaves the root logger as Django set it.
+
+    It is also the first thing a worker or a beat does, before it creates any file.
+    """
+    keep_files_private()

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from django.core.exceptions import ImproperlyConfigured
+
+from easyapache.private_files import account_name
 
 _SQLITE_START = (
     "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA busy_timeout=15000; "
@@ -50,6 +53,26 @@ def database_from(url: str, default_path: Path) -> dict[str, Any]:
             "CONN_HEALTH_CHECKS": True,
         }
     raise ImproperlyConfigured("DATABASE_URL must begin with sqlite:///, postgres:// or be empty.")
+
+
+def place_for_sqlite(path: Path) -> None:
+    """Make the folder of an SQLite database. Raises ImproperlyConfigured where this account
+    cannot create or write the database: signing in and every change write it."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ImproperlyConfigured(
+            f"The folder of the database, {path.parent}, cannot be created: {error.strerror}. "
+            "Set VAR_DIR to a folder that belongs to the panel's account."
+        ) from error
+    for needed, rights in ((path.parent, os.W_OK | os.X_OK), (path, os.W_OK)):
+        if needed.exists() and not os.access(needed, rights):
+            owner, me = account_name(needed.stat().st_uid), account_name(os.geteuid())
+            raise ImproperlyConfigured(
+                f"{needed} cannot be written by {me}, and belongs to {owner}. Run this as "
+                f"{owner}, or give the folder with all in it to the account of the panel: "
+                f"chown -R {me if me != 'root' else 'ACCOUNT'}: {path.parent}"
+            )
 
 
 def _sqlite(path: Path) -> dict[str, Any]:

@@ -48,6 +48,11 @@ class Environment:
             raise ImproperlyConfigured(f"{name}_FILE={path} is empty.")
         return content
 
+    def files(self, *names: str) -> dict[str, Path]:
+        """The files that hold the values of these names, where files do."""
+        paths = {f"{name}_FILE": self._variables.get(f"{name}_FILE", "") for name in names}
+        return {variable: Path(path) for variable, path in paths.items() if path}
+
     def boolean(self, name: str, default: bool) -> bool:
         value = self.text(name)
         if not value:

@@ -9,7 +9,7 @@ from typing import Any
 from django.core.exceptions import ImproperlyConfigured
 from django.utils.translation import gettext_lazy as _
 
-from easyapache.database import database_from
+from easyapache.database import database_from, place_for_sqlite
 from easyapache.environment import Environment, peppers_from
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -37,7 +37,9 @@ REDIS_URL = env.text("REDIS_URL", "redis://127.0.0.1:6379/0")
 DATABASES = {"default": database_from(env.text("DATABASE_URL"), VAR / "panel.sqlite3")}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 if DATABASES["default"]["ENGINE"].endswith("sqlite3"):
-    Path(DATABASES["default"]["NAME"]).parent.mkdir(parents=True, exist_ok=True)
+    place_for_sqlite(Path(DATABASES["default"]["NAME"]))
+SECRET_FILES = env.files("SECRET_KEY", "DATABASE_URL", "REDIS_URL", "TOKEN_PEPPERS")
+"""The files that NAME_FILE names for what nobody else may read: {variable: path}."""
 
 # -- What the panel is made of ---------------------------------------------------------
 INSTALLED_APPS = [
@@ -109,12 +111,20 @@ HTTPS = env.boolean("HTTPS", False)
 in the clear, and browsers are told to stay with TLS."""
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HTTPS
 SESSION_COOKIE_HTTPONLY = True
+SESSION_ENGINE = "easyapache.sessions"
 SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = "Lax"
 SESSION_COOKIE_AGE = 12 * 3600
 CSRF_FAILURE_VIEW = "easyapache.answers.stale_form"
-SECURE_SSL_REDIRECT = False
+SECURE_SSL_REDIRECT = HTTPS
 SECURE_HSTS_SECONDS = 31_536_000 if HTTPS else 0
-SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if TRUSTED_PROXIES else None
+SECURE_HSTS_INCLUDE_SUBDOMAINS = env.boolean("HSTS_SUBDOMAINS", False)
+SECURE_HSTS_PRELOAD = env.boolean("HSTS_PRELOAD", False)
+SILENCED_SYSTEM_CHECKS = ["security.W005", "security.W021"]
+"""Both are the operator's to choose: the panel may have a customer's domain as its parent, or be
+one, and neither choice can be taken back from browsers that have seen it."""
+SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if TRUSTED_PROXIES or HTTPS else None
+"""With HTTPS also of a proxy that the panel was not told of: the redirect would go round in
+circles, and a visitor who lies about it gains nothing."""
 SECURE_REFERRER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"
 MESSAGE_STORAGE = "easyapache.remembered.RememberingStorage"

@@ -6,8 +6,10 @@ from django.core.wsgi import get_wsgi_application
 from django.urls import get_resolver
 
 from easyapache import memory
+from easyapache.private_files import keep_files_private
 
 memory.starting()
+keep_files_private()
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "easyapache.settings")
 application = get_wsgi_application()
 memory.starting()  # which Django's part of it has just ended

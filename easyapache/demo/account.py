@@ -1,4 +1,5 @@
-"""The unprivileged account that web, control worker, beat and Redis run as."""
+"""The unprivileged accounts: one for web, control worker and beat, one for Redis. Whoever takes
+over the broker then cannot write the panel's database or its secrets."""
 
 from __future__ import annotations
 
@@ -10,7 +11,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-NAME = "ea4panel"
+NAME, BROKER = "ea4panel", "ea4redis"
 NO_SHELL = ("-s", "/usr/sbin/nologin")
 
 
@@ -25,22 +26,22 @@ class Account:
         os.chown(path, self.uid, self.gid)
 
 
-def service_account() -> Account | None:
+def service_account(name: str = NAME) -> Account | None:
     """The account, made if this machine does not have it yet. None when we are not root: then
     everything runs as whoever started it, which is unprivileged already."""
     if os.geteuid() != 0:
         return None
     try:
-        entry = pwd.getpwnam(NAME)
+        entry = pwd.getpwnam(name)
     except KeyError:
         if shutil.which("useradd") is None:
             return None
         subprocess.run(
-            ["useradd", "--system", "--user-group", "-M", "-d", "/nonexistent", *NO_SHELL, NAME],
+            ["useradd", "--system", "--user-group", "-M", "-d", "/nonexistent", *NO_SHELL, name],
             check=True,
             capture_output=True,
         )
-        entry = pwd.getpwnam(NAME)
+        entry = pwd.getpwnam(name)
     return Account(entry.pw_name, entry.pw_uid, entry.pw_gid)
 
 

@@ -6,7 +6,8 @@
       panel.env          environment of the panel; manage.py takes it over (owner only)
       first-accounts     the accounts made at the first start, with their passwords (owner only)
       running.json       port, address and process ids, while it runs
-      panel/  redis/     database, secrets, static files; the broker's file (the service account)
+      panel/             database, secrets, static files (the panel's account)
+      redis/             the broker's configuration (the broker's account)
       agents/ spool/     the agents' configuration and memory (root)
       servers/ logs/     the lab and the simulated servers; one log per process
 """
@@ -21,7 +22,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from easyapache.demo.account import Account, can_work_in, service_account
+from easyapache.demo.account import BROKER, Account, can_work_in, service_account
+from easyapache.host.durable import sync_folder
 
 PROJECT = Path(__file__).resolve().parent.parent.parent
 OPEN_PLACE = Path("/var/lib/ea4-mpm-panel")
@@ -29,16 +31,20 @@ OPEN_PLACE = Path("/var/lib/ea4-mpm-panel")
 
 @dataclass(frozen=True, slots=True)
 class Folder:
-    """``account`` is who the unprivileged parts run as; None: whoever started the demo."""
+    """``account`` is who the unprivileged parts run as, ``broker_account`` who Redis runs as;
+    None: whoever started the demo."""
 
     path: Path
     account: Account | None
     warning: str = ""
+    broker_account: Account | None = None
 
     @classmethod
     def open(cls, path: Path) -> Folder:
         """Make what is missing. Folders that exist keep their content."""
         path.mkdir(parents=True, exist_ok=True, mode=0o755)
+        if path == PROJECT / "var" and path.stat().st_uid == os.geteuid():
+            path.chmod(0o755)  # a panel without a demo keeps this folder to itself
         account, warning = service_account(), ""
         if account is not None and not can_work_in(account, PROJECT, path):
             warning = (
@@ -47,17 +53,24 @@ class Folder:
                 "rights."
             )
             account = None
-        folder = cls.for_agents(path, account, warning)
-        for served in (folder.panel, folder.redis):
+        broker = service_account(BROKER) if account is not None else None
+        folder = cls.for_agents(path, account, warning, broker)
+        for served, owner in ((folder.panel, account), (folder.redis, broker)):
             served.mkdir(exist_ok=True, mode=0o700)
             if os.geteuid() == 0:
-                give(served, account)
+                give(served, owner)
         return folder
 
     @classmethod
-    def for_agents(cls, path: Path, account: Account | None = None, warning: str = "") -> Folder:
+    def for_agents(
+        cls,
+        path: Path,
+        account: Account | None = None,
+        warning: str = "",
+        broker_account: Account | None = None,
+    ) -> Folder:
         """Only what agents need: their configuration, their spools, their servers."""
-        folder = cls(path, account, warning)
+        folder = cls(path, account, warning, broker_account)
         for private in (folder.agents, folder.spool, folder.logs):
             private.mkdir(parents=True, exist_ok=True, mode=0o700)
         folder.servers.mkdir(exist_ok=True, mode=0o711)  # httpd's own user serves from there
@@ -102,7 +115,7 @@ class Folder:
     def secret(self, name: str) -> Path:
         """A file of the panel with a random secret, made once; readable by its owner only."""
         path = self.panel / name
-        if not path.exists():
+        if not path.exists() or not path.stat().st_size:
             write_private(path, secrets.token_urlsafe(48) + "\n")
             if self.account is not None:
                 self.account.own(path)
@@ -132,12 +145,15 @@ def give(path: Path, account: Account | None) -> None:
 
 
 def write_private(path: Path, text: str) -> None:
-    """Write a file only its owner can read, all of it or nothing."""
+    """Write a file only its owner can read: all of it or nothing, after a power cut too."""
     scratch = path.with_name(f"{path.name}.{secrets.token_hex(4)}")
     descriptor = os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "w", encoding="utf-8") as handle:
         handle.write(text)
+        handle.flush()
+        os.fsync(handle.fileno())
     scratch.replace(path)
+    sync_folder(path.parent)
 
 
 def data_folder(project: Path = PROJECT) -> Path:

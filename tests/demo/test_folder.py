@@ -45,6 +45,14 @@ def test_a_secret_is_made_once_and_read_by_nobody_else(tmp_path: Path) -> None:
     assert folder.panel.stat().st_mode & 0o077 == 0
 
 
+def test_a_secret_that_a_power_cut_emptied_is_made_anew(tmp_path: Path) -> None:
+    folder = Folder.open(tmp_path)
+    path = folder.secret("secret-key")
+    path.write_text("")
+    assert len(folder.secret("secret-key").read_text()) > 50
+    assert path.stat().st_mode & 0o077 == 0
+
+
 def test_giving_a_folder_away_never_follows_a_link_out_of_it(tmp_path: Path) -> None:
     outside, inside = tmp_path / "outside", tmp_path / "inside"
     outside.write_text("somebody else's")

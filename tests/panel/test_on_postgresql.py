@@ -119,3 +119,45 @@ def test_an_account_that_may_add_no_extension_gets_a_panel_that_says_so(
     assert "CREATE EXTENSION pg_trgm" in manage("migrate")
     assert "mpm.W001" in manage("check", "--database", "default")
     assert "No change fits" in manage("mpm", "history", "--text", "needle")
+
+
+def prepare(cluster: Path, database: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "manage.py", "prepare", "--no-static"],
+        env={
+            "PATH": os.environ["PATH"],
+            "SECRET_KEY": "s",
+            "DATABASE_URL": f"postgres://panel@/{database}?host={cluster}",
+        },
+        cwd=HERE.parents[1],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.mark.postgresql
+@pytest.mark.parametrize("encoding", ["SQL_ASCII", "LATIN1"])
+def test_a_database_that_is_not_utf8_is_refused_in_a_sentence(cluster: Path, encoding: str) -> None:
+    name = encoding.lower()
+    with psycopg.connect(f"host={cluster} user=panel dbname=postgres", autocommit=True) as direct:
+        direct.execute(
+            f"CREATE DATABASE {name} ENCODING '{encoding}' LC_COLLATE 'C' LC_CTYPE 'C' "
+            "TEMPLATE template0"
+        )
+    done = prepare(cluster, name)
+    assert done.returncode == 4, done.stderr
+    assert f"has the encoding {encoding}, and the panel needs UTF8" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.postgresql
+def test_a_database_that_is_read_only_or_not_there_is_said_in_a_sentence(cluster: Path) -> None:
+    with psycopg.connect(f"host={cluster} user=panel dbname=postgres", autocommit=True) as direct:
+        direct.execute("CREATE DATABASE kept")
+        direct.execute("ALTER DATABASE kept SET default_transaction_read_only = on")
+    for name, words in (("kept", "read-only"), ("nowhere", "does not exist")):
+        done = prepare(cluster, name)
+        assert done.returncode == 4, done.stderr
+        assert words in done.stderr
+        assert "Traceback" not in done.stderr

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from django.core.exceptions import ImproperlyConfigured
-from django.test import RequestFactory, override_settings
+from django.test import Client, RequestFactory, override_settings
 
 from easyapache.address import client_address
 from easyapache.database import database_from
@@ -48,10 +48,12 @@ def test_numbers_and_lists_are_read_strictly() -> None:
     assert env.names("HOSTS") == ["a", "b", "c"]
 
 
-def start(**variables: str) -> subprocess.CompletedProcess[str]:
+def start(
+    *, say: str = "import easyapache.settings", **variables: str
+) -> subprocess.CompletedProcess[str]:
     keep = {"PATH": os.environ["PATH"]}
     return subprocess.run(
-        [sys.executable, "-c", "import easyapache.settings"],
+        [sys.executable, "-c", say],
         env={**keep, **variables},
         cwd=Path(__file__).resolve().parents[2],
         capture_output=True,
@@ -83,6 +85,52 @@ def test_database_addresses_are_understood(tmp_path: Path) -> None:
     for wrong in ("sqlite://x.db", "sqlite:///", "postgres://h:x1/d"):
         with pytest.raises(ImproperlyConfigured):
             database_from(wrong, tmp_path)
+
+
+@pytest.mark.parametrize("proxies", ["0", "1"])
+def test_behind_tls_django_finds_nothing_to_warn_about(proxies: str, tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "manage.py", "check", "--deploy", "--fail-level", "WARNING"],
+        env={
+            "PATH": os.environ["PATH"],
+            "VAR_DIR": str(tmp_path),
+            "SECRET_KEY": "abcdefghijklmnopqrstuvwxyz" * 2,
+            "HTTPS": "true",
+            "TRUSTED_PROXIES": proxies,
+        },
+        cwd=Path(__file__).resolve().parents[2],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(("said", "status"), [(None, 301), ("http", 301), ("https", 200)])
+def test_plain_http_is_redirected_and_what_a_proxy_took_by_tls_is_not(
+    said: str | None, status: int, client: Client
+) -> None:
+    headers = {"X-Forwarded-Proto": said} if said else {}
+    with override_settings(
+        SECURE_SSL_REDIRECT=True, SECURE_PROXY_SSL_HEADER=("HTTP_X_FORWARDED_PROTO", "https")
+    ):
+        answer = client.get("/login/", headers=headers)
+    assert answer.status_code == status
+    if status == 301:
+        assert answer["Location"] == "https://testserver/login/"
+
+
+@pytest.mark.parametrize("proxies", ["0", "1"])
+def test_with_https_a_proxy_is_believed_how_the_visitor_came(proxies: str, tmp_path: Path) -> None:
+    """Otherwise the redirect would go round in circles where TRUSTED_PROXIES was forgotten."""
+    said = (
+        "import easyapache.settings as s; print(s.SECURE_SSL_REDIRECT, s.SECURE_PROXY_SSL_HEADER)"
+    )
+    done = start(
+        say=said, VAR_DIR=str(tmp_path), SECRET_KEY="s", HTTPS="true", TRUSTED_PROXIES=proxies
+    )
+    assert done.stdout.strip() == "True ('HTTP_X_FORWARDED_PROTO', 'https')"
+    assert start(say=said, VAR_DIR=str(tmp_path), SECRET_KEY="s").stdout.strip() == "False None"
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
+from easyapache.command_line import leave_the_pipe
 from easyapache.demo.folder import Folder, data_folder
 from easyapache.demo.servers import DemoServer, LabError, SimulatedServer, demo_servers
 from easyapache.demo.stack import CannotStart, Stack
@@ -23,6 +24,7 @@ class Command(BaseCommand):
         "two servers with their agents. PORT (8000) and EA4_DATA (var/) say where."
     )
     requires_system_checks: list[str] = []
+    _stack: Stack | None = None
 
     def add_arguments(self, parser: CommandParser) -> None:
         kinds = parser.add_mutually_exclusive_group()
@@ -49,7 +51,7 @@ class Command(BaseCommand):
             self._say(folder.warning)
         if notice:
             self._say(notice)
-        stack = Stack(
+        stack = self._stack = Stack(
             folder=folder,
             servers=servers,
             port=_port(),
@@ -74,8 +76,17 @@ class Command(BaseCommand):
         self._say("stopped; nothing of it runs any more, the data stays")
 
     def _say(self, text: str) -> None:
-        self.stdout.write(f"[{time.monotonic() - self._began:6.1f} s] {text}")
-        self.stdout.flush()
+        self._write(f"[{time.monotonic() - self._began:6.1f} s] {text}")
+
+    def _write(self, text: str) -> None:
+        """Where nobody reads any more (``make demo | head``) the demo ends as with Ctrl-C."""
+        try:
+            self.stdout.write(text)
+            self.stdout.flush()
+        except BrokenPipeError:
+            leave_the_pipe()
+            if self._stack is not None:
+                self._stack.stopped.set()
 
     def _welcome(self, stack: Stack) -> None:
         lines = ["", f"  The panel:      {stack.address}"]
@@ -93,8 +104,7 @@ class Command(BaseCommand):
             "  Ctrl-C ends it.",
             "",
         ]
-        self.stdout.write("\n".join(lines))
-        self.stdout.flush()
+        self._write("\n".join(lines))
 
 
 def _port() -> int:

@@ -1,7 +1,7 @@
 """``manage.py mpm``: the same services as the pages and the APIs, from a shell.
 
-Exit status: 0 done, 1 failed, 2 refused by a rule or bad arguments. With ``--json`` exactly
-one JSON value is written to standard output.
+Exit status: 0 done, 1 failed, 2 refused by a rule or bad arguments, 4 no database or
+broker to work with. With ``--json`` exactly one JSON value is written to standard output.
 """
 
 from __future__ import annotations
@@ -11,7 +11,10 @@ import importlib
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandParser
+from django.db import DatabaseError
 
+from easyapache.command_line import UNAVAILABLE
+from easyapache.unavailable import why
 from mpm.catalog import BadChoice
 from mpm.management.groups.terminal import FAILED, REFUSED, Terminal
 from mpm.services import BadRequest, Refused, Unanswered
@@ -44,9 +47,14 @@ class Command(BaseCommand):
             status = REFUSED
         except Unanswered as unanswered:
             terminal.refuse(unanswered, "Failed")
-            status = FAILED
+            status = UNAVAILABLE if unanswered.code == "no_broker" else FAILED
         except Refused as refused:
             terminal.refuse(refused)
             status = REFUSED
+        except DatabaseError as error:
+            if not (sentence := why(error)):
+                raise
+            terminal.refuse(Refused(sentence, code="no_database"), "Failed")
+            status = UNAVAILABLE
         if status:
             raise SystemExit(status)

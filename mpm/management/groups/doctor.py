@@ -10,11 +10,12 @@ from django.conf import settings
 from django.db import connection
 
 from easyapache.host.repairs import REPAIRS
-from mpm.history import examined
+from mpm.history import examined, of_the_panel
 from mpm.management.groups.terminal import DONE, FAILED, Terminal, actor, chosen_server
+from mpm.management.groups.waiting import need_the_broker
 from mpm.models import Event
 from mpm.models.words import MISSING, REMEDY, indexed
-from mpm.services import BadRequest, profile_of, repair
+from mpm.services import BadRequest, Refused, profile_of, repair
 
 PAUSE = 0.2
 
@@ -31,7 +32,12 @@ def run_doctor(terminal: Terminal, options: dict[str, Any]) -> int:
     """Status 0: nothing is known to be wrong (or the repair helped); 1: something is."""
     if not indexed(connection):
         terminal.warn(f"{MISSING} {REMEDY[connection.vendor]}")
-    server = chosen_server(options)
+    try:
+        server = chosen_server(options)
+    except Refused:
+        for item in of_the_panel():
+            terminal.warn(f"{item.title}: {item.cause} {item.fix}")
+        raise
     if options["repair"]:
         return _repair(terminal, options["repair"], options)
     examination = examined(server, profile_of(server))
@@ -54,6 +60,7 @@ def _repair(terminal: Terminal, action: str, options: dict[str, Any]) -> int:
             f"There is no repair {action[:40]!r}: {', '.join(sorted(REPAIRS))}.", code="bad_repair"
         )
     server = chosen_server(options)
+    need_the_broker()
     number = repair(server, action, actor())
     ends = time.monotonic() + settings.PREVIEW_SECONDS * 4
     while time.monotonic() < ends:

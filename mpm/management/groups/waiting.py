@@ -6,6 +6,7 @@ import time
 
 from django.conf import settings
 
+from easyapache.broker import trouble
 from easyapache.models import Server
 from mpm.catalog import Choice
 from mpm.log_bytes import LogText
@@ -17,9 +18,16 @@ from mpm.services.planning import ask_again, settled
 PAUSE = 0.1
 
 
+def need_the_broker() -> None:
+    """Raises Unanswered where a message to a server would not get there: nobody needs to wait."""
+    if (broken := trouble()) is not None:
+        raise Unanswered(str(broken.cause), code="no_broker", status=503, remedy=str(broken.fix))
+
+
 def server_preview(server: Server, choice: Choice) -> Preview:
     """Ask the server's package manager and wait for it. Raises Unanswered with its error, or
     when it does not answer in time: nothing was refused, it failed."""
+    need_the_broker()
     preview = request_preview(server, choice, actor())
     ends = time.monotonic() + settings.PREVIEW_SECONDS
     asked = time.monotonic()
