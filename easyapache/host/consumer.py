@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 from celery.worker.consumer import Consumer
@@ -13,8 +12,6 @@ command line says, nothing here reads it."""
 
 
 class QuietConsumer(Consumer):
-    def __init__(
-        self, *args: Any, worker_options: Mapping[str, Any] | None = None, **named: Any
-    ) -> None:
-        options = {**(worker_options or {}), **NOBODY_LISTENS}
-        super().__init__(*args, worker_options=options, **named)
+    def __init__(self, *args: Any, **named: Any) -> None:
+        named["worker_options"] = {**(named.get("worker_options") or {}), **NOBODY_LISTENS}
+        super().__init__(*args, **named)

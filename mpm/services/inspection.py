@@ -54,16 +54,21 @@ def asked_at(request: str) -> datetime:
 
 def rescan(server: Server) -> str:
     """Ask the agent to look at its server; returns the number of the question."""
-    number = request_number(timezone.now())
     known = ServerParticulars.objects.filter(server=server).values_list("digest", flat=True).first()
-    wake(server.name, "inspect", {"request": number, "particulars": known or ""})
+    return ask_for_look(server.name, known)
+
+
+def ask_for_look(server: str, known: str | None) -> str:
+    """The same where it is ``known`` already which particulars the panel has, by their digest."""
+    number = request_number(timezone.now())
+    wake(server, "inspect", {"request": number, "particulars": known or ""})
     return number
 
 
 def first_look(server: str) -> None:
     """The agent of ``server`` was just heard: if nobody has seen yet what is on that server,
     ask now instead of at the next round."""
-    unseen = Server.objects.filter(name=server, installed_profiles=None).first()
+    unseen = Server.objects.filter(name=server, installed_profiles=None).only("name").first()
     if unseen is not None:
         rescan(unseen)
 
