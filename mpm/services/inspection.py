@@ -25,6 +25,7 @@ from easyapache.inventory import (
 from easyapache.models import Server, ServerParticulars
 from easyapache.particulars import Particulars
 from easyapache.profile import Profile, Transaction
+from easyapache.reading import read_until
 from easyapache.relations import load_catalogue
 from easyapache.sentences import Sentence, all_of, joined, words_of
 from mpm.catalog import Choice
@@ -67,7 +68,11 @@ def ask_for_look(server: str, known: str | None) -> str:
 
 def first_look(server: str) -> None:
     """The agent of ``server`` was just heard: if nobody has seen yet what is on that server,
-    ask now instead of at the next round."""
+    ask now instead of at the next round. Not while the panel is behind with reading, when the
+    answer may wait there already."""
+    now = timezone.now()
+    if read_until(now) < now:
+        return
     unseen = Server.objects.filter(name=server, installed_profiles=None).only("name").first()
     if unseen is not None:
         rescan(unseen)

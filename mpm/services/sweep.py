@@ -170,10 +170,13 @@ def _previews(now: datetime, read: datetime) -> None:
 
 
 def ping_all(now: datetime | None = None) -> None:
-    """Ask every agent for a sign of life that has given none lately."""
+    """Ask every agent for a sign of life that has given none lately. While the panel is behind with
+    reading, their answers would only make it later."""
     now = now or timezone.now()
     Pulse.beat("beat", now)
-    unheard = Q(last_seen_at=None) | Q(last_seen_at__lt=read_until(now) - HEARD_LATELY)
+    if now - read_until(now) >= SLACK:
+        return
+    unheard = Q(last_seen_at=None) | Q(last_seen_at__lt=now - HEARD_LATELY)
     names = Server.objects.filter(unheard, active=True).values_list("name", flat=True)
     for name, length in backlogs(names).items():
         if length < FULL_QUEUE:

@@ -235,7 +235,11 @@ def test_a_round_is_left_out_while_the_answers_of_the_last_one_are_unread(
         tell("heartbeat", server="web02", agent="1.0", capabilities={})
     reading.forget()
     services.rescan_all(now)
+    Server.objects.create(name="web03", created_at=now)
+    services.ping_all(now)
+    services.first_look("web03")
     assert client.llen("host.web01") == 1
+    assert client.llen("host.web03") == 0
 
 
 def test_an_old_heartbeat_does_not_make_a_server_look_alive(
