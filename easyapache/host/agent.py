@@ -26,7 +26,7 @@ from kombu.exceptions import OperationalError
 
 from easyapache import memory
 from easyapache.host import repairs
-from easyapache.host.broker import use_few_connections
+from easyapache.host.broker import AGENT_SETTINGS, use_few_connections
 from easyapache.host.config import BadConfig, HostConfig, load_config
 from easyapache.host.courier import Courier
 from easyapache.host.drivers import CONFIG_VARIABLE, open_server, remember
@@ -63,36 +63,7 @@ differ by what Kerberos, too, takes for the same time."""
 
 use_few_connections()
 app = Celery("easyapache.host.agent", broker=os.environ.get("REDIS_URL"))
-app.conf.update(
-    broker_connection_retry=True,
-    broker_connection_retry_on_startup=True,
-    broker_connection_max_retries=None,
-    broker_channel_error_retry=True,
-    # What is sent takes a millisecond, and whoever else sends waits for it.
-    broker_pool_limit=1,
-    worker_consumer="easyapache.host.consumer:QuietConsumer",
-    broker_transport_options={
-        "socket_connect_timeout": 5,
-        "socket_timeout": 30,
-        "socket_keepalive": True,
-        "retry_on_timeout": True,
-        "health_check_interval": 15,
-    },
-    worker_cancel_long_running_tasks_on_connection_loss=False,
-    worker_prefetch_multiplier=1,
-    worker_concurrency=4,
-    worker_enable_remote_control=False,
-    worker_send_task_events=False,
-    task_acks_late=False,
-    task_ignore_result=True,
-    task_store_errors_even_if_ignored=False,
-    task_serializer="json",
-    accept_content=["json"],
-    task_time_limit=None,
-    task_soft_time_limit=None,
-    enable_utc=True,
-    timezone="UTC",
-)
+app.conf.update(AGENT_SETTINGS)
 
 
 class Agent:

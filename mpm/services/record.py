@@ -10,13 +10,13 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from django.db import transaction
-from django.db.models import Exists, OuterRef, Q
+from django.db.models import Q
 from django.utils import timezone
 
 from easyapache.agents import wake
 from easyapache.host.protocol import BadMessage, Outcome, Report, Step
 from easyapache.inventory import record_scan
-from easyapache.models import Pulse, Server
+from easyapache.models import Server
 from easyapache.profile import Profile, Transaction
 from easyapache.reading import said_at
 from easyapache.sentences import Sentence, spoken
@@ -34,9 +34,6 @@ log = logging.getLogger(__name__)
 BELIEVED_AFTER = timedelta(seconds=8)
 QUIET, AT_ONCE = timedelta(seconds=60), 20
 """So long nothing must have come before it is sealed; so many changes in one round."""
-AT_MOST_EVERY, SIGN_EVERY = timedelta(seconds=1), timedelta(seconds=5)
-_lived: list[datetime] = []
-"""When this process last wrote down that it lives."""
 LONGEST_CHUNK = 1024 * 1024
 """More log than this in one message is refused; agents send far smaller pieces."""
 
@@ -366,43 +363,6 @@ def record_unknown(server: str, change: str) -> None:
     from mpm.services.inspection import rescan
 
     rescan(row.server)
-
-
-def record_heartbeat(
-    server: str, agent: str, capabilities: Mapping[str, Any], at: object = None
-) -> None:
-    """The agent is there, and this is what its host allows. ``at`` is when it said so (ISO 8601).
-
-    One that says nothing new is one UPDATE, and none where another has just been recorded.
-    """
-    now = timezone.now()
-    _sign_of_life(now)
-    silent = Change.objects.filter(
-        server=OuterRef("pk"), state__in=ACTIVE_STATES, silent_since__isnull=False
-    )
-    row = Server.objects.filter(name=server).annotate(silent=Exists(silent)).first()
-    if row is None:
-        return
-    fields: dict[str, Any] = {}
-    told = storable({"version": agent, "capabilities": dict(capabilities)})
-    kept = {key: value for key, value in row.agent.items() if key == "scan_error"}
-    if row.agent != {**told, **kept}:
-        fields["agent"] = {**told, **kept}
-    seen = said_at(now, at)
-    if row.last_seen_at is None or seen - row.last_seen_at > AT_MOST_EVERY:
-        fields["last_seen_at"] = seen
-    if fields:
-        Server.objects.filter(pk=row.pk).update(**fields)
-    if row.silent:
-        heard(server, now)
-
-
-def _sign_of_life(now: datetime) -> None:
-    """The control worker works. Every heartbeat shows that; some of them are written down."""
-    if _lived and timedelta() <= now - _lived[0] < SIGN_EVERY:
-        return
-    _lived[:] = [now]
-    Pulse.beat("control", now)
 
 
 def _moment(text: str, otherwise: datetime) -> datetime:
