@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from datetime import datetime
 from typing import Any
 
 from kombu.exceptions import ChannelError, OperationalError
@@ -32,24 +33,27 @@ def wake(server: str, operation: str, payload: Mapping[str, Any]) -> bool:
     is all: the sweep sends again what the database says is still to be done.
     Raises ValueError for an operation or a server name that cannot be.
     """
-    global _away_until
     if operation not in OPERATIONS:
         raise ValueError(f"{operation!r} is no operation of an agent")
-    queue = host_queue(server)
+    return _send(f"host.{operation}", payload, host_queue(server), EXPIRES_SECONDS)
+
+
+def _send(name: str, payload: Mapping[str, Any], queue: str, expires: float | None = None) -> bool:
+    global _away_until
     if time.monotonic() < _away_until:
         return False
     try:
         app.send_task(
-            f"host.{operation}",
+            name,
             kwargs=dict(payload),
             queue=queue,
-            expires=EXPIRES_SECONDS,
+            expires=expires,
             retry=False,
             ignore_result=True,
         )
     except (OperationalError, RedisError, OSError) as error:
         _away_until = time.monotonic() + PAUSE_SECONDS
-        log.warning("The broker did not take %s for %s: %s", operation, server, error)
+        log.warning("The broker did not take %s for %s: %s", name, queue, error)
         return False
     return True
 
@@ -60,31 +64,60 @@ def forget_failures() -> None:
     _away_until = 0.0
 
 
-def backlog(server: str) -> int:
-    """How many messages wait for the agent of ``server``; 0 when the broker cannot say.
+def backlogs(servers: Iterable[str]) -> dict[str, int]:
+    """How many messages wait for each agent, asked in one go; 0 where the broker cannot say.
 
     An agent that is away for days would otherwise be met by thousands of stale questions.
     """
-    return _waiting(host_queue(server)) or 0
+    names = list(servers)
+    lengths = _waiting([host_queue(name) for name in names]) or [0] * len(names)
+    return dict(zip(names, lengths, strict=True))
+
+
+def backlog(server: str) -> int:
+    return backlogs([server])[server]
+
+
+def unread() -> int | None:
+    """How many messages of agents wait for the panel; None when the broker cannot say."""
+    lengths = _waiting([CONTROL_QUEUE])
+    return lengths[0] if lengths else None
+
+
+def put_mark(at: datetime) -> bool:
+    """Put a mark behind everything that waits for the panel now (``easyapache.reading``)."""
+    return _send("control.mark", {"put_at": at.isoformat()}, CONTROL_QUEUE)
 
 
 def broker_answers() -> bool:
     """Whether the broker can be reached; after a failure no is remembered for a moment."""
-    return _waiting(CONTROL_QUEUE) is not None
+    return unread() is not None
 
 
-def _waiting(queue: str) -> int | None:
-    """How many messages are in a queue; None when the broker is away."""
+def _waiting(queues: list[str]) -> list[int] | None:
+    """How many messages are in each queue; None when the broker is away."""
     global _away_until
     if time.monotonic() < _away_until:
         return None
     try:
-        with app.connection_for_write() as connection:
-            channel: Any = connection.default_channel
-            return int(channel.queue_declare(queue, passive=True).message_count)
-    except ChannelError:
-        return 0  # it answers: there is no such queue
+        pool: Any = app.pool
+        with pool.acquire(block=True) as connection:
+            channel = connection.default_channel
+            if not hasattr(channel, "conn_or_acquire"):
+                return [_declared(channel, queue) for queue in queues]
+            with channel.conn_or_acquire() as client, client.pipeline(transaction=False) as pipe:
+                for queue in queues:
+                    pipe.llen(queue)  # nothing here is sent with a priority of its own
+                return [int(length) for length in pipe.execute()]
     except (OperationalError, RedisError, OSError) as error:
         _away_until = time.monotonic() + PAUSE_SECONDS
-        log.warning("The broker did not say how long the queue %s is: %s", queue, error)
+        log.warning("The broker did not say how long %d queues are: %s", len(queues), error)
         return None
+
+
+def _declared(channel: Any, queue: str) -> int:
+    """The same of a broker that is no Redis."""
+    try:
+        return int(channel.queue_declare(queue, passive=True).message_count)
+    except ChannelError:
+        return 0  # it answers: there is no such queue

@@ -8,11 +8,14 @@ retries, no ETA and no time limit: none of the ways in which a broker repeats a 
 from __future__ import annotations
 
 import os
+from typing import Any
 
 from celery import Celery
-from celery.signals import setup_logging
+from celery.signals import celeryd_after_setup, setup_logging, task_postrun, task_prerun
 from django.conf import settings
+from django.db import close_old_connections
 
+from easyapache.host.broker import use_few_connections
 from easyapache.host.protocol import CONTROL_QUEUE
 from easyapache.private_files import keep_files_private
 
@@ -27,10 +30,24 @@ TRANSPORT = {
 }
 """A page must not hang because the broker does; a worker must notice that its connection died."""
 
+TICKS_QUEUE = "ticks"
+"""What the clock asks for does not stand behind what the agents tell."""
+
+
+def _tick(name: str, seconds: int, expires: int | None = None) -> dict[str, Any]:
+    options = {"queue": TICKS_QUEUE, "expires": expires or seconds}
+    return {"task": f"control.{name}", "schedule": float(seconds), "options": options}
+
+
+use_few_connections()
 app = Celery("easyapache", set_as_current=True)
 app.conf.update(
     broker_url=settings.REDIS_URL,
     broker_transport_options=TRANSPORT,
+    broker_pool_limit=4,
+    worker_consumer="easyapache.host.consumer:QuietConsumer",
+    # Celery would end every session with the database after one message; see renew_sessions.
+    CELERY_DB_REUSE_MAX=2**62,
     broker_connection_retry=True,
     broker_connection_retry_on_startup=True,
     broker_connection_max_retries=None,
@@ -53,17 +70,14 @@ app.conf.update(
     timezone="UTC",
     beat_schedule_filename=str(settings.VAR / "beat-schedule"),
     beat_max_loop_interval=5,
-    # A tick that waited longer than its period is of no use: the next one does its work.
+    # A tick that waited longer than its period is of no use: the next one does its work. (Of those
+    # that come every other second one is enough, which waits for a busy worker.)
     beat_schedule={
-        "sweep": {"task": "control.sweep", "schedule": 10.0, "options": {"expires": 10}},
-        "ping": {"task": "control.ping", "schedule": 20.0, "options": {"expires": 20}},
-        "rescan": {
-            "task": "control.rescan",
-            "schedule": float(settings.RESCAN_SECONDS),
-            "options": {"expires": settings.RESCAN_SECONDS},
-        },
-        "webhooks": {"task": "control.webhooks", "schedule": 2.0, "options": {"expires": 2}},
-        "prune": {"task": "control.prune", "schedule": 3600.0, "options": {"expires": 3600}},
+        "sweep": _tick("sweep", 10),
+        "ping": _tick("ping", 20),
+        "rescan": _tick("rescan", settings.RESCAN_SECONDS),
+        "webhooks": _tick("webhooks", 2, expires=10),
+        "prune": _tick("prune", 3600),
     },
 )
 app.autodiscover_tasks(["mpm"])
@@ -76,3 +90,18 @@ def keep_the_panels_own_logging(**_: object) -> None:
     It is also the first thing a worker or a beat does, before it creates any file.
     """
     keep_files_private()
+
+
+@celeryd_after_setup.connect
+def take_ticks_too(instance: Any, **_: object) -> None:
+    """Every control worker does, whichever queues its command line names. It takes from the two
+    queues in turn, so that however much waits in one, the other is served."""
+    instance.app.amqp.queues.select_add(TICKS_QUEUE)
+
+
+@task_prerun.connect
+@task_postrun.connect
+def renew_sessions(**_: object) -> None:
+    """As Django does around a request: a session with the database goes on until CONN_MAX_AGE,
+    unless it is broken."""
+    close_old_connections()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import cached_property, wraps
 from typing import Any, Concatenate, ParamSpec
 
@@ -18,6 +18,7 @@ from easyapache.answers import show, wants_fragment
 from easyapache.health import Stopped, stopped_parts
 from easyapache.models import InstalledProfile, Pulse, Server
 from easyapache.reader import theme_of, zone_of
+from easyapache.reading import READ, judged_at
 from easyapache.rights import ADMINISTRATOR, SUPPORT, can_change, role_of
 from easyapache.tools import Tool, registered
 
@@ -26,14 +27,19 @@ P = ParamSpec("P")
 SILENT_AFTER = timedelta(seconds=90)
 """Four pings of the panel: an agent that missed them all is away, not merely busy."""
 MOST_IN_MENU = 40
-PARTS = ("control", "beat")
+PARTS = ("control", "beat", READ)
 
 
-def liveness(server: Server) -> str:
-    """``alive``, ``silent``, or "" for a server whose agent was never heard."""
+def liveness(server: Server, read: datetime | None = None) -> str:
+    """``alive``, ``silent``, or "" for a server whose agent was never heard.
+
+    ``read`` is until when what agents told has been read, where that is known: what waits unread
+    is not the agent's silence. A server of ``Frame.servers`` has it with it.
+    """
     if server.last_seen_at is None:
         return ""
-    return "alive" if timezone.now() - server.last_seen_at < SILENT_AFTER else "silent"
+    at = judged_at(timezone.now(), read or getattr(server, f"{READ}_at", None))
+    return "alive" if at - server.last_seen_at < SILENT_AFTER else "silent"
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +153,11 @@ class Frame:
     @property
     def simulated(self) -> bool:
         return self.server is not None and self.server.kind == Server.Kind.SIMULATED
+
+    @property
+    def read(self) -> datetime | None:
+        """Until when what agents told has been read."""
+        return getattr(self.servers[0], f"{READ}_at", None) if self.servers else None
 
     @cached_property
     def stopped(self) -> tuple[Stopped, ...]:

@@ -152,7 +152,8 @@ class Pulse(models.Model):
 
     Written by a message that has made the whole way through the broker, so that a worker that
     is up but no longer consumes shows as what it is. Also when a proxy was last met that the
-    settings do not know of (easyapache.health).
+    settings do not know of (easyapache.health), and until when what agents told has been read
+    (easyapache.reading).
     """
 
     name = models.CharField(max_length=30, primary_key=True)
@@ -163,7 +164,8 @@ class Pulse(models.Model):
 
     @classmethod
     def beat(cls, name: str, at: datetime) -> None:
-        cls.objects.update_or_create(name=name, defaults={"at": at})
+        if not cls.objects.filter(name=name).update(at=at):
+            cls.objects.update_or_create(name=name, defaults={"at": at})
 
 
 class Peak(models.Model):

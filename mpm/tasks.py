@@ -6,6 +6,7 @@ A malformed message is logged and dropped whole; it would not become better by b
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Callable, Mapping
 from functools import wraps
 from typing import Any, ParamSpec
@@ -13,6 +14,7 @@ from typing import Any, ParamSpec
 from django.conf import settings
 from django.utils import timezone
 
+from easyapache import reading
 from easyapache.celery import app
 from easyapache.host.protocol import BadMessage
 from easyapache.sentences import spoken
@@ -36,6 +38,26 @@ def control(name: str) -> Callable[[Callable[P, object]], Callable[P, None]]:
                 log.exception("A message for control.%s was refused", name)
 
         return run
+
+    return decorate
+
+
+def tick(name: str) -> Callable[[Callable[[], object]], Callable[[], None]]:
+    """Register what the clock asks for. While it is still under way here, it is not begun again."""
+    turn = threading.Lock()
+
+    def decorate(function: Callable[[], object]) -> Callable[[], None]:
+        @wraps(function)
+        def once() -> None:
+            if not turn.acquire(blocking=False):
+                log.info("control.%s is still under way", name)
+                return
+            try:
+                function()
+            finally:
+                turn.release()
+
+        return control(name)(once)
 
     return decorate
 
@@ -77,8 +99,14 @@ def log_piece(server: str, change: str, offset: int, text: str) -> None:
 def heartbeat(
     server: str, agent: Any = None, capabilities: Json | None = None, **_nonce: Any
 ) -> None:
-    services.record_heartbeat(server, agent, capabilities or {})
+    services.record_heartbeat(server, agent, capabilities or {}, _nonce.get("at"))
     services.first_look(server)
+
+
+@control("mark")
+def mark(put_at: str) -> None:
+    """Everything that agents had sent before this has been read."""
+    reading.passed_mark(put_at, timezone.now())
 
 
 @control("unknown")
@@ -101,27 +129,27 @@ def repaired(
     services.record_repair(server, request, action, ok=ok and not error, message=text, log=log)
 
 
-@control("sweep")
+@tick("sweep")
 def sweep() -> None:
     services.sweep()
 
 
-@control("ping")
+@tick("ping")
 def ping() -> None:
     services.ping_all()
 
 
-@control("rescan")
+@tick("rescan")
 def rescan() -> None:
     services.rescan_all()
 
 
-@control("webhooks")
+@tick("webhooks")
 def tell_webhooks() -> None:
     webhooks.run()
 
 
-@control("prune")
+@tick("prune")
 def prune() -> None:
     """Runs every hour; what one run does not finish the next one does."""
     now = timezone.now()

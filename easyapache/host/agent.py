@@ -26,6 +26,7 @@ from kombu.exceptions import OperationalError
 
 from easyapache import memory
 from easyapache.host import repairs
+from easyapache.host.broker import AGENT_SETTINGS, use_few_connections
 from easyapache.host.config import BadConfig, HostConfig, load_config
 from easyapache.host.courier import Courier
 from easyapache.host.drivers import CONFIG_VARIABLE, open_server, remember
@@ -56,34 +57,13 @@ REPAIR_BEGINS_WITHIN = timedelta(minutes=10)
 LONGEST_MESSAGE = 1_000_000
 """Characters. The largest honest one, a change of all known packages, has a tenth of it."""
 
+HEARTBEAT_EXPIRES = 300.0
+"""A heartbeat that nobody read for so long says nothing any more. Long enough for two clocks that
+differ by what Kerberos, too, takes for the same time."""
+
+use_few_connections()
 app = Celery("easyapache.host.agent", broker=os.environ.get("REDIS_URL"))
-app.conf.update(
-    broker_connection_retry=True,
-    broker_connection_retry_on_startup=True,
-    broker_connection_max_retries=None,
-    broker_channel_error_retry=True,
-    broker_transport_options={
-        "socket_connect_timeout": 5,
-        "socket_timeout": 30,
-        "socket_keepalive": True,
-        "retry_on_timeout": True,
-        "health_check_interval": 15,
-    },
-    worker_cancel_long_running_tasks_on_connection_loss=False,
-    worker_prefetch_multiplier=1,
-    worker_concurrency=4,
-    worker_enable_remote_control=False,
-    worker_send_task_events=False,
-    task_acks_late=False,
-    task_ignore_result=True,
-    task_store_errors_even_if_ignored=False,
-    task_serializer="json",
-    accept_content=["json"],
-    task_time_limit=None,
-    task_soft_time_limit=None,
-    enable_utc=True,
-    timezone="UTC",
-)
+app.conf.update(AGENT_SETTINGS)
 
 
 class Agent:
@@ -126,7 +106,9 @@ class Agent:
         """Hand a message to the panel's queue. False when the broker cannot be reached."""
         return self._publish(name, message, CONTROL_QUEUE)
 
-    def _publish(self, name: str, message: Mapping[str, Any], queue: str) -> bool:
+    def _publish(
+        self, name: str, message: Mapping[str, Any], queue: str, expires: float | None = None
+    ) -> bool:
         try:
             app.send_task(
                 name,
@@ -134,7 +116,7 @@ class Agent:
                 queue=queue,
                 retry=True,
                 retry_policy={"max_retries": 1, "interval_start": 0, "interval_step": 0.1},
-                expires=DEAF_AFTER if queue != CONTROL_QUEUE else None,
+                expires=expires,
             )
         except (OperationalError, OSError) as error:
             log.warning("%s could not be sent: %s", name, error)
@@ -143,10 +125,11 @@ class Agent:
         return True
 
     def heartbeat(self, nonce: str = "") -> bool:
-        return self.send(
+        return self._publish(
             "control.heartbeat",
             {
                 "server": self.config.server,
+                "at": stamp(now()),
                 "nonce": nonce,
                 "agent": _version(),
                 "capabilities": {
@@ -158,6 +141,8 @@ class Agent:
                     },
                 },
             },
+            CONTROL_QUEUE,
+            HEARTBEAT_EXPIRES,
         )
 
     def _capabilities(self) -> dict[str, Any]:
@@ -174,7 +159,8 @@ class Agent:
                 if time.monotonic() >= next_test:
                     next_test = time.monotonic() + SELF_TEST
                     own = host_queue(self.config.server)
-                    self._publish("host.ping", {"nonce": f"self:{uuid.uuid4().hex}"}, own)
+                    nonce = f"self:{uuid.uuid4().hex}"
+                    self._publish("host.ping", {"nonce": nonce}, own, DEAF_AFTER)
                 if self.last_sent - self.last_heard > DEAF_AFTER:
                     log.critical("nothing is heard though everything is sent; starting anew")
                     os.execv(sys.executable, sys.orig_argv)  # noqa: S606

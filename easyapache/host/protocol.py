@@ -20,7 +20,8 @@ Operations (task name: arguments → answer, if any):
   or ``control.unknown`` {"server", "change"} when the spool has never heard of it
 * ``host.repair``: {"request": id, "action": code, "asked_at": ISO 8601} → ``control.repaired``
   {"server", "request", "action", "ok", "message", "log"}; the same one again → the same answer
-* ``host.ping``: {"nonce"} → ``control.heartbeat`` {"server", "nonce", "agent", "capabilities"}
+* ``host.ping``: {"nonce"} → ``control.heartbeat`` {"server", "nonce", "at": ISO 8601, "agent",
+  "capabilities"}; sent every 10 seconds without a question, too
 
 Answers during a change:
 

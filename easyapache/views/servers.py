@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from django.db.models import OuterRef, Subquery
@@ -67,16 +68,17 @@ def servers(request: HttpRequest) -> HttpResponse:
         found = found.filter(name__icontains=query) | found.filter(hostname__icontains=query)
     chosen = list(found[: PER_PAGE + 1])
     rows = InstalledProfile.objects.in_bulk([one.latest for one in chosen if one.latest])
-    lines = [_line(one, rows.get(one.latest)) for one in chosen[:PER_PAGE]]
+    read = frame_of(request).read
+    lines = [_line(one, rows.get(one.latest), read) for one in chosen[:PER_PAGE]]
     context = {"lines": lines, "query": query, "more": len(chosen) > PER_PAGE}
     return show(request, "easyapache/servers.html", context)
 
 
-def _line(server: Server, row: InstalledProfile | None) -> Line:
+def _line(server: Server, row: InstalledProfile | None, read: datetime | None) -> Line:
     profile = row.profile if row else None
     return Line(
         server=server,
-        liveness=liveness(server),
+        liveness=liveness(server, read),
         seen=observed_mpm(profile) if profile else None,
         agrees=profile is not None and agrees(profile),
         answers=profile is not None and profile.running is not None,
@@ -95,7 +97,7 @@ def server(request: HttpRequest, name: str) -> HttpResponse:
     profile = row.profile if row else None
     context = {
         "server": one,
-        "liveness": liveness(one),
+        "liveness": liveness(one, frame_of(request).read),
         "row": row,
         "profile": profile,
         "packages": observed_mpm(Profile(packages=profile.packages)) if profile else None,

@@ -18,6 +18,7 @@ from mpm.services.actor import (
     Unanswered,
 )
 from mpm.services.cancel import cancel, why_not_cancel
+from mpm.services.heartbeat import record_heartbeat
 from mpm.services.inspection import (
     adopt,
     first_look,
@@ -30,7 +31,6 @@ from mpm.services.lookup import change_numbered, only_server, preview_with, serv
 from mpm.services.people import add_user, reset_password, set_active, set_role
 from mpm.services.planning import plan_for, profile_of, request_preview
 from mpm.services.record import (
-    record_heartbeat,
     record_log,
     record_reports,
     record_unknown,

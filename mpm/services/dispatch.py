@@ -28,12 +28,12 @@ def message_for(change: Change) -> ChangeRequest:
 def dispatch(change: Change, at: datetime) -> bool:
     """Send the change to its agent if it is still queued; True when the broker took it.
 
-    The agent knows a change by its id, so that sending it again does nothing. The mark is
-    set before the message leaves: from then on only the agent can say that a cancel came
-    in time.
+    The agent knows a change by its id, so that sending it again does nothing. The mark (when it
+    was sent last) is set before the message leaves: from then on only the agent can say that a
+    cancel came in time.
     """
     still = Change.objects.filter(pk=change.pk, state=State.QUEUED)
-    still.filter(dispatched_at=None).update(dispatched_at=at)
+    still.update(dispatched_at=at)
     fresh = still.first()
     if fresh is None:
         return False

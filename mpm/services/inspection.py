@@ -25,6 +25,7 @@ from easyapache.inventory import (
 from easyapache.models import Server, ServerParticulars
 from easyapache.particulars import Particulars
 from easyapache.profile import Profile, Transaction
+from easyapache.reading import read_until
 from easyapache.relations import load_catalogue
 from easyapache.sentences import Sentence, all_of, joined, words_of
 from mpm.catalog import Choice
@@ -54,16 +55,25 @@ def asked_at(request: str) -> datetime:
 
 def rescan(server: Server) -> str:
     """Ask the agent to look at its server; returns the number of the question."""
-    number = request_number(timezone.now())
     known = ServerParticulars.objects.filter(server=server).values_list("digest", flat=True).first()
-    wake(server.name, "inspect", {"request": number, "particulars": known or ""})
+    return ask_for_look(server.name, known)
+
+
+def ask_for_look(server: str, known: str | None) -> str:
+    """The same where it is ``known`` already which particulars the panel has, by their digest."""
+    number = request_number(timezone.now())
+    wake(server, "inspect", {"request": number, "particulars": known or ""})
     return number
 
 
 def first_look(server: str) -> None:
     """The agent of ``server`` was just heard: if nobody has seen yet what is on that server,
-    ask now instead of at the next round."""
-    unseen = Server.objects.filter(name=server, installed_profiles=None).first()
+    ask now instead of at the next round. Not while the panel is behind with reading, when the
+    answer may wait there already."""
+    now = timezone.now()
+    if read_until(now) < now:
+        return
+    unseen = Server.objects.filter(name=server, installed_profiles=None).only("name").first()
     if unseen is not None:
         rescan(unseen)
 

@@ -10,13 +10,15 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from django.db import transaction
+from django.db.models import Q
 from django.utils import timezone
 
 from easyapache.agents import wake
 from easyapache.host.protocol import BadMessage, Outcome, Report, Step
 from easyapache.inventory import record_scan
-from easyapache.models import Pulse, Server
+from easyapache.models import Server
 from easyapache.profile import Profile, Transaction
+from easyapache.reading import said_at
 from easyapache.sentences import Sentence, spoken
 from mpm.history import sealed
 from mpm.models import ACTIVE_STATES, Change, LogChunk, State
@@ -50,8 +52,11 @@ def find_change(server_name: str, uuid: str) -> Change | None:
 
 
 def heard(server_name: str, at: datetime, change: Change | None = None) -> None:
-    """Somebody answered for ``server_name``: neither it nor its change is silent."""
-    Server.objects.filter(name=server_name).update(last_seen_at=at)
+    """Somebody answered for ``server_name``: neither it nor its change is silent. What is recorded
+    ``at`` one moment may have been said before."""
+    at = said_at(at)
+    earlier = Q(last_seen_at=None) | Q(last_seen_at__lt=at)
+    Server.objects.filter(earlier, name=server_name).update(last_seen_at=at)
     active = Change.objects.filter(server__name=server_name, state__in=ACTIVE_STATES)
     active.exclude(silent_since=None).update(silent_since=None)
     if change is not None:
@@ -358,17 +363,6 @@ def record_unknown(server: str, change: str) -> None:
     from mpm.services.inspection import rescan
 
     rescan(row.server)
-
-
-def record_heartbeat(server: str, agent: str, capabilities: Mapping[str, Any]) -> None:
-    """The agent answered a ping: it is there, it consumes, and this is what its host allows."""
-    now = timezone.now()
-    Pulse.beat("control", now)
-    with transaction.atomic():
-        heard(server, now)
-        Server.objects.filter(name=server).update(
-            agent=storable({"version": agent, "capabilities": dict(capabilities)})
-        )
 
 
 def _moment(text: str, otherwise: datetime) -> datetime:

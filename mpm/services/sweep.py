@@ -11,17 +11,19 @@ from datetime import datetime, timedelta
 
 from django.conf import settings
 from django.db import transaction
+from django.db.models import Q
 from django.utils import timezone
 
-from easyapache.agents import backlog, wake
+from easyapache.agents import backlogs, wake
 from easyapache.models import Pulse, Server
+from easyapache.reading import SLACK, look, read_until
 from easyapache.sentences import Sentence, joined
 from mpm.lifecycle import past_the_point
 from mpm.models import ACTIVE_STATES, Change, Preview, State
 from mpm.services.actor import Actor, Refused
 from mpm.services.dispatch import dispatch
 from mpm.services.events import append
-from mpm.services.inspection import rescan
+from mpm.services.inspection import ask_for_look, rescan
 from mpm.services.lookup import must_be_allowed
 from mpm.services.planning import ask_again
 from mpm.services.record import ask_for_rest, seal_what_came_later
@@ -30,6 +32,10 @@ from mpm.services.transition import move
 
 REPEAT = timedelta(seconds=8)
 """A message is sent again when it has not led to anything for this long."""
+LONGEST_PAUSE = timedelta(seconds=60)
+"""Of a change that an agent does not take. Below EXPIRES_SECONDS, so that one waits for it."""
+HEARD_LATELY = timedelta(seconds=25)
+"""Two heartbeats of an agent: one that was heard need not be asked for another."""
 TAIL = timedelta(seconds=45)
 """For this long after its end a change is asked once more for the rest of its log."""
 FULL_QUEUE = 30
@@ -37,30 +43,35 @@ FULL_QUEUE = 30
 
 
 def sweep(now: datetime | None = None) -> None:
-    """One round over everything that is not finished. Idempotent."""
+    """One round over everything that is not finished. Idempotent.
+
+    Whether somebody was silent is judged by what has been read (``easyapache.reading``): an
+    answer that waits unread is neither a silence nor a reason to ask again.
+    """
     now = now or timezone.now()
     Pulse.beat("control", now)
     Pulse.beat("beat", now)
+    read = look(now)
     _queue_what_is_due(now)
     full = _servers_with_full_queues()
     active = Change.objects.filter(state__in=ACTIVE_STATES).select_related("server").order_by("pk")
     for change in active.iterator(chunk_size=200):
         if change.server_name not in full:
-            _remind(change, now)
-        _note_asked(change, now)
-        _notice_silence(change, now)
+            _remind(change, now, read)
+        _note_asked(change, now, read)
+        _notice_silence(change, now, read)
     for change in Change.objects.filter(
-        finished_at__gte=now - TAIL, dispatched_at__isnull=False
+        finished_at__range=(read - TAIL, read), dispatched_at__isnull=False
     ).exclude(server_name__in=full):
         ask_for_rest(change)
     seal_what_came_later(now)
-    _previews(now)
-    repeat_unanswered(now, full)
+    _previews(now, read)
+    repeat_unanswered(read, full)
 
 
 def _servers_with_full_queues() -> set[str]:
     names = Server.objects.filter(active=True).values_list("name", flat=True)
-    return {name for name in names if backlog(name) >= FULL_QUEUE}
+    return {name for name, length in backlogs(names).items() if length >= FULL_QUEUE}
 
 
 def _queue_what_is_due(now: datetime) -> None:
@@ -81,15 +92,22 @@ def _queue_what_is_due(now: datetime) -> None:
             dispatch(change, now)
 
 
-def _remind(change: Change, now: datetime) -> None:
+def _remind(change: Change, now: datetime, read: datetime) -> None:
     if change.state == State.QUEUED:
-        if change.dispatched_at is None or now - change.dispatched_at >= REPEAT:
+        if change.dispatched_at is None or read - change.dispatched_at >= _pause(change):
             dispatch(change, now)
     elif change.state in (State.RUNNING, State.CANCELING):
         if change.state == State.CANCELING:
             wake(change.server_name, "cancel", {"change": change.uuid})
-        if change.heartbeat_at is None or now - change.heartbeat_at >= REPEAT:
+        quiet = change.heartbeat_at is None or read - change.heartbeat_at >= REPEAT
+        if quiet and (_unasked(change) or read - (change.asked_at or read) >= REPEAT):
             ask_for_rest(change)
+
+
+def _pause(change: Change) -> timedelta:
+    """How long to wait until a change is sent again: as long as it took so far, within bounds."""
+    sent, since = change.dispatched_at, change.queued_at or change.requested_at
+    return min(max(sent - since, REPEAT), LONGEST_PAUSE) if sent else REPEAT
 
 
 def _last_word(change: Change) -> datetime:
@@ -98,25 +116,27 @@ def _last_word(change: Change) -> datetime:
     return max((moment for moment in words if moment is not None), default=change.requested_at)
 
 
-def _note_asked(change: Change, now: datetime) -> None:
+def _unasked(change: Change) -> bool:
+    return change.asked_at is None or change.asked_at <= _last_word(change)
+
+
+def _note_asked(change: Change, now: datetime, read: datetime) -> None:
     """When the server was first asked since its last word. (A full queue is questions that wait.)
     After an outage of the panel's own the first round only asks."""
-    last = _last_word(change)
-    unasked = change.asked_at is None or change.asked_at <= last
-    if unasked and now - last >= REPEAT:
+    if _unasked(change) and read - _last_word(change) >= REPEAT:
         change.asked_at = now
         Change.objects.filter(pk=change.pk).update(asked_at=now)
 
 
-def _notice_silence(change: Change, now: datetime) -> None:
+def _notice_silence(change: Change, now: datetime, read: datetime) -> None:
     """Say that nobody has been heard of, once, as soon as it is so: the host has been asked and
     has had time to answer. heard() takes it back."""
     if change.state == State.REQUESTED or change.silent_since is not None:
         return
     last = _last_word(change)
-    if now - last < timedelta(seconds=settings.SILENCE_SECONDS):
+    if read - last < timedelta(seconds=settings.SILENCE_SECONDS):
         return
-    if change.asked_at is None or now - change.asked_at < REPEAT:
+    if change.asked_at is None or read - change.asked_at < REPEAT:
         return
     with transaction.atomic():
         unsaid = Change.objects.filter(pk=change.pk, state=change.state, silent_since=None)
@@ -130,9 +150,9 @@ def _notice_silence(change: Change, now: datetime) -> None:
             )
 
 
-def _previews(now: datetime) -> None:
+def _previews(now: datetime, read: datetime) -> None:
     pending = Preview.objects.filter(state=Preview.State.PENDING)
-    limit = now - timedelta(seconds=settings.PREVIEW_SECONDS)
+    limit = read - timedelta(seconds=settings.PREVIEW_SECONDS)
     pending.filter(requested_at__lt=limit).update(
         state=Preview.State.FAILED,
         answered_at=now,
@@ -142,25 +162,37 @@ def _previews(now: datetime) -> None:
             "remedy": "Check that its agent runs, then ask again.",
         },
     )
-    for preview in pending.filter(requested_at__lt=now - REPEAT).select_related("server")[:50]:
-        ask_again(preview)
+    if now - read < SLACK:  # else the answers to those that were asked may be among the unread
+        lost = pending.filter(requested_at__lt=read - REPEAT)
+        for preview in lost.select_related("server")[:50]:
+            ask_again(preview)
     Preview.objects.filter(requested_at__lt=now - timedelta(days=7), changes=None).delete()
 
 
 def ping_all(now: datetime | None = None) -> None:
-    """Ask every agent for a sign of life."""
+    """Ask every agent for a sign of life that has given none lately. While the panel is behind with
+    reading, their answers would only make it later."""
     now = now or timezone.now()
     Pulse.beat("beat", now)
-    for name in Server.objects.filter(active=True).values_list("name", flat=True):
-        if backlog(name) < FULL_QUEUE:
+    if now - read_until(now) >= SLACK:
+        return
+    unheard = Q(last_seen_at=None) | Q(last_seen_at__lt=now - HEARD_LATELY)
+    names = Server.objects.filter(unheard, active=True).values_list("name", flat=True)
+    for name, length in backlogs(names).items():
+        if length < FULL_QUEUE:
             wake(name, "ping", {"nonce": f"{int(now.timestamp() * 1000):x}"})
 
 
-def rescan_all() -> None:
-    """Have every server looked at, so that what is done outside shows up within a minute."""
-    for server in Server.objects.filter(active=True):
-        if backlog(server.name) < FULL_QUEUE:
-            rescan(server)
+def rescan_all(now: datetime | None = None) -> None:
+    """Have every server looked at, so that what is done outside shows up within a minute. While
+    the answers of the last round are unread, another one would only make them more."""
+    now = now or timezone.now()
+    if now - read_until(now) > timedelta(seconds=settings.RESCAN_SECONDS):
+        return
+    known = dict(Server.objects.filter(active=True).values_list("name", "particulars__digest"))
+    for name, length in backlogs(known).items():
+        if length < FULL_QUEUE:
+            ask_for_look(name, known[name])
 
 
 def recover(change: Change, actor: Actor, *, close: bool = False) -> Change:

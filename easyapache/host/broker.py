@@ -1,0 +1,68 @@
+"""How panel and agents use their Redis: few connections, and few commands for each message.
+
+Redis has room for 10 000 clients. Kombu opens two or more connections for every channel and
+Celery has a channel for every thread that sends, so that 700 agents would fill it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from kombu.transport import TRANSPORT_ALIASES
+from kombu.transport import redis as kombu_redis
+
+
+class Channel(kombu_redis.Channel):
+    """One pool of connections instead of two, and no book of what is not acknowledged yet.
+
+    That book gives a message again whose worker was killed, an hour later. Here every message
+    may be lost: the sweep finds what is still to be done within seconds.
+    """
+
+    ack_emulation = False
+
+    @property
+    def pool(self) -> Any:
+        return self.async_pool
+
+
+class Transport(kombu_redis.Transport):
+    Channel = Channel
+
+
+def use_few_connections() -> None:
+    """Have kombu open addresses of Redis with this transport, in this process."""
+    ours = f"{__name__}:{Transport.__name__}"
+    TRANSPORT_ALIASES.update({"redis": ours, "rediss": ours})
+
+
+AGENT_SETTINGS: dict[str, Any] = {
+    "broker_connection_retry": True,
+    "broker_connection_retry_on_startup": True,
+    "broker_connection_max_retries": None,
+    "broker_channel_error_retry": True,
+    "broker_pool_limit": 1,
+    "worker_consumer": "easyapache.host.consumer:QuietConsumer",
+    "broker_transport_options": {
+        "socket_connect_timeout": 5,
+        "socket_timeout": 30,
+        "socket_keepalive": True,
+        "retry_on_timeout": True,
+        "health_check_interval": 15,
+    },
+    "worker_cancel_long_running_tasks_on_connection_loss": False,
+    "worker_prefetch_multiplier": 1,
+    "worker_concurrency": 4,
+    "worker_enable_remote_control": False,
+    "worker_send_task_events": False,
+    "task_acks_late": False,
+    "task_ignore_result": True,
+    "task_store_errors_even_if_ignored": False,
+    "task_serializer": "json",
+    "accept_content": ["json"],
+    "task_time_limit": None,
+    "task_soft_time_limit": None,
+    "enable_utc": True,
+    "timezone": "UTC",
+}
+"""Of the agent's Celery. One producer serves all its threads: what is sent takes a millisecond."""
