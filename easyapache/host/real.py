@@ -125,9 +125,16 @@ class RealServer:
         return sites.witnesses(sites.candidates(self.config, self.httpd.read()), stop)
 
     def checks(
-        self, transaction: Transaction, mpm: str, itk: bool, before: Sequence[SiteAnswer]
+        self,
+        transaction: Transaction,
+        mpm: str,
+        itk: bool,
+        before: Sequence[SiteAnswer],
+        listened: Sequence[tuple[str, int]] = (),
     ) -> Sequence[Check]:
-        return verify.checks(self.httpd, self.rpm, self.inspect(), transaction, mpm, itk, before)
+        return verify.checks(
+            self.httpd, self.rpm, self.inspect(), transaction, mpm, itk, before, listened
+        )
 
     def capabilities(self) -> Mapping[str, Any]:
         try:

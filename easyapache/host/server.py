@@ -184,10 +184,16 @@ class Server(Protocol):
         a moment, by Stopped, once ``stop`` says so."""
 
     def checks(
-        self, transaction: Transaction, mpm: str, itk: bool, before: Sequence[SiteAnswer]
+        self,
+        transaction: Transaction,
+        mpm: str,
+        itk: bool,
+        before: Sequence[SiteAnswer],
+        listened: Sequence[tuple[str, int]] = (),
     ) -> Sequence[Check]:
         """Packages, files, configuration, running process, listeners, workers, sites:
-        does the server show what was asked for?"""
+        does the server show what was asked for? ``listened``: the (address, port) that httpd
+        held before, the address empty for all; where none are known, the configuration says."""
 
     def capabilities(self) -> Mapping[str, Any]:
         """What this host allows: package manager, restart method and why, systemd, rights."""

@@ -189,7 +189,12 @@ class SimulatedServer:
             return answers
 
     def checks(
-        self, transaction: Transaction, mpm: str, itk: bool, before: Sequence[SiteAnswer]
+        self,
+        transaction: Transaction,
+        mpm: str,
+        itk: bool,
+        before: Sequence[SiteAnswer],
+        listened: Sequence[tuple[str, int]] = (),
     ) -> Sequence[Check]:
         return model.checks(self.inspect(), transaction, mpm, itk, before, self.sites())
 

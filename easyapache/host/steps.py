@@ -302,11 +302,13 @@ class Steps:
 
     def _verify(self, phase: str, transaction: Transaction, mpm: str, itk: bool) -> str:
         checks: Sequence[Check] = ()
+        held: Any = self.before.facts.get("listeners") or ()
+        listened = [(str(address), int(port)) for address, port in held]
         end = time.monotonic() + VERIFY_LIMIT
         for attempt in range(VERIFY_ATTEMPTS):
             if attempt:
                 self.pause(VERIFY_PAUSE)
-            checks = self.server.checks(transaction, mpm, itk, self.sites)
+            checks = self.server.checks(transaction, mpm, itk, self.sites, listened)
             if all(check.ok for check in checks) or time.monotonic() > end:
                 break
         self._evidence(phase, checks)

@@ -30,6 +30,7 @@ def page(root: Path, name: str, text: str = "x", mode: int = 0o644) -> None:
 
 
 CONF = """\
+LoadModule proxy_fcgi_module modules/mod_proxy_fcgi.so
 Listen 127.0.0.1:8080
 DirectoryIndex index.php index.cgi index.html
 AddHandler cgi-script .cgi
