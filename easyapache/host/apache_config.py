@@ -231,7 +231,7 @@ def _read(server_root: Path, main: Path, surroundings: Surroundings, source: Fil
         for words in surroundings.after:
             reader.take([parsed(0, words)], Path("-c"), 0, ())
     except GaveUp as error:
-        reader.problem(f"{main}: not read to its end: {error}")
+        reader.problems.append(f"{main}: not read to its end: {error}")
     return ApacheConfig(
         reader.server_root,
         tuple(reader.directives),
@@ -260,16 +260,23 @@ class _Reader:
         self._flags = set(surroundings.flags)
         self._loaded = Loaded(surroundings.static)
         self._macros: dict[str, tuple[tuple[str, ...], list[Line]]] = {}
-        self._count = 0
+        self._count = self._deep = 0
         self._mpm_came = False
 
     def problem(self, text: str) -> None:
         if len(self.problems) < _MOST_PROBLEMS:
             self.problems.append(text)
 
+    def _too_deep(self, text: str) -> None:
+        """Twice in each level would be a million times in all. Raises GaveUp."""
+        self.problem(text)
+        self._deep += 1
+        if self._deep > _MOST_PROBLEMS:
+            raise GaveUp("it includes itself again and again")
+
     def read(self, path: Path, depth: int, outer: _Sections, *, optional: bool = False) -> None:
         if depth > _DEPTH:
-            self.problem(f"{path}: included more than {_DEPTH} levels deep")
+            self._too_deep(f"{path}: included more than {_DEPTH} levels deep")
             return
         try:
             lines = self.source.lines(path)
@@ -439,7 +446,7 @@ class _Reader:
 
     def _use(self, words: tuple[str, ...], path: Path, depth: int, here: _Sections) -> None:
         if depth > _DEPTH:
-            self.problem(f"{path}: macros used more than {_DEPTH} levels deep")
+            self._too_deep(f"{path}: macros used more than {_DEPTH} levels deep")
             return
         parameters, lines = self._macros[words[0].lower()]
         values = dict(zip(parameters, words[1:], strict=False))
