@@ -22,8 +22,6 @@ MOST_ENTRIES = 200_000
 """Entries of folders that an Include may lead through."""
 LONGEST = 30.0
 """Seconds for one reading, on a machine that has other things to do as well."""
-_UNQUOTED = re.compile(r"[!#-&(-\[\]-~ \t]*")
-"""Lines without quotes and backslashes, which are nearly all: a shell's lexer takes its time."""
 _SECTION = re.compile(r"<\s*(/?)\s*([A-Za-z]\w*)\s*(.*?)\s*>?\s*\Z", re.DOTALL)
 
 Stamp = tuple[int, int, int, int]
@@ -163,8 +161,7 @@ def _stamp(path: Path) -> Stamp | None:
 
 
 def parsed(number: int, text: str) -> Line:
-    section = _SECTION.match(text)
-    if section:
+    if text[:1] == "<" and (section := _SECTION.match(text)):
         kind = "/" if section[1] else "<"
         return Line(number, kind, section[2].lower(), (section[3].strip(),), text)
     found = words(text)
@@ -175,20 +172,22 @@ def logical_lines(text: str) -> Iterator[tuple[int, str]]:
     """Lines with continuations joined, without comments and blank ones; numbers count from 1."""
     pending, first = "", 0
     # By line feeds alone, as httpd: to Python form feeds and some more end a line too.
-    for number, whole in enumerate(text.split("\n"), 1):
-        raw = whole.removesuffix("\r")
-        if not pending:
-            first = number
-        if raw.endswith("\\"):
+    for number, raw in enumerate(text.replace("\r\n", "\n").split("\n"), 1):
+        if raw[-1:] == "\\":
+            first = first if pending else number
             pending += raw[:-1]
             continue
-        line, pending = (pending + raw).strip(), ""
-        if line and not line.startswith("#"):
-            yield first, line
+        if pending:
+            line, at, pending = (pending + raw).strip(), first, ""
+        else:
+            line, at = raw.strip(), number
+        if line and line[0] != "#":
+            yield at, line
 
 
 def words(line: str) -> list[str]:
-    if _UNQUOTED.fullmatch(line):
+    # A shell's lexer takes its time, and nearly all lines can do without.
+    if line.isascii() and not ('"' in line or "'" in line or "\\" in line):
         return line.split()
     try:
         return shlex.split(line, posix=True) or [line]
