@@ -110,7 +110,7 @@ def section(first: Site, second: Site) -> Section:
         tables=(Table("Seconds.", ("virtual hosts", "a change", "httpd -t alone"), rows),),
         method=(
             (
-                f"{len(ROUNDS)} changes on each server, in turns in one process; each change asks a "
+                f"{len(ROUNDS)} changes on each server, in turns in one process; each asks a "
                 "new driver, as a new engine does."
             ),
         ),

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from easyapache.inventory import load_catalogue
 from easyapache.lab.server import Lab
 from easyapache.lab.vhosts import many_hosts, stock_host
+from easyapache.relations import load_catalogue
 from mpm.catalog import MPM, Choice
 from mpm.plan import make_plan
 from tests.host.conftest import Manage
