@@ -84,7 +84,8 @@ class ApacheConfig:
 
     def under(self, mpm: str) -> ApacheConfig:
         """The same files, read as httpd would read them after an exchange of the MPM: with the
-        packages' own lines for that one. Nothing is read from disk again."""
+        packages' own lines for that one. Nothing is read from disk again, and virtual hosts are
+        left out in which nothing depends on the MPM."""
         found: ApacheConfig | None = self.source.readings.get(mpm)
         if found is None:
             lines, known = self.mpm_lines(), self.surroundings
@@ -215,11 +216,16 @@ class ApacheConfig:
 
 
 def read_config(
-    server_root: Path, main: Path, surroundings: Surroundings | None = None
+    server_root: Path,
+    main: Path,
+    surroundings: Surroundings | None = None,
+    like: ApacheConfig | None = None,
 ) -> ApacheConfig:
     """Read the configuration that starts at ``main``. Files that cannot be read become
-    ``problems``, not errors: httpd's own test is the judge of them."""
-    return _read(server_root, main, surroundings or Surroundings(), Files())
+    ``problems``, not errors: httpd's own test is the judge of them. ``like``: an earlier reading,
+    or that of a copy; the same texts are not taken apart again."""
+    source = Files(like.source.parsed) if like else Files()
+    return _read(server_root, main, surroundings or Surroundings(), source)
 
 
 def _read(server_root: Path, main: Path, surroundings: Surroundings, source: Files) -> ApacheConfig:
@@ -279,7 +285,8 @@ class _Reader:
             self._too_deep(f"{path}: included more than {_DEPTH} levels deep")
             return
         try:
-            lines = self.source.lines(path)
+            exchange = self.surroundings.mpm is not None
+            lines = self.source.outline(path) if exchange else self.source.lines(path)
         except OSError as error:
             if not optional or not isinstance(error, FileNotFoundError):
                 self.problem(f"{path}: {error.strerror}")

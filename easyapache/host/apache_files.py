@@ -4,6 +4,7 @@ a device, a folder with the whole machine in it, or the file itself."""
 from __future__ import annotations
 
 import glob
+import hashlib
 import os
 import re
 import shlex
@@ -13,6 +14,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from easyapache.directives import COMMON, KNOWN_TO
 
 BIGGEST = 32 << 20
 """Bytes of one file; a server with ten thousand domains has about as much in all."""
@@ -48,8 +51,13 @@ class Line:
 class Files:
     """Files and folders as they were when they were first looked at, until ``altered``."""
 
+    known: dict[bytes, list[Line]] = field(default_factory=dict)
+    """{digest of a text: its lines}, from an earlier reading: taking a text apart is most of the
+    work, and most texts are as they were."""
     stamps: dict[Path, Stamp | None] = field(default_factory=dict)
+    parsed: dict[bytes, list[Line]] = field(default_factory=dict)
     _lines: dict[Path, list[Line]] = field(default_factory=dict)
+    _outlines: dict[Path, list[Line]] = field(default_factory=dict)
     _found: dict[str, list[Path]] = field(default_factory=dict)
     readings: dict[object, Any] = field(default_factory=dict)
     """What was made of them already."""
@@ -65,10 +73,24 @@ class Files:
         """Raises OSError, with words of its own for what is no plain file, and GaveUp."""
         found = self._lines.get(path)
         if found is None:
-            found = self._lines[path] = [parsed(*line) for line in logical_lines(self._text(path))]
+            raw = self._raw(path)
+            digest = hashlib.blake2b(raw).digest()
+            found = self.known.get(digest) or self.parsed.get(digest)
+            if found is None:
+                text = raw.decode(errors="replace")
+                found = [parsed(*line) for line in logical_lines(text)]
+            self._lines[path] = self.parsed[digest] = found
         return found
 
-    def _text(self, path: Path) -> str:
+    def outline(self, path: Path) -> list[Line]:
+        """The same without the virtual hosts in which nothing stands that could matter to an
+        MPM: of thousands, all. Raises as ``lines``."""
+        found = self._outlines.get(path)
+        if found is None:
+            found = self._outlines[path] = _outline(self.lines(path))
+        return found
+
+    def _raw(self, path: Path) -> bytes:
         self.in_time()
         if len(self._lines) >= MOST_FILES:
             raise GaveUp(f"more than {MOST_FILES} files")
@@ -85,7 +107,7 @@ class Files:
         self._bytes += len(raw)
         if self._bytes > MOST_BYTES:
             raise GaveUp(f"more than {MOST_BYTES >> 20} MB")
-        return raw.decode(errors="replace")
+        return raw
 
     def watch(self, path: Path) -> None:
         """Count a path among those whose change matters, be it only whether it is there."""
@@ -150,6 +172,31 @@ class Files:
             raise GaveUp(f"more than {MOST_ENTRIES} entries of folders")
         if not self._entries % 1000:
             self.in_time()
+
+
+_MATTERS = frozenset(
+    {*KNOWN_TO, *COMMON, "listen", "loadmodule", "define", "undefine", "use", "macro"}
+    | {"include", "includeoptional", "virtualhost"}
+)
+
+
+def _outline(lines: list[Line]) -> list[Line]:
+    kept: list[Line] = []
+    host: list[Line] = []
+    matters = False
+    for line in lines:
+        if host:
+            host.append(line)
+            if line.kind == "/" and line.name == "virtualhost":
+                kept += host if matters else ()
+                host = []
+            else:
+                matters = matters or line.name in _MATTERS
+        elif line.kind == "<" and line.name == "virtualhost":
+            host, matters = [line], False
+        else:
+            kept.append(line)
+    return [*kept, *host]
 
 
 def _stamp(path: Path) -> Stamp | None:

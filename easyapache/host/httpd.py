@@ -45,6 +45,8 @@ _COMPILED_IN = re.compile(r"^\s+(\w+\.c)$", re.MULTILINE)
 _AS_BEFORE = 1.0
 """Seconds for which the listeners of the configuration are not looked up again: processes are
 looked for many times a second while httpd is replaced."""
+_STILL_SAID = 5.0
+"""Seconds for which httpd's answer about its modules is taken for its present one."""
 _ALL_OR_NONE = 2.0
 """Seconds after which an httpd that listens and has children counts as ready though not all the
 ports that are read in its files are its own: it opens all of them before it forks, or ends."""
@@ -88,6 +90,8 @@ class Httpd:
         self.runner = runner
         self.argv = tuple(config.httpd)
         self._known: tuple[tuple[int, int] | None, str] = (None, "")
+        self._released: tuple[tuple[int, int] | None, str] = (None, "")
+        self._modules: tuple[tuple[object, ...], float, Finished] | None = None
         self._static: tuple[tuple[int, int] | None, tuple[str, ...]] = (None, ())
         self._started: tuple[Identity | None, StartedAs] | None = None
         self._reading = threading.RLock()
@@ -114,7 +118,8 @@ class Httpd:
         with self._reading:
             key = (self.main_config, self.surroundings())
             if self._read is None or self._read[0] != key or self._read[1].altered():
-                self._read = key, read_config(self.config.server_root, *key)
+                like = self._read[1] if self._read else None
+                self._read = key, read_config(self.config.server_root, *key, like)
             return self._read[1]
 
     # -- as what it was started ----------------------------------------------------------
@@ -160,15 +165,27 @@ class Httpd:
     def surroundings(self) -> Surroundings:
         """What the conditions in the configuration are about, on this server."""
         started = self.started
-        version = re.search(r"Apache/([\d.]+)", self._compiled())
         return Surroundings(
             flags=frozenset(started.values("D")),
             environment={**self.runner.environment, **started.environment},
-            version=version[1] if version else "",
+            version=self._version(),
             static=self._compiled_in() or STATIC,
             before=started.values("C"),
             after=started.values("c"),
         )
+
+    def _version(self) -> str:
+        """As 2.4.67, empty where httpd does not say; asked once, as ``_compiled``. (-V would read
+        the whole configuration for it.)"""
+        key = self._program()
+        if key is None or self._released[0] != key or not self._released[1]:
+            try:
+                said = self.runner.ask([*self.argv, "-v"]).stdout
+            except HostError:
+                return ""
+            found = re.search(r"Apache/([\d.]+)", said)
+            self._released = key, found[1] if found else ""
+        return self._released[1]
 
     def _compiled_in(self) -> tuple[str, ...]:
         key = self._program()
@@ -199,17 +216,15 @@ class Httpd:
         return self._ask("-t")
 
     def build(self) -> Build:
-        """What ``httpd -V`` says, also where it cannot read its configuration."""
-        said = self._compiled()
-        version = re.search(r"Apache/([\d.]+)", said)
+        """What it was built as, also where it cannot read its configuration."""
         modules = self.config.server_root / "modules"
         # A build of APR without threads has no pthread mutexes to name in -V, and its
-        # httpd comes without the threaded MPMs.
-        threads = "PTHREAD" in said or any(
-            (modules / f"mod_mpm_{name}.so").exists() for name in ("event", "worker")
-        )
+        # httpd comes without the threaded MPMs. Only where none is there -V is asked: it reads
+        # the whole configuration.
+        there = any((modules / f"mod_mpm_{name}.so").exists() for name in ("event", "worker"))
+        threads = there or "PTHREAD" in self._compiled()
         # On Linux APR polls with epoll, which is safe to share between threads.
-        return Build(version[1] if version else "", threads, Path("/proc/sys/fs/epoll").is_dir())
+        return Build(self._version(), threads, Path("/proc/sys/fs/epoll").is_dir())
 
     def configured(self) -> tuple[Observation | None, str, str]:
         """What the next start would load, an error text when httpd itself refuses, and what it
@@ -219,7 +234,7 @@ class Httpd:
         that is how two MPMs or none are seen. A module whose file is missing still counts:
         httpd would try to load it.
         """
-        said = self._ask("-M")
+        said = self._said_of_modules()
         if said.ok:
             names = set(_MODULE.findall(said.stdout))
             mpms = tuple(sorted(name[4:] for name in names if name[4:] in _NAMED_MPMS))
@@ -229,6 +244,19 @@ class Httpd:
             return None, said.text or "; ".join(config.problems), ""
         mpms = tuple(sorted({name for name, _ in config.mpm_lines() if name in _NAMED_MPMS}))
         return Observation(mpms, config.loads_itk()), said.text, ""
+
+    def _said_of_modules(self) -> Finished:
+        """``httpd -M``, which costs as much as a test: one answer is good for some seconds, as
+        long as no file of the configuration and no module is another one."""
+        folder = self.config.server_root / "modules"
+        changed = folder.stat().st_mtime_ns if folder.exists() else 0
+        key, now, known = (self.read(), changed, self._program()), time.monotonic(), self._modules
+        same = known is not None and known[0][0] is key[0] and known[0][1:] == key[1:]
+        if known is not None and same and now - known[1] < _STILL_SAID:
+            return known[2]
+        said = self._ask("-M")
+        self._modules = key, now, said
+        return said
 
     # -- what runs ---------------------------------------------------------------------
 

@@ -128,11 +128,12 @@ class Rehearsal:
         real = self.config.server_root
         main = server_root / self.httpd.main_config.relative_to(real)
         around = self.httpd.surroundings()
-        conf = read_config(server_root, main, around)
+        like = self.httpd.read()
+        conf = read_config(server_root, main, around, like)
         where = self.isolation()
         if where == _LOOPBACK:
             _move_to_free_ports(conf)
-            conf = read_config(server_root, main, around)
+            conf = read_config(server_root, main, around, like)
         log(f"starting {mpm}{' with ITK' if itk else ''} in a copy of {real}, on: {where}")
         settings = self._settings(conf, server_root, main, runtime, where, folder)
         stage = str(Path(rehearsal_stage.__file__).resolve())
