@@ -14,7 +14,7 @@ import bench
 from bench.conditions import busy, conditions
 from bench.report import RESULTS, Section, markdown, write
 
-ORDER = ("switches", "history", "api")
+ORDER = ("switches", "size", "history", "api")
 """The order of the results; a measurement that is not named here comes last."""
 
 

@@ -93,7 +93,11 @@ class Profile:
     ``httpd_version`` (str), ``os`` (str), ``threads`` and ``safe_thread_polling`` (bool),
     ``php_dso_sites`` ({package: [site]}), ``unfinished_transaction`` (str),
     ``edited_config_files`` ({path: package}), ``foreign_mpm_files`` ([path]),
-    ``prefork_only_directives`` ([{path, line, directive}]), ``excludes`` ([str]),
+    ``prefork_only_directives`` and ``threaded_only_directives`` ([{path, line, directive,
+    refused_by: [mpm]}]), ``guarded_mpm_lines`` ([{path, line, directive, under: [mpm]}]: an MPM
+    loaded outside the packages, where another one runs), ``misnamed_sections`` ([{path, line,
+    directive, name, right}]), ``config_unread`` ([str]), ``listeners`` ([[address, port]] held by
+    httpd, the address empty for all), ``excludes`` ([str]),
     ``version_locks`` ([str]), ``missing_files`` ({package: [path]}).
     ``httpd_started`` (str; another value after every full start of httpd, the same after a
     graceful reload).

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 from easyapache.pins import pinned
 from easyapache.profile import Observation
@@ -185,8 +186,15 @@ def files_missing(situation: Situation) -> Iterator[Finding]:
 
 
 def foreign_mpm_file(situation: Situation) -> Iterator[Finding]:
-    """A LoadModule of an MPM in a file no package owns stays behind when the package goes."""
+    """A LoadModule of an MPM in a file no package owns stays behind when the package goes. One
+    in a section that only holds under the new MPM is as bad."""
     paths = [str(path) for path in situation.facts.get("foreign_mpm_files") or ()]
+    wanted = situation.choice.mpm.value
+    paths += [
+        str(item["path"])
+        for item in _lines(situation, "guarded_mpm_lines")
+        if wanted in (item.get("under") or ())
+    ]
     if paths and (situation.change.install or situation.change.remove):
         yield Finding(
             code="foreign_mpm_file",
@@ -196,7 +204,7 @@ def foreign_mpm_file(situation: Situation) -> Iterator[Finding]:
                 Sentence(
                     "{files} loads an MPM itself. After the change Apache would load two, or one "
                     "whose file has gone, and not start.",
-                    files=", ".join(paths),
+                    files=", ".join(dict.fromkeys(paths)),
                 )
             ),
             remedy=Sentence(
@@ -205,19 +213,31 @@ def foreign_mpm_file(situation: Situation) -> Iterator[Finding]:
         )
 
 
+def guarded_mpm_lines(situation: Situation) -> Iterator[Finding]:
+    """A LoadModule of an MPM whose section holds neither now nor after the change."""
+    wanted = situation.choice.mpm.value
+    idle = [
+        item
+        for item in _lines(situation, "guarded_mpm_lines")
+        if wanted not in (item.get("under") or ())
+    ]
+    if idle:
+        yield Finding(
+            code="guarded_mpm_lines",
+            severity=Severity.NOTE,
+            title=Sentence("A file that no package owns could load an MPM"),
+            message=Sentence(
+                "{places}. Its section applies neither now nor after this change, so Apache "
+                "does not read the line.",
+                places=joined("; ", _where(idle)),
+            ),
+        )
+
+
 def prefork_only_directives(situation: Situation) -> Iterator[Finding]:
     """MinSpareServers and MaxSpareServers are unknown to event and worker (AH00526)."""
-    found = situation.facts.get("prefork_only_directives") or ()
-    if found and situation.choice.mpm.threaded:
-        places = [
-            Sentence(
-                "{directive} in {path} line {line}",
-                directive=str(item["directive"]),
-                path=str(item["path"]),
-                line=str(item["line"]),
-            )
-            for item in found
-        ]
+    places = _refused(situation, "prefork_only_directives", ("event", "worker"))
+    if places:
         yield Finding(
             code="prefork_only_directives",
             severity=Severity.BLOCK,
@@ -225,12 +245,106 @@ def prefork_only_directives(situation: Situation) -> Iterator[Finding]:
             message=(
                 Sentence(
                     "{places}. {mpm} refuses to start with it.",
-                    places=joined("; ", places[:5]),
+                    places=joined("; ", places),
                     mpm=situation.choice.mpm.value,
                 )
             ),
             remedy=Sentence("Put them between <IfModule mpm_prefork_module> and </IfModule>."),
         )
+
+
+def threaded_only_directives(situation: Situation) -> Iterator[Finding]:
+    """ThreadsPerChild and its kind are unknown to prefork, and AsyncRequestWorkerFactor to
+    worker too (AH00526)."""
+    places = _refused(situation, "threaded_only_directives", ("prefork",))
+    if places:
+        yield Finding(
+            code="threaded_only_directives",
+            severity=Severity.BLOCK,
+            title=Sentence(
+                "The configuration contains directives that {mpm} does not know",
+                mpm=situation.choice.mpm.value,
+            ),
+            message=(
+                Sentence(
+                    "{places}. {mpm} refuses to start with it.",
+                    places=joined("; ", places),
+                    mpm=situation.choice.mpm.value,
+                )
+            ),
+            remedy=Sentence(
+                "Put them between <IfModule !mpm_{mpm}_module> and </IfModule>.",
+                mpm=situation.choice.mpm.value,
+            ),
+        )
+
+
+def misnamed_sections(situation: Situation) -> Iterator[Finding]:
+    """Settings for an MPM in an <IfModule> whose name no MPM has: Apache never reads them."""
+    found = _lines(situation, "misnamed_sections")
+    if found:
+        names = {str(item.get("name")): str(item.get("right")) for item in found}
+        yield Finding(
+            code="misnamed_sections",
+            severity=Severity.NOTE,
+            title=Sentence("A section for an MPM never applies"),
+            message=Sentence(
+                "{places}. No MPM has that name in <IfModule>; write {names}.",
+                places=joined("; ", _where(found)),
+                names=joined(
+                    ", ",
+                    [
+                        Sentence("{right} instead of {wrong}", right=right, wrong=wrong)
+                        for wrong, right in names.items()
+                    ],
+                ),
+            ),
+        )
+
+
+def config_unread(situation: Situation) -> Iterator[Finding]:
+    """Files that could not be read: what stands in them is not in this plan."""
+    found = [str(item) for item in situation.facts.get("config_unread") or ()]
+    if found:
+        yield Finding(
+            code="config_unread",
+            severity=Severity.NOTE,
+            title=Sentence("A part of the configuration could not be read"),
+            message=Sentence(
+                "{files}. This plan does not consider what is in it; the rehearsal does.",
+                files="; ".join(found[:3]),
+            ),
+        )
+
+
+def _lines(situation: Situation, fact: str) -> list[Mapping[str, Any]]:
+    found = situation.facts.get(fact) or ()
+    return [item for item in found if isinstance(item, Mapping) and "path" in item]
+
+
+def _refused(situation: Situation, fact: str, otherwise: tuple[str, ...]) -> list[Sentence]:
+    """Lines of a fact that the chosen MPM would not start with. ``otherwise``: the MPMs that
+    refuse them, where an agent does not say."""
+    wanted = situation.choice.mpm.value
+    return _where(
+        [
+            item
+            for item in _lines(situation, fact)
+            if wanted in (item.get("refused_by") or otherwise)
+        ]
+    )
+
+
+def _where(items: Sequence[Mapping[str, Any]]) -> list[Sentence]:
+    return [
+        Sentence(
+            "{directive} in {path} line {line}",
+            directive=str(item["directive"]),
+            path=str(item["path"]),
+            line=str(item["line"]),
+        )
+        for item in items[:5]
+    ]
 
 
 def edited_files(situation: Situation) -> Iterator[Finding]:
@@ -361,7 +475,11 @@ SERVER_RULES: tuple[RuleFunction, ...] = (
     observations_disagree,
     not_observed,
     files_missing,
+    guarded_mpm_lines,
     prefork_only_directives,
+    threaded_only_directives,
+    misnamed_sections,
+    config_unread,
     edited_files,
     version_locked,
     broken_already,

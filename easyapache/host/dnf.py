@@ -171,9 +171,11 @@ class PackageManager:
         erase: bool = True,
         cache_only: bool = False,
         files: Sequence[str] = (),
+        stop: Stop = never,
     ) -> Mapping[str, Any]:
         """The solver's answer to a goal as dnf_resolve.py prints it. With ``files`` it may choose
-        from those alone and no repository is asked. Raises HostError."""
+        from those alone and no repository is asked. Raises HostError, and Stopped once ``stop``
+        says so."""
         request = {
             "options": [
                 *self.options,
@@ -187,7 +189,7 @@ class PackageManager:
             "protect": list(protect),
             "erase": erase,
         }
-        return self._dnf_says(request)
+        return self._dnf_says(request, stop=stop)
 
     def offers(self, names: Iterable[str]) -> tuple[Descriptions, Path]:
         """{name: what it says of itself} of the named packages as the repositories have them,
@@ -202,7 +204,10 @@ class PackageManager:
         # -I, or this folder's own dnf.py and rpm.py would be taken for the system's.
         script = str(Path(__file__).with_name("dnf_resolve.py"))
         argv = [*self.wrapper, self.config.python, "-I", script, json.dumps(request)]
-        said = self.runner.perform(argv, log, stop) if log else self.runner.ask(argv, limit=600.0)
+        if log or stop is not never:
+            said = self.runner.perform(argv, log or (lambda _: None), stop)
+        else:
+            said = self.runner.ask(argv, limit=600.0)
         try:
             answer: dict[str, Any] = json.loads(said.stdout)
         except ValueError:

@@ -5,16 +5,22 @@ Nothing here stops or replaces a running httpd; that is the restart's business.
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
+import threading
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from easyapache.host.apache_config import ApacheConfig, read_config
+from easyapache.host.conditions import STATIC, Surroundings
 from easyapache.host.config import HostConfig
+from easyapache.host.durable import write_atomically
 from easyapache.host.http_probe import fetch
 from easyapache.host.processes import (
     Identity,
@@ -27,6 +33,7 @@ from easyapache.host.processes import (
 from easyapache.host.runner import Finished, Runner
 from easyapache.host.server import HostError, Log
 from easyapache.host.sockets import listening_of, listening_parents
+from easyapache.host.started_as import StartedAs, started_as
 from easyapache.profile import Observation
 from easyapache.sentences import Sentence
 
@@ -34,6 +41,15 @@ _MODULE = re.compile(r"^\s*(\w+)_module \((?:static|shared)\)", re.MULTILINE)
 _MAPPED_MPM = re.compile(r"/mod_mpm_(\w+)\.so")
 _MAPPED_ITK = re.compile(r"/(?:mod_)?mpm_itk\.so")
 _NAMED_MPMS = ("event", "worker", "prefork")
+_COMPILED_IN = re.compile(r"^\s+(\w+\.c)$", re.MULTILINE)
+_AS_BEFORE = 1.0
+"""Seconds for which the listeners of the configuration are not looked up again: processes are
+looked for many times a second while httpd is replaced."""
+_STILL_SAID = 5.0
+"""Seconds for which httpd's answer about its modules is taken for its present one."""
+_ALL_OR_NONE = 2.0
+"""Seconds after which an httpd that listens and has children counts as ready though not all the
+ports that are read in its files are its own: it opens all of them before it forks, or ends."""
 _UNIT_FILES = ("etc/systemd/system/httpd.service", "usr/lib/systemd/system/httpd.service")
 
 
@@ -74,13 +90,21 @@ class Httpd:
         self.runner = runner
         self.argv = tuple(config.httpd)
         self._known: tuple[tuple[int, int] | None, str] = (None, "")
+        self._released: tuple[tuple[int, int] | None, str] = (None, "")
+        self._modules: tuple[tuple[object, ...], float, Finished] | None = None
+        self._static: tuple[tuple[int, int] | None, tuple[str, ...]] = (None, ())
+        self._started: tuple[Identity | None, StartedAs] | None = None
+        self._reading = threading.RLock()
+        self._read: tuple[object, ApacheConfig] | None = None
+        self._places: tuple[float, list[tuple[str, int]]] = (0.0, [])
 
     # -- what is on disk ---------------------------------------------------------------
 
     @property
     def main_config(self) -> Path:
         """The file httpd starts reading at: ``-f``, else EA4's place, else the distribution's."""
-        for option, value in zip(self.argv, self.argv[1:], strict=False):
+        call = self.call
+        for option, value in pairwise(call):
             if option == "-f":
                 return self.config.server_root / value
         for name in ("conf/httpd.conf", "apache2.conf", "httpd.conf"):
@@ -90,34 +114,117 @@ class Httpd:
         return self.config.server_root / "conf/httpd.conf"
 
     def read(self) -> ApacheConfig:
-        return read_config(self.config.server_root, self.main_config)
+        """The configuration, read again only when a file or folder of it is another one."""
+        with self._reading:
+            key = (self.main_config, self.surroundings())
+            if self._read is None or self._read[0] != key or self._read[1].altered():
+                like = self._read[1] if self._read else None
+                self._read = key, read_config(self.config.server_root, *key, like)
+            return self._read[1]
+
+    # -- as what it was started ----------------------------------------------------------
+
+    @property
+    def started(self) -> StartedAs:
+        """With which options and environment the running httpd was started; where none runs, the
+        last one that was seen. That outlives this process: whoever starts httpd again after a
+        crash must not lose a listener that an option brings."""
+        kept = self.config.spool / "httpd-start.json"
+        parent = self.pid_file_parent()
+        if self._started is not None and parent in (self._started[0], None):
+            return self._started[1]
+        seen = started_as(parent.pid) if parent else None
+        if seen is None:
+            return self._remembered(kept)
+        known, self._started = self._started, (parent, seen)
+        if known is None or known[1] != seen:
+            data = {"options": seen.options, "environment": dict(seen.environment)}
+            with suppress(OSError):  # it is only for a start after a crash
+                write_atomically(kept, json.dumps(data).encode())
+        return seen
+
+    def _remembered(self, kept: Path) -> StartedAs:
+        try:
+            data = json.loads(kept.read_bytes())
+            options = tuple((str(letter), str(value)) for letter, value in data["options"])
+            found = StartedAs(options, {str(k): str(v) for k, v in data["environment"].items()})
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            found = StartedAs()
+        self._started = None, found
+        return found
+
+    @property
+    def call(self) -> tuple[str, ...]:
+        """The program and its options: those of the agent's configuration, and those that the
+        running httpd was started with."""
+        return (*self.argv, *self.started.beside(self.argv))
+
+    def _ask(self, *words: str) -> Finished:
+        return self.runner.ask([*self.call, *words], environment=self.started.environment)
+
+    def surroundings(self) -> Surroundings:
+        """What the conditions in the configuration are about, on this server."""
+        started = self.started
+        return Surroundings(
+            flags=frozenset(started.values("D")),
+            environment={**self.runner.environment, **started.environment},
+            version=self._version(),
+            static=self._compiled_in() or STATIC,
+            before=started.values("C"),
+            after=started.values("c"),
+        )
+
+    def _version(self) -> str:
+        """As 2.4.67, empty where httpd does not say; asked once, as ``_compiled``. (-V would read
+        the whole configuration for it.)"""
+        key = self._program()
+        if key is None or self._released[0] != key or not self._released[1]:
+            try:
+                said = self.runner.ask([*self.argv, "-v"]).stdout
+            except HostError:
+                return ""
+            found = re.search(r"Apache/([\d.]+)", said)
+            self._released = key, found[1] if found else ""
+        return self._released[1]
+
+    def _compiled_in(self) -> tuple[str, ...]:
+        key = self._program()
+        if key is None or self._static[0] != key or not self._static[1]:
+            try:
+                said = self.runner.ask([*self.argv, "-l"]).stdout
+            except HostError:
+                return ()
+            self._static = key, tuple(_COMPILED_IN.findall(said))
+        return self._static[1]
+
+    def _program(self) -> tuple[int, int] | None:
+        """Another value when the program is another file."""
+        path = Path(shutil.which(self.argv[0]) or self.argv[0])
+        file = path.stat() if path.exists() else None
+        return (file.st_ino, file.st_mtime_ns) if file else None
 
     def _compiled(self) -> str:
         """``httpd -V``, asked once for as long as the program is the same file; again where it
         said nothing."""
-        path = Path(shutil.which(self.argv[0]) or self.argv[0])
-        file = path.stat() if path.exists() else None
-        key = (file.st_ino, file.st_mtime_ns) if file else None
+        key = self._program()
         if key is None or self._known[0] != key or not self._known[1]:
             self._known = key, self.runner.ask([*self.argv, "-V"]).stdout
         return self._known[1]
 
     def test(self) -> Finished:
         """``httpd -t``. It accepts ITK under a threaded MPM, which then cannot start."""
-        return self.runner.ask([*self.argv, "-t"])
+        return self._ask("-t")
 
     def build(self) -> Build:
-        """What ``httpd -V`` says, also where it cannot read its configuration."""
-        said = self._compiled()
-        version = re.search(r"Apache/([\d.]+)", said)
+        """What it was built as, also where it cannot read its configuration."""
         modules = self.config.server_root / "modules"
         # A build of APR without threads has no pthread mutexes to name in -V, and its
-        # httpd comes without the threaded MPMs.
-        threads = "PTHREAD" in said or any(
-            (modules / f"mod_mpm_{name}.so").exists() for name in ("event", "worker")
-        )
+        # httpd comes without the threaded MPMs. Only where none is there -V is asked: it reads
+        # the whole configuration.
+        there = any((modules / f"mod_mpm_{name}.so").exists() for name in ("event", "worker"))
+        threads = there or "PTHREAD" in self._compiled()
         # On Linux APR polls with epoll, which is safe to share between threads.
-        return Build(version[1] if version else "", threads, Path("/proc/sys/fs/epoll").is_dir())
+        return Build(self._version(), threads, Path("/proc/sys/fs/epoll").is_dir())
 
     def configured(self) -> tuple[Observation | None, str, str]:
         """What the next start would load, an error text when httpd itself refuses, and what it
@@ -127,7 +234,7 @@ class Httpd:
         that is how two MPMs or none are seen. A module whose file is missing still counts:
         httpd would try to load it.
         """
-        said = self.runner.ask([*self.argv, "-M"])
+        said = self._said_of_modules()
         if said.ok:
             names = set(_MODULE.findall(said.stdout))
             mpms = tuple(sorted(name[4:] for name in names if name[4:] in _NAMED_MPMS))
@@ -137,6 +244,19 @@ class Httpd:
             return None, said.text or "; ".join(config.problems), ""
         mpms = tuple(sorted({name for name, _ in config.mpm_lines() if name in _NAMED_MPMS}))
         return Observation(mpms, config.loads_itk()), said.text, ""
+
+    def _said_of_modules(self) -> Finished:
+        """``httpd -M``, which costs as much as a test: one answer is good for some seconds, as
+        long as no file of the configuration and no module is another one."""
+        folder = self.config.server_root / "modules"
+        changed = folder.stat().st_mtime_ns if folder.exists() else 0
+        key, now, known = (self.read(), changed, self._program()), time.monotonic(), self._modules
+        same = known is not None and known[0][0] is key[0] and known[0][1:] == key[1:]
+        if known is not None and same and now - known[1] < _STILL_SAID:
+            return known[2]
+        said = self._ask("-M")
+        self._modules = key, now, said
+        return said
 
     # -- what runs ---------------------------------------------------------------------
 
@@ -160,16 +280,36 @@ class Httpd:
         """Every parent that listens where this configuration does, the oldest first: two in the
         middle of an overlapping restart, none when httpd is down. Children whose parent was
         killed go on listening: each of them is one, without children of its own."""
-        listeners = self.read().listeners()
-        found = [identify(pid) for pid in listening_parents(listeners) if self.is_ours(pid)]
+        now = time.monotonic()
+        if not self._places[1] or now - self._places[0] > _AS_BEFORE:
+            self._places = now, self.read().listeners()
+        places = self._places[1]
+        found = [identify(pid) for pid in listening_parents(places) if self.is_ours(pid)]
         return sorted((item for item in found if item), key=lambda item: (item.started, item.pid))
 
     def is_ours(self, pid: int) -> bool:
         """Whether a process is an httpd and not something else that got its pid or port."""
         return identify(pid) is not None and bool(_MAPPED_MPM.search(maps_of(pid)))
 
+    def held(self) -> list[tuple[str, int]]:
+        """(address, port) of the sockets the running httpd listens at, the address empty for all;
+        nothing when none runs. This, and no reading of files, is what visitors have."""
+        parent = self.parent()
+        if parent is None:
+            return []
+        return sorted({(item.address, item.port) for item in listening_of(parent.pid).values()})
+
+    def listeners(self) -> list[tuple[str, int]]:
+        """Where it listens; what its configuration says where none runs."""
+        return self.held() or self.read().listeners()
+
     def ports(self) -> list[int]:
-        return sorted({port for _, port in self.read().listeners()})
+        """What the next httpd must hold to be ready: what this one holds, unless a Listen line has
+        been taken away meanwhile; what is configured where none runs."""
+        conf = self.read()
+        configured = {port for _, port in conf.listeners()}
+        held = {port for _, port in self.held()}
+        return sorted(held & configured or configured)
 
     def ready(self, parent: Identity, ports: Sequence[int]) -> bool:
         """Whether a parent listens on all of these ports and has children to answer."""
@@ -229,9 +369,11 @@ class Httpd:
         ports = self.ports() if ports is None else ports
         mark = self.log_size()
         self._clear_stale_pid_file()
-        argv = [*self.argv, *extra, "-k", "start"]
+        environment = self.started.environment
+        argv = [*self.call, *extra, "-k", "start"]
         if extra or not self._by_unit():
-            said = self.runner.perform(self._in_cgroup_of(beside, argv), log)
+            command = self._in_cgroup_of(beside, argv)
+            said = self.runner.perform(command, log, environment=environment)
         else:
             said = self.runner.perform(["systemctl", "start", "httpd.service"], log)
             there = {self.pid_file_parent(), *self.parents()} - {None, beside}
@@ -239,12 +381,16 @@ class Httpd:
                 # As long as an old parent lives, be it only to finish its last requests, the
                 # service runs to systemd, and it has done nothing.
                 log("systemd takes the old httpd for a running service: starting beside it")
-                said = self.runner.perform(self._in_cgroup_of(beside, argv), log)
-        end = time.monotonic() + 30.0
+                command = self._in_cgroup_of(beside, argv)
+                said = self.runner.perform(command, log, environment=environment)
+        begun = time.monotonic()
+        end = begun + 30.0
         while said.ok and time.monotonic() < end:
             found = self.pid_file_parent()
-            if found is not None and found != beside and self.ready(found, ports):
-                return found
+            if found is not None and found != beside:
+                settled = time.monotonic() - begun > _ALL_OR_NONE
+                if self.ready(found, ports) or (settled and self._listens(found)):
+                    return found
             late = time.monotonic() > end - 25.0
             if late and found in (None, beside) and not self._another(beside):
                 break  # it said yes, went away, and nothing new listens five seconds later
@@ -255,6 +401,9 @@ class Httpd:
             Sentence("Read what httpd said; its error log has the last word."),
             "\n".join(part for part in (said.text, self.log_since(mark)) if part),
         )
+
+    def _listens(self, parent: Identity) -> bool:
+        return parent.alive and bool(listening_of(parent.pid) and children_of(parent.pid))
 
     def _another(self, known: Identity | None) -> bool:
         return any(item != known for item in self.parents())

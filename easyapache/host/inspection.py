@@ -11,6 +11,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
+from easyapache.directives import MPMS
 from easyapache.host.apache_config import ApacheConfig, Directive
 from easyapache.host.config import HostConfig
 from easyapache.host.dnf_history import HISTORY, last_transaction
@@ -25,6 +26,8 @@ from easyapache.host.spool import Spool
 from easyapache.profile import Profile
 
 MODULE_FOLDER = "conf.modules.d"
+_MOST_PLACES = 50
+"""Lines of the configuration of one kind that are told."""
 _LOCK_FILES = ("etc/dnf/plugins/versionlock.list", "etc/yum/pluginconf.d/versionlock.list")
 _DSO_HANDLER = "application/x-httpd-php"
 _DNF_CONFS = ("etc/dnf/dnf.conf", "etc/yum.conf", "etc/yum/yum.conf")
@@ -70,6 +73,7 @@ def inspect(config: HostConfig, httpd: Httpd, rpm: RpmDatabase) -> Profile:
     parent = httpd.parent()
     if parent is not None:
         facts["httpd_started"] = start_of(parent)
+        facts["listeners"] = [list(item) for item in httpd.held()]
     said = "\n".join([warned, words_of_httpd(config.error_log, parent)])
     facts["httpd_said"] = heard_of_httpd(said, frozenset(names), running=parent is not None)
     unfinished = unfinished_transaction(config.root, config.spool)
@@ -122,6 +126,10 @@ def config_facts(
     config: HostConfig, conf: ApacheConfig, owned: set[str], names: set[str]
 ) -> dict[str, Any]:
     """What the configuration files say beyond the MPM itself. Paths are those on the server."""
+    refused: dict[tuple[str, int, str], list[str]] = {}
+    for mpm in MPMS:
+        for item in conf.refused_by(mpm):
+            refused.setdefault(_placed(config, item), []).append(mpm)
     foreign = [
         server_path(config.root, item.path)
         for _, item in conf.mpm_lines()
@@ -134,19 +142,59 @@ def config_facts(
             if item.arguments[:1] == ("mpm_itk_module",)
             and server_path(config.root, item.path) not in owned
         ]
-    only = [
-        {
-            "path": server_path(config.root, item.path),
-            "line": item.line,
-            "directive": " ".join([item.name, *item.arguments]),
-        }
-        for item in conf.prefork_only()
+    only: list[dict[str, Any]] = [
+        {"path": path, "line": line, "directive": text, "refused_by": mpms}
+        for (path, line, text), mpms in sorted(refused.items())[:_MOST_PLACES]
     ]
+    prefork_only = [item for item in only if "spareservers" in item["directive"]]
     return {
         "foreign_mpm_files": sorted(set(foreign)),
-        "prefork_only_directives": only,
+        "guarded_mpm_lines": guarded_mpm_lines(config, conf, owned),
+        "prefork_only_directives": prefork_only,
+        "threaded_only_directives": [item for item in only if item not in prefork_only],
+        "misnamed_sections": [
+            {**_place_of(config, item), "name": name, "right": right}
+            for item, name, right in conf.misnamed()[:_MOST_PLACES]
+        ],
+        "config_unread": list(conf.problems),
         "php_dso_sites": php_dso_sites(conf, names),
     }
+
+
+def guarded_mpm_lines(
+    config: HostConfig, conf: ApacheConfig, owned: set[str]
+) -> list[dict[str, Any]]:
+    """Lines outside the packages that load an MPM and do not hold now, each with the MPMs under
+    which it would: there, httpd would load two."""
+    under = {mpm: {_line(item) for _, item in conf.under(mpm).mpm_lines()} for mpm in MPMS}
+    now = {_line(item) for _, item in conf.mpm_lines()}
+    found = {}
+    after = (item for mpm in MPMS for _, item in conf.under(mpm).mpm_lines())
+    for item in (*conf.idle, *after):
+        loads = item.name == "loadmodule" and item.arguments[:1] != ()
+        if not loads or item.arguments[0] not in {f"mpm_{mpm}_module" for mpm in MPMS}:
+            continue
+        if _line(item) in now or server_path(config.root, item.path) in owned:
+            continue
+        found[_line(item)] = {
+            **_place_of(config, item),
+            "under": [mpm for mpm in MPMS if _line(item) in under[mpm]],
+        }
+    return [found[place] for place in sorted(found)][:_MOST_PLACES]
+
+
+def _line(item: Directive) -> tuple[Path, int]:
+    return item.path, item.line
+
+
+def _placed(config: HostConfig, item: Directive) -> tuple[str, int, str]:
+    text = " ".join([item.name, *item.arguments])[:200]
+    return server_path(config.root, item.path), item.line, text
+
+
+def _place_of(config: HostConfig, item: Directive) -> dict[str, Any]:
+    path, line, text = _placed(config, item)
+    return {"path": path, "line": line, "directive": text}
 
 
 def php_dso_sites(conf: ApacheConfig, names: set[str]) -> dict[str, list[str]]:

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from easyapache.directives import MPMS
 from easyapache.host.apache_config import ApacheConfig
 from easyapache.host.httpd import Httpd
 from easyapache.host.processes import PROC, children_of, command_of
@@ -25,8 +26,6 @@ DIRECTIVES = (
     "AsyncRequestWorkerFactor",
     "MaxConnectionsPerChild",
 )
-_MPM_OF_SECTION = re.compile(r"(?:mod_)?mpm_(event|worker|prefork)(?:_module|\.c)?\Z")
-_MPM_FREE_SECTION = "prefork.c", "worker.c", "event.c"
 
 
 def measure(httpd: Httpd, config: ApacheConfig) -> dict[str, Any]:
@@ -121,39 +120,17 @@ def memory_info(path: Path = PROC / "meminfo") -> Mapping[str, int]:
 
 
 def directives(config: ApacheConfig) -> dict[str, dict[str, int]]:
-    """What would hold under each MPM: the server-wide values, and those in its own IfModule.
-
-    A directive inside ``<IfModule mpm_event_module>`` holds under event alone; inside
-    ``<IfModule !mpm_event_module>`` under the others. Later values win, as in httpd.
-    """
-    found: dict[str, dict[str, int]] = {"event": {}, "worker": {}, "prefork": {}}
+    """What would hold under each MPM: the server-wide values as httpd would read them with it.
+    Later values win, as in httpd."""
     spelling = {name.lower(): name for name in DIRECTIVES}
-    for item in config.named(*DIRECTIVES):
-        if item.virtual_host is not None or not item.arguments or not item.arguments[0].isdigit():
-            continue
-        holds = set(found)
-        for kind, argument in item.sections:
-            if kind == "ifmodule":
-                holds &= _mpms_of_section(argument)
-        for mpm in holds:
-            found[mpm][spelling[item.name]] = int(item.arguments[0])
+    found: dict[str, dict[str, int]] = {}
+    for mpm in MPMS:
+        values = found[mpm] = {}
+        for item in config.under(mpm).named(*DIRECTIVES):
+            number = item.arguments[0] if item.arguments else ""
+            if item.virtual_host is None and number.isdecimal() and len(number) < 10:
+                values[spelling[item.name]] = int(number)
     return found
-
-
-def _mpms_of_section(argument: str) -> set[str]:
-    """Under which MPMs the inside of an ``<IfModule …>`` is read. About another module the
-    section says nothing of the MPM."""
-    everyone = {"event", "worker", "prefork"}
-    name = argument.strip().strip("\"'").lower()
-    negated, name = name.startswith("!"), name.removeprefix("!")
-    if name in _MPM_FREE_SECTION:
-        named = {name.removesuffix(".c")}
-    else:
-        match = _MPM_OF_SECTION.match(name)
-        if not match:
-            return everyone
-        named = {match[1]}
-    return everyone - named if negated else named
 
 
 def _serves(pid: int) -> bool:

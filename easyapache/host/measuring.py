@@ -84,7 +84,7 @@ class Window:
         """(address, port, TLS) of every listener of the configuration."""
         conf = self._httpd.read()
         tls = conf.tls_ports()
-        return [(host or "127.0.0.1", port, port in tls) for host, port in conf.listeners()]
+        return [(host or "127.0.0.1", port, port in tls) for host, port in self._httpd.listeners()]
 
     def note(self, method: str, reason: str) -> None:
         """How httpd is about to be replaced, for whoever has to tell of it."""

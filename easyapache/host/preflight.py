@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,6 @@ from easyapache.profile import Profile, Transaction
 from easyapache.sentences import Sentence, joined, marked
 
 _PANEL = re.compile(r"easyapache\.(wsgi|asgi)|manage\.py\b.*\b(runserver|demo)\b")
-_THREADED = ("ea-apache24-mod_mpm_event", "ea-apache24-mod_mpm_worker")
 _MPM = re.compile(r"ea-apache24-mod_mpm_(event|worker|prefork)\Z")
 MB = 1 << 20
 _SPARE = 32 * MB
@@ -251,17 +250,21 @@ class Preflight:
     def configuration(self) -> list[Obstacle]:
         found = []
         facts = self.profile.facts
-        said = self.httpd.test()
-        if not said.ok:
+        # What httpd said just now, when it was asked for its modules: it tests all for that too.
+        said = str(facts.get("configured_error") or "")
+        if said:
             found.append(
                 Obstacle(
                     "config_broken",
                     Sentence("The configuration does not pass httpd's own test"),
-                    said.text.replace("\n", " ")[:600],
+                    said.replace("\n", " ")[:600],
                     Sentence("Mend it first, or it would be blamed on this change: httpd -t"),
                 )
             )
+        target = self._target()
+        guarded: Any = facts.get("guarded_mpm_lines") or ()
         foreign = list(facts.get("foreign_mpm_files") or ())
+        foreign += [item["path"] for item in guarded if target in item["under"]]
         if foreign:
             found.append(
                 Obstacle(
@@ -270,39 +273,36 @@ class Preflight:
                     Sentence(
                         "{files} loads an MPM and belongs to no package: after the change httpd "
                         "would load two, or one whose file is gone.",
-                        files=", ".join(foreign),
+                        files=", ".join(dict.fromkeys(foreign)),
                     ),
                     Sentence("Remove the LoadModule line from {file}", file=foreign[0]),
                 )
             )
-        threaded = any(package.name in _THREADED for package in self.transaction.install)
-        only = list(facts.get("prefork_only_directives") or ())
-        if threaded and only:
-            first = only[0]
-            found.append(
-                Obstacle(
-                    "prefork_only_directive",
-                    Sentence("A directive that only prefork knows"),
-                    Sentence(
-                        "{path} line {line}: {directive}, and {count} more. Under worker and event "
-                        "httpd would not start (AH00526).",
-                        path=first["path"],
-                        line=first["line"],
-                        directive=first["directive"],
-                        count=len(only) - 1,
-                    )
-                    if len(only) > 1
-                    else Sentence(
-                        "{path} line {line}: {directive}. Under worker and event httpd would not "
-                        "start (AH00526).",
-                        path=first["path"],
-                        line=first["line"],
-                        directive=first["directive"],
-                    ),
-                    Sentence("Put it inside <IfModule mpm_prefork_module> … </IfModule>"),
-                )
-            )
+        for code, fact, title, remedy in (
+            (
+                "prefork_only_directive",
+                "prefork_only_directives",
+                Sentence("A directive that only prefork knows"),
+                Sentence("Put it inside <IfModule mpm_prefork_module> … </IfModule>"),
+            ),
+            (
+                "threaded_only_directive",
+                "threaded_only_directives",
+                Sentence("A directive that {mpm} does not know", mpm=target),
+                Sentence("Put it inside <IfModule !mpm_{mpm}_module> … </IfModule>", mpm=target),
+            ),
+        ):
+            places: Any = facts.get(fact) or ()
+            only = [item for item in places if target in item["refused_by"]]
+            if only:
+                found.append(Obstacle(code, title, _refused(only, target), remedy))
         return found
+
+    def _target(self) -> str:
+        """The MPM after the change."""
+        coming = (_MPM.match(package.name) for package in self.transaction.install)
+        staying = (_MPM.match(name) for name in self.profile.names)
+        return next((match[1] for match in (*coming, *staying) if match), "")
 
     def proxied_panel(self, conf: ApacheConfig) -> list[Obstacle]:
         """Whether this panel is itself reached through the httpd that would be restarted: a
@@ -342,6 +342,26 @@ class Preflight:
                         )
                     ]
         return []
+
+
+def _refused(places: Sequence[Mapping[str, Any]], mpm: str) -> Sentence:
+    first = places[0]
+    if len(places) == 1:
+        return Sentence(
+            "{path} line {line}: {directive}. {mpm} would not start (AH00526).",
+            path=first["path"],
+            line=first["line"],
+            directive=first["directive"],
+            mpm=mpm,
+        )
+    return Sentence(
+        "{path} line {line}: {directive}, and {count} more. {mpm} would not start (AH00526).",
+        path=first["path"],
+        line=first["line"],
+        directive=first["directive"],
+        count=len(places) - 1,
+        mpm=mpm,
+    )
 
 
 def unsigned(sources: Mapping[str, Any]) -> list[Obstacle]:

@@ -89,21 +89,27 @@ class RealServer:
             return Transaction.from_json(answered[1])
         return Transaction.from_json(self._ask(goal, protect=protect))
 
-    def _ask(self, goal: Goal, *, protect: bool, files: Sequence[str] = ()) -> Mapping[str, Any]:
+    def _ask(
+        self, goal: Goal, *, protect: bool, files: Sequence[str] = (), stop: Stop = never
+    ) -> Mapping[str, Any]:
         keep = self._protected(goal.may_remove) if protect else [*ALWAYS_PROTECTED]
         if not protect:
             keep.remove("ea-apache24")  # a preview shows even that
-        return self.packages.ask(goal.install, goal.remove, protect=keep, files=files)
+        return self.packages.ask(goal.install, goal.remove, protect=keep, files=files, stop=stop)
 
     def _protected(self, may_remove: Sequence[str]) -> list[str]:
         names = {package.name for package in self.rpm.installed()} - set(may_remove)
         return sorted({*names, *ALWAYS_PROTECTED, *self.packages.protected_by_server()})
 
     def obstacles(
-        self, goal: Goal, transaction: Transaction, seen: Callable[[], Profile] | None = None
+        self,
+        goal: Goal,
+        transaction: Transaction,
+        seen: Callable[[], Profile] | None = None,
+        stop: Stop = never,
     ) -> Sequence[Obstacle]:
         with ThreadPoolExecutor(max_workers=1) as pool:
-            answer = pool.submit(self._ask, goal, protect=True)
+            answer = pool.submit(self._ask, goal, protect=True, stop=stop)
             found = Preflight(
                 config=self.config,
                 httpd=self.httpd,
@@ -115,13 +121,20 @@ class RealServer:
                 self._answered = goal, answer.result(), time.monotonic()
         return found
 
-    def sites(self) -> Sequence[SiteAnswer]:
-        return sites.ask(sites.candidates(self.config, self.httpd.read()))
+    def sites(self, stop: Stop = never) -> Sequence[SiteAnswer]:
+        return sites.witnesses(sites.candidates(self.config, self.httpd.read()), stop)
 
     def checks(
-        self, transaction: Transaction, mpm: str, itk: bool, before: Sequence[SiteAnswer]
+        self,
+        transaction: Transaction,
+        mpm: str,
+        itk: bool,
+        before: Sequence[SiteAnswer],
+        listened: Sequence[tuple[str, int]] = (),
     ) -> Sequence[Check]:
-        return verify.checks(self.httpd, self.rpm, self.inspect(), transaction, mpm, itk, before)
+        return verify.checks(
+            self.httpd, self.rpm, self.inspect(), transaction, mpm, itk, before, listened
+        )
 
     def capabilities(self) -> Mapping[str, Any]:
         try:

@@ -27,6 +27,7 @@ from easyapache.host.progress import label, observed
 from easyapache.host.rpm import RpmDatabase
 from easyapache.host.runner import Runner
 from easyapache.host.server import HostError, Log
+from easyapache.host.sockets import is_address
 from easyapache.profile import Transaction
 from easyapache.sentences import Sentence
 
@@ -126,17 +127,20 @@ class Rehearsal:
     ) -> None:
         real = self.config.server_root
         main = server_root / self.httpd.main_config.relative_to(real)
-        conf = read_config(server_root, main)
+        around = self.httpd.surroundings()
+        like = self.httpd.read()
+        conf = read_config(server_root, main, around, like)
         where = self.isolation()
         if where == _LOOPBACK:
             _move_to_free_ports(conf)
-            conf = read_config(server_root, main)
+            conf = read_config(server_root, main, around, like)
         log(f"starting {mpm}{' with ITK' if itk else ''} in a copy of {real}, on: {where}")
         settings = self._settings(conf, server_root, main, runtime, where, folder)
         stage = str(Path(rehearsal_stage.__file__).resolve())
         call = [sys.executable, "-I", stage, json.dumps(settings)]
         prefix = list(_UNSHARE) if where == _NAMESPACE else []
-        said = self.runner.ask([*prefix, *call], limit=_LIMIT + 60.0)
+        environment = self.httpd.started.environment
+        said = self.runner.ask([*prefix, *call], limit=_LIMIT + 60.0, environment=environment)
         try:
             result: dict[str, Any] = json.loads(said.stdout)
         except ValueError:
@@ -156,9 +160,10 @@ class Rehearsal:
         folder: Path,
     ) -> dict[str, Any]:
         tls = conf.tls_ports()
+        places = self._places(conf)
         requests = [
             {"address": address or "127.0.0.1", "port": port, "tls": port in tls}
-            for address, port in conf.listeners()
+            for address, port in places
         ]
         override = [
             f"PidFile {runtime}/httpd.pid",
@@ -168,11 +173,14 @@ class Rehearsal:
         if "cgid_module" in conf.modules():
             override.append(f"ScriptSock {runtime}/cgid")
         argv = [self.httpd.argv[0], "-d", str(server_root), "-f", str(main)]
+        # A path that an option names is the copy's, as those in the files.
+        kept = self.httpd.started.beside(argv)
+        argv += [_replaced(word, str(self.config.server_root), str(server_root)) for word in kept]
         argv += [word for line in override for word in ("-c", line)]
         status = urlsplit(self.config.status_url)
         return {
             "net": where == _NAMESPACE,
-            "addresses": sorted({a for a, _ in conf.listeners() if a and not a.startswith("127.")}),
+            "addresses": sorted({a for a, _ in places if a and not a.startswith("127.")}),
             "argv": [*argv, "-DFOREGROUND"],
             "requests": requests,
             "output": str(folder / "output"),
@@ -187,6 +195,17 @@ class Rehearsal:
             if where == _NAMESPACE
             else None,
         }
+
+    def _places(self, conf: ApacheConfig) -> list[tuple[str, int]]:
+        """Where the copy is to be asked. For a name, where the running httpd has that port."""
+        held = self.httpd.held()
+        places: list[tuple[str, int]] = []
+        for address, port in conf.listeners():
+            if not address or is_address(address):
+                places.append((address, port))
+            else:
+                places += [item for item in held if item[1] == port]
+        return list(dict.fromkeys(places))
 
     def _judge(self, result: dict[str, Any], mpm: str, itk: bool, text: str, log: Log) -> None:
         if not result["up"]:
@@ -219,12 +238,20 @@ class Rehearsal:
         log(f"it started as {mpm}{' with ITK' if itk else ''} and answered on {places}")
 
 
+def _replaced(text: str, old: str, new: str) -> str:
+    return _as_a_whole(old.encode()).sub(new.encode(), text.encode()).decode()
+
+
+def _as_a_whole(path: bytes) -> re.Pattern[bytes]:
+    return re.compile(rb"(?<![\w/.-])" + re.escape(path) + rb"(?=[/\"'\s>]|$)")
+
+
 def _replace_in(path: Path, old: str, new: str) -> None:
     """Replace a path wherever it stands as a whole; files that are not text are left alone."""
     raw = path.read_bytes()
     if old.encode() not in raw or b"\0" in raw:
         return
-    pattern = re.compile(rb"(?<![\w/.-])" + re.escape(old.encode()) + rb"(?=[/\"'\s>]|$)")
+    pattern = _as_a_whole(old.encode())
     mode = path.stat().st_mode
     path.write_bytes(pattern.sub(new.encode(), raw))
     path.chmod(mode)

@@ -94,6 +94,14 @@ def observe(
                 if not settings["net"]:
                     item["tls"] = not item["tls"]
                 result["errors"][place] = f"{type(error).__name__}: {error}"
+                # httpd opens all its listeners before it answers at one: where nobody listens
+                # then, the line that says so does not hold.
+                if (
+                    settings["net"]
+                    and result["answers"]
+                    and isinstance(error, ConnectionRefusedError)
+                ):
+                    waiting.remove(item)
                 continue
             result["errors"].pop(place, None)
             result["answers"].append([item["address"], item["port"], status])

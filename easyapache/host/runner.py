@@ -67,10 +67,17 @@ class Runner:
             **environment,
         }
 
-    def ask(self, argv: Sequence[str], *, limit: float = 60.0) -> Finished:
-        """Run a program that only reads. Raises HostError ``no_such_program``, and
-        ``no_answer`` when it takes longer than ``limit`` seconds (it is then killed)."""
-        with self._spawn(argv, subprocess.PIPE, subprocess.PIPE) as process:
+    def ask(
+        self,
+        argv: Sequence[str],
+        *,
+        limit: float = 60.0,
+        environment: Mapping[str, str] | None = None,
+    ) -> Finished:
+        """Run a program that only reads; ``environment`` is added to the usual one. Raises
+        HostError ``no_such_program``, and ``no_answer`` when it takes longer than ``limit``
+        seconds (it is then killed)."""
+        with self._spawn(argv, subprocess.PIPE, subprocess.PIPE, environment) as process:
             try:
                 out, err = process.communicate(timeout=limit)
             except subprocess.TimeoutExpired:
@@ -88,13 +95,19 @@ class Runner:
                 ) from None
         return Finished(tuple(argv), process.returncode, _text(out), _text(err))
 
-    def perform(self, argv: Sequence[str], log: Log, stop: Stop = never) -> Finished:
+    def perform(
+        self,
+        argv: Sequence[str],
+        log: Log,
+        stop: Stop = never,
+        environment: Mapping[str, str] | None = None,
+    ) -> Finished:
         """Run a program to its end however long that takes; each line goes to ``log`` as it
         comes. ``stdout`` and ``stderr`` are kept as well.
 
         Only one that changes nothing may be given a ``stop``: it is killed, and Stopped raised,
         as soon as that says so."""
-        process = self._spawn(argv, subprocess.PIPE, subprocess.PIPE)
+        process = self._spawn(argv, subprocess.PIPE, subprocess.PIPE, environment)
         assert process.stdout is not None
         assert process.stderr is not None
         kept: dict[str, list[str]] = {"stdout": [], "stderr": []}
@@ -172,7 +185,11 @@ class Runner:
         Detached(folder, name).wait_for_start()
 
     def _spawn(
-        self, argv: Sequence[str], stdout: int, stderr: int | IO[bytes]
+        self,
+        argv: Sequence[str],
+        stdout: int,
+        stderr: int | IO[bytes],
+        environment: Mapping[str, str] | None = None,
     ) -> subprocess.Popen[bytes]:
         try:
             return subprocess.Popen(
@@ -180,7 +197,7 @@ class Runner:
                 stdin=subprocess.DEVNULL,
                 stdout=stdout,
                 stderr=stderr,
-                env=self.environment,
+                env={**self.environment, **(environment or {})},
                 start_new_session=True,
                 cwd="/",
             )

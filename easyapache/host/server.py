@@ -169,19 +169,31 @@ class Server(Protocol):
         from: no repository is asked. Changes nothing."""
 
     def obstacles(
-        self, goal: Goal, transaction: Transaction, seen: Callable[[], Profile] | None = None
+        self,
+        goal: Goal,
+        transaction: Transaction,
+        seen: Callable[[], Profile] | None = None,
+        stop: Stop = never,
     ) -> Sequence[Obstacle]:
         """Every reason why a change must not begin now. ``seen``: waits for the profile that
-        somebody is just making; without it, one is made for this."""
+        somebody is just making; without it, one is made for this. Given up within a moment, by
+        Stopped, once ``stop`` says so."""
 
-    def sites(self) -> Sequence[SiteAnswer]:
-        """Ask a sample of this server's own sites, one of each kind and address."""
+    def sites(self, stop: Stop = never) -> Sequence[SiteAnswer]:
+        """Ask a sample of this server's own sites, one of each kind and address. Given up within
+        a moment, by Stopped, once ``stop`` says so."""
 
     def checks(
-        self, transaction: Transaction, mpm: str, itk: bool, before: Sequence[SiteAnswer]
+        self,
+        transaction: Transaction,
+        mpm: str,
+        itk: bool,
+        before: Sequence[SiteAnswer],
+        listened: Sequence[tuple[str, int]] = (),
     ) -> Sequence[Check]:
         """Packages, files, configuration, running process, listeners, workers, sites:
-        does the server show what was asked for?"""
+        does the server show what was asked for? ``listened``: the (address, port) that httpd
+        held before, the address empty for all; where none are known, the configuration says."""
 
     def capabilities(self) -> Mapping[str, Any]:
         """What this host allows: package manager, restart method and why, systemd, rights."""

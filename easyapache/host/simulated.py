@@ -132,7 +132,11 @@ class SimulatedServer:
         return answer
 
     def obstacles(
-        self, goal: Goal, transaction: Transaction, seen: Callable[[], Profile] | None = None
+        self,
+        goal: Goal,
+        transaction: Transaction,
+        seen: Callable[[], Profile] | None = None,
+        stop: Stop = never,
     ) -> Sequence[Obstacle]:
         found = []
         if self._strikes("locked"):
@@ -165,7 +169,7 @@ class SimulatedServer:
             )
         return found
 
-    def sites(self) -> Sequence[SiteAnswer]:
+    def sites(self, stop: Stop = never) -> Sequence[SiteAnswer]:
         with self.state() as state:
             running, differs = state["running"], state.get("differs_under")
             answers = []
@@ -185,7 +189,12 @@ class SimulatedServer:
             return answers
 
     def checks(
-        self, transaction: Transaction, mpm: str, itk: bool, before: Sequence[SiteAnswer]
+        self,
+        transaction: Transaction,
+        mpm: str,
+        itk: bool,
+        before: Sequence[SiteAnswer],
+        listened: Sequence[tuple[str, int]] = (),
     ) -> Sequence[Check]:
         return model.checks(self.inspect(), transaction, mpm, itk, before, self.sites())
 

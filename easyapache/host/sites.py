@@ -12,15 +12,17 @@ from __future__ import annotations
 import os
 import re
 import stat
+import time
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from easyapache.host.apache_config import EVERYWHERE, ApacheConfig, Directive, VirtualHost
 from easyapache.host.config import HostConfig
 from easyapache.host.http_probe import BODY_LIMIT, Answer, fetch
-from easyapache.host.server import SiteAnswer
+from easyapache.host.server import SiteAnswer, Stop, never
 from easyapache.sentences import Sentence
 
 _SCRIPTS = ("index.cgi", "index.pl", "index.py", "defaultwebpage.cgi")
@@ -30,6 +32,10 @@ _HTACCESS = 64 * 1024
 PER_KIND = 2
 MOST = 40
 """Sites asked at most, besides those that the configuration names."""
+LIMIT = 10.0
+"""Seconds one site may take for its whole answer."""
+LIMIT_OF_ALL = 60.0
+"""Seconds for all of them. Together with eight at a time, a few that drip take no other's turn."""
 
 
 def candidates(config: HostConfig, conf: ApacheConfig) -> list[SiteAnswer]:
@@ -169,15 +175,40 @@ def scripts_of(directives: Iterable[Directive]) -> list[str]:
     return list(dict.fromkeys(found))
 
 
-def ask(sites: Iterable[SiteAnswer]) -> list[SiteAnswer]:
-    """Ask each of them, a few at a time; the order stays."""
-    with ThreadPoolExecutor(max_workers=4) as pool:
-        return list(pool.map(_asked, sites))
+def ask(
+    sites: Iterable[SiteAnswer], stop: Stop = never, limit: float = LIMIT_OF_ALL
+) -> list[SiteAnswer]:
+    """Ask each of them, a few at a time; the order stays. After ``limit`` seconds in all, those
+    whose turn has not come have no answer. Raises Stopped as soon as ``stop`` says so."""
+    end = time.monotonic() + limit
+
+    def asked(site: SiteAnswer) -> SiteAnswer:
+        left = min(LIMIT, end - time.monotonic())
+        if left <= 0:
+            return replace(site, error=Sentence("not asked: the other sites took too long"))
+        return filled(site, fetch(site.url, host=site.host, limit=left, stop=stop))
+
+    with ThreadPoolExecutor(max_workers=8) as pool:
+        return list(pool.map(asked, sites))
 
 
-def _asked(site: SiteAnswer) -> SiteAnswer:
-    answer = fetch(site.url, host=site.host)
-    return filled(site, answer)
+def witnesses(sites: Iterable[SiteAnswer], stop: Stop = never) -> list[SiteAnswer]:
+    """Ask each of them twice. One that answers unlike itself while nothing is changed says
+    nothing about a change: it counts as one without an answer."""
+    first = ask(sites, stop)
+    steady = [site for site in first if not site.error]
+    again = dict(zip(steady, ask(steady, stop), strict=True))
+    return [
+        replace(blank(site), error=Sentence("answers differently each time"))
+        if site in again and (difference(site, again[site]) or difference(again[site], site))
+        else site
+        for site in first
+    ]
+
+
+def blank(site: SiteAnswer) -> SiteAnswer:
+    """The same site, not asked yet."""
+    return SiteAnswer(site.url, site.host, site.kind)
 
 
 def filled(site: SiteAnswer, answer: Answer) -> SiteAnswer:

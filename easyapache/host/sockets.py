@@ -17,7 +17,7 @@ import struct
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from ipaddress import ip_address
+from ipaddress import IPv6Address, ip_address
 
 from easyapache.host.processes import PROC, all_pids, parent_of
 from easyapache.sentences import Sentence
@@ -48,7 +48,7 @@ def listening() -> list[Listening]:
             )
             size = 4 if family == socket.AF_INET else 16
             host = socket.inet_ntop(family, raw[:size])
-            found.append(Listening("" if host in _ANY else host, port, inode))
+            found.append(Listening("" if host in _ANY else plain_address(host), port, inode))
     return found
 
 
@@ -117,9 +117,33 @@ def _covers(listened: str, wanted: str) -> bool:
     if not listened or not wanted:
         return True
     try:
-        return ip_address(listened) == ip_address(wanted)
+        return ip_address(listened) == ip_address(plain_address(wanted))
     except ValueError:
         return True  # a name: whichever address it stands for
+
+
+def is_address(text: str) -> bool:
+    """Whether it is an address and not a name."""
+    try:
+        ip_address(text)
+    except ValueError:
+        return False
+    return True
+
+
+def plain_address(text: str) -> str:
+    """An address in its one usual spelling: ``127.0.0.01`` and ``::ffff:127.0.0.1`` are
+    ``127.0.0.1``. ``localhost`` is that one too; any other name stays as it is."""
+    if text.lower() == "localhost":
+        return "127.0.0.1"
+    try:
+        if ":" not in text:
+            # As httpd's own resolver: parts may be octal or left out.
+            return socket.inet_ntoa(socket.inet_aton(text)) if text[:1].isdigit() else text
+        six = IPv6Address(text.partition("%")[0])
+    except (OSError, ValueError):
+        return text
+    return str(six.ipv4_mapped or six)
 
 
 class CannotReach(Exception):

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import socket
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from easyapache.host import sites
 from easyapache.host.httpd import Httpd
 from easyapache.host.processes import children_of
 from easyapache.host.rpm import RpmDatabase
 from easyapache.host.server import Check, SiteAnswer
-from easyapache.host.sockets import listening_of
+from easyapache.host.sockets import is_address, listening_of
 from easyapache.profile import Observation, Profile, Transaction
 from easyapache.sentences import Sentence, all_of, joined
 
@@ -102,28 +102,39 @@ def itk_check(name: str, title: str, seen: Observation | None, itk: bool) -> Che
     return Check(name, title, _yes(itk), said, seen is not None and seen.itk is itk)
 
 
-def listener_checks(httpd: Httpd) -> list[Check]:
-    """Each Listen line: a connection is accepted, and the socket belongs to this httpd alone. (A
-    second one beside it would answer some visitors, and with other modules.)"""
+def listener_checks(httpd: Httpd, before: Sequence[tuple[str, int]] = ()) -> list[Check]:
+    """Each place httpd listened at before (where that is not known, each Listen line): a
+    connection is accepted, and the socket belongs to this httpd alone. (A second one beside it
+    would answer some visitors, and with other modules.) One that no Listen line has any more
+    was taken away by somebody, and only that was waiting for a restart."""
+    conf = httpd.read()
+    places = [item for item in before if conf.speaks_of(item[1]) or conf.problems]
     parent = httpd.parent()
     others = [str(item.pid) for item in httpd.parents() if item != parent]
     held = {(s.address, s.port) for s in listening_of(parent.pid).values()} if parent else set()
     checks = []
-    for address, port in httpd.read().listeners():
+    for address, port in places or conf.listeners():
         title = Sentence("Listener {address}", address=f"{address or '*'}:{port}")
         answers = Sentence("answers")
         seen: str = answers
-        if (address, port) not in held and ("", port) not in held:
+        if not _is_among(held, address, port):
             seen = Sentence("is not this httpd's")
         elif others:
             seen = Sentence("is shared with process {pids}", pids=", ".join(others))
         else:
             try:
-                socket.create_connection((address or "127.0.0.1", port), timeout=5.0).close()
+                place = (address or "127.0.0.1", port)
+                socket.create_connection(place, timeout=5.0).close()
             except OSError as error:
                 seen = str(error)
         checks.append(Check(f"listener:{address}:{port}", title, answers, seen, seen is answers))
     return checks
+
+
+def _is_among(held: Iterable[tuple[str, int]], address: str, port: int) -> bool:
+    """A name stands for whichever address it has; a wildcard covers every address."""
+    named = bool(address) and not is_address(address)
+    return any(number == port and (named or where in ("", address)) for where, number in held)
 
 
 def worker_check(httpd: Httpd) -> Check:
@@ -154,7 +165,10 @@ def worker_check(httpd: Httpd) -> Check:
 
 def site_checks(before: Sequence[SiteAnswer]) -> list[Check]:
     checks = []
-    for old, new in zip(before, sites.ask(before), strict=True):
+    # Whoever gave no answer before is no witness now, and need not be waited for.
+    asked = iter(sites.ask(sites.blank(site) for site in before if not site.error))
+    for old in before:
+        new = old if old.error else next(asked)
         changed = sites.difference(old, new)
         checks.append(
             Check(
@@ -176,8 +190,9 @@ def checks(
     mpm: str,
     itk: bool,
     before: Sequence[SiteAnswer],
+    listened: Sequence[tuple[str, int]] = (),
 ) -> list[Check]:
-    """``packages``: the profile as it is now."""
+    """``packages``: the profile as it is now; ``listened``: where httpd listened before."""
     facts = packages.facts
     return [
         *package_checks(packages, transaction, mpm, itk),
@@ -198,7 +213,7 @@ def checks(
             mpm,
         ),
         itk_check("running_itk", Sentence("Running ITK"), packages.running, itk),
-        *listener_checks(httpd),
+        *listener_checks(httpd, listened),
         worker_check(httpd),
         *site_checks(before),
     ]

@@ -26,6 +26,7 @@ DEBIAN_PACKAGES = (
     "gnupg",
     "openssl",
     "apache2-bin",
+    "apache2-suexec-pristine",
     "libapache2-mpm-itk",
     "libapache2-mod-php8.2",
     "php8.2-cgi",

@@ -87,7 +87,68 @@ SAID: Mapping[str, tuple[str, ...]] = {
         "[ssl:emerg] AH02565: Certificate and private key www:443:0 do not match\n"
         "AH00016: Configuration Failed",
     ),
-    "locked": ("RPMDB already locked by 4711",),
+    "run-folder-missing": (
+        "AH00526: Syntax error on line 9 of /etc/apache2/conf/httpd.conf:\n"
+        "Invalid Mutex directory in argument file:/run/apache2",
+        "(2)No such file or directory: AH00023: Couldn't create the mpm-accept mutex "
+        "(file /run/apache2/accept)",
+    ),
+    "semaphores-removed": (
+        "(43)Identifier removed: AH00144: couldn't grab the accept mutex",
+        "AH00050: Child 598 returned a Fatal error... Apache is exiting!",
+    ),
+    "out-of-tasks": (
+        "AH00480: ap_thread_create: unable to create worker thread",
+        "(11)Resource temporarily unavailable: AH00159: fork: Unable to fork new process",
+    ),
+    "htaccess-command": (
+        "/home/user1/public_html/.htaccess: Invalid command 'php_value', perhaps misspelled or "
+        "defined by a module not included in the server configuration",
+    ),
+    "htaccess-unreadable": (
+        "(13)Permission denied: AH00529: /home/user1/public_html/.htaccess pcfg_openfile: unable "
+        "to check htaccess file, ensure it is readable",
+    ),
+    "threaded-directive": (
+        "Invalid command 'ThreadsPerChild', perhaps misspelled",
+        "Invalid command 'AsyncRequestWorkerFactor', perhaps misspelled",
+    ),
+    "directive-of-module": (
+        "Invalid command 'suPHP_Engine', perhaps misspelled",
+        "Invalid command 'H2Push', perhaps misspelled",
+        "Invalid command 'php_admin_value', perhaps misspelled",
+    ),
+    "include-missing": (
+        "Could not open configuration file /etc/nginx/x.include: No such file or directory",
+        "Failed to generate a syntactically correct Apache configuration.",
+    ),
+    "module-mismatch": (
+        "/etc/apache2/modules/mod_lsapi.so: undefined symbol: lscapi_init",
+        "API module structure 'x_module' in file /x.so is garbled - expected signature 41503234",
+        "httpd: error while loading shared libraries: libapr-1.so.0: cannot open",
+    ),
+    "itk-no-rights": (
+        "itk_post_perdir_config(): initgroups(user1, 33): Operation not permitted",
+        "Couldn't set uid/gid/priority, closing connection.",
+    ),
+    "restart-deferred": ("Restarts are currently deferred.  Waiting and then trying again.",),
+    "modular-filtering": (
+        "All matches were filtered out by modular filtering for argument: ea-apache24",
+    ),
+    "mpm-conflict": (
+        "Problem: package ea-apache24-mod_mpm_event-2.4.67-2.el9.x86_64 conflicts with "
+        "ea-apache24-mod_mpm_prefork provided by ea-apache24-mod_mpm_prefork-2.4.67-2.el9.x86_64",
+        "Error: ea-apache24-mod_mpm_event conflicts with ea-apache24-mod_mpm_prefork-2.4.46-4.el7",
+    ),
+    "repository-incomplete": (
+        "- nothing provides ea-apache24 = 0:2.4.68-1.el9 needed by "
+        "ea-apache24-mod_mpm_event-2.4.68-1.el9.x86_64 from EA4",
+    ),
+    "key-too-old": (
+        "warning: Signature not supported. Hash algorithm SHA1 not available.",
+        "Certificate 51D6647E: policy violation: SHA1 is not considered secure",
+    ),
+    "locked": ("RPMDB already locked by 4711", "Failed to obtain the transaction lock"),
     "protected": (
         "The operation would result in removing the following protected packages: ea-php74-php",
     ),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,9 +14,11 @@ from easyapache.host.apache_config import read_config
 from easyapache.host.config import HostConfig
 from easyapache.host.drivers import remember
 from easyapache.host.real import RealServer
-from tests.faults.field import BEFORE, Field
+from easyapache.host.server import SiteAnswer, Stopped
+from tests.faults.field import ASKED, BEFORE, Field
 from tests.faults.report import Tell
 from tests.faults.test_matrix import drop_in, run, sentence
+from tests.host.test_http_probe import DRIPS, Dripping
 from tests.labs import MakeLab
 
 
@@ -27,6 +30,7 @@ def page(root: Path, name: str, text: str = "x", mode: int = 0o644) -> None:
 
 
 CONF = """\
+LoadModule proxy_fcgi_module modules/mod_proxy_fcgi.so
 Listen 127.0.0.1:8080
 DirectoryIndex index.php index.cgi index.html
 AddHandler cgi-script .cgi
@@ -166,3 +170,77 @@ def test_a_handler_of_php_that_breaks_alone_is_noticed_with_no_site_named(
     ending = told(run(field, "one handler of PHP breaks"))
     assert (ending.end, ending.outcome) == (BEFORE, "rolled_back"), ending
     assert "older.test (php ea-php74)" in sentence(field)
+
+
+def test_a_stop_is_heard_while_sites_are_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("LIMIT", "LIMIT_OF_ALL"):
+        monkeypatch.setattr(sites, name, 3600.0)
+    wanted = threading.Event()
+    threading.Timer(0.3, wanted.set).start()
+    with Dripping(DRIPS["the body"]) as port, pytest.raises(Stopped):
+        sites.ask([SiteAnswer(f"http://127.0.0.1:{port}/", "", "static")], wanted.is_set, 3600.0)
+
+
+def test_all_sites_together_have_their_time_too() -> None:
+    with Dripping(DRIPS["the body"]) as port:
+        slow = SiteAnswer(f"http://127.0.0.1:{port}/", "slow.test", "static")
+        found = sites.ask([slow] * 20, limit=0.3)
+    assert all(site.error for site in found)
+    assert "took too long" in found[-1].error
+
+
+TENANT = """\
+#!/bin/sh
+# The first {steady} calls are answered at once; what follows is the owner's own idea.
+echo >> {folder}/calls
+calls=$(wc -l < {folder}/calls)
+printf 'Content-Type: text/plain\\r\\n\\r\\n'
+if [ "$calls" -le {steady} ]; then echo fine; exit 0; fi
+{then}
+"""
+DRIP = "while :; do printf x; sleep 2; done"
+
+
+def with_tenant(field: Field, steady: int, then: str) -> Field:
+    """The same server with one more site, whose owner means no good."""
+    folder = field.lab.root / "var/www/tenant"
+    folder.mkdir(parents=True)
+    folder.chmod(0o777)
+    page(folder, "calls", "", 0o666)
+    script = TENANT.format(steady=steady, folder=folder, then=then)
+    page(folder, "index.cgi", script, 0o755)
+    port = field.lab.setup.ports.http
+    drop_in(
+        field.lab,
+        f"<VirtualHost 127.0.0.1:{port}>\nServerName tenant.test\n"
+        f'ScriptAlias / "{folder}/index.cgi/"\n</VirtualHost>\n',
+    )
+    field.lab.down()
+    field.lab.up()
+    site = {"url": f"http://127.0.0.1:{port}/", "host": "tenant.test", "kind": "cgi"}
+    field.config = replace(field.config, sites=(*field.config.sites, site))
+    field.server = RealServer(field.config)
+    remember(field.config)
+    return field
+
+
+@pytest.mark.lab
+def test_a_site_that_answers_unlike_itself_is_no_witness(make_lab: MakeLab, told: Tell) -> None:
+    """It has another length with every call, so no change of the server can be read from it."""
+    more = 'head -c "$((calls * 5000))" /dev/zero'
+    field = with_tenant(Field(make_lab().up()), 1, more)
+    found = {site.host: site for site in field.server.sites()}
+    assert "differently" in found["tenant.test"].error
+    ending = told(run(field, "a site answers unlike itself"))
+    assert (ending.end, ending.outcome) == (ASKED, "succeeded"), ending
+
+
+@pytest.mark.lab
+def test_a_site_that_drips_after_the_change_neither_holds_it_nor_spoils_its_undo(
+    make_lab: MakeLab, told: Tell
+) -> None:
+    # Two calls each of the test's own looks and of preflight are fine.
+    field = with_tenant(Field(make_lab().up()), 4, DRIP)
+    ending = told(run(field, "a site drips after the change"))
+    assert (ending.end, ending.outcome) == (BEFORE, "rolled_back"), ending
+    assert "tenant.test" in sentence(field)

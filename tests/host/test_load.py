@@ -48,7 +48,7 @@ def test_nothing_is_measured_while_httpd_is_down(make_lab: MakeLab, tmp_path: Pa
 def test_a_limit_holds_under_the_mpm_whose_section_it_stands_in(tmp_path: Path) -> None:
     main = tmp_path / "httpd.conf"
     main.write_text(
-        "MaxRequestWorkers 150\n"
+        "LoadModule ssl_module modules/mod_ssl.so\nMaxRequestWorkers 150\n"
         "<IfModule mpm_event_module>\nMaxRequestWorkers 400\n</IfModule>\n"
         "<IfModule !prefork.c>\nThreadsPerChild 50\n</IfModule>\n"
         "<IfModule mod_ssl.c>\nServerLimit 300\n</IfModule>\n"

@@ -42,6 +42,7 @@ SAID_BEFORE = {
     "config_broken": "configuration_broken",
     "foreign_mpm": "foreign_mpm_file",
     "prefork_only_directive": "prefork_only_directives",
+    "threaded_only_directive": "threaded_only_directives",
 }
 """Obstacles that a look at the server shows already, and the finding that must block the plan:
 nobody is to confirm what can only be refused. The others (a lock, the disk, a repository) are
@@ -342,6 +343,59 @@ def test_a_directive_that_only_prefork_knows(managed: Managed) -> None:
     assert "/etc/apache2/conf.d/tuning.conf line 5: maxspareservers 20" in found.message
     assert "1 more" not in found.message
     assert "prefork_only_directive" not in obstacles(managed, "prefork")
+
+
+@pytest.mark.parametrize(
+    "line", ["ThreadsPerChild 25", "ThreadLimit 64", "MinSpareThreads 25", "MaxSpareThreads 75"]
+)
+def test_a_directive_that_prefork_does_not_know_is_in_the_way_back(
+    make_managed: Manage, line: str
+) -> None:
+    managed = make_managed("event")
+    (managed.config.server_root / "conf.d/tuning.conf").write_text(f"{line}\n")
+    found = obstacles(managed, "prefork")["threaded_only_directive"]
+    assert f"/etc/apache2/conf.d/tuning.conf line 1: {line.lower()}" in found.message.lower()
+    assert "threaded_only_directive" not in obstacles(managed, "worker")
+
+
+def test_a_factor_of_event_is_unknown_to_worker_as_well(make_managed: Manage) -> None:
+    managed = make_managed("event")
+    text = "AsyncRequestWorkerFactor 2\n"
+    (managed.config.server_root / "conf.d/tuning.conf").write_text(text)
+    for mpm in ("worker", "prefork"):
+        assert "threaded_only_directive" in obstacles(managed, mpm)
+
+
+def test_a_guard_that_holds_for_the_new_mpm_is_none(managed: Managed) -> None:
+    """And one that names something else guards nothing, while one that cannot hold does."""
+    file = managed.config.server_root / "conf.d/tuning.conf"
+    for guard in ("IfVersion >= 2.4", "IfModule core.c", "IfModule !prefork.c", "IfModule event.c"):
+        end = guard.partition(" ")[0]
+        file.write_text(f"<{guard}>\nMinSpareServers 5\n</{end}>\n")
+        assert "prefork_only_directive" in obstacles(managed), guard
+    for guard in ("IfDirective MinSpareServers", "IfDefine NEVER", "IfModule prefork.c"):
+        end = guard.partition(" ")[0]
+        file.write_text(f"<{guard}>\nMinSpareServers 5\n</{end}>\n")
+        assert obstacles(managed) == {}, guard
+
+
+def test_a_line_that_loads_an_mpm_only_where_none_is_does_not_stand_in_the_way(
+    managed: Managed,
+) -> None:
+    text = "LoadModule mpm_prefork_module modules/mod_mpm_prefork.so\n"
+    for mpm in ("prefork", "worker", "event"):
+        text = f"<IfModule !mpm_{mpm}_module>\n{text}</IfModule>\n"
+    (managed.config.server_root / "conf.d/zz-app.conf").write_text(text)
+    assert obstacles(managed) == {}
+    plan = make_plan(managed.server.inspect(), Choice(MPM.EVENT), load_catalogue())
+    assert "guarded_mpm_lines" in {finding.code for finding in plan.findings}
+
+
+def test_a_copy_of_a_packages_file_loads_an_mpm_outside_the_packages(managed: Managed) -> None:
+    folder = managed.config.server_root / "conf.modules.d"
+    original = folder / "000_mod_mpm_prefork.conf"
+    (folder / "000_mod_mpm_prefork.bak.conf").write_text(original.read_text())
+    assert "prefork.bak.conf" in obstacles(managed)["foreign_mpm"].message
 
 
 def test_a_panel_behind_the_httpd_it_would_restart(managed: Managed) -> None:

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from easyapache.host import prober, sites
-from easyapache.host.apache_config import ApacheConfig, _words, read_config
+from easyapache.host.apache_config import ApacheConfig, read_config
+from easyapache.host.apache_files import words as words_of
 from easyapache.host.inspection import php_dso_sites
 from easyapache.host.rpm import descriptions_from, packages_from, relations_from, verified_from
 from easyapache.host.server import SiteAnswer
@@ -66,8 +67,8 @@ PLAIN = st.characters(min_codepoint=33, max_codepoint=126, exclude_characters="'
 
 @given(st.lists(st.text(PLAIN, min_size=1), min_size=1), st.sampled_from([" ", "\t", "  \t"]))
 def test_words_are_the_same_with_quotes_and_without(words: list[str], between: str) -> None:
-    assert _words(between.join(words)) == words
-    assert _words(between.join(f'"{word}"' for word in words)) == words
+    assert words_of(between.join(words)) == words
+    assert words_of(between.join(f'"{word}"' for word in words)) == words
 
 
 def test_itk_is_not_counted_as_an_mpm(conf: ApacheConfig) -> None:
@@ -76,7 +77,7 @@ def test_itk_is_not_counted_as_an_mpm(conf: ApacheConfig) -> None:
 
 
 def test_what_stands_in_ifmodule_is_no_trap(conf: ApacheConfig) -> None:
-    assert conf.prefork_only() == []
+    assert conf.refused_by("event") == conf.refused_by("worker") == []
 
 
 def test_virtual_hosts_keep_their_own_directives(conf: ApacheConfig) -> None:
@@ -122,7 +123,8 @@ def test_no_text_makes_the_reader_fail(text: str) -> None:
         found = read_config(Path(folder), main)
         found.listeners()
         found.virtual_hosts()
-        found.prefork_only()
+        for mpm in ("event", "worker", "prefork"):
+            found.refused_by(mpm)
 
 
 def test_rpms_answers_are_read() -> None:

@@ -249,6 +249,33 @@ def test_directives_of_prefork_stop_event_from_starting() -> None:
     assert "prefork_only_directives" not in found(prefork(facts=facts), PREFORK)
 
 
+def test_a_directive_is_in_the_way_of_those_mpms_alone_that_refuse_it() -> None:
+    place = {"path": "/t.conf", "line": 3, "directive": "x 5"}
+    facts = {"prefork_only_directives": [{**place, "refused_by": ["worker"]}]}
+    assert "prefork_only_directives" in found(prefork(facts=facts), WORKER)
+    assert "prefork_only_directives" not in found(prefork(facts=facts), EVENT)
+    facts = {"threaded_only_directives": [{**place, "refused_by": ["worker", "prefork"]}]}
+    assert (
+        found(prefork(facts=facts), WORKER)["threaded_only_directives"].severity is Severity.BLOCK
+    )
+    assert "threaded_only_directives" not in found(prefork(facts=facts), EVENT)
+
+
+def test_what_has_no_effect_is_a_note_and_blocks_nothing() -> None:
+    place = {"path": "/t.conf", "line": 3, "directive": "MaxRequestWorkers 9"}
+    facts: dict[str, Any] = {
+        "guarded_mpm_lines": [{**place, "under": ["worker"]}],
+        "misnamed_sections": [{**place, "name": "mpm_event", "right": "mpm_event_module"}],
+        "config_unread": ["/pipe: is not a regular file"],
+    }
+    findings = found(prefork(facts=facts), EVENT)
+    for code in ("guarded_mpm_lines", "misnamed_sections", "config_unread"):
+        assert findings[code].severity is Severity.NOTE
+    assert "mpm_event_module instead of mpm_event" in findings["misnamed_sections"].message
+    assert "foreign_mpm_file" not in findings
+    assert found(prefork(facts=facts), WORKER)["foreign_mpm_file"].severity is Severity.BLOCK
+
+
 @pytest.mark.parametrize(
     "lock", ["ea-apache24-mod_cgi-0:2.4.67-2.*", "ea-apache24-mod_cgi", "ea-apache24-mod_cg*"]
 )

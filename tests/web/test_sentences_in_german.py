@@ -53,6 +53,27 @@ TORN: dict[str, Any] = {
     "missing_files": {CGI: ["/etc/x.conf"]},
     "edited_config_files": {"/etc/mpm.conf": MPM.PREFORK.package},
     "prefork_only_directives": [{"path": "/etc/t.conf", "line": 3, "directive": "MinSpareServers"}],
+    "threaded_only_directives": [
+        {
+            "path": "/etc/a.conf",
+            "line": 4,
+            "directive": "AsyncRequestWorkerFactor 2",
+            "refused_by": ["event", "worker", "prefork"],
+        }
+    ],
+    "guarded_mpm_lines": [
+        {"path": "/etc/g.conf", "line": 5, "directive": "LoadModule x", "under": []}
+    ],
+    "misnamed_sections": [
+        {
+            "path": "/etc/m.conf",
+            "line": 6,
+            "directive": "ServerLimit 5",
+            "name": "mpm_event",
+            "right": "mpm_event_module",
+        }
+    ],
+    "config_unread": ["/etc/pipe.conf: is not a regular file"],
     "os": "AlmaLinux 9.4",
     "httpd_version": "2.2.34",
 }

@@ -98,6 +98,177 @@ HTTPD: tuple[Failure, ...] = (
         ),
     ),
     Failure(
+        "run-folder-missing",
+        Sentence("Apache's run folder is missing"),
+        Sentence(
+            "The folder for mutexes, usually /run/apache2, does not exist. It is created at "
+            "boot by systemd-tmpfiles."
+        ),
+        Sentence(
+            "As root: systemd-tmpfiles --create. Without a rule for it: mkdir -m 0710 "
+            "/run/apache2; chgrp nobody /run/apache2. Then start httpd."
+        ),
+        (
+            r"Invalid Mutex directory",
+            r"No such file or directory: AH00023",
+        ),
+        START,
+    ),
+    Failure(
+        "semaphores-removed",
+        Sentence("Apache's semaphores were removed while it ran"),
+        Sentence(
+            "ipcrm, systemd's RemoveIPC or a cleanup job deleted the semaphores of a running "
+            "httpd. Its children then end."
+        ),
+        Sentence(
+            "Start httpd. Exclude its semaphores from the cleanup job; event does not need "
+            "System V semaphores."
+        ),
+        (
+            r"AH00144",
+            r"Identifier removed: .*mutex",
+            r"AH00050: Child \d+ returned a Fatal error",
+        ),
+        START,
+        under_load=True,
+    ),
+    Failure(
+        "out-of-tasks",
+        Sentence("The system allows no more processes or threads"),
+        Sentence(
+            "A limit is reached: TasksMax of the service, pids.max of its control group, nproc "
+            "of the user, or the limits of a container."
+        ),
+        Sentence(
+            "Compare ServerLimit × ThreadsPerChild with systemctl show httpd -p TasksMax and "
+            "with ulimit -u; raise the limit or lower the number of workers."
+        ),
+        (
+            r"AH00480",
+            r"AH00159",
+            r"unable to create worker thread",
+            r"Unable to fork new process",
+        ),
+        under_load=True,
+    ),
+    Failure(
+        "htaccess-command",
+        Sentence("An .htaccess file uses a directive that is not available"),
+        Sentence(
+            "The module that knows the directive is not loaded. Every request for this folder "
+            "is answered with status 500."
+        ),
+        Sentence(
+            "Install the module, or put the directive between <IfModule> and </IfModule> in "
+            "that file."
+        ),
+        (r"\.htaccess: Invalid command",),
+        under_load=True,
+    ),
+    Failure(
+        "htaccess-unreadable",
+        Sentence("The web server cannot read an .htaccess file"),
+        Sentence(
+            "After leaving ruid2 or ITK, files are read as nobody. The folder belongs to the "
+            "account and is closed to everybody else."
+        ),
+        Sentence(
+            "Give public_html the group nobody and mode 0750 (cPanel: "
+            "/usr/local/cpanel/scripts/enablefileprotect)."
+        ),
+        (r"AH00529",),
+        under_load=True,
+    ),
+    Failure(
+        "threaded-directive",
+        Sentence("A directive that this MPM does not know"),
+        Sentence(
+            "ThreadsPerChild and the like are unknown to prefork, AsyncRequestWorkerFactor to "
+            "worker too; outside <IfModule>, httpd does not start."
+        ),
+        Sentence(
+            "Put it between <IfModule !mpm_prefork_module> and </IfModule>; "
+            "AsyncRequestWorkerFactor between <IfModule mpm_event_module> and </IfModule>."
+        ),
+        (
+            (
+                r"Invalid command '(?:ThreadsPerChild|ThreadLimit|MinSpareThreads|MaxSpareThreads|"
+                r"AsyncRequestWorkerFactor)'"
+            ),
+        ),
+    ),
+    Failure(
+        "directive-of-module",
+        Sentence("A directive of a module that is not installed"),
+        Sentence(
+            "The module that knows this directive was removed, and the line stands outside "
+            "<IfModule>."
+        ),
+        Sentence("Install the module again, or put the line between <IfModule> and </IfModule>."),
+        (
+            (
+                r"(?<!htaccess: )Invalid command '(?:H2\w+|ScriptSock|CGIDScriptTimeout|"
+                r"AssignUserID|MaxClientsVHost|RMode|RUidGid|RGroups|SuexecUserGroup|Fcgid\w+|"
+                r"suPHP_\w+|QS_\w+|php_(?:admin_)?(?:value|flag)|ProxyHC\w+|Sec[A-Z]\w+)'"
+            ),
+        ),
+    ),
+    Failure(
+        "include-missing",
+        Sentence("An included file does not exist"),
+        Sentence(
+            "An Include line names a file that is gone, often because the software it belonged "
+            "to was removed. cPanel then keeps the old httpd.conf."
+        ),
+        Sentence("Remove that line or use IncludeOptional, then rebuild the configuration."),
+        (
+            r"Could not open configuration file",
+            r"Failed to generate a syntactically correct Apache configuration",
+            r"Rebuilding configuration without any local modifications",
+        ),
+    ),
+    Failure(
+        "module-mismatch",
+        Sentence("A module does not fit this Apache"),
+        Sentence("A module or a library was built for another version."),
+        Sentence(
+            "Update all ea-apache24 packages and the library that is named together, from one "
+            "repository."
+        ),
+        (
+            r"undefined symbol: ",
+            r"module structure '?\S+'? in file \S+ is garbled",
+            r"error while loading shared libraries",
+        ),
+    ),
+    Failure(
+        "itk-no-rights",
+        Sentence("ITK cannot become the account's user"),
+        Sentence(
+            "The user is outside LimitUIDRange or was deleted, EnableCapabilities is off, or a "
+            "container takes away CAP_SETGID."
+        ),
+        Sentence("Check the user named in AssignUserID and the limits of the container."),
+        (
+            r"initgroups\([^)]*\): Operation not permitted",
+            r"Couldn't set uid/gid/priority",
+        ),
+        under_load=True,
+    ),
+    Failure(
+        "restart-deferred",
+        Sentence("cPanel defers restarts of Apache"),
+        Sentence(
+            "Another job (an update, AutoSSL, the restoration of an account) holds restarts back."
+        ),
+        Sentence("Wait until that job is finished, then try again."),
+        (
+            r"Restarts are currently deferred",
+            r"deferral lasted too long",
+        ),
+    ),
+    Failure(
         "http2-prefork",
         Sentence("HTTP/2 does not work with prefork"),
         Sentence("mod_http2 needs threads."),
@@ -138,7 +309,7 @@ HTTPD: tuple[Failure, ...] = (
             "With httpd stopped: list user nobody's semaphores (ipcs -s), remove them "
             "(ipcrm -s ID), raise kernel.sem if it recurs, start httpd."
         ),
-        (r"AH00023: Couldn't create the \S+ mutex", r"No space left on device: .*mutex"),
+        (r"No space left on device: AH00023", r"No space left on device: .*mutex"),
     ),
     Failure(
         "address-in-use",
@@ -147,7 +318,11 @@ HTTPD: tuple[Failure, ...] = (
             "Another process listens on httpd's port: an old httpd that has not ended, or "
             "another server."
         ),
-        Sentence("See who it is (ss -ltnp), stop it, start httpd."),
+        Sentence(
+            "See who it is (ss -ltnp). If it is nginx, LiteSpeed or another server in front of "
+            "Apache, leave it: set Apache's own port in Tweak Settings and rebuild the "
+            "configuration. Otherwise stop it and start httpd."
+        ),
         (r"AH00072", r"Address already in use"),
         START,
     ),
@@ -204,7 +379,7 @@ HTTPD: tuple[Failure, ...] = (
         Sentence(
             "Make the folder ScriptSock names (by default /etc/apache2/run), or correct the path."
         ),
-        (r"AH01243", r"AH01257", r"Couldn't bind unix domain socket"),
+        (r"AH01243", r"AH01257", r"AH01238", r"Couldn't bind unix domain socket"),
         under_load=True,
     ),
     Failure(

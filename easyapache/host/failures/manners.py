@@ -66,7 +66,10 @@ MANNERS: tuple[Failure, ...] = (
             "cPanel's global MaxRequestWorkers of 150 holds for every MPM: event then "
             "serves six processes of 25 threads."
         ),
-        Sentence("Raise it in Global Configuration, or in pre_main_global.conf inside <IfModule>."),
+        Sentence(
+            "Raise it in Global Configuration or in pre_virtualhost_global.conf. In "
+            "pre_main_global.conf it has no effect: the generated value comes later."
+        ),
     ),
     Failure(
         "spare-servers-throttle",
@@ -92,7 +95,11 @@ MANNERS: tuple[Failure, ...] = (
         Sentence("httpd does not run"),
         Sentence("It ended or did not start; its error log says why."),
         Sentence("Test the configuration (httpd -t), then start it."),
-        (r"httpd does not run", r"httpd \(no pid file\) not running"),
+        (
+            r"httpd does not run",
+            r"httpd \(no pid file\) not running",
+            r"httpd dead but pid file exists",
+        ),
         START,
     ),
     Failure(

@@ -15,6 +15,7 @@ PACKAGES: tuple[Failure, ...] = (
             r"RPMDB already locked by",
             r"Waiting for process with pid",
             r"can't create transaction lock",
+            r"Failed to obtain the transaction lock",
         ),
     ),
     Failure(
@@ -67,7 +68,7 @@ PACKAGES: tuple[Failure, ...] = (
             "mixed or an update stopped halfway."
         ),
         Sentence("Update all ea-apache24* together, from one repository."),
-        (r"requires ea-apache24 = \S+", r"requires ea-apache24-mmn = \S+, but none"),
+        (r"[Rr]equires:? ea-apache24 = \S+", r"requires ea-apache24-mmn = \S+, but none"),
     ),
     Failure(
         "pagespeed-ruid2",
@@ -82,6 +83,51 @@ PACKAGES: tuple[Failure, ...] = (
         Sentence("ea-apache24-mod-qos requires the worker MPM by name."),
         Sentence("Choose worker, or remove mod-qos."),
         (r"mod-qos\S* requires ea-apache24-mod_mpm_worker",),
+    ),
+    Failure(
+        "modular-filtering",
+        Sentence("A module stream hides the package"),
+        Sentence("dnf has the package, and modular filtering excludes it."),
+        Sentence(
+            "Disable the module stream that excludes it (dnf module list --enabled, dnf module "
+            "disable NAME)."
+        ),
+        (r"filtered out by modular filtering",),
+    ),
+    Failure(
+        "mpm-conflict",
+        Sentence("Two MPMs cannot be installed together"),
+        Sentence("The new MPM was installed without removing the old one."),
+        Sentence("Exchange them in one transaction; this panel always does."),
+        (
+            (
+                r"mod_mpm_(?:event|worker|prefork)\S* conflicts with \S*mod_mpm_(?:event|worker|"
+                r"prefork)"
+            ),
+        ),
+    ),
+    Failure(
+        "repository-incomplete",
+        Sentence("The repository is being updated"),
+        Sentence(
+            "A package is there and what it needs is not yet: the mirror is only half updated."
+        ),
+        Sentence("Try again in an hour, after dnf clean metadata."),
+        (r"nothing provides \S[^\n]* needed by ",),
+    ),
+    Failure(
+        "key-too-old",
+        Sentence("The repository's key is too old for this system"),
+        Sentence(
+            "The system's policy no longer accepts SHA-1 signatures or this key. The package "
+            "was not altered."
+        ),
+        Sentence("Import the current key of the repository, then try again."),
+        (
+            r"Hash algorithm SHA1 not available",
+            r"SHA1 is not considered secure",
+            r"Key import failed \(code 2\)",
+        ),
     ),
     Failure(
         "no-such-package",
@@ -105,6 +151,8 @@ PACKAGES: tuple[Failure, ...] = (
             r"Cache-only enabled but no cache",
             r"Error downloading packages",
             r"Cannot download .*: All mirrors were tried",
+            r"Could not retrieve mirrorlist",
+            r"One of the configured repositories failed",
         ),
     ),
     Failure(

@@ -1,0 +1,156 @@
+"""What httpd's conditions are about while it reads its configuration: which modules are loaded by
+then, with which flags it was started, which version it is."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import PurePosixPath
+
+STATIC = ("core.c", "mod_so.c", "http_core.c", "mod_unixd.c", "mod_log_config.c", "mod_version.c")
+"""What is compiled into httpd wherever nothing else is known (``httpd -l`` says it)."""
+
+_FILES = {
+    "mpm_event_module": "event.c",
+    "mpm_worker_module": "worker.c",
+    "mpm_prefork_module": "prefork.c",
+    "mpm_itk_module": "mpm_itk.c",
+    "ldap_module": "util_ldap.c",
+    "pagespeed_module": "mod_pagespeed.cc",
+}
+"""{module: the source file by which it is also known}, where that is not ``mod_NAME.c``."""
+_SYMBOLS = {
+    "core.c": "core_module",
+    "http_core.c": "http_module",
+    **{file: symbol for symbol, file in _FILES.items()},
+}
+_ALWAYS = frozenset(
+    {
+        *("virtualhost", "directory", "directorymatch", "location", "locationmatch", "files"),
+        *("filesmatch", "if", "elseif", "else", "ifmodule", "ifdefine", "iffile", "ifdirective"),
+        *("ifsection", "limit", "limitexcept"),
+    }
+)
+_BY_MODULE = {
+    "proxy": "proxy_module",
+    "proxymatch": "proxy_module",
+    "macro": "macro_module",
+    "ifversion": "version_module",
+    "requireall": "authz_core_module",
+    "requireany": "authz_core_module",
+    "requirenone": "authz_core_module",
+    "authnprovideralias": "authn_core_module",
+    "authzprovideralias": "authz_core_module",
+    "mdomain": "md_module",
+    "mdomainset": "md_module",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """With what httpd reads its configuration.
+
+    ``flags``: of -D. ``environment``: what ``${NAME}`` may stand for. ``version``: as 2.4.67;
+    empty where unknown. ``static``: source files of the modules compiled in. ``before`` and
+    ``after``: directives of -C and -c. ``mpm``: read as after an exchange to that MPM, with the
+    lines of packages altered, or where none is from a package (``packaged``) the first one.
+    """
+
+    flags: frozenset[str] = frozenset()
+    environment: Mapping[str, str] = field(default_factory=dict)
+    version: str = ""
+    static: tuple[str, ...] = STATIC
+    before: tuple[str, ...] = ()
+    after: tuple[str, ...] = ()
+    mpm: str | None = None
+    packaged: bool = True
+
+
+class Loaded:
+    """The modules that are there at one point of the configuration."""
+
+    def __init__(self, static: tuple[str, ...]) -> None:
+        self._names = set(static)
+        for file in static:
+            name = file.removesuffix(".c").removeprefix("mod_")
+            self._names.add(_SYMBOLS.get(file, f"{name}_module"))
+
+    def add(self, symbol: str, file: str) -> None:
+        self._names.add(symbol)
+        if symbol in _FILES:
+            self._names.add(_FILES[symbol])
+        else:
+            # PHP's library is libphp, its source mod_php; else library and source are alike.
+            stem = PurePosixPath(file).stem
+            self._names.add(f"{stem if stem.startswith('mod_') else f'mod_{stem}'}.c")
+            self._names.add(f"mod_{symbol.removesuffix('_module')}.c")
+
+    def has(self, name: str) -> bool:
+        return name in self._names
+
+    def has_section(self, name: str) -> bool:
+        """Whether httpd knows ``<name …>``."""
+        return name in _ALWAYS or _BY_MODULE.get(name, "") in self._names
+
+    def knows(self, directive: str) -> bool:
+        """Whether httpd knows a directive that no MPM has. Which module has it is known of a few
+        only; the others are taken for known, as what is guarded like this mostly is."""
+        for prefixes, symbols in _PREFIXES.items():
+            if directive.startswith(prefixes):
+                return any(symbol in self._names for symbol in symbols)
+        return True
+
+
+_PREFIXES: Mapping[tuple[str, ...], tuple[str, ...]] = {
+    ("ssl",): ("ssl_module",),
+    ("proxy",): ("proxy_module",),
+    ("h2",): ("http2_module",),
+    ("php_",): ("php_module", "php7_module", "php5_module"),
+    ("scriptsock", "cgidscript"): ("cgid_module",),
+    ("suexec",): ("suexec_module",),
+    ("fcgid",): ("fcgid_module",),
+    ("sec",): ("security2_module",),
+    ("rmode", "ruidgid", "rgroups"): ("ruid2_module",),
+    ("assignuserid", "maxclientsvhost"): ("mpm_itk_module",),
+    ("rewrite",): ("rewrite_module",),
+}
+
+
+class VersionTest:
+    """The condition of ``<IfVersion>``: an operator (``=`` where there is none) and a version."""
+
+    _FORM = re.compile(r"\s*(!?)(==?|>=?|<=?|~)?\s*(.*?)\s*\Z", re.DOTALL)
+
+    def __init__(self, argument: str) -> None:
+        # The reader takes a section's text to its first ">", which may be the operator's own.
+        found = self._FORM.match(argument)
+        assert found is not None  # every part may be empty
+        self.negated, self.operator, self.wanted = found[1] == "!", found[2] or "=", found[3]
+
+    def holds(self, version: str) -> bool:
+        """Of an unknown version every test holds: what it guards is then looked at."""
+        if not version:
+            return True
+        wanted = self.wanted.strip("\"'")
+        if self.operator == "~" or (self.operator in ("=", "==") and wanted.startswith("/")):
+            try:
+                found = re.search(wanted.strip("/"), version) is not None
+            except re.error:
+                return True
+            return found is not self.negated
+        ours, theirs = _numbers(version), _numbers(wanted)
+        result = {
+            "=": ours == theirs,
+            "==": ours == theirs,
+            ">": ours > theirs,
+            ">=": ours >= theirs,
+            "<": ours < theirs,
+            "<=": ours <= theirs,
+        }[self.operator]
+        return result is not self.negated
+
+
+def _numbers(version: str) -> tuple[int, int, int]:
+    found = [int(part) for part in re.findall(r"\d{1,6}", version)[:3]]
+    return (*found, 0, 0, 0)[:3]  # type: ignore[return-value]
