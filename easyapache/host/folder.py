@@ -120,7 +120,7 @@ class ChangeFolder:
         path = self.path / "starts"
         self._despite_a_full_disk(lambda: append(path, line.encode(), durable=True))
         row = 0
-        for text in reversed(path.read_text().splitlines()):
+        for text in reversed(path.read_text(errors="replace").splitlines()):
             if f'"step": "{step}"' not in text:
                 break
             row += 1

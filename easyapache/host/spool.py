@@ -160,7 +160,7 @@ class Spool:
     def settled(self) -> str:
         """The broken-off transaction that was last looked at and set right, in words."""
         try:
-            return (self.root / ".settled").read_text()
+            return (self.root / ".settled").read_text(errors="replace")
         except FileNotFoundError:
             return ""
 
