@@ -101,10 +101,14 @@ class Agent:
         self.last_heard = self.last_sent = time.monotonic()
         self._over = threading.Event()
 
-    def begin(self) -> None:
-        """Take up what an earlier agent left unfinished, then start to tell and to listen."""
+    def take_up(self) -> None:
+        """Go on with what an earlier agent left unfinished. No broker is needed for it: where one
+        power cut took both, the sites must not wait for the broker's return."""
         self._finish_restart()
         self.courier.begin()
+
+    def begin(self) -> None:
+        """Listening has begun: start to say so."""
         threading.Thread(target=self._beat, name="heartbeat", daemon=True).start()
 
     def _finish_restart(self) -> None:
@@ -206,6 +210,10 @@ def _prepare(**_: Any) -> None:
         # messages that nobody can answer.
         sys.stderr.write(f"{error}\n")
         raise SystemExit(2) from error
+    try:
+        _agent.take_up()
+    except Exception:  # one folder that cannot be read must not keep the agent from answering
+        log.exception("what was cut off cannot be taken up just now")
 
 
 @signals.worker_ready.connect
