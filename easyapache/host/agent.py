@@ -56,6 +56,9 @@ REPAIR_BEGINS_WITHIN = timedelta(minutes=10)
 LONGEST_MESSAGE = 1_000_000
 """Characters. The largest honest one, a change of all known packages, has a tenth of it."""
 
+MOST_WAITING = 20
+"""Changes without an outcome. A panel asks for one at a time, and again for what is not known."""
+
 app = Celery("easyapache.host.agent", broker=os.environ.get("REDIS_URL"))
 app.conf.update(
     broker_connection_retry=True,
@@ -307,6 +310,8 @@ def apply(message: Mapping[str, Any]) -> None:
         # Written down as it came: an engine refuses it too, and thereby the panel learns
         # that this change has failed and why.
         log.warning("change %s refused: %s", change, error)
+    if me.spool.folder(change) is None and len(me.spool.unfinished()) >= MOST_WAITING:
+        raise BadMessage(f"{MOST_WAITING} changes wait for this server already")
     folder, fresh = me.spool.create_raw(change, message)
     if fresh:
         log.info("change %s begins", change)

@@ -35,7 +35,7 @@ IDLE = 2.0
 REPORTS_AT_ONCE, LOG_AT_ONCE = 50, 64 * 1024
 CHUNKS_PER_LOOK = 16
 """A chatty change sends at most a megabyte per look, so that it cannot starve another one."""
-PRUNE = 3600.0
+PRUNE = 600.0
 
 
 class Courier:
