@@ -136,6 +136,7 @@ class Undo:
         files = {} if now.none else self._whole(moves.install, kit.folder / coming, log)
         log(str(now) if not now.none else "the packages are so already")
         local = ["--disablerepo=*"]
+        self._clear([*now.broken, *now.surplus], log)
         if now.absent:
             paths = _paths(files, now.absent)
             calls.run_dnf(self._dnf([*local, "install", "--allowerasing", *paths], aim))
@@ -144,7 +145,6 @@ class Undo:
             calls.run_dnf(self._dnf([*local, "remove", *now.surplus], aim))
             now = self.distance(aim)
         if now.broken:
-            self._clear(now.broken, log)
             calls.run_dnf(self._dnf([*local, "reinstall", *_paths(files, now.broken)], aim))
             now = self.distance(aim)
         if not now.none:
@@ -183,7 +183,7 @@ class Undo:
 
     def _clear(self, names: Iterable[str], log: Log) -> None:
         """Remove files that a power cut left without their content: rpm takes a configuration
-        file that is not its own for edited, and leaves it."""
+        file that is not its own for edited, and leaves it, under another name even."""
         for owner, items in self.rpm.verify(names).items():
             for item in items:
                 if item.torn:

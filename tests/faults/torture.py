@@ -148,7 +148,8 @@ def plug_pulled(field: Field, pullable: Disk, fault: str) -> tuple[Ending, Field
         field.boot()
     field.finish(field.folder(request))
     field.kills = pulled
-    return field.judge(fault, request, before, sites), field
+    said = f"{fault} (killed only)" if pullable.lacks else fault
+    return field.judge(said, request, before, sites), field
 
 
 def _delayed(seconds: float, condition: Callable[[], bool]) -> Callable[[], bool]:
@@ -197,6 +198,8 @@ def rounds(field: Field, kills: int, table: Table, say: Callable[[str], None]) -
 def plugs(number: int, table: Table, say: Callable[[str], None]) -> None:
     """Change after change on one disk until its plug has been pulled so often."""
     with disk() as pullable:
+        if pullable.lacks:
+            say(f"no plug can be pulled here, only processes killed: {pullable.lacks}")
         lab = Lab.create(pullable.place / "lab", "minimal").up()
         field = Field(lab)
         pulled = turn = 0
