@@ -153,6 +153,8 @@ class Courier:
         # The journal is read first and the log sent first: when the outcome arrives, the
         # panel has the whole log.
         seq, byte = start
+        if folder.log_size > byte:
+            folder.keep_log()
         for _ in range(CHUNKS_PER_LOOK):
             chunk = folder.log_from(byte, LOG_AT_ONCE)
             if not chunk:

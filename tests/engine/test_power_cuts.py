@@ -13,6 +13,7 @@ import pytest
 from easyapache.host import kit as kits
 from easyapache.host.__main__ import main
 from easyapache.host.config import HostConfig
+from easyapache.host.courier import Courier
 from easyapache.host.drivers import remember
 from easyapache.host.engine import Engine
 from easyapache.host.engines import PATIENCE, Engines
@@ -20,7 +21,9 @@ from easyapache.host.folder import ChangeFolder, now
 from easyapache.host.going_down import GoingDown, machine_goes_down
 from easyapache.host.progress import progress_of
 from easyapache.host.protocol import BadMessage
+from easyapache.host.repair_engine import carry_out
 from easyapache.host.repair_folder import RepairFolder
+from easyapache.host.repairs import repair
 from easyapache.host.runner import Detached, Runner
 from easyapache.host.server import HostError
 from easyapache.host.spool import KEEP_REFUSED
@@ -112,13 +115,13 @@ def test_what_a_keeper_wrote_may_be_torn(tmp_path: Path, torn: bytes) -> None:
 
 @pytest.mark.parametrize("torn", [b"", b"\0\0", b"[]"])
 def test_a_repair_whose_result_is_torn_has_none(tmp_path: Path, torn: bytes) -> None:
-    repair = RepairFolder(tmp_path / ("a" * 32))
-    repair.create("restart-httpd", "2026-03-03T21:04:11.802Z")
+    asked = RepairFolder(tmp_path / ("a" * 32))
+    asked.create("restart-httpd", "2026-03-03T21:04:11.802Z")
     for name in ("result.json", "before.json"):
-        (repair.path / name).write_bytes(torn)
-    assert not repair.over
-    assert repair.before is None
-    assert repair.result is None
+        (asked.path / name).write_bytes(torn)
+    assert not asked.over
+    assert asked.before is None
+    assert asked.result is None
 
 
 def test_a_configuration_in_the_spool_that_is_torn_gives_way_to_the_agents_own(
@@ -239,6 +242,58 @@ def test_no_package_moves_once_the_machine_shuts_down(
     folder = ChangeFolder(machine.path)
     assert not progress_of(folder.reports()).touched
     assert simulation.sound().digest == simulation.start.digest
+
+
+def test_a_repair_that_fails_while_the_machine_shuts_down_has_no_result(
+    simulation: Simulation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = simulation.spool.repair("a" * 32)
+    folder.create("restart-httpd", "2026-03-03T21:04:11.802Z")
+
+    def fail(*_: object) -> None:
+        raise HostError("restart", "httpd did not start.")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(simulation.server, "restart", fail)
+        with pytest.raises(GoingDown):
+            carry_out(folder, simulation.server, simulation.spool, lambda: True)
+    assert not folder.over
+    assert carry_out(folder, simulation.server, simulation.spool, lambda: False).ok
+
+
+@pytest.mark.parametrize("torn", [b"", b"[]", b'{"sites": 1}'])
+def test_taking_back_says_what_is_lost_when_what_was_before_is_torn(
+    simulation: Simulation, monkeypatch: pytest.MonkeyPatch, torn: bytes
+) -> None:
+    folder = cut_off(simulation, "config_test", monkeypatch)
+    with folder.engine_lock():
+        folder.report("outcome", {"outcome": "failed", "sentence": "by hand"})
+    (folder.path / "before.json").write_bytes(torn)
+    done = repair("take-back", simulation.server, simulation.spool)
+    assert not done.ok
+    assert "The rollback kit is gone." in done.message
+
+
+def test_the_log_is_on_the_disk_before_it_is_told(
+    simulation: Simulation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = simulation.folder(simulation.request())
+    simulation.engine(folder).run()
+    synced: list[str] = []
+    monkeypatch.setattr(
+        os, "fsync", lambda handle: synced.append(str(Path(f"/proc/self/fd/{handle}").readlink()))
+    )
+    told: list[str] = []
+
+    def send(name: str, _: object) -> bool:
+        assert str(folder.log_path) in synced
+        told.append(name)
+        return True
+
+    courier = Courier("sim", simulation.spool, Engines(simulation.config), send)
+    courier.follow(folder)
+    courier._tell(folder)
+    assert told[0] == "control.log"
 
 
 @pytest.mark.parametrize(
