@@ -20,7 +20,7 @@ help:
 	@echo 'make smoke        the main job without a browser: one JSON line per change'
 	@echo 'make clients      WHM clients that others wrote, unmodified, against this panel (needs npm)'
 	@echo 'make bench        this panel beside raw dnf, a shell script and Ansible'
-	@echo 'make torture      500 kills at random instants'
+	@echo 'make torture      500 kills and 100 pulled plugs at random instants (KILLS=, PLUGS=)'
 	@echo 'make screenshots  docs/screenshots/ from the running panel'
 	@echo 'make format       let ruff arrange the code'
 	@echo 'make locks        requirements/*.lock from pyproject.toml'
@@ -64,7 +64,7 @@ bench: ready-bench
 	@exec $(PY) -m bench $(NAMES)
 
 torture: ready
-	@exec $(PY) -m tests.faults.torture --kills $(or $(KILLS),500)
+	@exec $(PY) -m tests.faults.torture --kills $(or $(KILLS),500) --plugs $(or $(PLUGS),100)
 
 # -- upkeep ------------------------------------------------------------------------------------
 

@@ -1,23 +1,27 @@
 """For root, by hand, on a server: ``python -m easyapache.host status|resume|undo FOLDER``.
 
 FOLDER is the folder of one change in the agent's spool. Nothing else is needed: no panel, no
-database, no Redis, no agent.
+database, no Redis, no agent. ``resume --all`` finishes every change that was cut off after it had
+begun to alter the server; a unit may call it at boot. FOLDER is then the spool, by default that
+of the agent's configuration.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 from easyapache.host import kit as kits
-from easyapache.host.config import BadConfig, HostConfig
-from easyapache.host.drivers import config_of, open_server
+from easyapache.host.config import BadConfig, HostConfig, load_config
+from easyapache.host.drivers import CONFIG_VARIABLE, config_of, open_server
 from easyapache.host.durable import Busy
 from easyapache.host.engine import Engine
 from easyapache.host.folder import ChangeFolder
+from easyapache.host.going_down import GoingDown
 from easyapache.host.progress import label, progress_of
 from easyapache.host.protocol import BadMessage
 from easyapache.host.spool import Spool
@@ -64,6 +68,20 @@ def resume(folder: ChangeFolder) -> int:
     return _engine(folder)
 
 
+def resume_all(spool: Spool) -> int:
+    """Finish or undo what was cut off on this server, the oldest first. What had altered nothing
+    is left to the agent. The exit status is the worst one."""
+    worst = OVER
+    for folder in spool.unfinished():
+        if _altered(folder):
+            sys.stdout.write(f"Change {folder.change}\n")
+            try:
+                worst = max(worst, _engine(folder))
+            except Busy:
+                sys.stderr.write("An engine is at work on it already.\n")
+    return worst
+
+
 def undo(folder: ChangeFolder) -> int:
     """Back to what was before this change, wherever it is and whether it is over or not."""
     outcome = folder.outcome
@@ -102,7 +120,11 @@ def _config(folder: ChangeFolder) -> HostConfig:
 
 def _engine(folder: ChangeFolder, *, back: str = "") -> int:
     config = _config(folder)
-    outcome = Engine(folder, open_server(config), config).run(back=back)
+    try:
+        outcome = Engine(folder, open_server(config), config).run(back=back)
+    except GoingDown:
+        sys.stderr.write("The machine is shutting down: this goes on after its next start.\n")
+        return BUSY
     sys.stdout.write(f"{outcome.data['outcome']}: {outcome.data['sentence']}\n")
     return FAILED if outcome.data["outcome"] == "failed" else OVER
 
@@ -118,8 +140,22 @@ def main(arguments: list[str]) -> int:
     for name, run in COMMANDS.items():
         said = (run.__doc__ or "").strip()
         command = commands.add_parser(name, help=said.splitlines()[0], description=said)
-        command.add_argument("folder", type=Path, help="the folder of one change in the spool")
+        several = name == "resume"
+        command.add_argument(
+            "folder",
+            type=Path,
+            nargs="?" if several else None,
+            help="the folder of one change in the spool",
+        )
+        if several:
+            command.add_argument(
+                "--all", action="store_true", help="every change of the spool that was cut off"
+            )
     options = parser.parse_args(arguments)
+    if getattr(options, "all", False):
+        return _resume_all(options.folder)
+    if options.folder is None:
+        parser.error("name the folder of a change, or --all")
     path = options.folder.resolve()
     if not (path / "request.json").is_file():
         parser.error(f"{path} is not the folder of a change")
@@ -131,6 +167,19 @@ def main(arguments: list[str]) -> int:
     except Busy:
         sys.stderr.write("Something else is at work on this change or on this server.\n")
         return BUSY
+
+
+def _resume_all(spool: Path | None) -> int:
+    try:
+        if spool is None:
+            configured = os.environ.get(CONFIG_VARIABLE)
+            if not configured:
+                raise BadConfig(f"name the spool, or the agent's configuration: {CONFIG_VARIABLE}")
+            spool = load_config(Path(configured)).spool
+        return resume_all(Spool(spool.resolve()))
+    except BadConfig as error:
+        sys.stderr.write(f"{error}\n")
+        return USAGE
 
 
 if __name__ == "__main__":

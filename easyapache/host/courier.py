@@ -13,10 +13,12 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from easyapache.host.engines import Engines
 from easyapache.host.folder import ChangeFolder, now
+from easyapache.host.progress import progress_of
 from easyapache.host.repair_folder import RepairFolder
 from easyapache.host.spool import Spool
 
@@ -33,7 +35,7 @@ IDLE = 2.0
 REPORTS_AT_ONCE, LOG_AT_ONCE = 50, 64 * 1024
 CHUNKS_PER_LOOK = 16
 """A chatty change sends at most a megabyte per look, so that it cannot starve another one."""
-PRUNE = 3600.0
+PRUNE = 600.0
 
 
 class Courier:
@@ -52,7 +54,12 @@ class Courier:
         self._next_watch = self._next_prune = 0.0
 
     def begin(self) -> None:
-        """Take up every change and repair that is unfinished or not told to its end."""
+        """Take up every change and repair that is unfinished or not told to its end; what has
+        altered the server is gone on with before anything else, and before this returns."""
+        half = [one for one in self.spool.unfinished() if progress_of(one.reports()).touched]
+        for folder in half:
+            self.follow(folder)
+            self.engines.ensure(folder)
         for folder in self.spool.folders():
             outcome = folder.outcome
             if outcome is None or folder.delivered()[0] < outcome.seq:
@@ -98,27 +105,21 @@ class Courier:
             with self._lock:
                 folders = list(self._following.values())
                 repairs = list(self._repairs.values())
-            told = True
-            try:
-                told = self._see_through(repairs)
-            except Exception:
-                log.exception("repairs cannot be followed just now")
-                told = False
+            # First: a broker that is away may make every message wait.
+            watch = partial(self._watch, folders)
+            _guarded("engines", watch)
+            told = _guarded("repairs", partial(self._see_through, repairs))
             for folder in folders:
-                try:
-                    told = self._tell(folder) and told
-                except Exception:  # this thread is the only voice of every change
-                    log.exception("change %s cannot be followed just now", folder.change)
-                    told = False
-            self._watch(folders)
+                told = _guarded(f"change {folder.change}", partial(self._tell, folder)) and told
+                _guarded("engines", watch)
             # Without a broker there is no hurry; on disk everything is safe.
             self._wake.wait((FLUSH if folders or repairs else IDLE) if told else IDLE)
             self._wake.clear()
 
-    def _watch(self, folders: list[ChangeFolder]) -> None:
+    def _watch(self, folders: list[ChangeFolder]) -> bool:
         moment = time.monotonic()
         if moment < self._next_watch:
-            return
+            return True
         self._next_watch = moment + WATCH
         for folder in folders:
             if folder.outcome is None:
@@ -126,6 +127,7 @@ class Courier:
         if moment >= self._next_prune:
             self._next_prune = moment + PRUNE
             self.spool.prune(now())
+        return True
 
     def _see_through(self, repairs: Sequence[RepairFolder]) -> bool:
         """One after the other, as they came. Returns False when there is a result and
@@ -151,6 +153,8 @@ class Courier:
         # The journal is read first and the log sent first: when the outcome arrives, the
         # panel has the whole log.
         seq, byte = start
+        if folder.log_size > byte:
+            folder.keep_log()
         for _ in range(CHUNKS_PER_LOOK):
             chunk = folder.log_from(byte, LOG_AT_ONCE)
             if not chunk:
@@ -192,3 +196,13 @@ class Courier:
                     self._position[folder.change] = end
             folder.set_delivered(*end)
         return sent
+
+
+def _guarded(what: str, work: Callable[[], bool]) -> bool:
+    """Whether it worked: the courier's thread is the only voice of every change, and no single
+    one of them may end it."""
+    try:
+        return work()
+    except Exception:
+        log.exception("%s cannot be followed just now", what)
+        return False

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from easyapache.host.config import HostConfig
+from easyapache.host.durable import sync_folder, write_atomically
 from easyapache.host.runner import Detached, Runner
 from easyapache.host.server import HostError, Log, Stop, never
 from easyapache.particulars import Descriptions, described
@@ -294,6 +295,7 @@ class PackageManager:
         detached = Detached(folder, PACKAGES)
         if not detached.started:
             folder.mkdir(parents=True, exist_ok=True)
+            sync_folder(folder.parent)
             store(transaction, stored)
             argv = [*self.transaction_argv(change, stored, protect), "-C"]
             self.runner.start_detached(argv, folder, PACKAGES, f"ea4-change-{change}")
@@ -340,4 +342,4 @@ def store(transaction: Transaction, path: Path) -> None:
         for package in transaction.remove
     ]
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps({"version": "0.0", "rpms": entries}, indent=1), encoding="utf-8")
+    write_atomically(path, json.dumps({"version": "0.0", "rpms": entries}, indent=1).encode())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pwd
 import sqlite3
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,7 @@ def last_transaction(root: Path) -> dict[str, Any]:
     if not path.exists():
         return {}
     try:
-        with sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=2.0) as history:
+        with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=2.0)) as history:
             columns = {row[1] for row in history.execute("pragma table_info(trans)")}
             comment = "comment" if "comment" in columns else "''"
             row = history.execute(

@@ -19,6 +19,7 @@ signature-checked, and sizes in bytes. Options are read by dnf's own command lin
 configuration, repositories and plugins are exactly those of a real run.
 """
 
+import filecmp
 import gc
 import io
 import json
@@ -192,11 +193,26 @@ def fetched(base: Any, wanted: Dict[str, str]) -> Dict[str, Any]:
     for package in packages:
         source = package.localPkg()
         target = os.path.join(wanted[nevra_of(package)], os.path.basename(source))
-        if not os.path.exists(target):
+        if not (os.path.exists(target) and filecmp.cmp(source, target, shallow=False)):
             shutil.copyfile(source, target + ".part")
+            on_disk(target + ".part")
             os.rename(target + ".part", target)
+        # The transaction takes it from there (the cache), perhaps after a power cut.
+        on_disk(source)
+        on_disk(os.path.dirname(source))
         sys.stderr.write("%s from %s, signature checked\n" % (package, package.reponame))
+    for folder in set(wanted.values()):
+        on_disk(folder)
     return {"missing": []}
+
+
+def on_disk(path: str) -> None:
+    """See a file or a folder on the disk before going on."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def offered(base: Any, names: List[str]) -> Dict[str, Any]:

@@ -44,7 +44,7 @@ def config_of(spool: Path) -> HostConfig:
     names. Raises BadConfig when there is neither."""
     try:
         return config_from(json.loads((spool / _REMEMBERED).read_bytes()))
-    except FileNotFoundError:
+    except (FileNotFoundError, json.JSONDecodeError, UnicodeDecodeError):
         path = os.environ.get(CONFIG_VARIABLE)
         if not path:
             raise BadConfig(

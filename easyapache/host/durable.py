@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import fcntl
 import os
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -126,3 +127,53 @@ def sync_folder(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def sync_file(path: Path) -> None:
+    """See a file on the disk that somebody else has written."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def sync_tree(folder: Path) -> None:
+    """See every file below a folder on the disk, and the folders themselves."""
+    for path in folder.rglob("*"):
+        if path.is_file() and not path.is_symlink():
+            sync_file(path)
+    for path in (folder, *(path for path in folder.rglob("*") if path.is_dir())):
+        sync_folder(path)
+
+
+def mark(path: Path) -> None:
+    """Leave an empty file that a power cut does not take back."""
+    path.touch(mode=0o600)
+    sync_file(path)
+    sync_folder(path.parent)
+
+
+def sync_disks(paths: Iterable[Path]) -> None:
+    """See everything that anybody has written on the file systems of these paths on the disk:
+    package managers do not wait for that. Paths that do not exist are left out."""
+    seen: set[int] = set()
+    for path in paths:
+        try:
+            descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        try:
+            device = os.fstat(descriptor).st_dev
+            if device not in seen:
+                seen.add(device)
+                _syncfs(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def _syncfs(descriptor: int) -> None:
+    """syncfs(2), which Python does not have. Raises OSError."""
+    if ctypes.CDLL(None, use_errno=True).syncfs(descriptor) != 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number))

@@ -18,6 +18,7 @@ import time
 import traceback
 from collections.abc import Callable
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 
 from easyapache.host.config import BadConfig, HostConfig
@@ -25,6 +26,7 @@ from easyapache.host.drivers import config_of, open_server
 from easyapache.host.durable import Busy
 from easyapache.host.failures.failure import TAKE_BACK
 from easyapache.host.folder import ChangeFolder, now
+from easyapache.host.going_down import GoingDown, machine_goes_down
 from easyapache.host.progress import (
     Progress,
     label,
@@ -33,6 +35,7 @@ from easyapache.host.progress import (
     succeeded_sentence,
 )
 from easyapache.host.protocol import BadMessage, Outcome, Report, Step
+from easyapache.host.runner import Runner
 from easyapache.host.server import HostError, Server, Stopped
 from easyapache.host.spool import Spool
 from easyapache.host.steps import Moved, Steps
@@ -58,16 +61,19 @@ class Engine:
         config: HostConfig,
         *,
         pause: Callable[[float], None] = time.sleep,
+        goes_down: Callable[[], bool] | None = None,
     ) -> None:
         self.folder, self.server, self.config = folder, server, config
         self.spool = Spool(folder.path.parent)
         self.pause = pause
-        self.telling, self.stopping = Telling(folder), Stopping(folder)
+        runner = Runner(config.environment)
+        self.telling = Telling(folder, goes_down or partial(machine_goes_down, runner))
+        self.stopping = Stopping(folder)
         self.steps: Steps
 
     def run(self, *, back: str = "") -> Report:
         """Bring the change to its end and return its outcome. Raises Busy when another engine
-        is at it.
+        is at it, and GoingDown when the machine is shut down meanwhile: it has no outcome then.
 
         ``back``: why it is to be taken back wherever it is, instead of being finished.
         """
@@ -107,6 +113,7 @@ class Engine:
     def _run(self, back: str) -> Report:
         progress = self._progress()
         self.telling.step = progress.last or Step.PREFLIGHT
+        self.telling.stay_up()
         deaths = self.folder.note_start(self.telling.step) - 1
         with ExitStack() as stack:
             try:
@@ -243,6 +250,7 @@ class Engine:
         """Back to what was, by the kit, as often as it takes within reason."""
         steps = self.steps
         wrong = cause
+        self.telling.stay_up()
         for attempt in range(UNDO_ATTEMPTS):
             if attempt:
                 self.telling.log(f"Not as before yet ({wrong}); once more.")
@@ -318,6 +326,7 @@ class Engine:
 
     def _past_the_point(self) -> None:
         """Write down that the server may be altered from here on, unless a stop came first."""
+        self.telling.stay_up()
         with self.stopping.last_chance():
             self.telling.step = Step.PACKAGES
             self.telling.report_step(Step.PACKAGES, "started")
@@ -334,6 +343,8 @@ class Engine:
         )
 
     def _end(self, outcome: Outcome, decided_by: str, sentence: str) -> Report:
+        if outcome is Outcome.FAILED:
+            self.telling.stay_up()
         profile = self._look()
         verified = outcome in (Outcome.SUCCEEDED, Outcome.ROLLED_BACK)
         if verified and self._settle(profile):
@@ -367,7 +378,7 @@ class Engine:
 
 def main(arguments: list[str]) -> int:
     """Exit status 0: the change is over, however it ended; 2: it cannot be worked on;
-    75: another engine is at it."""
+    75: another engine is at it; 76: the machine is shutting down."""
     if len(arguments) != 1:
         sys.stderr.write("usage: python -m easyapache.host.engine <folder of a change>\n")
         return 2
@@ -385,6 +396,9 @@ def main(arguments: list[str]) -> int:
     except Busy:
         sys.stderr.write("another engine works on this change\n")
         return 75
+    except GoingDown:
+        sys.stderr.write("the machine is shutting down; this change goes on after its start\n")
+        return 76
     sys.stdout.write(f"{outcome.data['outcome']}: {outcome.data['sentence']}\n")
     return 0
 

@@ -19,13 +19,23 @@ from typing import Protocol
 import easyapache
 from easyapache.host.config import HostConfig
 from easyapache.host.drivers import CONFIG_VARIABLE
+from easyapache.host.folder import ChangeFolder
+from easyapache.host.progress import progress_of
 from easyapache.host.runner import Detached, Runner
 from easyapache.host.server import HostError
+from easyapache.host.spool import Spool
 
 log = logging.getLogger(__name__)
 FIRST_PAUSE, LONGEST_PAUSE = 0.2, 30.0
 """Seconds between the death of an engine and the next start; doubled while it gets nowhere.
 The engine itself counts how often it died in one step, and turns round."""
+
+
+PATIENCE = 60.0
+"""Seconds a change waits for another one's engine to end. Then, or once somebody wants to stop it,
+its own engine is started beside that one, to give an answer."""
+_LOOK = 0.5
+"""Seconds for which a look at all unfinished changes is good."""
 
 
 class Work(Protocol):
@@ -55,6 +65,7 @@ class _Watched:
     not_before: float = 0.0
     progress: int = -1
     process: Detached | None = None
+    waits_since: float | None = None
 
 
 class Engines:
@@ -63,6 +74,7 @@ class Engines:
     def __init__(self, config: HostConfig, *, clock: Callable[[], float] = time.monotonic) -> None:
         self.config, self.clock = config, clock
         self._watched: dict[str, _Watched] = {}
+        self._unfinished: tuple[float, list[ChangeFolder]] = (-_LOOK, [])
         self._lock = threading.Lock()
         project = str(Path(easyapache.__file__).resolve().parent.parent)
         environment = {"PYTHONPATH": project}
@@ -86,6 +98,8 @@ class Engines:
         if work.over:
             self._watched.pop(work.key, None)
             return False
+        if isinstance(work, ChangeFolder) and not self._has_its_turn(work, watched):
+            return False
         progress = work.progress
         if progress != watched.progress:
             watched.pause = FIRST_PAUSE
@@ -93,6 +107,26 @@ class Engines:
         watched.not_before = self.clock() + watched.pause
         watched.pause = min(LONGEST_PAUSE, watched.pause * 2)
         return self._start(work, watched)
+
+    def _has_its_turn(self, change: ChangeFolder, watched: _Watched) -> bool:
+        """One change at a time works on a server, a half-done one first: however many are asked
+        for, there are never more than two engines."""
+        if self.clock() - self._unfinished[0] >= _LOOK:
+            self._unfinished = self.clock(), Spool(self.config.spool).unfinished()
+        others = [one for one in self._unfinished[1] if one.key != change.key]
+        at_work = sum(one.engine_at_work or self._runs(one) for one in others)
+        half_done = any(_touched(one) for one in others) and not _touched(change)
+        if not at_work and not half_done:
+            return True
+        if watched.waits_since is None:
+            watched.waits_since = self.clock()
+        due = self.clock() - watched.waits_since >= PATIENCE or change.cancel_requested
+        return due and at_work <= 1
+
+    def _runs(self, change: ChangeFolder) -> bool:
+        """Whether an engine was started for it that may not have taken its lock yet."""
+        other = self._watched.get(change.key)
+        return other is not None and other.process is not None and other.process.running
 
     def _start(self, work: Work, watched: _Watched) -> bool:
         where = work.path / "engines"
@@ -107,7 +141,11 @@ class Engines:
         except HostError as error:
             log.error("the engine of %s did not start: %s %s", work.key, error, error.output)
             return False
-        watched.process = Detached(where, name)
+        watched.process, watched.waits_since = Detached(where, name), None
         if watched.started > 1:
             log.warning("the engine of %s had died; number %d", work.key, watched.started)
         return True
+
+
+def _touched(change: ChangeFolder) -> bool:
+    return progress_of(change.reports()).touched

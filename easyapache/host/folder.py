@@ -21,6 +21,7 @@ from easyapache.host.durable import (
     at_work,
     despite_a_full_disk,
     held,
+    sync_file,
     write_atomically,
     write_plainly,
 )
@@ -120,7 +121,7 @@ class ChangeFolder:
         path = self.path / "starts"
         self._despite_a_full_disk(lambda: append(path, line.encode(), durable=True))
         row = 0
-        for text in reversed(path.read_text().splitlines()):
+        for text in reversed(path.read_text(errors="replace").splitlines()):
             if f'"step": "{step}"' not in text:
                 break
             row += 1
@@ -224,6 +225,12 @@ class ChangeFolder:
             return self.log_path.stat().st_size
         except FileNotFoundError:
             return 0
+
+    def keep_log(self) -> None:
+        """See on the disk what the log has: what was told must not be told otherwise after a power
+        cut, when the log would go on where it had been."""
+        if self.log_path.exists():
+            sync_file(self.log_path)
 
     def log_from(self, offset: int, limit: int = LOG_CHUNK) -> bytes:
         """At most ``limit`` bytes of the log from ``offset`` on."""

@@ -6,6 +6,7 @@ import json
 import sqlite3
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from functools import cache
 from importlib import resources
 from pathlib import Path
@@ -115,7 +116,7 @@ def file_facts(verified: Mapping[str, Iterable[Verified]]) -> dict[str, Any]:
     missing: dict[str, list[str]] = {}
     for package, items in verified.items():
         for item in items:
-            if item.missing:
+            if item.lost:
                 missing.setdefault(package, []).append(item.path)
             elif item.edited:
                 edited[item.path] = package
@@ -284,7 +285,7 @@ def _never_ended(root: Path) -> str:
     if not path.exists():
         return ""
     try:
-        with sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=2.0) as history:
+        with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=2.0)) as history:
             row = history.execute(
                 "select id, dt_begin, dt_end, state from trans order by id desc limit 1"
             ).fetchone()

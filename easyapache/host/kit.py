@@ -6,14 +6,16 @@ The engine uses it through the server's driver. When even that is gone, root run
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from easyapache.host.config import HostConfig
-from easyapache.host.durable import write_atomically
+from easyapache.host.durable import sync_file, sync_folder, sync_tree, write_atomically
 from easyapache.host.server import Kit
 from easyapache.host.undo_script import undo_script
 from easyapache.profile import Package, Profile, Transaction
@@ -27,7 +29,7 @@ def prepare(
     folder: Path, change: str, before: Profile, transaction: Transaction, config: HostConfig
 ) -> Kit:
     """Lay out the kit of a change, with the edited module files it would lose. The driver
-    then fetches the packages into it. Doing it twice gives the same kit."""
+    then fetches the packages into it, and ``seal`` ends it. Doing it twice gives the same kit."""
     for name in (RPMS, INCOMING, FILES):
         (folder / name).mkdir(mode=0o700, parents=True, exist_ok=True)
     mpm, itk = mpm_of(before)
@@ -40,6 +42,7 @@ def prepare(
         "itk": itk,
         "files": dict(kit.files),
         "packages_before": [item.nevra for item in packages],
+        "sealed": {},
     }
     write_atomically(folder / "kit.json", json.dumps(content, indent=1).encode())
     script = undo_script(kit, change, packages, config).encode()
@@ -48,44 +51,92 @@ def prepare(
     return kit
 
 
-def load(folder: Path) -> Kit | None:
-    """The kit laid out in ``folder``, None where there is none (any more)."""
+def seal(folder: Path) -> None:
+    """See all of a kit on the disk, and keep in ``kit.json`` how long each file is and what its
+    digest is. Nothing that needs the kit may begin before this returns. Raises OSError."""
+    sync_tree(folder)
+    content = _content(folder) or {}
+    files = (path for name in (RPMS, INCOMING, FILES) for path in (folder / name).iterdir())
+    content["sealed"] = {f"{path.parent.name}/{path.name}": _measures(path) for path in files}
+    write_atomically(folder / "kit.json", json.dumps(content, indent=1).encode())
+
+
+def whole(path: Path) -> bool:
+    """Whether a file of a kit is what was kept: a power cut empties files that nobody saw on the
+    disk. In a kit from before there were seals, whether there is anything in it."""
+    try:
+        sealed = (_content(path.parent.parent) or {}).get("sealed")
+        if not isinstance(sealed, Mapping):
+            return path.stat().st_size > 0
+        known = sealed.get(f"{path.parent.name}/{path.name}")
+        return known is not None and known == _measures(path)
+    except OSError:
+        return False
+
+
+def _measures(path: Path) -> list[int | str]:
+    """Length in bytes and SHA-256 of a file."""
+    with path.open("rb") as handle:
+        digest = hashlib.file_digest(handle, "sha256").hexdigest()
+        return [handle.tell(), digest]
+
+
+def _content(folder: Path) -> dict[str, Any] | None:
+    """What ``kit.json`` says, None where it is not there or cannot be read."""
     try:
         data = json.loads((folder / "kit.json").read_bytes())
-    except (FileNotFoundError, NotADirectoryError):
+    except (OSError, ValueError):
         return None
-    return Kit(
-        folder=folder,
-        transaction=Transaction.from_json(data["transaction"]),
-        mpm=str(data["mpm"]),
-        itk=bool(data["itk"]),
-        files=dict(data["files"]),
-    )
+    return data if isinstance(data, dict) else None
+
+
+def load(folder: Path) -> Kit | None:
+    """The kit laid out in ``folder``, None where there is none that can be read (any more)."""
+    data = _content(folder)
+    if data is None:
+        return None
+    try:
+        return Kit(
+            folder=folder,
+            transaction=Transaction.from_json(data["transaction"]),
+            mpm=str(data["mpm"]),
+            itk=bool(data["itk"]),
+            files=dict(data["files"]),
+        )
+    except (KeyError, TypeError, ValueError, AttributeError):
+        return None
 
 
 def gather(kit: Kit, spool: Path) -> list[str]:
-    """Fill a kit, both ways, from what the kits of all changes in the spool have kept. Returns
-    the builds that none of them has."""
+    """Fill a kit, both ways, from what the kits of all changes in the spool have kept, and seal
+    it. Returns the builds that none of them has."""
     missing = []
     for name, packages in ((INCOMING, kit.transaction.install), (RPMS, kit.transaction.remove)):
         for package in packages:
-            if rpm_file(kit.folder / name, package):
+            there = rpm_file(kit.folder / name, package)
+            if there and whole(there):
                 continue
             source = kept(spool, package)
             if source is None:
                 missing.append(package.nevra)
             else:
-                _copied(source, kit.folder / name / source.name)
+                take_over(source, kit.folder / name / source.name)
+    if not missing:
+        seal(kit.folder)
     return missing
 
 
-def _copied(source: Path, target: Path) -> None:
+def take_over(source: Path, target: Path) -> None:
+    """A file of one kit into another one, in the place of whatever is there."""
+    scratch = target.with_name(f"{target.name}.part")
+    scratch.unlink(missing_ok=True)
     try:
-        os.link(source, target)
+        os.link(source, scratch)
     except OSError:
-        scratch = target.with_name(f"{target.name}.part")
         shutil.copy2(source, scratch)
-        scratch.rename(target)
+    sync_file(scratch)
+    scratch.rename(target)
+    sync_folder(target.parent)
 
 
 def rpm_file(folder: Path, package: Package) -> Path | None:
@@ -100,9 +151,10 @@ def rpm_name(package: Package) -> str:
 
 
 def kept(spool: Path, package: Package) -> Path | None:
-    """The file of exactly this package in any kit of the spool, whichever change kept it."""
+    """The whole file of exactly this package in any kit of the spool, whichever change kept it."""
     folders = (folder for name in (RPMS, INCOMING) for folder in spool.glob(f"*/kit/{name}"))
-    return next((path for folder in folders if (path := rpm_file(folder, package))), None)
+    files = (path for folder in folders if (path := rpm_file(folder, package)))
+    return next((path for path in files if whole(path)), None)
 
 
 def restore_files(kit: Kit) -> list[str]:
@@ -111,10 +163,11 @@ def restore_files(kit: Kit) -> list[str]:
     restored = []
     for path, name in sorted(kit.files.items()):
         copy, target = kit.folder / FILES / name, Path(path)
-        if not copy.is_file() or not target.is_file():
+        if not whole(copy) or not target.is_file():
             continue
         if target.read_bytes() != copy.read_bytes():
             shutil.copy2(copy, target)
+            sync_file(target)
             restored.append(path)
     return restored
 

@@ -16,12 +16,13 @@ from typing import Any
 from easyapache.host import hooks, inspection, sites, verify
 from easyapache.host.config import HostConfig
 from easyapache.host.dnf import ALWAYS_PROTECTED, PACKAGES, PackageManager
+from easyapache.host.durable import mark, sync_disks
 from easyapache.host.httpd import Httpd
 from easyapache.host.measuring import Window
 from easyapache.host.particulars import Library
 from easyapache.host.preflight import Preflight
 from easyapache.host.processes import systemd_is_init
-from easyapache.host.protocol import Goal
+from easyapache.host.protocol import BadMessage, Goal
 from easyapache.host.rehearsal import Rehearsal
 from easyapache.host.restart import Restart
 from easyapache.host.rpm import RpmDatabase
@@ -37,6 +38,7 @@ from easyapache.host.server import (
     Stop,
     never,
 )
+from easyapache.host.spool import Spool
 from easyapache.host.undo import Undo
 from easyapache.host.watch import Watch
 from easyapache.particulars import Particulars
@@ -181,24 +183,36 @@ class RealServer:
         if not Detached(folder, PACKAGES).started and not done.exists():
             folder.mkdir(parents=True, exist_ok=True)
             hooks.run_before(self.config.root, _names(transaction), self.runner, log)
-            done.touch()
+            self._settle_on_disk()
+            mark(done)
         self.packages.begin(change, transaction, folder, self._protected(goal.may_remove))
 
-    def follow_packages(
-        self,
-        change: str,  # noqa: ARG002 -- the folder says which
-        folder: Path,
-        log: Log,
-    ) -> int | None:
+    def follow_packages(self, change: str, folder: Path, log: Log) -> int | None:
         status = None
         for begun in sorted(folder.glob("*.start")):
             status = Detached(folder, begun.stem).follow(log)
         done = folder / "hooks-done"
         if (folder / f"{PACKAGES}.start").exists() and not done.exists():
-            names = _names_in(folder / "transaction.json")
+            names = _names_in(folder / "transaction.json") or self._names_of(change)
             hooks.run_after(self.config.root, names, self.runner, log)
-            done.touch()
+            self._settle_on_disk()
+            mark(done)
         return status
+
+    def _names_of(self, change: str) -> list[str]:
+        """The packages of a change, by its request; none where that cannot be read either."""
+        folder = Spool(self.config.spool).folder(change)
+        try:
+            return _names(folder.request().transaction) if folder else []
+        except BadMessage:
+            return []
+
+    def _settle_on_disk(self) -> None:
+        """What packages and their scripts have written reaches the disk: rpm does not wait for
+        it, and after a power cut its database would know of files that are empty."""
+        root = self.config.root
+        places = (".", "usr", "etc", "var", "var/lib/rpm", "var/lib/dnf", "run")
+        sync_disks([self.config.server_root, *(root / place for place in places)])
 
     @contextmanager
     def watch(self, folder: Path, log: Log) -> Iterator[None]:
@@ -264,7 +278,13 @@ class RealServer:
             self.undoing.reinstall(names, log)
 
     def _hooks(self, names: Sequence[str], log: Log) -> AbstractContextManager[None]:
-        return hooks.around(self.config.root, names, self.runner, log)
+        return self._settled(hooks.around(self.config.root, names, self.runner, log))
+
+    @contextmanager
+    def _settled(self, work: AbstractContextManager[None]) -> Iterator[None]:
+        with work:
+            yield
+        self._settle_on_disk()
 
 
 def _names(transaction: Transaction) -> list[str]:
@@ -272,5 +292,9 @@ def _names(transaction: Transaction) -> list[str]:
 
 
 def _names_in(stored: Path) -> list[str]:
-    entries = json.loads(stored.read_text())["rpms"]
-    return [entry["nevra"].rsplit("-", 2)[0] for entry in entries]
+    """Nothing where it cannot be read."""
+    try:
+        entries = json.loads(stored.read_bytes())["rpms"]
+        return [str(entry["nevra"]).rsplit("-", 2)[0] for entry in entries]
+    except (OSError, ValueError, KeyError, TypeError):
+        return []

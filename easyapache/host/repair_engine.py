@@ -7,13 +7,17 @@ Run as ``python -m easyapache.host.repair_engine <folder>``, by the agent.
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from easyapache.host.config import BadConfig
 from easyapache.host.drivers import config_of, open_server
 from easyapache.host.durable import Busy
+from easyapache.host.going_down import GoingDown, machine_goes_down
 from easyapache.host.repair_folder import RepairFolder
 from easyapache.host.repairs import Repaired, repair
+from easyapache.host.runner import Runner
 from easyapache.host.server import HostError, Server
 from easyapache.host.spool import Spool
 from easyapache.sentences import Sentence
@@ -24,8 +28,14 @@ LONGEST_LOG = 50_000
 """Characters at the end of what was written meanwhile."""
 
 
-def carry_out(folder: RepairFolder, server: Server, spool: Spool) -> Repaired:
-    """Bring a repair to its result, once. Raises Busy when somebody else is at it."""
+def carry_out(
+    folder: RepairFolder,
+    server: Server,
+    spool: Spool,
+    goes_down: Callable[[], bool] = lambda: False,
+) -> Repaired:
+    """Bring a repair to its result, once. Raises Busy when somebody else is at it, and GoingDown
+    when it failed because the machine is shut down: it is begun again after the boot."""
     with folder.engine_lock():
         known = folder.result
         if known is not None:
@@ -44,6 +54,8 @@ def carry_out(folder: RepairFolder, server: Server, spool: Spool) -> Repaired:
             if begun is None:
                 folder.begin(_httpd_of(server))
             done = repair(folder.action, server, spool, begun=begun)
+        if not done.ok and goes_down():
+            raise GoingDown
         folder.finish({**done.as_json(), "log": done.log[-LONGEST_LOG:]})
         return done
 
@@ -57,20 +69,25 @@ def _httpd_of(server: Server) -> str:
 
 def main(arguments: list[str]) -> int:
     """Exit status 0: there is a result, whatever it says; 2: it cannot be worked on; 75:
-    somebody else is at it."""
+    somebody else is at it; 76: the machine is shutting down."""
     if len(arguments) != 1 or not RepairFolder(Path(arguments[0])).known:
         sys.stderr.write("usage: python -m easyapache.host.repair_engine <folder of a repair>\n")
         return 2
     folder = RepairFolder(Path(arguments[0]).resolve())
     spool = folder.path.parent.parent
     try:
-        done = carry_out(folder, open_server(config_of(spool)), Spool(spool))
+        config = config_of(spool)
+        goes_down = partial(machine_goes_down, Runner(config.environment))
+        done = carry_out(folder, open_server(config), Spool(spool), goes_down)
     except BadConfig as error:
         sys.stderr.write(f"{error}\n")
         return 2
     except Busy:
         sys.stderr.write("somebody else is at this repair\n")
         return 75
+    except GoingDown:
+        sys.stderr.write("the machine is shutting down; this is begun again after its start\n")
+        return 76
     sys.stdout.write(f"{done.message}\n")
     return 0
 

@@ -65,11 +65,11 @@ class RepairFolder:
 
     @property
     def over(self) -> bool:
-        return (self.path / "result.json").exists()
+        return self.result is not None
 
     @property
     def progress(self) -> int:
-        return int((self.path / "before.json").exists())
+        return int(self.before is not None)
 
     @property
     def engine_at_work(self) -> bool:
@@ -85,7 +85,7 @@ class RepairFolder:
         """Record that somebody sets about it; how many have, this one included."""
         path = self.path / "starts"
         self._despite_a_full_disk(lambda: append(path, b"%d\n" % os.getpid(), durable=True))
-        return len(path.read_text().splitlines())
+        return len(path.read_bytes().splitlines())
 
     # -- what became of it -----------------------------------------------------------------
 
@@ -120,11 +120,12 @@ class RepairFolder:
     # -- inside ----------------------------------------------------------------------------
 
     def _read(self, name: str) -> dict[str, Any] | None:
+        """None for a file that is not there, or that cannot be read."""
         try:
-            data: dict[str, Any] = json.loads((self.path / name).read_bytes())
-        except FileNotFoundError:
+            data = json.loads((self.path / name).read_bytes())
+        except (FileNotFoundError, ValueError):
             return None
-        return data
+        return data if isinstance(data, dict) else None
 
     def _write(self, name: str, value: Mapping[str, Any]) -> None:
         data = json.dumps(dict(value)).encode()

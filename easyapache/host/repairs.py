@@ -16,6 +16,7 @@ from typing import Any
 from easyapache.host import kit as kits
 from easyapache.host.doctor import mpm_packages
 from easyapache.host.durable import Busy
+from easyapache.host.folder import ChangeFolder
 from easyapache.host.progress import label, progress_of, shows
 from easyapache.host.server import Check, HostError, Kit, Log, Server, SiteAnswer
 from easyapache.host.spool import Spool
@@ -183,8 +184,8 @@ def take_back(job: Job) -> str:
         return Sentence(
             "The last change of this server did not end half-way: there is nothing to take back."
         )
-    kit, before = kits.load(last.kit), last.read_json("before.json")
-    if kit is None or not before:
+    kit, sites = kits.load(last.kit), _answers_before(last)
+    if kit is None or sites is None:
         raise HostError(
             "kit",
             Sentence("The rollback kit is gone."),
@@ -197,13 +198,20 @@ def take_back(job: Job) -> str:
     job.server.config_test(job.log)
     if not shows(job.server.inspect(), kit.mpm, kit.itk):
         job.server.restart("auto", job.log)
-    sites = [SiteAnswer(**site) for site in before["sites"]]
     _verify(job, kit, sites)
     unfinished = job.server.inspect().facts.get("unfinished_transaction")
     if unfinished:
         job.spool.settle(str(unfinished))
     as_it_was = Sentence("The server is as it was before its last change.")
     return joined(" ", [as_it_was, job.running()])
+
+
+def _answers_before(change: ChangeFolder) -> list[SiteAnswer] | None:
+    """What the sites answered before a change; None where that cannot be read (any more)."""
+    try:
+        return [SiteAnswer(**site) for site in change.read_json("before.json")["sites"]]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
 
 
 def _verify(job: Job, kit: Kit, sites: Sequence[SiteAnswer]) -> None:

@@ -68,7 +68,7 @@ class _Memory:
         """The old httpd of a restart that was begun and not completed."""
         try:
             return Identity.from_json(json.loads(self.path.read_text())["old"])
-        except (FileNotFoundError, ValueError):
+        except (FileNotFoundError, ValueError, KeyError, TypeError):
             return None
 
     def save(self, old: Identity) -> None:

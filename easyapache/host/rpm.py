@@ -44,8 +44,18 @@ class Verified:
     config: bool
 
     @property
+    def torn(self) -> bool:
+        """Not what the package brought, and yet of its time: rpm wrote it, and a power cut took
+        the content before it was on the disk. Whoever edits a file leaves another time."""
+        return not self.missing and "5" in self.flags and "T" not in self.flags
+
+    @property
+    def lost(self) -> bool:
+        return self.missing or self.torn
+
+    @property
     def edited(self) -> bool:
-        return self.config and not self.missing and "5" in self.flags
+        return self.config and not self.lost and "5" in self.flags
 
 
 class RpmDatabase:

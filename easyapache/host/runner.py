@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from easyapache.host import keeper
 from easyapache.host.processes import Identity, systemd_is_init
@@ -235,17 +235,25 @@ class Detached:
     @property
     def status(self) -> int | None:
         """The exit status, or None while it runs and when its keeper was killed."""
-        try:
-            return int(json.loads(self._path("exit").read_text())["status"])
-        except FileNotFoundError:
-            return None
+        status = (self._said("exit") or {}).get("status")
+        return status if isinstance(status, int) else None
 
     @property
     def identity(self) -> Identity | None:
+        begun = self._said("start")
         try:
-            return Identity.from_json(json.loads(self._path("start").read_text()))
-        except FileNotFoundError:
+            return Identity.from_json(begun) if begun else None
+        except (KeyError, TypeError, ValueError):
             return None
+
+    def _said(self, suffix: str) -> Mapping[str, Any] | None:
+        """What its keeper wrote; None where there is nothing, or nothing that can be read: a
+        program whose word is lost has ended with the machine it ran on."""
+        try:
+            data = json.loads(self._path(suffix).read_bytes())
+        except (FileNotFoundError, ValueError):
+            return None
+        return data if isinstance(data, dict) else None
 
     @property
     def running(self) -> bool:
@@ -323,11 +331,8 @@ class Detached:
         return self.status
 
     def _keeper_alive(self) -> bool:
-        try:
-            pid = int(json.loads(self._path("start").read_text())["keeper"])
-        except FileNotFoundError:
-            return False
-        return Path(f"/proc/{pid}").exists()
+        keeper_of = (self._said("start") or {}).get("keeper")
+        return isinstance(keeper_of, int) and Path(f"/proc/{keeper_of}").exists()
 
 
 @contextmanager

@@ -15,6 +15,9 @@ In ``<spool>/<change>/``:
 * ``reserve``: room kept for the last lines of the journal on a full disk;
 * ``delivered``: how far the panel has been told.
 
+Changes that altered nothing leave little: of all but the latest only the number is kept, in
+``<spool>/.refused``, so that their message still cannot run a change.
+
 Repairs have folders of their own, in ``<spool>/repairs/`` (see ``repair_folder``).
 
 Everything belongs to the agent's user and is readable by nobody else.
@@ -35,8 +38,12 @@ from typing import Any
 
 from easyapache.host.durable import RESERVE_BYTES, locked, sync_folder, write_atomically
 from easyapache.host.folder import ChangeFolder
+from easyapache.host.progress import progress_of
 from easyapache.host.protocol import CHANGE_ID, BadMessage, ChangeRequest
 from easyapache.host.repair_folder import RepairFolder
+
+KEEP_REFUSED, KEEP_NUMBERS = 200, 20_000
+"""Of changes that altered nothing: how many folders stay, and of how many the number (33 bytes)."""
 
 
 class Spool:
@@ -96,6 +103,8 @@ class Spool:
         existing = self.folder(change)
         if existing:
             return existing, False
+        if change in self._refused():
+            raise BadMessage("this change has ended long ago without altering anything")
         self.prepare_once()
         scratch = self.root / f".new-{uuid.uuid4().hex}"
         scratch.mkdir(mode=0o700)
@@ -160,7 +169,7 @@ class Spool:
     def settled(self) -> str:
         """The broken-off transaction that was last looked at and set right, in words."""
         try:
-            return (self.root / ".settled").read_text()
+            return (self.root / ".settled").read_text(errors="replace")
         except FileNotFoundError:
             return ""
 
@@ -183,6 +192,7 @@ class Spool:
         for repair in self.repairs():
             if repair.told and (repair.path / "asked.json").stat().st_mtime < old:
                 shutil.rmtree(repair.path, ignore_errors=True)
+        slimmed += self._prune_untouched()
         over = [folder for folder in self.folders() if folder.outcome is not None]
         for folder in over[: max(0, len(over) - keep_kits)]:
             outcome = folder.outcome
@@ -190,12 +200,51 @@ class Spool:
                 continue
             if folder.delivered()[0] < outcome.seq or not folder.output.exists():
                 continue
-            for name in ("kit", "output"):
-                shutil.rmtree(folder.path / name, ignore_errors=True)
-            for name in ("log", "reserve", "before.json"):
-                (folder.path / name).unlink(missing_ok=True)
+            _slim(folder, "kit", "output", "log", "reserve", "before.json")
             slimmed += 1
         return slimmed
+
+    def _prune_untouched(self) -> int:
+        """What was refused or cancelled before anything was altered has nothing to take back: it
+        is slimmed at once, and of what lies far back only its number is kept. However many are
+        asked for, the spool does not grow without end. Returns how many were slimmed."""
+        told = [folder for folder in self.folders() if _untouched_and_told(folder)]
+        slimmed = 0
+        for folder in told:
+            if folder.output.exists():
+                _slim(folder, "kit", "output", "reserve", "rehearsal", "engines")
+                slimmed += 1
+        gone = told[: max(0, len(told) - KEEP_REFUSED)]
+        if gone:
+            known = [*self._refused(), *(folder.change for folder in gone)]
+            text = "".join(f"{change}\n" for change in known[-KEEP_NUMBERS:])
+            write_atomically(self.root / ".refused", text.encode())
+        for folder in gone:
+            shutil.rmtree(folder.path, ignore_errors=True)
+        return slimmed
+
+    def _refused(self) -> list[str]:
+        """Numbers of changes that ended without altering anything, and whose folder is gone."""
+        try:
+            return (self.root / ".refused").read_text(errors="replace").split()
+        except FileNotFoundError:
+            return []
+
+
+def _untouched_and_told(folder: ChangeFolder) -> bool:
+    outcome = folder.outcome
+    if outcome is None or outcome.data.get("outcome") not in ("failed", "cancelled"):
+        return False
+    return not progress_of(folder.reports()).touched and folder.delivered()[0] >= outcome.seq
+
+
+def _slim(folder: ChangeFolder, *names: str) -> None:
+    for name in names:
+        path = folder.path / name
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
 
 
 def _moment(text: str) -> datetime:

@@ -7,7 +7,7 @@ otherwise. In which order they run, and what follows a failure, is the engine's 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -110,18 +110,21 @@ class Steps:
 
     def recall(self) -> None:
         """What an earlier engine saw before anything was touched."""
-        data = self.folder.read_json("before.json")
-        if not isinstance(data, Mapping):
+        try:
+            data = self.folder.read_json("before.json")
+            self.before = Profile.from_json(data["profile"])
+            self.sites = tuple(SiteAnswer(**site) for site in data["sites"])
+            self.from_kit = bool(data["from_kit"])
+            outdated = {str(item) for item in data.get("outdated", ())}
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise HostError(
                 "before_lost",
                 Sentence("What the server was before this change is no longer known."),
                 Sentence("Look at the server and run the doctor."),
-            )
-        self.before = Profile.from_json(data["profile"])
-        self.sites = tuple(SiteAnswer(**site) for site in data["sites"])
-        self.from_kit = bool(data["from_kit"])
+                repr(error),
+            ) from error
         self.handover.in_place(self.before)
-        self.handover.outdated |= set(data.get("outdated", ()))
+        self.handover.outdated |= outdated
 
     # -- before anything is touched -------------------------------------------------------
 
@@ -210,6 +213,11 @@ class Steps:
             self.config,
         )
 
+    def kept_kit(self) -> Kit:
+        """The kit as it was sealed. One that cannot be read any more is laid out once more: its
+        packages are then looked for in other kits and in the repositories."""
+        return kits.load(self.folder.kit) or self.lay_out_kit()
+
     def download(self) -> str:
         kit = self.lay_out_kit()
         if not self.from_kit:
@@ -218,6 +226,7 @@ class Steps:
             except HostError as error:
                 if error.code not in _KIT_SERVES or not self.turn_to_kit(error.message):
                     raise
+        kits.seal(self.folder.kit)
         self.remember()
         if self.from_kit:
             return Sentence("From the rollback kits; no repository is needed.")
@@ -243,7 +252,7 @@ class Steps:
 
     def packages(self) -> str:
         if self.from_kit:
-            self.server.packages_from_kit(self.lay_out_kit(), self.log)
+            self.server.packages_from_kit(self.kept_kit(), self.log)
         else:
             change, request = self.folder.change, self.request
             self.server.start_packages(
@@ -353,6 +362,8 @@ class Steps:
     def undo_packages(self) -> str:
         self.settle()
         never, kit = self.packages_never_moved(), kits.load(self.folder.kit)
+        if kit is None and (self.folder.kit / kits.RPMS).is_dir():
+            kit = self.lay_out_kit()
         # Even where the database says that none moved: a transaction that was cut off may have
         # unpacked a module it had not entered yet, and the next start of httpd would load it.
         if not never or (kit is not None and self._attempt().is_dir()):

@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 from easyapache.host.doctor import diagnose
 from easyapache.host.folder import ChangeFolder
+from easyapache.host.going_down import GoingDown
 from easyapache.host.protocol import Step
 from easyapache.host.server import HostError, Stopped
 from easyapache.host.steps import Moved
@@ -26,8 +27,8 @@ class Failed(Exception):
 class Telling:
     """Writes into the folder of one change what its steps do. ``step`` is the present one."""
 
-    def __init__(self, folder: ChangeFolder) -> None:
-        self.folder = folder
+    def __init__(self, folder: ChangeFolder, goes_down: Callable[[], bool] = lambda: False) -> None:
+        self.folder, self.goes_down = folder, goes_down
         self.step = Step.PREFLIGHT
         self._said: deque[str] = deque(maxlen=500)
 
@@ -41,7 +42,8 @@ class Telling:
         """Run one step with a line in the journal before and after it. Raises Failed, and what
         ``work`` raises to say that it is to end otherwise: Moved, Stopped.
 
-        ``said``: the line before it has been written."""
+        ``said``: the line before it has been written. A failure while the machine is shut down is
+        none: GoingDown is raised, and the journal says what it said before."""
         self.step = step
         self._said.clear()
         if not said:
@@ -56,6 +58,7 @@ class Telling:
             raise
         except HostError as error:
             self.log(error.message)
+            self.stay_up()
             if error.output:
                 self.log(error.output)
             self._explain(error)
@@ -65,6 +68,7 @@ class Telling:
             # A mistake of ours must not leave a server half changed: it is told and undone
             # like any other failure.
             self.log(traceback.format_exc())
+            self.stay_up()
             said_by = Sentence(
                 "the panel's own fault: {kind}: {error}",
                 kind=type(error).__name__,
@@ -74,6 +78,12 @@ class Telling:
             raise Failed(step, said_by) from error
         self.report_step(step, "done", detail)
         self.log(detail)
+
+    def stay_up(self) -> None:
+        """Raises GoingDown when the machine is being shut down."""
+        if self.goes_down():
+            self.log("The machine is shutting down: this goes on after the next start.")
+            raise GoingDown
 
     def _explain(self, error: HostError) -> None:
         """What is known about this failure, for whoever reads the page of the change."""

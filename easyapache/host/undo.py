@@ -90,7 +90,7 @@ class Undo:
         broken = [
             name
             for name, items in self.rpm.verify({n for n, _ in aim.wanted} & names).items()
-            if any(item.missing for item in items)
+            if any(item.lost for item in items)
         ]
         return Distance(tuple(absent), tuple(sorted(broken)), tuple(surplus))
 
@@ -130,12 +130,13 @@ class Undo:
             tuple((package.name, package) for package in moves.install),
             frozenset(package.name for package in moves.remove) - there,
         )
-        files = {p.name: kits.rpm_file(kit.folder / coming, p) for p in moves.install}
         calls = _Calls(self.runner, self.config.root, kit.folder / output, log)
         calls.finish_earlier()
         now = self.distance(aim)
+        files = {} if now.none else self._whole(moves.install, kit.folder / coming, log)
         log(str(now) if not now.none else "the packages are so already")
         local = ["--disablerepo=*"]
+        self._clear([*now.broken, *now.surplus], log)
         if now.absent:
             paths = _paths(files, now.absent)
             calls.run_dnf(self._dnf([*local, "install", "--allowerasing", *paths], aim))
@@ -152,6 +153,42 @@ class Undo:
             now = self.distance(aim)
         self._sweep(moves.remove, kit.folder / leaving, log)
         return now, calls.output()
+
+    def _whole(self, packages: Sequence[Package], folder: Path, log: Log) -> dict[str, Path | None]:
+        """{name: its file}, of a kit whose files may be torn: what is not whole comes from another
+        kit, else from the repositories."""
+        files: dict[str, Path | None] = {}
+        torn: list[Package] = []
+        for package in packages:
+            path = folder / kits.rpm_name(package)
+            good = kits.whole(path) or self._digests_fit(path)
+            other = path if good else kits.kept(self.config.spool, package)
+            files[package.name] = other
+            if other is None:
+                torn.append(package)
+        if not torn:
+            return files
+        log(f"torn or gone in the kit: {', '.join(package.nevra for package in torn)}")
+        try:
+            self.manager.fetch(Transaction(tuple(torn)), folder, folder, log)
+        except HostError as error:
+            log(f"{error.message} {error.output}".rstrip())
+            return files
+        return {**files, **{package.name: kits.rpm_file(folder, package) for package in torn}}
+
+    def _digests_fit(self, path: Path) -> bool:
+        """Whether a file of a kit whose own list is lost is a whole package, by rpm's digests."""
+        argv = [*self.rpm.command, "-K", "--nosignature", str(path)]
+        return path.is_file() and self.runner.ask(argv).ok
+
+    def _clear(self, names: Iterable[str], log: Log) -> None:
+        """Remove files that a power cut left without their content: rpm takes a configuration
+        file that is not its own for edited, and leaves it, under another name even."""
+        for owner, items in self.rpm.verify(names).items():
+            for item in items:
+                if item.torn:
+                    log(f"removing {item.path} of {owner}: its content was lost")
+                    (self.config.root / item.path.lstrip("/")).unlink(missing_ok=True)
 
     def _sweep(self, leaving: Iterable[Package], folder: Path, log: Log) -> None:
         """Remove files of packages that are not there: a transaction killed between a package's
@@ -192,6 +229,7 @@ class Undo:
             calls.run_dnf(self._dnf(["install", *right, "--allowerasing"], aim))
             now = self.distance(aim)
         if now.broken:
+            self._clear(now.broken, log)
             calls.run_dnf(self._dnf(["reinstall", *now.broken], aim))
             now = self.distance(aim)
         if now.surplus:
@@ -218,6 +256,7 @@ class Undo:
         calls.finish_earlier()
         now = self.distance(aim)
         if now.broken:
+            self._clear(now.broken, log)
             calls.run_dnf(self._dnf(["reinstall", *now.broken], aim))
             now = self.distance(aim)
         kept = {name: kits.kept(self.config.spool, installed[name]) for name in now.broken}

@@ -226,8 +226,15 @@ if right; then
     say "1. The packages are already as they were."
 else
     say "1. Packages, by the package manager and from this folder alone"
-    set -- "$here"/rpms/*.rpm
-    if [ -e "$1" ]; then
+    set --
+    for file in "$here"/rpms/*.rpm; do
+        if rpm_ -K --nosignature "$file" >/dev/null 2>&1; then
+            set -- "$@" "$file"
+        else
+            say "   torn, and left out: $file"
+        fi
+    done
+    if [ $# -gt 0 ]; then
         manager_ -y --disablerepo='*' --setopt=clean_requirements_on_remove=False \\
             install --allowerasing "$@" </dev/null ||
             say "   The package manager could not do it."
@@ -239,7 +246,7 @@ else
                 rpm_ -e --nodeps "$package" || rpm_ -e --nodeps --noscripts "$package"
             fi
         done
-        if [ -e "$1" ]; then
+        if [ $# -gt 0 ]; then
             rpm_ -U --nodeps --oldpackage --replacepkgs --replacefiles "$@" ||
                 rpm_ -U --nodeps --oldpackage --replacepkgs --replacefiles --noscripts "$@"
         fi

@@ -70,7 +70,7 @@ def file_check(rpm: RpmDatabase, packages: Profile, transaction: Transaction, mp
     wrong = []
     for package, items in rpm.verify(names & packages.names).items():
         for item in items:
-            if item.missing:
+            if item.lost:
                 wrong.append(
                     Sentence("{path} of {package} is missing", path=item.path, package=package)
                 )

@@ -49,6 +49,25 @@ def test_the_undo_script_mends_a_torn_server(make_lab: MakeLab) -> None:
     by_hand(field, request, before)
 
 
+def test_the_undo_script_leaves_out_a_torn_package_and_says_so(make_lab: MakeLab) -> None:
+    field = Field(make_lab().up())
+    before = field.server.inspect()
+    request = field.request("event")
+    assert run(field, "first", request).end == ASKED
+    folder = field.spool.folder(request.change)
+    assert folder is not None
+    torn = next((folder.kit / "rpms").glob("ea-apache24-mod_cgi-*.rpm"))
+    content = torn.read_bytes()
+    for left in (b"", content[: len(content) // 2]):
+        torn.write_bytes(left)
+        done = run_script(field, request)
+        assert done.returncode == 1
+        assert f"torn, and left out: {torn}" in done.stdout
+        assert "The packages are NOT as they were" in done.stdout
+    torn.write_bytes(content)
+    by_hand(field, request, before)
+
+
 def test_the_undo_script_ends_children_whose_parent_was_killed(make_lab: MakeLab) -> None:
     """They keep the ports, and those of a threaded MPM end for nothing but SIGKILL. (No script of
     the server's own stands in the way.)"""

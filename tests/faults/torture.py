@@ -1,9 +1,10 @@
 """Kills changes on a real server at random instants, and counts how they end.
 
-    python -m tests.faults.torture --kills 500 [--seed 1]
+    python -m tests.faults.torture --kills 500 [--plugs 100] [--seed 1]
 
-Prints a table (fault, times, ended as before, ended as asked, neither); exit status 1 when
-anything ended as neither.
+A kill ends processes; a pulled plug also takes away what had not reached the disk
+(``tests.faults.plug``). Prints a table (fault, times, ended as before, ended as asked, neither);
+exit status 1 when anything ended as neither.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from easyapache.host.folder import ChangeFolder
 from easyapache.host.protocol import ChangeRequest
 from easyapache.lab.server import Lab
 from tests.faults.field import Ending, Field, Table, other_mpm, touched
+from tests.faults.plug import Disk, disk
 from tests.faults.struck import struck_at
 from tests.places import short_folder
 
@@ -117,6 +119,39 @@ def at_any_time(field: Field, fault: str) -> Ending:
     return field.judge(fault, request, before, sites)
 
 
+PLUGS = ("plug pulled at any time", "plug pulled within dnf")
+
+
+def plug_pulled(field: Field, pullable: Disk, fault: str) -> tuple[Ending, Field]:
+    """One change on a server whose plug is pulled at a random instant, once, twice or three
+    times. Its ending, and the field as it is after the last start."""
+    takes, within = field.time_of_a_change, field.time_of_dnf
+    before, sites = field.server.inspect(), field.server.sites()
+    request = field.request(other_mpm(before))
+    field.folder(request)
+    pullable.settle()
+    pulled = 0
+    for _ in range(random.choice([1, 1, 2, 3])):
+        folder = field.folder(request)
+        engine = field.start_engine(folder)
+        if fault == PLUGS[0]:
+            instant = _delayed(random.uniform(0, takes), lambda: True)
+        else:
+            instant = _delayed(random.uniform(0, within), lambda f=folder: touched(f))  # type: ignore[misc]
+        if not field.until(engine, instant):
+            break
+        pullable.pull_the_plug()
+        pulled += 1
+        engine.wait()
+        pullable.power_on()
+        field = Field(Lab.open(field.lab.folder))
+        field.boot()
+    field.finish(field.folder(request))
+    field.kills = pulled
+    said = f"{fault} (killed only)" if pullable.lacks else fault
+    return field.judge(said, request, before, sites), field
+
+
 def _delayed(seconds: float, condition: Callable[[], bool]) -> Callable[[], bool]:
     """True once ``condition`` has been true for ``seconds``."""
     since: list[float] = []
@@ -160,6 +195,33 @@ def rounds(field: Field, kills: int, table: Table, say: Callable[[str], None]) -
         _forget(field)
 
 
+def plugs(number: int, table: Table, say: Callable[[str], None]) -> None:
+    """Change after change on one disk until its plug has been pulled so often."""
+    with disk() as pullable:
+        if pullable.lacks:
+            say(f"no plug can be pulled here, only processes killed: {pullable.lacks}")
+        lab = Lab.create(pullable.place / "lab", "minimal").up()
+        field = Field(lab)
+        pulled = turn = 0
+        while pulled < number:
+            ending, field = plug_pulled(field, pullable, PLUGS[turn % len(PLUGS)])
+            turn += 1
+            pulled += ending.kills
+            table.add(ending)
+            say(f"{pulled:>4} plugs  {ending.fault}: {ending.end} ({ending.outcome})")
+            if table.wrong:
+                _keep(field, say)
+                break
+            _forget(field)
+        field.lab.down()
+
+
+def _keep(field: Field, say: Callable[[str], None]) -> None:
+    kept = Path(tempfile.mkdtemp(prefix="ea4-torture-"))
+    shutil.copytree(field.spool.root, kept / "spool")
+    say(f"its spool is kept for a look: {kept}")
+
+
 def _forget(field: Field) -> None:
     """A change that has been judged needs no room any more."""
     for folder in field.spool.folders():
@@ -170,6 +232,7 @@ def _forget(field: Field) -> None:
 def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.faults.torture")
     parser.add_argument("--kills", type=int, default=500)
+    parser.add_argument("--plugs", type=int, default=0)
     parser.add_argument("--seed", type=int, default=None)
     options = parser.parse_args(arguments)
     seed = options.seed if options.seed is not None else random.randrange(2**32)
@@ -185,10 +248,9 @@ def main(arguments: list[str]) -> int:
         with fresh_field() as field:
             rounds(field, min(options.kills, table.kills + 100), table, say)
             if table.wrong:
-                say(f"kept for a look: {field.spool.root}")
-                kept = Path(tempfile.mkdtemp(prefix="ea4-torture-"))
-                shutil.copytree(field.spool.root, kept / "spool")
-                say(f"copied to {kept}")
+                _keep(field, say)
+    if options.plugs and not table.wrong:
+        plugs(options.plugs, table, say)
     say(str(table))
     return 1 if table.wrong else 0
 
