@@ -15,6 +15,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from easyapache.host.addresses import canonical
+
 PREFORK_ONLY = frozenset({"minspareservers", "maxspareservers"})
 """Directives that only prefork has: under worker and event httpd calls them unknown
 (AH00526) and does not start. Source: the server/mpm folders of httpd 2.4."""
@@ -25,8 +27,6 @@ _UNQUOTED = re.compile(r"[!#-&(-\[\]-~ \t]*")
 _VARIABLE = re.compile(r"\$\{(\w+)\}")
 _MPM_FILE = re.compile(r"mod_mpm_(\w+)\.so$")
 _DEPTH = 20
-EVERYWHERE = ("", "*", "_default_", "0.0.0.0")
-"""How httpd's configuration spells: on every address."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +119,7 @@ class ApacheConfig:
         ]
 
     def listeners(self) -> list[tuple[str, int]]:
-        """(address, port) of every Listen line; the address is empty for all of them."""
+        """(address, port) of every Listen line, the address as ``canonical`` has it."""
         found: list[tuple[str, int]] = []
         for item in self.named("Listen"):
             if not item.arguments:
@@ -282,5 +282,4 @@ def _address(text: str) -> tuple[str, int] | None:
     host, _, port = text.rpartition(":")
     if not port.isdigit():
         return None
-    host = host.strip("[]")
-    return ("" if host in EVERYWHERE else host, int(port))
+    return canonical(host), int(port)

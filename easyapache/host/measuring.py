@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from easyapache.host import prober
+from easyapache.host.addresses import asked_at
 from easyapache.host.durable import write_plainly
 from easyapache.host.httpd import Httpd
 from easyapache.host.processes import boot_id
@@ -84,7 +85,7 @@ class Window:
         """(address, port, TLS) of every listener of the configuration."""
         conf = self._httpd.read()
         tls = conf.tls_ports()
-        return [(host or "127.0.0.1", port, port in tls) for host, port in conf.listeners()]
+        return [(asked_at(host), port, port in tls) for host, port in conf.listeners()]
 
     def note(self, method: str, reason: str) -> None:
         """How httpd is about to be replaced, for whoever has to tell of it."""

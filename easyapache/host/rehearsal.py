@@ -19,6 +19,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from easyapache.host import rehearsal_stage
+from easyapache.host.addresses import asked_at, own_addresses
 from easyapache.host.apache_config import ApacheConfig, read_config
 from easyapache.host.config import HostConfig
 from easyapache.host.httpd import Httpd
@@ -157,7 +158,7 @@ class Rehearsal:
     ) -> dict[str, Any]:
         tls = conf.tls_ports()
         requests = [
-            {"address": address or "127.0.0.1", "port": port, "tls": port in tls}
+            {"address": asked_at(address), "port": port, "tls": port in tls}
             for address, port in conf.listeners()
         ]
         override = [
@@ -172,7 +173,7 @@ class Rehearsal:
         status = urlsplit(self.config.status_url)
         return {
             "net": where == _NAMESPACE,
-            "addresses": sorted({a for a, _ in conf.listeners() if a and not a.startswith("127.")}),
+            "addresses": own_addresses([address for address, _ in conf.listeners()]),
             "argv": [*argv, "-DFOREGROUND"],
             "requests": requests,
             "output": str(folder / "output"),

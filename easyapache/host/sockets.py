@@ -19,12 +19,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from ipaddress import ip_address
 
+from easyapache.host.addresses import canonical, everywhere
 from easyapache.host.processes import PROC, all_pids, parent_of
 from easyapache.sentences import Sentence
 
 _LISTEN = 10  # TCP_LISTEN
 _SOCK_DIAG, _BY_FAMILY, _REQUEST_DUMP, _ERROR, _DONE = 4, 20, 0x301, 2, 3
-_ANY = ("0.0.0.0", "::")
 _SYS_PIDFD_GETFD = 438  # one number on every architecture: it came after they were unified
 
 
@@ -48,7 +48,7 @@ def listening() -> list[Listening]:
             )
             size = 4 if family == socket.AF_INET else 16
             host = socket.inet_ntop(family, raw[:size])
-            found.append(Listening("" if host in _ANY else host, port, inode))
+            found.append(Listening("" if everywhere(host) else host, port, inode))
     return found
 
 
@@ -114,12 +114,13 @@ def listening_parents(listeners: Sequence[tuple[str, int]]) -> list[int]:
 
 
 def _covers(listened: str, wanted: str) -> bool:
-    if not listened or not wanted:
+    if everywhere(listened) or everywhere(wanted):
         return True
     try:
-        return ip_address(listened) == ip_address(wanted)
+        ip_address(wanted)
     except ValueError:
         return True  # a name: whichever address it stands for
+    return canonical(listened) == canonical(wanted)
 
 
 class CannotReach(Exception):
