@@ -18,9 +18,9 @@ from easyapache.host.server import HostError, Interruption, Log
 
 _PAUSE = 0.02
 """Seconds between two looks at httpd; a look costs about 20 microseconds."""
-_AGAIN, _LATEST = 0.1, 1.0
+_AGAIN, _LATEST = 0.1, 0.5
 """Seconds until a start that failed is tried again: dnf is at work and needs the machine. Twice
-as long after each one, up to the second."""
+as long after each one, up to the second of these."""
 
 
 class Watch(AbstractContextManager["Watch"]):
