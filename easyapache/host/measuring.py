@@ -23,9 +23,9 @@ from pathlib import Path
 from typing import Any
 
 from easyapache.host import prober
-from easyapache.host.addresses import asked_at
 from easyapache.host.durable import write_plainly
 from easyapache.host.httpd import Httpd
+from easyapache.host.listeners import ways_in
 from easyapache.host.processes import boot_id
 from easyapache.host.runner import Runner
 from easyapache.host.server import HostError, Interruption
@@ -83,9 +83,7 @@ class Window:
 
     def _targets(self) -> list[tuple[str, int, bool]]:
         """(address, port, TLS) of every listener of the configuration."""
-        conf = self._httpd.read()
-        tls = conf.tls_ports()
-        return [(asked_at(host), port, port in tls) for host, port in conf.listeners()]
+        return ways_in(self._httpd.read())
 
     def note(self, method: str, reason: str) -> None:
         """How httpd is about to be replaced, for whoever has to tell of it."""

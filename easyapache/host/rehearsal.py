@@ -19,11 +19,12 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from easyapache.host import rehearsal_stage
-from easyapache.host.addresses import asked_at, own_addresses
+from easyapache.host.addresses import own_addresses
 from easyapache.host.apache_config import ApacheConfig, read_config
 from easyapache.host.config import HostConfig
 from easyapache.host.httpd import Httpd
 from easyapache.host.incoming import unpack
+from easyapache.host.listeners import ways_in
 from easyapache.host.progress import label, observed
 from easyapache.host.rpm import RpmDatabase
 from easyapache.host.runner import Runner
@@ -156,10 +157,8 @@ class Rehearsal:
         where: str,
         folder: Path,
     ) -> dict[str, Any]:
-        tls = conf.tls_ports()
         requests = [
-            {"address": asked_at(address), "port": port, "tls": port in tls}
-            for address, port in conf.listeners()
+            {"address": address, "port": port, "tls": tls} for address, port, tls in ways_in(conf)
         ]
         override = [
             f"PidFile {runtime}/httpd.pid",

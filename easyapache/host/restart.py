@@ -22,7 +22,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from easyapache.host.config import HostConfig, script_calls
+from easyapache.host.config import HostConfig, restart_script_of, script_calls
 from easyapache.host.httpd import Httpd
 from easyapache.host.migration import Migration
 from easyapache.host.processes import Identity, arguments_of, children_of, identify
@@ -38,7 +38,6 @@ from easyapache.host.sockets import (
 from easyapache.sentences import Sentence
 
 METHODS = ("overlap", "graceful-stop", "script")
-CPANEL_SCRIPT = "usr/local/cpanel/scripts/restartsrv_httpd"
 _DRAIN_LIMIT = 10.0
 """Seconds the old server gets to close its ports after it was told to; normally 5 ms."""
 _ORPHANS_LIMIT = 1.0
@@ -97,10 +96,7 @@ class Restart:
 
     def script(self) -> tuple[str, ...]:
         """The restart script and its arguments; empty where there is none."""
-        if self.config.restart_script:
-            return self.config.restart_script
-        path = self.config.root / CPANEL_SCRIPT
-        return (str(path),) if path.exists() else ()
+        return restart_script_of(self.config)
 
     def choose(self, wanted: str = "auto") -> Method:
         """The method that will be used for ``wanted`` now. Raises HostError for one that

@@ -25,6 +25,7 @@ from easyapache.sentences import Sentence
 
 _LISTEN = 10  # TCP_LISTEN
 _SOCK_DIAG, _BY_FAMILY, _REQUEST_DUMP, _ERROR, _DONE = 4, 20, 0x301, 2, 3
+_CAP_SYS_PTRACE = 19
 _SYS_PIDFD_GETFD = 438  # one number on every architecture: it came after they were unified
 
 
@@ -191,7 +192,7 @@ def _pidfd_getfd(handle: int, descriptor: int) -> int:
         return result
     number = ctypes.get_errno()
     if number == errno.EPERM:
-        raise CannotReach(Sentence("pidfd_getfd is not permitted (CAP_SYS_PTRACE is missing)"))
+        raise CannotReach(_why_not_permitted((PROC / "self/status").read_text()))
     if number == errno.ENOSYS:
         raise CannotReach(
             Sentence(
@@ -200,3 +201,14 @@ def _pidfd_getfd(handle: int, descriptor: int) -> int:
             )
         )
     raise CannotReach(f"pidfd_getfd: {os.strerror(number)}")
+
+
+def _why_not_permitted(status: str) -> Sentence:
+    """What forbids pidfd_getfd to a process, by its /proc/PID/status."""
+    pairs = (line.partition(":") for line in status.splitlines())
+    values = {name: value.strip() for name, _, value in pairs}
+    if not int(values.get("CapEff") or "0", 16) >> _CAP_SYS_PTRACE & 1:
+        return Sentence("pidfd_getfd is not permitted (CAP_SYS_PTRACE is missing)")
+    if values.get("Seccomp", "0") != "0":
+        return Sentence("pidfd_getfd is not permitted (a system call filter forbids it)")
+    return Sentence("pidfd_getfd is not permitted (the kernel or a security module forbids it)")
