@@ -98,8 +98,9 @@ class Unit:
         """The service's control group, also while it has none because it is not active."""
         if state.group:
             return state.group
-        parent = self._systemctl("show", state.slice or "system.slice", "--property=ControlGroup")
-        above = parent.stdout.strip().partition("=")[2] or f"/{state.slice or 'system.slice'}"
+        slice_ = state.slice or "system.slice"
+        said = self._systemctl("show", slice_, "--property=ControlGroup").stdout
+        above = said.strip().removeprefix("ControlGroup=") or f"/{slice_}"
         return f"{above.rstrip('/')}/{NAME}"
 
     # -- switched off ----------------------------------------------------------------------

@@ -9,6 +9,7 @@ from shlex import join, quote
 
 from easyapache.host import cgroups
 from tests.host.managed import Managed
+from tests.host.test_runner import wait_until
 
 _SYSTEMCTL = """#!/bin/sh
 cd @STATE@ || exit 9
@@ -17,6 +18,7 @@ main=$(cat main 2>/dev/null || echo 0)
 alive() { [ "$1" != 0 ] && [ -d "/proc/$1" ] && ! grep -q '^State:.[ZX]' "/proc/$1/status"; }
 case $1 in
 show)
+    [ "$2" = system.slice ] && { echo "ControlGroup=@SLICE@"; exit 0; }
     # When the main process ends the service names whom the pid file names, as systemd does.
     named=$(cat @PIDFILE@ 2>/dev/null || echo 0)
     [ "$main" = 0 ] || alive "$main" || { main=$named; alive "$main" || main=dead; }
@@ -53,7 +55,8 @@ class StandIn:
 
     def __init__(self, state: Path, managed: Managed) -> None:
         self.state, self.tools = state, state / "bin"
-        self.group = f"/ea4-test-{uuid.uuid4().hex[:8]}"
+        self._slice = f"/ea4-test-{uuid.uuid4().hex[:8]}"
+        self.group = f"{self._slice}/httpd.service"
         self.tools.mkdir(parents=True)
         parent = managed.real.httpd.parent()
         (state / "main").write_text(f"{parent.pid if parent else 0}\n")
@@ -63,6 +66,7 @@ class StandIn:
                 ("@PIDFILE@", quote(str(managed.config.pid_file))),
                 ("@HTTPD@", join(managed.config.httpd)),
                 ("@GROUP@", self.group),
+                ("@SLICE@", self._slice),
             ):
                 text = text.replace(mark, value)
             (self.tools / name).write_text(text)
@@ -85,15 +89,16 @@ class StandIn:
     def sweep(self) -> None:
         """The control groups that were made, once their last process has gone elsewhere."""
         for tree in cgroups.mounted():
-            folder = tree.procs(self.group).parent
-            for pid in _members(folder):
-                with suppress(OSError):
-                    tree.procs("/").write_text(f"{pid}\n")
-            if folder.is_dir():
-                with suppress(OSError):
-                    folder.rmdir()
+            for group in (self.group, self._slice):
+                folder = tree.procs(group).parent
+                if folder.is_dir():
+                    for word in (folder / "cgroup.procs").read_text().split():
+                        with suppress(OSError):  # it has ended
+                            tree.procs("/").write_text(f"{word}\n")
+                    wait_until(lambda folder=folder: _removed(folder))
 
 
-def _members(folder: Path) -> list[int]:
-    path = folder / "cgroup.procs"
-    return [int(word) for word in path.read_text().split()] if path.exists() else []
+def _removed(folder: Path) -> bool:
+    with suppress(OSError):  # the last one is still ending
+        folder.rmdir()
+    return not folder.exists()
