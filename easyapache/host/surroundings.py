@@ -21,7 +21,7 @@ from easyapache.sentences import Sentence, marked
 
 _LIMITS = {
     number: name.removeprefix("RLIMIT_")
-    for name in sorted(dir(resource))
+    for name in sorted(dir(resource), reverse=True)  # of OFILE and NOFILE, one limit, the latter
     if name.startswith("RLIMIT_")
     for number in (getattr(resource, name),)
 }

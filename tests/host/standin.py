@@ -21,7 +21,8 @@ show)
     [ "$2" = system.slice ] && { echo "ControlGroup=@SLICE@"; exit 0; }
     # When the main process ends the service names whom the pid file names, as systemd does.
     named=$(cat @PIDFILE@ 2>/dev/null || echo 0)
-    [ "$main" = 0 ] || alive "$main" || { main=$named; alive "$main" || main=dead; }
+    case $main in 0 | dead) ;;
+        *) alive "$main" || { main=$named; alive "$main" || main=dead; } ;; esac
     case $main in 0) active=inactive; pid=0 ;; dead) active=failed; pid=0 ;;
         *) active=active; pid=$main; echo "$main" >main ;; esac
     echo "LoadState=$(cat load 2>/dev/null || echo loaded)"
