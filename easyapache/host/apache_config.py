@@ -15,9 +15,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from easyapache.directives import COMMON, KNOWN_TO, MPMS, matches_nothing, names_of_mpm
+from easyapache.host.addresses import canonical
 from easyapache.host.apache_files import Files, GaveUp, Line, parsed
 from easyapache.host.conditions import Loaded, Surroundings, VersionTest
-from easyapache.host.sockets import plain_address
 
 _VARIABLE = re.compile(r"\$\{(\w+)\}")
 _MPM_FILE = re.compile(r"mod_mpm_(\w+)\.so$")
@@ -30,8 +30,6 @@ _MOST_LINES = 2_000_000
 _MOST_PROBLEMS = 20
 _IDLE = frozenset({"listen", "loadmodule", *COMMON, *KNOWN_TO})
 """What is worth knowing of also where it does not hold."""
-EVERYWHERE = ("", "*", "_default_", "0.0.0.0", "::")
-"""How httpd's configuration spells: on every address."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -488,5 +486,4 @@ def place(text: str) -> tuple[str, int] | None:
     host, _, port = text.rpartition(":")
     if not port.isdecimal() or not port.isascii() or len(port) > 5:
         return None
-    host = host.strip("[]")
-    return ("" if host in EVERYWHERE else plain_address(host), int(port))
+    return canonical(host), int(port)

@@ -65,6 +65,17 @@ def script_calls(script: Sequence[str]) -> list[tuple[str, ...]]:
     return [(*script, "--stop"), (*script, "--start")]
 
 
+CPANEL_SCRIPT = "usr/local/cpanel/scripts/restartsrv_httpd"
+
+
+def restart_script_of(config: HostConfig) -> tuple[str, ...]:
+    """The configured restart script and its arguments, else cPanel's; empty where there is none."""
+    if config.restart_script:
+        return config.restart_script
+    path = config.root / CPANEL_SCRIPT
+    return (str(path),) if path.exists() else ()
+
+
 _PATHS = {"spool", "root", "server_root", "pid_file", "error_log", "simulated_state"}
 _LISTS = {"package_manager", "rpm", "httpd", "restart_script"}
 _DRIVERS = ("dnf", "simulated")

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import sys
 import threading
 import time
 from collections.abc import Mapping, Sequence
@@ -17,6 +18,7 @@ from itertools import pairwise
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from easyapache.host import cgroups, inherit
 from easyapache.host.apache_config import ApacheConfig, read_config
 from easyapache.host.conditions import STATIC, Surroundings
 from easyapache.host.config import HostConfig
@@ -34,6 +36,8 @@ from easyapache.host.runner import Finished, Runner
 from easyapache.host.server import HostError, Log
 from easyapache.host.sockets import listening_of, listening_parents
 from easyapache.host.started_as import StartedAs, started_as
+from easyapache.host.surroundings import Kept, surroundings_of
+from easyapache.host.unit import State, Unit
 from easyapache.profile import Observation
 from easyapache.sentences import Sentence
 
@@ -50,6 +54,10 @@ _STILL_SAID = 5.0
 _ALL_OR_NONE = 2.0
 """Seconds after which an httpd that listens and has children counts as ready though not all the
 ports that are read in its files are its own: it opens all of them before it forks, or ends."""
+SWITCHED_OFF = "switched_off"
+"""Code of the refusal to start an httpd that an administrator has switched off."""
+_SWITCHES = ("etc/httpddisable", "etc/apachedisable", "etc/httpisable")
+"""Files by which cPanel's service, scripts and watchdog know that httpd is not to run."""
 _UNIT_FILES = ("etc/systemd/system/httpd.service", "usr/lib/systemd/system/httpd.service")
 
 
@@ -89,6 +97,8 @@ class Httpd:
         self.config = config
         self.runner = runner
         self.argv = tuple(config.httpd)
+        self.unit = Unit(runner)
+        self.kept = Kept(config.spool / "surroundings.json")
         self._known: tuple[tuple[int, int] | None, str] = (None, "")
         self._released: tuple[tuple[int, int] | None, str] = (None, "")
         self._modules: tuple[tuple[object, ...], float, Finished] | None = None
@@ -362,27 +372,38 @@ class Httpd:
         """Start httpd with the configuration on disk and wait until it can answer.
 
         ``extra``: more arguments. ``beside``: the parent of an httpd that still lives, because
-        the new one shares its ports or because it finishes its last requests; ``ports``: those
-        of the configuration where the caller knows them. Raises HostError ``restart`` with what
-        httpd said.
+        the new one shares its ports or because it finishes its last requests; it gets that one's
+        surroundings. ``ports``: those of the configuration where the caller knows them. Raises
+        HostError ``restart`` with what httpd said, and ``switched_off``.
         """
         ports = self.ports() if ports is None else ports
         mark = self.log_size()
         self._clear_stale_pid_file()
-        environment = self.started.environment
         argv = [*self.call, *extra, "-k", "start"]
-        if extra or not self._by_unit():
-            command = self._in_cgroup_of(beside, argv)
-            said = self.runner.perform(command, log, environment=environment)
-        else:
-            said = self.runner.perform(["systemctl", "start", "httpd.service"], log)
-            there = {self.pid_file_parent(), *self.parents()} - {None, beside}
-            if said.ok and not there:
-                # As long as an old parent lives, be it only to finish its last requests, the
-                # service runs to systemd, and it has done nothing.
-                log("systemd takes the old httpd for a running service: starting beside it")
-                command = self._in_cgroup_of(beside, argv)
-                said = self.runner.perform(command, log, environment=environment)
+        by_unit = self._by_unit()
+        said: list[str] = []
+        if beside is not None:
+            found, words = self._started_beside(beside, argv, ports, log)
+            if found is not None:
+                return found
+            said.append(words)
+        # The service to systemd is the old httpd for as long as that one lives.
+        if beside is None or not beside.alive:
+            found, words = (self._by_systemd if by_unit else self._alone)(argv, ports, log)
+            if found is not None:
+                return found
+            said.append(words)
+        raise HostError(
+            "restart",
+            Sentence("httpd did not start."),
+            Sentence("Read what httpd said; its error log has the last word."),
+            "\n".join(part for part in (*said, self.log_since(mark)) if part),
+        )
+
+    def _comes_up(
+        self, said: Finished, beside: Identity | None, ports: Sequence[int]
+    ) -> Identity | None:
+        """The parent that can answer, of an httpd whose start said that it went well."""
         begun = time.monotonic()
         end = begun + 30.0
         while said.ok and time.monotonic() < end:
@@ -395,12 +416,100 @@ class Httpd:
             if late and found in (None, beside) and not self._another(beside):
                 break  # it said yes, went away, and nothing new listens five seconds later
             time.sleep(0.004)
-        raise HostError(
-            "restart",
-            Sentence("httpd did not start."),
-            Sentence("Read what httpd said; its error log has the last word."),
-            "\n".join(part for part in (said.text, self.log_since(mark)) if part),
-        )
+        return None
+
+    def _started_beside(
+        self, old: Identity, argv: list[str], ports: Sequence[int], log: Log
+    ) -> tuple[Identity | None, str]:
+        """A new httpd in the surroundings of the old one, and what it said. The verification
+        compares the two, so what the old one had is kept."""
+        theirs = surroundings_of(old)
+        done = self.runner.perform(self._inheriting(old, argv), log)
+        found = self._comes_up(done, old, ports)
+        if found is not None and theirs is not None:
+            self.kept.save(theirs, found)
+        return found, done.text
+
+    def _alone(
+        self, argv: list[str], ports: Sequence[int], log: Log
+    ) -> tuple[Identity | None, str]:
+        self._refuse_switched_off()
+        done = self.runner.perform(argv, log, environment=self.started.environment)
+        return self._comes_up(done, None, ports), done.text
+
+    def _by_systemd(
+        self, argv: list[str], ports: Sequence[int], log: Log
+    ) -> tuple[Identity | None, str]:
+        """The service started: by systemd, and where that does not do it without its help, but
+        in the service's own control group, so that it takes the httpd over. And what was said."""
+        self._refuse_switched_off()
+        tested = self.test()
+        if not tested.ok:
+            return None, tested.text  # systemd would only count a start that cannot succeed
+        done = self.unit.start(log)
+        found = self._comes_up(done, None, ports)
+        if found is not None:
+            return found, done.text
+        state = self.unit.settled()
+        if state.skipped:
+            self._refuse_switched_off()
+        log(f"systemd did not start httpd ({state.result or done.text}): starting it without")
+        try:
+            files = cgroups.made(self.unit.group(state))
+            command = self._inherit(files, None, argv)
+            direct = self.runner.perform(command, log, environment=self.started.environment)
+            found = self._comes_up(direct, None, ports)
+            words = direct.text
+        except OSError as error:
+            words = f"{error.filename}: {error.strerror}"
+        if found is None and state.result == "start-limit-hit":
+            self.unit.wait_out(state, log)
+            done = self.unit.start(log)
+            found = self._comes_up(done, None, ports)
+        return found, "\n".join(dict.fromkeys([done.text, words]))
+
+    def entrust(self, parent: Identity, log: Log) -> None:
+        """Have systemd take an httpd for its service, where httpd is one."""
+        if self._by_unit():
+            self.unit.entrust(parent, self.is_ours, log)
+
+    def forgive(self) -> None:
+        """Whatever starts httpd next, systemd does not refuse it for the starts before."""
+        if self._by_unit():
+            self.unit.forgive()
+
+    def restarted_by_others(self) -> bool:
+        """Whether systemd is just stopping or starting httpd, which we never ask it to do beside
+        another."""
+        return self._by_unit() and self.unit.state().moving
+
+    def service_state(self) -> State | None:
+        """What systemd says of httpd; None where it is no service."""
+        return self.unit.state() if self._by_unit() else None
+
+    def is_as_configured(self, parent: Identity) -> bool:
+        """Whether a process has the MPM mapped that the configuration names."""
+        configured, _, _ = self.configured()
+        maps = maps_of(parent.pid)
+        names = {name for name in _MAPPED_MPM.findall(maps) if name in _NAMED_MPMS}
+        mapped = Observation(tuple(sorted(names)), bool(_MAPPED_ITK.search(maps)))
+        return configured == mapped
+
+    def switched_off(self) -> str:
+        """Why httpd is not to run, when an administrator has decided so; else empty."""
+        for name in _SWITCHES:
+            if (self.config.root / name).exists():
+                return Sentence("{path} exists", path=f"/{name}")
+        return self.unit.switched_off() if self._by_unit() else ""
+
+    def _refuse_switched_off(self) -> None:
+        off = self.switched_off()
+        if off:
+            raise HostError(
+                SWITCHED_OFF,
+                Sentence("Apache is switched off: {why}.", why=off),
+                Sentence("Switch Apache on again, then start it."),
+            )
 
     def _listens(self, parent: Identity) -> bool:
         return parent.alive and bool(listening_of(parent.pid) and children_of(parent.pid))
@@ -435,24 +544,25 @@ class Httpd:
             return False
         return any((self.config.root / name).exists() for name in _UNIT_FILES)
 
+    def _inheriting(self, old: Identity | None, argv: list[str]) -> list[str]:
+        """``argv`` in the surroundings of the old httpd: among others in the control group of its
+        service, for in the agent's it would end when the agent is stopped."""
+        if old is None or not old.alive:
+            return argv
+        theirs, own = cgroups.memberships(old.pid), cgroups.memberships("self")
+        files = cgroups.joins(theirs, own, cgroups.mounted())
+        return self._inherit(files, old, argv)
+
     @staticmethod
-    def _in_cgroup_of(neighbour: Identity | None, argv: list[str]) -> list[str]:
-        """Where systemd keeps processes in groups, a new httpd must be in the group of the old
-        one: in the agent's it would end when the agent is stopped."""
-        if neighbour is None or not systemd_is_init():
-            return argv
-        try:
-            line = Path(f"/proc/{neighbour.pid}/cgroup").read_text().strip().splitlines()[-1]
-        except (FileNotFoundError, ProcessLookupError):
-            return argv  # it has just ended
-        _, controller, path = line.split(":", 2)
-        # With the older cgroups (Enterprise Linux 8) systemd's own hierarchy is one of many.
-        tree = "systemd" if controller == "name=systemd" else ""
-        group = Path("/sys/fs/cgroup") / tree / path.lstrip("/") / "cgroup.procs"
-        if not group.exists():
-            return argv
-        joined = Path(__file__).with_name("join_cgroup.py")
-        return ["/usr/bin/python3", "-I", str(joined), str(group), *argv]
+    def _inherit(files: Sequence[Path], old: Identity | None, argv: list[str]) -> list[str]:
+        settings = {
+            "groups": [str(path) for path in files],
+            "like": old.pid if old else 0,
+            "started": old.started if old else 0,
+            "program": argv,
+        }
+        script = str(Path(inherit.__file__).resolve())
+        return [sys.executable, "-I", script, json.dumps(settings)]
 
 
 def family_of(parent: Identity) -> list[int]:

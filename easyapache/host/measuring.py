@@ -25,6 +25,7 @@ from typing import Any
 from easyapache.host import prober
 from easyapache.host.durable import write_plainly
 from easyapache.host.httpd import Httpd
+from easyapache.host.listeners import ways_in
 from easyapache.host.processes import boot_id
 from easyapache.host.runner import Runner
 from easyapache.host.server import HostError, Interruption
@@ -82,9 +83,7 @@ class Window:
 
     def _targets(self) -> list[tuple[str, int, bool]]:
         """(address, port, TLS) of every listener of the configuration."""
-        conf = self._httpd.read()
-        tls = conf.tls_ports()
-        return [(host or "127.0.0.1", port, port in tls) for host, port in self._httpd.listeners()]
+        return ways_in(self._httpd.read(), self._httpd.listeners())
 
     def note(self, method: str, reason: str) -> None:
         """How httpd is about to be replaced, for whoever has to tell of it."""

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 from easyapache.host import manager_locks
 from easyapache.host.apache_config import ApacheConfig
 from easyapache.host.config import HostConfig
-from easyapache.host.httpd import Httpd
+from easyapache.host.httpd import SWITCHED_OFF, Httpd
 from easyapache.host.inspection import server_path, unfinished_transaction
 from easyapache.host.processes import command_of, described, identify
 from easyapache.host.server import HostError, Obstacle
@@ -43,7 +43,13 @@ class Preflight:
 
     def obstacles(self) -> list[Obstacle]:
         conf = self.httpd.read()
-        found = [*self.busy(), *self.unfinished(), *self.packages_torn(), *self.held_back()]
+        found = [
+            *self.switched_off(),
+            *self.busy(),
+            *self.unfinished(),
+            *self.packages_torn(),
+            *self.held_back(),
+        ]
         sources: Mapping[str, Any] = {}
         try:
             sources = self.ask()["sources"]
@@ -246,6 +252,20 @@ class Preflight:
         return found
 
     # -- httpd -----------------------------------------------------------------------------
+
+    def switched_off(self) -> list[Obstacle]:
+        """A change ends with an httpd that serves, and this one is not to."""
+        why = self.httpd.switched_off()
+        if not why:
+            return []
+        return [
+            Obstacle(
+                SWITCHED_OFF,
+                Sentence("Apache is switched off"),
+                Sentence("{why}, so systemd and cPanel do not start Apache.", why=why),
+                Sentence("Switch Apache on again and start it, then try again."),
+            )
+        ]
 
     def configuration(self) -> list[Obstacle]:
         found = []

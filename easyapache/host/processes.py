@@ -77,14 +77,18 @@ def age_of(pid: int) -> float:
     return max(0.0, time.clock_gettime(time.CLOCK_BOOTTIME) - int(fields[19]) / _TICKS)
 
 
-def command_of(pid: int) -> str:
-    """The command line as typed, cut at 200 characters; empty when the process is gone."""
+def arguments_of(pid: int) -> list[str]:
+    """The argv of a process; empty when it is gone."""
     try:
         raw = (PROC / str(pid) / "cmdline").read_bytes()
     except (FileNotFoundError, ProcessLookupError):
-        return ""
-    text = raw.rstrip(b"\0").replace(b"\0", b" ").decode(errors="replace")
-    return text[:200]
+        return []
+    return raw.rstrip(b"\0").decode(errors="replace").split("\0")
+
+
+def command_of(pid: int) -> str:
+    """The command line as typed, cut at 200 characters; empty when the process is gone."""
+    return " ".join(arguments_of(pid))[:200]
 
 
 def described(pid: int) -> Sentence:

@@ -19,10 +19,12 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from easyapache.host import rehearsal_stage
+from easyapache.host.addresses import own_addresses
 from easyapache.host.apache_config import ApacheConfig, read_config
 from easyapache.host.config import HostConfig
 from easyapache.host.httpd import Httpd
 from easyapache.host.incoming import unpack
+from easyapache.host.listeners import ways_in
 from easyapache.host.progress import label, observed
 from easyapache.host.rpm import RpmDatabase
 from easyapache.host.runner import Runner
@@ -159,11 +161,10 @@ class Rehearsal:
         where: str,
         folder: Path,
     ) -> dict[str, Any]:
-        tls = conf.tls_ports()
         places = self._places(conf)
         requests = [
-            {"address": address or "127.0.0.1", "port": port, "tls": port in tls}
-            for address, port in places
+            {"address": address, "port": port, "tls": tls}
+            for address, port, tls in ways_in(conf, places)
         ]
         override = [
             f"PidFile {runtime}/httpd.pid",
@@ -180,7 +181,7 @@ class Rehearsal:
         status = urlsplit(self.config.status_url)
         return {
             "net": where == _NAMESPACE,
-            "addresses": sorted({a for a, _ in places if a and not a.startswith("127.")}),
+            "addresses": own_addresses([address for address, _ in places]),
             "argv": [*argv, "-DFOREGROUND"],
             "requests": requests,
             "output": str(folder / "output"),

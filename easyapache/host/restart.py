@@ -22,10 +22,10 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from easyapache.host.config import HostConfig, script_calls
+from easyapache.host.config import HostConfig, restart_script_of, script_calls
 from easyapache.host.httpd import Httpd
 from easyapache.host.migration import Migration
-from easyapache.host.processes import Identity, children_of, identify
+from easyapache.host.processes import Identity, arguments_of, children_of, identify
 from easyapache.host.server import HostError, Log
 from easyapache.host.sockets import (
     CannotReach,
@@ -38,11 +38,12 @@ from easyapache.host.sockets import (
 from easyapache.sentences import Sentence
 
 METHODS = ("overlap", "graceful-stop", "script")
-CPANEL_SCRIPT = "usr/local/cpanel/scripts/restartsrv_httpd"
 _DRAIN_LIMIT = 10.0
 """Seconds the old server gets to close its ports after it was told to; normally 5 ms."""
 _ORPHANS_LIMIT = 1.0
 """Seconds for children whose parent was killed: threaded ones obey nobody else."""
+_OTHERS_LIMIT, _OTHERS_GRACE = 20.0, 1.0
+"""Seconds for a start of httpd by something else: to come up, and to become visible at all."""
 _LINGER = 0.4
 """Seconds the kernel goes on moving connections after the old ports closed. One whose handshake
 was half done moves only when its visitor's answer arrives, a round trip later: this is longer
@@ -95,10 +96,7 @@ class Restart:
 
     def script(self) -> tuple[str, ...]:
         """The restart script and its arguments; empty where there is none."""
-        if self.config.restart_script:
-            return self.config.restart_script
-        path = self.config.root / CPANEL_SCRIPT
-        return (str(path),) if path.exists() else ()
+        return restart_script_of(self.config)
 
     def choose(self, wanted: str = "auto") -> Method:
         """The method that will be used for ``wanted`` now. Raises HostError for one that
@@ -149,7 +147,8 @@ class Restart:
     # -- doing ---------------------------------------------------------------------------
 
     def perform(self, method: Method, log: Log) -> None:
-        """Raises HostError ``restart``; the old httpd then still runs after ``overlap``."""
+        """Raises HostError ``restart``; the old httpd then still runs after ``overlap``. Where
+        httpd is a service, systemd has taken the new one over when this returns."""
         self.settle(log)
         old = self.httpd.parent()
         if old is None:
@@ -161,6 +160,12 @@ class Restart:
             self._graceful_stop(old, log)
         else:
             self._script(old, log)
+        new = self.httpd.parent()
+        if new is None:
+            # systemd ends all that is left of a service whose main process has failed.
+            log("the new httpd has ended: starting it again")
+            new = self.httpd.start(log)
+        self.httpd.entrust(new, log)
 
     def _overlap(self, old: Identity, log: Log) -> None:
         self._memory.save(old)
@@ -174,15 +179,19 @@ class Restart:
                 raise HostError("restart", why) from error
             log(f"httpd {old.pid}: {count} listening sockets are open to a second server")
             self._move_pid_file_away(old)
-            others = self.httpd.parents()
+            others, sharing = self.httpd.parents(), self._sharing()
             try:
-                new = self.httpd.start(log, extra=self._sharing(), beside=old)
+                new = self.httpd.start(log, extra=sharing, beside=old)
+                log(f"httpd {new.pid} serves beside httpd {old.pid}")
             except HostError:
-                self._end_failed(others)
-                self._write_pid(old)
-                log(f"the new httpd failed; httpd {old.pid} goes on serving")
-                raise
-            log(f"httpd {new.pid} serves beside httpd {old.pid}")
+                self._end_failed(others, sharing)
+                found = self._started_meanwhile(others, log)
+                if found is None and old.alive:
+                    self._write_pid(old)
+                    log(f"the new httpd failed; httpd {old.pid} goes on serving")
+                if found is None:
+                    raise
+                new = found
             self._retire(new, log)
             time.sleep(_LINGER)
         finally:
@@ -194,8 +203,10 @@ class Restart:
 
         def ours_is_written() -> bool:
             # At WINCH an old parent removes the pid file, whoever's it is by then.
-            if self._pid_in_file() != new.pid:
-                self._write_pid(new)
+            if self._pid_in_file() != new.pid and new.alive:
+                named = self.httpd.pid_file_parent()
+                if named is None or named in others:
+                    self._write_pid(new)
             return True
 
         self._let_go(others, ours_is_written, log)
@@ -238,11 +249,34 @@ class Restart:
         self._move_pid_file_away(old)
         try:
             new = self.httpd.start(log, beside=old, ports=ports)
+        except HostError:
+            found = self._started_meanwhile(others, log)
+            if found is None:
+                raise
+            new = found
         finally:
             self._memory.forget()
         log(f"httpd {new.pid} serves; httpd {old.pid} finishes what it has")
 
+    def _started_meanwhile(self, before: Sequence[Identity], log: Log) -> Identity | None:
+        """An httpd that something else has started while ours failed, or is just starting, as
+        ``systemctl restart`` does: it has read the same configuration, and there is no need for
+        ours. None where nobody has."""
+        ports, begun = self.httpd.ports(), time.monotonic()
+        while (waited := time.monotonic() - begun) < _OTHERS_LIMIT:
+            for found in self.httpd.parents():
+                new = found not in before and self.httpd.ready(found, ports)
+                if new and self.httpd.is_as_configured(found):
+                    log(f"httpd {found.pid}, started by something else meanwhile, serves")
+                    return found
+            serves = any(item.alive and listening_of(item.pid) for item in before)
+            if not self.httpd.restarted_by_others() and (serves or waited > _OTHERS_GRACE):
+                return None
+            time.sleep(0.02)
+        return None
+
     def _script(self, old: Identity, log: Log) -> None:
+        self.httpd.forgive()
         for call in script_calls(self.script()):
             log("$ " + " ".join(call))
             done = self.httpd.runner.perform(call, log)
@@ -287,6 +321,7 @@ class Restart:
                 return True
             log(f"a restart was cut off: httpd {stays.pid} stays")
             self._retire(stays, log)
+            self.httpd.entrust(stays, log)
             return True
         finally:
             self._put_back()
@@ -318,10 +353,13 @@ class Restart:
             return []
         return ["-c", f"ListenCoresBucketsRatio {max(1, os.cpu_count() or 1)}"]
 
-    def _end_failed(self, before: Sequence[Identity]) -> None:
-        """What is left of a new server that did not come up."""
+    def _end_failed(self, before: Sequence[Identity], arguments: Sequence[str]) -> None:
+        """What is left of a new server of ours, known by its arguments, that did not come up.
+        Another new one was started by something else."""
         for parent in self.httpd.parents():
-            if parent not in before:
+            words = arguments_of(parent.pid)
+            ours = bool(arguments) and set(arguments) <= set(words)
+            if ours and parent not in before:
                 _signal(parent, signal.SIGTERM)
 
     def _stop_holders(self, inodes: Iterable[int], log: Log) -> None:

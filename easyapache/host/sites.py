@@ -19,7 +19,8 @@ from dataclasses import replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from easyapache.host.apache_config import EVERYWHERE, ApacheConfig, Directive, VirtualHost
+from easyapache.host.addresses import asked_at, canonical, everywhere
+from easyapache.host.apache_config import ApacheConfig, Directive, VirtualHost
 from easyapache.host.config import HostConfig
 from easyapache.host.http_probe import BODY_LIMIT, Answer, fetch
 from easyapache.host.server import SiteAnswer, Stop, never
@@ -79,14 +80,13 @@ def reachable(host: VirtualHost, listeners: Sequence[tuple[str, int]]) -> list[t
     found = []
     for written in host.addresses:
         name, _, port = written.rpartition(":")
-        name = name.strip("[]")
+        name = canonical(name)
         for address, number in listeners:
             if port.isdigit() and int(port) != number:
                 continue
-            anywhere = name in EVERYWHERE
-            if anywhere or not address or name == address:
+            if everywhere(name) or everywhere(address) or name == address:
                 # One's own name or a wildcard is reached through the loopback device.
-                found.append((name if not anywhere else address or "127.0.0.1", number))
+                found.append((asked_at(address if everywhere(name) else name), number))
     return list(dict.fromkeys(found))
 
 

@@ -17,14 +17,15 @@ import struct
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from ipaddress import IPv6Address, ip_address
+from ipaddress import ip_address
 
+from easyapache.host.addresses import canonical, everywhere
 from easyapache.host.processes import PROC, all_pids, parent_of
 from easyapache.sentences import Sentence
 
 _LISTEN = 10  # TCP_LISTEN
 _SOCK_DIAG, _BY_FAMILY, _REQUEST_DUMP, _ERROR, _DONE = 4, 20, 0x301, 2, 3
-_ANY = ("0.0.0.0", "::")
+_CAP_SYS_PTRACE = 19
 _SYS_PIDFD_GETFD = 438  # one number on every architecture: it came after they were unified
 
 
@@ -48,7 +49,7 @@ def listening() -> list[Listening]:
             )
             size = 4 if family == socket.AF_INET else 16
             host = socket.inet_ntop(family, raw[:size])
-            found.append(Listening("" if host in _ANY else plain_address(host), port, inode))
+            found.append(Listening("" if everywhere(host) else canonical(host), port, inode))
     return found
 
 
@@ -114,12 +115,13 @@ def listening_parents(listeners: Sequence[tuple[str, int]]) -> list[int]:
 
 
 def _covers(listened: str, wanted: str) -> bool:
-    if not listened or not wanted:
+    if everywhere(listened) or everywhere(wanted):
         return True
     try:
-        return ip_address(listened) == ip_address(plain_address(wanted))
+        ip_address(wanted)
     except ValueError:
         return True  # a name: whichever address it stands for
+    return canonical(listened) == canonical(wanted)
 
 
 def is_address(text: str) -> bool:
@@ -129,21 +131,6 @@ def is_address(text: str) -> bool:
     except ValueError:
         return False
     return True
-
-
-def plain_address(text: str) -> str:
-    """An address in its one usual spelling: ``127.0.0.01`` and ``::ffff:127.0.0.1`` are
-    ``127.0.0.1``. ``localhost`` is that one too; any other name stays as it is."""
-    if text.lower() == "localhost":
-        return "127.0.0.1"
-    try:
-        if ":" not in text:
-            # As httpd's own resolver: parts may be octal or left out.
-            return socket.inet_ntoa(socket.inet_aton(text)) if text[:1].isdigit() else text
-        six = IPv6Address(text.partition("%")[0])
-    except (OSError, ValueError):
-        return text
-    return str(six.ipv4_mapped or six)
 
 
 class CannotReach(Exception):
@@ -214,7 +201,7 @@ def _pidfd_getfd(handle: int, descriptor: int) -> int:
         return result
     number = ctypes.get_errno()
     if number == errno.EPERM:
-        raise CannotReach(Sentence("pidfd_getfd is not permitted (CAP_SYS_PTRACE is missing)"))
+        raise CannotReach(_why_not_permitted((PROC / "self/status").read_text()))
     if number == errno.ENOSYS:
         raise CannotReach(
             Sentence(
@@ -223,3 +210,14 @@ def _pidfd_getfd(handle: int, descriptor: int) -> int:
             )
         )
     raise CannotReach(f"pidfd_getfd: {os.strerror(number)}")
+
+
+def _why_not_permitted(status: str) -> Sentence:
+    """What forbids pidfd_getfd to a process, by its /proc/PID/status."""
+    pairs = (line.partition(":") for line in status.splitlines())
+    values = {name: value.strip() for name, _, value in pairs}
+    if not int(values.get("CapEff") or "0", 16) >> _CAP_SYS_PTRACE & 1:
+        return Sentence("pidfd_getfd is not permitted (CAP_SYS_PTRACE is missing)")
+    if values.get("Seccomp", "0") != "0":
+        return Sentence("pidfd_getfd is not permitted (a system call filter forbids it)")
+    return Sentence("pidfd_getfd is not permitted (the kernel or a security module forbids it)")

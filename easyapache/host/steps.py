@@ -16,6 +16,7 @@ from easyapache.host import kit as kits
 from easyapache.host.config import HostConfig
 from easyapache.host.folder import ChangeFolder
 from easyapache.host.handover import Handover
+from easyapache.host.httpd import SWITCHED_OFF
 from easyapache.host.progress import (
     Packages,
     difference,
@@ -324,6 +325,12 @@ class Steps:
         for check in checks:
             if not check.ok:
                 self.log(f"{check.title}: expected {check.expected}, saw {check.seen}")
+        off = [check for check in checks if check.name == SWITCHED_OFF]
+        if off and phase == "after":
+            raise Undecided(
+                SWITCHED_OFF,
+                Sentence("Apache was switched off during the change: {why}", why=off[0].seen),
+            )
         wrong = next((check for check in checks if not check.ok), None)
         if phase == "undo" and wrong and self._sites_alone(checks):
             self.log("The packages and httpd are as they were; these sites now answer otherwise.")
@@ -395,7 +402,12 @@ class Steps:
         if self.server.httpd_start() == original and runs(self.server.inspect(), mpm, itk):
             return Sentence("httpd was never restarted and still runs {mpm}.", mpm=label(mpm, itk))
         self.server.config_test(self.log)
-        return self.handover.restart(self.request.restart_method, mpm, itk, somehow=True)
+        try:
+            return self.handover.restart(self.request.restart_method, mpm, itk, somehow=True)
+        except HostError as error:
+            if error.code != SWITCHED_OFF:
+                raise
+            return Sentence("{why} It was not started.", why=error.message)
 
     def undo_verify(self) -> str:
         mpm, itk = kits.mpm_of(self.before)

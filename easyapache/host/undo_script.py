@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from shlex import quote
 from typing import Any
 
-from easyapache.host.config import HostConfig, script_calls
+from easyapache.host.config import HostConfig, restart_script_of, script_calls
 from easyapache.host.server import Kit
 from easyapache.profile import Package
 
@@ -37,7 +37,7 @@ def undo_script(kit: Kit, change: str, before: Sequence[Package], config: HostCo
         "@MODULES@": quote(str((config.server_root / "modules").resolve())),
         "@ROOT@": quote(str(config.root).rstrip("/")),
         "@PIDFILE@": quote(str(config.pid_file)),
-        "@SCRIPT@": _script(config.restart_script),
+        "@SCRIPT@": _script(restart_script_of(config)),
         "@MODULE@": f"/mod_mpm_{_word(kit.mpm)}\\.so",
         "@ITK@": "1" if kit.itk else "",
         "@WANTED@": " ".join(wanted),
@@ -189,6 +189,23 @@ open_port() {
     grep -Eqs " 0A [^ ]+ [^ ]+ [^ ]+ +[0-9]+ +[0-9]+ $1 " /proc/net/tcp /proc/net/tcp6
 }
 
+# The service of this machine's systemd, where httpd is one. Started from here, httpd would be in
+# the control group of this session, without the service's settings.
+restart_service_() {
+    [ -z "$root" ] && [ -d /run/systemd/system ] || return 1
+    systemctl cat httpd.service >/dev/null 2>&1 || return 1
+    systemctl reset-failed httpd.service 2>/dev/null
+    systemctl restart httpd.service
+}
+
+# 0 when an administrator has decided that httpd is not to run.
+switched_off() {
+    for off in /etc/httpddisable /etc/apachedisable /etc/httpisable; do
+        [ -e "$root$off" ] && return 0
+    done
+    return 1
+}
+
 # Waits so many tenths of a second until none of these sockets is open. 1: one still is.
 closed_within() {
     tries=0
@@ -278,13 +295,19 @@ if ! httpd_ -t; then
 fi
 
 say "4. httpd"
-restart_script_ && comes_up || { stop_and_start && comes_up; } || {
-    say "httpd does NOT run as before. Its error log says why."
-    exit 1
-}
+if switched_off && ! running; then
+    now="httpd is switched off, because $off exists: it was not started"
+else
+    restart_script_ && comes_up || { restart_service_ && comes_up; } ||
+        { stop_and_start && comes_up; } || {
+        say "httpd does NOT run as before. Its error log says why."
+        exit 1
+    }
+    now="httpd runs as process $pid with @MPM@"
+fi
 
 say "5. What there is now"
-say "   httpd runs as process $pid with @MPM@"
+say "   $now"
 missing=0
 while read -r package; do
     [ -n "$package" ] || continue

@@ -7,11 +7,15 @@ import time
 from collections.abc import Iterable, Sequence
 
 from easyapache.host import sites
-from easyapache.host.httpd import Httpd
-from easyapache.host.processes import children_of
+from easyapache.host.addresses import asked_at
+from easyapache.host.cgroups import group_of
+from easyapache.host.httpd import SWITCHED_OFF, Httpd
+from easyapache.host.processes import Identity, children_of
 from easyapache.host.rpm import RpmDatabase
 from easyapache.host.server import Check, SiteAnswer
 from easyapache.host.sockets import is_address, listening_of
+from easyapache.host.surroundings import surroundings_of
+from easyapache.host.unit import NAME, State
 from easyapache.profile import Observation, Profile, Transaction
 from easyapache.sentences import Sentence, all_of, joined
 
@@ -123,8 +127,7 @@ def listener_checks(httpd: Httpd, before: Sequence[tuple[str, int]] = ()) -> lis
             seen = Sentence("is shared with process {pids}", pids=", ".join(others))
         else:
             try:
-                place = (address or "127.0.0.1", port)
-                socket.create_connection(place, timeout=5.0).close()
+                socket.create_connection((asked_at(address), port), timeout=5.0).close()
             except OSError as error:
                 seen = str(error)
         checks.append(Check(f"listener:{address}:{port}", title, answers, seen, seen is answers))
@@ -137,6 +140,49 @@ def _is_among(held: Iterable[tuple[str, int]], address: str, port: int) -> bool:
     return any(number == port and (named or where in ("", address)) for where, number in held)
 
 
+def service_checks(httpd: Httpd) -> list[Check]:
+    """What this httpd is to systemd, and what it has of its service. Nothing is said where httpd
+    is no service, and of one that no restart of ours has started."""
+    parent = httpd.parent()
+    checks = []
+    state = httpd.service_state()
+    if state is not None:
+        running = Sentence("active with this httpd")
+        seen = _service_seen(httpd, state, parent) or running
+        checks.append(
+            Check("service", Sentence("Service {unit}", unit=NAME), running, seen, seen is running)
+        )
+    expected = httpd.kept.expected_of(parent) if parent else None
+    now = surroundings_of(parent) if parent else None
+    if expected is not None and now is not None:
+        same = Sentence("as before")
+        other = expected.differences(now)
+        seen = joined("; ", other) if other else same
+        checks.append(
+            Check("surroundings", Sentence("Settings of the service"), same, seen, not other)
+        )
+    return checks
+
+
+def _service_seen(httpd: Httpd, state: State, parent: Identity | None) -> str:
+    """What is wrong with the service; empty when nothing is. Until its last request has ended the
+    old httpd is the main process, then systemd reads the pid file."""
+    if not state.up:
+        return Sentence("{state}, main process {pid}", state=state.active, pid=state.main)
+    if parent is None:
+        return Sentence("active, and no httpd runs")
+    if state.main != parent.pid and not httpd.is_ours(state.main):
+        return Sentence("main process {pid} is not httpd", pid=state.main)
+    group = group_of(parent.pid)
+    if group and state.group and group != state.group:
+        return Sentence("httpd {pid} is in the control group {group}", pid=parent.pid, group=group)
+    return ""
+
+
+def switched_off_check(why: str) -> Check:
+    return Check(SWITCHED_OFF, Sentence("Apache"), Sentence("switched off"), why, ok=True)
+
+
 def worker_check(httpd: Httpd) -> Check:
     """After a start the port may be open while nobody is behind it: there must be processes,
     and by mod_status (where that is on) a worker that is free or at work."""
@@ -147,8 +193,8 @@ def worker_check(httpd: Httpd) -> Check:
         status = httpd.status()
         workers = status.count("BusyWorkers") + status.count("IdleWorkers")
         enough = processes > 0 and (workers > 0 or not status.fields)
-        if enough or time.monotonic() > end:
-            break
+        if enough or parent is None or time.monotonic() > end:
+            break  # where no httpd runs at all, something has ended it: waiting brings none back
         time.sleep(0.1)
     seen = (
         Sentence(
@@ -194,7 +240,7 @@ def checks(
 ) -> list[Check]:
     """``packages``: the profile as it is now; ``listened``: where httpd listened before."""
     facts = packages.facts
-    return [
+    on_disk = [
         *package_checks(packages, transaction, mpm, itk),
         file_check(rpm, packages, transaction, mpm),
         mpm_check(
@@ -205,6 +251,11 @@ def checks(
             mpm,
         ),
         itk_check("configured_itk", Sentence("Configured ITK"), packages.configured, itk),
+    ]
+    if packages.running is None and (off := httpd.switched_off()):
+        return [*on_disk, switched_off_check(off)]
+    return [
+        *on_disk,
         mpm_check(
             "running",
             Sentence("Running MPM"),
@@ -215,6 +266,7 @@ def checks(
         itk_check("running_itk", Sentence("Running ITK"), packages.running, itk),
         *listener_checks(httpd, listened),
         worker_check(httpd),
+        *service_checks(httpd),
         *site_checks(before),
     ]
 

@@ -11,15 +11,16 @@ import threading
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 
-from easyapache.host.httpd import Httpd
+from easyapache.host.httpd import SWITCHED_OFF, Httpd
 from easyapache.host.measuring import Window
 from easyapache.host.processes import Identity
 from easyapache.host.server import HostError, Interruption, Log
 
 _PAUSE = 0.02
 """Seconds between two looks at httpd; a look costs about 20 microseconds."""
-_AGAIN = 0.1
-"""Seconds until a start that failed is tried again: dnf is at work and needs the machine."""
+_AGAIN, _LATEST = 0.1, 0.5
+"""Seconds until a start that failed is tried again: dnf is at work and needs the machine. Twice
+as long after each one, up to the second of these."""
 
 
 class Watch(AbstractContextManager["Watch"]):
@@ -29,6 +30,7 @@ class Watch(AbstractContextManager["Watch"]):
     A new httpd can only be started when the configuration on disk passes; in the middle of a
     transaction it may not, and then it is tried again and again. One that is already down when
     the watch begins (it died along with the engine that watched before) counts as having died.
+    An httpd that an administrator has switched off stays down: the watch is over then.
     """
 
     def __init__(self, httpd: Httpd, window: Window, log: Log) -> None:
@@ -68,7 +70,7 @@ class Watch(AbstractContextManager["Watch"]):
 
     def _look(self) -> None:
         failed = ""
-        pause = _PAUSE
+        pause, again = _PAUSE, _AGAIN
         while not self._over.wait(pause):
             with self._busy:
                 pause = _PAUSE
@@ -76,12 +78,16 @@ class Watch(AbstractContextManager["Watch"]):
                     continue
                 try:
                     self._known = self._replaced() or self._started()
+                    again = _AGAIN
                 except (HostError, OSError) as error:
+                    if isinstance(error, HostError) and error.code == SWITCHED_OFF:
+                        self._log(f"httpd ended and is not started again. {error.message}")
+                        return
                     said = error.output if isinstance(error, HostError) else str(error)
                     if said != failed:
                         self._log(f"httpd ended and cannot be started yet: {said[:400]}")
                         failed = said
-                    pause = _AGAIN
+                    pause, again = again, min(_LATEST, again * 2)
 
     def _replaced(self) -> Identity | None:
         """Something else may have replaced it in good order, as a hook does."""
@@ -90,4 +96,5 @@ class Watch(AbstractContextManager["Watch"]):
     def _started(self) -> Identity:
         started = self._httpd.start(self._log)
         self._log(f"httpd had ended before its restart; started again as {started.pid}")
+        self._httpd.entrust(started, self._log)
         return started

@@ -112,6 +112,8 @@ def scripted(field: Field, *script: str) -> Field:
     """The same server, whose agent is told to restart by this script, or by none."""
     method = "script" if script else "auto"
     field.config = replace(field.config, restart_method=method, restart_script=script)
+    if not script:
+        (field.lab.root / "usr/local/cpanel/scripts/restartsrv_httpd").unlink()
     field.server = RealServer(field.config)
     remember(field.config)
     return field
@@ -152,6 +154,39 @@ def test_where_the_script_reloads_and_httpd_dies_of_it_the_kit_starts_it_itself(
     undo.write_text(undo.read_text().replace(f"{script} --restart", f"{script} --graceful"))
     by_hand(field, request, before)
     assert "--graceful" in (field.lab.folder / "restart-calls").read_text()
+
+
+def test_the_kit_finds_cpanels_own_script_without_being_told(make_lab: MakeLab) -> None:
+    """What it starts is in the service's control group, and not in that of root's session."""
+    field = Field(make_lab().up())
+    script = field.lab.root / "usr/local/cpanel/scripts/restartsrv_httpd"
+    field.config = replace(field.config, restart_script=())
+    field.server = RealServer(field.config)
+    remember(field.config)
+    before = field.server.inspect()
+    request = field.request("event")
+    assert run(field, "first", request).end == ASKED
+    calls = field.lab.folder / "restart-calls"
+    script.rename(real := script.with_name("real"))
+    script.write_text(f'#!/bin/sh\necho "$@" >> {calls}\nexec {real} "$@"\n')
+    script.chmod(0o755)
+    by_hand(field, request, before)
+    assert calls.read_text().split() == ["--stop", "--start"]
+
+
+def test_the_kit_does_not_start_an_httpd_that_is_switched_off(make_lab: MakeLab) -> None:
+    field = Field(make_lab().up())
+    before = field.server.inspect()
+    request = field.request("event")
+    assert run(field, "first", request).end == ASKED
+    field.lab.down()
+    (field.lab.root / "etc/httpddisable").touch()
+    done = run_script(field, request)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "switched off, because /etc/httpddisable exists" in done.stdout
+    now = field.server.inspect()
+    assert now.running is None
+    assert now.configured == before.configured
 
 
 def test_an_httpd_that_does_not_come_up_is_not_called_as_it_was(make_lab: MakeLab) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from easyapache.host.simulated import SimulatedServer
 from easyapache.host.simulated_state import create_state
 from easyapache.lab.server import Lab
 from tests.host.managed import Managed, manage
+from tests.host.standin import StandIn
 from tests.labs import MakeLab
 
 Manage = Callable[..., Managed]
@@ -49,13 +50,12 @@ def server(request: pytest.FixtureRequest, tmp_path: Path) -> Managed:
 
 
 @pytest.fixture
-def idle_systemctl(managed: Managed, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """httpd as a service; not with a real systemd, but with a systemctl that does what the real
-    one does with a unit whose main process still lives, namely nothing."""
-    tools = tmp_path / "bin"
-    tools.mkdir()
-    (tools / "systemctl").write_text("#!/bin/sh\nexit 0\n")
-    (tools / "systemctl").chmod(0o755)
+def systemd(managed: Managed, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[StandIn]:
+    """httpd as a service: of a systemctl that counts and refuses as systemd's does."""
+    stand_in = StandIn(tmp_path / "systemd", managed)
     environment = managed.real.runner.environment
-    monkeypatch.setitem(environment, "PATH", f"{tools}:{environment['PATH']}")
+    monkeypatch.setitem(environment, "PATH", f"{stand_in.tools}:{environment['PATH']}")
     monkeypatch.setattr("easyapache.host.httpd.Httpd._by_unit", lambda _: True)
+    yield stand_in
+    managed.real.runner.ask(["systemctl", "stop", "httpd.service"])
+    stand_in.sweep()

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import pytest
 
+from easyapache.host.listeners import ways_in
 from easyapache.host.processes import children_of
 from easyapache.host.server import HostError
 from easyapache.lab.apache import processes_of
 from easyapache.profile import Transaction
 from tests.host.conftest import Manage
 from tests.host.managed import Managed
+from tests.host.visitors import port_of
 
 
 def rehearse(managed: Managed, mpm: str, transaction: Transaction, *, itk: bool = False) -> None:
@@ -24,6 +26,35 @@ def test_a_sound_change_starts_and_answers(managed: Managed, mpm: str) -> None:
     rehearse(managed, mpm, transaction)
     assert f"it started as {mpm} and answered" in managed.text
     assert managed.server.inspect().digest == before.digest
+
+
+@pytest.mark.parametrize("written", ["::", "0:0:0:0:0:0:0:0", "::1"])
+def test_a_listener_on_ipv6_addresses_is_asked_at_one_of_them(
+    managed: Managed, written: str
+) -> None:
+    """Beside ``Listen 0.0.0.0:80``, as cPanel writes it where IPv6 is on."""
+    port, main = port_of(managed), managed.real.httpd.main_config
+    both = f"Listen 0.0.0.0:{port}\nListen [{written}]:{port}\n"
+    main.write_text(main.read_text().replace(f"Listen 127.0.0.1:{port}\n", both))
+    _, transaction = managed.plan("event")
+    rehearse(managed, "event", transaction)
+    assert f"::1:{port}" in managed.text.partition("answered on")[2]
+
+
+def test_tls_that_is_spoken_at_one_address_of_a_port_is_not_expected_at_another(
+    managed: Managed,
+) -> None:
+    """A virtual host with SSLEngine is for its own addresses; elsewhere the port is plain."""
+    port = port_of(managed, tls=True)
+    extra = managed.config.server_root / "conf.d/six.conf"
+    extra.write_text(f"Listen [::1]:{port}\n")
+    managed.server.restart("graceful-stop", managed.log)
+    ways = ways_in(managed.real.httpd.read(), managed.real.httpd.listeners())
+    assert ("127.0.0.1", port, True) in ways
+    assert ("::1", port, False) in ways
+    _, transaction = managed.plan("event")
+    rehearse(managed, "event", transaction)
+    assert f"::1:{port}" in managed.text.partition("answered on")[2]
 
 
 def test_itk_is_rehearsed_with_itk(managed: Managed) -> None:

@@ -20,7 +20,7 @@ from easyapache.lab.apache import processes_of
 from tests.host.hammer import hammering
 from tests.host.managed import Managed
 from tests.host.test_runner import wait_until
-from tests.host.visitors import InFlight, assert_put_back, port_of
+from tests.host.visitors import assert_put_back, port_of
 
 
 def test_the_last_one_puts_the_kernels_setting_back(tmp_path: Path) -> None:
@@ -70,18 +70,6 @@ def test_the_register_of_the_kernels_setting_is_whole_at_every_moment(tmp_path: 
     writer.join()
     assert reads > 10
     assert setting.read_text() == "0\n"
-
-
-@pytest.mark.usefixtures("idle_systemctl")
-def test_systemd_that_takes_the_draining_httpd_for_the_service_is_not_relied_on(
-    managed: Managed,
-) -> None:
-    slow = InFlight(managed)
-    managed.server.restart("graceful-stop", managed.log)
-    assert managed.server.inspect().running is not None
-    slow.join()
-    assert "finished" in slow.body
-    assert "starting beside it" in managed.text
 
 
 def test_the_servers_own_script_is_used_when_told_to(managed: Managed) -> None:

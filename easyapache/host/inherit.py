@@ -1,0 +1,124 @@
+"""Becomes a program in the surroundings of another process: ``python -I inherit.py SETTINGS``.
+
+A second httpd is started from outside of its service. systemd would have given it a control
+group, a mount namespace (``PrivateTmp=``), limits, an environment and more: here it takes them
+over from the httpd that systemd started. Standard library only.
+
+SETTINGS is JSON: ``groups``, the cgroup.procs files to join; ``like``, the pid of the process
+to be like (0: nobody) and ``started``, its start time in clock ticks; ``program``, the argv.
+What must be and cannot be ends it with status 1; what is merely lacking is said on standard
+error, and the verification of the change sees it.
+"""
+
+import ctypes
+import json
+import os
+import resource
+import sys
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+_NAMESPACES = ("uts", "ipc", "mnt")
+_READ_BOUNDING_SET, _DROP_FROM_BOUNDING_SET, _NO_NEW_PRIVILEGES = 23, 24, 38  # prctl(2)
+
+
+def join(groups: list[str]) -> None:
+    """systemd finds a service's new main process through the pid file only in its own group."""
+    for procs in groups:
+        try:
+            Path(procs).write_text(f"{os.getpid()}\n")
+        except OSError as error:
+            sys.exit(f"The control group of httpd cannot be joined: {procs}: {error.strerror}")
+
+
+class Other:
+    """All that is taken over, read at once while the other one lives. Raises FileNotFoundError or
+    ProcessLookupError where it does not."""
+
+    def __init__(self, pid: int, started: int) -> None:
+        folder = Path(f"/proc/{pid}")
+        lines = (folder / "status").read_text().splitlines()
+        self.status = {name: value.strip() for name, _, value in (x.partition(":") for x in lines)}
+        pairs = (item.partition(b"=") for item in (folder / "environ").read_bytes().split(b"\0"))
+        self.environment = {name: value for name, equals, value in pairs if name and equals}
+        self.limits = {number: resource.prlimit(pid, number) for number in all_limits()}
+        self.nice = os.getpriority(os.PRIO_PROCESS, pid)
+        self.affinity = os.sched_getaffinity(pid)
+        self.oom = (folder / "oom_score_adj").read_text()
+        self.folder = (folder / "cwd").readlink()
+        self.namespaces = {
+            kind: os.open(folder / "ns" / kind, os.O_RDONLY | os.O_CLOEXEC)
+            for kind in _NAMESPACES
+            if (folder / "ns" / kind).readlink() != Path("/proc/self/ns", kind).readlink()
+        }
+        stat = (folder / "stat").read_text(errors="replace").rpartition(")")[2].split()
+        if int(stat[19]) != started:
+            raise ProcessLookupError
+
+
+def all_limits() -> set[int]:
+    return {getattr(resource, name) for name in dir(resource) if name.startswith("RLIMIT_")}
+
+
+def become_like(other: Other) -> None:
+    library = ctypes.CDLL(None, use_errno=True)
+    score = Path("/proc/self/oom_score_adj")
+    if score.read_text() != other.oom:
+        attempt("OOM score adjustment", lambda: score.write_text(other.oom))
+    if os.getpriority(os.PRIO_PROCESS, 0) != other.nice:
+        attempt("niceness", lambda: os.setpriority(os.PRIO_PROCESS, 0, other.nice))
+    if os.sched_getaffinity(0) != other.affinity:
+        attempt("CPU affinity", lambda: os.sched_setaffinity(0, other.affinity))
+    if "Umask" in other.status:
+        os.umask(int(other.status["Umask"], 8))
+    for kind, descriptor in other.namespaces.items():
+        if library.setns(descriptor, 0):
+            why = os.strerror(ctypes.get_errno())
+            sys.exit(f"The {kind} namespace of httpd cannot be entered: {why}")
+    attempt("working directory", lambda: os.chdir(other.folder))
+    for number, pair in sorted(other.limits.items()):
+        if resource.getrlimit(number) != pair:
+            attempt(f"limit {number}", partial(resource.setrlimit, number, pair))
+    # The bounding set last: it is what the program will have, not what is needed to get there.
+    bounding, number = int(other.status["CapBnd"], 16), 0
+    while library.prctl(_READ_BOUNDING_SET, number, 0, 0, 0) >= 0:
+        if not bounding >> number & 1:
+            control(library, f"capability {number}", _DROP_FROM_BOUNDING_SET, number)
+        number += 1
+    if other.status.get("NoNewPrivs") == "1":
+        control(library, "NoNewPrivileges", _NO_NEW_PRIVILEGES, 1)
+
+
+def attempt(what: str, act: Callable[[], object]) -> None:
+    try:
+        act()
+    except (OSError, ValueError) as error:
+        sys.stderr.write(f"{what} cannot be taken over: {error}\n")
+
+
+def control(library: ctypes.CDLL, what: str, option: int, argument: int) -> None:
+    if library.prctl(option, argument, 0, 0, 0):
+        sys.stderr.write(f"{what} cannot be taken over: {os.strerror(ctypes.get_errno())}\n")
+
+
+def main(settings: dict[str, Any]) -> None:
+    environment: dict[bytes, bytes] = dict(os.environb)
+    join(settings["groups"])
+    if settings["like"]:
+        try:
+            other = Other(settings["like"], settings["started"])
+        except (FileNotFoundError, ProcessLookupError):
+            sys.exit(f"httpd {settings['like']} has ended")
+        environment = other.environment or environment
+        become_like(other)
+    program = settings["program"]
+    try:
+        os.execvpe(program[0], program, environment)  # noqa: S606 -- an argv, without a shell
+    except OSError as error:
+        sys.exit(f"{program[0]}: {error.strerror}")
+
+
+if __name__ == "__main__":
+    main(json.loads(sys.argv[1]))
