@@ -45,8 +45,10 @@ def own_addresses(listeners: list[str]) -> list[str]:
         if everywhere(address):
             continue
         with suppress(OSError, UnicodeError):
-            for *_, target in socket.getaddrinfo(address, 0, type=socket.SOCK_STREAM):
-                host = canonical(str(target[0]).partition("%")[0])
-                if not ip_address(host).is_loopback and not everywhere(host):
-                    found.add(host)
-    return sorted(found)
+            for entry in socket.getaddrinfo(address, 0, type=socket.SOCK_STREAM):
+                found.add(canonical(str(entry[4][0]).partition("%")[0]))
+    return sorted(host for host in found if not everywhere(host) and not _loopback(host))
+
+
+def _loopback(host: str) -> bool:
+    return ip_address(host).is_loopback
