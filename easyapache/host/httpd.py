@@ -10,8 +10,7 @@ import re
 import shutil
 import sys
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -19,6 +18,7 @@ from easyapache.host import cgroups, inherit
 from easyapache.host.apache_config import ApacheConfig, read_config
 from easyapache.host.config import HostConfig
 from easyapache.host.http_probe import fetch
+from easyapache.host.httpd_facts import Build, Status
 from easyapache.host.processes import (
     Identity,
     children_of,
@@ -44,37 +44,6 @@ SWITCHED_OFF = "switched_off"
 _SWITCHES = ("etc/httpddisable", "etc/apachedisable", "etc/httpisable")
 """Files by which cPanel's service, scripts and watchdog know that httpd is not to run."""
 _UNIT_FILES = ("etc/systemd/system/httpd.service", "usr/lib/systemd/system/httpd.service")
-
-
-@dataclass(frozen=True, slots=True)
-class Status:
-    """The machine-readable page of mod_status, or why there is none (``error``)."""
-
-    fields: Mapping[str, str]
-    error: str = ""
-
-    @property
-    def mpm(self) -> str:
-        return self.fields.get("ServerMPM", "").lower()
-
-    @property
-    def itk_signature(self) -> bool:
-        return "mpm-itk/" in self.fields.get("ServerVersion", "")
-
-    def count(self, name: str) -> int:
-        text = self.fields.get(name, "")
-        return int(text) if text.isdigit() else 0
-
-
-@dataclass(frozen=True, slots=True)
-class Build:
-    """``version`` as ``2.4.67``, empty when httpd does not say; and what Apache's guidelines ask
-    of a system: threads, and polling that is safe with them (epoll, kqueue or event ports
-    through APR)."""
-
-    version: str
-    threads: bool
-    safe_thread_polling: bool
 
 
 class Httpd:

@@ -14,18 +14,17 @@ Killed at any point, the next call looks at which parents listen and settles tha
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from easyapache.host.config import HostConfig, restart_script_of, script_calls
 from easyapache.host.httpd import Httpd
 from easyapache.host.migration import Migration
 from easyapache.host.processes import Identity, arguments_of, children_of, identify
+from easyapache.host.restart_memory import Memory
 from easyapache.host.server import HostError, Log
 from easyapache.host.sockets import (
     CannotReach,
@@ -58,38 +57,11 @@ class Method:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class _Memory:
-    """What must be put back even when this process is killed: kept in a file from before the
-    first change until after the last."""
-
-    path: Path
-
-    def load(self) -> Identity | None:
-        """The old httpd of a restart that was begun and not completed."""
-        try:
-            return Identity.from_json(json.loads(self.path.read_text())["old"])
-        except (FileNotFoundError, ValueError):
-            return None
-
-    def save(self, old: Identity) -> None:
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        scratch = self.path.with_suffix(".new")
-        with scratch.open("w") as handle:
-            json.dump({"old": old.as_json()}, handle)
-            handle.flush()
-            os.fsync(handle.fileno())
-        scratch.rename(self.path)
-
-    def forget(self) -> None:
-        self.path.unlink(missing_ok=True)
-
-
 class Restart:
     def __init__(self, config: HostConfig, httpd: Httpd) -> None:
         self.config = config
         self.httpd = httpd
-        self._memory = _Memory(config.spool / "restart.json")
+        self._memory = Memory(config.spool / "restart.json")
         self._migration = Migration()
 
     # -- choosing ------------------------------------------------------------------------
