@@ -214,11 +214,11 @@ class Httpd:
         return (file.st_ino, file.st_mtime_ns) if file else None
 
     def _compiled(self) -> str:
-        """``httpd -V``, asked once for as long as the program is the same file; again where it
-        said nothing."""
+        """``httpd -V``, without the configuration, which it would read for nothing. Asked once
+        for as long as the program is the same file; again where it said nothing."""
         key = self._program()
         if key is None or self._known[0] != key or not self._known[1]:
-            self._known = key, self.runner.ask([*self.argv, "-V"]).stdout
+            self._known = key, self.runner.ask([*self.argv, "-f", "/dev/null", "-V"]).stdout
         return self._known[1]
 
     def test(self) -> Finished:
