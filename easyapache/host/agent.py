@@ -56,7 +56,7 @@ REPAIR_BEGINS_WITHIN = timedelta(minutes=10)
 LONGEST_MESSAGE = 1_000_000
 """Characters. The largest honest one, a change of all known packages, has a tenth of it."""
 
-MOST_WAITING = 20
+MOST_WAITING = 8
 """Changes without an outcome. A panel asks for one at a time, and again for what is not known."""
 
 app = Celery("easyapache.host.agent", broker=os.environ.get("REDIS_URL"))
@@ -103,6 +103,8 @@ class Agent:
         self.started = time.time()
         self.last_heard = self.last_sent = time.monotonic()
         self._over = threading.Event()
+        self.taking = threading.Lock()
+        """Held while a change is counted and written down."""
 
     def take_up(self) -> None:
         """Go on with what an earlier agent left unfinished. No broker is needed for it: where one
@@ -310,9 +312,10 @@ def apply(message: Mapping[str, Any]) -> None:
         # Written down as it came: an engine refuses it too, and thereby the panel learns
         # that this change has failed and why.
         log.warning("change %s refused: %s", change, error)
-    if me.spool.folder(change) is None and len(me.spool.unfinished()) >= MOST_WAITING:
-        raise BadMessage(f"{MOST_WAITING} changes wait for this server already")
-    folder, fresh = me.spool.create_raw(change, message)
+    with me.taking:
+        if me.spool.folder(change) is None and len(me.spool.unfinished()) >= MOST_WAITING:
+            raise BadMessage(f"{MOST_WAITING} changes wait for this server already")
+        folder, fresh = me.spool.create_raw(change, message)
     if fresh:
         log.info("change %s begins", change)
     me.courier.follow(folder)
