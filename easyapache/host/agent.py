@@ -56,9 +56,6 @@ REPAIR_BEGINS_WITHIN = timedelta(minutes=10)
 LONGEST_MESSAGE = 1_000_000
 """Characters. The largest honest one, a change of all known packages, has a tenth of it."""
 
-MOST_WAITING = 8
-"""Changes without an outcome. A panel asks for one at a time, and again for what is not known."""
-
 app = Celery("easyapache.host.agent", broker=os.environ.get("REDIS_URL"))
 app.conf.update(
     broker_connection_retry=True,
@@ -103,17 +100,11 @@ class Agent:
         self.started = time.time()
         self.last_heard = self.last_sent = time.monotonic()
         self._over = threading.Event()
-        self.taking = threading.Lock()
-        """Held while a change is counted and written down."""
-
-    def take_up(self) -> None:
-        """Go on with what an earlier agent left unfinished. No broker is needed for it: where one
-        power cut took both, the sites must not wait for the broker's return."""
-        self._finish_restart()
-        self.courier.begin()
 
     def begin(self) -> None:
-        """Listening has begun: start to say so."""
+        """Take up what an earlier agent left unfinished, which needs no broker, and tell of it."""
+        self._finish_restart()
+        self.courier.begin()
         threading.Thread(target=self._beat, name="heartbeat", daemon=True).start()
 
     def _finish_restart(self) -> None:
@@ -215,16 +206,12 @@ def _prepare(**_: Any) -> None:
         # messages that nobody can answer.
         sys.stderr.write(f"{error}\n")
         raise SystemExit(2) from error
-    try:
-        _agent.take_up()
-    except Exception:  # one folder that cannot be read must not keep the agent from answering
-        log.exception("what was cut off cannot be taken up just now")
+    _agent.begin()
 
 
 @signals.worker_ready.connect
 def _begin(**_: Any) -> None:
     memory.started()
-    agent().begin()
 
 
 @signals.worker_shutdown.connect
@@ -312,10 +299,7 @@ def apply(message: Mapping[str, Any]) -> None:
         # Written down as it came: an engine refuses it too, and thereby the panel learns
         # that this change has failed and why.
         log.warning("change %s refused: %s", change, error)
-    with me.taking:
-        if me.spool.folder(change) is None and len(me.spool.unfinished()) >= MOST_WAITING:
-            raise BadMessage(f"{MOST_WAITING} changes wait for this server already")
-        folder, fresh = me.spool.create_raw(change, message)
+    folder, fresh = me.spool.take(change, message)
     if fresh:
         log.info("change %s begins", change)
     me.courier.follow(folder)
