@@ -57,10 +57,6 @@ REPAIR_BEGINS_WITHIN = timedelta(minutes=10)
 LONGEST_MESSAGE = 1_000_000
 """Characters. The largest honest one, a change of all known packages, has a tenth of it."""
 
-MOST_WAITING = 20
-"""Changes without an outcome. A panel asks for one at a time, and again for what is not known."""
-
-
 HEARTBEAT_EXPIRES = 300.0
 """A heartbeat that nobody read for so long says nothing any more. Long enough for two clocks that
 differ by what Kerberos, too, takes for the same time."""
@@ -85,14 +81,10 @@ class Agent:
         self.last_heard = self.last_sent = time.monotonic()
         self._over = threading.Event()
 
-    def take_up(self) -> None:
-        """Go on with what an earlier agent left unfinished. No broker is needed for it: where one
-        power cut took both, the sites must not wait for the broker's return."""
+    def begin(self) -> None:
+        """Take up what an earlier agent left unfinished, which needs no broker, and tell of it."""
         self._finish_restart()
         self.courier.begin()
-
-    def begin(self) -> None:
-        """Listening has begun: start to say so."""
         threading.Thread(target=self._beat, name="heartbeat", daemon=True).start()
 
     def _finish_restart(self) -> None:
@@ -200,16 +192,12 @@ def _prepare(**_: Any) -> None:
         # messages that nobody can answer.
         sys.stderr.write(f"{error}\n")
         raise SystemExit(2) from error
-    try:
-        _agent.take_up()
-    except Exception:  # one folder that cannot be read must not keep the agent from answering
-        log.exception("what was cut off cannot be taken up just now")
+    _agent.begin()
 
 
 @signals.worker_ready.connect
 def _begin(**_: Any) -> None:
     memory.started()
-    agent().begin()
 
 
 @signals.worker_shutdown.connect
@@ -297,9 +285,7 @@ def apply(message: Mapping[str, Any]) -> None:
         # Written down as it came: an engine refuses it too, and thereby the panel learns
         # that this change has failed and why.
         log.warning("change %s refused: %s", change, error)
-    if me.spool.folder(change) is None and len(me.spool.unfinished()) >= MOST_WAITING:
-        raise BadMessage(f"{MOST_WAITING} changes wait for this server already")
-    folder, fresh = me.spool.create_raw(change, message)
+    folder, fresh = me.spool.take(change, message)
     if fresh:
         log.info("change %s begins", change)
     me.courier.follow(folder)

@@ -18,7 +18,6 @@ import time
 import traceback
 from collections.abc import Callable
 from contextlib import ExitStack
-from functools import partial
 from pathlib import Path
 
 from easyapache.host.config import BadConfig, HostConfig
@@ -26,7 +25,7 @@ from easyapache.host.drivers import config_of, open_server
 from easyapache.host.durable import Busy
 from easyapache.host.failures.failure import TAKE_BACK
 from easyapache.host.folder import ChangeFolder, now
-from easyapache.host.going_down import GoingDown, machine_goes_down
+from easyapache.host.going_down import shutdown_of
 from easyapache.host.progress import (
     Progress,
     label,
@@ -35,7 +34,6 @@ from easyapache.host.progress import (
     succeeded_sentence,
 )
 from easyapache.host.protocol import BadMessage, Outcome, Report, Step
-from easyapache.host.runner import Runner
 from easyapache.host.server import HostError, Server, Stopped
 from easyapache.host.spool import Spool
 from easyapache.host.steps import Moved, Steps
@@ -66,15 +64,13 @@ class Engine:
         self.folder, self.server, self.config = folder, server, config
         self.spool = Spool(folder.path.parent)
         self.pause = pause
-        runner = Runner(config.environment)
-        self.telling = Telling(folder, goes_down or partial(machine_goes_down, runner))
+        self.telling = Telling(folder, goes_down or shutdown_of(config))
         self.stopping = Stopping(folder)
         self.steps: Steps
 
     def run(self, *, back: str = "") -> Report:
         """Bring the change to its end and return its outcome. Raises Busy when another engine
         is at it, and GoingDown when the machine is shut down meanwhile: it has no outcome then.
-
         ``back``: why it is to be taken back wherever it is, instead of being finished.
         """
         with self.folder.engine_lock():
@@ -396,9 +392,6 @@ def main(arguments: list[str]) -> int:
     except Busy:
         sys.stderr.write("another engine works on this change\n")
         return 75
-    except GoingDown:
-        sys.stderr.write("the machine is shutting down; this change goes on after its start\n")
-        return 76
     sys.stdout.write(f"{outcome.data['outcome']}: {outcome.data['sentence']}\n")
     return 0
 

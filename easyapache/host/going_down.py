@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+
+from easyapache.host.config import HostConfig
 from easyapache.host.processes import systemd_is_init
 from easyapache.host.runner import Runner
 from easyapache.host.server import HostError
@@ -10,9 +14,17 @@ LIMIT = 10.0
 """Seconds for systemd's answer."""
 
 
-class GoingDown(BaseException):
-    """The machine is being shut down. Like KeyboardInterrupt it is nobody's failure: whatever is
-    under way stops where it is, without a verdict, and goes on from the journal after the boot."""
+class GoingDown(SystemExit):
+    """The machine is being shut down. It is nobody's failure: the process ends where it is, with
+    status 76 and without a verdict, and what it did goes on from the journal after the boot."""
+
+    def __init__(self) -> None:
+        super().__init__(76)
+
+
+def shutdown_of(config: HostConfig) -> Callable[[], bool]:
+    """Asks, whenever it is called, whether the machine of a server is being shut down."""
+    return partial(machine_goes_down, Runner(config.environment))
 
 
 def machine_goes_down(runner: Runner) -> bool:

@@ -8,16 +8,14 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 
 from easyapache.host.config import BadConfig
 from easyapache.host.drivers import config_of, open_server
 from easyapache.host.durable import Busy
-from easyapache.host.going_down import GoingDown, machine_goes_down
+from easyapache.host.going_down import GoingDown, shutdown_of
 from easyapache.host.repair_folder import RepairFolder
 from easyapache.host.repairs import Repaired, repair
-from easyapache.host.runner import Runner
 from easyapache.host.server import HostError, Server
 from easyapache.host.spool import Spool
 from easyapache.sentences import Sentence
@@ -77,17 +75,13 @@ def main(arguments: list[str]) -> int:
     spool = folder.path.parent.parent
     try:
         config = config_of(spool)
-        goes_down = partial(machine_goes_down, Runner(config.environment))
-        done = carry_out(folder, open_server(config), Spool(spool), goes_down)
+        done = carry_out(folder, open_server(config), Spool(spool), shutdown_of(config))
     except BadConfig as error:
         sys.stderr.write(f"{error}\n")
         return 2
     except Busy:
         sys.stderr.write("somebody else is at this repair\n")
         return 75
-    except GoingDown:
-        sys.stderr.write("the machine is shutting down; this is begun again after its start\n")
-        return 76
     sys.stdout.write(f"{done.message}\n")
     return 0
 

@@ -29,6 +29,7 @@ import errno
 import json
 import os
 import shutil
+import threading
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -42,6 +43,8 @@ from easyapache.host.progress import progress_of
 from easyapache.host.protocol import CHANGE_ID, BadMessage, ChangeRequest
 from easyapache.host.repair_folder import RepairFolder
 
+MOST_WAITING = 8
+"""Changes without an outcome. A panel asks for one at a time, and again for what is not known."""
 KEEP_REFUSED, KEEP_NUMBERS = 200, 20_000
 """Of changes that altered nothing: how many folders stay, and of how many the number (33 bytes)."""
 
@@ -51,6 +54,7 @@ class Spool:
 
     def __init__(self, root: Path) -> None:
         self.root = root
+        self._taking = threading.Lock()
 
     def prepare(self) -> None:
         """Make the folder, closed to everybody else, and sweep up half-made ones.
@@ -127,6 +131,13 @@ class Spool:
         if self._forestalled(change).exists():
             folder.request_cancel()
         return folder, True
+
+    def take(self, change: str, message: Any) -> tuple[ChangeFolder, bool]:
+        """The same for a message that somebody sent. Raises BadMessage when too many wait."""
+        with self._taking:
+            if self.folder(change) is None and len(self.unfinished()) >= MOST_WAITING:
+                raise BadMessage(f"{MOST_WAITING} changes wait for this server already")
+            return self.create_raw(change, message)
 
     def forestall(self, change: str) -> ChangeFolder | None:
         """A cancel came before its change: should the change still come, it ends as cancelled.

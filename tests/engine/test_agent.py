@@ -22,9 +22,7 @@ from kombu import Connection
 from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 
-from easyapache.host.agent import MOST_WAITING
 from easyapache.host.folder import ChangeFolder, now
-from easyapache.host.progress import progress_of
 from easyapache.host.runner import Detached
 from easyapache.particulars import Particulars
 from tests.engine.simulation import Simulation
@@ -254,45 +252,6 @@ def test_everything_killed_at_once_and_started_again_loses_nothing(make_house: M
     house.start_agent()
     house.wait(lambda: house.told(request.change) == "succeeded")
     house.simulation.sound()
-
-
-def test_what_was_cut_off_is_finished_though_the_broker_never_came_back(
-    make_house: MakeHouse,
-) -> None:
-    house = make_house(0.3)
-    request = house.simulation.request()
-    house.send("host.apply", request.as_json())
-    house.wait(lambda: house.simulation.spool.folder(request.change) is not None)
-    folder = house.simulation.spool.folder(request.change)
-    assert folder is not None
-    house.wait(lambda: progress_of(folder.reports()).touched)
-    pid = house.engine_pid(folder)
-    house.kill("redis")
-    house.kill("agent")
-    if pid is not None:
-        os.kill(pid, signal.SIGKILL)
-    (house.folder / "redis.sock").unlink()
-    assert folder.outcome is None
-    house.start_agent()
-    house.wait(lambda: folder.outcome is not None)
-    house.simulation.sound()
-    house.start_redis()
-    house.wait(lambda: house.told(request.change) == "succeeded")
-
-
-def test_no_more_changes_are_taken_than_one_panel_could_ask_for(make_house: MakeHouse) -> None:
-    house = make_house(0.3)
-    good = house.simulation.request().as_json()
-    for _ in range(MOST_WAITING + 10):
-        house.send("host.apply", {**good, "change": uuid.uuid4().hex})
-    house.send("host.ping", {"nonce": "still there"})
-    house.wait(lambda: any(f["nonce"] == "still there" for f in house.answers("control.heartbeat")))
-    spool = house.simulation.spool
-    assert len(spool.folders()) <= MOST_WAITING + 1
-    at_work = sum(folder.engine_at_work for folder in spool.unfinished())
-    assert at_work <= 2
-    for folder in spool.unfinished():
-        folder.request_cancel()
 
 
 def test_a_broker_that_is_away_delays_only_the_news(make_house: MakeHouse) -> None:

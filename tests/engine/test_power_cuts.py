@@ -392,4 +392,5 @@ def test_what_altered_nothing_leaves_little_and_never_runs_again(
 
 def test_power_cuts_are_not_caught(simulation: Simulation) -> None:
     assert not issubclass(PowerCut, Exception)
+    assert GoingDown().code == 76
     assert not issubclass(GoingDown, Exception)
