@@ -15,6 +15,7 @@ from easyapache.versions import parse_evr
 from mpm.catalog import ITK, MPM, Choice, installed, short
 from mpm.reasons import Words
 from mpm.rulebook import findings_for
+from mpm.rules_panel import PANEL_CODES, panel_findings
 from mpm.rules import Finding, Severity, Situation
 
 STORED = "stored"
@@ -108,6 +109,13 @@ class Plan:
                 "transaction": self.transaction.digest,
             }
         )
+
+    def seen_now(self, profile: Profile) -> Plan:
+        """This plan with what the panel itself knows of the server by now (``panel_findings``),
+        whatever it knew when the plan was made."""
+        own = tuple(panel_findings(profile.facts))
+        others = tuple(item for item in self.findings if item.code not in PANEL_CODES)
+        return replace(self, findings=(*own, *others))
 
     @property
     def empty(self) -> bool:

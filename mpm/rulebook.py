@@ -6,9 +6,16 @@ from mpm.rules import Finding, RuleFunction, Severity, Situation
 from mpm.rules_choice import CHOICE_RULES
 from mpm.rules_modules import MODULE_RULES
 from mpm.rules_packages import PACKAGE_RULES
+from mpm.rules_panel import PANEL_RULES
 from mpm.rules_server import SERVER_RULES
 
-RULES: tuple[RuleFunction, ...] = (*CHOICE_RULES, *SERVER_RULES, *PACKAGE_RULES, *MODULE_RULES)
+RULES: tuple[RuleFunction, ...] = (
+    *PANEL_RULES,
+    *CHOICE_RULES,
+    *SERVER_RULES,
+    *PACKAGE_RULES,
+    *MODULE_RULES,
+)
 
 _ORDER = {Severity.BLOCK: 0, Severity.WARN: 1, Severity.NOTE: 2, Severity.GAIN: 3}
 

@@ -5,6 +5,7 @@ from mpm.history.capacity import Load, load_of
 from mpm.history.examination import Examination, RepairTold, examined, repairs
 from mpm.history.export import as_csv, as_json, event_as_json, events_as_json
 from mpm.history.filters import BadFilter, ChangeFilters
+from mpm.history.health import incomplete, register_health
 from mpm.history.outside import TAKEN_BACK, taken_back_by, undecided, undecided_of
 from mpm.history.pages import Page, changes
 from mpm.history.prediction import Prediction, predicted
@@ -45,6 +46,7 @@ __all__ = [
     "events_as_json",
     "evidence",
     "examined",
+    "incomplete",
     "known_people",
     "known_tickets",
     "load_of",
@@ -52,6 +54,7 @@ __all__ = [
     "opening_from_outside",
     "paragraphs",
     "predicted",
+    "register_health",
     "repairs",
     "story",
     "taken_back_by",

@@ -19,6 +19,7 @@ from mpm.lifecycle import past_the_point
 from mpm.models import Change, State
 from mpm.models.change import Origin
 from mpm.plan import Plan, PlannedPackage, goal_of, plan_from_transaction
+from mpm.rules_panel import PANEL_CODES
 from mpm.services.actor import Actor, NothingToDo, Refused, Stale
 from mpm.services.lookup import must_be_allowed
 from mpm.services.planning import profile_of
@@ -72,7 +73,7 @@ def rollback_plan(change: Change) -> Plan:
     """
     if reason := why_not_roll_back(change):
         raise Refused(reason, code="nothing_to_roll_back", status=409)
-    profile = profile_of(change.server)
+    profile = profile_of(change.server, undoing=change)
     exact = _inverse_of(change, profile)
     return exact if exact is not None else _way_back(change, profile)
 
@@ -173,10 +174,11 @@ def roll_back(
     with transaction.atomic():
         server = Server.objects.select_for_update().get(pk=change.server_id)
         plan = rollback_plan(change)
-        profile = profile_of(server)
+        profile = profile_of(server, undoing=change)
         if digest is not None and digest != plan.digest:
             raise Stale(plan)
-        if satisfied(plan, profile):
+        whole = not any(finding.code in PANEL_CODES for finding in plan.blocks)
+        if whole and satisfied(plan, profile):
             raise NothingToDo(
                 Sentence("The server is as it was before change #{number}.", number=change.pk)
             )

@@ -51,7 +51,9 @@ FOR_TRANSLATORS = (
 )
 """The sentences of mpm.catalog, which knows no Django, where the translators' tools find them."""
 YES_OR_NO = {"yes": True, "no": False}
-DOCTORS = frozenset({"no_mpm", "several_mpms", "files_missing", "unfinished_transaction"})
+DOCTORS = frozenset(
+    {"incomplete_change", "no_mpm", "several_mpms", "files_missing", "unfinished_transaction"}
+)
 """The findings that send their reader to the doctor."""
 MOST_EXTRAS = 60
 
@@ -240,7 +242,7 @@ def _page(
     row = frame_of(request).installed
     if row is None:
         return show(request, "easyapache/not_seen.html", {"server": server})
-    profile = row.profile
+    profile = frame_of(request).health.beside(row.profile)
     try:
         choice = choice_from(data, profile)
     except BadChoice as error:
@@ -261,7 +263,7 @@ def plan(request: HttpRequest, server: Server) -> HttpResponse:
     row = frame_of(request).installed
     if row is None:
         return show(request, "mpm/_no_plan.html", {"server": server}, status=422)
-    profile = row.profile
+    profile = frame_of(request).health.beside(row.profile)
     try:
         choice = choice_from(request.GET, profile)
     except BadChoice as error:

@@ -129,10 +129,12 @@ def look(request: HttpRequest, preview: Preview) -> dict[str, Any]:
     frame.turn_to(server)
     row = frame.installed
     choice = Choice.from_json(preview.choice)
-    profile = row.profile if row else None
+    profile = frame.health.beside(row.profile) if row else None
     stored = make_plan(profile, choice, load_catalogue()) if profile else None
     answer = Plan.from_json(preview.plan) if preview.plan else None
     plan = answer or stored
+    if plan is not None and profile is not None:
+        plan = plan.seen_now(profile)
     moved = answer is not None and row is not None and answer.base_digest != row.digest
     return {
         "preview": preview,
