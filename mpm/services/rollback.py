@@ -14,7 +14,7 @@ from easyapache.profile import Package, Profile
 from easyapache.relations import MAIN, Unsolvable, load_catalogue
 from easyapache.sentences import Sentence, joined
 from mpm.catalog import MPM, Choice
-from mpm.history import taken_back_by
+from mpm.history import aftermath
 from mpm.lifecycle import past_the_point
 from mpm.models import Change, State
 from mpm.models.change import Origin
@@ -48,7 +48,19 @@ def why_not_roll_back(change: Change) -> str:
             "MPM instead.",
             number=change.pk,
         )
-    if again := taken_back_by(change):
+    after = aftermath(change)
+    if after.repaired_at is not None:
+        return Sentence(
+            "Change #{number} was undone by a repair already: nothing to roll back.",
+            number=change.pk,
+        )
+    if after.going_back_by:
+        return Sentence(
+            "Change #{other} is rolling change #{number} back.",
+            number=change.pk,
+            other=after.going_back_by,
+        )
+    if again := after.rolled_back_by:
         return Sentence(
             "Change #{number} was rolled back already, by change #{other}.",
             number=change.pk,

@@ -29,6 +29,7 @@ from mpm.models import Change
 from mpm.plan import Plan, make_plan
 from mpm.roles import actor_of, may_change, may_read
 from mpm.rules import Finding, Fix
+from mpm.rules_panel import PANEL_CODES
 from mpm.services.request import satisfied
 from mpm.views import capacity
 
@@ -170,6 +171,7 @@ def situation(server: Server, profile: Profile, data: QueryDict, choice: Choice)
         "plan": plan,
         "shown": shown_findings(server, plan, answers),
         "satisfied": satisfied(plan, profile),
+        "not_whole": any(finding.code in PANEL_CODES for finding in plan.blocks),
         "capacity_codes": capacity.TOLD_BY,
         "doctor_codes": DOCTORS,
         "restart": restart_of(server),
