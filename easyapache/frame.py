@@ -11,6 +11,7 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 from django.db.models import Case, Count, Subquery, When, Window
 from django.http import Http404, HttpRequest
 from django.http.response import HttpResponseBase
+from django.urls import Resolver404, resolve
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
@@ -255,7 +256,7 @@ def stay_on_server(
         if request.method != "POST" or not location.startswith("/"):
             return response
         name, target = server_before(request), urlsplit(location)
-        if name and "server" not in parse_qs(target.query) and target.path not in _NO_SERVER:
+        if name and "server" not in parse_qs(target.query) and _wants_a_server(target.path):
             more = urlencode({"server": name})
             query = f"{target.query}&{more}" if target.query else more
             response.headers["Location"] = target._replace(query=query).geturl()
@@ -264,7 +265,15 @@ def stay_on_server(
     return handle
 
 
-_NO_SERVER = frozenset({"/login/", "/logout/"})
+OF_THEIR_OWN = frozenset({"change", "review", "rollback", "login"})
+"""Pages that know their server by themselves, or need none."""
+
+
+def _wants_a_server(path: str) -> bool:
+    try:
+        return resolve(path).view_name not in OF_THEIR_OWN
+    except Resolver404:
+        return False
 
 
 def frame_of(request: HttpRequest) -> Frame:

@@ -28,15 +28,15 @@ def panel_findings(facts: Mapping[str, Any]) -> Iterator[Finding]:
             remedy=Sentence("Open Diagnostics and undo the incomplete change first."),
         )
     if facts.get("agent_offline"):
-        # A change that nobody receives would start whenever the agent is back.
         yield Finding(
             code="agent_offline",
-            severity=Severity.BLOCK,
+            severity=Severity.WARN,
             title=Sentence("The agent is offline"),
             message=Sentence(
-                "This server doesn't answer the panel, so a change can't start or be watched."
+                "This server doesn't answer the panel. A change starts when the agent is back, which "
+                "may be hours from now, and can't be watched until then."
             ),
-            remedy=Sentence("Start the agent on the server, then try again."),
+            remedy=Sentence("Start the agent on the server first, or set a maintenance window."),
         )
 
 

@@ -129,10 +129,11 @@ def impact(change: Change) -> str:
     else:
         text = _("No connections were refused.")
     if measured:
-        wait = {"wait": f"{change.longest_wait_ms or 0:.0f}"}
-        text = f"{text} {_('Longest wait: %(wait)s ms.') % wait}"
+        wait = _("Longest wait: %(wait)s ms.") % {"wait": f"{change.longest_wait_ms or 0:.0f}"}
+        text = f"{text} {wait}"
     if half_way(change):
-        text = f"{text} {_('Apache may have been unavailable until the server was repaired.')}"
+        down = _("Apache may have been unavailable until the server was repaired.")
+        text = f"{text} {down}"
     return text
 
 
@@ -160,7 +161,8 @@ def _done(change: Change) -> str:
     packages = _("Packages: %(installed)s installed, %(removed)s removed.") % numbers
     if words["from"] == words["to"]:
         return packages
-    return f"{_('The MPM was changed from %(from)s to %(to)s.') % words} {packages}"
+    changed = _("The MPM was changed from %(from)s to %(to)s.") % words
+    return f"{changed} {packages}"
 
 
 def _now(change: Change, after: Aftermath) -> str:
@@ -181,6 +183,5 @@ def _now(change: Change, after: Aftermath) -> str:
     if change.state == State.SUCCEEDED:
         return _("The server is on %(mpm)s.") % {"mpm": label(change.to_mpm, change.to_itk)}
     text = _("The server is on %(mpm)s, as before.") % before
-    if after.tried_again_as:
-        return f"{text} {_('The change was tried again later.')}"
-    return text
+    again = _("The change was tried again later.")
+    return f"{text} {again}" if after.tried_again_as else text
