@@ -81,7 +81,11 @@ def predicted(server: Server) -> Prediction:
         )[: LOOKED_AT * 3]
     )
     # One that never came to its restart says nothing of the method, and counts all the same.
-    past = [one for one in (_Past(*row) for row in rows) if not method or one.method in (method, None, "")]
+    past = [
+        one
+        for one in (_Past(*row) for row in rows)
+        if not method or one.method in (method, None, "")
+    ]
     past = past[:LOOKED_AT]
     times = sorted(one.seconds for one in past if one.seconds is not None)
     return Prediction(

@@ -83,7 +83,11 @@ def share(change: Change, actor: Actor, days: int, include: Collection[str] = ()
         )
     now = timezone.now()
     until = (now + timedelta(days=days)).replace(microsecond=0)
-    data: dict[str, Any] = {"link": secrets.token_hex(12), "days": days, "until": int(until.timestamp())}
+    data: dict[str, Any] = {
+        "link": secrets.token_hex(12),
+        "days": days,
+        "until": int(until.timestamp()),
+    }
     if include:
         data["include"] = sorted(set(include))
     with transaction.atomic():

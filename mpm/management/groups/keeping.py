@@ -90,10 +90,7 @@ def run_server_add(terminal: Terminal, options: dict[str, Any]) -> int:
 def run_server_list(terminal: Terminal, _options: dict[str, Any]) -> int:
     servers = list(with_health(Server.objects.order_by("name")))
     terminal.answer(
-        [
-            {**_server_as_json(server), "health": health_of(server).as_json()}
-            for server in servers
-        ]
+        [{**_server_as_json(server), "health": health_of(server).as_json()} for server in servers]
     )
     for server in servers:
         seen = f"{server.last_seen_at:%Y-%m-%d %H:%M:%S} UTC" if server.last_seen_at else "never"
