@@ -73,7 +73,7 @@ class InstalledProfile(models.Model):
     running = models.JSONField(null=True)
     facts = models.JSONField(default=dict)
     faults = models.JSONField(default=list)
-    """What is wrong with a server that is so: codes of easyapache.soundness. Kept up by ``save``."""
+    """What is wrong with such a server: codes of easyapache.soundness. Kept up by ``save``."""
     source = models.CharField(max_length=12, choices=Source, default=Source.SCAN)
 
     class Meta:

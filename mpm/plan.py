@@ -15,8 +15,8 @@ from easyapache.versions import parse_evr
 from mpm.catalog import ITK, MPM, Choice, installed, short
 from mpm.reasons import Words
 from mpm.rulebook import findings_for, in_order
-from mpm.rules_panel import PANEL_CODES, panel_findings
 from mpm.rules import Finding, Severity, Situation
+from mpm.rules_panel import PANEL_CODES, panel_findings
 
 STORED = "stored"
 """Worked out at once from the stored profile and the relations."""

@@ -33,8 +33,8 @@ def panel_findings(facts: Mapping[str, Any]) -> Iterator[Finding]:
             severity=Severity.WARN,
             title=Sentence("The agent is offline"),
             message=Sentence(
-                "This server doesn't answer the panel. A change starts when the agent is back, which "
-                "may be hours from now, and can't be watched until then."
+                "This server doesn't answer the panel. A change starts when the agent is back, "
+                "which may be hours from now, and can't be watched until then."
             ),
             remedy=Sentence("Start the agent on the server first, or set a maintenance window."),
         )

@@ -35,7 +35,7 @@ class Fact:
 
 def exact_time(moment: datetime) -> str:
     """To the second and with its zone, as it may be copied anywhere."""
-    # Translators: Django's format of a date and time with its zone, as people of the language write it.
+    # Translators: Django's format of a date and time with its zone.
     return str(date_format(timezone.localtime(moment), _("M j, Y, g:i:s A T")))
 
 

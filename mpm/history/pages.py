@@ -8,8 +8,8 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from easyapache.sentences import Sentence
-from mpm.history.filters import BadFilter, ChangeFilters
 from mpm.history.aftermath import AFTERMATH
+from mpm.history.filters import BadFilter, ChangeFilters
 from mpm.history.outside import HEAVY
 from mpm.models import Change
 

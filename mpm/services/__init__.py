@@ -44,11 +44,11 @@ from mpm.services.sharing import Link, good_links, share, shared_change, take_ba
 from mpm.services.sweep import ping_all, recover, rescan_all, sweep
 
 __all__ = [
-    "Link",
     "SYSTEM",
     "Actor",
     "BadRequest",
     "Busy",
+    "Link",
     "NotAllowed",
     "NotFound",
     "NothingToDo",

@@ -1,7 +1,8 @@
 """The page of one change for somebody without an account, by a link that is good for a time.
 
 It shows what a customer may know (mpm.history.customer), and what whoever made the link chose
-to add: no log, path, command, address or account, and no way to anything else. It is not to be kept: not by a cache, not by a search engine, and no other site learns of it.
+to add: no log, path, command, address or account, and no way to anything else. It is not to be
+kept: not by a cache, not by a search engine, and no other site learns of it.
 """
 
 from __future__ import annotations
