@@ -4,28 +4,38 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from functools import cached_property, wraps
 from typing import Any, Concatenate, ParamSpec
+from urllib.parse import parse_qs, urlencode, urlsplit
 
 from django.db.models import Case, Count, Subquery, When, Window
 from django.http import Http404, HttpRequest
 from django.http.response import HttpResponseBase
+from django.urls import Resolver404, resolve
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from easyapache.answers import show, wants_fragment
 from easyapache.health import Stopped, stopped_parts
+from easyapache.host.protocol import SERVER_NAME
 from easyapache.models import InstalledProfile, Pulse, Server
 from easyapache.reader import theme_of, zone_of
 from easyapache.reading import READ, judged_at
 from easyapache.rights import ADMINISTRATOR, SUPPORT, can_change, role_of
+from easyapache.soundness import (
+    Health,
+    health_of,
+    judged,
+    silent,
+    source_values,
+    values_on,
+    with_health,
+)
 from easyapache.tools import Tool, registered
 
 P = ParamSpec("P")
 
-SILENT_AFTER = timedelta(seconds=90)
-"""Four pings of the panel: an agent that missed them all is away, not merely busy."""
 MOST_IN_MENU = 40
 PARTS = ("control", "beat", READ)
 
@@ -39,7 +49,7 @@ def liveness(server: Server, read: datetime | None = None) -> str:
     if server.last_seen_at is None:
         return ""
     at = judged_at(timezone.now(), read or getattr(server, f"{READ}_at", None))
-    return "alive" if at - server.last_seen_at < SILENT_AFTER else "silent"
+    return "silent" if silent(server, at) else "alive"
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +90,7 @@ class Frame:
 
     def __init__(self, request: HttpRequest) -> None:
         self.request = request
+        self.turned = False
 
     @cached_property
     def person(self) -> Person:
@@ -101,8 +112,9 @@ class Frame:
 
     @cached_property
     def _wanted(self) -> str:
-        """The server this request names, or an earlier one did."""
-        return (self._named or str(self.request.session.get("server", "")))[:63]
+        """The server this request names, or the page it comes from; else the one named last."""
+        before = server_before(self.request) or str(self.request.session.get("server", ""))
+        return (self._named or before)[:63]
 
     @cached_property
     def servers(self) -> list[Server]:
@@ -114,6 +126,7 @@ class Frame:
         }
         wanted_first = Case(When(name=self._wanted, then=0), default=1)
         found = Server.objects.filter(active=True).annotate(**heard, in_all=Window(Count("pk")))
+        found = with_health(found)
         shown = found.order_by(wanted_first, "name")[:MOST_IN_MENU]
         return sorted(shown, key=lambda server: server.name)
 
@@ -137,18 +150,51 @@ class Frame:
         return chosen or next(iter(self.servers), None)
 
     def turn_to(self, server: Server) -> None:
-        """This page is about ``server``, whichever was chosen: the bar above it says so."""
+        """This page is about ``server``, whichever was chosen: the bar above it says so, and its
+        links lead to pages of that server."""
         if "server" in self.request.GET:
             _ = self.server  # whoever chooses another here means it for the pages that follow
+        else:
+            self.__dict__["_wanted"] = server.name
+        self.turned = True
         self.__dict__["server"] = server
-        self.__dict__.pop("installed", None)
+        for name in ("installed", "health"):
+            self.__dict__.pop(name, None)
+
+    @cached_property
+    def query(self) -> str:
+        """``?server=…`` for the links of this page, so that they mean the same in every tab."""
+        return f"?{urlencode({'server': self.server.name})}" if self.server else ""
+
+    @property
+    def same_query(self) -> str:
+        """The same for a fragment that need not know its server: what its own address says."""
+        return f"?{urlencode({'server': self._named})}" if self._named else ""
+
+    @property
+    def unnamed(self) -> bool:
+        """Whether the address of this page leaves open which server it is about."""
+        return self.server is not None and not self.turned and "server" not in self.request.GET
 
     @cached_property
     def installed(self) -> InstalledProfile | None:
         """The latest installed profile of that server."""
         if self.server is None:
             return None
-        return self.server.installed_profiles.order_by("-pk").first()
+        known = self.server.installed_profiles.annotate(**source_values("server__name"))
+        return known.order_by("-pk").first()
+
+    @cached_property
+    def health(self) -> Health:
+        """What keeps the server of this page from being whole."""
+        if self.server is None:
+            return Health(scanned=False)
+        # What is known already is asked for by nobody; every page needs the menu anyway.
+        for one in () if "installed" in self.__dict__ else self.servers:
+            if one.pk == self.server.pk:
+                return health_of(one)
+        faults = self.installed.faults if self.installed else None
+        return judged(self.server, faults, values_on(self.installed), self.read)
 
     @property
     def simulated(self) -> bool:
@@ -180,7 +226,7 @@ class Frame:
             group.tools.append(
                 Entry(
                     title=tool.title,
-                    address=tool.address or "",
+                    address=f"{tool.address or ''}{self.query}",
                     about=tool.about,
                     below=tool.below,
                     count=tool.count(self) if tool.count else None,
@@ -197,6 +243,49 @@ class Frame:
             for tool in registered()
             if query.strip() and tool.matches(query) and (may_change or not tool.only_for_change)
         ]
+
+
+def server_before(request: HttpRequest) -> str:
+    """The server in the address of the page this request was sent from, "" where there is none.
+
+    A form goes to an address without one, and so does a link of an earlier version.
+    """
+    came_from = urlsplit(request.headers.get("Referer", ""))
+    if came_from.netloc != request.get_host():
+        return ""
+    named = parse_qs(came_from.query, max_num_fields=50).get("server", [""])[0]
+    return named if SERVER_NAME.fullmatch(named) else ""
+
+
+def stay_on_server(
+    get_response: Callable[[HttpRequest], HttpResponseBase],
+) -> Callable[[HttpRequest], HttpResponseBase]:
+    """Middleware: a form that was sent from a page of one server leads back to a page of it."""
+
+    def handle(request: HttpRequest) -> HttpResponseBase:
+        response = get_response(request)
+        location = response.headers.get("Location", "")
+        if request.method != "POST" or not location.startswith("/"):
+            return response
+        name, target = server_before(request), urlsplit(location)
+        if name and "server" not in parse_qs(target.query) and _wants_a_server(target.path):
+            more = urlencode({"server": name})
+            query = f"{target.query}&{more}" if target.query else more
+            response.headers["Location"] = target._replace(query=query).geturl()
+        return response
+
+    return handle
+
+
+OF_THEIR_OWN = frozenset({"change", "review", "rollback", "login"})
+"""Pages that know their server by themselves, or need none."""
+
+
+def _wants_a_server(path: str) -> bool:
+    try:
+        return resolve(path).view_name not in OF_THEIR_OWN
+    except Resolver404:
+        return False
 
 
 def frame_of(request: HttpRequest) -> Frame:

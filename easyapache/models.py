@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from django.core.validators import RegexValidator
 from django.db import models
@@ -11,6 +11,7 @@ from django.utils.translation import gettext_lazy as _
 
 from easyapache.host.protocol import SERVER_NAME
 from easyapache.profile import Profile
+from easyapache.soundness import faults_of
 
 
 class Server(models.Model):
@@ -71,6 +72,8 @@ class InstalledProfile(models.Model):
     configured = models.JSONField(null=True)
     running = models.JSONField(null=True)
     facts = models.JSONField(default=dict)
+    faults = models.JSONField(default=list)
+    """What is wrong with such a server: codes of easyapache.soundness. Kept up by ``save``."""
     source = models.CharField(max_length=12, choices=Source, default=Source.SCAN)
 
     class Meta:
@@ -78,6 +81,12 @@ class InstalledProfile(models.Model):
 
     def __str__(self) -> str:
         return f"{self.server} {self.observed_at:%Y-%m-%d %H:%M:%S}"
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        self.faults = list(faults_of(self.profile))
+        if kwargs.get("update_fields") is not None:
+            kwargs["update_fields"] = {*kwargs["update_fields"], "faults"}
+        super().save(*args, **kwargs)
 
     @property
     def profile(self) -> Profile:

@@ -103,6 +103,8 @@ class Profile:
     graceful reload).
     ``httpd_said`` ({code of a known failure: line}) is what its error log tells since then, and
     what its test warns of.
+    ``incomplete_change`` (its number) and ``agent_offline`` (bool) are not the server's but the
+    panel's, which adds them when it plans (easyapache.soundness).
     ``relations`` ({name: {requires, conflicts, provides}}) holds what the rpm database says
     of installed packages that the catalogue does not know.
     """

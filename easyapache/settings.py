@@ -70,6 +70,7 @@ MIDDLEWARE = [
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
+    "easyapache.frame.stay_on_server",
     "easyapache.astray.wrong_method",
 ]
 ROOT_URLCONF = "easyapache.urls"

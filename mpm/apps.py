@@ -12,6 +12,7 @@ class MpmConfig(AppConfig):
     def ready(self) -> None:
         from easyapache.profile_library import moved
         from mpm import checks
+        from mpm.history import register_health
         from mpm.models import guards, words
         from mpm.notices import register_notices
         from mpm.services.profiles import note_profile
@@ -24,3 +25,4 @@ class MpmConfig(AppConfig):
         moved.connect(note_profile)
         register_tools()
         register_notices()
+        register_health()

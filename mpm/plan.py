@@ -14,8 +14,9 @@ from easyapache.sentences import Sentence, spoken, with_words
 from easyapache.versions import parse_evr
 from mpm.catalog import ITK, MPM, Choice, installed, short
 from mpm.reasons import Words
-from mpm.rulebook import findings_for
+from mpm.rulebook import findings_for, in_order
 from mpm.rules import Finding, Severity, Situation
+from mpm.rules_panel import PANEL_CODES, panel_findings
 
 STORED = "stored"
 """Worked out at once from the stored profile and the relations."""
@@ -108,6 +109,13 @@ class Plan:
                 "transaction": self.transaction.digest,
             }
         )
+
+    def seen_now(self, profile: Profile) -> Plan:
+        """This plan with what the panel itself knows of the server by now (``panel_findings``),
+        whatever it knew when the plan was made."""
+        own = panel_findings(profile.facts)
+        others = (item for item in self.findings if item.code not in PANEL_CODES)
+        return replace(self, findings=in_order((*own, *others)))
 
     @property
     def empty(self) -> bool:

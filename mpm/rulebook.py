@@ -2,18 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from mpm.rules import Finding, RuleFunction, Severity, Situation
 from mpm.rules_choice import CHOICE_RULES
 from mpm.rules_modules import MODULE_RULES
 from mpm.rules_packages import PACKAGE_RULES
+from mpm.rules_panel import PANEL_RULES
 from mpm.rules_server import SERVER_RULES
 
-RULES: tuple[RuleFunction, ...] = (*CHOICE_RULES, *SERVER_RULES, *PACKAGE_RULES, *MODULE_RULES)
+RULES: tuple[RuleFunction, ...] = (
+    *PANEL_RULES,
+    *CHOICE_RULES,
+    *SERVER_RULES,
+    *PACKAGE_RULES,
+    *MODULE_RULES,
+)
 
 _ORDER = {Severity.BLOCK: 0, Severity.WARN: 1, Severity.NOTE: 2, Severity.GAIN: 3}
 
 
 def findings_for(situation: Situation) -> tuple[Finding, ...]:
     """What all rules have to say, the gravest first; within a severity in the rules' order."""
-    found = [finding for rule in RULES for finding in rule(situation)]
-    return tuple(sorted(found, key=lambda finding: _ORDER[finding.severity]))
+    return in_order(finding for rule in RULES for finding in rule(situation))
+
+
+def in_order(findings: Iterable[Finding]) -> tuple[Finding, ...]:
+    """The gravest first; within a severity as they come."""
+    return tuple(sorted(findings, key=lambda finding: _ORDER[finding.severity]))

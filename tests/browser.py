@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -90,7 +91,7 @@ def sign_in(page: Page, panel: Panel, role: str = "administrator") -> None:
     """Through the form, as a person does; ends on the home page."""
     page.goto(f"{panel.address}login/")
     give_password(page, panel, role)
-    page.wait_for_url(panel.address)
+    page.wait_for_url(re.compile(f"^{re.escape(panel.address)}(\\?server=[^&]*)?$"))
 
 
 def give_password(page: Page, panel: Panel, role: str = "administrator") -> None:

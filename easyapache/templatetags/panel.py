@@ -14,8 +14,8 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from easyapache.frame import liveness
 from easyapache.models import Server
+from easyapache.soundness import Health, health_of
 
 register = template.Library()
 
@@ -126,10 +126,10 @@ def bytes_in_words(value: Any) -> str:
     return ""
 
 
-@register.filter(name="liveness")
-def liveness_of(server: Server) -> str:
-    """``alive``, ``silent`` or "" for a server whose agent was never heard."""
-    return liveness(server)
+@register.filter(name="health")
+def health(server: Server) -> Health:
+    """What keeps a server from being whole."""
+    return health_of(server)
 
 
 @register.filter

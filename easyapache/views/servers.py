@@ -18,6 +18,7 @@ from easyapache.models import InstalledProfile, Server
 from easyapache.profile import Observation, Profile
 from easyapache.rights import may_read
 from easyapache.sentences import spoken
+from easyapache.soundness import Health, health_of, with_health
 from easyapache.translation import in_words
 
 PER_PAGE = 100
@@ -28,6 +29,7 @@ class Line:
     """One server as the list shows it."""
 
     server: Server
+    health: Health
     liveness: str
     seen: Observation | None
     agrees: bool
@@ -50,8 +52,10 @@ def home(request: HttpRequest) -> HttpResponse:
     """Home: the tools, and the server at a glance."""
     frame = frame_of(request)
     row = frame.installed
+    health = [(one, health_of(one)) for one in frame.servers]
     context = {
         "server": frame.server,
+        "attention": [pair for pair in health if pair[1].problems],
         "row": row,
         "seen": observed_mpm(row.profile) if row else None,
     }
@@ -63,7 +67,7 @@ def home(request: HttpRequest) -> HttpResponse:
 def servers(request: HttpRequest) -> HttpResponse:
     query = request.GET.get("q", "")[:100].strip().lower()
     latest = InstalledProfile.objects.filter(server=OuterRef("pk")).order_by("-pk").values("pk")[:1]
-    found = Server.objects.annotate(latest=Subquery(latest)).order_by("name")
+    found = with_health(Server.objects.annotate(latest=Subquery(latest))).order_by("name")
     if query:
         found = found.filter(name__icontains=query) | found.filter(hostname__icontains=query)
     chosen = list(found[: PER_PAGE + 1])
@@ -78,6 +82,7 @@ def _line(server: Server, row: InstalledProfile | None, read: datetime | None) -
     profile = row.profile if row else None
     return Line(
         server=server,
+        health=health_of(server),
         liveness=liveness(server, read),
         seen=observed_mpm(profile) if profile else None,
         agrees=profile is not None and agrees(profile),
@@ -93,6 +98,7 @@ def server(request: HttpRequest, name: str) -> HttpResponse:
     one = Server.objects.filter(name=name).first()
     if one is None:
         raise Http404(_("There is no server of that name."))
+    frame_of(request).turn_to(one)
     row = one.installed_profiles.order_by("-pk").first()
     profile = row.profile if row else None
     context = {

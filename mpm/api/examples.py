@@ -48,6 +48,11 @@ EXPECTED: Json = {
     "refused": 0,
     "longest_wait_ms": 41.5,
     "seconds": 7.1,
+    "fastest": 5.2,
+    "slowest": 9.4,
+    "smooth": 3,
+    "restored": 0,
+    "failed": 0,
     "method": "overlap",
     "why": "old and new httpd share the ports: this kernel and these rights allow it",
 }
@@ -92,6 +97,13 @@ MOVED: Json = {
     "remove": [_PREFORK],
 }
 
+PROBLEM_OF_SERVER: Json = {
+    "code": "incomplete_change",
+    "state": "critical",
+    "message": "Change #37 didn't finish and couldn't be undone. Apache may be down.",
+    "change": 37,
+}
+HEALTH: Json = {"state": "critical", "problems": [PROBLEM_OF_SERVER]}
 SERVER: Json = {
     "name": "web03",
     "hostname": "web03.example.net",
@@ -103,6 +115,7 @@ SERVER: Json = {
     "itk": False,
     "digest": _STATE,
     "active_change": None,
+    "health": HEALTH,
 }
 ADVICE: Json = {
     "mpm": "event",
@@ -350,6 +363,8 @@ EXAMPLES: Mapping[str, Json] = {
     "RollBackIn": {"reason": "The shop's plugin needs prefork", "ticket": "OPS-2120"},
     "RotateIn": {"overlap_hours": 24},
     "SecretOut": {"secret": WHSEC},
+    "HealthOut": HEALTH,
+    "ProblemOfServerOut": PROBLEM_OF_SERVER,
     "ServerOut": SERVER,
     "ServersOut": {"items": [SERVER]},
     "SideOut": BEFORE,

@@ -58,6 +58,11 @@ class InterruptionOut(Schema):
     refused: int | None = Field(description="Most refused connections in one of them.")
     longest_wait_ms: float | None = Field(description="The longest wait in any of them.")
     seconds: float | None = Field(description="The median of how long they took.")
+    fastest: float | None = Field(description="The shortest of them, in seconds.")
+    slowest: float | None = Field(description="The longest of them, in seconds.")
+    smooth: int = Field(description="How many of the samples refused no connection.")
+    restored: int = Field(description="How many failed and were rolled back automatically.")
+    failed: int = Field(description="How many failed and could not be undone.")
     method: str = Field(description="overlap, graceful-stop or script; empty where nobody said.")
     why: str = Field(description="Why that method, in the server's own words.")
 
@@ -186,6 +191,11 @@ def _expected(prediction: Prediction) -> dict[str, Any] | None:
         "refused": prediction.refused if measured else None,
         "longest_wait_ms": prediction.longest_wait_ms if measured else None,
         "seconds": prediction.seconds if measured else None,
+        "fastest": prediction.fastest if measured else None,
+        "slowest": prediction.slowest if measured else None,
+        "smooth": prediction.smooth,
+        "restored": prediction.restored,
+        "failed": prediction.failed,
         "method": prediction.method,
         "why": str(prediction.why),
     }

@@ -12,6 +12,7 @@ from pydantic import Field
 
 from easyapache.models import InstalledProfile, Server
 from easyapache.profile import Observation
+from easyapache.soundness import health_of, with_health
 from mpm.api.auth import Bearer, reachable, reachable_names, token_of
 from mpm.api.conditions import etag, none_matches, weak_etag
 from mpm.api.mpm_state import latest_of, mpm_answer
@@ -22,6 +23,18 @@ from mpm.grants import Scope
 from mpm.models import ACTIVE_STATES, Change
 
 router = Router(tags=["servers"])
+
+
+class ProblemOfServerOut(Schema):
+    code: str
+    state: str = Field(description="warning or critical.")
+    message: str
+    change: int | None = Field(description="The number of the change it is about.")
+
+
+class HealthOut(Schema):
+    state: str = Field(description="healthy, unknown (never scanned), warning or critical.")
+    problems: list[ProblemOfServerOut] = Field(description="The worst first.")
 
 
 class ServerOut(Schema):
@@ -35,6 +48,7 @@ class ServerOut(Schema):
     itk: bool
     digest: str | None = Field(description="Names the state the server was last seen in.")
     active_change: int | None
+    health: HealthOut = Field(description="Whether the server is whole, and what keeps it from it.")
 
 
 class ServersOut(Schema):
@@ -101,7 +115,7 @@ def list_servers(request: HttpRequest) -> dict[str, Any]:
     servers = Server.objects.order_by("name")
     if names is not None:
         servers = servers.filter(name__in=names)
-    found = list(servers)
+    found = list(with_health(servers))
     profiles = latest_profiles(found)
     running = dict(
         Change.objects.filter(server__in=found, state__in=ACTIVE_STATES).values_list(
@@ -209,4 +223,5 @@ def shown(server: Server, latest: InstalledProfile | None, active: int | None) -
         "itk": seen.itk,
         "digest": latest.digest if latest else None,
         "active_change": active,
+        "health": health_of(server).as_json(),
     }

@@ -8,8 +8,9 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from easyapache.sentences import Sentence
+from mpm.history.aftermath import AFTERMATH
 from mpm.history.filters import BadFilter, ChangeFilters
-from mpm.history.outside import HEAVY, TAKEN_BACK
+from mpm.history.outside import HEAVY
 from mpm.models import Change
 
 LIMIT = 50
@@ -40,7 +41,7 @@ def changes(
     Raises BadFilter for a cursor that this never gave.
     """
     limit = max(1, min(limit, 500))
-    rows = Change.objects.defer(*HEAVY).annotate(taken_back=TAKEN_BACK)
+    rows = Change.objects.defer(*HEAVY).annotate(**AFTERMATH)
     narrowed = servers is not None
     if servers is not None:
         rows = rows.filter(server_name__in=servers)

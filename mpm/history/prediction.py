@@ -3,46 +3,102 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
+
+from django.db.models import Q
 
 from easyapache.models import Server
 from easyapache.sentences import spoken
+from mpm.history.health import PAST_THE_POINT
 from mpm.models import Change, State
+from mpm.models.change import Origin
 
 LOOKED_AT = 20
 
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """``changes``: how many measured ones it rests on; 0 when there are none yet.
+    """``changes``: how many it rests on, of every outcome; 0 when there are none yet. ``smooth``:
+    how many of them refused no connection. ``restored`` failed and were rolled back
+    automatically, ``failed`` could not be undone.
 
-    ``method`` and ``why`` are what the agent says it would do to replace the running httpd.
+    ``seconds`` is the median time from the first step to the last, between ``fastest`` and
+    ``slowest``. ``method`` and ``why``
+    are what the agent says it would do to replace the running httpd.
     """
 
     changes: int
+    smooth: int
+    restored: int
+    failed: int
     refused: int
     longest_wait_ms: float
     seconds: float
+    fastest: float
+    slowest: float
     method: str = ""
     why: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class _Past:
+    """One earlier change: its figures where its restart was measured."""
+
+    state: str
+    refused: int | None
+    longest_wait_ms: float | None
+    started_at: datetime | None
+    finished_at: datetime | None
+    method: str | None
+
+    @property
+    def seconds(self) -> float | None:
+        if self.started_at is None or self.finished_at is None:
+            return None
+        return (self.finished_at - self.started_at).total_seconds()
+
+
 def predicted(server: Server) -> Prediction:
-    """From the last measured changes of this server: the worst of each figure, and the median
-    time from the first step to the last."""
+    """From the last changes of this server that replaced httpd the same way, however they ended:
+    one that failed is what a prediction is for."""
     restart = restart_of(server)
-    measured = list(
-        Change.objects.filter(server=server, state=State.SUCCEEDED, refused__isnull=False)
-        .order_by("-pk")
-        .values_list("refused", "longest_wait_ms", "started_at", "finished_at")[:LOOKED_AT]
+    method = str(restart.get("method", ""))
+    touched = Q(state=State.SUCCEEDED, refused__isnull=False) | Q(
+        state__in=(State.ROLLED_BACK, State.FAILED), step__in=PAST_THE_POINT
     )
-    times = sorted((end - start).total_seconds() for _, _, start, end in measured if start and end)
+    rows = (
+        Change.objects.filter(touched, server=server)
+        .exclude(origin=Origin.OUTSIDE)
+        .order_by("-pk")
+        .values_list(
+            "state",
+            "refused",
+            "longest_wait_ms",
+            "started_at",
+            "finished_at",
+            "interruption__method",
+        )[: LOOKED_AT * 3]
+    )
+    # One that never came to its restart says nothing of the method, and counts all the same.
+    past = [
+        one
+        for one in (_Past(*row) for row in rows)
+        if not method or one.method in (method, None, "")
+    ]
+    past = past[:LOOKED_AT]
+    times = sorted(one.seconds for one in past if one.seconds is not None)
     return Prediction(
-        changes=len(measured),
-        refused=max((refused or 0 for refused, *_ in measured), default=0),
-        longest_wait_ms=max((wait or 0.0 for _, wait, *_ in measured), default=0.0),
+        changes=len(past),
+        smooth=sum(one.refused == 0 and one.state != State.FAILED for one in past),
+        restored=sum(one.state == State.ROLLED_BACK for one in past),
+        failed=sum(one.state == State.FAILED for one in past),
+        refused=max((one.refused or 0 for one in past), default=0),
+        longest_wait_ms=max((one.longest_wait_ms or 0.0 for one in past), default=0.0),
         seconds=times[len(times) // 2] if times else 0.0,
-        method=str(restart.get("method", "")),
+        fastest=times[0] if times else 0.0,
+        slowest=times[-1] if times else 0.0,
+        method=method,
         why=restart.get("reason") or "",
     )
 

@@ -359,16 +359,3 @@ def before_and_after(change: Change) -> list[BeforeAfter]:
             BeforeAfter(short(name), was, new.get(name, _("not installed")) if done else was)
         )
     return rows
-
-
-def ticket_text(change: Change, address: str = "") -> str:
-    """Text for a ticket: number, story, and where it can be read."""
-    lines = [_("Change #%(number)s") % {"number": change.pk}, "", *story(change)]
-    for finding in map(spoken, change.diagnosis):
-        title, message, remedy = (
-            in_words(finding.get(name) or "") for name in ("title", "message", "remedy")
-        )
-        lines += ["", f"{title}: {message}", *([remedy] if remedy else [])]
-    if address:
-        lines += ["", address]
-    return "\n".join(lines)

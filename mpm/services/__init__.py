@@ -40,7 +40,7 @@ from mpm.services.request import request_change
 from mpm.services.retention import prune
 from mpm.services.rollback import roll_back, rollback_plan, why_not_roll_back
 from mpm.services.servers import add_server, alter_server
-from mpm.services.sharing import good_links, share, shared_change, take_back
+from mpm.services.sharing import Link, good_links, share, shared_change, take_back
 from mpm.services.sweep import ping_all, recover, rescan_all, sweep
 
 __all__ = [
@@ -48,6 +48,7 @@ __all__ = [
     "Actor",
     "BadRequest",
     "Busy",
+    "Link",
     "NotAllowed",
     "NotFound",
     "NothingToDo",

@@ -13,7 +13,9 @@ from easyapache.models import Server
 from easyapache.profile import Profile, Transaction
 from easyapache.relations import load_catalogue
 from easyapache.sentences import Sentence
+from easyapache.soundness import INCOMPLETE, judged
 from mpm.catalog import Choice
+from mpm.history import incomplete
 from mpm.models import Change, Preview
 from mpm.plan import Plan, make_plan, plan_from_transaction
 from mpm.services.actor import Actor, Refused, Unanswered
@@ -21,10 +23,18 @@ from mpm.services.events import append
 from mpm.services.lookup import must_be_allowed
 
 
-def profile_of(server: Server) -> Profile:
-    """The latest known profile. Raises Refused ``no_profile`` before the first scan."""
-    profile = server.profile
-    if profile is None:
+def profile_of(server: Server, *, undoing: Change | None = None) -> Profile:
+    """The latest known profile, with what keeps the server from being whole among its facts.
+
+    ``undoing``: an incomplete change that is about to be undone, which so stands in nobody's way.
+    Raises Refused ``no_profile`` before the first scan.
+    """
+    row = (
+        server.installed_profiles.annotate(incomplete=incomplete("server__name"))
+        .order_by("-pk")
+        .first()
+    )
+    if row is None:
         raise Refused(
             Sentence(
                 "{server} has not been looked at yet, so nothing can be planned for it.",
@@ -34,7 +44,10 @@ def profile_of(server: Server) -> Profile:
             status=409,
             remedy=Sentence("Check that its agent runs; it is asked for a scan every minute."),
         )
-    return profile
+    number = getattr(row, "incomplete", None)
+    if undoing is not None and number == undoing.pk:
+        number = None
+    return judged(server, row.faults, {INCOMPLETE: number}).beside(row.profile)
 
 
 def plan_for(server: Server, choice: Choice) -> Plan:

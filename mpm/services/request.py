@@ -18,6 +18,7 @@ from mpm.catalog import Choice
 from mpm.history import sealed
 from mpm.models import ACTIVE_STATES, Change, Preview, State
 from mpm.plan import Plan
+from mpm.rules_panel import PANEL_CODES
 from mpm.services.actor import Actor, BadRequest, Busy, NothingToDo, Refused, Stale
 from mpm.services.dispatch import dispatch
 from mpm.services.events import append
@@ -128,6 +129,7 @@ def _weighed(server: Server, choice: Choice, actor: Actor, terms: Terms) -> _Rea
         )
     profile = profile_of(server)
     plan, preview = _plan_meant(server, profile, choice, terms)
+    plan = plan.seen_now(profile)
     check = terms.get("check")
     if check is not None:
         check(profile, plan)
@@ -199,7 +201,8 @@ def _plan_of(server: Server, profile: Profile, choice: Choice, preview: Preview)
 
 def refuse_if_blocked(plan: Plan, profile: Profile) -> None:
     """Raises NothingToDo when the server already is so, and Refused for a blocked plan."""
-    if satisfied(plan, profile):
+    whole = not any(finding.code in PANEL_CODES for finding in plan.blocks)
+    if whole and satisfied(plan, profile):
         raise NothingToDo(
             Sentence(
                 "The server already runs {choice}, with every package it needs.",

@@ -14,11 +14,12 @@ from easyapache.profile import Package, Profile
 from easyapache.relations import MAIN, Unsolvable, load_catalogue
 from easyapache.sentences import Sentence, joined
 from mpm.catalog import MPM, Choice
-from mpm.history import taken_back_by
+from mpm.history import aftermath
 from mpm.lifecycle import past_the_point
 from mpm.models import Change, State
 from mpm.models.change import Origin
 from mpm.plan import Plan, PlannedPackage, goal_of, plan_from_transaction
+from mpm.rules_panel import PANEL_CODES
 from mpm.services.actor import Actor, NothingToDo, Refused, Stale
 from mpm.services.lookup import must_be_allowed
 from mpm.services.planning import profile_of
@@ -47,7 +48,19 @@ def why_not_roll_back(change: Change) -> str:
             "MPM instead.",
             number=change.pk,
         )
-    if again := taken_back_by(change):
+    after = aftermath(change)
+    if after.repaired_at is not None:
+        return Sentence(
+            "Change #{number} was undone by a repair already: nothing to roll back.",
+            number=change.pk,
+        )
+    if after.going_back_by:
+        return Sentence(
+            "Change #{other} is rolling change #{number} back.",
+            number=change.pk,
+            other=after.going_back_by,
+        )
+    if again := after.rolled_back_by:
         return Sentence(
             "Change #{number} was rolled back already, by change #{other}.",
             number=change.pk,
@@ -72,7 +85,7 @@ def rollback_plan(change: Change) -> Plan:
     """
     if reason := why_not_roll_back(change):
         raise Refused(reason, code="nothing_to_roll_back", status=409)
-    profile = profile_of(change.server)
+    profile = profile_of(change.server, undoing=change)
     exact = _inverse_of(change, profile)
     return exact if exact is not None else _way_back(change, profile)
 
@@ -173,10 +186,11 @@ def roll_back(
     with transaction.atomic():
         server = Server.objects.select_for_update().get(pk=change.server_id)
         plan = rollback_plan(change)
-        profile = profile_of(server)
+        profile = profile_of(server, undoing=change)
         if digest is not None and digest != plan.digest:
             raise Stale(plan)
-        if satisfied(plan, profile):
+        whole = not any(finding.code in PANEL_CODES for finding in plan.blocks)
+        if whole and satisfied(plan, profile):
             raise NothingToDo(
                 Sentence("The server is as it was before change #{number}.", number=change.pk)
             )

@@ -9,9 +9,10 @@ taking back.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.core import signing
 from django.db import transaction
@@ -19,6 +20,7 @@ from django.utils import timezone
 
 from easyapache.rights import ROLES
 from easyapache.sentences import Sentence
+from mpm.history import AFTERMATH, MAY_INCLUDE
 from mpm.models import Change, Event
 from mpm.services.actor import Actor, BadRequest, NotAllowed, Refused
 from mpm.services.events import append
@@ -48,16 +50,21 @@ class LinkOver(Refused):
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """A link that is good: what stands in its address, until when, and who made it when."""
+    """A link that is good: what stands in its address, until when, and who made it when.
+
+    ``include``: what of history.MAY_INCLUDE it shows beside what every link shows.
+    """
 
     token: str
     until: datetime
     made_by: str
     made_at: datetime
+    include: frozenset[str] = frozenset()
 
 
-def share(change: Change, actor: Actor, days: int) -> Link:
-    """Make a link to a finished change that is good for ``days`` (one of DAYS).
+def share(change: Change, actor: Actor, days: int, include: Collection[str] = ()) -> Link:
+    """Make a link to a finished change that is good for ``days`` (one of DAYS), and shows what
+    ``include`` names of history.MAY_INCLUDE beside the outcome.
 
     Whoever may read may share: the link shows less than they see. Raises NotAllowed, BadRequest,
     and Refused for a change that has not ended.
@@ -69,9 +76,20 @@ def share(change: Change, actor: Actor, days: int) -> Link:
         raise Refused(
             Sentence("A link can be made when the change has ended."), code="not_finished"
         )
+    if unknown := set(include) - set(MAY_INCLUDE):
+        raise BadRequest(
+            Sentence("A link can't include {what}.", what=", ".join(sorted(unknown))[:100]),
+            code="bad_include",
+        )
     now = timezone.now()
     until = (now + timedelta(days=days)).replace(microsecond=0)
-    data = {"link": secrets.token_hex(12), "days": days, "until": int(until.timestamp())}
+    data: dict[str, Any] = {
+        "link": secrets.token_hex(12),
+        "days": days,
+        "until": int(until.timestamp()),
+    }
+    if include:
+        data["include"] = sorted(set(include))
     with transaction.atomic():
         event = append(
             SHARED, now, server_name=change.server_name, change=change, actor=actor, data=data
@@ -115,7 +133,8 @@ def shared_change(token: str, now: datetime) -> tuple[Change, Link]:
         ) from error
     if until <= now:
         raise LinkOver(Sentence("The time of this link is over."), until)
-    change = Change.objects.filter(uuid=uuid).first()
+    changes = Change.objects.select_related("server").annotate(**AFTERMATH)
+    change = changes.filter(uuid=uuid).first()
     if change is None:
         raise BadLink(Sentence("The change of this link is no longer kept."))
     events = change.events.filter(kind__in=(SHARED, TAKEN_BACK)).order_by("seq")
@@ -132,6 +151,7 @@ def _link(change: Change, event: Event) -> Link:
         until=datetime.fromtimestamp(said["until"], timezone.get_current_timezone()),
         made_by=event.actor_name,
         made_at=event.at,
+        include=frozenset(event.data.get("include", ())) & frozenset(MAY_INCLUDE),
     )
 
 

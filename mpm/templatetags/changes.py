@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from django import template
+from django.utils.translation import gettext as _
 
-from mpm.history import undecided
+from mpm.history import aftermath, not_started, undecided
 from mpm.models import Change, State
 
 register = template.Library()
@@ -23,9 +24,18 @@ TONES = {
 
 @register.inclusion_tag("mpm/_state.html")
 def state(change: Change) -> dict[str, object]:
-    """The state as a coloured word, and whether a change from outside still wants a decision."""
-    tone = TONES.get(State(change.state), "")
-    return {"change": change, "tone": tone, "undecided": undecided(change)}
+    """The state as a word with a color, and what became of the change where that is known."""
+    tone, label = TONES.get(State(change.state), ""), change.get_state_display()
+    if not_started(change):
+        tone, label = "amber", _("Not started")
+    known = hasattr(change, "repaired_at")
+    return {
+        "change": change,
+        "tone": tone,
+        "label": label,
+        "undecided": undecided(change),
+        "after": aftermath(change) if known else None,
+    }
 
 
 @register.inclusion_tag("mpm/_way.html")

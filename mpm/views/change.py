@@ -22,9 +22,11 @@ from easyapache.sentences import spoken
 from easyapache.templatetags.panel import milliseconds
 from easyapache.translation import in_words
 from mpm import history, log_window, services
-from mpm.models import Change, Event
+from mpm.catalog import Choice
+from mpm.models import Change, Event, State
 from mpm.plan import Plan
 from mpm.roles import actor_of, may_change, may_read
+from mpm.views.chooser import query_of
 from mpm.views.pictures import probe_strip
 from mpm.views.steps import Journal, journal_of
 
@@ -36,7 +38,7 @@ LIFETIMES = (
 
 
 def change_or_404(pk: int) -> Change:
-    changes = Change.objects.select_related("server").annotate(taken_back=history.TAKEN_BACK)
+    changes = Change.objects.select_related("server").annotate(**history.AFTERMATH)
     found = changes.filter(pk=pk).first()
     if found is None:
         raise Http404(_("There is no change of that number."))
@@ -61,6 +63,8 @@ def about(request: HttpRequest, change: Change) -> dict[str, Any]:
         "repairs": {code: repair.label for code, repair in REPAIRS.items()},
         "no_cancel": services.why_not_cancel(change),
         "seen": seen_mark(change),
+        "after": history.aftermath(change),
+        "not_started": history.not_started(change),
     }
 
 
@@ -86,6 +90,7 @@ def change(request: HttpRequest, pk: int) -> HttpResponse:
     if one.finished:
         events = list(one.events.order_by("seq"))
         context["no_rollback"] = services.why_not_roll_back(one)
+        context["try_again"] = again_query(one, context["after"])
         context["undecided"] = history.undecided(one)
         context["story"] = history.paragraphs(one)
         context["timeline"] = history.timeline(one, context["reports"], events)
@@ -94,6 +99,16 @@ def change(request: HttpRequest, pk: int) -> HttpResponse:
         context["links"] = links_shown(request, one, events)
         context["lifetimes"] = LIFETIMES
     return show(request, "mpm/change.html", context)
+
+
+def again_query(change: Change, after: history.Aftermath) -> str:
+    """The address of the same choice for another try of a change that did not succeed; "" where
+    there is nothing to try again, or somebody has."""
+    ended_badly = change.state in (State.ROLLED_BACK, State.FAILED, State.CANCELLED)
+    open_still = history.half_way(change) and not (after.repaired_at or after.rolled_back_by)
+    if not ended_badly or open_still or after.tried_again_as or change.rollback_of_id:
+        return ""
+    return query_of(change.server, Choice.from_json(change.choice))
 
 
 @may_read
@@ -180,7 +195,9 @@ def cancel(request: HttpRequest, pk: int) -> HttpResponse:
     except services.Refused as refused:
         messages.error(request, in_words(refused.message))
     else:
-        messages.success(request, _("Asked to stop. The server decides whether it is in time."))
+        one.refresh_from_db(fields=["state"])
+        if not one.finished:  # The page of one that has ended says so itself.
+            messages.success(request, _("Cancel requested."))
     return redirect("change", pk=pk)
 
 
@@ -270,7 +287,8 @@ def share(request: HttpRequest, pk: int) -> HttpResponse:
             messages.success(request, _("The links to this page are good no longer."))
             return back
         days = request.POST.get("days", "")
-        services.share(one, actor, int(days) if days in dict(LIFETIMES) else 0)
+        include = request.POST.getlist("include")[: len(history.MAY_INCLUDE)]
+        services.share(one, actor, int(days) if days in dict(LIFETIMES) else 0, include)
     except services.Refused as refused:
         messages.error(request, in_words(refused.message))
     else:

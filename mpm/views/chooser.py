@@ -29,6 +29,7 @@ from mpm.models import Change
 from mpm.plan import Plan, make_plan
 from mpm.roles import actor_of, may_change, may_read
 from mpm.rules import Finding, Fix
+from mpm.rules_panel import PANEL_CODES
 from mpm.services.request import satisfied
 from mpm.views import capacity
 
@@ -51,7 +52,9 @@ FOR_TRANSLATORS = (
 )
 """The sentences of mpm.catalog, which knows no Django, where the translators' tools find them."""
 YES_OR_NO = {"yes": True, "no": False}
-DOCTORS = frozenset({"no_mpm", "several_mpms", "files_missing", "unfinished_transaction"})
+DOCTORS = frozenset(
+    {"incomplete_change", "no_mpm", "several_mpms", "files_missing", "unfinished_transaction"}
+)
 """The findings that send their reader to the doctor."""
 MOST_EXTRAS = 60
 
@@ -168,6 +171,7 @@ def situation(server: Server, profile: Profile, data: QueryDict, choice: Choice)
         "plan": plan,
         "shown": shown_findings(server, plan, answers),
         "satisfied": satisfied(plan, profile),
+        "not_whole": any(finding.code in PANEL_CODES for finding in plan.blocks),
         "capacity_codes": capacity.TOLD_BY,
         "doctor_codes": DOCTORS,
         "restart": restart_of(server),
@@ -240,7 +244,7 @@ def _page(
     row = frame_of(request).installed
     if row is None:
         return show(request, "easyapache/not_seen.html", {"server": server})
-    profile = row.profile
+    profile = frame_of(request).health.beside(row.profile)
     try:
         choice = choice_from(data, profile)
     except BadChoice as error:
@@ -261,7 +265,7 @@ def plan(request: HttpRequest, server: Server) -> HttpResponse:
     row = frame_of(request).installed
     if row is None:
         return show(request, "mpm/_no_plan.html", {"server": server}, status=422)
-    profile = row.profile
+    profile = frame_of(request).health.beside(row.profile)
     try:
         choice = choice_from(request.GET, profile)
     except BadChoice as error:

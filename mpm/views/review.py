@@ -9,8 +9,10 @@ from typing import Any
 
 from django import forms
 from django.core.exceptions import ValidationError
+from django.db.models import Q
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
+from django.utils.formats import number_format
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_GET, require_POST
@@ -22,8 +24,8 @@ from easyapache.relations import load_catalogue
 from easyapache.sentences import spoken
 from mpm import services
 from mpm.catalog import Choice
-from mpm.history import predicted
-from mpm.models import ACTIVE_STATES, Change, Preview
+from mpm.history import Prediction, predicted
+from mpm.models import ACTIVE_STATES, Change, Preview, State
 from mpm.plan import Plan, differences, make_plan
 from mpm.roles import actor_of, may_change, may_read
 from mpm.services.request import satisfied
@@ -115,6 +117,15 @@ def weight_of(transaction: Transaction) -> Weight | None:
     )
 
 
+def duration(prediction: Prediction) -> str:
+    """``2–9 s``, or one figure where the shortest and the longest are the same."""
+    fastest, slowest = (
+        number_format(seconds, 1 if seconds < 10 else 0, force_grouping=False)
+        for seconds in (prediction.fastest, prediction.slowest)
+    )
+    return f"{slowest} s" if fastest == slowest else f"{fastest}–{slowest} s"
+
+
 def preview_or_404(uuid: str) -> Preview:
     try:
         return services.preview_with(uuid)
@@ -129,10 +140,18 @@ def look(request: HttpRequest, preview: Preview) -> dict[str, Any]:
     frame.turn_to(server)
     row = frame.installed
     choice = Choice.from_json(preview.choice)
-    profile = row.profile if row else None
+    profile = frame.health.beside(row.profile) if row else None
     stored = make_plan(profile, choice, load_catalogue()) if profile else None
     answer = Plan.from_json(preview.plan) if preview.plan else None
     plan = answer or stored
+    if plan is not None and profile is not None:
+        plan = plan.seen_now(profile)
+    related = list(
+        Change.objects.filter(
+            Q(server=server, state__in=ACTIVE_STATES)
+            | Q(preview=preview, state__in=(State.SUCCEEDED, State.ROLLED_BACK))
+        ).order_by("-pk")[:10]
+    )
     moved = answer is not None and row is not None and answer.base_digest != row.digest
     return {
         "preview": preview,
@@ -146,7 +165,8 @@ def look(request: HttpRequest, preview: Preview) -> dict[str, Any]:
         "answered": answer is not None,
         "weight": weight_of(Transaction.from_json(preview.transaction or {})),
         "moved": moved,
-        "busy": Change.objects.filter(server=server, state__in=ACTIVE_STATES).first(),
+        "busy": next((one for one in related if one.active), None),
+        "applied": next((one for one in related if one.preview_id == preview.pk), None),
         "differences": differences(stored, answer) if stored and answer and not moved else (),
         "satisfied": plan is not None and profile is not None and satisfied(plan, profile),
         "query": query_of(server, choice),
@@ -173,10 +193,12 @@ def _page(
     status: int = 200,
 ) -> HttpResponse:
     context = look(request, preview)
+    prediction = predicted(context["server"])
     context |= {
         "form": form,
         "trouble": trouble,
-        "prediction": predicted(context["server"]),
+        "prediction": prediction,
+        "duration": duration(prediction),
     }
     return show(request, "mpm/review.html", context, status=status)
 

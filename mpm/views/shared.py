@@ -1,7 +1,8 @@
 """The page of one change for somebody without an account, by a link that is good for a time.
 
-It shows less than the page inside the panel: no log, no address of a person, no way to anything
-else. It is not to be kept: not by a cache, not by a search engine, and no other site learns of it.
+It shows what a customer may know (mpm.history.customer), and what whoever made the link chose
+to add: no log, path, command, address or account, and no way to anything else. It is not to be
+kept: not by a cache, not by a search engine, and no other site learns of it.
 """
 
 from __future__ import annotations
@@ -15,8 +16,7 @@ from django.views.decorators.http import require_GET
 
 from easyapache.answers import show
 from mpm import history, services
-from mpm.models import Change
-from mpm.plan import Plan
+from mpm.models import Change, State
 from mpm.views.change import strips_of
 from mpm.views.steps import journal_of
 
@@ -36,21 +36,20 @@ def shared(request: HttpRequest, token: str) -> HttpResponse:
     except services.Refused as refused:
         answer = show(request, "mpm/shared_not.html", {"refused": refused}, status=refused.status)
     else:
-        answer = show(request, "mpm/shared.html", _about(one) | {"link": link})
+        answer = show(request, "mpm/shared.html", _about(one, link) | {"link": link})
     for name, value in PRIVATE.items():
         answer.headers[name] = value
     return answer
 
 
-def _about(one: Change) -> dict[str, Any]:
-    reports = list(one.reports.order_by("seq"))
-    journal = journal_of(reports)
+def _about(one: Change, link: services.Link) -> dict[str, Any]:
+    journal = journal_of(list(one.reports.order_by("seq")))
+    seen = [check for phase, _, checks in journal.phases if phase != "before" for check in checks]
+    passed = (sum(check.ok for check in seen), len(seen))
     return {
         "change": one,
-        "journal": journal,
-        "plan": Plan.from_json(one.plan) if one.plan.get("choice") else None,
-        "story": history.paragraphs(one),
-        "before_after": history.before_and_after(one),
+        "headline": history.headline(one),
+        "facts": history.customer_facts(one, link.include, checks=passed),
+        "before_after": history.before_and_after(one) if one.state == State.SUCCEEDED else [],
         "strips": strips_of(one, journal),
-        "timeline": history.timeline(one, reports, events=()),
     }

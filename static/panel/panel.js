@@ -7,6 +7,10 @@
   const cookie = (name) =>
     document.cookie.split("; ").map((pair) => pair.split("=")).find(([key]) => key === name)?.[1];
 
+  // -- The address names its server: loaded again, this page means the same, whatever other tabs do.
+  const here = new URL(location.href);
+  if (page.dataset.server) here.searchParams.set("server", page.dataset.server);
+  if (page.dataset.server) history.replaceState(history.state, "", here);
   // -- Times in the reader's zone: the server is told, and this page is put right at once.
   const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
   const forms = {
@@ -35,9 +39,7 @@
 
   // -- The CSRF token as it is now, not as it was when the page was made.
   addEventListener("submit", () => {
-    const token = cookie("csrftoken");
-    if (!token) return;
-    for (const field of all("[name=csrfmiddlewaretoken]")) field.value = token;
+    for (const field of all("[name=csrfmiddlewaretoken]")) field.value = cookie("csrftoken") || field.value;
   }, true);
   document.addEventListener("htmx:configRequest", (event) => {
     if (event.detail.verb !== "get") event.detail.headers["X-CSRFToken"] = cookie("csrftoken") || "";
@@ -46,9 +48,8 @@
   // -- Trouble is said once, in one place, and taken back when it is over.
   const toast = find("#toast");
   const say = (text) => {
-    if (!toast) return;
-    toast.replaceChildren();
-    if (!text) return;
+    toast?.replaceChildren();
+    if (!toast || !text) return;
     const note = document.createElement("p");
     note.className = "notice error";
     note.textContent = text;
@@ -56,8 +57,7 @@
   };
   document.addEventListener("htmx:sendError", () => say(toast.dataset.lost));
   document.addEventListener("htmx:responseError", (event) => {
-    const status = event.detail.xhr.status;
-    say(status >= 500 ? toast.dataset.lost : toast.dataset.refused);
+    say(event.detail.xhr.status >= 500 ? toast.dataset.lost : toast.dataset.refused);
   });
   document.addEventListener("htmx:afterOnLoad", (event) => {
     if (event.detail.successful !== false && event.detail.xhr.status < 400) say("");

@@ -65,14 +65,19 @@ def test_what_visitors_would_notice_is_what_the_page_says(
         record_reports(server.name, change.uuid, told)
     expected, page = predicted(server), call("POST", PATH, {"mpm": "event"}, token=token).body
     assert page["predicted_interruption"] == {
-        "samples": 2,
-        "refused": 2,
-        "longest_wait_ms": 12.0,
+        "samples": 3,
+        "refused": 9,
+        "longest_wait_ms": 99.0,
+        "smooth": 1,
+        "restored": 0,
+        "failed": 1,
+        "fastest": expected.fastest,
+        "slowest": expected.slowest,
         "seconds": expected.seconds,
         "method": "overlap",
         "why": "this kernel allows it",
     }
-    assert (expected.changes, expected.refused, expected.longest_wait_ms) == (2, 2, 12.0)
+    assert (expected.changes, expected.refused, expected.longest_wait_ms) == (3, 9, 99.0)
 
 
 def test_who_asked_a_server_is_in_the_history(

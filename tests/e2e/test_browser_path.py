@@ -72,9 +72,9 @@ def keeping_php_blocks(page: Page, panel: Panel) -> None:
     expect(page.get_by_role("button", name=re.compile(r"^Change .*"))).to_be_visible()
     for kept in ("ea-php74-php", "ea-apache24-mod_ruid2"):
         page.goto(f"{panel.address}{CHOOSER}&mpm=event&keep={kept}")
-        expect(page.locator("#summary")).to_contain_text("in the way")
+        expect(page.locator("#summary")).to_contain_text("1 blocker")
         page.get_by_role("button", name="Review change").click()
-        expect(page.get_by_text("Something stands in the way")).to_be_visible()
+        expect(page.get_by_text("Resolve the blockers")).to_be_visible()
         expect(page.get_by_role("button", name=re.compile(r"^Change .*"))).to_have_count(0)
 
 

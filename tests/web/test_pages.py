@@ -178,10 +178,10 @@ def test_the_review_says_what_the_packages_weigh(admin: Client, server: Server) 
 @pytest.mark.parametrize(
     ("method", "said"),
     [
-        ("overlap", "restart held open, 0 connections refused"),
-        ("graceful-stop", "a short moment without answer"),
-        ("script", "one restart of httpd by its script"),
-        ("", "one restart of httpd"),
+        ("overlap", "Overlapping restart, no downtime expected"),
+        ("graceful-stop", "One restart, brief downtime"),
+        ("script", "One restart of Apache by its script"),
+        ("", "One restart of Apache"),
     ],
 )
 def test_the_summary_says_of_the_restart_what_the_server_can_do(

@@ -162,6 +162,8 @@ def plans() -> Iterator[Plan]:
     for profile, choice in situations():
         yield make_plan(profile, choice, CATALOGUE)
     yield updating()
+    known = {"incomplete_change": 37, "agent_offline": True}
+    yield make_plan(prefork(facts=known), EVENT, CATALOGUE)
     torn = make_plan(bare(MPM.PREFORK.package, CGI), EVENT, CATALOGUE)
     yield torn.inverse
 

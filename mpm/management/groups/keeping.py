@@ -9,6 +9,7 @@ from django.contrib.auth.models import User
 
 from easyapache.models import Server
 from easyapache.rights import ROLES
+from easyapache.soundness import health_of, with_health
 from mpm.management.groups.terminal import DONE, Terminal, actor
 from mpm.services import (
     NotFound,
@@ -87,11 +88,16 @@ def run_server_add(terminal: Terminal, options: dict[str, Any]) -> int:
 
 
 def run_server_list(terminal: Terminal, _options: dict[str, Any]) -> int:
-    servers = list(Server.objects.order_by("name"))
-    terminal.answer([_server_as_json(server) for server in servers])
+    servers = list(with_health(Server.objects.order_by("name")))
+    terminal.answer(
+        [{**_server_as_json(server), "health": health_of(server).as_json()} for server in servers]
+    )
     for server in servers:
         seen = f"{server.last_seen_at:%Y-%m-%d %H:%M:%S} UTC" if server.last_seen_at else "never"
-        terminal.say(f"{server.name:20} {server.kind:10} {server.hostname:30} heard {seen}")
+        health = health_of(server)
+        terminal.say(
+            f"{server.name:20} {server.kind:10} {health.word:16} {server.hostname:30} heard {seen}"
+        )
     if not servers:
         terminal.say("None. Add one: manage.py mpm server add NAME")
     return DONE

@@ -10,6 +10,7 @@ from easyapache.inventory import observed_mpm
 from easyapache.profile import Observation, Profile
 from easyapache.profile_file import MOST_BYTES, BadProfile, parse
 from easyapache.relations import Unsolvable, load_catalogue
+from easyapache.soundness import health_of
 from mpm.advice import recommend
 from mpm.catalog import DEFAULT_MPM, installed
 from mpm.management.groups.terminal import (
@@ -58,6 +59,7 @@ def run_status(terminal: Terminal, options: dict[str, Any]) -> int:
     active = server.changes.filter(state__in=ACTIVE_STATES).first()
     advice = recommend(profile)
     seen = observed_mpm(profile)
+    health = health_of(server)
     terminal.answer(
         {
             "server": server.name,
@@ -73,6 +75,7 @@ def run_status(terminal: Terminal, options: dict[str, Any]) -> int:
             "last_seen_at": server.last_seen_at.isoformat() if server.last_seen_at else None,
             "active_change": active.pk if active else None,
             "recommended": advice.as_json(),
+            "health": health.as_json(),
         }
     )
     terminal.say(f"{server.name} ({server.get_kind_display()})")
@@ -83,6 +86,11 @@ def run_status(terminal: Terminal, options: dict[str, Any]) -> int:
     ):
         terminal.say(f"  {title:11} {_words(observation)}")
     terminal.say(f"  {'recommended':11} {advice.mpm.value}: {' '.join(advice.why)}")
+    terminal.say(f"  {'health':11} {health.word}")
+    for problem in health.problems:
+        terminal.say(f"  {'':11} {problem.sentence}")
+    if health.critical:
+        terminal.say(f"  {'':11} Run: manage.py mpm doctor --server {server.name}")
     if active:
         terminal.say(f"  {'change':11} #{active.pk} {active.state} {active.step}")
     seen_at = f"{latest.confirmed_at:%Y-%m-%d %H:%M:%S} UTC" if latest else "never"
