@@ -31,7 +31,15 @@ from mpm.history import BadFilter, ChangeFilters
 from mpm.history import changes as page_of
 from mpm.models import Change, Token
 from mpm.polling import wait_for
-from mpm.services import BadRequest, NotFound, Refused, cancel, change_numbered, roll_back
+from mpm.services import (
+    BadRequest,
+    NotFound,
+    Refused,
+    UnderWay,
+    cancel,
+    change_numbered,
+    roll_back,
+)
 
 router = Router(tags=["changes"])
 
@@ -261,7 +269,8 @@ def roll_back_change(
     body: RollBackIn,
     idempotency_key: Key = "",
 ) -> HttpResponse:
-    """Make the change that goes back to how the server was before this one."""
+    """Make the change that goes back to how the server was before this one. While it has not
+    finished, asking again answers with it."""
     token = token_of(request)
     row = named(token, change)
     actor = actor_of(request, token)
@@ -269,6 +278,8 @@ def roll_back_change(
     def act() -> Answer:
         try:
             back = roll_back(row, actor, body.reason, ticket=body.ticket, digest=body.digest)
+        except UnderWay as same:
+            back = same.change
         except Refused as refused:
             return _refused(request, refused)
         href = f"/api/v1/changes/{back.pk}"
