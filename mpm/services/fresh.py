@@ -16,7 +16,7 @@ from django.utils import timezone
 from easyapache.frame import liveness
 from easyapache.models import InstalledProfile, Server
 from easyapache.sentences import Sentence, joined
-from mpm.polling import wait_for
+from mpm.polling import ANSWERS, wait_for
 from mpm.services.actor import NothingToDo, Refused
 from mpm.services.inspection import rescan
 
@@ -47,7 +47,7 @@ def look_again(server: Server, seconds: float = LOOK_SECONDS) -> bool:
         seen = InstalledProfile.objects.filter(server=server, confirmed_at__gte=began)
         return True if seen.exists() else None
 
-    return bool(wait_for(look, seconds))
+    return bool(wait_for(look, seconds, places=ANSWERS))
 
 
 def on_a_fresh_look(server: Server, decide: Callable[[], T], seconds: float = LOOK_SECONDS) -> T:

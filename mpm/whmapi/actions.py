@@ -20,7 +20,7 @@ from mpm.catalog import ITK, MPM, BadChoice, Choice, installed
 from mpm.grants import Scope
 from mpm.models import Change, Preview
 from mpm.plan import Plan
-from mpm.polling import wait_for
+from mpm.polling import ANSWERS, wait_for
 from mpm.services import (
     NothingToDo,
     UnderWay,
@@ -179,7 +179,7 @@ def _answer(call: Call, choice: Choice) -> Preview | None:
     if idle or not blocks <= UP_TO_THE_SERVER:
         return None
     preview = request_preview(server, choice, call.caller.actor)
-    return wait_for(lambda: settled(preview), ANSWER_SECONDS)
+    return wait_for(lambda: settled(preview), ANSWER_SECONDS, places=ANSWERS)
 
 
 @function("package_manager_is_performing_actions")
