@@ -19,6 +19,7 @@ from ninja import NinjaAPI
 from ninja.errors import HttpError, ValidationError
 from ninja.openapi.schema import OpenAPISchema
 
+from easyapache.middleware import refused_body
 from mpm.api import changes, doctor, events, plans, servers, switch, tokens, webhooks
 from mpm.api.description import complete
 from mpm.api.problems import Problem, answer, from_refusal, from_validation
@@ -156,6 +157,9 @@ def finished(view: View) -> View:
     @wraps(view)
     def run(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         found_no_place()
+        if refused_body(request) == 411:
+            detail = "Send the length of the body with it (Content-Length)."
+            return answer(request, Problem(411, "length_required", detail))
         response = view(request, *args, **kwargs)
         if found_no_place() and response.status_code < 400:
             response.headers.setdefault("Retry-After", str(RETRY_AFTER))
@@ -169,6 +173,7 @@ def finished(view: View) -> View:
         response.headers.setdefault("Vary", "Authorization")
         return response
 
+    run.bounds_its_body = True  # type: ignore[attr-defined]
     return run
 
 

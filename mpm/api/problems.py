@@ -32,6 +32,7 @@ TITLES: Mapping[str, str] = {
     "internal": "An error inside the panel",
     "invalid": "A value is not what it must be",
     "key_reused": "The Idempotency-Key belongs to another request",
+    "length_required": "The length of the body is missing",
     "method_not_allowed": "Not with this method",
     "name_control_characters": "The name holds control characters",
     "name_too_long": "The name is too long",

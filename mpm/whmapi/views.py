@@ -18,6 +18,7 @@ from django.http import (
 from django.http.multipartparser import MultiPartParserError
 from django.views.decorators.csrf import csrf_exempt
 
+from easyapache.middleware import refused_body
 from mpm.services import Refused
 from mpm.whmapi import actions, httpd, packages, profiles
 from mpm.whmapi.access import AccessDenied, Caller, TooMany, caller_of, server_meant
@@ -49,6 +50,9 @@ def json_api(request: HttpRequest, function: str) -> HttpResponse:
         return _called(request, function)
     except Exception as error:  # noqa: BLE001 -- such a client reads nothing but the envelope
         return _answer(request, failed(function, _mishap(error)))
+
+
+json_api.bounds_its_body = True  # type: ignore[attr-defined]
 
 
 def _mishap(error: Exception) -> str:
@@ -122,11 +126,20 @@ def _parameters(request: HttpRequest) -> Parameters:
     pairs = from_query(request.META.get("QUERY_STRING", ""))
     if request.method == "POST":
         pairs += _sent(request)
+    if any(not _is_text(part) for pair in pairs for part in pair):
+        raise BadParameters("The request holds characters that are no text.")
     return Parameters(pairs)
+
+
+def _is_text(value: str) -> bool:
+    """Whether every database and every answer can hold it."""
+    return "\0" not in value and not any("\ud800" <= sign <= "\udfff" for sign in value)
 
 
 def _sent(request: HttpRequest) -> tuple[tuple[str, str], ...]:
     """What the body of a POST holds. Raises BadParameters."""
+    if refused_body(request) == 411:
+        raise BadParameters("Send the length of the request with it (Content-Length).")
     length = str(request.META.get("CONTENT_LENGTH", ""))
     if length.isdecimal() and int(length) > MAX_BODY:
         raise BadParameters("The request is too large.")
