@@ -41,7 +41,9 @@ def send(client: Client, path: str, method: str = "POST", **headers: str) -> Any
     )
 
 
-@pytest.mark.parametrize("name", ["login", "logout", "profile-upload", "doctor-repair", "review-ask"])
+@pytest.mark.parametrize(
+    "name", ["login", "logout", "profile-upload", "doctor-repair", "review-ask"]
+)
 @pytest.mark.parametrize("checks", [True, False])
 def test_a_form_does_not_read_a_body_that_is_too_large(name: str, *, checks: bool) -> None:
     answer = send(Client(enforce_csrf_checks=checks), reverse(name))
