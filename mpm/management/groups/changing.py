@@ -19,6 +19,8 @@ from mpm.management.groups.terminal import (
     actor,
     chosen,
     chosen_server,
+    of_a_server,
+    refuse_unused,
     show_plan,
 )
 from mpm.management.groups.waiting import follow, server_preview
@@ -43,6 +45,7 @@ from mpm.services.request import Terms, refuse_at_once, refuse_if_unfinished
 
 def register(commands: Any, common: argparse.ArgumentParser) -> None:
     switch = commands.add_parser("switch", parents=[common], help="change the MPM or ITK")
+    of_a_server(switch)
     add_choice(switch)
     _why(switch)
     switch.add_argument("--digest", help="refuse unless the plan is the one with this digest")
@@ -115,9 +118,12 @@ def _switched(server: Server, options: dict[str, Any], terms: Terms) -> Change:
 
 def _begun(terminal: Terminal, options: dict[str, Any], request: Callable[[], Change]) -> int:
     """Request a change, or meet the one that already does the same, and follow it if asked to."""
+    if not options["wait"]:
+        refuse_unused(options, "without --wait", timeout=None)
     try:
-        change = request()
+        change = terminal.begun = request()
     except UnderWay as same:
+        terminal.begun = same.change
         terminal.say(same.message)
         return _ended(terminal, same.change, options)
     except NothingToDo as nothing:
