@@ -111,8 +111,10 @@ class Compression(GZipMiddleware):
 
 
 class RequestIdFilter(logging.Filter):
-    """Puts the id of the request being served on every line of the log."""
+    """Puts the id of the request being served on every line of the log; and of the one a line is
+    about, which Django writes after the request has left the middleware."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        record.request_id = current_request_id.get()
+        about = getattr(getattr(record, "request", None), "id", None)
+        record.request_id = about or current_request_id.get()
         return True

@@ -78,6 +78,7 @@ TITLES: Mapping[str, str] = {
     "repository_unreachable": "A repository of the server cannot be reached",
     "rpm_database": "The package database of the server cannot be read",
     "transaction_failed": "A package transaction failed",
+    "unsupported_media_type": "The body is not JSON",
     "unsatisfiable": "The packages cannot be together",
 }
 """By code. A code never changes once released; others have the title of their status."""

@@ -11,7 +11,6 @@ from django.db import InterfaceError, OperationalError
 from django.http import (
     HttpRequest,
     HttpResponse,
-    HttpResponseNotAllowed,
     JsonResponse,
     UnreadablePostError,
 )
@@ -19,6 +18,7 @@ from django.http.multipartparser import MultiPartParserError
 from django.views.decorators.csrf import csrf_exempt
 
 from easyapache.middleware import refused_body
+from mpm.grants import Scope
 from mpm.services import Refused
 from mpm.whmapi import actions, httpd, packages, profiles
 from mpm.whmapi.access import AccessDenied, Caller, TooMany, caller_of, server_meant
@@ -44,8 +44,12 @@ ROOMS = (actions, httpd, packages, profiles)
 def json_api(request: HttpRequest, function: str) -> HttpResponse:
     """GET or POST, form or JSON. HTTP 200 with the outcome in ``metadata.result``; 403 where
     the credentials are not good, 429 where too many requests came."""
-    if request.method not in ("GET", "HEAD", "POST"):
-        return HttpResponseNotAllowed(["GET", "HEAD", "POST"])
+    methods = _methods_of(function)
+    if request.method not in methods:
+        allowed = ", ".join(methods)
+        response = _answer(request, failed(function, f"This function takes {allowed}."), 405)
+        response["Allow"] = allowed
+        return response
     try:
         return _called(request, function)
     except Exception as error:  # noqa: BLE001 -- such a client reads nothing but the envelope
@@ -53,6 +57,14 @@ def json_api(request: HttpRequest, function: str) -> HttpResponse:
 
 
 json_api.bounds_its_body = True  # type: ignore[attr-defined]
+
+
+def _methods_of(function: str) -> tuple[str, ...]:
+    """Whoever asks for the head of an answer changes nothing, so that only reading functions have
+    one. What ``cpanel`` calls is in its parameters."""
+    known = FUNCTIONS.get(function)
+    changes = function == "cpanel" or (known is not None and known.scope is not Scope.READ)
+    return ("GET", "POST") if changes else ("GET", "HEAD", "POST")
 
 
 def _mishap(error: Exception) -> str:
