@@ -7,7 +7,7 @@ hand, is not to be told of a server that is gone.
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import TypeVar
 
 from django.db import connection
@@ -31,12 +31,17 @@ OLD_SECONDS = 3
 """Knowledge that is older than this is told with its age, where no look could be had."""
 
 
-def look_again(server: Server, seconds: float = LOOK_SECONDS) -> bool:
-    """Have ``server`` looked at now; True when that has been recorded within ``seconds``.
+def look_again(
+    server: Server, seconds: float = LOOK_SECONDS, *, since: datetime | None = None
+) -> bool:
+    """Have ``server`` looked at now; True when that has been recorded within ``seconds``, or a look
+    has been recorded ``since`` then.
 
     False at once for a server whose agent is silent, and within a transaction: what a scan
     found could not be recorded, or not be seen, before it ends.
     """
+    if since is not None and _seen(server, since):
+        return True
     if connection.in_atomic_block or liveness(server) != "alive":
         return False
     # A scan is recorded with the time of the panel; the databases keep microseconds.
@@ -44,8 +49,7 @@ def look_again(server: Server, seconds: float = LOOK_SECONDS) -> bool:
     rescan(server)
 
     def look() -> bool | None:
-        seen = InstalledProfile.objects.filter(server=server, confirmed_at__gte=began)
-        return True if seen.exists() else None
+        return True if _seen(server, began) else None
 
     return bool(wait_for(look, seconds, places=ANSWERS))
 
@@ -56,15 +60,20 @@ def on_a_fresh_look(server: Server, decide: Callable[[], T], seconds: float = LO
     Raises what ``decide`` raises. Where the server could not be looked at, a refusal for its state
     says how old what is known of it is.
     """
+    began = timezone.now()
     try:
         return decide()
     except Refused as refused:
         if refused.code not in OF_ITS_STATE:
             raise
-        if not look_again(server, seconds):
+        if not look_again(server, seconds, since=began):
             refused.message = _with_age(server, refused.message)
             raise
     return decide()
+
+
+def _seen(server: Server, since: datetime) -> bool:
+    return InstalledProfile.objects.filter(server=server, confirmed_at__gte=since).exists()
 
 
 def _with_age(server: Server, message: str) -> str:

@@ -11,6 +11,8 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
+from django.utils import timezone
+
 from easyapache.frame import liveness
 from easyapache.profile import Profile
 from easyapache.profile_file import canonical
@@ -125,10 +127,11 @@ def submit_actions(call: Call) -> dict[str, Any]:
 def _on_what_is_true(call: Call) -> Change:
     """The lists are read against what is installed; where they do not fit what was last seen, the
     server is looked at once more. Raises Failed and what request_change does."""
+    began = timezone.now()
     try:
         return _requested(call)
     except Failed:
-        if not look_again(call.server):
+        if not look_again(call.server, since=began):
             raise
     return _requested(call)
 
