@@ -34,7 +34,7 @@ from mpm.services import (
 )
 from mpm.services.fresh import look_again, on_a_fresh_look
 from mpm.services.planning import settled
-from mpm.services.request import UP_TO_THE_SERVER
+from mpm.services.request import UP_TO_THE_SERVER, refuse_if_satisfied
 from mpm.services.unfinished import unfinished
 from mpm.whmapi.call import Call, function
 from mpm.whmapi.envelope import Failed
@@ -151,10 +151,15 @@ def _requested(call: Call) -> Change:
         raise Failed(f"There is no package “{foreign[0][:100]}”.")
     wanted = Wanted(**lists)
     choice = choice_of(wanted, names)
+    if unfinished(call.server) is None:
+        refuse_if_satisfied(call.server, choice)
 
     def check(profile: Profile, plan: Plan) -> None:
         if choice_of(wanted, profile.names) != choice:
             raise Failed(f"{call.server} has just been changed; ask again.")
+        if unfinished(call.server) is None:
+            # Somebody may have done it by hand while the server was asked.
+            refuse_if_satisfied(call.server, choice)
         if not plan.blocked:
             check_moves(plan, wanted, profile.names)
 

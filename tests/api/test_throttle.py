@@ -71,8 +71,11 @@ def test_wrong_passwords_do_not_refuse_a_valid_token_and_name_their_own_limit(
     server: Server, add_token: AddToken, call: Call, client: Client
 ) -> None:
     basic = base64.b64encode(b"anna:wrong").decode()
-    for _ in range(25):
-        answer = client.get("/json-api/version", headers={"Authorization": f"Basic {basic}"})
+    answers = [
+        client.get("/json-api/version", headers={"Authorization": f"Basic {basic}"})
+        for _ in range(25)
+    ]
+    answer = answers[-1]
     assert answer.status_code == 429
     assert answer.headers["RateLimit-Policy"] == '"wrong-passwords";q=20;w=60'
     assert call("GET", "servers", token=add_token("read")).status == 200

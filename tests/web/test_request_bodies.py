@@ -32,12 +32,13 @@ class Unread:
 
 
 def send(client: Client, path: str, method: str = "POST", **headers: str) -> Any:
+    environ: dict[str, Any] = {
+        "wsgi.input": Unread(),
+        "CONTENT_LENGTH": str(settings.LARGEST_BODY + 1),
+        **headers,
+    }
     return client.generic(
-        method,
-        path,
-        b"",
-        content_type="multipart/form-data; boundary=x",
-        **{"wsgi.input": Unread(), "CONTENT_LENGTH": str(settings.LARGEST_BODY + 1), **headers},
+        method, path, b"", content_type="multipart/form-data; boundary=x", **environ
     )
 
 
