@@ -1,5 +1,5 @@
 """What every request and every answer carries: a request id, a content security policy, and
-how it is compressed."""
+how it is compressed; and how much of a request is taken in at all."""
 
 from __future__ import annotations
 
@@ -8,10 +8,15 @@ import re
 import secrets
 from collections.abc import Callable
 from contextvars import ContextVar
+from typing import Any
 
-from django.http import HttpRequest
+from django.conf import settings
+from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.middleware.gzip import GZipMiddleware
+from django.template.loader import get_template
+
+from easyapache.answers import page_above
 
 GetResponse = Callable[[HttpRequest], HttpResponseBase]
 
@@ -48,6 +53,42 @@ def request_id(get_response: GetResponse) -> GetResponse:
     return handle
 
 
+def bounded_body(get_response: GetResponse) -> GetResponse:
+    """Refuse a body that is too large, or does not say how large it is, before anything reads it.
+
+    Whoever has no account could otherwise have the panel take in whatever they send. A view that
+    ``bounds_its_body`` answers in a shape of its own.
+    """
+
+    def handle(request: HttpRequest) -> HttpResponseBase:
+        return get_response(request)
+
+    def process_view(
+        request: HttpRequest, view: Callable[..., Any], _args: Any, _kwargs: Any
+    ) -> HttpResponseBase | None:
+        status = refused_body(request)
+        if status is None or getattr(view, "bounds_its_body", False):
+            return None
+        context = {
+            "status": status,
+            "most": settings.LARGEST_BODY // 2**20,
+            "above": page_above(request.path),
+        }
+        page = get_template("413.html").render(context | {"request": request})
+        return HttpResponse(page, status=status)
+
+    handle.process_view = process_view  # type: ignore[attr-defined]
+    return handle
+
+
+def refused_body(request: HttpRequest) -> int | None:
+    """413 for a body that is too large, 411 for one of unknown length; None for any other."""
+    if request.headers.get("Transfer-Encoding"):
+        return 411
+    length = str(request.META.get("CONTENT_LENGTH") or "")
+    return 413 if length.isdecimal() and int(length) > settings.LARGEST_BODY else None
+
+
 def content_security_policy(get_response: GetResponse) -> GetResponse:
     def handle(request: HttpRequest) -> HttpResponseBase:
         response = get_response(request)
@@ -70,8 +111,10 @@ class Compression(GZipMiddleware):
 
 
 class RequestIdFilter(logging.Filter):
-    """Puts the id of the request being served on every line of the log."""
+    """Puts the id of the request being served on every line of the log; and of the one a line is
+    about, which Django writes after the request has left the middleware."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        record.request_id = current_request_id.get()
+        about = getattr(getattr(record, "request", None), "id", None)
+        record.request_id = about or current_request_id.get()
         return True

@@ -12,6 +12,7 @@ carry (``mod-mpm-event``) are understood and translated.
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -26,7 +27,8 @@ MOST_BYTES = 1024 * 1024
 MOST_PACKAGES = 5000
 REQUIRED = ("name", "desc", "version", "tags", "pkgs")
 _PACKAGE = re.compile(r"[a-z0-9][a-z0-9_.+-]{0,127}\Z")
-_FILE_NAME = re.compile(r"[^\x00-\x1f/\\]{1,120}\Z")
+_FILE_NAME = re.compile(r"[^\x00-\x1f/\\\ud800-\udfff]{1,120}\Z")
+_NO_TEXT = re.compile(r"[\x00\ud800-\udfff]")
 MPM_PREFIX = "ea-apache24-mod_mpm_"
 
 
@@ -142,6 +144,8 @@ def parse(raw: bytes, known: Iterable[str] = ()) -> ProfileFile:
             else Sentence("The file is not JSON.")
         )
         raise BadProfile(said) from error
+    if not _is_plain(data):
+        raise BadProfile(Sentence("The file holds characters or numbers that cannot be stored."))
     if not isinstance(data, dict):
         raise BadProfile(Sentence("A profile is a JSON object, and this is something else."))
     missing = [key for key in REQUIRED if key not in data]
@@ -170,6 +174,24 @@ def parse(raw: bytes, known: Iterable[str] = ()) -> ProfileFile:
         pre=_packages(data.get("pre", []), "pre", names),
         extra={"os_upgrade": data["os_upgrade"]} if "os_upgrade" in data else {},
     )
+
+
+def _is_plain(data: Any) -> bool:
+    """Whether every database and every download can hold it: JSON may name half a character, a
+    NUL, and a number that is none."""
+    waiting = [data]
+    while waiting:
+        item = waiting.pop()
+        if isinstance(item, dict):
+            waiting += [*item.keys(), *item.values()]
+        elif isinstance(item, list):
+            waiting += item
+        elif isinstance(item, float):
+            if not math.isfinite(item):
+                return False
+        elif isinstance(item, str) and _NO_TEXT.search(item):
+            return False
+    return True
 
 
 def _packages(items: Any, key: str, known: tuple[str, ...]) -> tuple[str, ...]:

@@ -56,6 +56,7 @@ INSTALLED_APPS = [
 MIDDLEWARE = [
     "easyapache.middleware.request_id",
     "easyapache.middleware.content_security_policy",
+    "easyapache.middleware.bounded_body",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "easyapache.middleware.Compression",
@@ -129,8 +130,10 @@ circles, and a visitor who lies about it gains nothing."""
 SECURE_REFERRER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"
 MESSAGE_STORAGE = "easyapache.remembered.RememberingStorage"
-DATA_UPLOAD_MAX_MEMORY_SIZE = 2 * 1024 * 1024
-FILE_UPLOAD_MAX_MEMORY_SIZE = 1024 * 1024
+LARGEST_BODY = DATA_UPLOAD_MAX_MEMORY_SIZE = FILE_UPLOAD_MAX_MEMORY_SIZE = 2 * 1024 * 1024
+"""Bytes of a request. Whatever is larger is refused before anything of it is read or written, so
+that every upload fits into memory and none becomes a file."""
+FILE_UPLOAD_HANDLERS = ["django.core.files.uploadhandler.MemoryFileUploadHandler"]
 
 # -- Words and times -------------------------------------------------------------------
 LANGUAGE_CODE = "en"

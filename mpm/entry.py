@@ -10,8 +10,8 @@ from easyapache.health import note_unknown_proxy
 from mpm.models import Token
 from mpm.roles import agent_class
 from mpm.services.actor import Actor
-from mpm.throttle import Verdict, failures, limiter
-from mpm.tokens import Denied, check
+from mpm.throttle import Verdict, limiter, wrong_secrets
+from mpm.tokens import Denied, check, key_id_of
 
 
 class Throttled(Exception):
@@ -24,20 +24,23 @@ class Throttled(Exception):
 
 def admit(request: HttpRequest, text: str) -> Token:
     """The token that ``text`` is. Raises Denied, and Throttled for a token that asks too often
-    or an address that has offered too many secrets that nobody has.
+    or a wrong secret after too many others.
 
+    A valid token is let in whatever else comes from its address, which a proxy or a whole company
+    may share: its secret has 256 bits, so nothing is won by refusing those who know it.
     ``request.rate_limit`` is then what the answer has to tell.
     """
     note_unknown_proxy(request)
     address = client_address(request)
-    verdict = failures(address, failed=False)
-    if not verdict.allowed:
-        raise Throttled("Too many wrong credentials came from this address.", verdict)
     try:
         token = check(text, address)
     except Denied as error:
         if error.token is None:
-            failures(address, failed=True)
+            verdict = wrong_secrets(key_id_of(text), address)
+            if not verdict.allowed:
+                raise Throttled(
+                    "Too many wrong tokens came from this address, or for this key id.", verdict
+                ) from error
         else:
             # An old secret that is still in use somewhere is held to its own limit: it must not
             # lock out everybody who comes from the same address.

@@ -13,7 +13,8 @@ import math
 import threading
 import time
 import unicodedata
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Protocol
 
@@ -31,12 +32,14 @@ MOST_KEYS = 20_000
 @dataclass(frozen=True, slots=True)
 class Verdict:
     """``remaining`` requests of ``limit``; ``reset``: seconds until the whole limit is there again,
-    ``retry_after``: until the next request is let through (0 when this one was)."""
+    ``retry_after``: until the next request is let through (0 when this one was). ``policy`` names
+    what was counted."""
 
     limit: int
     remaining: int
     reset: int
     retry_after: int = 0
+    policy: str = "token"
 
     @property
     def allowed(self) -> bool:
@@ -46,8 +49,8 @@ class Verdict:
     def headers(self) -> dict[str, str]:
         """The fields of the IETF draft, and the three older ones most clients know."""
         return {
-            "RateLimit-Policy": f'"token";q={self.limit};w={WINDOW}',
-            "RateLimit": f'"token";r={self.remaining};t={self.reset}',
+            "RateLimit-Policy": f'"{self.policy}";q={self.limit};w={WINDOW}',
+            "RateLimit": f'"{self.policy}";r={self.remaining};t={self.reset}',
             "RateLimit-Limit": str(self.limit),
             "RateLimit-Remaining": str(self.remaining),
             "RateLimit-Reset": str(self.reset),
@@ -146,15 +149,23 @@ def limiter() -> Limiter:
 FAILURES_A_MINUTE = 20
 
 
-def failures(address: str, *, failed: bool) -> Verdict:
-    """How many wrong credentials an address has offered lately, this one included if ``failed``."""
-    return limiter().hit(f"failed:{address}", FAILURES_A_MINUTE, 1 if failed else 0)
+def wrong_secrets(key_id: str, address: str) -> Verdict:
+    """Count a secret of a token that is wrong, for its key id ("" where it names none) and for the
+    address it came from; the stricter verdict. Nobody's valid token is measured by it."""
+    keys = [f"secret-from:{address}", *([f"secret-of:{key_id}"] if key_id else [])]
+    return _worst(keys, "wrong-tokens", failed=True)
 
 
 def guesses(name: str, address: str, *, failed: bool) -> Verdict:
     """How many wrong passwords were offered lately for the account ``name`` or from ``address``,
-    whichever has been tried more: neither many addresses against one account nor one address
-    against many accounts gets further."""
+    this one included if ``failed``; whichever has been tried more: neither many addresses against
+    one account nor one address against many accounts gets further."""
     account = unicodedata.normalize("NFKC", name).strip().casefold()[:150]
-    verdicts = [failures(key, failed=failed) for key in (address, f"account:{account}")]
-    return max(verdicts, key=lambda verdict: verdict.retry_after)
+    keys = [f"failed:{address}", f"failed:account:{account}"]
+    return _worst(keys, "wrong-passwords", failed=failed)
+
+
+def _worst(keys: Sequence[str], policy: str, *, failed: bool) -> Verdict:
+    amount = 1 if failed else 0
+    verdicts = [limiter().hit(key, FAILURES_A_MINUTE, amount) for key in keys]
+    return replace(max(verdicts, key=lambda verdict: verdict.retry_after), policy=policy)

@@ -127,6 +127,12 @@ def check(text: str, address: str, now: datetime | None = None) -> Token:
     return token
 
 
+def key_id_of(text: str) -> str:
+    """The key id that a token names; "" for a text that is no token."""
+    match = TOKEN.match(text)
+    return match[1] if match else ""
+
+
 def _found(key_id: str) -> tuple[Token | None, bool]:
     """The token of this key id, and whether somebody vouches for it. The row is read anew each
     time, so that what was revoked a moment ago is revoked."""

@@ -19,9 +19,11 @@ from ninja import NinjaAPI
 from ninja.errors import HttpError, ValidationError
 from ninja.openapi.schema import OpenAPISchema
 
+from easyapache.middleware import refused_body
 from mpm.api import changes, doctor, events, plans, servers, switch, tokens, webhooks
 from mpm.api.description import complete
 from mpm.api.problems import Problem, answer, from_refusal, from_validation
+from mpm.polling import RETRY_AFTER, found_no_place
 from mpm.services.actor import Refused
 
 log = logging.getLogger(__name__)
@@ -39,6 +41,10 @@ A change that is safe to repeat: ask for a plan, then send its `digest` with `PU
 /servers/{server}/mpm` and an `Idempotency-Key`. Asking again with the same key gives the same
 answer and `Idempotency-Replayed: true`, however often and at whatever moment the connection
 broke.
+
+`wait` holds an answer back until there is something new, for a few clients at a time. When too many
+wait, the answer comes at once, with what there is and `Retry-After`: ask again after so many
+seconds.
 """
 
 
@@ -143,13 +149,20 @@ View = Callable[..., HttpResponseBase]
 
 
 def finished(view: View) -> View:
-    """What every answer of the API has, whoever made it: the limits, and no cache."""
+    """What every answer of the API has, whoever made it: the limits, no cache, and when to ask
+    again where a poll could not wait."""
 
     @csrf_exempt
     @login_not_required
     @wraps(view)
     def run(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        found_no_place()
+        if refused_body(request) == 411:
+            detail = "Send the length of the body with it (Content-Length)."
+            return answer(request, Problem(411, "length_required", detail))
         response = view(request, *args, **kwargs)
+        if found_no_place() and response.status_code < 400:
+            response.headers.setdefault("Retry-After", str(RETRY_AFTER))
         if response.status_code == 405:
             response = _method_not_allowed(request, response)
         verdict = getattr(request, "rate_limit", None)
@@ -160,6 +173,7 @@ def finished(view: View) -> View:
         response.headers.setdefault("Vary", "Authorization")
         return response
 
+    run.bounds_its_body = True  # type: ignore[attr-defined]
     return run
 
 

@@ -8,6 +8,7 @@ from django.http import HttpRequest
 
 from easyapache.models import Server
 from mpm import entry
+from mpm.api.parameters import refuse_unknown, refused_type
 from mpm.api.problems import Problem
 from mpm.entry import Throttled, admit
 from mpm.grants import Scope, scopes_of
@@ -29,7 +30,8 @@ class Bearer:
         self.scope = scope
 
     def __call__(self, request: HttpRequest) -> Token:
-        """Raises Problem 401, 403 or 429."""
+        """Raises Problem 401, 403 or 429; 415 for a body that is not JSON; and 422 for a query
+        parameter that does not exist."""
         scheme, _, text = request.headers.get("Authorization", "").partition(" ")
         if scheme.lower() != "bearer" or not text.strip():
             raise unauthorized("Send Authorization: Bearer and a token.")
@@ -46,6 +48,9 @@ class Bearer:
                 f"This needs the scope {self.scope.value}; the token has "
                 f"{', '.join(token.scopes)}.",
             )
+        refuse_unknown(request)
+        if refused := refused_type(request):
+            raise refused
         return token
 
 

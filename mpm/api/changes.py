@@ -31,7 +31,15 @@ from mpm.history import BadFilter, ChangeFilters
 from mpm.history import changes as page_of
 from mpm.models import Change, Token
 from mpm.polling import wait_for
-from mpm.services import BadRequest, NotFound, Refused, cancel, change_numbered, roll_back
+from mpm.services import (
+    BadRequest,
+    NotFound,
+    Refused,
+    UnderWay,
+    cancel,
+    change_numbered,
+    roll_back,
+)
 
 router = Router(tags=["changes"])
 
@@ -79,9 +87,10 @@ def list_changes(
     server: Word = "",
     person: Word = "",
     origin: Literal["web", "rest", "whmapi", "cli", "schedule", "outside"] | None = None,
-    result: Annotated[
+    state: Annotated[
         State | None, Query(description="A state, or active: whatever has not ended.")
     ] = None,
+    result: Annotated[State | None, Query(description="An older name of state.")] = None,
     mpm_from: Literal["event", "worker", "prefork"] | None = None,
     mpm_to: Literal["event", "worker", "prefork"] | None = None,
     itk: QueryFlag | None = None,
@@ -100,11 +109,13 @@ def list_changes(
 ) -> dict[str, Any]:
     """Every filter is optional, all together narrow. Pages keep their place while new changes
     arrive."""
+    if state and result and state != result:
+        raise BadRequest("state and result are two names of one filter.", code="invalid")
     filters = ChangeFilters(
         server=server.strip(),
         person=person.strip(),
         origin=origin or "",
-        result=result or "",
+        result=state or result or "",
         mpm_from=mpm_from or "",
         mpm_to=mpm_to or "",
         itk=itk,
@@ -261,7 +272,8 @@ def roll_back_change(
     body: RollBackIn,
     idempotency_key: Key = "",
 ) -> HttpResponse:
-    """Make the change that goes back to how the server was before this one."""
+    """Make the change that goes back to how the server was before this one. While it has not
+    finished, asking again answers with it."""
     token = token_of(request)
     row = named(token, change)
     actor = actor_of(request, token)
@@ -269,6 +281,8 @@ def roll_back_change(
     def act() -> Answer:
         try:
             back = roll_back(row, actor, body.reason, ticket=body.ticket, digest=body.digest)
+        except UnderWay as same:
+            back = same.change
         except Refused as refused:
             return _refused(request, refused)
         href = f"/api/v1/changes/{back.pk}"

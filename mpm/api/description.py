@@ -46,11 +46,15 @@ BY_STATUS: Mapping[int, tuple[str, ...]] = {
     503: ("Retry-After",),
 }
 OF_OPERATIONS: Mapping[tuple[str, int], tuple[str, ...]] = {
+    ("getChange", 200): ("Retry-After",),
+    ("getLog", 200): ("Retry-After",),
     ("getMpm", 200): ("ETag",),
     ("getMpm", 304): ("ETag",),
     ("getProfile", 200): ("ETag",),
     ("getProfile", 304): ("ETag",),
     ("getPlan", 202): ("Location", "Retry-After"),
+    ("getRepair", 200): ("Retry-After",),
+    ("listEvents", 200): ("Retry-After",),
     ("makePlan", 202): ("Location", "Retry-After"),
     ("makeToken", 201): ("Location",),
     ("makeWebhook", 201): ("Location",),

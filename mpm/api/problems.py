@@ -32,6 +32,7 @@ TITLES: Mapping[str, str] = {
     "internal": "An error inside the panel",
     "invalid": "A value is not what it must be",
     "key_reused": "The Idempotency-Key belongs to another request",
+    "length_required": "The length of the body is missing",
     "method_not_allowed": "Not with this method",
     "name_control_characters": "The name holds control characters",
     "name_too_long": "The name is too long",
@@ -77,6 +78,7 @@ TITLES: Mapping[str, str] = {
     "repository_unreachable": "A repository of the server cannot be reached",
     "rpm_database": "The package database of the server cannot be read",
     "transaction_failed": "A package transaction failed",
+    "unsupported_media_type": "The body is not JSON",
     "unsatisfiable": "The packages cannot be together",
 }
 """By code. A code never changes once released; others have the title of their status."""

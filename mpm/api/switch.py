@@ -22,7 +22,8 @@ from mpm.api.statuses import CONDITIONAL
 from mpm.catalog import Choice
 from mpm.grants import Scope
 from mpm.plan import Plan
-from mpm.services.actor import Actor, NothingToDo, Refused
+from mpm.services.actor import Actor, NothingToDo, Refused, UnderWay
+from mpm.services.fresh import OF_ITS_STATE, on_a_fresh_look
 from mpm.services.request import Check, Terms, request_change, would_change
 
 Key = Annotated[
@@ -31,8 +32,9 @@ Key = Annotated[
         alias="Idempotency-Key",
         max_length=255,
         pattern=r"^[\x21-\x7e]*$",
-        description="The same key with the same body gives the same answer for 24 hours; only what "
-        "says `Retry-After` is decided anew.",
+        description="The same key with the same body gives the same answer for 24 hours. What says "
+        "`Retry-After` is decided anew, and so is what only holds at the moment it is said: that "
+        "no changes are needed, or that a rule blocks.",
     ),
 ]
 
@@ -47,7 +49,7 @@ class SwitchIn(ChoiceIn):
 
 
 class SwitchOut(Schema):
-    """``changed`` is false where there was nothing to do, and for a dry run."""
+    """``changed`` is false where no changes are needed, and for a dry run."""
 
     changed: bool
     dry_run: bool
@@ -82,13 +84,17 @@ def put_mpm(
     something else the change fails with nothing touched; asked again, this call takes what the
     server said.
 
-    * 200: it already does, or `dry_run`.
-    * 202: a change was made; `Location` is its address.
-    * 409 `busy`: another change has not finished (`change` names it). 409 `stale`: the plan
+    * 200: no changes are needed, or `dry_run`. Never while a change of the server has not finished.
+    * 202: a change was made; `Location` is its address. Where an unfinished change already leads to
+      this state, it is that change.
+    * 409 `busy`: another change has not finished (`change` names it), or it is scheduled for
+      another time. 409 `stale`: the plan
       behind `digest` is not what would happen now (`plan` is). 409 `inactive`: the server is
       switched off in this panel.
     * 412: the server is no longer in the state named in `If-Match`.
     * 422: a rule blocks it (`findings` say which, and the way out).
+      Neither this nor "no changes needed" is said before the server was looked at once more; where
+      it does not answer, `detail` says how old the knowledge is.
     * 428: this server wants the `digest` of a plan.
     """
     token = token_of(request)
@@ -99,14 +105,20 @@ def put_mpm(
     def act() -> Answer:
         try:
             return _switch(row, choice, body, actor, _condition(row, if_match))
-        except NothingToDo as nothing:
-            return Answer(200, _said(nothing.message, dry_run=body.dry_run))
         except Refused as refused:
+            if refused.code in OF_ITS_STATE:
+                raise  # ends the transaction, and nothing is kept for the key
             return _problem(request, from_refusal(refused))
         except Problem as problem:
             return _problem(request, problem)
 
-    return once(token, idempotency_key, fingerprint(request, body.dict()), act)
+    # A dry run is a question, and is asked anew each time.
+    key = "" if body.dry_run else idempotency_key
+    print_ = fingerprint(request, body.dict())
+    try:
+        return on_a_fresh_look(row, lambda: once(token, key, print_, act))
+    except NothingToDo as nothing:
+        return Answer(200, _said(nothing.message, dry_run=body.dry_run)).response()
 
 
 def _problem(request: HttpRequest, problem: Problem) -> Answer:
@@ -149,13 +161,19 @@ def _switch(
         "not_before": body.not_before,
         "not_after": body.not_after,
     }
-    if body.dry_run:
-        plan = would_change(server, choice, actor=actor, **terms)
-        said = _said(f"Would do: {plan.headline}.", plan=plan_json(server, plan), dry_run=True)
-        return Answer(200, said)
-    change = request_change(server, choice, actor=actor, **terms)
+    try:
+        if body.dry_run:
+            plan = would_change(server, choice, actor=actor, **terms)
+            said = _said(f"Would do: {plan.headline}.", plan=plan_json(server, plan), dry_run=True)
+            return Answer(200, said)
+        change = request_change(server, choice, actor=actor, **terms)
+        detail = f"Change #{change.pk} was made."
+    except UnderWay as same:
+        change, detail = same.change, same.message
+        if body.dry_run:
+            return Answer(200, _said(detail, change=change_json(change), dry_run=True))
     href = f"/api/v1/changes/{change.pk}"
-    said = _said(f"Change #{change.pk} was made.", change=change_json(change), changed=True)
+    said = _said(detail, change=change_json(change), changed=True)
     return Answer(202, said, {"Location": href}, change)
 
 

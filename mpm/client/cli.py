@@ -20,6 +20,7 @@ from typing import Any
 
 from rich.console import Console
 
+from mpm import VERSION
 from mpm.client import display
 from mpm.client.completion import SHELLS, script
 from mpm.client.configuration import BadConfiguration, panel_from
@@ -277,6 +278,7 @@ def parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(
         prog="ea4mpm", description="Change the MPM of EasyApache 4 servers through a panel."
     )
+    top.add_argument("--version", action="version", version=f"ea4mpm {VERSION}")
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
     def add(

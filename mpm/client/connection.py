@@ -164,7 +164,7 @@ class Connection:
             if ended or (not follow and not response.content):
                 return
             if not response.content:
-                _rest(began)
+                _rest(began, response)
 
     def moments(self, change: str) -> Iterator[Json]:
         """The change each time it has moved on, until it has ended."""
@@ -204,10 +204,11 @@ class Connection:
         return Unreachable(f"{self._client.base_url} {what}. Is this the address of a panel?")
 
 
-def _rest(began: float) -> None:
-    """Wait a little after a long poll that did not wait by itself."""
+def _rest(began: float, response: httpx.Response | None = None) -> None:
+    """Wait a little after a long poll that did not wait by itself, or as long as it says."""
     if time.monotonic() - began < PAUSE:
-        time.sleep(PAUSE)
+        later = response.headers.get("Retry-After") if response is not None else None
+        time.sleep(min(30.0, max(PAUSE, _seconds(later))))
 
 
 def _trust(panel: Panel) -> ssl.SSLContext | bool:

@@ -16,6 +16,7 @@ from mpm.services.actor import (
     Stale,
     TooLate,
     Unanswered,
+    UnderWay,
 )
 from mpm.services.cancel import cancel, why_not_cancel
 from mpm.services.heartbeat import record_heartbeat
@@ -56,6 +57,7 @@ __all__ = [
     "Stale",
     "TooLate",
     "Unanswered",
+    "UnderWay",
     "add_server",
     "add_user",
     "adopt",

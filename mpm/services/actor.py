@@ -120,6 +120,22 @@ class Busy(Refused):
         self.change = change
 
 
+class UnderWay(Busy):
+    """The change that has not finished already does what is wanted; no second one is made.
+
+    A door that can answer with that change does so. To any other it is a change in the way.
+    """
+
+    def __init__(self, change: Change) -> None:
+        super().__init__(change)
+        self.message = Sentence(
+            "Change #{number} of {server} ({state}) already does this.",
+            number=change.pk,
+            server=change.server_name,
+            state=str(change.state),
+        )
+
+
 class Stale(Refused):
     """What was confirmed is not what would happen now. ``plan`` is what would."""
 

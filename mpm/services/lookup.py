@@ -28,6 +28,12 @@ def server_named(name: str) -> Server:
         ) from None
 
 
+def server_known(name: str) -> None:
+    """Raises NotFound for a server that neither is there nor has a history."""
+    if not Change.objects.filter(server_name=name).exists():
+        server_named(name)
+
+
 def known_servers(names: Iterable[str]) -> list[str]:
     """``names`` in order, each once. Raises BadRequest for one that no server has."""
     wanted = sorted(set(names))

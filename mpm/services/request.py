@@ -16,14 +16,15 @@ from easyapache.profile import Profile
 from easyapache.sentences import Sentence, joined
 from mpm.catalog import Choice
 from mpm.history import sealed
-from mpm.models import ACTIVE_STATES, Change, Preview, State
+from mpm.models import Change, Preview, State
 from mpm.plan import Plan
 from mpm.rules_panel import PANEL_CODES
-from mpm.services.actor import Actor, BadRequest, Busy, NothingToDo, Refused, Stale
+from mpm.services.actor import Actor, BadRequest, NothingToDo, Refused, Stale, UnderWay
 from mpm.services.dispatch import dispatch
 from mpm.services.events import append
 from mpm.services.lookup import must_be_allowed
 from mpm.services.planning import answer_for, plan_for, profile_of
+from mpm.services.unfinished import in_the_way, unfinished
 from mpm.services.words import one_text
 
 FARTHEST = timedelta(days=366)
@@ -60,8 +61,9 @@ def request_change(
     The plan is what the server itself last answered for this choice in this state, else the
     instant one; either way the agent asks the package manager again before it touches anything.
 
-    Raises NotAllowed, BadRequest, Busy (naming the change in the way), Stale (carrying the
-    plan as it is now), NothingToDo, and Refused with the findings of a blocked plan.
+    Raises NotAllowed, BadRequest, UnderWay (the unfinished change already does this), Busy (naming
+    the change in the way), Stale (carrying the plan as it is now), NothingToDo, and Refused with
+    the findings of a blocked plan. While a change has not ended it is one of the first four.
     """
     with transaction.atomic():
         # Nobody records a scan between the look at the profile and the new row.
@@ -84,11 +86,29 @@ def request_change(
 def would_change(server: Server, choice: Choice, *, actor: Actor, **terms: Unpack[Terms]) -> Plan:
     """What request_change would do, refused for the same reasons, and no write."""
     server = Server.objects.get(pk=server.pk)
-    ready = _weighed(server, choice, actor, terms)
-    active = server.changes.filter(state__in=ACTIVE_STATES).first()
-    if active is not None:
-        raise Busy(active)
-    return ready.plan
+    return _weighed(server, choice, actor, terms).plan
+
+
+def refuse_if_unfinished(server: Server, choice: Choice, terms: Terms) -> None:
+    """Raises UnderWay or Busy while a change of ``server`` has not ended.
+
+    It comes before anything that is said of the server's state, which that change is altering.
+    """
+    active = unfinished(server)
+    if active is None:
+        return
+    wanted = in_the_way(
+        active,
+        choice,
+        now=timezone.now(),
+        digest=terms.get("digest"),
+        not_before=terms.get("not_before"),
+        not_after=terms.get("not_after"),
+    )
+    check = terms.get("check")
+    if check is not None and isinstance(wanted, UnderWay):
+        check(profile_of(server), Plan.from_json(active.plan))
+    raise wanted
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +147,7 @@ def _weighed(server: Server, choice: Choice, actor: Actor, terms: Terms) -> _Rea
             status=428,
             remedy=Sentence("Ask for a plan, and send its digest along."),
         )
+    refuse_if_unfinished(server, choice, terms)
     profile = profile_of(server)
     plan, preview = _plan_meant(server, profile, choice, terms)
     plan = plan.seen_now(profile)
@@ -199,8 +220,12 @@ def _plan_of(server: Server, profile: Profile, choice: Choice, preview: Preview)
     return plan
 
 
-def refuse_if_blocked(plan: Plan, profile: Profile) -> None:
-    """Raises NothingToDo when the server already is so, and Refused for a blocked plan."""
+def refuse_if_satisfied(server: Server, choice: Choice) -> None:
+    """Raises NothingToDo when ``server``, as it was last seen, already is so."""
+    _refuse_if_satisfied(plan_for(server, choice), profile_of(server))
+
+
+def _refuse_if_satisfied(plan: Plan, profile: Profile) -> None:
     whole = not any(finding.code in PANEL_CODES for finding in plan.blocks)
     if whole and satisfied(plan, profile):
         raise NothingToDo(
@@ -210,6 +235,11 @@ def refuse_if_blocked(plan: Plan, profile: Profile) -> None:
             ),
             findings=plan.findings,
         )
+
+
+def refuse_if_blocked(plan: Plan, profile: Profile) -> None:
+    """Raises NothingToDo when the server already is so, and Refused for a blocked plan."""
+    _refuse_if_satisfied(plan, profile)
     if plan.blocked:
         raise Refused(
             Sentence(
@@ -267,7 +297,8 @@ def create_change(
 ) -> Change:
     """Insert the row and its first event, and tell the agent after the commit.
 
-    Raises Busy when the database's own constraint says that another change is not finished.
+    Raises Busy or UnderWay when the database's own constraint says that another change is not
+    finished.
     """
     before = observed_mpm(profile)
     waits = not_before is not None and not_before > at
@@ -307,10 +338,11 @@ def create_change(
         with transaction.atomic():
             change = Change.objects.create(server=server, **values)
     except IntegrityError:
-        active = Change.objects.filter(server=server, state__in=ACTIVE_STATES).first()
+        active = unfinished(server)
         if active is None:
             raise
-        raise Busy(active) from None
+        window = {"not_before": not_before, "not_after": not_after}
+        raise in_the_way(active, plan.choice, now=at, digest=plan.digest, **window) from None
     append(
         f"change.{change.state}",
         at,

@@ -20,10 +20,11 @@ from mpm.models import Change, State
 from mpm.models.change import Origin
 from mpm.plan import Plan, PlannedPackage, goal_of, plan_from_transaction
 from mpm.rules_panel import PANEL_CODES
-from mpm.services.actor import Actor, NothingToDo, Refused, Stale
+from mpm.services.actor import Actor, Busy, NothingToDo, Refused, Stale, UnderWay
 from mpm.services.lookup import must_be_allowed
 from mpm.services.planning import profile_of
 from mpm.services.request import create_change, refuse_if_blocked, satisfied
+from mpm.services.unfinished import unfinished
 from mpm.services.words import one_text
 
 
@@ -177,14 +178,19 @@ def roll_back(
 ) -> Change:
     """Request the change that goes back to how the server was before ``change``.
 
-    Raises NotAllowed, Busy, Refused with the reason why there is nothing to roll back, and
-    Stale when ``digest`` is not the one of the plan as it is now.
+    Raises NotAllowed, UnderWay (the unfinished change already goes back there), Busy, Refused with
+    the reason why there is nothing to roll back, and Stale when ``digest`` is not the one of the
+    plan as it is now.
     """
     must_be_allowed(actor, Sentence("roll changes back"))
     reason = one_text("reason", reason, 500, lines=True)
     ticket = one_text("ticket", ticket, 100)
     with transaction.atomic():
         server = Server.objects.select_for_update().get(pk=change.server_id)
+        active = unfinished(server)
+        if active is not None and active.pk != change.pk:
+            same = active.rollback_of_id == change.pk and digest in (None, active.digest)
+            raise UnderWay(active) if same and active.state != State.CANCELING else Busy(active)
         plan = rollback_plan(change)
         profile = profile_of(server, undoing=change)
         if digest is not None and digest != plan.digest:

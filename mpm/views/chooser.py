@@ -30,7 +30,9 @@ from mpm.plan import Plan, make_plan
 from mpm.roles import actor_of, may_change, may_read
 from mpm.rules import Finding, Fix
 from mpm.rules_panel import PANEL_CODES
-from mpm.services.request import satisfied
+from mpm.services.fresh import on_a_fresh_look
+from mpm.services.request import refuse_if_satisfied, satisfied
+from mpm.services.unfinished import unfinished
 from mpm.views import capacity
 
 FOR_TRANSLATORS = (
@@ -286,14 +288,10 @@ def ask(request: HttpRequest, server: Server) -> HttpResponse:
         return redirect("mpm")
     try:
         choice = choice_from(request.POST, row.profile)
-        # Enter in the form comes here whatever is chosen, the present MPM too.
-        if satisfied(make_plan(row.profile, choice, load_catalogue()), row.profile):
-            raise services.NothingToDo(
-                Sentence(
-                    "The server already runs {choice}, with every package it needs.",
-                    choice=choice.label,
-                )
-            )
+        # Enter in the form comes here whatever is chosen, the present MPM too. Of a server that is
+        # being changed nothing can be said; the review then shows that change.
+        if unfinished(server) is None:
+            on_a_fresh_look(server, lambda: refuse_if_satisfied(server, choice), seconds=3)
         preview = services.request_preview(server, choice, actor_of(request))
     except BadChoice as error:
         return _page(

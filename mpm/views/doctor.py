@@ -7,7 +7,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from django.contrib import messages
-from django.http import HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.urls import reverse
 from django.utils import timezone
@@ -95,6 +95,8 @@ def _repairs(server: Server, request: HttpRequest) -> dict[str, Any]:
 def result(request: HttpRequest, server: Server) -> HttpResponse:
     """The part of the page that waits for the agent. Nothing while there is nothing new."""
     context = _repairs(server, request)
+    if context["asked"] is None:
+        raise Http404
     if context["waiting"]:
         return HttpResponse(status=204)
     labels = {code: one.label for code, one in REPAIRS.items()}

@@ -9,32 +9,39 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import Any
 
 from django.utils import timezone
 
 from easyapache.frame import liveness
-from easyapache.models import InstalledProfile
 from easyapache.profile import Profile
 from easyapache.profile_file import canonical
 from easyapache.relations import load_catalogue
 from mpm import log_bytes
 from mpm.catalog import ITK, MPM, BadChoice, Choice, installed
 from mpm.grants import Scope
-from mpm.models import ACTIVE_STATES, Change, Preview
+from mpm.models import Change, Preview
 from mpm.plan import Plan
-from mpm.polling import wait_for
-from mpm.services import change_numbered, plan_for, request_change, request_preview, rescan
+from mpm.polling import ANSWERS, wait_for
+from mpm.services import (
+    NothingToDo,
+    UnderWay,
+    change_numbered,
+    plan_for,
+    profile_of,
+    request_change,
+    request_preview,
+)
+from mpm.services.fresh import look_again, on_a_fresh_look
 from mpm.services.planning import settled
-from mpm.services.request import UP_TO_THE_SERVER
+from mpm.services.request import UP_TO_THE_SERVER, refuse_if_satisfied
+from mpm.services.unfinished import unfinished
 from mpm.whmapi.call import Call, function
 from mpm.whmapi.envelope import Failed
 
 FAMILY = frozenset({ITK, *(mpm.package for mpm in MPM), *(mpm.cgi_package for mpm in MPM)})
 """What an MPM change moves by its nature; it need not be spelt out."""
 LOG_PIECE = 128 * 1024
-LOOK_AGAIN_SECONDS = 8
 ANSWER_SECONDS = 15
 
 
@@ -48,9 +55,10 @@ class Wanted:
 
 
 def choice_of(wanted: Wanted, names: Collection[str]) -> Choice:
-    """The choice that these moves amount to on a server with ``names`` installed.
+    """The choice that these moves amount to on a server with ``names`` installed; it may be what
+    the server already has.
 
-    Raises Failed where they are no change of the MPM or of ITK. Pure.
+    Raises Failed where they are nothing of the MPM or of ITK. Pure.
     """
     now = installed(names)
     coming = [mpm for mpm in MPM if mpm.package in wanted.install]
@@ -76,7 +84,7 @@ def choice_of(wanted: Wanted, names: Collection[str]) -> Choice:
                 f"This panel changes the MPM and ITK, and what goes with them. “{others[0]}” is "
                 "neither; use the package manager of the server for it."
             )
-        raise Failed(f"There is nothing to do: the server already has {mpm.value}.")
+        add = frozenset()
     try:
         return Choice.parse(mpm.value, itk, add)
     except BadChoice as error:
@@ -105,8 +113,32 @@ def check_moves(plan: Plan, wanted: Wanted, names: Collection[str]) -> None:
 
 @function("package_manager_submit_actions", Scope.CHANGE)
 def submit_actions(call: Call) -> dict[str, Any]:
-    """Answers at once; the change goes on by itself, and ``build`` is its number."""
-    names = call.profile.names
+    """Answers at once; the change goes on by itself, and ``build`` is its number. Where an
+    unfinished change already leads there, it is that one's."""
+    try:
+        change = on_a_fresh_look(call.server, lambda: _on_what_is_true(call))
+    except UnderWay as same:
+        change = same.change
+    except NothingToDo as nothing:
+        raise Failed(f"There is nothing to do. {nothing.message}") from nothing
+    return {"build": change.pk}
+
+
+def _on_what_is_true(call: Call) -> Change:
+    """The lists are read against what is installed; where they do not fit what was last seen, the
+    server is looked at once more. Raises Failed and what request_change does."""
+    began = timezone.now()
+    try:
+        return _requested(call)
+    except Failed:
+        if not look_again(call.server, since=began):
+            raise
+    return _requested(call)
+
+
+def _requested(call: Call) -> Change:
+    """Raises Failed and what request_change does."""
+    names = profile_of(call.server).names
     known = {*load_catalogue().entries, *names}
     lists = {
         key: frozenset(canonical(name, known) for name in call.parameters.many(key))
@@ -119,14 +151,19 @@ def submit_actions(call: Call) -> dict[str, Any]:
         raise Failed(f"There is no package “{foreign[0][:100]}”.")
     wanted = Wanted(**lists)
     choice = choice_of(wanted, names)
+    if unfinished(call.server) is None:
+        refuse_if_satisfied(call.server, choice)
 
     def check(profile: Profile, plan: Plan) -> None:
         if choice_of(wanted, profile.names) != choice:
             raise Failed(f"{call.server} has just been changed; ask again.")
+        if unfinished(call.server) is None:
+            # Somebody may have done it by hand while the server was asked.
+            refuse_if_satisfied(call.server, choice)
         if not plan.blocked:
             check_moves(plan, wanted, profile.names)
 
-    change = request_change(
+    return request_change(
         call.server,
         choice,
         actor=call.caller.actor,
@@ -135,7 +172,6 @@ def submit_actions(call: Call) -> dict[str, Any]:
         reason=call.parameters.text("reason")[:500],
         ticket=call.parameters.text("ticket")[:100],
     )
-    return {"build": change.pk}
 
 
 def _answer(call: Call, choice: Choice) -> Preview | None:
@@ -145,12 +181,13 @@ def _answer(call: Call, choice: Choice) -> Preview | None:
     offer. Raises Unanswered where its package manager finds no way.
     """
     server = call.server
-    blocks = {finding.code for finding in plan_for(server, choice).blocks}
-    busy = server.changes.filter(state__in=ACTIVE_STATES).exists()
-    if busy or liveness(server) != "alive" or not blocks <= UP_TO_THE_SERVER:
+    plan = plan_for(server, choice)
+    blocks = {finding.code for finding in plan.blocks}
+    idle = plan.empty or unfinished(server) is not None or liveness(server) != "alive"
+    if idle or not blocks <= UP_TO_THE_SERVER:
         return None
     preview = request_preview(server, choice, call.caller.actor)
-    return wait_for(lambda: settled(preview), ANSWER_SECONDS)
+    return wait_for(lambda: settled(preview), ANSWER_SECONDS, places=ANSWERS)
 
 
 @function("package_manager_is_performing_actions")
@@ -189,13 +226,6 @@ def _build(call: Call) -> Change:
 @function("package_manager_fixcache", Scope.PLAN)
 def fix_cache(call: Call) -> dict[str, Any]:
     """Looks at the server again, so that what is known of its packages is fresh."""
-    asked = timezone.now() - timedelta(milliseconds=1)
-    rescan(call.server)
-
-    def look() -> bool | None:
-        latest = InstalledProfile.objects.filter(server=call.server).order_by("-pk").first()
-        return True if latest and latest.confirmed_at >= asked else None
-
-    if not wait_for(look, LOOK_AGAIN_SECONDS):
+    if not look_again(call.server):
         raise Failed(f"{call.server} did not answer.")
     return {"cache_seems_ok_now": 1}

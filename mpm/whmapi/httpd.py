@@ -6,7 +6,7 @@ from typing import Any
 
 from mpm.grants import Scope
 from mpm.models import Event
-from mpm.polling import wait_for
+from mpm.polling import ANSWERS, found_no_place, wait_for
 from mpm.services import repair
 from mpm.whmapi.call import Call, function
 from mpm.whmapi.envelope import Failed
@@ -57,7 +57,13 @@ def restart_service(call: Call) -> dict[str, Any]:
             (one for one in latest.order_by("-id")[:20] if one.data.get("request") == number), None
         )
 
-    event = wait_for(look, WAIT_SECONDS)
+    found_no_place()
+    event = wait_for(look, WAIT_SECONDS, places=ANSWERS)
+    if event is None and found_no_place():
+        raise Failed(
+            "The restart has been requested. Too many requests are waiting for servers to wait "
+            "for its result too."
+        )
     if event is None:
         raise Failed(
             f"{call.server} did not answer within {WAIT_SECONDS} seconds. The restart may still "

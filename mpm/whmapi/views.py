@@ -11,13 +11,14 @@ from django.db import InterfaceError, OperationalError
 from django.http import (
     HttpRequest,
     HttpResponse,
-    HttpResponseNotAllowed,
     JsonResponse,
     UnreadablePostError,
 )
 from django.http.multipartparser import MultiPartParserError
 from django.views.decorators.csrf import csrf_exempt
 
+from easyapache.middleware import refused_body
+from mpm.grants import Scope
 from mpm.services import Refused
 from mpm.whmapi import actions, httpd, packages, profiles
 from mpm.whmapi.access import AccessDenied, Caller, TooMany, caller_of, server_meant
@@ -43,12 +44,27 @@ ROOMS = (actions, httpd, packages, profiles)
 def json_api(request: HttpRequest, function: str) -> HttpResponse:
     """GET or POST, form or JSON. HTTP 200 with the outcome in ``metadata.result``; 403 where
     the credentials are not good, 429 where too many requests came."""
-    if request.method not in ("GET", "HEAD", "POST"):
-        return HttpResponseNotAllowed(["GET", "HEAD", "POST"])
+    methods = _methods_of(function)
+    if request.method not in methods:
+        allowed = ", ".join(methods)
+        response = _answer(request, failed(function, f"This function takes {allowed}."), 405)
+        response["Allow"] = allowed
+        return response
     try:
         return _called(request, function)
     except Exception as error:  # noqa: BLE001 -- such a client reads nothing but the envelope
         return _answer(request, failed(function, _mishap(error)))
+
+
+json_api.bounds_its_body = True  # type: ignore[attr-defined]
+
+
+def _methods_of(function: str) -> tuple[str, ...]:
+    """Whoever asks for the head of an answer changes nothing, so that only reading functions have
+    one. What ``cpanel`` calls is in its parameters."""
+    known = FUNCTIONS.get(function)
+    changes = function == "cpanel" or (known is not None and known.scope is not Scope.READ)
+    return ("GET", "POST") if changes else ("GET", "HEAD", "POST")
 
 
 def _mishap(error: Exception) -> str:
@@ -122,11 +138,20 @@ def _parameters(request: HttpRequest) -> Parameters:
     pairs = from_query(request.META.get("QUERY_STRING", ""))
     if request.method == "POST":
         pairs += _sent(request)
+    if any(not _is_text(part) for pair in pairs for part in pair):
+        raise BadParameters("The request holds characters that are no text.")
     return Parameters(pairs)
+
+
+def _is_text(value: str) -> bool:
+    """Whether every database and every answer can hold it."""
+    return "\0" not in value and not any("\ud800" <= sign <= "\udfff" for sign in value)
 
 
 def _sent(request: HttpRequest) -> tuple[tuple[str, str], ...]:
     """What the body of a POST holds. Raises BadParameters."""
+    if refused_body(request) == 411:
+        raise BadParameters("Send the length of the request with it (Content-Length).")
     length = str(request.META.get("CONTENT_LENGTH", ""))
     if length.isdecimal() and int(length) > MAX_BODY:
         raise BadParameters("The request is too large.")

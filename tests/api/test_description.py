@@ -19,6 +19,7 @@ from mpm.api.description import OF_OPERATIONS
 from mpm.api.examples import EXAMPLES, OF_ANSWERS
 from mpm.event_kinds import EVENT_KINDS
 from mpm.models import Change, State
+from mpm.polling import POLLS
 from tests.api.conftest import AddServer, AddToken, Call
 from tests.api.test_changes import finish
 
@@ -157,8 +158,21 @@ def test_every_header_that_is_sent_is_described_and_every_described_one_is_sent(
     finish(Change.objects.get())
     mend = call("POST", "servers/web03/repairs", {"action": "start-httpd"}, token=admin)
     seen.append(("repairServer", mend))
-    back = f"changes/{Change.objects.get().pk}/rollback"
+    number = Change.objects.get().pk
+    back = f"changes/{number}/rollback"
     seen.append(("rollBackChange", call("POST", back, {}, token=admin)))
+    places = [POLLS.take() for _ in range(POLLS.count)]
+    following = f"changes/{number + 1}"
+    repair = str(mend.headers["Location"]).removeprefix("/api/v1/")
+    for operation, path in (
+        ("getChange", f"{following}?wait=1"),
+        ("getLog", f"{following}/log?wait=1"),
+        ("getRepair", f"{repair}?wait=1"),
+        ("listEvents", "events?after=ffffff&wait=1"),
+    ):
+        seen.append((operation, call("GET", path, token=admin)))
+    for _ in filter(None, places):
+        POLLS.give_back()
     promised = {
         (operation["operationId"], status): {name.lower() for name in response["headers"]}
         for _, _, operation in operations()

@@ -11,6 +11,7 @@ import pytest
 from django.db import InterfaceError, OperationalError, connection
 from django.test import Client
 
+from easyapache.middleware import RequestIdFilter
 from easyapache.models import Server
 from mpm.models import Change
 from tests.api.conftest import AddToken, Call, Whm, refused
@@ -126,3 +127,69 @@ def test_a_whm_client_reads_of_an_error_in_its_envelope(
 def test_a_whm_request_that_is_too_large_is_refused(server: Server, whm: Whm) -> None:
     large = {"method": "POST", "install": "x" * (3 * 1024 * 1024)}
     assert "too large" in refused(whm("package_manager_submit_actions", **large))
+
+
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [
+        ("servers?bogus=1", "bogus"),
+        ("servers/web03/mpm?wait=1", "wait"),
+        ("changes?limit=1&reslut=failed", "reslut"),
+        ("events?kinds=change.failed", "kinds"),
+    ],
+)
+def test_a_query_parameter_that_does_not_exist_is_refused(
+    server: Server, add_token: AddToken, call: Call, path: str, name: str
+) -> None:
+    said = problem(call("GET", path, token=add_token("read")), 422, "invalid")
+    assert said["errors"][0]["where"] == f"query.{name}"
+    assert call("GET", path).status == 401
+
+
+def test_changes_are_filtered_by_state(server: Server, add_token: AddToken, call: Call) -> None:
+    token = add_token("change")
+    call("PUT", "servers/web03/mpm", {"mpm": "event"}, token=token)
+    for name in ("state", "result"):
+        found = [
+            len(call("GET", f"changes?{name}={value}", token=token).body["items"])
+            for value in ("active", "queued", "failed")
+        ]
+        assert found == [1, 1, 0]
+    both = call("GET", "changes?state=failed&result=queued", token=token)
+    problem(both, 422, "invalid")
+
+
+@pytest.mark.parametrize(
+    ("kind", "more"),
+    [
+        ("text/plain", {}),
+        ("application/xml", {}),
+        ("application/x-www-form-urlencoded", {}),
+        ("application/json", {"Content-Encoding": "gzip"}),
+    ],
+)
+def test_a_body_that_is_not_json_is_a_415(
+    server: Server, add_token: AddToken, client: Client, kind: str, more: dict[str, str]
+) -> None:
+    answer = client.put(
+        "/api/v1/servers/web03/mpm",
+        '{"mpm": "event"}',
+        content_type=kind,
+        headers={"Authorization": f"Bearer {add_token('change').text}", **more},
+    )
+    assert (answer.status_code, answer.json()["code"]) == (415, "unsupported_media_type")
+    assert not Change.objects.exists()
+
+
+def test_the_log_of_a_refused_request_carries_its_id(client: Client) -> None:
+    lines: list[str] = []
+    handler = logging.Handler()
+    handler.emit = lambda record: lines.append(str(record.__dict__["request_id"]))  # type: ignore[method-assign]
+    handler.addFilter(RequestIdFilter())
+    logger = logging.getLogger("django.request")
+    logger.addHandler(handler)
+    try:
+        client.get("/api/v1/servers", headers={"X-Request-Id": "find-me-4711"})
+    finally:
+        logger.removeHandler(handler)
+    assert lines == ["find-me-4711"]

@@ -13,7 +13,7 @@ from django.utils import timezone
 
 from easyapache.models import Server
 from mpm.models import Change, Event
-from mpm.whmapi import actions, httpd
+from mpm.whmapi import httpd
 from tests.api.conftest import (
     APACHE,
     PREFORK,
@@ -139,7 +139,6 @@ def test_whm_refuses_within_the_envelope_and_with_nothing_else(
     whm: Whm, monkeypatch: pytest.MonkeyPatch, function: str, values: dict[str, Any], reason: str
 ) -> None:
     monkeypatch.setattr(httpd, "WAIT_SECONDS", 0.1)
-    monkeypatch.setattr(actions, "LOOK_AGAIN_SECONDS", 0.1)
     answer = whm(function, **values)
     assert reason in refused(answer)
     assert set(answer) == {"metadata"}

@@ -277,8 +277,9 @@ def test_a_key_with_another_body_is_refused(
 def test_a_key_belongs_to_its_token(server: Server, add_token: AddToken, call: Call) -> None:
     call("PUT", "servers/web03/mpm", EVENT, token=add_token("change"), Idempotency_Key="k-1")
     other = call(
-        "PUT", "servers/web03/mpm", EVENT, token=add_token("change"), Idempotency_Key="k-1"
-    )
+        "PUT", "servers/web03/mpm", {"mpm": "worker"}, token=add_token("change"),
+        Idempotency_Key="k-1",
+    )  # fmt: skip
     assert (other.status, other.body["code"]) == (409, "busy")
 
 

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import base64
+
 import pytest
+from django.contrib.auth.models import Group, User
+from django.test import Client
 from django.utils import timezone
 from hypothesis import given
 from hypothesis import strategies as st
 
 from easyapache.models import Server
+from easyapache.rights import ADMINISTRATOR
 from mpm.models import Token
-from mpm.throttle import WINDOW, Limiter, failures, judge
+from mpm.throttle import WINDOW, Limiter, judge
 from mpm.tokens import revoke
 from tests.api.conftest import ADMIN, AddToken, Call, Whm
 
@@ -32,11 +37,64 @@ def test_a_token_is_told_its_limit_and_stopped_at_it(
 def test_an_address_that_guesses_is_stopped(
     server: Server, add_token: AddToken, call: Call
 ) -> None:
-    statuses = [call("GET", "servers", token="ea4mpm_guess").status for _ in range(25)]
+    answers = [call("GET", "servers", token="ea4mpm_guess") for _ in range(25)]
+    statuses = [answer.status for answer in answers]
     assert statuses[:20] == [401] * 20
     assert statuses[-1] == 429
-    assert call("GET", "servers", token=add_token("read")).status == 429
-    assert failures("192.0.2.99", failed=False).allowed
+    assert answers[-1].headers["RateLimit-Policy"] == '"wrong-tokens";q=20;w=60'
+    assert answers[-1].headers["RateLimit"].startswith('"wrong-tokens";r=0;t=')
+
+
+def test_wrong_credentials_of_one_refuse_nobody_from_the_same_address_who_has_right_ones(
+    server: Server, add_token: AddToken, call: Call, whm: Whm, client: Client
+) -> None:
+    good, person = add_token("read"), User.objects.create_user("anna", password="a long password")
+    person.groups.add(Group.objects.get_or_create(name=ADMINISTRATOR)[0])
+    wrong = f"whm root:{good.text[:-1]}{'a' if good.text[-1] != 'a' else 'b'}"
+    for number in range(45):
+        text = f"ea4mpm_{number:012}_{'x' * 43}" if number % 2 else "no token at all"
+        call("GET", "servers", token=text)
+        client.get("/json-api/servicestatus", headers={"Authorization": wrong})
+    refused_one = client.get("/json-api/servicestatus", headers={"Authorization": wrong})
+    assert refused_one.status_code == 429
+    answer = call("GET", "servers", token=good)
+    assert (answer.status, answer.headers["RateLimit-Policy"][:7]) == (200, '"token"')
+    assert whm("servicestatus", service="httpd")["metadata"]["result"] == 1
+    basic = base64.b64encode(b"anna:a long password").decode()
+    said = client.get(
+        "/json-api/servicestatus?api.version=1", headers={"Authorization": f"Basic {basic}"}
+    )
+    assert said.json()["metadata"]["result"] == 1
+
+
+def test_wrong_passwords_do_not_refuse_a_valid_token_and_name_their_own_limit(
+    server: Server, add_token: AddToken, call: Call, client: Client
+) -> None:
+    basic = base64.b64encode(b"anna:wrong").decode()
+    answers = [
+        client.get("/json-api/version", headers={"Authorization": f"Basic {basic}"})
+        for _ in range(25)
+    ]
+    answer = answers[-1]
+    assert answer.status_code == 429
+    assert answer.headers["RateLimit-Policy"] == '"wrong-passwords";q=20;w=60'
+    assert call("GET", "servers", token=add_token("read")).status == 200
+
+
+def test_one_key_id_is_not_guessed_faster_from_many_addresses(
+    server: Server, add_token: AddToken, client: Client
+) -> None:
+    good = add_token("read")
+    wrong = f"Bearer {good.text[:-1]}{'a' if good.text[-1] != 'a' else 'b'}"
+    statuses = [
+        client.get(
+            "/api/v1/servers",
+            headers={"Authorization": wrong},
+            REMOTE_ADDR=f"203.0.113.{number}",
+        ).status_code
+        for number in range(25)
+    ]
+    assert statuses == [401] * 20 + [429] * 5
 
 
 @pytest.mark.parametrize("why", ["expired", "revoked", "of another network"])

@@ -49,6 +49,18 @@ def test_a_token_is_made_listed_rotated_and_revoked(add_server: AddServer) -> No
     assert told == [("token.made", "cli"), ("token.rotated", "cli"), ("token.revoked", "cli")]
 
 
+def test_a_token_is_for_the_servers_that_were_named(add_server: AddServer) -> None:
+    for name in ("web01", "web02", "web03"):
+        add_server(name)
+    made = answer("token", "add", "ci", "--scope", "change", "--server", "web01")[1]
+    assert made["servers"] == ["web01"]
+    named = ("--server", "web01", "--on", "web02")
+    assert answer("token", "add", "ci", "--scope", "change", *named)[1]["servers"] == [
+        "web01",
+        "web02",
+    ]
+
+
 def test_the_secret_alone_is_on_standard_output() -> None:
     status, out, err = mpm("token", "add", "deploy", "--scope", "read")
     assert (status, out.count("\n")) == (0, 1)
@@ -60,6 +72,7 @@ def test_the_secret_alone_is_on_standard_output() -> None:
     "arguments",
     [
         ("add", "x", "--scope", "read", "--on", "nowhere"),
+        ("add", "x", "--scope", "change", "--server", "nowhere"),
         ("add", "x", "--scope", "read", "--network", "10.0.0.0/99"),
         ("add", "x", "--scope", "read", "--expires", "tomorrow"),
         ("add", "x", "--scope", "read", "--expires", "2020-01-01T00:00:00Z"),

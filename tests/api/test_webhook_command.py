@@ -22,7 +22,7 @@ def test_a_webhook_is_made_listed_altered_tested_and_removed(add_server: AddServ
     with listening() as receiver:
         status, made = answer(
             *("webhook", "add", "chat", receiver.url),
-            *("--kind", "change.failed", "--on", "web01"),
+            *("--kind", "change.failed", "--server", "web01"),
         )
         assert status == 0
         webhook = Webhook.objects.get(uuid=made["id"])
@@ -68,6 +68,7 @@ def test_a_webhook_is_made_listed_altered_tested_and_removed(add_server: AddServ
         ("add", "x", "http://127.0.0.1/"),
         ("add", "x", "https://8.8.8.8/", "--kind", "change.exploded"),
         ("add", "x", "https://8.8.8.8/", "--on", "web99"),
+        ("add", "x", "https://8.8.8.8/", "--server", "web99"),
         ("add", "", "https://8.8.8.8/"),
         ("add", "x" * 101, "https://8.8.8.8/"),
         ("show", "nobody"),

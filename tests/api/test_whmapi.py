@@ -13,7 +13,8 @@ from django.core.files.base import ContentFile
 from django.test import Client, override_settings
 
 from easyapache.models import Server
-from mpm.models import Change
+from mpm.grants import Scope
+from mpm.models import Change, Event
 from mpm.whmapi.call import FUNCTIONS
 from tests.api.conftest import (
     APACHE,
@@ -275,3 +276,28 @@ def test_every_documented_function_is_there() -> None:
         "servicestatus",
         "restartservice",
     }
+
+
+@pytest.mark.parametrize("function", ["cpanel", *FUNCTIONS])
+def test_head_never_changes_anything(
+    server: Server, client: Client, add_token: AddToken, function: str
+) -> None:
+    token = add_token("admin").text
+    before = Event.objects.count()
+    answer = client.head(
+        f"/json-api/{function}?api.version=1&service=httpd&queue_task=1&cpanel_jsonapi_func="
+        f"restartservice&install={APACHE}-mod_mpm_event&uninstall={APACHE}-mod_mpm_prefork"
+        "&filename=x&name=x&pkg=ea-apache24",
+        headers={"Authorization": f"whm root:{token}"},
+    )
+    reads = function in FUNCTIONS and FUNCTIONS[function].scope is Scope.READ
+    assert answer.status_code == (200 if reads else 405)
+    assert ("HEAD" in answer.headers.get("Allow", "HEAD")) == reads
+    assert Event.objects.count() == before
+    assert not Change.objects.exists()
+
+
+def test_another_method_is_refused_in_the_shape_such_a_client_reads(client: Client) -> None:
+    answer = client.put("/json-api/restartservice")
+    assert (answer.status_code, answer.headers["Allow"]) == (405, "GET, POST")
+    assert answer.json()["metadata"]["result"] == 0

@@ -25,7 +25,8 @@ def test_packages_of_another_mpm_become_a_change(server: Server, whm: Whm) -> No
     change = Change.objects.get(pk=answer["data"]["build"])
     assert (change.to_mpm, change.origin, change.token_name) == ("event", "whmapi", "billing")
     assert whm("package_manager_is_performing_actions", build=change.pk)["data"]["active"] == 1
-    assert "has not finished" in refused(whm("package_manager_submit_actions", **TO_EVENT))
+    worker = {"install": f"{APACHE}-mod_mpm_worker", "uninstall": TO_EVENT["uninstall"]}
+    assert "has not finished" in refused(whm("package_manager_submit_actions", **worker))
 
 
 def test_the_mpm_alone_is_enough(server: Server, whm: Whm) -> None:

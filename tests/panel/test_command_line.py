@@ -6,6 +6,7 @@ import base64
 import io
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -13,14 +14,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from django.core.management import call_command
+from django.core.management import CommandError, call_command
 
 from easyapache.models import Server
 from mpm.catalog import Choice
 from mpm.models import Change, LogChunk, State
 from mpm.services import record_log
 from tests.panel.told import carried_out, finish
-from tests.panel_fixtures import House
+from tests.panel_fixtures import House, database_url
 
 pytestmark = pytest.mark.django_db
 PROJECT = Path(__file__).resolve().parents[2]
@@ -325,3 +326,145 @@ def test_switch_and_wait_follows_a_change_to_its_end(house: House) -> None:
     status, back = answer("rollback", str(first), "--wait", "--timeout", "60")
     assert status == 0, back
     assert (back["state"], back["to"]["mpm"]) == ("succeeded", "prefork")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("server", "list", "--server", "web01"),
+        ("user", "list", "--server", "web01"),
+        ("show", "1", "--server", "web01"),
+        ("cancel", "1", "--server", "web01"),
+        ("rollback", "1", "--server", "web01"),
+        ("adopt", "1", "--server", "web01"),
+        ("recover", "1", "--server", "web01"),
+        ("verify", "--server", "web01"),
+        ("token", "list", "--server", "web01"),
+        ("token", "revoke", "x", "--server", "web01"),
+        ("webhook", "list", "--on", "web01"),
+        ("webhook", "test", "x", "--server", "web01"),
+        ("token", "add", "x", "--scope", "read", "--days", "1", "--expires", "2030-01-01"),
+    ],
+)
+def test_an_option_that_a_subcommand_does_not_use_is_refused_by_it(
+    known_server: Callable[..., Server],
+    arguments: tuple[str, ...],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    known_server()
+    with pytest.raises((SystemExit, CommandError)) as ended:
+        create_parser().parse_args(arguments)
+    said = f"{ended.value} {capsys.readouterr().err}"
+    assert "unrecognized arguments" in said or "not allowed with" in said
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("plan", "event", "--profile", str(STOCK / "default.json"), "--server", "web01"),
+        ("plan", "event", "--profile", str(STOCK / "default.json"), "--source", "server"),
+        ("switch", "event", "--stored", "--timeout", "5"),
+        ("rollback", "1", "--timeout", "5"),
+        ("history", "--file", "x"),
+        ("history", "--format", "csv"),
+        ("history", "export", "--limit", "5"),
+        ("history", "export", "--cursor", "a1"),
+        ("history", "export", "--format", "events", "--person", "anna"),
+        ("history", "verify", "--server", "web01"),
+        ("history", "verify", "--from", "event"),
+        ("history", "verify", "--ticket", "T-1"),
+        ("history", "--server", "web99"),
+        ("events", "--server", "web99"),
+    ],
+)
+def test_an_option_that_would_do_nothing_is_refused(
+    known_server: Callable[..., Server], arguments: tuple[str, ...]
+) -> None:
+    carried_out(known_server(), Choice.parse("event"))
+    before = Change.objects.count()
+    status, out, err = mpm(*arguments)
+    assert (status, out) == (2, ""), err
+    assert err.startswith("Refused:")
+    assert Change.objects.count() == before
+
+
+def create_parser() -> Any:
+    from mpm.management.commands.mpm import Command
+
+    return Command().create_parser("manage.py", "mpm")
+
+
+def test_the_version_is_the_projects_own(capsys: pytest.CaptureFixture[str]) -> None:
+    import tomllib
+
+    from mpm.client import cli
+
+    version = tomllib.loads((PROJECT / "pyproject.toml").read_text())["project"]["version"]
+    with pytest.raises(SystemExit):
+        create_parser().parse_args(["--version"])
+    with pytest.raises(SystemExit):
+        cli.main(["--version"])
+    assert capsys.readouterr().out.split("\n")[:2] == [version, f"ea4mpm {version}"]
+
+
+def as_process(*arguments: str, folder: Path) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "manage.py", "mpm", *arguments],
+        cwd=PROJECT,
+        env={
+            **os.environ,
+            "SECRET_KEY": "only for this test",
+            "VAR_DIR": str(folder),
+            "DATABASE_URL": database_url(),
+            "REDIS_URL": "redis+socket:///nowhere/redis.sock",
+            "PYTHONUNBUFFERED": "1",
+        },
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("arguments", [("status",), ("plan", "event"), ("history", "--json")])
+def test_who_reads_no_further_gets_no_traceback(
+    known_server: Callable[..., Server], arguments: tuple[str, ...], tmp_path: Path
+) -> None:
+    carried_out(known_server(), Choice.parse("event"))
+    process = as_process(*arguments, folder=tmp_path)
+    assert process.stdout is not None
+    assert process.stderr is not None
+    process.stdout.close()
+    said = process.stderr.read()
+    assert (process.wait(60), said) == (141, "")
+
+
+@pytest.mark.django_db(transaction=True)
+def test_an_interrupt_says_that_the_change_goes_on_and_how_to_follow_it(
+    known_server: Callable[..., Server], tmp_path: Path
+) -> None:
+    known_server()
+    process = as_process("switch", "event", "--stored", "--wait", folder=tmp_path)
+    assert process.stdout is not None
+    for line in process.stdout:
+        if line.startswith("Change #"):
+            break
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=60)
+    change = Change.objects.get()
+    assert (process.returncode, change.finished) == (130, False)
+    assert "Traceback" not in said
+    assert f"Change #{change.pk} goes on" in said
+    assert f"mpm show {change.pk}" in said
+
+
+def test_the_same_switch_again_follows_the_change_that_has_not_ended(
+    known_server: Callable[..., Server],
+) -> None:
+    known_server()
+    first = answer("switch", "event", "--stored")[1]
+    status, second = answer("switch", "event", "--stored")
+    assert (status, second["number"]) == (0, first["number"])
+    status, _, err = mpm("switch", "prefork", "--stored")
+    assert (status, Change.objects.count()) == (2, 1)
+    assert f"Change #{first['number']}" in err

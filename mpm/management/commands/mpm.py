@@ -1,13 +1,16 @@
 """``manage.py mpm``: the same services as the pages and the APIs, from a shell.
 
-Exit status: 0 done, 1 failed, 2 refused by a rule or bad arguments, 4 no database or
-broker to work with. With ``--json`` exactly one JSON value is written to standard output.
+Exit status: 0 done, 1 failed, 2 refused by a rule or bad arguments, 4 no database or broker to
+work with, 130 interrupted, 141 nobody read on. With ``--json`` exactly one JSON value is written to
+standard output.
 """
 
 from __future__ import annotations
 
 import argparse
 import importlib
+import os
+import sys
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandParser
@@ -15,8 +18,16 @@ from django.db import DatabaseError
 
 from easyapache.command_line import UNAVAILABLE
 from easyapache.unavailable import why
+from mpm import VERSION
 from mpm.catalog import BadChoice
-from mpm.management.groups.terminal import FAILED, REFUSED, Terminal
+from mpm.management.groups.terminal import (
+    FAILED,
+    INTERRUPTED,
+    REFUSED,
+    UNREAD,
+    Terminal,
+    interrupted,
+)
 from mpm.services import BadRequest, Refused, Unanswered
 
 GROUPS = ("plans", "changing", "showing", "doctor", "keeping", "tokens", "webhooks")
@@ -27,9 +38,11 @@ class Command(BaseCommand):
     help = "Show, plan and change the MPM of servers; read and verify the history."
     requires_system_checks = []
 
+    def get_version(self) -> str:
+        return VERSION
+
     def add_arguments(self, parser: CommandParser) -> None:
         common = argparse.ArgumentParser(add_help=False)
-        common.add_argument("--server", metavar="NAME", help="needed where there are several")
         common.add_argument("--json", action="store_true", help="one JSON value for a program")
         commands = parser.add_subparsers(
             dest="command", required=True, parser_class=argparse.ArgumentParser
@@ -41,20 +54,34 @@ class Command(BaseCommand):
     def handle(self, *_args: Any, **options: Any) -> None:
         terminal = Terminal(self.stdout, self.stderr, as_json=options["json"])
         try:
-            status = options["run"](terminal, options)
-        except BadChoice as error:
-            terminal.refuse(BadRequest(str(error), code="bad_choice"))
-            status = REFUSED
-        except Unanswered as unanswered:
-            terminal.refuse(unanswered, "Failed")
-            status = UNAVAILABLE if unanswered.code == "no_broker" else FAILED
-        except Refused as refused:
-            terminal.refuse(refused)
-            status = REFUSED
-        except DatabaseError as error:
-            if not (sentence := why(error)):
-                raise
-            terminal.refuse(Refused(sentence, code="no_database"), "Failed")
-            status = UNAVAILABLE
+            status = _ran(terminal, options)
+            self.stdout.flush()
+        except BrokenPipeError:
+            # Whoever read has had enough. Nobody is told what the interpreter cannot write either.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            status = UNREAD
+        except KeyboardInterrupt:
+            terminal.refuse(interrupted(terminal.begun), "Stopped")
+            status = INTERRUPTED
         if status:
             raise SystemExit(status)
+
+
+def _ran(terminal: Terminal, options: dict[str, Any]) -> int:
+    """The exit status of a subcommand; what was refused has been told."""
+    try:
+        status: int = options["run"](terminal, options)
+        return status
+    except BadChoice as error:
+        terminal.refuse(BadRequest(str(error), code="bad_choice"))
+    except Unanswered as unanswered:
+        terminal.refuse(unanswered, "Failed")
+        return UNAVAILABLE if unanswered.code == "no_broker" else FAILED
+    except Refused as refused:
+        terminal.refuse(refused)
+    except DatabaseError as error:
+        if not (sentence := why(error)):
+            raise
+        terminal.refuse(Refused(sentence, code="no_database"), "Failed")
+        return UNAVAILABLE
+    return REFUSED

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
 from django.utils.dateparse import parse_datetime
 
 from easyapache.inventory import observed_mpm
+from easyapache.models import Server
 from mpm.management.groups.plans import add_choice
 from mpm.management.groups.showing import change_as_json
 from mpm.management.groups.terminal import (
@@ -17,6 +19,8 @@ from mpm.management.groups.terminal import (
     actor,
     chosen,
     chosen_server,
+    of_a_server,
+    refuse_unused,
     show_plan,
 )
 from mpm.management.groups.waiting import follow, server_preview
@@ -25,6 +29,7 @@ from mpm.plan import Plan
 from mpm.services import (
     BadRequest,
     NothingToDo,
+    UnderWay,
     adopt,
     cancel,
     change_numbered,
@@ -34,11 +39,13 @@ from mpm.services import (
     request_change,
     roll_back,
 )
-from mpm.services.request import refuse_at_once
+from mpm.services.fresh import on_a_fresh_look
+from mpm.services.request import Terms, refuse_at_once, refuse_if_unfinished
 
 
 def register(commands: Any, common: argparse.ArgumentParser) -> None:
     switch = commands.add_parser("switch", parents=[common], help="change the MPM or ITK")
+    of_a_server(switch)
     add_choice(switch)
     _why(switch)
     switch.add_argument("--digest", help="refuse unless the plan is the one with this digest")
@@ -81,24 +88,44 @@ def _why(parser: argparse.ArgumentParser) -> None:
 
 def run_switch(terminal: Terminal, options: dict[str, Any]) -> int:
     server = chosen_server(options)
+    terms: Terms = {
+        "digest": options["digest"],
+        "reason": options["reason"],
+        "ticket": options["ticket"],
+        "not_before": _moment("--not-before", options["not_before"]),
+        "not_after": _moment("--not-after", options["not_after"]),
+    }
+
+    def switched() -> Change:
+        return _switched(server, options, terms)
+
+    return _begun(terminal, options, lambda: on_a_fresh_look(server, switched))
+
+
+def _switched(server: Server, options: dict[str, Any], terms: Terms) -> Change:
+    """Raises what request_change does, and Unanswered."""
     profile = profile_of(server)
     choice = chosen(options, observed_mpm(profile).itk)
-    not_before = _moment("--not-before", options["not_before"])
-    not_after = _moment("--not-after", options["not_after"])
+    # Before its server is asked anything, and before anything is said of its state.
+    refuse_if_unfinished(server, choice, terms)
+    refuse_at_once(plan_for(server, choice), profile, asking=not options["stored"])
+    if options["stored"]:
+        return request_change(server, choice, actor=actor(), **terms)
+    preview = server_preview(server, choice)
+    meant: Terms = {**terms, "preview": preview, "digest": terms["digest"] or preview.digest}
+    return request_change(server, choice, actor=actor(), **meant)
+
+
+def _begun(terminal: Terminal, options: dict[str, Any], request: Callable[[], Change]) -> int:
+    """Request a change, or meet the one that already does the same, and follow it if asked to."""
+    if not options["wait"]:
+        refuse_unused(options, "without --wait", timeout=None)
     try:
-        refuse_at_once(plan_for(server, choice), profile, asking=not options["stored"])
-        preview = None if options["stored"] else server_preview(server, choice)
-        change = request_change(
-            server,
-            choice,
-            actor=actor(),
-            digest=options["digest"] or (preview.digest if preview else None),
-            preview=preview,
-            reason=options["reason"],
-            ticket=options["ticket"],
-            not_before=not_before,
-            not_after=not_after,
-        )
+        change = terminal.begun = request()
+    except UnderWay as same:
+        terminal.begun = same.change
+        terminal.say(same.message)
+        return _ended(terminal, same.change, options)
     except NothingToDo as nothing:
         terminal.say(nothing.message)
         terminal.answer({"change": None, "message": nothing.message})
@@ -129,14 +156,11 @@ def _moment(name: str, text: str | None) -> datetime | None:
 
 def run_rollback(terminal: Terminal, options: dict[str, Any]) -> int:
     change = change_numbered(options["change"])
-    try:
-        back = roll_back(change, actor(), options["reason"], ticket=options["ticket"])
-    except NothingToDo as nothing:
-        terminal.say(nothing.message)
-        terminal.answer({"change": None, "message": nothing.message})
-        return DONE
-    show_plan(terminal, Plan.from_json(back.plan))
-    return _ended(terminal, back, options)
+
+    def back() -> Change:
+        return roll_back(change, actor(), options["reason"], ticket=options["ticket"])
+
+    return _begun(terminal, options, lambda: on_a_fresh_look(change.server, back))
 
 
 def run_cancel(terminal: Terminal, options: dict[str, Any]) -> int:

@@ -11,7 +11,7 @@ from django.db import connection
 
 from easyapache.host.repairs import REPAIRS
 from mpm.history import examined, of_the_panel
-from mpm.management.groups.terminal import DONE, FAILED, Terminal, actor, chosen_server
+from mpm.management.groups.terminal import DONE, FAILED, Terminal, actor, chosen_server, of_a_server
 from mpm.management.groups.waiting import need_the_broker
 from mpm.models import Event
 from mpm.models.words import MISSING, REMEDY, indexed
@@ -24,6 +24,7 @@ def register(commands: Any, common: argparse.ArgumentParser) -> None:
     doctor = commands.add_parser(
         "doctor", parents=[common], help="known failures of a server, and their repair"
     )
+    of_a_server(doctor)
     doctor.add_argument("--repair", metavar="CODE", help=f"one of {', '.join(sorted(REPAIRS))}")
     doctor.set_defaults(run=run_doctor)
 

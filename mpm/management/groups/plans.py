@@ -19,6 +19,8 @@ from mpm.management.groups.terminal import (
     Terminal,
     chosen,
     chosen_server,
+    of_a_server,
+    refuse_unused,
     show_plan,
 )
 from mpm.management.groups.waiting import server_preview
@@ -29,10 +31,13 @@ from mpm.services import BadRequest, plan_for, profile_of
 
 def register(commands: Any, common: argparse.ArgumentParser) -> None:
     status = commands.add_parser("status", parents=[common], help="what a server is now")
+    of_a_server(status)
     status.set_defaults(run=run_status)
     profile = commands.add_parser("profile", parents=[common], help="what is installed on a server")
+    of_a_server(profile)
     profile.set_defaults(run=run_profile)
     plan = commands.add_parser("plan", parents=[common], help="what a choice would do")
+    of_a_server(plan)
     add_choice(plan)
     plan.add_argument("--profile", metavar="FILE", help="plan for an EA4 profile file instead")
     plan.add_argument(
@@ -128,6 +133,7 @@ def run_profile(terminal: Terminal, options: dict[str, Any]) -> int:
 def run_plan(terminal: Terminal, options: dict[str, Any]) -> int:
     unplanned: tuple[str, ...] = ()
     if options["profile"]:
+        refuse_unused(options, "with --profile", server=None, source="stored")
         profile, unplanned = profile_in(Path(options["profile"]))
         choice = chosen(options, installed(profile.names).itk)
         plan = make_plan(profile, choice, load_catalogue())

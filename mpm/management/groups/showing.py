@@ -17,9 +17,17 @@ from mpm.history import (
     timeline,
 )
 from mpm.log_bytes import LogText
-from mpm.management.groups.terminal import DONE, FAILED, Terminal, at_least_one
+from mpm.management.groups.terminal import (
+    DONE,
+    FAILED,
+    Terminal,
+    at_least_one,
+    of_a_server,
+    refuse_unused,
+)
 from mpm.models import Change, LogChunk
 from mpm.services import BadRequest, change_numbered
+from mpm.services.lookup import server_known
 from mpm.verification import BadExport, verify_database, verify_export
 
 _FILTERS = ("person", "origin", "result", "ticket", "since", "until", "text")
@@ -30,6 +38,7 @@ def register(commands: Any, common: argparse.ArgumentParser) -> None:
         "history", parents=[common], help="changes, newest first; verify or export them"
     )
     history.add_argument("action", nargs="?", choices=["list", "verify", "export"], default="list")
+    of_a_server(history, "only of this one")
     for name in _FILTERS:
         history.add_argument(f"--{name}", default="")
     history.add_argument("--from", dest="mpm_from", default="", metavar="MPM")
@@ -82,9 +91,31 @@ def _iso(moment: Any) -> str | None:
     return moment.isoformat() if moment else None
 
 
+def _refuse_unused(options: dict[str, Any]) -> None:
+    action = options["action"]
+    beside = f"with history {action}"
+    filters: dict[str, Any] = dict.fromkeys((*_FILTERS, "itk"), "")
+    ends: dict[str, Any] = {"from": "mpm_from", "to": "mpm_to"}
+    if action == "verify" or options["format"] == "events":
+        refuse_unused(options, beside, **filters)
+        named = {option: options[name] for option, name in ends.items()}
+        refuse_unused(named, beside, **dict.fromkeys(ends, ""))
+    if action == "verify":
+        refuse_unused(options, beside, server=None)
+    else:
+        refuse_unused(options, beside, file=None)
+    if action != "list":
+        refuse_unused(options, beside, limit=20, cursor="")
+    if action != "export":
+        refuse_unused(options, beside, format="json")
+
+
 def run_history(terminal: Terminal, options: dict[str, Any]) -> int:
+    _refuse_unused(options)
     if options["action"] == "verify":
         return run_verify(terminal, options)
+    if options["server"]:
+        server_known(options["server"])
     names = (*_FILTERS, "mpm_from", "mpm_to", "itk", "server")
     try:
         filters = ChangeFilters.parse({name: options[name] or "" for name in names})

@@ -15,10 +15,13 @@ from django.core.management.base import OutputWrapper
 from easyapache.models import Server
 from easyapache.sentences import plain
 from mpm.catalog import MPM, Choice
+from mpm.models import Change
 from mpm.plan import Plan
-from mpm.services import Actor, Refused, only_server, server_named
+from mpm.services import Actor, BadRequest, Refused, only_server, server_named
 
 DONE, FAILED, REFUSED = 0, 1, 2
+INTERRUPTED, UNREAD = 130, 141
+"""As a shell has them of SIGINT and SIGPIPE."""
 MARKS = {"block": "✗", "warn": "!", "note": "·", "gain": "+"}
 
 
@@ -30,6 +33,23 @@ def at_least_one(text: str) -> int:
     return number
 
 
+def of_a_server(
+    parser: argparse.ArgumentParser, words: str = "needed where there are several"
+) -> None:
+    """Give a subcommand ``--server``. Only those that use it have it: where a server limits what is
+    made, an option that nobody reads would be taken for that limit."""
+    parser.add_argument("--server", metavar="NAME", help=words)
+
+
+def refuse_unused(options: dict[str, Any], beside: str, **defaults: Any) -> None:
+    """Raises BadRequest for an option that does nothing ``beside`` another: whoever gives it means
+    something by it. ``defaults``: what each is when it was not given."""
+    for name, default in defaults.items():
+        if options.get(name, default) != default:
+            option = name.replace("_", "-")
+            raise BadRequest(f"--{option} is not used {beside}.", code="unused_option")
+
+
 @dataclass
 class Terminal:
     """Where to write, and whether a program reads it."""
@@ -37,6 +57,8 @@ class Terminal:
     out: OutputWrapper
     err: OutputWrapper
     as_json: bool = False
+    begun: Change | None = None
+    """The change that this run has requested, or watches: it goes on without it."""
 
     def write(self, text: str) -> None:
         """Text as it is, without an end of line of its own."""
@@ -64,6 +86,17 @@ class Terminal:
             self.warn(f"  {MARKS[finding.severity.value]} {finding.title}: {finding.message}")
         if refused.remedy:
             self.warn(f"  {refused.remedy}")
+
+
+def interrupted(change: Change | None) -> Refused:
+    """What is said of Ctrl-C."""
+    if change is None:
+        return Refused("You pressed Ctrl-C.", code="interrupted")
+    return Refused(
+        f"Change #{change.pk} goes on. To follow it, run the same command again; mpm show "
+        f"{change.pk} shows it, mpm cancel {change.pk} cancels it.",
+        code="interrupted",
+    )
 
 
 def actor() -> Actor:

@@ -23,10 +23,18 @@ def register(commands: Any, common: argparse.ArgumentParser) -> None:
     add.add_argument("name")
     add.add_argument("--purpose", default="")
     add.add_argument("--scope", action="append", required=True, choices=list(Scope))
-    add.add_argument("--on", action="append", default=[], metavar="SERVER", help="default: all")
+    add.add_argument(
+        *("--server", "--on"),
+        dest="on",
+        action="append",
+        default=[],
+        metavar="SERVER",
+        help="for this one only, and others named like this; default: all",
+    )
     add.add_argument("--network", action="append", default=[], help="default: from anywhere")
-    add.add_argument("--days", type=int, help="until it expires; default: never")
-    add.add_argument("--expires", metavar="TIME", help="as 2027-01-01T00:00:00Z")
+    until = add.add_mutually_exclusive_group()
+    until.add_argument("--days", type=int, help="until it expires; default: never")
+    until.add_argument("--expires", metavar="TIME", help="as 2027-01-01T00:00:00Z")
     add.add_argument("--per-minute", type=int, help="requests; default: the panel's own limit")
     add.add_argument("--sandbox", action="store_true", help="simulated servers only")
     add.set_defaults(run=run_add)

@@ -8,7 +8,7 @@ from typing import Any
 from django.utils import timezone
 
 from mpm import webhooks
-from mpm.management.groups.terminal import DONE, FAILED, Terminal, actor, at_least_one
+from mpm.management.groups.terminal import DONE, FAILED, Terminal, actor, at_least_one, of_a_server
 from mpm.models import Delivery, Event, Webhook
 from mpm.polling import wait_for
 from mpm.services import BadRequest, NotFound, server_named
@@ -46,6 +46,7 @@ def register(commands: Any, common: argparse.ArgumentParser) -> None:
     again.set_defaults(run=run_again)
 
     events = commands.add_parser("events", parents=[common], help="what happened, oldest first")
+    of_a_server(events, "only of this one")
     events.add_argument(
         "--after", default="0", metavar="POSITION", help="`next` of the last answer"
     )
@@ -59,7 +60,13 @@ def register(commands: Any, common: argparse.ArgumentParser) -> None:
 
 def _about(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--kind", action="append", help="of event; default: every kind")
-    parser.add_argument("--on", action="append", metavar="SERVER", help="default: every server")
+    parser.add_argument(
+        *("--server", "--on"),
+        dest="on",
+        action="append",
+        metavar="SERVER",
+        help="of this one only, and others named like this; default: every server",
+    )
 
 
 def run_add(terminal: Terminal, options: dict[str, Any]) -> int:
