@@ -13,6 +13,7 @@ from celery import Celery
 from celery.signals import setup_logging
 from django.conf import settings
 
+from easyapache.host import envelopes
 from easyapache.host.protocol import CONTROL_QUEUE
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "easyapache.settings")
@@ -26,6 +27,7 @@ TRANSPORT = {
 }
 """A page must not hang because the broker does; a worker must notice that its connection died."""
 
+envelopes.install()
 app = Celery("easyapache", set_as_current=True)
 app.conf.update(
     broker_url=settings.REDIS_URL,

@@ -25,7 +25,7 @@ from celery import Celery, signals
 from kombu.exceptions import OperationalError
 
 from easyapache import memory
-from easyapache.host import repairs
+from easyapache.host import envelopes, repairs
 from easyapache.host.config import BadConfig, HostConfig, load_config
 from easyapache.host.courier import Courier
 from easyapache.host.drivers import CONFIG_VARIABLE, open_server, remember
@@ -56,6 +56,7 @@ REPAIR_BEGINS_WITHIN = timedelta(minutes=10)
 LONGEST_MESSAGE = 1_000_000
 """Characters. The largest honest one, a change of all known packages, has a tenth of it."""
 
+envelopes.install()
 app = Celery("easyapache.host.agent", broker=os.environ.get("REDIS_URL"))
 app.conf.update(
     broker_connection_retry=True,
@@ -155,6 +156,7 @@ class Agent:
                         "pid": os.getpid(),
                         "started_at": self.started,
                         "active": self.courier.active,
+                        "dropped": envelopes.dropped.count,
                     },
                 },
             },

@@ -10,7 +10,7 @@ from typing import Any
 
 from django.utils import timezone
 
-from easyapache.health import met_an_unknown_proxy
+from easyapache.health import SHOWN_FOR, dropped_messages, met_an_unknown_proxy
 from easyapache.host.doctor import Diagnosis, diagnose, known
 from easyapache.host.failures.failure import TAKE_BACK
 from easyapache.models import Server
@@ -55,9 +55,47 @@ UNKNOWN_PROXY = Diagnosis(
 """Of the panel, not of a server; it makes the panel's own records wrong."""
 
 
+_DROPPED = Sentence("Messages were dropped that no part of this panel sends")
+_DROPPED_FIX = Sentence(
+    "Find out who else has the password of the broker (Redis), and give it a new one. The log of "
+    "the worker or agent says what came."
+)
+
+
+def _dropped(server: Server) -> list[Diagnosis]:
+    """What the panel's worker dropped lately, and the agent of this server since it started."""
+    found = []
+    count, last = dropped_messages()
+    if last is not None and timezone.now() - last < SHOWN_FOR:
+        cause = Sentence(
+            "The control worker dropped {count} messages from the broker that are malformed, too "
+            "large or compressed.",
+            count=count,
+        )
+        seen = f"{last:%Y-%m-%d %H:%M:%S} UTC"
+        found.append(Diagnosis("messages-dropped", _DROPPED, cause, _DROPPED_FIX, seen))
+    if count := _dropped_by_agent(server.agent):
+        cause = Sentence(
+            "The agent of {server} dropped {count} messages since its start that are malformed, "
+            "too large or compressed.",
+            server=server.name,
+            count=count,
+        )
+        seen = f"host.{server.name}"
+        found.append(Diagnosis("agent-messages-dropped", _DROPPED, cause, _DROPPED_FIX, seen))
+    return found
+
+
+def _dropped_by_agent(said: Mapping[str, Any]) -> int:
+    here: Any = said
+    for key in ("capabilities", "agent", "dropped"):
+        here = here.get(key) if isinstance(here, Mapping) else None
+    return here if isinstance(here, int) else 0
+
+
 def examined(server: Server, profile: Profile | None) -> Examination:
-    """Three queries, or two after a change that succeeded."""
-    own = (UNKNOWN_PROXY,) if met_an_unknown_proxy(timezone.now()) else ()
+    """Four queries, or three after a change that succeeded."""
+    own = [*([UNKNOWN_PROXY] if met_an_unknown_proxy(timezone.now()) else []), *_dropped(server)]
     last = server.changes.order_by("-pk").first()
     if last is None or last.state not in (State.FAILED, State.ROLLED_BACK):
         unasked = _unasked_removal(last) if last is not None else []
