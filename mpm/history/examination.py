@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.utils import timezone
@@ -16,6 +16,7 @@ from easyapache.host.failures.failure import TAKE_BACK
 from easyapache.models import Server
 from easyapache.profile import Profile, Transaction
 from easyapache.sentences import Sentence, spoken
+from mpm.history.hearsay import UNREQUESTED
 from mpm.lifecycle import past_the_point
 from mpm.models import Change, Event, LogChunk, State
 from mpm.models.change import Origin
@@ -24,6 +25,7 @@ TAIL = 64 * 1024
 """So many bytes at the end of a log are looked through: whatever ended a change is there."""
 ASKED, REPAIRED, NOT_REPAIRED = "server.repair_asked", "server.repaired", "server.repair_failed"
 MOST_REPAIRS = 20
+UNREQUESTED_SHOWN_FOR = timedelta(days=7)
 _OF_AN_MPM = ("ea-apache24-mod_mpm_", "ea-apache24-mod_cgi")
 
 
@@ -86,6 +88,23 @@ def _dropped(server: Server) -> list[Diagnosis]:
     return found
 
 
+def _unrequested(server: Server) -> list[Diagnosis]:
+    """What was told of changes that this panel did not request, within the last week."""
+    since = timezone.now() - UNREQUESTED_SHOWN_FOR
+    told = Event.objects.filter(server_name=server.name, kind=UNREQUESTED, at__gt=since)
+    last = told.order_by("-pk").first()
+    if last is None:
+        return []
+    cause = Sentence(
+        "The agent of {server} carries out a change that was not requested, or somebody with the "
+        "password of the broker says so in its name.",
+        server=server.name,
+    )
+    seen = f"{last.data.get('change')} ({last.at:%Y-%m-%d %H:%M:%S} UTC)"
+    title = Sentence("A change was carried out that this panel did not request")
+    return [Diagnosis("change-not-requested", title, cause, _DROPPED_FIX, seen)]
+
+
 def _dropped_by_agent(said: Mapping[str, Any]) -> int:
     here: Any = said
     for key in ("capabilities", "agent", "dropped"):
@@ -94,8 +113,12 @@ def _dropped_by_agent(said: Mapping[str, Any]) -> int:
 
 
 def examined(server: Server, profile: Profile | None) -> Examination:
-    """Four queries, or three after a change that succeeded."""
-    own = [*([UNKNOWN_PROXY] if met_an_unknown_proxy(timezone.now()) else []), *_dropped(server)]
+    """Five queries, or four after a change that succeeded."""
+    own = [
+        *([UNKNOWN_PROXY] if met_an_unknown_proxy(timezone.now()) else []),
+        *_dropped(server),
+        *_unrequested(server),
+    ]
     last = server.changes.order_by("-pk").first()
     if last is None or last.state not in (State.FAILED, State.ROLLED_BACK):
         unasked = _unasked_removal(last) if last is not None else []
