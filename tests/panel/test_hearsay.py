@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from django.test import Client
+from django.urls import reverse
 from django.utils import timezone
 
 from easyapache.host.protocol import BadMessage
@@ -185,7 +186,7 @@ def test_what_was_recorded_of_another_shape_does_not_break_its_page(
     assert client.login(username="anna", password=password)
     for number, (kind, data) in enumerate(ODD[:2], 2):
         Report.objects.create(change=change, seq=number, at=timezone.now(), kind=kind, data=data)
-    for path in (f"/history/{change.pk}/", f"/history/{change.pk}/live/"):
+    for path in (reverse("change", args=[change.pk]), reverse("change-live", args=[change.pk])):
         assert client.get(path).status_code in (200, 286), path
 
 
