@@ -212,7 +212,9 @@ class Client(redis.Redis):
 
     def parse_response(self, connection: Any, command_name: Any, **options: Any) -> Any:
         """What was popped of a queue, opened; None, as if nothing had come, for what is dropped."""
-        answer = super().parse_response(connection, command_name, **options)
+        answer = super().parse_response(  # type: ignore[no-untyped-call]
+            connection, command_name, **options
+        )
         if command_name != "BRPOP" or not answer:
             return answer
         name, item = answer
@@ -227,12 +229,12 @@ class Client(redis.Redis):
         return None
 
 
-class Taken(virtual.QoS):  # type: ignore[misc]
+class Taken(virtual.QoS):
     """What a worker has taken and not begun, in its own memory. At a regular end it is put back;
     what cannot be is left, and asked for again by whoever wanted it."""
 
-    def restore_unacked(self) -> list[Any]:
-        self._flush()
+    def restore_unacked(self) -> list[Any]:  # type: ignore[override]
+        self._flush()  # type: ignore[attr-defined]
         delivered: Any = self._delivered
         waiting = list(delivered.values())
         delivered.clear()
