@@ -15,7 +15,7 @@ from celery.signals import celeryd_after_setup, setup_logging, task_postrun, tas
 from django.conf import settings
 from django.db import close_old_connections
 
-from easyapache.host.broker import use_few_connections
+from easyapache.host import envelopes
 from easyapache.host.protocol import CONTROL_QUEUE
 from easyapache.private_files import keep_files_private
 
@@ -39,7 +39,7 @@ def _tick(name: str, seconds: int, expires: int | None = None) -> dict[str, Any]
     return {"task": f"control.{name}", "schedule": float(seconds), "options": options}
 
 
-use_few_connections()
+envelopes.install()
 app = Celery("easyapache", set_as_current=True)
 app.conf.update(
     broker_url=settings.REDIS_URL,

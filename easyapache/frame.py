@@ -126,8 +126,7 @@ class Frame:
         }
         wanted_first = Case(When(name=self._wanted, then=0), default=1)
         found = Server.objects.filter(active=True).annotate(**heard, in_all=Window(Count("pk")))
-        found = with_health(found)
-        shown = found.order_by(wanted_first, "name")[:MOST_IN_MENU]
+        shown = with_health(found).order_by(wanted_first, "name")[:MOST_IN_MENU]
         return sorted(shown, key=lambda server: server.name)
 
     @property

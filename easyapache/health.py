@@ -62,6 +62,20 @@ def stopped_parts(
     return ()
 
 
+DROPPED, SHOWN_FOR = "dropped", timedelta(days=1)
+
+
+def note_dropped(count: int) -> None:
+    """Remember that the control worker dropped so many messages (easyapache.host.envelopes)."""
+    Pulse.add(DROPPED, timezone.now(), count)
+
+
+def dropped_messages() -> tuple[int, datetime | None]:
+    """How many messages the panel's worker has dropped so far, and when last. One query."""
+    pulse = Pulse.objects.filter(name=DROPPED).first()
+    return (pulse.count, pulse.at) if pulse else (0, None)
+
+
 PROXY = "unknown-proxy"
 NOTED_EVERY, REMEMBERED_FOR = timedelta(hours=1), timedelta(days=1)
 _noted: list[datetime] = []

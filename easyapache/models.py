@@ -167,6 +167,8 @@ class Pulse(models.Model):
 
     name = models.CharField(max_length=30, primary_key=True)
     at = models.DateTimeField()
+    count = models.PositiveBigIntegerField(default=0)
+    """How often, where that is counted."""
 
     def __str__(self) -> str:
         return f"{self.name} {self.at:%Y-%m-%d %H:%M:%S}"
@@ -175,6 +177,11 @@ class Pulse(models.Model):
     def beat(cls, name: str, at: datetime) -> None:
         if not cls.objects.filter(name=name).update(at=at):
             cls.objects.update_or_create(name=name, defaults={"at": at})
+
+    @classmethod
+    def add(cls, name: str, at: datetime, count: int) -> None:
+        cls.objects.get_or_create(name=name, defaults={"at": at})
+        cls.objects.filter(name=name).update(at=at, count=models.F("count") + count)
 
 
 class Peak(models.Model):

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -144,8 +144,64 @@ class Profile:
             packages=tuple(sorted(Package.from_json(item) for item in data["packages"])),
             configured=Observation.from_json(configured) if configured else None,
             running=Observation.from_json(running) if running else None,
-            facts=dict(data.get("facts") or {}),
+            facts=_facts(data.get("facts")),
         )
+
+
+def _texts(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(item, str) for item in value)
+
+
+def _lists_by_name(value: Any) -> bool:
+    return isinstance(value, dict) and all(map(_texts, value.values()))
+
+
+def _texts_by_name(value: Any) -> bool:
+    return isinstance(value, dict) and all(isinstance(item, str) for item in value.values())
+
+
+def _relations(value: Any) -> bool:
+    return isinstance(value, dict) and all(map(_lists_by_name, value.values()))
+
+
+def _directives(value: Any) -> bool:
+    return isinstance(value, list) and all(
+        isinstance(item, dict) and {"path", "line", "directive"} <= item.keys() for item in value
+    )
+
+
+def _of(*kinds: type) -> Callable[[Any], bool]:
+    return lambda value: isinstance(value, kinds)
+
+
+_SHAPES: Mapping[str, Callable[[Any], bool]] = {
+    **dict.fromkeys(("php_dso_sites", "missing_files"), _lists_by_name),
+    **dict.fromkeys(("edited_config_files", "httpd_said"), _texts_by_name),
+    **dict.fromkeys(("foreign_mpm_files", "excludes", "version_locks"), _texts),
+    **dict.fromkeys(("threads", "safe_thread_polling"), _of(bool)),
+    **dict.fromkeys(
+        (
+            *("httpd_version", "os", "unfinished_transaction", "httpd_started"),
+            *("configured_error", "running_error"),
+        ),
+        _of(str),
+    ),
+    **dict.fromkeys(("last_transaction", "load", "capacity"), _of(dict)),
+    "prefork_only_directives": _directives,
+    "relations": _relations,
+}
+
+
+def _facts(said: Any) -> dict[str, Any]:
+    """The facts that have the shape the rules and pages read; one of another shape is as if nobody
+    had told it."""
+    if not isinstance(said, Mapping):
+        return {}
+    return {
+        str(name): value
+        for name, value in said.items()
+        if value is None or name not in _SHAPES or _SHAPES[name](value)
+    }
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,8 @@ from django.utils import timezone
 
 from easyapache import reading
 from easyapache.celery import app
+from easyapache.health import note_dropped
+from easyapache.host import envelopes
 from easyapache.host.protocol import BadMessage
 from easyapache.sentences import spoken
 from mpm import services, tokens, webhooks
@@ -32,6 +34,8 @@ def control(name: str) -> Callable[[Callable[P, object]], Callable[P, None]]:
         @app.task(name=f"control.{name}")
         @wraps(function)
         def run(*args: P.args, **kwargs: P.kwargs) -> None:
+            if untold := envelopes.dropped.take():
+                note_dropped(untold)
             try:
                 function(*args, **kwargs)
             except (BadMessage, KeyError, TypeError, ValueError):

@@ -25,8 +25,8 @@ from celery import Celery, signals
 from kombu.exceptions import OperationalError
 
 from easyapache import memory
-from easyapache.host import repairs
-from easyapache.host.broker import AGENT_SETTINGS, use_few_connections
+from easyapache.host import envelopes, repairs
+from easyapache.host.broker import AGENT_SETTINGS
 from easyapache.host.config import BadConfig, HostConfig, load_config
 from easyapache.host.courier import Courier
 from easyapache.host.drivers import CONFIG_VARIABLE, open_server, remember
@@ -40,6 +40,7 @@ from easyapache.host.protocol import (
     PreviewRequest,
     host_queue,
 )
+from easyapache.host.remembered import Remembered
 from easyapache.host.server import HostError
 from easyapache.host.spool import Spool
 from easyapache.sentences import Sentence, with_words
@@ -53,6 +54,8 @@ DEAF_AFTER = 120.0
 itself anew: Celery's consumer has been seen to stay silent after a reconnect to Redis."""
 
 REPAIR_BEGINS_WITHIN = timedelta(minutes=10)
+REPAIRS_AT_MOST, REPAIRS_WITHIN = 10, timedelta(hours=1)
+"""So many repairs are begun in an hour, whoever asks: each may restart httpd."""
 
 LONGEST_MESSAGE = 1_000_000
 """Characters. The largest honest one, a change of all known packages, has a tenth of it."""
@@ -61,7 +64,7 @@ HEARTBEAT_EXPIRES = 300.0
 """A heartbeat that nobody read for so long says nothing any more. Long enough for two clocks that
 differ by what Kerberos, too, takes for the same time."""
 
-use_few_connections()
+envelopes.install()
 app = Celery("easyapache.host.agent", broker=os.environ.get("REDIS_URL"))
 app.conf.update(AGENT_SETTINGS)
 
@@ -138,6 +141,7 @@ class Agent:
                         "pid": os.getpid(),
                         "started_at": self.started,
                         "active": self.courier.active,
+                        "dropped": envelopes.dropped.count,
                     },
                 },
             },
@@ -240,22 +244,25 @@ def inspect(message: Mapping[str, Any]) -> None:
     me, request = agent(), _text(message, "request")
     answer: dict[str, Any] = {"server": me.config.server, "request": request}
     try:
-        answer["profile"] = me.server.inspect().as_json()
+        seen = me.server.inspect()
+        answer["profile"] = seen.as_json()
     except HostError as error:
         answer["error"] = _error(error)
+    else:
+        Remembered(me.spool).note(seen)
     me.send("control.inspected", answer)
     known = message.get("particulars")
     if not isinstance(known, str) or "error" in answer:
         return
     try:
-        seen = me.server.particulars()
+        particulars = me.server.particulars()
     except HostError as error:
         log.warning("The particulars of the server cannot be read: %s", error)
         return
-    if seen.digest != known:
+    if particulars.digest != known:
         me.send(
             "control.particulars",
-            {"server": me.config.server, "particulars": seen.as_json()},
+            {"server": me.config.server, "particulars": particulars.as_json()},
         )
 
 
@@ -327,22 +334,32 @@ def repair(message: Mapping[str, Any]) -> None:
     if action not in repairs.REPAIRS:
         raise BadMessage(f"there is no repair {action!r}")
     if not folder.known:
-        age = now() - asked_at
-        if abs(age) > REPAIR_BEGINS_WITHIN:
-            late = repairs.Repaired(
-                ok=False,
-                message=Sentence(
-                    "Nothing was done: this was asked for at {asked}, and it is {now} here. Look "
-                    "at the server, then ask again.",
-                    asked=stamp(asked_at),
-                    now=stamp(now()),
-                ),
-            )
+        if wrong := _why_not_begin(me.spool, asked_at):
             answer = {"server": me.config.server, "request": folder.request, "action": action}
-            me.send("control.repaired", {**answer, **late.as_json()})
+            refused = repairs.Repaired(ok=False, message=wrong)
+            me.send("control.repaired", {**answer, **refused.as_json()})
             return
         folder.create(action, stamp(asked_at))
     me.courier.follow_repair(folder)
+
+
+def _why_not_begin(spool: Spool, asked_at: datetime) -> str:
+    moment = now()
+    if abs(moment - asked_at) > REPAIR_BEGINS_WITHIN:
+        return Sentence(
+            "Nothing was done: this was asked for at {asked}, and it is {now} here. Look "
+            "at the server, then ask again.",
+            asked=stamp(asked_at),
+            now=stamp(moment),
+        )
+    since = (moment - REPAIRS_WITHIN).timestamp()
+    if sum(repair.begun > since for repair in spool.repairs()) >= REPAIRS_AT_MOST:
+        return Sentence(
+            "Nothing was done: this server was repaired {count} times within the last hour. "
+            "Find out who asks for it, then ask again.",
+            count=REPAIRS_AT_MOST,
+        )
+    return ""
 
 
 @operation("host.ping")

@@ -9,6 +9,7 @@ knows whether the broker works; a message that cannot be sent stays where it is,
 from __future__ import annotations
 
 import base64
+import json
 import logging
 import threading
 import time
@@ -19,6 +20,7 @@ from typing import Any
 from easyapache.host.engines import Engines
 from easyapache.host.folder import ChangeFolder, now
 from easyapache.host.progress import progress_of
+from easyapache.host.protocol import Report
 from easyapache.host.repair_folder import RepairFolder
 from easyapache.host.spool import Spool
 
@@ -33,9 +35,21 @@ line is on the screen well within one second."""
 WATCH = 0.5
 IDLE = 2.0
 REPORTS_AT_ONCE, LOG_AT_ONCE = 50, 64 * 1024
+REPORTS_BYTES = 500_000
+"""A message of more than two megabytes would be dropped."""
 CHUNKS_PER_LOOK = 16
 """A chatty change sends at most a megabyte per look, so that it cannot starve another one."""
 PRUNE = 600.0
+
+
+def _fitting(reports: Sequence[Report]) -> Sequence[Report]:
+    """As many of the first as fit into one message, and one in any case."""
+    size = 0
+    for count, report in enumerate(reports):
+        size += len(json.dumps(report.as_json()))
+        if count and size > REPORTS_BYTES:
+            return reports[:count]
+    return reports
 
 
 class Courier:
@@ -171,7 +185,7 @@ class Courier:
         else:
             return self._advance(folder, start, (seq, byte), sent=True)
         while seq < len(reports):
-            batch = reports[seq : seq + REPORTS_AT_ONCE]
+            batch = _fitting(reports[seq : seq + REPORTS_AT_ONCE])
             message = {
                 "server": self.server,
                 "change": folder.change,

@@ -39,6 +39,7 @@ from enum import StrEnum
 from typing import Any
 
 from easyapache.profile import Transaction
+from easyapache.scope import names_one_mpm
 
 CONTROL_QUEUE = "control"
 SERVER_NAME = re.compile(r"[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?\Z")
@@ -226,10 +227,14 @@ class ChangeRequest:
         # Known here and not at the restart, when the packages would have been exchanged already.
         if data.get("restart_method", "auto") not in RESTART_METHODS:
             raise BadMessage(f"restart_method must be one of {', '.join(RESTART_METHODS)}")
+        goal = Goal.from_json(data.get("goal"))
+        back = undo_of is not None
+        if wrong := names_one_mpm(goal.install, data["mpm"], itk=data["itk"], back=back):
+            raise BadMessage(wrong)
         return cls(
             change=data["change"],
             server=data["server"],
-            goal=Goal.from_json(data.get("goal")),
+            goal=goal,
             transaction=transaction,
             mpm=data["mpm"],
             itk=data["itk"],

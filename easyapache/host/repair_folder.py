@@ -53,6 +53,11 @@ class RepairFolder:
         return (self.path / "asked.json").exists()
 
     @property
+    def begun(self) -> float:
+        """When it was written down, in seconds since 1970."""
+        return (self.path / "asked.json").stat().st_mtime
+
+    @property
     def action(self) -> str:
         asked = self._read("asked.json") or {}
         return str(asked.get("action", ""))

@@ -27,6 +27,7 @@ from easyapache.host.progress import (
     runs,
 )
 from easyapache.host.protocol import ChangeRequest
+from easyapache.host.remembered import Remembered
 from easyapache.host.server import (
     Check,
     HostError,
@@ -37,6 +38,7 @@ from easyapache.host.server import (
 )
 from easyapache.host.spool import Spool
 from easyapache.profile import Profile, Transaction
+from easyapache.scope import beyond, leads_back
 from easyapache.sentences import Sentence
 
 VERIFY_ATTEMPTS = 4
@@ -142,6 +144,7 @@ class Steps:
                 self._cancelled,
             )
             self.before, self.sites = profile.result(), tuple(sites.result())
+            self._within_scope()
             self.handover.in_place(self.before)
             self._evidence("before", _seen_before(self.before, self.sites))
             obstacles = in_the_way.result()
@@ -165,6 +168,25 @@ class Steps:
     def _cancelled(self) -> bool:
         """Whether somebody asked to stop, at a moment when that is still possible."""
         return self.folder.cancel_requested
+
+    def _within_scope(self) -> None:
+        """Raises HostError where this is more than a change of the MPM, and more than the way back
+        to what this agent has seen here."""
+        goal, undone = self.request.goal, self.request.undo_of
+        wrong = beyond(goal.install, goal.remove, self.before, self.request.mpm)
+        if not wrong:
+            return
+        if undone is not None:
+            states = Remembered(Spool(self.config.spool)).states_before(undone, self.before)
+            if leads_back(goal.install, goal.remove, states):
+                return
+            wrong = Sentence(
+                "This change is said to take another one back, and the agent does not remember "
+                "this server with the packages it leads to. Nothing was touched."
+            )
+        raise HostError(
+            "beyond_the_mpm", wrong, Sentence("Use the package manager of the server for it.")
+        )
 
     def resolve(self, *, last: bool = False) -> None:
         """Ask the server's own package manager once more. Raises Moved.

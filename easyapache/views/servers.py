@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from django.db.models import OuterRef, Subquery
+from django.db.models import OuterRef, QuerySet, Subquery
 from django.http import Http404, HttpRequest, HttpResponse
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET
@@ -67,7 +67,8 @@ def home(request: HttpRequest) -> HttpResponse:
 def servers(request: HttpRequest) -> HttpResponse:
     query = request.GET.get("q", "")[:100].strip().lower()
     latest = InstalledProfile.objects.filter(server=OuterRef("pk")).order_by("-pk").values("pk")[:1]
-    found = with_health(Server.objects.annotate(latest=Subquery(latest))).order_by("name")
+    annotated = Server.objects.annotate(latest=Subquery(latest))
+    found: QuerySet[Any] = with_health(annotated).order_by("name")
     if query:
         found = found.filter(name__icontains=query) | found.filter(hostname__icontains=query)
     chosen = list(found[: PER_PAGE + 1])

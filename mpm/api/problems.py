@@ -26,6 +26,7 @@ TITLES: Mapping[str, str] = {
     "digest_mismatch": "The server is no longer in the state you saw",
     "digest_required": "This server wants the digest of the plan",
     "empty_window": "The window ends before it begins",
+    "beyond_the_mpm": "More than a change of the MPM",
     "far_window": "The window lies too far ahead",
     "past_window": "The window has passed",
     "inactive": "The server is switched off in this panel",

@@ -5,19 +5,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.utils import timezone
 
 from easyapache.broker import trouble
 from easyapache.checks import exposed_database, exposed_secrets
-from easyapache.health import met_an_unknown_proxy
+from easyapache.health import SHOWN_FOR, dropped_messages, met_an_unknown_proxy
 from easyapache.host.doctor import Diagnosis, diagnose, known
 from easyapache.host.failures.failure import TAKE_BACK
 from easyapache.models import Server
 from easyapache.profile import Profile, Transaction
 from easyapache.sentences import Sentence, spoken
+from mpm.history.hearsay import UNREQUESTED
 from mpm.lifecycle import past_the_point
 from mpm.models import Change, Event, LogChunk, State
 from mpm.models.change import Origin
@@ -26,6 +27,7 @@ TAIL = 64 * 1024
 """So many bytes at the end of a log are looked through: whatever ended a change is there."""
 ASKED, REPAIRED, NOT_REPAIRED = "server.repair_asked", "server.repaired", "server.repair_failed"
 MOST_REPAIRS = 20
+UNREQUESTED_SHOWN_FOR = timedelta(days=7)
 _OF_AN_MPM = ("ea-apache24-mod_mpm_", "ea-apache24-mod_cgi")
 
 
@@ -75,9 +77,64 @@ def of_the_panel() -> tuple[Diagnosis, ...]:
     return tuple(found)
 
 
+_DROPPED = Sentence("Messages were dropped that no part of this panel sends")
+_DROPPED_FIX = Sentence(
+    "Find out who else has the password of the broker (Redis), and give it a new one. The log of "
+    "the worker or agent says what came."
+)
+
+
+def _dropped(server: Server) -> list[Diagnosis]:
+    """What the panel's worker dropped lately, and the agent of this server since it started."""
+    found = []
+    count, last = dropped_messages()
+    if last is not None and timezone.now() - last < SHOWN_FOR:
+        cause = Sentence(
+            "The control worker dropped {count} messages from the broker that are malformed, too "
+            "large or compressed.",
+            count=count,
+        )
+        seen = f"{last:%Y-%m-%d %H:%M:%S} UTC"
+        found.append(Diagnosis("messages-dropped", _DROPPED, cause, _DROPPED_FIX, seen))
+    if count := _dropped_by_agent(server.agent):
+        cause = Sentence(
+            "The agent of {server} dropped {count} messages since its start that are malformed, "
+            "too large or compressed.",
+            server=server.name,
+            count=count,
+        )
+        seen = f"host.{server.name}"
+        found.append(Diagnosis("agent-messages-dropped", _DROPPED, cause, _DROPPED_FIX, seen))
+    return found
+
+
+def _unrequested(server: Server) -> list[Diagnosis]:
+    """What was told of changes that this panel did not request, within the last week."""
+    since = timezone.now() - UNREQUESTED_SHOWN_FOR
+    told = Event.objects.filter(server_name=server.name, kind=UNREQUESTED, at__gt=since)
+    last = told.order_by("-pk").first()
+    if last is None:
+        return []
+    cause = Sentence(
+        "The agent of {server} carries out a change that was not requested, or somebody with the "
+        "password of the broker says so in its name.",
+        server=server.name,
+    )
+    seen = f"{last.data.get('change')} ({last.at:%Y-%m-%d %H:%M:%S} UTC)"
+    title = Sentence("A change was carried out that this panel did not request")
+    return [Diagnosis("change-not-requested", title, cause, _DROPPED_FIX, seen)]
+
+
+def _dropped_by_agent(said: Mapping[str, Any]) -> int:
+    here: Any = said
+    for key in ("capabilities", "agent", "dropped"):
+        here = here.get(key) if isinstance(here, Mapping) else None
+    return here if isinstance(here, int) else 0
+
+
 def examined(server: Server, profile: Profile | None) -> Examination:
-    """Three queries, or two after a change that succeeded."""
-    own = of_the_panel()
+    """Five queries, or four after a change that succeeded."""
+    own = [*of_the_panel(), *_dropped(server), *_unrequested(server)]
     last = server.changes.order_by("-pk").first()
     if last is None or last.state not in (State.FAILED, State.ROLLED_BACK):
         unasked = _unasked_removal(last) if last is not None else []

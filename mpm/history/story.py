@@ -328,11 +328,17 @@ def _told(report: Report) -> Entry:
     return Entry(report.at, "finding", title, message, data=data)
 
 
+def observations_of(data: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """Those of a report, whatever an agent once wrote there."""
+    seen = data.get("observations")
+    return [item for item in seen if isinstance(item, Mapping)] if isinstance(seen, list) else []
+
+
 def evidence(change: Change) -> dict[str, Sequence[Mapping[str, Any]]]:
     """What was observed, by phase (before, after, undo)."""
     found: dict[str, Sequence[Mapping[str, Any]]] = {}
     for report in change.reports.filter(kind="evidence").order_by("seq"):
-        found[str(report.data.get("phase", "after"))] = report.data.get("observations", ())
+        found[str(report.data.get("phase", "after"))] = observations_of(report.data)
     return found
 
 

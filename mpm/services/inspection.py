@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from django.db import transaction
 from django.utils import timezone
+from django.utils.crypto import constant_time_compare, salted_hmac
 
 from easyapache.agents import wake
+from easyapache.host.protocol import BadMessage
 from easyapache.inventory import (
     Movement,
     observed_mpm,
@@ -33,6 +35,7 @@ from mpm.history import sealed
 from mpm.models import ACTIVE_STATES, Change, Preview, State
 from mpm.models.change import SOMEBODY, Origin
 from mpm.plan import plan_from_transaction
+from mpm.services import hearsay
 from mpm.services.actor import Actor, Refused
 from mpm.services.events import append
 from mpm.services.lookup import must_be_allowed
@@ -40,16 +43,25 @@ from mpm.services.record import agent_of, heard
 from mpm.services.request import search_text
 from mpm.services.words import storable
 
+ANSWERED_WITHIN = timedelta(hours=1)
+"""A look that was asked for longer ago shows another server than today's."""
+
 
 def request_number(moment: datetime) -> str:
-    """An id of 32 hexadecimal digits that remembers when it was asked, to the millisecond."""
-    return f"{int(moment.timestamp() * 1000):012x}{secrets.token_hex(10)}"
+    """An id of 32 hexadecimal digits that remembers when it was asked, to the millisecond, and that
+    nobody else can make."""
+    begin = f"{int(moment.timestamp() * 1000):012x}{secrets.token_hex(4)}"
+    return begin + _mark(begin)
+
+
+def _mark(begin: str) -> str:
+    return salted_hmac("easyapache.request", begin, algorithm="sha256").hexdigest()[:12]
 
 
 def asked_at(request: str) -> datetime:
     """When request_number() made ``request``. Raises ValueError for anything else."""
-    if len(request) != 32:
-        raise ValueError("not the number of a request")
+    if len(request) != 32 or not constant_time_compare(_mark(request[:20]), request[20:]):
+        raise ValueError("not the number of a request of this panel")
     return datetime.fromtimestamp(int(request[:12], 16) / 1000, UTC)
 
 
@@ -96,10 +108,13 @@ def record_inspection(
         if row is None:
             return None
         heard(server, now)
+        asked = asked_at(request)
+        if now - asked > ANSWERED_WITHIN:
+            raise BadMessage("the answer to a question of long ago")
         if error is not None or profile is None:
             _note_error(row, storable(dict(error or {})))
             return None
-        if _disturbed(row, asked_at(request)):
+        if _disturbed(row, asked):
             return None
         seen = Profile.from_json(storable(dict(profile)))
         scan = record_scan(row, seen, now, "scan")
@@ -110,7 +125,7 @@ def record_inspection(
         if not scan.movement.significant or _ours(row, scan.movement):
             _tell_update(row, scan.movement, now)
             return None
-        return _outside_change(row, scan.movement, now)
+        return outside_change(row, scan.movement, now)
 
 
 def note_particulars(server: str, said: Mapping[str, Any]) -> None:
@@ -153,7 +168,13 @@ def _ours(server: Server, movement: Movement) -> bool:
     """Whether a change of this panel made it after all: one that was closed here while its
     agent was silent goes on, and its transaction carries its id."""
     comment = str(_last_transaction(movement).get("comment") or "")
-    return bool(comment) and server.changes.filter(uuid=comment).exists()
+    if not comment:
+        return False
+    ours = server.changes.exclude(origin=Origin.OUTSIDE).filter(uuid=comment).first()
+    if ours is None or not ours.transaction:
+        return False
+    # The comment alone says nothing: anybody on the server can give theirs any.
+    return Transaction.from_json(ours.transaction).digest == movement.transaction.digest
 
 
 def _tell_update(server: Server, movement: Movement, at: datetime) -> None:
@@ -172,9 +193,11 @@ def _tell_update(server: Server, movement: Movement, at: datetime) -> None:
     )
 
 
-def _outside_change(server: Server, movement: Movement, at: datetime) -> Change:
+def outside_change(server: Server, movement: Movement, at: datetime) -> Change | None:
     """Tell as a change what somebody did without this panel, with who and when where the
-    server's package manager remembers it."""
+    server's package manager remembers it. None where there were too many of late."""
+    if hearsay.one_too_many(server.name, at, agent_of(server.name)):
+        return None
     before, after = observed_mpm(movement.before), observed_mpm(movement.after)
     said = _last_transaction(movement)
     who = str(said.get("user") or "")[:150]

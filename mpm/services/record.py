@@ -15,14 +15,16 @@ from django.utils import timezone
 
 from easyapache.agents import wake
 from easyapache.host.protocol import BadMessage, Outcome, Report, Step
-from easyapache.inventory import record_scan
+from easyapache.inventory import Movement, record_scan
 from easyapache.models import Server
-from easyapache.profile import Profile, Transaction
+from easyapache.profile import Package, Profile, Transaction
 from easyapache.reading import said_at
 from easyapache.sentences import Sentence, spoken
 from mpm.history import sealed
 from mpm.models import ACTIVE_STATES, Change, LogChunk, State
 from mpm.models import Report as ReportRow
+from mpm.models.change import Origin
+from mpm.services import hearsay
 from mpm.services.actor import Actor
 from mpm.services.events import append
 from mpm.services.planning import keep_answer
@@ -45,9 +47,11 @@ def agent_of(server_name: str) -> Actor:
 
 def find_change(server_name: str, uuid: str) -> Change | None:
     """The change an agent speaks of. An agent can only speak of its own server's changes."""
-    found = Change.objects.filter(uuid=uuid, server__name=server_name).first()
+    ours = Change.objects.exclude(origin=Origin.OUTSIDE)
+    found = ours.filter(uuid=uuid, server__name=server_name).first()
     if found is None:
         log.warning("The agent of %s speaks of a change %.32r it does not have", server_name, uuid)
+        hearsay.note_unrequested(server_name, uuid, timezone.now(), agent_of(server_name))
     return found
 
 
@@ -76,7 +80,8 @@ def record_reports(server: str, change: str, reports: Iterable[Any]) -> int:
     for later, and the agent is asked for what lies between. Raises BadMessage for what is
     no report; then nothing of the message is kept.
     """
-    parsed = sorted((Report.from_json(storable(item)) for item in reports), key=lambda r: r.seq)
+    told = [hearsay.well_shaped(Report.from_json(storable(item))) for item in reports]
+    parsed = sorted(told, key=lambda report: report.seq)
     found = find_change(server, change)
     if found is None:
         return 0
@@ -87,6 +92,7 @@ def record_reports(server: str, change: str, reports: Iterable[Any]) -> int:
         heard(server, now, row)
         for report in parsed:
             if report.seq <= row.last_report:
+                hearsay.note_contradiction(row, report, now, agent_of(server))
                 continue
             if report.seq != row.last_report + 1:
                 gap = True
@@ -199,10 +205,16 @@ def _outcome(change: Change, data: Mapping[str, Any], at: datetime, now: datetim
     except ValueError as bad:
         raise BadMessage(f"there is no outcome {data.get('outcome')!r}") from bad
     agent = agent_of(change.server_name)
+    said = data.get("profile")
+    seen = Profile.from_json(said) if isinstance(said, dict) else None
+    more = hearsay.unexpected(change, seen) if seen and outcome is Outcome.SUCCEEDED else ((), ())
+    sentence = _ending_of(data)
+    if any(more):
+        outcome, sentence = Outcome.FAILED, _more_than_confirmed(*more)
     told: dict[str, Any] = {
         "outcome": outcome.value,
-        "decided_by": str(data.get("decided_by", ""))[:200],
-        "sentence": _ending_of(data),
+        "decided_by": "confirmed" if any(more) else str(data.get("decided_by", ""))[:200],
+        "sentence": sentence,
         "refused": change.refused,
         "longest_wait_ms": change.longest_wait_ms,
     }
@@ -231,12 +243,24 @@ def _outcome(change: Change, data: Mapping[str, Any], at: datetime, now: datetim
             actor=agent,
             data=told,
         )
-    if isinstance(data.get("profile"), dict):
+    if seen is not None:
         server = Server.objects.select_for_update().get(pk=change.server_id)
-        seen = Profile.from_json(data["profile"])
         record_scan(server, seen, now, "change")
+        if any(more):
+            from mpm.services.inspection import outside_change
+
+            outside_change(server, Movement(hearsay.confirmed_profile(change, seen), seen), now)
         if change.moved and not change.undo_of and seen.digest == change.base_digest:
             keep_answer(change, seen, Transaction.from_json(change.moved), now)
+
+
+def _more_than_confirmed(there: Iterable[Package], missing: Iterable[Package]) -> str:
+    return Sentence(
+        "The agent reports success, but more moved than was confirmed. Also installed: {there}. "
+        "Also removed: {missing}.",
+        there=", ".join(item.nevra for item in there) or Sentence("none"),
+        missing=", ".join(item.nevra for item in missing) or Sentence("none"),
+    )
 
 
 def _ending_of(data: Mapping[str, Any]) -> str:
@@ -281,6 +305,8 @@ def record_log(server: str, change: str, offset: int, text: str) -> int:
     with transaction.atomic():
         row = _locked(found)
         heard(server, now, row)
+        if max(row.log_size, start) + len(data) > hearsay.LONGEST_LOG:
+            raise BadMessage("the log of a change is not as long as that")
         gap = start > row.log_size
         fresh = b"" if gap else data[row.log_size - start :]
         if fresh:

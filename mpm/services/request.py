@@ -13,6 +13,7 @@ from django.utils import timezone
 from easyapache.inventory import observed_mpm
 from easyapache.models import Server
 from easyapache.profile import Profile
+from easyapache.scope import beyond
 from easyapache.sentences import Sentence, joined
 from mpm.catalog import Choice
 from mpm.history import sealed
@@ -157,6 +158,7 @@ def _weighed(server: Server, choice: Choice, actor: Actor, terms: Terms) -> _Rea
     if digest is not None and digest != plan.digest:
         raise Stale(plan)
     refuse_if_blocked(plan, profile)
+    _refuse_beyond(plan, profile)
     return _Ready(profile, plan, preview, reason, ticket, now)
 
 
@@ -250,6 +252,13 @@ def refuse_if_blocked(plan: Plan, profile: Profile) -> None:
             findings=plan.findings,
             remedy=plan.blocks[0].remedy,
         )
+
+
+def _refuse_beyond(plan: Plan, profile: Profile) -> None:
+    """Raises Refused for what is more than a change of the MPM: the agent would not begin it."""
+    goal = plan.goal
+    if wrong := beyond(goal.install, goal.remove, profile, plan.choice.mpm.value):
+        raise Refused(wrong, code="beyond_the_mpm")
 
 
 UP_TO_THE_SERVER = frozenset({"package_unknown", "no_solution", "add_does_not_fit"})

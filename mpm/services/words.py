@@ -40,10 +40,28 @@ def one_text(name: str, value: str, longest: int, *, lines: bool = False) -> str
     return text
 
 
+def visible(text: str) -> str:
+    """``text`` with the signs that nobody can see, but for ends of lines and tabs, as their codes:
+    an escape is ``\\x1b``, and a NUL the sign that stands for what cannot be shown."""
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(map(_shown, text))
+
+
+def _shown(sign: str) -> str:
+    if sign == "\x00":
+        return "\N{REPLACEMENT CHARACTER}"
+    hidden = unicodedata.category(sign) in ("Cc", "Cs") and sign not in "\n\t"
+    if hidden or unicodedata.bidirectional(sign) in _DIRECTIONS:
+        return f"\\x{ord(sign):02x}" if ord(sign) < 256 else f"\\u{ord(sign):04x}"
+    return sign
+
+
 def storable(value: Any) -> Any:
-    """JSON from a server as every database can keep it: PostgreSQL knows no NUL in a text."""
+    """JSON from a server as every database can keep it (PostgreSQL knows no NUL in a text), and as
+    every terminal and page can show it: what controls one or turns words about is made visible."""
     if isinstance(value, str):
-        return value.replace("\x00", "\N{REPLACEMENT CHARACTER}")
+        return visible(value)
     if isinstance(value, dict):
         return {storable(key): storable(item) for key, item in value.items()}
     if isinstance(value, list | tuple):

@@ -11,6 +11,7 @@ from django.utils.translation import gettext_lazy as _
 
 from easyapache.host.protocol import Step
 from easyapache.sentences import marked, spoken
+from mpm.history.story import observations_of
 
 TITLES: dict[Step, Any] = {
     Step.PREFLIGHT: _("Preflight"),
@@ -167,6 +168,6 @@ def _evidence(so_far: list[Evidence], data: Mapping[str, Any]) -> list[Evidence]
             ok=bool(item.get("ok", False)),
             phase=phase,
         )
-        for item in map(spoken, data.get("observations", ()))
+        for item in map(spoken, observations_of(data))
     ]
     return [one for one in so_far if one.phase != phase] + new

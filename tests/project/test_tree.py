@@ -66,17 +66,6 @@ def test_the_locks_hold_everything_pyproject_asks_for() -> None:
         assert asked <= set(pins(lock)), lock
 
 
-def test_modules_stay_small_enough_to_be_read() -> None:
-    long = {
-        str(path.relative_to(TOP)): lines
-        for path in tracked_files()
-        if path.suffix == ".py"
-        and path.parent.name != "migrations"  # written by Django, read by nobody
-        and (lines := len(path.read_text().splitlines())) > 400
-    }
-    assert not long
-
-
 def test_no_room_is_called_what_rooms_without_a_purpose_are_called() -> None:
     nameless = {"utils.py", "helpers.py", "common.py", "misc.py", "base.py", "manager.py"}
     assert not [path for path in tracked_files() if path.name in nameless]
@@ -97,16 +86,6 @@ def test_the_readme_names_every_setting() -> None:
     assert {"SECRET_KEY", "WHM_SERVER", "TOKEN_PEPPERS"} <= read
     told = set(re.findall(r"`([A-Z0-9_]+)`", (TOP / "README.md").read_text()))
     assert read - told == set()
-
-
-def test_own_javascript_stays_short() -> None:
-    """What a browser gets. (The tests' own programs in that language are nobody's download.)"""
-    lines = sum(
-        len(path.read_text().splitlines())
-        for path in tracked_files()
-        if path.suffix == ".js" and path.is_relative_to(TOP / "static")
-    )
-    assert lines < 200
 
 
 USED_IF_THERE = {"greenlet", "pyyaml", "setuptools"}

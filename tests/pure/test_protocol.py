@@ -186,3 +186,13 @@ def test_sizes_travel_with_a_transaction_and_change_neither_digest_nor_identity(
     assert told == bare
     assert told.digest == bare.digest
     assert "sizes" not in bare.as_json()
+
+
+def test_reports_are_sent_in_messages_that_are_let_in() -> None:
+    from easyapache.host.courier import REPORTS_BYTES, _fitting
+
+    large = [Report(n, "x", "step", {"detail": "x" * 300_000}) for n in range(1, 5)]
+    assert len(_fitting(large)) == 1
+    assert len(_fitting([Report(1, "x", "step", {"detail": "x" * 2 * REPORTS_BYTES})])) == 1
+    assert len(_fitting([Report(n, "x", "step", {}) for n in range(1, 51)])) == 50
+    assert _fitting([]) == []

@@ -11,6 +11,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils import timezone
 
+from easyapache.health import dropped_messages
 from easyapache.models import Pulse
 
 
@@ -29,4 +30,6 @@ class Command(BaseCommand):
         age = (timezone.now() - pulse.at).total_seconds()
         if age > options["within"]:
             raise CommandError(f"{options['name']} was last heard {age:.0f} s ago")
-        self.stdout.write(f"{options['name']}: {age:.0f} s ago")
+        count, last = dropped_messages() if options["name"] == "control" else (0, None)
+        dropped = f"; {count} messages dropped so far, the last {last}" if last else ""
+        self.stdout.write(f"{options['name']}: {age:.0f} s ago{dropped}")

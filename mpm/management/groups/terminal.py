@@ -18,6 +18,7 @@ from mpm.catalog import MPM, Choice
 from mpm.models import Change
 from mpm.plan import Plan
 from mpm.services import Actor, BadRequest, Refused, only_server, server_named
+from mpm.services.words import visible
 
 DONE, FAILED, REFUSED = 0, 1, 2
 INTERRUPTED, UNREAD = 130, 141
@@ -62,7 +63,7 @@ class Terminal:
 
     def write(self, text: str) -> None:
         """Text as it is, without an end of line of its own."""
-        self.out.write(text, ending="")
+        self.out.write(visible(text), ending="")
 
     def say(self, text: str = "") -> None:
         """A line for a person; a program that reads JSON does not get it."""
