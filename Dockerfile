@@ -39,12 +39,14 @@ CMD ["gunicorn", "--preload", "easyapache.wsgi:application", "--bind", "0.0.0.0:
      "--worker-tmp-dir", "/tmp", "--no-control-socket", "--access-logfile", "-"]
 
 FROM python AS agent
-COPY easyapache/lab/system.py /tmp/system.py
+COPY lab/system.py /tmp/system.py
 RUN apt-get update -q \
  && apt-get install -q -y --no-install-recommends $(python3 /tmp/system.py --list) \
  && rm -rf /var/lib/apt/lists/* /tmp/system.py
 COPY --from=build /srv/ea4 /srv/ea4
+COPY lab lab
+COPY demo demo
 ENV EA4_DATA=/var/lib/ea4 EA4_LAB_CACHE=/var/lib/ea4/cache
 VOLUME /var/lib/ea4
 # Root, because a package manager needs it: inside this container only.
-CMD ["python", "-m", "easyapache.demo.agent"]
+CMD ["python", "-m", "demo.agent"]

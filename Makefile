@@ -31,13 +31,13 @@ demo: ready-demo
 	@exec $(PY) manage.py demo
 
 smoke: ready-demo
-	@exec $(PY) -m easyapache.demo.smoke
+	@exec $(PY) -m demo.smoke
 
 # -- checking ----------------------------------------------------------------------------------
 
 test: ready
 	@echo 'Compiling'
-	@$(PY) -m compileall -q easyapache mpm tests bootstrap manage.py
+	@$(PY) -m compileall -q easyapache mpm lab demo tests bootstrap manage.py
 	@echo 'Testing'
 	@exec $(PYTHON3) bootstrap/open_place.py $(PY) -m pytest -n $(WORKERS) --dist loadgroup $(TESTS)
 
@@ -75,7 +75,7 @@ ready:
 ready-demo:
 	@echo 'Preparing this machine'
 	@$(PYTHON3) bootstrap/prepare.py demo
-	@$(PY) -m compileall -q easyapache mpm
+	@$(PY) -m compileall -q easyapache mpm lab demo
 
 LOCK := uv pip compile -q pyproject.toml --python-version 3.11 --universal \
 	--generate-hashes --no-header --no-emit-index-url

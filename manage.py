@@ -3,6 +3,7 @@
 
 import os
 import sys
+from importlib.util import find_spec
 
 if __name__ == "__main__":
     from easyapache import memory
@@ -13,7 +14,9 @@ if __name__ == "__main__":
         keep_files_private()
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "easyapache.settings")
     from easyapache.command_line import run
-    from easyapache.demo.adoption import adopt_environment
 
-    adopt_environment(os.environ, make=sys.argv[1:2] in (["demo"], ["lab"]))
+    if find_spec("demo"):  # a checkout, not an installed panel
+        from demo.adoption import adopt_environment
+
+        adopt_environment(os.environ, make=sys.argv[1:2] in (["demo"], ["lab"]))
     run(sys.argv)

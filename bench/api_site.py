@@ -23,12 +23,12 @@ def prepare() -> str:
     django.setup()
     from django.utils import timezone
 
-    from easyapache.inventory import record_scan
-    from easyapache.models import Server
-    from easyapache.profile import Observation, Profile
-    from easyapache.relations import load_catalogue
-    from mpm.services import Actor
-    from mpm.tokens import issue
+    from easyapache.ea4.profile import Observation, Profile
+    from easyapache.ea4.relations import load_catalogue
+    from mpm.access.services.actor import Actor
+    from mpm.access.tokens import issue
+    from mpm.servers.inventory import record_scan
+    from mpm.servers.models import Server
 
     names = ("ea-apache24", "ea-apache24-mod_mpm_event", "ea-apache24-mod_cgid")
     packages = load_catalogue().for_server(()).resolve(names).install

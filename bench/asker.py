@@ -16,7 +16,7 @@ from typing import Any
 
 import django
 
-from easyapache.demo.adoption import adopt_environment
+from demo.adoption import adopt_environment
 
 PATIENCE = 120.0
 
@@ -37,10 +37,11 @@ def ask(name: str, mpm: str) -> dict[str, Any]:
     """One change, from the request to the end. Raises what the service raises, and NoEnd."""
     from django.utils import timezone
 
-    from easyapache.models import Server
-    from mpm.catalog import Choice
+    from easyapache.ea4.mpm import Choice
+    from mpm.access.services.actor import Actor
+    from mpm.changes.services.request import request_change
     from mpm.models import Change, Report
-    from mpm.services import Actor, request_change
+    from mpm.servers.models import Server
 
     server = Server.objects.get(name=name)
     actor = Actor(name="bench", role="administrator", origin="cli", agent_class="shell")
@@ -65,7 +66,7 @@ def ask(name: str, mpm: str) -> dict[str, Any]:
 
 
 def _seen(name: str) -> bool:
-    from easyapache.models import InstalledProfile
+    from mpm.servers.models import InstalledProfile
 
     return InstalledProfile.objects.filter(server__name=name).exists()
 

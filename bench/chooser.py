@@ -11,7 +11,7 @@ from pathlib import Path
 from urllib.parse import urlencode, urlsplit
 
 from bench.report import Section, Table, spread
-from easyapache.demo.panel import Panel
+from demo.panel import Panel
 
 NAME = "chooser"
 TITLE = "The chooser: findings as one clicks"

@@ -8,7 +8,7 @@ import subprocess
 from datetime import UTC, datetime
 from pathlib import Path
 
-from easyapache.lab.system import distribution
+from lab.system import distribution
 
 
 def busy() -> float:

@@ -11,14 +11,14 @@ import time
 from pathlib import Path
 from typing import Any, Protocol, Self
 
-from easyapache.demo.folder import PROJECT
-from easyapache.demo.panel import Panel
-from easyapache.demo.servers import LabServer
-from easyapache.host.processes import identify
-from easyapache.lab import apache
-from easyapache.lab.installroot import RELEASE
-from easyapache.lab.process import LabError, run
-from easyapache.lab.server import Lab
+from demo.folder import PROJECT
+from demo.panel import Panel
+from demo.servers import LabServer
+from easyapache.agent.httpd.processes import identify
+from lab import apache
+from lab.installroot import RELEASE
+from lab.process import LabError, run
+from lab.server import Lab
 
 HERE = Path(__file__).resolve().parent
 ANSIBLE = PROJECT / ".venv-bench" / "bin" / "ansible-playbook"

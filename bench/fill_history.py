@@ -105,8 +105,8 @@ def refuse_unless_empty() -> None:
     """Raises NotEmpty, naming what is there."""
     from django.contrib.auth.models import User
 
-    from easyapache.models import Server
     from mpm.models import Change, Event
+    from mpm.servers.models import Server
 
     models: tuple[Any, ...] = (Change, Event, Server, User)
     for model in models:
@@ -122,8 +122,8 @@ def fill(rows: int, now: datetime) -> int:
     from django.core.management.color import no_style
     from django.db import connection, transaction
 
-    from easyapache.models import Server
     from mpm.models import Chain, Change, Event
+    from mpm.servers.models import Server
 
     refuse_unless_empty()
     names = [f"web{number:03}" for number in range(1, _at_most(SERVERS, rows) + 1)]
@@ -268,7 +268,7 @@ def _story(
 
 
 def _sealer() -> Any:
-    from mpm.seal import seal, stamp
+    from mpm.history.seal import seal, stamp
 
     def sealed(
         previous: str, server: str, seq: int, at: datetime, change: int, kind: str, *rest: Any
@@ -297,10 +297,10 @@ def _sealer() -> Any:
 def _plan(before: str, after: str, itk: bool) -> dict[str, Any]:
     """A plan as the panel keeps it, without the packages that stay and without findings: a real
     one is ten times as long, and a million of them would be twenty gigabytes."""
-    from easyapache.host.protocol import Goal
-    from easyapache.profile import Observation
-    from mpm.catalog import Choice
-    from mpm.plan import Plan, PlannedPackage
+    from easyapache.ea4.mpm import Choice
+    from easyapache.ea4.plan import Plan, PlannedPackage
+    from easyapache.ea4.profile import Observation
+    from easyapache.ea4.protocol import Goal
 
     come = [name for name in _PACKAGES[after] if name not in _PACKAGES[before]]
     go = tuple(name for name in _PACKAGES[before] if name not in _PACKAGES[after])

@@ -17,8 +17,8 @@ from typing import Any
 
 from bench.history_reader import SHORT
 from bench.report import Section, Table, spread, whole
-from easyapache.demo.folder import PROJECT
-from easyapache.demo.panel import ELSEWHERE
+from demo.folder import PROJECT
+from demo.panel import ELSEWHERE
 
 NAME = "history"
 TITLE = "Change history: a thousand changes and a million"

@@ -76,9 +76,11 @@ def pages() -> dict[str, Callable[[], int]]:
     from django.contrib.auth.models import User
     from django.test import Client
 
-    from mpm.history import ChangeFilters, changes
+    from mpm.access.services.actor import Actor
+    from mpm.access.services.users import add_user
+    from mpm.history.filters import ChangeFilters
+    from mpm.history.pages import changes
     from mpm.models import Change
-    from mpm.services import Actor, add_user
 
     client = Client(SERVER_NAME="localhost")
     user = User.objects.filter(username="bench-reader").first()
@@ -123,7 +125,8 @@ def _say(value: Any) -> None:
 
 
 def export(kind: str) -> dict[str, float]:
-    from mpm.history import ChangeFilters, as_csv, as_json
+    from mpm.history.export import as_csv, as_json
+    from mpm.history.filters import ChangeFilters
 
     pieces = {"csv": as_csv, "json": as_json}[kind](ChangeFilters())
     before, began = _peak(), time.perf_counter()

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 from typing import Self
 
-from easyapache.lab.server import Lab
+from lab.server import Lab
 
 SCRIPTS, DOWNLOADS = 4, 2
 PIECE, PAUSE = 16 * 1024, 0.02

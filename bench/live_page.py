@@ -16,7 +16,7 @@ from typing import Any
 from playwright.sync_api import Page
 
 from bench.report import Section, Table, spread
-from easyapache.demo.panel import Panel
+from demo.panel import Panel
 from tests.browser import opened_browser, sign_in
 
 NAME = "live"

@@ -12,14 +12,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from bench.report import Section, Table, ratio, spread, whole
-from easyapache.host.config import HostConfig
-from easyapache.host.drivers import remember
-from easyapache.host.engine import Engine
-from easyapache.host.protocol import ChangeRequest, Goal
-from easyapache.host.real import RealServer
-from easyapache.host.spool import Spool
-from easyapache.lab.server import Lab
-from easyapache.lab.vhosts import many_hosts
+from easyapache.agent.change.engine import Engine
+from easyapache.agent.change.spool import Spool
+from easyapache.agent.config import HostConfig
+from easyapache.agent.drivers import remember
+from easyapache.agent.real import RealServer
+from easyapache.ea4.protocol import ChangeRequest, Goal
+from lab.server import Lab
+from lab.vhosts import many_hosts
 
 NAME = "size"
 TITLE = "A change on a small server and on a large one"

@@ -13,8 +13,8 @@ from bench.contenders import Contender, Field, ThisPanel
 from bench.in_flight import DOWNLOADS, SCRIPTS, InFlight
 from bench.load import OUTCOMES, Tally, visitors
 from bench.report import Section, Table, ratio, spread, whole
-from easyapache.lab import apache
-from easyapache.lab.server import Lab
+from lab import apache
+from lab.server import Lab
 
 NAME = "switches"
 TITLE = "Changing the MPM: by hand, by script, by Ansible, by this panel"

@@ -46,7 +46,7 @@ FONTS_DEBIAN = ("fonts-dejavu-core", "fonts-liberation")
 FONTS_EL = ("dejavu-sans-fonts", "liberation-fonts")
 TEST_DEBIAN = ("chromium-headless-shell", "libatomic1", *SHELLS, *FONTS_DEBIAN, "postgresql")
 TEST_EL = ("chromium", "libatomic", *SHELLS, *FONTS_EL, "postgresql-server")
-"""For the tests only. What the lab is made of is known to easyapache/lab/system.py."""
+"""For the tests only. What the lab is made of is known to lab/system.py."""
 
 
 class CannotPrepare(Exception):

@@ -15,8 +15,8 @@ from celery.signals import celeryd_after_setup, setup_logging, task_postrun, tas
 from django.conf import settings
 from django.db import close_old_connections
 
-from easyapache.host import envelopes
-from easyapache.host.protocol import CONTROL_QUEUE
+from easyapache import envelopes
+from easyapache.ea4.protocol import CONTROL_QUEUE
 from easyapache.private_files import keep_files_private
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "easyapache.settings")
@@ -45,7 +45,7 @@ app.conf.update(
     broker_url=settings.REDIS_URL,
     broker_transport_options=TRANSPORT,
     broker_pool_limit=4,
-    worker_consumer="easyapache.host.consumer:QuietConsumer",
+    worker_consumer="easyapache.agent.consumer:QuietConsumer",
     # Celery would end every session with the database after one message; see renew_sessions.
     CELERY_DB_REUSE_MAX=2**62,
     broker_connection_retry=True,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -50,29 +51,31 @@ INSTALLED_APPS = [
     "whitenoise.runserver_nostatic",
     "django.contrib.staticfiles",
     "django_htmx",
-    "easyapache.apps.EasyApacheConfig",
+    "mpm.servers.apps.ServersConfig",
     "mpm.apps.MpmConfig",
+    # In a checkout only: the demo and the lab bring a command each, and no package has them.
+    *(name for name in ("demo", "lab") if find_spec(name)),
 ]
 MIDDLEWARE = [
-    "easyapache.middleware.request_id",
-    "easyapache.middleware.content_security_policy",
-    "easyapache.middleware.bounded_body",
+    "mpm.web.middleware.request_id",
+    "mpm.web.middleware.content_security_policy",
+    "mpm.web.middleware.bounded_body",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
-    "easyapache.middleware.Compression",
-    "easyapache.reader.fragments",
-    "easyapache.reader.reader_zone",
+    "mpm.web.middleware.Compression",
+    "mpm.web.preferences.fragments",
+    "mpm.web.preferences.reader_zone",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.locale.LocaleMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
-    "easyapache.astray.SignInFirst",
+    "mpm.web.redirects.SignInFirst",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
-    "easyapache.frame.stay_on_server",
-    "easyapache.astray.wrong_method",
+    "mpm.web.page_context.stay_on_server",
+    "mpm.web.redirects.wrong_method",
 ]
 ROOT_URLCONF = "easyapache.urls"
 WSGI_APPLICATION = "easyapache.wsgi.application"
@@ -88,15 +91,15 @@ TEMPLATES: list[dict[str, Any]] = [
                 "django.template.context_processors.i18n",
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
-                "easyapache.context.notice",
-                "easyapache.frame.frame",
+                "mpm.web.context.notice",
+                "mpm.web.page_context.frame",
             ],
         },
     },
 ]
 
 # -- Who may come in -------------------------------------------------------------------
-AUTHENTICATION_BACKENDS = ["easyapache.rights.RightsByRole"]
+AUTHENTICATION_BACKENDS = ["mpm.access.rights.RightsByRole"]
 LOGIN_URL = "login"
 LOGIN_REDIRECT_URL = "/"
 LOGOUT_REDIRECT_URL = "login"
@@ -113,10 +116,10 @@ HTTPS = env.boolean("HTTPS", False)
 in the clear, and browsers are told to stay with TLS."""
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HTTPS
 SESSION_COOKIE_HTTPONLY = True
-SESSION_ENGINE = "easyapache.sessions"
+SESSION_ENGINE = "mpm.access.sessions"
 SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = "Lax"
 SESSION_COOKIE_AGE = 12 * 3600
-CSRF_FAILURE_VIEW = "easyapache.answers.stale_form"
+CSRF_FAILURE_VIEW = "mpm.web.responses.stale_form"
 SECURE_SSL_REDIRECT = HTTPS
 SECURE_HSTS_SECONDS = 31_536_000 if HTTPS else 0
 SECURE_HSTS_INCLUDE_SUBDOMAINS = env.boolean("HSTS_SUBDOMAINS", False)
@@ -129,7 +132,7 @@ SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if TRUSTED_PROXIES
 circles, and a visitor who lies about it gains nothing."""
 SECURE_REFERRER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"
-MESSAGE_STORAGE = "easyapache.remembered.RememberingStorage"
+MESSAGE_STORAGE = "mpm.web.message_storage.RememberingStorage"
 LARGEST_BODY = DATA_UPLOAD_MAX_MEMORY_SIZE = FILE_UPLOAD_MAX_MEMORY_SIZE = 2 * 1024 * 1024
 """Bytes of a request. Whatever is larger is refused before anything of it is read or written, so
 that every upload fits into memory and none becomes a file."""
@@ -138,7 +141,7 @@ FILE_UPLOAD_HANDLERS = ["django.core.files.uploadhandler.MemoryFileUploadHandler
 # -- Words and times -------------------------------------------------------------------
 LANGUAGE_CODE = "en"
 LANGUAGES = [("en", _("English")), ("de", _("German"))]
-FORMAT_MODULE_PATH = "easyapache.formats"
+FORMAT_MODULE_PATH = "mpm.web.formats"
 LOCALE_PATHS = [BASE_DIR / "locale"]
 USE_I18N = True
 USE_TZ = True
@@ -191,10 +194,10 @@ if LOG_LEVEL not in {"DEBUG", "INFO", "WARNING", "ERROR"}:
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
-    "filters": {"request_id": {"()": "easyapache.middleware.RequestIdFilter"}},
+    "filters": {"request_id": {"()": "mpm.web.middleware.RequestIdFilter"}},
     "formatters": {
         "line": {
-            "()": "easyapache.log_lines.OneLine",
+            "()": "mpm.web.log_lines.OneLine",
             "format": "%(asctime)s %(levelname)s %(name)s [%(request_id)s] %(message)s",
         }
     },

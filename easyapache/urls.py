@@ -6,10 +6,11 @@ from django.contrib.auth import views as auth
 from django.contrib.auth.decorators import login_not_required
 from django.urls import URLPattern, URLResolver, include, path
 
-from easyapache.views import account, packages, profiles, servers
+from mpm.access.views import account
+from mpm.servers.views import packages, profiles, servers
 
 EA4 = "software/easyapache4/"
-handler500 = "easyapache.answers.fault"
+handler500 = "mpm.web.responses.fault"
 
 urlpatterns: list[URLPattern | URLResolver] = [
     # First, as programs ask a thousand times for each page that a person opens.
@@ -35,5 +36,5 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path(f"{EA4}profiles/<str:key>/", profiles.profile, name="profile"),
     path(f"{EA4}profiles/<str:key>/download/", profiles.download, name="profile-download"),
     path(f"{EA4}profiles/<str:key>/delete/", profiles.delete, name="profile-delete"),
-    path("", include("mpm.urls")),
+    path("", include("mpm.web.urls")),
 ]

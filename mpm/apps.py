@@ -10,17 +10,17 @@ class MpmConfig(AppConfig):
     verbose_name = "Apache MPM"
 
     def ready(self) -> None:
-        from easyapache.profile_library import moved
         from mpm import checks
-        from mpm.history import register_health
-        from mpm.models import guards, words
-        from mpm.notices import register_notices
-        from mpm.services.profiles import note_profile
-        from mpm.tools import register_tools
+        from mpm.changes.incomplete import register_health
+        from mpm.history.models import guards, search_index
+        from mpm.servers.profile_library import moved
+        from mpm.servers.services.profiles import note_profile
+        from mpm.web.mpm_tools import register_tools
+        from mpm.web.server_notices import register_notices
 
         pre_migrate.connect(guards.before_migration, sender=self)
         post_migrate.connect(guards.after_migration, sender=self)
-        post_migrate.connect(words.after_migration, sender=self)
+        post_migrate.connect(search_index.after_migration, sender=self)
         register(checks.words_have_an_index, Tags.database)
         moved.connect(note_profile)
         register_tools()

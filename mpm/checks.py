@@ -8,7 +8,7 @@ from typing import Any
 from django.core import checks
 from django.db import connections
 
-from mpm.models.words import MISSING, REMEDY, indexed
+from mpm.history.models.search_index import MISSING, REMEDY, indexed
 
 
 def words_have_an_index(

@@ -14,13 +14,26 @@ from typing import Any, ParamSpec
 from django.conf import settings
 from django.utils import timezone
 
-from easyapache import reading
+from easyapache import envelopes
 from easyapache.celery import app
-from easyapache.health import note_dropped
-from easyapache.host import envelopes
-from easyapache.host.protocol import BadMessage
-from easyapache.sentences import spoken
-from mpm import services, tokens, webhooks
+from easyapache.ea4.protocol import BadMessage
+from easyapache.ea4.sentences import spoken
+from mpm.access import tokens
+from mpm.changes.services.record import record_log, record_reports, record_unknown
+from mpm.changes.services.repairs import record_repair
+from mpm.changes.services.sweep import ping_all, rescan_all
+from mpm.changes.services.sweep import sweep as sweep_changes
+from mpm.history.services.retention import prune as prune_history
+from mpm.notify import webhooks
+from mpm.servers import reading
+from mpm.servers.services.heartbeat import record_heartbeat
+from mpm.servers.services.inspection import (
+    first_look,
+    note_particulars,
+    record_inspection,
+    record_preview,
+)
+from mpm.web.background_parts import note_dropped
 
 log = logging.getLogger(__name__)
 P = ParamSpec("P")
@@ -70,12 +83,12 @@ def tick(name: str) -> Callable[[Callable[[], object]], Callable[[], None]]:
 def inspected(
     server: str, request: str, profile: Json | None = None, error: Json | None = None
 ) -> None:
-    services.record_inspection(server, request, profile, error)
+    record_inspection(server, request, profile, error)
 
 
 @control("particulars")
 def particulars(server: str, particulars: Json) -> None:
-    services.note_particulars(server, particulars)
+    note_particulars(server, particulars)
 
 
 @control("previewed")
@@ -86,25 +99,25 @@ def previewed(
     error: Json | None = None,
     profile: Json | None = None,
 ) -> None:
-    services.record_preview(server, preview, transaction, error, profile)
+    record_preview(server, preview, transaction, error, profile)
 
 
 @control("reports")
 def reports(server: str, change: str, reports: list[Json]) -> None:
-    services.record_reports(server, change, reports)
+    record_reports(server, change, reports)
 
 
 @control("log")
 def log_piece(server: str, change: str, offset: int, text: str) -> None:
-    services.record_log(server, change, offset, text)
+    record_log(server, change, offset, text)
 
 
 @control("heartbeat")
 def heartbeat(
     server: str, agent: Any = None, capabilities: Json | None = None, **_nonce: Any
 ) -> None:
-    services.record_heartbeat(server, agent, capabilities or {}, _nonce.get("at"))
-    services.first_look(server)
+    record_heartbeat(server, agent, capabilities or {}, _nonce.get("at"))
+    first_look(server)
 
 
 @control("mark")
@@ -115,7 +128,7 @@ def mark(put_at: str) -> None:
 
 @control("unknown")
 def unknown(server: str, change: str) -> None:
-    services.record_unknown(server, change)
+    record_unknown(server, change)
 
 
 @control("repaired")
@@ -130,22 +143,22 @@ def repaired(
     words: Json | None = None,
 ) -> None:
     text = spoken(error or {"message": message, "words": words}).get("message", "")
-    services.record_repair(server, request, action, ok=ok and not error, message=text, log=log)
+    record_repair(server, request, action, ok=ok and not error, message=text, log=log)
 
 
 @tick("sweep")
 def sweep() -> None:
-    services.sweep()
+    sweep_changes()
 
 
 @tick("ping")
 def ping() -> None:
-    services.ping_all()
+    ping_all()
 
 
 @tick("rescan")
 def rescan() -> None:
-    services.rescan_all()
+    rescan_all()
 
 
 @tick("webhooks")
@@ -157,6 +170,6 @@ def tell_webhooks() -> None:
 def prune() -> None:
     """Runs every hour; what one run does not finish the next one does."""
     now = timezone.now()
-    services.prune(now, settings.HISTORY_DAYS)
+    prune_history(now, settings.HISTORY_DAYS)
     tokens.prune_answers(now)
     webhooks.prune(now)

@@ -13,7 +13,7 @@ import axe_core_python
 import pytest
 from playwright.sync_api import Browser, ConsoleMessage, Error, Page, sync_playwright
 
-from easyapache.demo.panel import Panel
+from demo.panel import Panel
 
 PATIENCE_MS = 20_000
 """How long a page may take for what a test waits for, on a machine that is busy with others."""

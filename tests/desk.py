@@ -12,8 +12,8 @@ import pytest
 from celery import Celery
 from playwright.sync_api import Browser, Download, Page
 
-from easyapache.demo.panel import Panel
-from easyapache.host.protocol import CONTROL_QUEUE
+from demo.panel import Panel
+from easyapache.ea4.protocol import CONTROL_QUEUE
 from tests.browser import PATIENCE_MS, Complaints, sign_in
 
 

@@ -1,4 +1,4 @@
-"""Fixtures that give a test its own real server. See ``easyapache.lab.server.Lab``.
+"""Fixtures that give a test its own real server. See ``lab.server.Lab``.
 
 ``make_lab(stock="minimal", **how)`` makes as many as wanted; each is taken down and removed when
 the test ends, and the test fails when one of them leaves a process behind.
@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from easyapache.lab import apache
-from easyapache.lab.server import Lab
+from lab import apache
+from lab.server import Lab
 from tests.places import short_folder
 
 MakeLab = Callable[..., Lab]

@@ -19,10 +19,10 @@ from django.conf import settings
 from django.db import connection
 from django.utils import timezone
 
-from easyapache.host.simulated import SimulatedServer
-from easyapache.host.simulated_state import create_state
-from easyapache.models import Server
-from easyapache.profile import Profile
+from easyapache.agent.simulated.server import SimulatedServer
+from easyapache.agent.simulated.state import create_state
+from easyapache.ea4.profile import Profile
+from mpm.servers.models import Server
 
 PROJECT = Path(__file__).resolve().parent.parent
 
@@ -33,7 +33,7 @@ def history_can_be_emptied_between_tests() -> Iterator[None]:
     of history refuse; so they step aside for that moment, and only for it."""
     from django.test import testcases
 
-    from mpm.models.guards import install_guards, remove_guards
+    from mpm.history.models.guards import install_guards, remove_guards
 
     # Django has no public word for this moment; its type stubs know none at all.
     case: Any = testcases.TransactionTestCase
@@ -72,7 +72,7 @@ def stock_profile(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Pro
 @pytest.fixture
 def known_server(db: None, stock_profile: Callable[..., Profile]) -> Callable[..., Server]:
     """A server the panel has looked at: ``known_server("web01", profile=…)``."""
-    from easyapache.inventory import record_scan
+    from mpm.servers.inventory import record_scan
 
     def make(name: str = "web01", profile: Profile | None = None, **values: Any) -> Server:
         now = timezone.now()
@@ -184,7 +184,7 @@ class House:
                 *("--pool=threads", "--concurrency=2"),
             ],
             "agent": [
-                *("-A", "easyapache.host.agent", "worker", "-Q", f"host.{self.server.name}"),
+                *("-A", "easyapache.agent.worker", "worker", "-Q", f"host.{self.server.name}"),
                 "--pool=threads",
             ],
         }[name]
@@ -242,7 +242,8 @@ def database_url() -> str:
 @pytest.fixture
 def broker(redis_server: RedisServer) -> Iterator[RedisServer]:
     """This process sends its messages to a real Redis."""
-    from easyapache import agents, celery
+    from easyapache import celery
+    from mpm.servers import agents
 
     app: Any = celery.app
     before = app.conf.broker_url
@@ -263,7 +264,7 @@ def broker(redis_server: RedisServer) -> Iterator[RedisServer]:
 @pytest.fixture
 def house(transactional_db: None, broker: RedisServer, tmp_path: Path) -> Iterator[House]:
     """A house whose agent answers and whose server has been looked at."""
-    from mpm.services import rescan
+    from mpm.servers.services.inspection import rescan
 
     state, spool = tmp_path / "server.json", tmp_path / "spool"
     create_state(state, pace=0.02)

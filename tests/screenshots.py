@@ -16,7 +16,7 @@ from typing import Literal
 
 from playwright.sync_api import Browser, Page, ViewportSize
 
-from easyapache.demo.panel import Panel
+from demo.panel import Panel
 from tests.browser import opened_browser, sign_in
 from tests.places import short_folder
 from tests.stack import PATIENT, bare_panel, make_past

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from easyapache.demo.panel import Panel
+from demo.panel import Panel
 from tests.places import short_folder
 
 __all__ = ["MakePanel", "Panel", "processes_of", "stopped_afterwards"]

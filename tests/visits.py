@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from playwright.sync_api import Browser, Page, ViewportSize
 
-from easyapache.demo.panel import Panel
+from demo.panel import Panel
 from tests.browser import PATIENCE_MS, Complaints, sign_in
 
 EA4 = "software/easyapache4/"

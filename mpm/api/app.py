@@ -19,12 +19,12 @@ from ninja import NinjaAPI
 from ninja.errors import HttpError, ValidationError
 from ninja.openapi.schema import OpenAPISchema
 
-from easyapache.middleware import refused_body
+from mpm.access.services.actor import Refused
 from mpm.api import changes, doctor, events, plans, servers, switch, tokens, webhooks
 from mpm.api.description import complete
 from mpm.api.problems import Problem, answer, from_refusal, from_validation
-from mpm.polling import RETRY_AFTER, found_no_place
-from mpm.services.actor import Refused
+from mpm.web.middleware import refused_body
+from mpm.web.polling import RETRY_AFTER, found_no_place
 
 log = logging.getLogger(__name__)
 

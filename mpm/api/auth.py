@@ -6,15 +6,15 @@ from typing import Any
 
 from django.http import HttpRequest
 
-from easyapache.models import Server
-from mpm import entry
+from mpm.access import token_auth
+from mpm.access.scopes import Scope, scopes_of
+from mpm.access.services.actor import Actor, NotFound
+from mpm.access.token_auth import Throttled, admit
+from mpm.access.tokens import Denied, may_reach
 from mpm.api.parameters import refuse_unknown, refused_type
 from mpm.api.problems import Problem
-from mpm.entry import Throttled, admit
-from mpm.grants import Scope, scopes_of
 from mpm.models import Token
-from mpm.services.actor import Actor, NotFound
-from mpm.tokens import Denied, may_reach
+from mpm.servers.models import Server
 
 
 class Bearer:
@@ -67,7 +67,7 @@ def token_of(request: HttpRequest) -> Token:
 
 
 def actor_of(request: HttpRequest, token: Token) -> Actor:
-    return entry.actor_of(request, token, "rest")
+    return token_auth.actor_of(request, token, "rest")
 
 
 def reachable(token: Token, name: str) -> Server:

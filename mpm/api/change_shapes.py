@@ -8,11 +8,12 @@ from typing import Any
 from ninja import Schema
 from pydantic import Field
 
-from easyapache.sentences import plain
+from easyapache.ea4.sentences import plain
 from mpm.api.shapes import FindingOut
-from mpm.history import story
+from mpm.changes.services.cancel import why_not_cancel
+from mpm.changes.services.rollback import why_not_roll_back
+from mpm.history.story import story
 from mpm.models import Change
-from mpm.services import why_not_cancel, why_not_roll_back
 
 
 class SideOut(Schema):

@@ -9,7 +9,8 @@ from django.http import HttpRequest, HttpResponse
 from ninja import Query, Router, Schema
 from pydantic import Field
 
-from mpm import log_bytes
+from mpm.access.scopes import Scope
+from mpm.access.services.actor import BadRequest, NotFound, Refused, UnderWay
 from mpm.api.auth import Bearer, actor_of, reachable_names, token_of
 from mpm.api.change_shapes import ChangeDetailOut, ChangeOut, change_detail, change_json
 from mpm.api.idempotency import Answer, fingerprint, once
@@ -26,20 +27,14 @@ from mpm.api.shapes import (
 )
 from mpm.api.statuses import READS, WRITES
 from mpm.api.switch import Key
-from mpm.grants import Scope
-from mpm.history import BadFilter, ChangeFilters
-from mpm.history import changes as page_of
+from mpm.changes import log_bytes
+from mpm.changes.services.cancel import cancel
+from mpm.changes.services.lookup import change_numbered
+from mpm.changes.services.rollback import roll_back
+from mpm.history.filters import BadFilter, ChangeFilters
+from mpm.history.pages import changes as page_of
 from mpm.models import Change, Token
-from mpm.polling import wait_for
-from mpm.services import (
-    BadRequest,
-    NotFound,
-    Refused,
-    UnderWay,
-    cancel,
-    change_numbered,
-    roll_back,
-)
+from mpm.web.polling import wait_for
 
 router = Router(tags=["changes"])
 

@@ -15,7 +15,7 @@ from django.views.decorators.http import require_safe
 from mpm.api.app import api
 from mpm.api.description import LIMITS
 from mpm.api.problems import TITLES
-from mpm.event_kinds import EVENT_KINDS
+from mpm.history.event_kinds import EVENT_KINDS
 
 Json = dict[str, Any]
 _REF = "#/components/schemas/"

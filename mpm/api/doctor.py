@@ -12,18 +12,18 @@ from ninja import Query, Router, Schema
 from ninja.responses import NinjaJSONEncoder
 from pydantic import Field
 
-from easyapache.models import Server
-from mpm import history
+from mpm.access.scopes import Scope
+from mpm.access.services.actor import NotFound
 from mpm.api.auth import Bearer, actor_of, reachable, token_of
 from mpm.api.idempotency import Answer, fingerprint, once
 from mpm.api.mpm_state import latest_of
 from mpm.api.shapes import ProblemOut, QueryNumber, Wish
 from mpm.api.statuses import READS, WRITES
 from mpm.api.switch import Key
-from mpm.grants import Scope
-from mpm.history import RepairTold
-from mpm.polling import wait_for
-from mpm.services import NotFound, repair
+from mpm.changes.services.repairs import repair
+from mpm.history.diagnosis import RepairTold, examined, repairs
+from mpm.servers.models import Server
+from mpm.web.polling import wait_for
 
 router = Router(tags=["doctor"])
 Action = Literal[
@@ -84,7 +84,7 @@ def examine(request: HttpRequest, server: str) -> dict[str, Any]:
     the log of its last change where that did not succeed. Empty: nothing is known to be wrong."""
     row = reachable(token_of(request), server)
     latest = latest_of(row)
-    examination = history.examined(row, latest.profile)
+    examination = examined(row, latest.profile)
     return {
         "server": row.name,
         "observed_at": latest.confirmed_at,
@@ -102,7 +102,7 @@ def examine(request: HttpRequest, server: str) -> dict[str, Any]:
 def list_repairs(request: HttpRequest, server: str) -> dict[str, Any]:
     """The latest repairs that were asked for, the newest first, and what came of them."""
     row = reachable(token_of(request), server)
-    return {"items": [_shown(one) for one in history.repairs(row)]}
+    return {"items": [_shown(one) for one in repairs(row)]}
 
 
 @router.get(
@@ -156,7 +156,7 @@ def repair_server(
 
 
 def _repair_of(server: Server, number: str) -> RepairTold:
-    found = next((one for one in history.repairs(server) if one.request == number), None)
+    found = next((one for one in repairs(server) if one.request == number), None)
     if found is None:
         raise NotFound(f"There is no repair {number[:40]!r} of {server}.", code="unknown_repair")
     return found

@@ -10,13 +10,13 @@ from django.utils import timezone
 from ninja import Query, Router, Schema
 from pydantic import Field
 
+from mpm.access.scopes import Scope
 from mpm.api.auth import Bearer, reachable_names, token_of
 from mpm.api.shapes import LINE, ProblemOut, QueryNumber
 from mpm.api.statuses import READS
-from mpm.grants import Scope
+from mpm.history.event_cursor import as_json, events_after
 from mpm.models import Event
-from mpm.polling import wait_for
-from mpm.stream import as_json, events_after
+from mpm.web.polling import wait_for
 
 router = Router(tags=["events"])
 

@@ -12,9 +12,9 @@ from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 
+from mpm.access.tokens import ANSWERS_KEPT
 from mpm.api.problems import MEDIA_TYPE, Problem
 from mpm.models import Change, IdempotentAnswer, Token
-from mpm.tokens import ANSWERS_KEPT
 
 
 @dataclass(frozen=True, slots=True)

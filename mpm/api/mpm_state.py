@@ -8,15 +8,15 @@ from typing import Any
 
 from django.db import connection
 
-from easyapache.host.protocol import SERVER_NAME
-from easyapache.models import InstalledProfile, Server
-from easyapache.profile import Profile
-from mpm.advice import recommend
+from easyapache.ea4.advice import recommend
+from easyapache.ea4.mpm import installed
+from easyapache.ea4.profile import Profile
+from easyapache.ea4.protocol import SERVER_NAME
+from mpm.access.services.actor import Refused
+from mpm.access.tokens import reaches
 from mpm.api.auth import reachable
-from mpm.catalog import installed
 from mpm.models import Token
-from mpm.services.actor import Refused
-from mpm.tokens import reaches
+from mpm.servers.models import InstalledProfile, Server
 
 _LATEST = """
     SELECT server.kind, profile.id, profile.digest

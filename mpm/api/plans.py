@@ -8,21 +8,21 @@ from django.http import HttpRequest, HttpResponse
 from ninja import Query, Router, Schema, Status
 from pydantic import Field
 
-from easyapache.models import Server
-from easyapache.sentences import plain
+from easyapache.ea4.mpm import BadChoice, Choice
+from easyapache.ea4.plan import Plan
+from easyapache.ea4.sentences import plain
+from mpm.access.scopes import Scope
+from mpm.access.services.actor import BadRequest, NotFound
 from mpm.api.auth import Bearer, actor_of, reachable, token_of
 from mpm.api.shapes import FindingOut, Flag, Packages, ProblemOut, QueryNumber, Wish
 from mpm.api.statuses import READS, WRITES
-from mpm.catalog import BadChoice, Choice
-from mpm.grants import Scope
-from mpm.history import Prediction, predicted
+from mpm.changes.services.lookup import preview_with
+from mpm.changes.services.planning import plan_for, profile_of, request_preview, settled
+from mpm.changes.services.request import satisfied
+from mpm.history.prediction import Prediction, predicted
 from mpm.models import Preview
-from mpm.plan import Plan
-from mpm.polling import wait_for
-from mpm.services.actor import BadRequest, NotFound
-from mpm.services.lookup import preview_with
-from mpm.services.planning import plan_for, profile_of, request_preview, settled
-from mpm.services.request import satisfied
+from mpm.servers.models import Server
+from mpm.web.polling import wait_for
 
 router = Router(tags=["plans"])
 Mpm = Literal["event", "worker", "prefork"]

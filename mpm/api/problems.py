@@ -9,9 +9,9 @@ from typing import Any
 
 from django.http import HttpRequest, HttpResponse
 
-from easyapache.sentences import plain
-from mpm.plan import Plan
-from mpm.services.actor import Busy, Refused, Stale
+from easyapache.ea4.plan import Plan
+from easyapache.ea4.sentences import plain
+from mpm.access.services.actor import Busy, Refused, Stale
 
 MEDIA_TYPE = "application/problem+json"
 DOCUMENTED = "/api/docs#problem"

@@ -10,17 +10,17 @@ from django.http import HttpRequest, HttpResponse
 from ninja import Header, Router, Schema, Status
 from pydantic import Field
 
-from easyapache.models import InstalledProfile, Server
-from easyapache.profile import Observation
-from easyapache.soundness import health_of, with_health
+from easyapache.ea4.mpm import installed
+from easyapache.ea4.profile import Observation
+from mpm.access.scopes import Scope
 from mpm.api.auth import Bearer, reachable, reachable_names, token_of
 from mpm.api.conditions import etag, none_matches, weak_etag
 from mpm.api.mpm_state import latest_of, mpm_answer
 from mpm.api.shapes import ProblemOut
 from mpm.api.statuses import READS
-from mpm.catalog import installed
-from mpm.grants import Scope
 from mpm.models import ACTIVE_STATES, Change
+from mpm.servers.health import health_of, with_health
+from mpm.servers.models import InstalledProfile, Server
 
 router = Router(tags=["servers"])
 

@@ -8,8 +8,11 @@ from django.http import HttpRequest, HttpResponse
 from ninja import Header, Schema
 from pydantic import Field
 
-from easyapache.models import Server
-from easyapache.profile import Profile
+from easyapache.ea4.mpm import Choice
+from easyapache.ea4.plan import Plan
+from easyapache.ea4.profile import Profile
+from mpm.access.scopes import Scope
+from mpm.access.services.actor import Actor, NothingToDo, Refused, UnderWay
 from mpm.api.auth import Bearer, actor_of, reachable, token_of
 from mpm.api.change_shapes import ChangeOut, change_json
 from mpm.api.conditions import BadCondition, etag, matches, parse_tags
@@ -19,12 +22,9 @@ from mpm.api.problems import Problem, from_refusal
 from mpm.api.servers import router
 from mpm.api.shapes import Digest, Flag, Line, Moment, ProblemOut
 from mpm.api.statuses import CONDITIONAL
-from mpm.catalog import Choice
-from mpm.grants import Scope
-from mpm.plan import Plan
-from mpm.services.actor import Actor, NothingToDo, Refused, UnderWay
-from mpm.services.fresh import OF_ITS_STATE, on_a_fresh_look
-from mpm.services.request import Check, Terms, request_change, would_change
+from mpm.changes.services.fresh_look import OF_ITS_STATE, on_a_fresh_look
+from mpm.changes.services.request import Check, Terms, request_change, would_change
+from mpm.servers.models import Server
 
 Key = Annotated[
     str,

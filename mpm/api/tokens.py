@@ -10,13 +10,13 @@ from django.utils import timezone
 from ninja import Router, Schema, Status
 from pydantic import Field, StrictInt
 
-from mpm import tokens
+from mpm.access import tokens
+from mpm.access.scopes import BadGrant, Scope, checked_networks, no_wider, scopes_of
+from mpm.access.services.actor import BadRequest, NotAllowed, NotFound
 from mpm.api.auth import Bearer, actor_of, reachable_names, token_of
 from mpm.api.shapes import Flag, Line, Moment, Names, ProblemOut, Wish
 from mpm.api.statuses import READS, WRITES
-from mpm.grants import BadGrant, Scope, checked_networks, no_wider, scopes_of
 from mpm.models import Token
-from mpm.services.actor import BadRequest, NotAllowed, NotFound
 
 router = Router(tags=["tokens"])
 

@@ -9,13 +9,13 @@ from django.http import HttpRequest, HttpResponse
 from ninja import Query, Router, Schema, Status
 from pydantic import Field
 
-from mpm import webhooks
+from mpm.access.scopes import Scope
+from mpm.access.services.actor import NotFound, Refused
 from mpm.api.auth import Bearer, actor_of, reachable_names, token_of
 from mpm.api.shapes import Flag, Line, Names, ProblemOut, QueryNumber, Wish
 from mpm.api.statuses import READS, WRITES
-from mpm.grants import Scope
 from mpm.models import Delivery, Token, Webhook
-from mpm.services.actor import NotFound, Refused
+from mpm.notify import webhooks
 
 router = Router(tags=["webhooks"])
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from easyapache.models import InstalledProfile, Peak, Server
-from mpm.capacity import Capacity, Measured, capacity_of
-from mpm.catalog import MPM
+from easyapache.ea4.capacity import Capacity, Measured, capacity_of
+from easyapache.ea4.mpm import MPM
+from mpm.servers.models import InstalledProfile, Peak, Server
 
 LOOK_BACK = timedelta(days=30)
 BUSIEST = 3

@@ -15,10 +15,10 @@ from django.utils.formats import date_format
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from mpm.history.aftermath import Aftermath, aftermath, half_way, not_started
+from mpm.changes.aftermath import Aftermath, aftermath, half_way, not_started
+from mpm.changes.models.change import Origin
 from mpm.history.story import label, moved_packages
 from mpm.models import Change, State
-from mpm.models.change import Origin
 
 REQUESTER, REASON, CHECKS = "requester", "reason", "checks"
 MAY_INCLUDE = (REQUESTER, REASON, CHECKS)

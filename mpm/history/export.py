@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from mpm.history.filters import ChangeFilters
+from mpm.history.seal import stamp
 from mpm.models import Chain, Change, Event
-from mpm.seal import stamp
 
 BATCH = 1000
 COLUMNS = (

@@ -12,11 +12,11 @@ from django.db.models.functions import Coalesce
 from django.utils import timezone
 from django.utils.dateparse import parse_date, parse_datetime
 
-from easyapache.sentences import Sentence
-from mpm.catalog import MPM
-from mpm.history import words
+from easyapache.ea4.mpm import MPM
+from easyapache.ea4.sentences import Sentence
+from mpm.changes.models.change import Origin
+from mpm.history import search_query
 from mpm.models import ACTIVE_STATES, Change, State
-from mpm.models.change import Origin
 
 ACTIVE = "active"
 """As a result: whatever has not ended."""
@@ -167,8 +167,11 @@ class ChangeFilters:
         Beside the dates stand the numbers that belong to those dates: pages are cut by number,
         and so begin at the right place instead of looking for it."""
         key = "pk"
-        if self.text and words.lead(self.text, alone=not (narrowed or self.equal)):
-            rows, key = rows.filter(words__found__match=words.question(self.text)), "words__pk"
+        if self.text and search_query.lead(self.text, alone=not (narrowed or self.equal)):
+            rows, key = (
+                rows.filter(words__found__match=search_query.question(self.text)),
+                "words__pk",
+            )
         rows = self.apply(rows)
         if self.since is not None:
             first = _first_number(self.since - SLACK)

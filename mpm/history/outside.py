@@ -5,9 +5,9 @@ from __future__ import annotations
 from django.db.models import OuterRef, Subquery
 from django.db.models.functions import Coalesce
 
-from easyapache.models import Server
+from mpm.changes.models.change import Origin
 from mpm.models import Change, State
-from mpm.models.change import Origin
+from mpm.servers.models import Server
 
 TAKEN_BACK = Coalesce(
     Subquery(

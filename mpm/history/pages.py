@@ -7,8 +7,8 @@ import re
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from easyapache.sentences import Sentence
-from mpm.history.aftermath import AFTERMATH
+from easyapache.ea4.sentences import Sentence
+from mpm.changes.aftermath import AFTERMATH
 from mpm.history.filters import BadFilter, ChangeFilters
 from mpm.history.outside import HEAVY
 from mpm.models import Change

@@ -8,11 +8,11 @@ from typing import Any
 
 from django.db.models import Q
 
-from easyapache.models import Server
-from easyapache.sentences import spoken
-from mpm.history.health import PAST_THE_POINT
+from easyapache.ea4.sentences import spoken
+from mpm.changes.incomplete import PAST_THE_POINT
+from mpm.changes.models.change import Origin
 from mpm.models import Change, State
-from mpm.models.change import Origin
+from mpm.servers.models import Server
 
 LOOKED_AT = 20
 

@@ -12,13 +12,13 @@ from django.utils.formats import date_format
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from easyapache.sentences import spoken
-from easyapache.translation import in_words
-from mpm.catalog import short
-from mpm.history import sealed
+from easyapache.ea4.mpm import short
+from easyapache.ea4.sentences import spoken
+from mpm.changes.models.change import SOMEBODY, Origin
+from mpm.history import seal_payload
 from mpm.history.outside import undecided
 from mpm.models import Change, Event, Report, State
-from mpm.models.change import SOMEBODY, Origin
+from mpm.web.translation import in_words
 
 
 @dataclass(frozen=True, slots=True)
@@ -260,9 +260,9 @@ EVENT_TITLES = {
     "change.silent": lambda: _("The agent fell silent"),
     "change.recover": lambda: _("Recovery asked for"),
     "change.late_outcome": lambda: _("The agent told its outcome later"),
-    sealed.TOLD_LATER: lambda: _("What came after the end was sealed"),
-    sealed.OUTSIDE: lambda: _("Found by a scan"),
-    sealed.ADOPTED: lambda: _("Adopted"),
+    seal_payload.TOLD_LATER: lambda: _("What came after the end was sealed"),
+    seal_payload.OUTSIDE: lambda: _("Found by a scan"),
+    seal_payload.ADOPTED: lambda: _("Adopted"),
     "change.shared": lambda: _("A link to this page was made"),
     "change.unshared": lambda: _("The links to this page were taken back"),
 }

@@ -6,7 +6,7 @@ import django.db.models.deletion
 from django.conf import settings
 from django.db import migrations, models
 
-import mpm.models.change
+import mpm.changes.models.change
 
 
 class Migration(migrations.Migration):
@@ -52,7 +52,10 @@ class Migration(migrations.Migration):
                 (
                     "uuid",
                     models.CharField(
-                        default=mpm.models.change.new_id, editable=False, max_length=32, unique=True
+                        default=mpm.changes.models.change.new_id,
+                        editable=False,
+                        max_length=32,
+                        unique=True,
                     ),
                 ),
                 ("choice", models.JSONField()),
@@ -100,7 +103,10 @@ class Migration(migrations.Migration):
                 (
                     "uuid",
                     models.CharField(
-                        default=mpm.models.change.new_id, editable=False, max_length=32, unique=True
+                        default=mpm.changes.models.change.new_id,
+                        editable=False,
+                        max_length=32,
+                        unique=True,
                     ),
                 ),
                 ("server_name", models.CharField(max_length=63)),

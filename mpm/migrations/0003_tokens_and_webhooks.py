@@ -6,7 +6,7 @@ import django.db.models.deletion
 from django.conf import settings
 from django.db import migrations, models
 
-import mpm.models.change
+import mpm.changes.models.change
 
 
 class Migration(migrations.Migration):
@@ -28,7 +28,10 @@ class Migration(migrations.Migration):
                 (
                     "uuid",
                     models.CharField(
-                        default=mpm.models.change.new_id, editable=False, max_length=32, unique=True
+                        default=mpm.changes.models.change.new_id,
+                        editable=False,
+                        max_length=32,
+                        unique=True,
                     ),
                 ),
                 ("name", models.CharField(max_length=100, verbose_name="name")),
@@ -161,7 +164,10 @@ class Migration(migrations.Migration):
                 (
                     "uuid",
                     models.CharField(
-                        default=mpm.models.change.new_id, editable=False, max_length=32, unique=True
+                        default=mpm.changes.models.change.new_id,
+                        editable=False,
+                        max_length=32,
+                        unique=True,
                     ),
                 ),
                 ("kind", models.CharField(max_length=40)),

@@ -3,7 +3,7 @@
 import django.db.models.deletion
 from django.db import migrations, models
 
-import mpm.models.words
+import mpm.history.models.search_index
 
 FILTERS = {
     "change_by_server": "server_name",
@@ -38,7 +38,7 @@ class Migration(migrations.Migration):
                         to="mpm.change",
                     ),
                 ),
-                ("found", mpm.models.words.MatchField(db_column="mpm_change_words")),
+                ("found", mpm.history.models.search_index.MatchField(db_column="mpm_change_words")),
             ],
             options={
                 "db_table": "mpm_change_words",

@@ -1,13 +1,13 @@
 """The rows of the MPM section, one module per matter."""
 
-from mpm.models.change import ACTIVE_STATES, TERMINAL_STATES, Change, Preview, State
-from mpm.models.history import Chain, Event, PruningPermit
-from mpm.models.idempotency import IdempotentAnswer
-from mpm.models.journal import LogChunk, Report
-from mpm.models.once import HistoryIsWrittenOnce
-from mpm.models.token import Token
-from mpm.models.webhook import Delivery, Webhook
-from mpm.models.words import Words
+from mpm.access.models.idempotency import IdempotentAnswer
+from mpm.access.models.token import Token
+from mpm.changes.models.change import ACTIVE_STATES, TERMINAL_STATES, Change, Preview, State
+from mpm.changes.models.journal import LogChunk, Report
+from mpm.history.models.append_only import HistoryIsWrittenOnce
+from mpm.history.models.events import Chain, Event, PruningPermit
+from mpm.history.models.search_index import Words
+from mpm.notify.models import Delivery, Webhook
 
 __all__ = [
     "ACTIVE_STATES",

@@ -5,7 +5,8 @@ from __future__ import annotations
 from django import template
 from django.utils.translation import gettext as _
 
-from mpm.history import aftermath, not_started, undecided
+from mpm.changes.aftermath import aftermath, not_started
+from mpm.history.outside import undecided
 from mpm.models import Change, State
 
 register = template.Library()

@@ -16,15 +16,15 @@ from django.contrib.auth import authenticate
 from django.contrib.auth.models import User
 from django.http import HttpRequest
 
-from easyapache.address import client_address
-from easyapache.models import Server
-from mpm.entry import Throttled, actor_of, admit
-from mpm.grants import Scope, scopes_of
+from mpm.access.roles import ADMINISTRATOR, SUPPORT, agent_class, role_of
+from mpm.access.scopes import Scope, scopes_of
+from mpm.access.services.actor import Actor
+from mpm.access.throttle import guesses
+from mpm.access.token_auth import Throttled, actor_of, admit
+from mpm.access.tokens import PREFIX, Denied, may_reach
 from mpm.models import Token
-from mpm.roles import ADMINISTRATOR, SUPPORT, agent_class, role_of
-from mpm.services import Actor
-from mpm.throttle import guesses
-from mpm.tokens import PREFIX, Denied, may_reach
+from mpm.servers.models import Server
+from mpm.web.address import client_address
 from mpm.whmapi.envelope import Failed
 from mpm.whmapi.parameters import Parameters
 

@@ -13,29 +13,22 @@ from typing import Any
 
 from django.utils import timezone
 
-from easyapache.frame import liveness
-from easyapache.profile import Profile
-from easyapache.profile_file import canonical
-from easyapache.relations import load_catalogue
-from mpm import log_bytes
-from mpm.catalog import ITK, MPM, BadChoice, Choice, installed
-from mpm.grants import Scope
+from easyapache.ea4.mpm import ITK, MPM, BadChoice, Choice, installed
+from easyapache.ea4.plan import Plan
+from easyapache.ea4.profile import Profile
+from easyapache.ea4.profile_file import canonical
+from easyapache.ea4.relations import load_catalogue
+from mpm.access.scopes import Scope
+from mpm.access.services.actor import NothingToDo, UnderWay
+from mpm.changes import log_bytes
+from mpm.changes.services.fresh_look import look_again, on_a_fresh_look
+from mpm.changes.services.lookup import change_numbered
+from mpm.changes.services.planning import plan_for, profile_of, request_preview, settled
+from mpm.changes.services.request import UP_TO_THE_SERVER, refuse_if_satisfied, request_change
+from mpm.changes.services.unfinished import unfinished
 from mpm.models import Change, Preview
-from mpm.plan import Plan
-from mpm.polling import ANSWERS, wait_for
-from mpm.services import (
-    NothingToDo,
-    UnderWay,
-    change_numbered,
-    plan_for,
-    profile_of,
-    request_change,
-    request_preview,
-)
-from mpm.services.fresh import look_again, on_a_fresh_look
-from mpm.services.planning import settled
-from mpm.services.request import UP_TO_THE_SERVER, refuse_if_satisfied
-from mpm.services.unfinished import unfinished
+from mpm.web.page_context import liveness
+from mpm.web.polling import ANSWERS, wait_for
 from mpm.whmapi.call import Call, function
 from mpm.whmapi.envelope import Failed
 

@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from easyapache.inventory import particulars_of
-from easyapache.models import Server
-from easyapache.particulars import Particulars
-from easyapache.profile import Profile
-from easyapache.relations import load_catalogue
-from easyapache.resolution import Scene
-from mpm.grants import Scope
-from mpm.services import profile_of
+from easyapache.ea4.package_metadata import Particulars
+from easyapache.ea4.profile import Profile
+from easyapache.ea4.relations import load_catalogue
+from easyapache.ea4.resolution import Scene
+from mpm.access.scopes import Scope
+from mpm.changes.services.planning import profile_of
+from mpm.servers.inventory import particulars_of
+from mpm.servers.models import Server
 from mpm.whmapi.access import Caller
 from mpm.whmapi.parameters import Parameters
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from mpm.grants import Scope
+from mpm.access.scopes import Scope
+from mpm.changes.services.repairs import repair
 from mpm.models import Event
-from mpm.polling import ANSWERS, found_no_place, wait_for
-from mpm.services import repair
+from mpm.web.polling import ANSWERS, found_no_place, wait_for
 from mpm.whmapi.call import Call, function
 from mpm.whmapi.envelope import Failed
 

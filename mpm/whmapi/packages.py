@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from easyapache.capabilities import Entry, evr_of
-from easyapache.particulars import Description
-from easyapache.pins import pinned
-from easyapache.profile import Package, Transaction
-from easyapache.profile_file import ProfileFile, canonical, compare
-from easyapache.resolution import Scene, Unsolvable
-from easyapache.versions import compare_evr
+from easyapache.ea4.capabilities import Entry, evr_of
+from easyapache.ea4.package_metadata import Description
+from easyapache.ea4.pins import pinned
+from easyapache.ea4.profile import Package, Transaction
+from easyapache.ea4.profile_file import ProfileFile, canonical, compare
+from easyapache.ea4.resolution import Scene, Unsolvable
+from easyapache.ea4.versions import compare_evr
 from mpm.whmapi.call import Call, function
 from mpm.whmapi.envelope import Failed
 from mpm.whmapi.parameters import BadParameters

@@ -7,11 +7,11 @@ from typing import Any
 
 from django.utils import timezone
 
-from easyapache.models import SavedProfile
-from easyapache.profile_file import BadProfile, ProfileFile, canonical, check_file_name, compare
-from easyapache.profile_library import NameTaken, Shelved, save, saved_profiles, stock_profiles
-from easyapache.relations import load_catalogue
-from mpm.grants import Scope
+from easyapache.ea4.profile_file import BadProfile, ProfileFile, canonical, check_file_name, compare
+from easyapache.ea4.relations import load_catalogue
+from mpm.access.scopes import Scope
+from mpm.servers.models import SavedProfile
+from mpm.servers.profile_library import NameTaken, Shelved, save, saved_profiles, stock_profiles
 from mpm.whmapi.call import Call, function
 from mpm.whmapi.envelope import Failed
 

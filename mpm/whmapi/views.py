@@ -17,9 +17,9 @@ from django.http import (
 from django.http.multipartparser import MultiPartParserError
 from django.views.decorators.csrf import csrf_exempt
 
-from easyapache.middleware import refused_body
-from mpm.grants import Scope
-from mpm.services import Refused
+from mpm.access.scopes import Scope
+from mpm.access.services.actor import Refused
+from mpm.web.middleware import refused_body
 from mpm.whmapi import actions, httpd, packages, profiles
 from mpm.whmapi.access import AccessDenied, Caller, TooMany, caller_of, server_meant
 from mpm.whmapi.call import FUNCTIONS, Call

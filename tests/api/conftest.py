@@ -12,14 +12,14 @@ import pytest
 from django.test import Client
 from django.utils import timezone
 
-from easyapache.inventory import record_particulars, record_scan
-from easyapache.models import Server
-from easyapache.particulars import Particulars, imagined
-from easyapache.profile import Observation, Package, Profile
-from easyapache.relations import load_catalogue
-from mpm.services.actor import Actor
-from mpm.throttle import limiter
-from mpm.tokens import Issued, issue
+from easyapache.ea4.package_metadata import Particulars, imagined
+from easyapache.ea4.profile import Observation, Package, Profile
+from easyapache.ea4.relations import load_catalogue
+from mpm.access.services.actor import Actor
+from mpm.access.throttle import limiter
+from mpm.access.tokens import Issued, issue
+from mpm.servers.inventory import record_particulars, record_scan
+from mpm.servers.models import Server
 
 ADMIN = Actor(name="anna", role="administrator", origin="web", address="192.0.2.7")
 PREFORK = ("ea-apache24", "ea-apache24-mod_mpm_prefork", "ea-apache24-mod_cgi")

@@ -12,9 +12,9 @@ import pytest
 from django.db import connection
 from django.utils import timezone
 
-from easyapache.models import Server
+from mpm.changes.services.record import record_log, record_reports
 from mpm.models import Change, State
-from mpm.services import record_log, record_reports
+from mpm.servers.models import Server
 from tests.api.conftest import AddServer, AddToken, Call, profile_with
 
 EVENT = {"mpm": "event", "reason": "HTTP/2", "ticket": "OPS-1"}
@@ -226,7 +226,7 @@ def test_a_long_poll_answers_as_soon_as_there_is_something(
 def test_a_long_poll_holds_no_connection_while_it_waits(
     add_server: AddServer, add_token: AddToken
 ) -> None:
-    from mpm.polling import wait_for
+    from mpm.web.polling import wait_for
 
     held = []
 

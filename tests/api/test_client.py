@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from mpm.client import cli
-from mpm.client.configuration import BadConfiguration, config_path, panel_from
+from mpm.cli.remote import cli
+from mpm.cli.remote.configuration import BadConfiguration, config_path, panel_from
 
 FILE = """\
 default = "production"

@@ -10,9 +10,9 @@ import httpx
 import pytest
 from rich.console import Console
 
-from mpm.client.configuration import Panel
-from mpm.client.connection import Connection, Refused, Unreachable
-from mpm.client.following import follow, picture
+from mpm.cli.remote.configuration import Panel
+from mpm.cli.remote.connection import Connection, Refused, Unreachable
+from mpm.cli.remote.following import follow, picture
 
 Answer = httpx.Response | type[httpx.TransportError]
 LOG = {"X-Log-Next": "0", "X-Log-Ended": "false"}

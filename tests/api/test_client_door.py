@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
-from easyapache.models import Server
-from easyapache.profile import Observation
-from mpm.client import cli
+from easyapache.ea4.profile import Observation
+from mpm.changes.services.record import record_reports
+from mpm.cli.remote import cli
 from mpm.models import Change, Token
-from mpm.services import record_reports
+from mpm.servers.models import Server
 from tests.api.conftest import AddServer, AddToken, profile_with
 from tests.api.receiver import listening
 from tests.api.test_changes import finish, write_log
@@ -310,7 +310,7 @@ def test_a_server_that_does_not_answer_leaves_the_address_of_its_plan(
 ) -> None:
     add_server("web03")
     terminal.patch.setattr(cli, "SERVER_PATIENCE", 0.0)
-    terminal.patch.setattr("mpm.client.connection.POLL_SECONDS", 0)
+    terminal.patch.setattr("mpm.cli.remote.connection.POLL_SECONDS", 0)
     status, pending = terminal.json("plan", "web03", "event", "--ask-server")
     assert (status, pending["state"]) == (cli.FAILED, "pending")
     assert pending["href"].startswith("/api/v1/servers/web03/plans/")

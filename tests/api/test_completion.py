@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from mpm.client import cli
-from mpm.client.completion import SHELLS, script
+from mpm.cli.remote import cli
+from mpm.cli.remote.completion import SHELLS, script
 
 PATIENCE = 30.0
 EXPECTED = (

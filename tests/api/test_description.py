@@ -17,9 +17,9 @@ from django.test import Client
 from mpm.api.app import api
 from mpm.api.description import OF_OPERATIONS
 from mpm.api.examples import EXAMPLES, OF_ANSWERS
-from mpm.event_kinds import EVENT_KINDS
+from mpm.history.event_kinds import EVENT_KINDS
 from mpm.models import Change, State
-from mpm.polling import POLLS
+from mpm.web.polling import POLLS
 from tests.api.conftest import AddServer, AddToken, Call
 from tests.api.test_changes import finish
 

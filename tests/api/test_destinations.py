@@ -10,11 +10,11 @@ from django.utils import timezone
 from hypothesis import given
 from hypothesis import strategies as st
 
-from easyapache.models import Server
-from mpm import webhooks
-from mpm.destinations import BadDestination, allowed, destination
+from mpm.access.services.actor import BadRequest
 from mpm.models import Delivery, Webhook
-from mpm.services.actor import BadRequest
+from mpm.notify import webhooks
+from mpm.notify.ssrf import BadDestination, allowed, destination
+from mpm.servers.models import Server
 from tests.api.conftest import ADMIN, AddToken, Call
 from tests.api.receiver import listening
 from tests.api.test_webhooks import LOOPBACK, hook

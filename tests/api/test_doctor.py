@@ -13,14 +13,17 @@ from django.core.management import call_command
 from django.test import Client
 from rich.console import Console
 
-from easyapache.host.repairs import REPAIRS
-from easyapache.models import Server
-from easyapache.profile import Observation
-from mpm import services
+from easyapache.agent.repair.repairs import REPAIRS
+from easyapache.ea4.mpm import Choice
+from easyapache.ea4.profile import Observation
 from mpm.api.doctor import Action
-from mpm.catalog import Choice
-from mpm.client import display
+from mpm.changes.services.record import record_log, record_reports
+from mpm.changes.services.repairs import record_repair
+from mpm.changes.services.request import request_change
+from mpm.cli.remote import display
 from mpm.models import Event
+from mpm.servers.models import Server
+from mpm.servers.services.inspection import record_inspection
 from tests.api.conftest import AddServer, AddToken, Call, profile_with
 from tests.panel.told import ADMIN, piece, report, step
 from tests.web.conftest import person
@@ -35,13 +38,13 @@ def sick(add_server: AddServer) -> Server:
     }
     profile = replace(profile_with(), running=Observation(("event",)), facts=facts)
     server = add_server(profile=profile_with())
-    change = services.request_change(server, Choice.parse("event"), actor=ADMIN)
+    change = request_change(server, Choice.parse("event"), actor=ADMIN)
     said = b"Error: Failed to download metadata for repo 'EA4'\n"
-    services.record_log(server.name, change.uuid, 0, piece(said))
+    record_log(server.name, change.uuid, 0, piece(said))
     outcome = report(
         2, "outcome", outcome="failed", decided_by="repo", sentence="", profile=profile.as_json()
     )
-    services.record_reports(server.name, change.uuid, [step(1, "preflight"), outcome])
+    record_reports(server.name, change.uuid, [step(1, "preflight"), outcome])
     return server
 
 
@@ -78,7 +81,7 @@ def test_command_page_and_api_tell_the_same(
 
 def test_a_sound_server_has_no_findings(server: Server, call: Call, add_token: AddToken) -> None:
     profile = profile_with("ea-apache24", "ea-apache24-mod_mpm_prefork", "ea-apache24-mod_suexec")
-    services.record_inspection(server.name, "0" * 32, profile.as_json())
+    record_inspection(server.name, "0" * 32, profile.as_json())
     body = call("GET", "servers/web03/doctor", token=add_token("read")).body
     assert (body["server"], body["change"], body["findings"]) == ("web03", None, [])
 
@@ -97,7 +100,7 @@ def test_a_repair_is_asked_for_followed_and_listed(
     event = Event.objects.get(kind="server.repair_asked")
     assert (event.token_name, event.origin) == ("deploy", "rest")
     assert call("GET", path, token=token).body == asked.body
-    services.record_repair(
+    record_repair(
         "web03", asked.body["id"], "start-httpd", ok=True, message="httpd runs with prefork."
     )
     done = call("GET", f"{path}?wait=20", token=token).body
@@ -128,6 +131,6 @@ def test_what_may_not_be_is_refused(
         answer = call(method, f"servers/web03/{path}", wish if method == "POST" else None,
                       token=elsewhere)  # fmt: skip
         assert answer.status == 404
-    services.request_change(server, Choice.parse("event"), actor=ADMIN)
+    request_change(server, Choice.parse("event"), actor=ADMIN)
     assert call("POST", "servers/web03/repairs", wish, token=change).body["code"] == "busy"
     assert not Event.objects.filter(kind="server.repair_asked").exists()

@@ -10,10 +10,10 @@ import pytest
 from django.db import connection, transaction
 from django.utils import timezone
 
-from easyapache.models import Server
-from mpm import stream
+from mpm.history import event_cursor
+from mpm.history.services.events import append
 from mpm.models import Event
-from mpm.services.events import append
+from mpm.servers.models import Server
 from tests.api.conftest import AddServer, AddToken, Call
 
 SOON = timedelta(seconds=1)
@@ -22,7 +22,7 @@ SOON = timedelta(seconds=1)
 def settled() -> int:
     """The last event, once the stream takes it for granted that nothing is missing before it."""
     last = happen().pk
-    stream.horizon(timezone.now() - 2 * stream.SETTLED_AFTER)
+    event_cursor.horizon(timezone.now() - 2 * event_cursor.SETTLED_AFTER)
     return last
 
 
@@ -69,7 +69,7 @@ def test_filters_leave_out_and_the_cursor_moves_over_what_they_left_out(
     ):
         page = call("GET", f"events?after={start}&{query}", token=who).body
         assert [item["kind"] for item in page["items"]] == expected, query
-        assert page["next"] == f"{stream.last_id():x}", query
+        assert page["next"] == f"{event_cursor.last_id():x}", query
     for query in ("after=xyz", "after=-1", "limit=0", "wait=31", "server=%00"):
         assert call("GET", f"events?{query}", token=token).status == 422, query
 
@@ -133,11 +133,11 @@ def test_the_stream_ends_before_a_number_that_may_still_come(
     now = timezone.now()
     placed(first + 2, at_offset)
     placed(first + 3)
-    assert [event.pk for event in stream.events_after(first - 1, 10, now)[0]] == [first]
-    position = stream.events_after(first - 1, 10, now)[1]
+    assert [event.pk for event in event_cursor.events_after(first - 1, 10, now)[0]] == [first]
+    position = event_cursor.events_after(first - 1, 10, now)[1]
     assert position == first
     placed(first + 1)
-    found, position = stream.events_after(position, 10, now + SOON)
+    found, position = event_cursor.events_after(position, 10, now + SOON)
     assert [event.pk for event in found] == [first + 1, first + 2, first + 3]
     assert position == first + 3
 
@@ -146,12 +146,12 @@ def test_a_number_that_never_comes_is_waited_for_a_few_seconds_only(db: None) ->
     first = settled()
     now = timezone.now()
     placed(first + 5)
-    assert stream.events_after(first, 10, now) == ([], first)
-    found, position = stream.events_after(first, 10, now + stream.SETTLED_AFTER + SOON)
+    assert event_cursor.events_after(first, 10, now) == ([], first)
+    found, position = event_cursor.events_after(first, 10, now + event_cursor.SETTLED_AFTER + SOON)
     assert ([event.pk for event in found], position) == ([first + 5], first + 5)
-    later = now + stream.SETTLED_AFTER + 2 * SOON
+    later = now + event_cursor.SETTLED_AFTER + 2 * SOON
     placed(first + 7)
-    assert stream.events_after(first + 5, 10, later) == ([], first + 5)
+    assert event_cursor.events_after(first + 5, 10, later) == ([], first + 5)
 
 
 @pytest.mark.django_db(transaction=True)
@@ -183,14 +183,14 @@ def test_nothing_is_lost_while_slow_and_quick_writers_commit_in_any_order(
 
     def read() -> None:
         nonlocal position
-        found, position = stream.events_after(position, 7, timezone.now())
+        found, position = event_cursor.events_after(position, 7, timezone.now())
         seen.extend(event.pk for event in found)
 
     while any(writer.is_alive() for writer in writers):
         read()
         time.sleep(0.005)
-    end = time.monotonic() + stream.SETTLED_AFTER.total_seconds() + 5
-    while position < stream.last_id() and time.monotonic() < end:
+    end = time.monotonic() + event_cursor.SETTLED_AFTER.total_seconds() + 5
+    while position < event_cursor.last_id() and time.monotonic() < end:
         read()
         time.sleep(0.05)
     written = list(Event.objects.filter(id__gt=start).order_by("id").values_list("pk", flat=True))

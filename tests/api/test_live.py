@@ -15,7 +15,7 @@ from typing import Any
 import httpx
 import pytest
 
-from easyapache.host.simulated import SimulatedServer
+from easyapache.agent.simulated.server import SimulatedServer
 from tests.stack import Panel
 
 APACHE = "ea-apache24"
@@ -53,7 +53,7 @@ class Shell:
 
     def run(self, *arguments: str, status: int = 0) -> str:
         done = subprocess.run(
-            [sys.executable, "-m", "mpm.client.cli", *arguments],
+            [sys.executable, "-m", "mpm.cli.remote.cli", *arguments],
             env=self.environment,
             cwd=self.environment["HOME"],
             capture_output=True,

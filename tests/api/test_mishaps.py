@@ -11,9 +11,9 @@ import pytest
 from django.db import InterfaceError, OperationalError, connection
 from django.test import Client
 
-from easyapache.middleware import RequestIdFilter
-from easyapache.models import Server
 from mpm.models import Change
+from mpm.servers.models import Server
+from mpm.web.middleware import RequestIdFilter
 from tests.api.conftest import AddToken, Call, Whm, refused
 
 Query = Callable[..., Any]

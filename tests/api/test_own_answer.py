@@ -13,12 +13,14 @@ import pytest
 from django.db import connection
 from django.utils import timezone
 
-from easyapache.inventory import record_scan
-from easyapache.models import Server
-from easyapache.profile import Package, Profile, Transaction
-from mpm.catalog import Choice
+from easyapache.ea4.mpm import Choice
+from easyapache.ea4.profile import Package, Profile, Transaction
+from mpm.changes.services.planning import plan_for
+from mpm.changes.services.record import record_reports
 from mpm.models import Change, Preview, State
-from mpm.services import plan_for, record_preview, record_reports
+from mpm.servers.inventory import record_scan
+from mpm.servers.models import Server
+from mpm.servers.services.inspection import record_preview
 from tests.api.conftest import (
     APACHE,
     PREFORK,

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from easyapache.models import Server
-from mpm.catalog import Choice
-from mpm.history import predicted
+from easyapache.ea4.mpm import Choice
+from mpm.changes.services.planning import plan_for
+from mpm.changes.services.record import record_reports
+from mpm.changes.services.request import request_change
+from mpm.history.prediction import predicted
 from mpm.models import Change, Event, Preview
-from mpm.services import (
-    plan_for,
-    record_heartbeat,
-    record_preview,
-    record_reports,
-    request_change,
-)
+from mpm.servers.models import Server
+from mpm.servers.services.heartbeat import record_heartbeat
+from mpm.servers.services.inspection import record_preview
 from tests.api.conftest import ADMIN, AddServer, AddToken, Call
 from tests.panel.told import outcome, report, step
 

@@ -11,8 +11,8 @@ from django.db import OperationalError, connection
 from django.test import Client
 from django.utils import timezone
 
-from easyapache.models import Server
 from mpm.models import Change, Event
+from mpm.servers.models import Server
 from mpm.whmapi import httpd
 from tests.api.conftest import (
     APACHE,

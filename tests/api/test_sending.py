@@ -16,10 +16,10 @@ import pytest
 from django.db import connection
 from django.utils import timezone
 
-from mpm import webhooks
-from mpm.destinations import RESOLVE_SECONDS, BadDestination, resolve
 from mpm.models import Delivery
-from mpm.sending import Attempt, send
+from mpm.notify import webhooks
+from mpm.notify.delivery import Attempt, send
+from mpm.notify.ssrf import RESOLVE_SECONDS, BadDestination, resolve
 from tests.api.conftest import ADMIN
 from tests.api.receiver import listening
 from tests.api.test_webhooks import LOOPBACK, hook

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from django.utils import timezone
 
-from easyapache.inventory import record_scan
-from easyapache.models import Server
+from mpm.servers.inventory import record_scan
+from mpm.servers.models import Server
 from tests.api.conftest import AddServer, AddToken, Call, profile_with
 
 

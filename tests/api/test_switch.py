@@ -10,9 +10,9 @@ import pytest
 from django.db import connection, transaction
 from django.utils import timezone
 
-from easyapache.inventory import record_scan
-from easyapache.models import Server
 from mpm.models import Change, Event, IdempotentAnswer, State
+from mpm.servers.inventory import record_scan
+from mpm.servers.models import Server
 from tests.api.conftest import PREFORK, AddServer, AddToken, Call, profile_with
 
 EVENT = {"mpm": "event", "reason": "HTTP/2", "ticket": "OPS-1"}
@@ -313,7 +313,7 @@ def test_what_is_only_busy_is_decided_anew_with_the_same_key(
 
 
 def test_a_key_is_forgotten_after_a_day(server: Server, add_token: AddToken, call: Call) -> None:
-    from mpm.tokens import prune_answers
+    from mpm.access.tokens import prune_answers
 
     token = add_token("change")
     call("PUT", "servers/web03/mpm", EVENT, token=token, Idempotency_Key="k-1")

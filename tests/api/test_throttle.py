@@ -11,11 +11,11 @@ from django.utils import timezone
 from hypothesis import given
 from hypothesis import strategies as st
 
-from easyapache.models import Server
-from easyapache.rights import ADMINISTRATOR
+from mpm.access.rights import ADMINISTRATOR
+from mpm.access.throttle import WINDOW, Limiter, judge
+from mpm.access.tokens import revoke
 from mpm.models import Token
-from mpm.throttle import WINDOW, Limiter, judge
-from mpm.tokens import revoke
+from mpm.servers.models import Server
 from tests.api.conftest import ADMIN, AddToken, Call, Whm
 
 
@@ -149,7 +149,7 @@ def test_looking_counts_nothing() -> None:
 
 
 def test_without_redis_each_process_counts_for_itself(caplog: pytest.LogCaptureFixture) -> None:
-    from mpm.throttle import Shared
+    from mpm.access.throttle import Shared
 
     limiter = Limiter(Shared("redis://127.0.0.1:1/0"))
     assert [limiter.hit("k", 2, now=1e9).allowed for _ in range(3)] == [True, True, False]

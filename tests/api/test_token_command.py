@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
-from mpm import tokens
+from mpm.access import tokens
 from mpm.models import Event, Token
 from tests.api.conftest import AddServer
 from tests.panel.test_command_line import answer, mpm

@@ -13,9 +13,8 @@ from django.utils import timezone
 from hypothesis import given
 from hypothesis import strategies as st
 
-from easyapache.models import Server
-from mpm import tokens
-from mpm.grants import (
+from mpm.access import tokens
+from mpm.access.scopes import (
     BadGrant,
     Scope,
     checked_networks,
@@ -23,9 +22,10 @@ from mpm.grants import (
     scopes_of,
     within,
 )
+from mpm.access.services.actor import SYSTEM, Actor, BadRequest
+from mpm.access.services.users import add_user, set_active, set_role
 from mpm.models import Event, Token
-from mpm.services import SYSTEM, add_user, set_active, set_role
-from mpm.services.actor import Actor, BadRequest
+from mpm.servers.models import Server
 from tests.api.conftest import ADMIN, AddServer, AddToken, Call
 
 

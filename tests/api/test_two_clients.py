@@ -21,14 +21,16 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from easyapache.inventory import record_scan
-from easyapache.models import Server
-from mpm import services
-from mpm.catalog import Choice
+from easyapache.ea4.mpm import Choice
+from mpm.access.services.actor import Busy, NothingToDo, Refused, UnderWay
+from mpm.access.throttle import limiter
+from mpm.access.tokens import issue
+from mpm.changes.services.cancel import cancel as cancel_change
+from mpm.changes.services.record import record_reports
+from mpm.changes.services.request import request_change, would_change
 from mpm.models import Change, State
-from mpm.services.request import would_change
-from mpm.throttle import limiter
-from mpm.tokens import issue
+from mpm.servers.inventory import record_scan
+from mpm.servers.models import Server
 from tests.api.conftest import ADMIN, APACHE, AddServer, AddToken, Call, Whm, profile_with, refused
 from tests.panel.told import finish, step
 
@@ -129,17 +131,17 @@ class TwoClients(RuleBasedStateMachine):
     @rule(mpm=MPMS)
     def ask_the_service(self, mpm: str) -> None:
         active = self.active
-        said: services.Refused | None = None
+        said: Refused | None = None
         try:
             would_change(self.server, Choice.parse(mpm), actor=ADMIN)
-        except services.Refused as no:
+        except Refused as no:
             said = no
         if active is None:
-            assert isinstance(said, services.NothingToDo if mpm == self.runs else type(None))
+            assert isinstance(said, NothingToDo if mpm == self.runs else type(None))
         else:
-            assert isinstance(said, services.Busy)
+            assert isinstance(said, Busy)
             assert said.change == active
-            assert not isinstance(said, services.UnderWay) or active.to_mpm == mpm
+            assert not isinstance(said, UnderWay) or active.to_mpm == mpm
 
     @precondition(lambda self: self.active is not None)
     @rule()
@@ -147,14 +149,14 @@ class TwoClients(RuleBasedStateMachine):
         active = self.active
         assert active is not None
         if active.state == State.QUEUED:
-            services.record_reports("web03", active.uuid, [step(1, "preflight")])
+            record_reports("web03", active.uuid, [step(1, "preflight")])
 
     @precondition(lambda self: self.active is not None)
     @rule()
     def cancel(self) -> None:
         active = self.active
         assert active is not None
-        services.cancel(active, ADMIN)
+        cancel_change(active, ADMIN)
 
     @precondition(lambda self: self.active is not None)
     @rule(result=st.sampled_from(["succeeded", "rolled_back", "failed", "cancelled"]))
@@ -201,8 +203,8 @@ def test_the_state_that_is_being_left_is_busy_at_every_door(
         "uninstall": [f"{APACHE}-mod_mpm_event", f"{APACHE}-mod_cgid"],
     }
     assert f"Change #{made}" in refused(whm("package_manager_submit_actions", **back))
-    with pytest.raises(services.Busy):
-        services.request_change(server, Choice.parse("prefork"), actor=ADMIN)
+    with pytest.raises(Busy):
+        request_change(server, Choice.parse("prefork"), actor=ADMIN)
     assert Change.objects.count() == 1
 
 

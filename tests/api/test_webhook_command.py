@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 from django.utils import timezone
 
-from easyapache.models import Server
-from mpm import webhooks
 from mpm.models import Delivery, Event, Webhook
+from mpm.notify import webhooks
+from mpm.servers.models import Server
 from tests.api.conftest import AddServer, AddToken, Call
 from tests.api.receiver import listening
 from tests.api.test_webhooks import LOOPBACK, happen

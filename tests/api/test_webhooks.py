@@ -15,10 +15,10 @@ from django.utils import timezone
 from hypothesis import given
 from hypothesis import strategies as st
 
-from easyapache.models import Server
-from mpm import signing, webhooks
 from mpm.models import Delivery, Event, Webhook
-from mpm.webhooks import PAUSES
+from mpm.notify import signature, webhooks
+from mpm.notify.webhooks import PAUSES
+from mpm.servers.models import Server
 from tests.api.conftest import ADMIN, AddServer, AddToken, Call
 from tests.api.receiver import listening
 
@@ -61,22 +61,22 @@ def test_a_delivery_is_signed_as_standard_webhooks_say(
     proof = base64.b64encode(hmac.new(key, signed, hashlib.sha256).digest()).decode()
     assert headers["webhook-signature"] == f"v1,{proof}"
     now = int(headers["webhook-timestamp"])
-    signing.verify(secret, headers, body, now + 300)
+    signature.verify(secret, headers, body, now + 300)
     for bad_body, at in ((body + b" ", now), (body, now + 301), (body, now - 301)):
-        with pytest.raises(signing.BadSignature):
-            signing.verify(secret, headers, bad_body, at)
+        with pytest.raises(signature.BadSignature):
+            signature.verify(secret, headers, bad_body, at)
     moved = {**headers, "webhook-timestamp": str(now + 1)}
-    with pytest.raises(signing.BadSignature):
-        signing.verify(secret, moved, body, now)
+    with pytest.raises(signature.BadSignature):
+        signature.verify(secret, moved, body, now)
 
 
 @given(st.binary(min_size=1), st.binary(), st.text("abcdef0123456789", min_size=1), st.integers(0))
 def test_only_the_right_secret_verifies(pepper: bytes, body: bytes, name: str, stamp: int) -> None:
-    first, second = (signing.derive_secret(pepper, name, generation) for generation in (1, 2))
-    headers = signing.headers_for([first], "id", stamp, body)
-    signing.verify(first, headers, body, stamp)
-    with pytest.raises(signing.BadSignature):
-        signing.verify(second, headers, body, stamp)
+    first, second = (signature.derive_secret(pepper, name, generation) for generation in (1, 2))
+    headers = signature.headers_for([first], "id", stamp, body)
+    signature.verify(first, headers, body, stamp)
+    with pytest.raises(signature.BadSignature):
+        signature.verify(second, headers, body, stamp)
 
 
 @LOOPBACK
@@ -93,7 +93,7 @@ def test_a_rotated_secret_overlaps_for_a_day(db: None) -> None:
             stamp = int(headers["webhook-timestamp"])
             assert len(headers["webhook-signature"].split()) == len(good)
             for secret in good:
-                signing.verify(secret, headers, body, stamp)
+                signature.verify(secret, headers, body, stamp)
 
 
 @LOOPBACK

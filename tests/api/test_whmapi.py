@@ -12,9 +12,9 @@ from django.contrib.auth.models import Group, User
 from django.core.files.base import ContentFile
 from django.test import Client, override_settings
 
-from easyapache.models import Server
-from mpm.grants import Scope
+from mpm.access.scopes import Scope
 from mpm.models import Change, Event
+from mpm.servers.models import Server
 from mpm.whmapi.call import FUNCTIONS
 from tests.api.conftest import (
     APACHE,

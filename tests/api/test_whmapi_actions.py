@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from easyapache.models import Server
 from mpm.models import Change, Event
+from mpm.servers.models import Server
 from tests.api.conftest import (
     APACHE,
     PREFORK,

@@ -7,10 +7,10 @@ from typing import Any
 
 from django.utils import timezone
 
-from easyapache.inventory import record_particulars
-from easyapache.models import SavedProfile, Server
-from easyapache.particulars import Description, Particulars
-from easyapache.profile import Package
+from easyapache.ea4.package_metadata import Description, Particulars
+from easyapache.ea4.profile import Package
+from mpm.servers.inventory import record_particulars
+from mpm.servers.models import SavedProfile, Server
 from tests.api.conftest import (
     APACHE,
     PREFORK,

@@ -12,12 +12,13 @@ from django.db.models import F
 
 from bench.fill_history import RARE, RARE_TICKET, NotEmpty, fill
 from bench.history_reader import SHORT, pages
-from easyapache.demo.folder import PROJECT
-from easyapache.models import Server
-from mpm.history import ChangeFilters, changes
+from demo.folder import PROJECT
+from easyapache.ea4.plan import Plan
+from mpm.history.filters import ChangeFilters
+from mpm.history.pages import changes
+from mpm.history.verification.database import verify_database
 from mpm.models import Change, Event
-from mpm.plan import Plan
-from mpm.verification import verify_database
+from mpm.servers.models import Server
 
 NOW = datetime(2026, 3, 3, 21, 4, tzinfo=UTC)
 

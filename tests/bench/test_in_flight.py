@@ -8,7 +8,7 @@ import pytest
 
 from bench.in_flight import DOWNLOADS, SCRIPTS, InFlight
 from bench.switches import JOURNEY, _serves
-from easyapache.lab.server import Lab
+from lab.server import Lab
 
 pytestmark = pytest.mark.lab
 

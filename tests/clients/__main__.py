@@ -8,7 +8,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from easyapache.demo.panel import Panel
+from demo.panel import Panel
 from tests.clients.running import CLIENTS, there_and_back, token_for
 
 # cPanel::PublicAPI is on CPAN, which is not asked for anything here: it runs where it is installed.

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from easyapache.demo.panel import Panel
+from demo.panel import Panel
 
 HERE = Path(__file__).parent
 CLIENTS: dict[str, tuple[str, ...]] = {

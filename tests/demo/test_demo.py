@@ -14,8 +14,8 @@ import httpx
 import pytest
 import redis
 
-from easyapache.demo.folder import PROJECT
-from easyapache.demo.panel import DidNotStart, Panel
+from demo.folder import PROJECT
+from demo.panel import DidNotStart, Panel
 from tests.stack import MakePanel, processes_of
 
 UNPRIVILEGED = ("web", "worker", "beat", "redis")

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from easyapache.demo.account import Account
-from easyapache.demo.adoption import adopt_environment
-from easyapache.demo.folder import OPEN_PLACE, Folder, data_folder, give, write_private
+from demo.account import Account
+from demo.adoption import adopt_environment
+from demo.folder import OPEN_PLACE, Folder, data_folder, give, write_private
 from tests.places import short_folder
 
 

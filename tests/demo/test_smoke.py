@@ -8,14 +8,14 @@ import sys
 
 import pytest
 
-from easyapache.demo.folder import PROJECT
-from easyapache.demo.smoke import CHANGES
+from demo.folder import PROJECT
+from demo.smoke import CHANGES
 
 
 @pytest.mark.lab
 def test_the_smoke_test_makes_every_change_and_says_so_in_one_line_each() -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "easyapache.demo.smoke"],
+        [sys.executable, "-m", "demo.smoke"],
         cwd=PROJECT,
         stdin=subprocess.DEVNULL,
         capture_output=True,

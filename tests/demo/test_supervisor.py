@@ -11,12 +11,12 @@ import threading
 import time
 from pathlib import Path
 
-from easyapache.host.processes import identify
+from easyapache.agent.httpd.processes import identify
 
 SUPERVISE = """
     import os, signal, sys, threading
     from pathlib import Path
-    from easyapache.demo.supervisor import NotReady, Part, Supervisor
+    from demo.supervisor import NotReady, Part, Supervisor
 
     stopped = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):

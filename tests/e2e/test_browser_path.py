@@ -9,8 +9,8 @@ import pytest
 from playwright.sync_api import Error, Page, expect
 
 from bench.live_page import AIM_MS, Watch
-from easyapache.demo.panel import Panel
-from easyapache.lab.server import Lab
+from demo.panel import Panel
+from lab.server import Lab
 from tests.browser import sign_in
 
 CHOOSER = "software/easyapache4/mpm/?server=lab"

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 import httpx
 import pytest
 
-from easyapache.demo.panel import Panel
+from demo.panel import Panel
 
 MPM = "software/easyapache4/mpm/"
 OURS = "server=sandbox"

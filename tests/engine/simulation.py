@@ -6,15 +6,15 @@ import uuid
 from collections.abc import Mapping
 from pathlib import Path
 
-from easyapache.host.config import HostConfig
-from easyapache.host.engine import Engine
-from easyapache.host.folder import ChangeFolder
-from easyapache.host.progress import shows
-from easyapache.host.protocol import ChangeRequest, Goal, Report
-from easyapache.host.simulated import SimulatedServer
-from easyapache.host.simulated_state import create_state
-from easyapache.host.spool import Spool
-from easyapache.profile import Profile
+from easyapache.agent.change.engine import Engine
+from easyapache.agent.change.folder import ChangeFolder
+from easyapache.agent.change.progress import shows
+from easyapache.agent.change.spool import Spool
+from easyapache.agent.config import HostConfig
+from easyapache.agent.simulated.server import SimulatedServer
+from easyapache.agent.simulated.state import create_state
+from easyapache.ea4.profile import Profile
+from easyapache.ea4.protocol import ChangeRequest, Goal, Report
 
 PREFIX = "ea-apache24-"
 

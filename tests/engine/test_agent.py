@@ -22,9 +22,9 @@ from kombu import Connection
 from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 
-from easyapache.host.folder import ChangeFolder, now
-from easyapache.host.runner import Detached
-from easyapache.particulars import Particulars
+from easyapache.agent.change.folder import ChangeFolder, now
+from easyapache.agent.runner import Detached
+from easyapache.ea4.package_metadata import Particulars
 from tests.engine.simulation import Simulation
 from tests.faults.field import PROJECT
 
@@ -55,7 +55,7 @@ class House:
         spool, state = self.simulation.config.spool, self.simulation.server.path
         lines = (f'server = "sim"\nspool = "{spool}"\n', 'driver = "simulated"\n')
         config.write_text("".join((*lines, f'simulated_state = "{state}"\n')))
-        celery = (*("-m", "celery", "-A", "easyapache.host.agent"), "worker", "-Q", "host.sim")
+        celery = (*("-m", "celery", "-A", "easyapache.agent.worker"), "worker", "-Q", "host.sim")
         rest = ("--pool=threads", "--without-gossip", "--without-mingle")
         environment = {"EA4_AGENT_CONFIG": str(config), "REDIS_URL": self.url}
         self._start("agent", [sys.executable, *celery, *rest], environment)

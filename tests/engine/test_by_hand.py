@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from easyapache.host.__main__ import main
-from easyapache.host.drivers import remember
-from easyapache.host.folder import ChangeFolder
+from easyapache.agent.__main__ import main
+from easyapache.agent.change.folder import ChangeFolder
+from easyapache.agent.drivers import remember
 from tests.engine.simulation import Simulation
 
 

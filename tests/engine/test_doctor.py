@@ -10,12 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from easyapache.host import repairs
-from easyapache.host.doctor import diagnose, heard_of_httpd
-from easyapache.host.error_log import words_of_httpd
-from easyapache.host.failures import FAILURES
-from easyapache.host.processes import Identity
-from easyapache.profile import Observation, Package, Profile
+from easyapache.agent.httpd.error_log import words_of_httpd
+from easyapache.agent.httpd.processes import Identity
+from easyapache.agent.repair import repairs
+from easyapache.ea4.conditions import FAILURES
+from easyapache.ea4.conditions.diagnosis import diagnose, heard_of_httpd
+from easyapache.ea4.profile import Observation, Package, Profile
 
 SAID: Mapping[str, tuple[str, ...]] = {
     "itk-threaded": (

@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from easyapache.host.engine import Engine
-from easyapache.host.folder import ChangeFolder
-from easyapache.host.protocol import Outcome, Report, Step
-from easyapache.host.simulated_state import FAULTS
-from easyapache.profile import Profile, Transaction
+from easyapache.agent.change.engine import Engine
+from easyapache.agent.change.folder import ChangeFolder
+from easyapache.agent.simulated.state import FAULTS
+from easyapache.ea4.profile import Profile, Transaction
+from easyapache.ea4.protocol import Outcome, Report, Step
 from tests.engine.simulation import Simulation, kinds
 
 BEFORE_ANYTHING = {"locked", "disk_full", "repository_gone", "bad_signature", "rehearsal"}

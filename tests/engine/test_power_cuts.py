@@ -10,23 +10,23 @@ from pathlib import Path
 
 import pytest
 
-from easyapache.host import kit as kits
-from easyapache.host.__main__ import main
-from easyapache.host.config import HostConfig
-from easyapache.host.courier import Courier
-from easyapache.host.drivers import remember
-from easyapache.host.engine import Engine
-from easyapache.host.engines import PATIENCE, Engines
-from easyapache.host.folder import ChangeFolder, now
-from easyapache.host.going_down import GoingDown, machine_goes_down
-from easyapache.host.progress import progress_of
-from easyapache.host.protocol import BadMessage
-from easyapache.host.repair_engine import carry_out
-from easyapache.host.repair_folder import RepairFolder
-from easyapache.host.repairs import repair
-from easyapache.host.runner import Detached, Runner
-from easyapache.host.server import HostError
-from easyapache.host.spool import KEEP_REFUSED
+from easyapache.agent.__main__ import main
+from easyapache.agent.change.engine import Engine
+from easyapache.agent.change.engines import PATIENCE, Engines
+from easyapache.agent.change.folder import ChangeFolder, now
+from easyapache.agent.change.progress import progress_of
+from easyapache.agent.change.reporter import Courier
+from easyapache.agent.change.shutdown import GoingDown, machine_goes_down
+from easyapache.agent.change.spool import KEEP_REFUSED
+from easyapache.agent.config import HostConfig
+from easyapache.agent.drivers import remember
+from easyapache.agent.packages import kit as kits
+from easyapache.agent.repair.engine import carry_out
+from easyapache.agent.repair.folder import RepairFolder
+from easyapache.agent.repair.repairs import repair
+from easyapache.agent.runner import Detached, Runner
+from easyapache.agent.server import HostError
+from easyapache.ea4.protocol import BadMessage
 from tests.engine.simulation import Simulation, kinds
 from tests.engine.test_by_hand import PowerCut, cut_off
 
@@ -306,10 +306,10 @@ def test_systemd_says_whether_the_machine_shuts_down(
     (tmp_path / "systemctl").write_text(f"#!/bin/sh\necho {said}\nexit {status}\n")
     (tmp_path / "systemctl").chmod(0o755)
     runner = Runner({"PATH": f"{tmp_path}:/usr/bin:/bin"})
-    monkeypatch.setattr("easyapache.host.going_down.systemd_is_init", lambda: True)
+    monkeypatch.setattr("easyapache.agent.change.shutdown.systemd_is_init", lambda: True)
     assert machine_goes_down(runner) is down
     assert machine_goes_down(Runner({"PATH": str(tmp_path / "no")})) is False
-    monkeypatch.setattr("easyapache.host.going_down.systemd_is_init", lambda: False)
+    monkeypatch.setattr("easyapache.agent.change.shutdown.systemd_is_init", lambda: False)
     assert machine_goes_down(runner) is False
 
 
@@ -374,7 +374,7 @@ def refused(simulation: Simulation) -> ChangeFolder:
 def test_what_altered_nothing_leaves_little_and_never_runs_again(
     simulation: Simulation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("easyapache.host.spool.KEEP_REFUSED", 2)
+    monkeypatch.setattr("easyapache.agent.change.spool.KEEP_REFUSED", 2)
     assert KEEP_REFUSED > 2
     folders = []
     for number in range(4):

@@ -11,15 +11,15 @@ from typing import Any
 
 import pytest
 
-from easyapache.host import repair_engine, repairs
-from easyapache.host.doctor import diagnose
-from easyapache.host.durable import Busy
-from easyapache.host.folder import now
-from easyapache.host.protocol import BadMessage
-from easyapache.host.repair_engine import STARTS, carry_out
-from easyapache.host.repair_folder import RepairFolder
-from easyapache.host.server import Interruption, Log
-from easyapache.profile import Package
+from easyapache.agent.change.durable import Busy
+from easyapache.agent.change.folder import now
+from easyapache.agent.repair import engine, repairs
+from easyapache.agent.repair.engine import STARTS, carry_out
+from easyapache.agent.repair.folder import RepairFolder
+from easyapache.agent.server import Interruption, Log
+from easyapache.ea4.conditions.diagnosis import diagnose
+from easyapache.ea4.profile import Package
+from easyapache.ea4.protocol import BadMessage
 from tests.engine.simulation import Simulation
 
 
@@ -161,7 +161,7 @@ def test_what_was_told_long_ago_is_forgotten_and_nothing_else(simulation: Simula
 
 
 def test_by_hand_it_refuses_what_is_no_repair(tmp_path: Path) -> None:
-    assert repair_engine.main([str(tmp_path)]) == 2
+    assert engine.main([str(tmp_path)]) == 2
 
 
 # -- what each of them does ---------------------------------------------------------------

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from easyapache.host.folder import ChangeFolder
-from easyapache.host.protocol import BadMessage, ChangeRequest, Goal
-from easyapache.host.remembered import MOST, Remembered
-from easyapache.profile import Package, Profile
+from easyapache.agent.change.folder import ChangeFolder
+from easyapache.agent.change.known_states import MOST, Remembered
+from easyapache.ea4.profile import Package, Profile
+from easyapache.ea4.protocol import BadMessage, ChangeRequest, Goal
 from tests.engine.simulation import PREFIX, Simulation
 
 PREFORK = (f"{PREFIX}mod_cgi", f"{PREFIX}mod_mpm_prefork")

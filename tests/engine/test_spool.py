@@ -13,10 +13,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from easyapache.host.durable import Busy
-from easyapache.host.folder import ChangeFolder, now
-from easyapache.host.protocol import BadMessage
-from easyapache.host.spool import Spool
+from easyapache.agent.change.durable import Busy
+from easyapache.agent.change.folder import ChangeFolder, now
+from easyapache.agent.change.spool import Spool
+from easyapache.ea4.protocol import BadMessage
 from tests.engine.simulation import Simulation
 
 
@@ -156,7 +156,7 @@ def test_only_one_engine_holds_a_change(folder: ChangeFolder) -> None:
 def test_a_killed_holder_holds_nothing(folder: ChangeFolder) -> None:
     code = (
         "import sys, time; from pathlib import Path\n"
-        "from easyapache.host.folder import ChangeFolder\n"
+        "from easyapache.agent.change.folder import ChangeFolder\n"
         "with ChangeFolder(Path(sys.argv[1])).engine_lock():\n"
         "    print('held', flush=True); time.sleep(60)\n"
     )

@@ -6,8 +6,8 @@ import os
 import signal
 import uuid
 
-from easyapache.host.progress import progress_of
-from easyapache.host.spool import MOST_WAITING
+from easyapache.agent.change.progress import progress_of
+from easyapache.agent.change.spool import MOST_WAITING
 from tests.engine.test_agent import MakeHouse, make_house
 
 __all__ = ["make_house"]

@@ -8,9 +8,9 @@ from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
-from easyapache.host.folder import now
-from easyapache.host.protocol import Step
-from easyapache.host.repairs import repair
+from easyapache.agent.change.folder import now
+from easyapache.agent.repair.repairs import repair
+from easyapache.ea4.protocol import Step
 from tests.engine.simulation import Simulation, kinds
 
 

@@ -16,18 +16,18 @@ from pathlib import Path
 from typing import ClassVar
 
 import easyapache
-from easyapache.host.drivers import remember
-from easyapache.host.folder import ChangeFolder
-from easyapache.host.processes import identify
-from easyapache.host.progress import progress_of, shows
-from easyapache.host.protocol import ChangeRequest, Goal, Step
-from easyapache.host.real import RealServer
-from easyapache.host.server import HostError, SiteAnswer
-from easyapache.host.spool import Spool
-from easyapache.lab import apache
-from easyapache.lab.process import LabError
-from easyapache.lab.server import Lab
-from easyapache.profile import Profile
+from easyapache.agent.change.folder import ChangeFolder
+from easyapache.agent.change.progress import progress_of, shows
+from easyapache.agent.change.spool import Spool
+from easyapache.agent.drivers import remember
+from easyapache.agent.httpd.processes import identify
+from easyapache.agent.real import RealServer
+from easyapache.agent.server import HostError, SiteAnswer
+from easyapache.ea4.profile import Profile
+from easyapache.ea4.protocol import ChangeRequest, Goal, Step
+from lab import apache
+from lab.process import LabError
+from lab.server import Lab
 
 PREFIX = "ea-apache24-mod_"
 PROJECT = Path(easyapache.__file__).resolve().parent.parent
@@ -171,7 +171,7 @@ class Field:
         """``strike``: it kills itself ``before`` or ``after`` a line (``tests.faults.struck``);
         ``untimely``: what happens, and when (``tests.faults.untimely``)."""
         output = (folder.path / "said").open("ab")
-        program = ["easyapache.host.engine", str(folder.path)]
+        program = ["easyapache.agent.change.engine", str(folder.path)]
         if strike:
             program = ["tests.faults.struck", str(folder.path), strike]
         elif untimely:

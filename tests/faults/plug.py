@@ -17,8 +17,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from easyapache.host.durable import sync_disks
-from easyapache.host.processes import identify
+from easyapache.agent.change.durable import sync_disks
+from easyapache.agent.httpd.processes import identify
 from tests.places import short_folder
 
 MEGABYTES = 400

@@ -16,7 +16,7 @@ import signal
 import sys
 from pathlib import Path
 
-from easyapache.host import durable, engine, folder
+from easyapache.agent.change import durable, engine, folder
 
 STRUCK = "struck"
 

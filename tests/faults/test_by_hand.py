@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from easyapache.host.drivers import remember
-from easyapache.host.protocol import ChangeRequest
-from easyapache.host.real import RealServer
-from easyapache.profile import Profile
+from easyapache.agent.drivers import remember
+from easyapache.agent.real import RealServer
+from easyapache.ea4.profile import Profile
+from easyapache.ea4.protocol import ChangeRequest
 from tests.faults.field import ASKED, PROJECT, Field
 from tests.faults.test_matrix import run, unplug
 from tests.labs import MakeLab
@@ -30,7 +30,7 @@ def test_the_undo_script_of_the_kit_brings_the_server_back_alone(make_lab: MakeL
     unplug(field.lab)
     by_hand(field, request, before)
     folder = str(field.spool.root / request.change)
-    by_hand(field, request, before, [sys.executable, "-m", "easyapache.host", "undo", folder])
+    by_hand(field, request, before, [sys.executable, "-m", "easyapache.agent", "undo", folder])
 
 
 def test_the_undo_script_mends_a_torn_server(make_lab: MakeLab) -> None:
@@ -220,7 +220,7 @@ def test_what_a_killed_restart_left_is_cleared_by_the_script_alone(
     folder = field.folder(request)
     engine = field.start_engine(folder)
     assert field.until(engine, lambda: said in folder.log_from(0, 1 << 20))
-    field.kill(lambda line: "easyapache.host.engine" in line)
+    field.kill(lambda line: "easyapache.agent.change.engine" in line)
     engine.wait()
     if nameless:
         field.config.pid_file.unlink(missing_ok=True)  # the old one may have done it

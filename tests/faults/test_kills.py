@@ -6,8 +6,8 @@ import random
 
 import pytest
 
-from easyapache.host.protocol import Step
-from easyapache.lab.repository import Variant
+from easyapache.ea4.protocol import Step
+from lab.repository import Variant
 from tests.faults.field import ASKED, BEFORE, Field
 from tests.faults.report import Tell
 from tests.faults.test_matrix import unplug

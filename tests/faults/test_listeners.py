@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from easyapache.host.processes import PROC
-from easyapache.lab import apache
-from easyapache.lab.server import Lab
+from easyapache.agent.httpd.processes import PROC
+from lab import apache
+from lab.server import Lab
 from tests.faults.field import ASKED, BEFORE, Field
 from tests.faults.report import Tell
 from tests.faults.test_matrix import drop_in, run, sentence

@@ -12,12 +12,12 @@ from pathlib import Path
 
 import pytest
 
-from easyapache.host.folder import ChangeFolder
-from easyapache.host.protocol import ChangeRequest
-from easyapache.lab import installroot
-from easyapache.lab.repository import Variant
-from easyapache.lab.server import Lab
-from easyapache.lab.system import distribution
+from easyapache.agent.change.folder import ChangeFolder
+from easyapache.ea4.protocol import ChangeRequest
+from lab import installroot
+from lab.repository import Variant
+from lab.server import Lab
+from lab.system import distribution
 from tests.faults.field import ASKED, BEFORE, Ending, Field
 from tests.faults.report import Tell
 from tests.labs import MakeLab
@@ -267,7 +267,7 @@ def test_files_of_a_package_that_never_came_are_swept_away(make_lab: MakeLab, to
     folder = field.folder(request)
     engine = field.start_engine(folder)
     assert field.until(engine, lambda: (folder.path / "rehearsal").exists())
-    field.kill(lambda line: "easyapache.host.engine" in line)
+    field.kill(lambda line: "easyapache.agent.change.engine" in line)
     engine.wait()
     with folder.engine_lock():
         folder.report("step", {"step": "packages", "status": "started", "detail": ""})
@@ -290,7 +290,7 @@ def test_a_stray_module_is_swept_away_even_where_the_database_says_nothing_moved
     folder = field.folder(request)
     engine = field.start_engine(folder)
     assert field.until(engine, lambda: (folder.path / "rehearsal").exists())
-    field.kill(lambda line: "easyapache.host.engine" in line)
+    field.kill(lambda line: "easyapache.agent.change.engine" in line)
     engine.wait()
     (folder.output / "packages-1").mkdir()
     with folder.engine_lock():

@@ -7,8 +7,8 @@ import time
 
 import pytest
 
-from easyapache.lab.hooks import NOTES
-from easyapache.lab.repository import Variant
+from lab.hooks import NOTES
+from lab.repository import Variant
 from tests.faults.field import ASKED, BEFORE, Field
 from tests.faults.report import Tell
 from tests.faults.test_matrix import EVENT, drop_in, run, unplug

@@ -15,9 +15,9 @@ from typing import Any
 import httpx
 import pytest
 
-from easyapache.demo.panel import Panel
-from easyapache.lab import apache
-from easyapache.lab.server import Lab
+from demo.panel import Panel
+from lab import apache
+from lab.server import Lab
 from tests.faults.field import ASKED, BEFORE, NEITHER, Ending, unclean
 from tests.faults.report import Tell
 from tests.places import short_folder

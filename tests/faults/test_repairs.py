@@ -12,12 +12,12 @@ from dataclasses import replace
 
 import pytest
 
-from easyapache.host.doctor import diagnose, mpm_packages
-from easyapache.host.drivers import remember
-from easyapache.host.folder import now
-from easyapache.host.real import RealServer
-from easyapache.host.repair_folder import RepairFolder
-from easyapache.lab.repository import Variant
+from easyapache.agent.change.folder import now
+from easyapache.agent.drivers import remember
+from easyapache.agent.real import RealServer
+from easyapache.agent.repair.folder import RepairFolder
+from easyapache.ea4.conditions.diagnosis import diagnose, mpm_packages
+from lab.repository import Variant
 from tests.faults.field import PATIENCE, PROJECT, Field, touched
 from tests.faults.test_matrix import EVENT, unplug
 from tests.labs import MakeLab

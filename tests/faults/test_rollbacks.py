@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from easyapache.lab.repository import Variant
+from lab.repository import Variant
 from tests.faults.field import ASKED, BEFORE, Field
 from tests.faults.report import Tell
 from tests.faults.test_matrix import run, sentence, unplug

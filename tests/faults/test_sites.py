@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from easyapache.host import sites
-from easyapache.host.apache_config import read_config
-from easyapache.host.config import HostConfig
-from easyapache.host.drivers import remember
-from easyapache.host.real import RealServer
-from easyapache.host.server import SiteAnswer, Stopped
+from easyapache.agent.config import HostConfig
+from easyapache.agent.drivers import remember
+from easyapache.agent.httpd import sites
+from easyapache.agent.httpd.apache_config import read_config
+from easyapache.agent.real import RealServer
+from easyapache.agent.server import SiteAnswer, Stopped
 from tests.faults.field import ASKED, BEFORE, Field
 from tests.faults.report import Tell
 from tests.faults.test_matrix import drop_in, run, sentence

@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from easyapache.host.folder import ChangeFolder
-from easyapache.host.protocol import ChangeRequest
-from easyapache.lab.hooks import HOOKS
-from easyapache.lab.repository import Variant
+from easyapache.agent.change.folder import ChangeFolder
+from easyapache.ea4.protocol import ChangeRequest
+from lab.hooks import HOOKS
+from lab.repository import Variant
 from tests.faults.field import ASKED, BEFORE, PROJECT, Ending, Field
 from tests.faults.report import Tell
 from tests.faults.untimely import reload_httpd
@@ -168,7 +168,7 @@ def test_a_window_that_was_never_restarted_does_not_grow_into_the_next_change(
 
 def undo(field: Field, folder: ChangeFolder) -> str:
     done = subprocess.run(
-        [sys.executable, "-m", "easyapache.host", "undo", str(folder.path)],
+        [sys.executable, "-m", "easyapache.agent", "undo", str(folder.path)],
         env={"HOME": "/root", "PYTHONPATH": str(PROJECT)},
         capture_output=True,
         text=True,
@@ -193,7 +193,7 @@ def test_a_change_killed_in_its_restart_and_taken_back_leaves_one_httpd(
     engine = field.start_engine(folder)
     assert field.until(engine, lambda: said in folder.log_from(0, 1 << 20))
     time.sleep(after_ms / 1000)
-    field.kill(lambda line: "easyapache.host.engine" in line)
+    field.kill(lambda line: "easyapache.agent.change.engine" in line)
     engine.wait()
     if folder.outcome is None:
         assert "rolled_back" in undo(field, folder)

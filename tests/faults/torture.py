@@ -20,9 +20,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from easyapache.host.folder import ChangeFolder
-from easyapache.host.protocol import ChangeRequest
-from easyapache.lab.server import Lab
+from easyapache.agent.change.folder import ChangeFolder
+from easyapache.ea4.protocol import ChangeRequest
+from lab.server import Lab
 from tests.faults.field import Ending, Field, Table, other_mpm, touched
 from tests.faults.plug import Disk, disk
 from tests.faults.struck import struck_at
@@ -30,7 +30,7 @@ from tests.places import short_folder
 
 
 def _engine(line: str) -> bool:
-    return "easyapache.host.engine" in line
+    return "easyapache.agent.change.engine" in line
 
 
 def _dnf(line: str) -> bool:

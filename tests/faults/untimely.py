@@ -15,12 +15,12 @@ import sys
 import time
 from pathlib import Path
 
-from easyapache.host.config import HostConfig
-from easyapache.host.drivers import config_of
-from easyapache.host.engine import Engine
-from easyapache.host.folder import ChangeFolder
-from easyapache.host.real import RealServer
-from easyapache.host.server import Interruption, Log
+from easyapache.agent.change.engine import Engine
+from easyapache.agent.change.folder import ChangeFolder
+from easyapache.agent.config import HostConfig
+from easyapache.agent.drivers import config_of
+from easyapache.agent.real import RealServer
+from easyapache.agent.server import Interruption, Log
 
 PATIENCE = 60.0
 

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from easyapache.host.config import HostConfig
-from easyapache.host.simulated import SimulatedServer
-from easyapache.host.simulated_state import create_state
-from easyapache.lab.server import Lab
+from easyapache.agent.config import HostConfig
+from easyapache.agent.simulated.server import SimulatedServer
+from easyapache.agent.simulated.state import create_state
+from lab.server import Lab
 from tests.host.managed import Managed, manage
 from tests.host.standin import StandIn
 from tests.labs import MakeLab
@@ -55,7 +55,7 @@ def systemd(managed: Managed, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -
     stand_in = StandIn(tmp_path / "systemd", managed)
     environment = managed.real.runner.environment
     monkeypatch.setitem(environment, "PATH", f"{stand_in.tools}:{environment['PATH']}")
-    monkeypatch.setattr("easyapache.host.httpd.Httpd._by_unit", lambda _: True)
+    monkeypatch.setattr("easyapache.agent.httpd.httpd.Httpd._by_unit", lambda _: True)
     yield stand_in
     managed.real.runner.ask(["systemctl", "stop", "httpd.service"])
     stand_in.sweep()

@@ -6,13 +6,13 @@ import uuid
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from easyapache.host import kit as kits
-from easyapache.host.config import HostConfig
-from easyapache.host.protocol import Goal
-from easyapache.host.real import RealServer
-from easyapache.host.server import Interruption, Kit, Server
-from easyapache.lab.server import Lab
-from easyapache.profile import Profile, Transaction
+from easyapache.agent.config import HostConfig
+from easyapache.agent.packages import kit as kits
+from easyapache.agent.real import RealServer
+from easyapache.agent.server import Interruption, Kit, Server
+from easyapache.ea4.profile import Profile, Transaction
+from easyapache.ea4.protocol import Goal
+from lab.server import Lab
 
 PREFIX = "ea-apache24-mod_"
 MPMS = ("event", "worker", "prefork")

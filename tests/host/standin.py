@@ -7,7 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 from shlex import join, quote
 
-from easyapache.host import cgroups
+from easyapache.agent.httpd import cgroups
 from tests.host.managed import Managed
 from tests.host.test_runner import wait_until
 

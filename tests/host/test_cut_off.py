@@ -14,10 +14,10 @@ from pathlib import Path
 
 import pytest
 
-from easyapache.host.migration import REGISTER
-from easyapache.host.processes import Identity, children_of
-from easyapache.host.repairs import finish_restart
-from easyapache.host.spool import Spool
+from easyapache.agent.change.spool import Spool
+from easyapache.agent.httpd.kernel_setting import REGISTER
+from easyapache.agent.httpd.processes import Identity, children_of
+from easyapache.agent.repair.repairs import finish_restart
 from tests.host.conftest import Manage
 from tests.host.hammer import hammering
 from tests.host.managed import Managed
@@ -27,8 +27,8 @@ from tests.host.visitors import InFlight, assert_put_back, port_of
 _RESTART = """
 import sys
 from pathlib import Path
-from easyapache.host.config import load_config
-from easyapache.host.real import RealServer
+from easyapache.agent.config import load_config
+from easyapache.agent.real import RealServer
 RealServer(load_config(Path(sys.argv[1]))).restart(sys.argv[2], print)
 """
 

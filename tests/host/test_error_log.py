@@ -6,9 +6,9 @@ import shutil
 import time
 from concurrent.futures import ThreadPoolExecutor
 
-from easyapache.host.doctor import diagnose
-from easyapache.host.http_probe import fetch
-from easyapache.lab.system import distribution
+from easyapache.agent.httpd.http_probe import fetch
+from easyapache.ea4.conditions.diagnosis import diagnose
+from lab.system import distribution
 from tests.host.managed import PREFIX, Managed
 
 

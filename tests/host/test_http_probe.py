@@ -8,8 +8,8 @@ from contextlib import suppress
 
 import pytest
 
-from easyapache.host.http_probe import fetch
-from easyapache.host.server import Stopped
+from easyapache.agent.httpd.http_probe import fetch
+from easyapache.agent.server import Stopped
 
 
 @pytest.mark.parametrize("scheme", ["http", "https"])

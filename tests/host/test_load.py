@@ -5,11 +5,11 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
-from easyapache.host.apache_config import read_config
-from easyapache.host.httpd import Httpd
-from easyapache.host.load import directives, measure
-from easyapache.host.runner import Runner
-from easyapache.lab.server import Lab
+from easyapache.agent.httpd.apache_config import read_config
+from easyapache.agent.httpd.httpd import Httpd
+from easyapache.agent.httpd.load import directives, measure
+from easyapache.agent.runner import Runner
+from lab.server import Lab
 from tests.labs import MakeLab
 
 

@@ -7,8 +7,8 @@ import signal
 import time
 from pathlib import Path
 
-from easyapache.host.measuring import Window
-from easyapache.host.processes import children_of, command_of
+from easyapache.agent.change.outage_window import Window
+from easyapache.agent.httpd.processes import children_of, command_of
 from tests.host.managed import Managed
 from tests.host.test_runner import wait_until
 

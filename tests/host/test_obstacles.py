@@ -17,17 +17,18 @@ from pathlib import Path
 
 import pytest
 
-from easyapache.host import manager_locks, repairs
-from easyapache.host.doctor import diagnose
-from easyapache.host.processes import identify
-from easyapache.host.protocol import Goal
-from easyapache.host.server import Obstacle
-from easyapache.host.spool import Spool
-from easyapache.lab.repository import Variant
-from easyapache.profile import Transaction
-from easyapache.relations import load_catalogue
-from mpm.catalog import MPM, Choice
-from mpm.plan import make_plan
+from easyapache.agent.change.spool import Spool
+from easyapache.agent.httpd.processes import identify
+from easyapache.agent.packages import manager_locks
+from easyapache.agent.repair import repairs
+from easyapache.agent.server import Obstacle
+from easyapache.ea4.conditions.diagnosis import diagnose
+from easyapache.ea4.mpm import MPM, Choice
+from easyapache.ea4.plan import make_plan
+from easyapache.ea4.profile import Transaction
+from easyapache.ea4.protocol import Goal
+from easyapache.ea4.relations import load_catalogue
+from lab.repository import Variant
 from tests.host.conftest import Manage
 from tests.host.managed import PREFIX, Managed
 

@@ -7,13 +7,14 @@ import threading
 
 import pytest
 
-from easyapache.host import hooks, repairs
-from easyapache.host.dnf import classify
-from easyapache.host.server import HostError, Kit
-from easyapache.host.spool import Spool
-from easyapache.lab.hooks import NOTES
-from easyapache.lab.repository import Variant
-from easyapache.profile import Transaction
+from easyapache.agent.change.spool import Spool
+from easyapache.agent.packages import hooks
+from easyapache.agent.packages.dnf import classify
+from easyapache.agent.repair import repairs
+from easyapache.agent.server import HostError, Kit
+from easyapache.ea4.profile import Transaction
+from lab.hooks import NOTES
+from lab.repository import Variant
 from tests.host.conftest import Manage
 from tests.host.managed import PREFIX, Managed
 from tests.host.test_obstacles import force, holding

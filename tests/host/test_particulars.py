@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from easyapache.host.particulars import Library
-from easyapache.particulars import METAINFO, PREFIXES, RECOMMENDATIONS, Particulars
+from easyapache.agent.packages.package_metadata import Library
+from easyapache.ea4.package_metadata import METAINFO, PREFIXES, RECOMMENDATIONS, Particulars
 from tests.host.conftest import Manage
 from tests.host.managed import PREFIX, Managed
 

@@ -17,9 +17,9 @@ from pathlib import Path
 
 import pytest
 
-from easyapache.host import prober
-from easyapache.host.prober import Probe, Tally, target, visit
-from easyapache.lab.apache import make_certificate
+from easyapache.agent.httpd import prober
+from easyapache.agent.httpd.prober import Probe, Tally, target, visit
+from lab.apache import make_certificate
 from tests.host.managed import Managed
 
 Treat = Callable[[socket.socket], None]

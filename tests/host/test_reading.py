@@ -8,15 +8,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from easyapache.host import prober, sites
-from easyapache.host.apache_config import ApacheConfig, read_config
-from easyapache.host.apache_files import words as words_of
-from easyapache.host.inspection import php_dso_sites
-from easyapache.host.rpm import descriptions_from, packages_from, relations_from, verified_from
-from easyapache.host.server import SiteAnswer
-from easyapache.particulars import Description
-from easyapache.pins import pinned
-from easyapache.profile import Package
+from easyapache.agent.httpd import prober, sites
+from easyapache.agent.httpd.apache_config import ApacheConfig, read_config
+from easyapache.agent.httpd.apache_files import words as words_of
+from easyapache.agent.inspection import php_dso_sites
+from easyapache.agent.packages.rpm import (
+    descriptions_from,
+    packages_from,
+    relations_from,
+    verified_from,
+)
+from easyapache.agent.server import SiteAnswer
+from easyapache.ea4.package_metadata import Description
+from easyapache.ea4.pins import pinned
+from easyapache.ea4.profile import Package
 from tests.host.managed import Managed
 
 MAIN = """\

@@ -11,10 +11,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from easyapache.directives import KNOWN_TO, MPMS, names_of_mpm
-from easyapache.host.apache_config import ApacheConfig, read_config
-from easyapache.host.conditions import Surroundings
-from easyapache.lab.system import distribution
+from easyapache.agent.httpd.apache_config import ApacheConfig, read_config
+from easyapache.agent.httpd.section_conditions import Surroundings
+from easyapache.ea4.directives import KNOWN_TO, MPMS, names_of_mpm
+from lab.system import distribution
 from tests.places import short_folder
 
 PLACE = distribution()
@@ -290,9 +290,9 @@ def test_an_include_may_name_what_is_no_file(tmp_path: Path) -> None:
 def test_what_would_never_end_is_given_up(
     tmp_path: Path, text: str, words: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("easyapache.host.apache_config._MOST_LINES", 50_000)
-    monkeypatch.setattr("easyapache.host.apache_files.MOST_ENTRIES", 5_000)
-    monkeypatch.setattr("easyapache.host.apache_files.MOST_FILES", 500)
+    monkeypatch.setattr("easyapache.agent.httpd.apache_config._MOST_LINES", 50_000)
+    monkeypatch.setattr("easyapache.agent.httpd.apache_files.MOST_ENTRIES", 5_000)
+    monkeypatch.setattr("easyapache.agent.httpd.apache_files.MOST_FILES", 500)
     main = tmp_path / "httpd.conf"
     main.write_text(text)
     found = read_config(tmp_path, main).problems

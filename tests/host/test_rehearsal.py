@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from easyapache.host.listeners import ways_in
-from easyapache.host.processes import children_of
-from easyapache.host.server import HostError
-from easyapache.lab.apache import processes_of
-from easyapache.profile import Transaction
+from easyapache.agent.httpd.listeners import ways_in
+from easyapache.agent.httpd.processes import children_of
+from easyapache.agent.server import HostError
+from easyapache.ea4.profile import Transaction
+from lab.apache import processes_of
 from tests.host.conftest import Manage
 from tests.host.managed import Managed
 from tests.host.visitors import port_of
@@ -120,7 +120,7 @@ def test_nothing_is_left_behind(managed: Managed) -> None:
 def test_without_the_rights_for_a_namespace_it_starts_on_other_ports(
     managed: Managed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("easyapache.host.rehearsal._UNSHARE", ("/bin/false",))
+    monkeypatch.setattr("easyapache.agent.httpd.rehearsal._UNSHARE", ("/bin/false",))
     _, transaction = managed.plan("event")
     rehearse(managed, "event", transaction)
     assert "loopback ports" in managed.text

@@ -13,10 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from easyapache.host.migration import Migration
-from easyapache.host.processes import identify
-from easyapache.host.server import HostError
-from easyapache.lab.apache import processes_of
+from easyapache.agent.httpd.kernel_setting import Migration
+from easyapache.agent.httpd.processes import identify
+from easyapache.agent.server import HostError
+from lab.apache import processes_of
 from tests.host.hammer import hammering
 from tests.host.managed import Managed
 from tests.host.test_runner import wait_until
@@ -30,7 +30,7 @@ def test_the_last_one_puts_the_kernels_setting_back(tmp_path: Path) -> None:
     code = (
         "import sys\n"
         "from pathlib import Path\n"
-        "from easyapache.host.migration import Migration\n"
+        "from easyapache.agent.httpd.kernel_setting import Migration\n"
         f"folder = Path({str(tmp_path)!r})\n"
         "print(Migration(folder / 'register', folder / 'setting').begin(), flush=True)\n"
         "sys.stdin.read()\n"
@@ -168,7 +168,7 @@ def test_the_choice_says_why_it_is_not_an_overlap(
 ) -> None:
     reason = "pidfd_getfd is not permitted (CAP_SYS_PTRACE is missing)"
     refuse: Callable[[int], str] = lambda _: reason  # noqa: E731
-    monkeypatch.setattr("easyapache.host.restart.can_reach", refuse)
+    monkeypatch.setattr("easyapache.agent.httpd.restart.can_reach", refuse)
     chosen = managed.real.restarter.choose()
     assert chosen.name == "graceful-stop"
     assert "CAP_SYS_PTRACE" in chosen.reason

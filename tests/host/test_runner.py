@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from easyapache.host import keeper
-from easyapache.host.processes import Identity, identify
-from easyapache.host.runner import Detached, Runner
-from easyapache.host.server import HostError, Stopped
+from easyapache.agent.change import process_wrapper
+from easyapache.agent.httpd.processes import Identity, identify
+from easyapache.agent.runner import Detached, Runner
+from easyapache.agent.server import HostError, Stopped
 
 
 @pytest.fixture
@@ -141,18 +141,18 @@ def test_a_program_is_followed_to_its_end_on_a_full_disk(
 def test_a_keeper_that_comes_after_it_was_given_up_starts_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("easyapache.host.runner._START_LIMIT", 0.05)
+    monkeypatch.setattr("easyapache.agent.runner._START_LIMIT", 0.05)
     with pytest.raises(HostError, match="did not begin"):
         Detached(tmp_path, "job").wait_for_start()
     mark = tmp_path / "mark"
-    assert keeper.keep(str(tmp_path), "job", ["touch", str(mark)]) == 0
+    assert process_wrapper.keep(str(tmp_path), "job", ["touch", str(mark)]) == 0
     assert not mark.exists()
     assert not Detached(tmp_path, "job").running
 
 
 def test_killing_the_starter_does_not_touch_the_program(tmp_path: Path) -> None:
     code = (
-        "from easyapache.host.runner import Runner\n"
+        "from easyapache.agent.runner import Runner\n"
         "from pathlib import Path\n"
         "import os, signal\n"
         f"folder = Path({str(tmp_path)!r})\n"
@@ -215,7 +215,7 @@ def test_with_systemd_it_becomes_a_transient_unit_of_its_own(
         'while [ "$1" != -- ]; do shift; done; shift\n"$@" &\n'
     )
     script.chmod(0o755)
-    monkeypatch.setattr("easyapache.host.runner.systemd_is_init", lambda: True)
+    monkeypatch.setattr("easyapache.agent.runner.systemd_is_init", lambda: True)
     monkeypatch.setenv("PATH", f"{tools}:{os.environ['PATH']}")
     runner = Runner({"PATH": f"{tools}:/usr/bin:/bin", "WORD": "given"})
     runner.start_detached(sh("echo $WORD"), tmp_path / "job", "packages", "ea4-change-1")

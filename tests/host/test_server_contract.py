@@ -6,9 +6,9 @@ import uuid
 
 import pytest
 
-from easyapache.host.protocol import Goal
-from easyapache.host.server import HostError
-from easyapache.profile import Profile, Transaction
+from easyapache.agent.server import HostError
+from easyapache.ea4.profile import Profile, Transaction
+from easyapache.ea4.protocol import Goal
 from tests.host.conftest import Manage
 from tests.host.managed import PREFIX, Managed
 

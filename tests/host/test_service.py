@@ -12,12 +12,12 @@ from typing import Any
 
 import pytest
 
-from easyapache.host import cgroups
-from easyapache.host.httpd import Httpd
-from easyapache.host.processes import Identity
-from easyapache.host.server import Check, HostError
-from easyapache.host.surroundings import surroundings_of
-from easyapache.host.verify import service_checks
+from easyapache.agent.httpd import cgroups
+from easyapache.agent.httpd.httpd import Httpd
+from easyapache.agent.httpd.processes import Identity
+from easyapache.agent.httpd.surroundings import surroundings_of
+from easyapache.agent.httpd.verification import service_checks
+from easyapache.agent.server import Check, HostError
 from tests.host.hammer import hammering
 from tests.host.managed import Managed
 from tests.host.standin import StandIn
@@ -111,7 +111,7 @@ def test_where_nothing_else_helps_the_start_limit_is_waited_out(
 
     systemd.write("refuses", "")
     kill_all(managed)
-    monkeypatch.setattr("easyapache.host.unit.time.sleep", pause)
+    monkeypatch.setattr("easyapache.agent.httpd.unit.time.sleep", pause)
     managed.real.httpd.start(managed.log)
     assert "allows the next start" in managed.text
     assert 1.0 in pauses

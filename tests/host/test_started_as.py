@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from easyapache.host.started_as import StartedAs, options_of, started_as
+from easyapache.agent.httpd.started_as import StartedAs, options_of, started_as
 
 
 @pytest.mark.parametrize(

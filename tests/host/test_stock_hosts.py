@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from easyapache.lab.server import Lab
-from easyapache.lab.vhosts import many_hosts, stock_host
-from easyapache.relations import load_catalogue
-from mpm.catalog import MPM, Choice
-from mpm.plan import make_plan
+from easyapache.ea4.mpm import MPM, Choice
+from easyapache.ea4.plan import make_plan
+from easyapache.ea4.relations import load_catalogue
+from lab.server import Lab
+from lab.vhosts import many_hosts, stock_host
 from tests.host.conftest import Manage
 from tests.host.managed import Managed
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from easyapache.host import kit as kits
-from easyapache.host.spool import Spool
-from easyapache.lab.server import Lab
+from easyapache.agent.change.spool import Spool
+from easyapache.agent.packages import kit as kits
+from lab.server import Lab
 from tests.faults.field import ASKED, BEFORE, Field, unclean
 from tests.faults.plug import disk
 from tests.faults.report import Tell
@@ -118,7 +118,7 @@ def test_what_packages_wrote_is_on_the_disk_before_they_count_as_moved(
     def note(_: object) -> None:
         seen.append((folder / "hooks-done").exists())
 
-    monkeypatch.setattr("easyapache.host.real.sync_disks", note)
+    monkeypatch.setattr("easyapache.agent.real.sync_disks", note)
     goal, transaction = managed.plan("event")
     managed.packages(goal, transaction, "c" * 32)
     assert seen == [False, False], "after the hooks before, and before the packages count as moved"

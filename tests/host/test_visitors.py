@@ -8,8 +8,8 @@ from collections.abc import Iterable
 
 import pytest
 
-from easyapache.host.processes import children_of
-from easyapache.host.server import Interruption
+from easyapache.agent.httpd.processes import children_of
+from easyapache.agent.server import Interruption
 from tests.host.conftest import Manage
 from tests.host.hammer import hammering
 from tests.host.managed import Managed

@@ -11,7 +11,7 @@ import threading
 import time
 from collections import Counter
 
-from easyapache.host.migration import REGISTER
+from easyapache.agent.httpd.kernel_setting import REGISTER
 from tests.host.managed import Managed
 
 

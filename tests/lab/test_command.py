@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from django.core.management import CommandError, call_command
 
-from easyapache.lab import system
+from lab import system
 
 PROJECT = Path(__file__).resolve().parents[2]
 
@@ -68,7 +68,7 @@ def test_an_unknown_action_or_stock_is_an_argument_error(tmp_path: Path) -> None
 
 def test_the_list_of_system_packages_needs_no_virtual_environment() -> None:
     done = subprocess.run(
-        ["/usr/bin/python3", "-s", "-m", "easyapache.lab.system", "--list"],
+        ["/usr/bin/python3", "-s", "-m", "lab.system", "--list"],
         cwd=PROJECT,
         env={"PATH": "/usr/bin:/bin"},
         capture_output=True,

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from easyapache.lab.hooks import NO_RESTART_FLAG
-from easyapache.lab.process import run
-from easyapache.lab.repository import Variant
-from easyapache.lab.server import Lab
+from lab.hooks import NO_RESTART_FLAG
+from lab.process import run
+from lab.repository import Variant
+from lab.server import Lab
 from tests.labs import MakeLab
 
 pytestmark = pytest.mark.lab

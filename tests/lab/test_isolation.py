@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from easyapache.host.config import load_config
-from easyapache.lab import apache
-from easyapache.lab.process import LabError
-from easyapache.lab.server import Lab
+from easyapache.agent.config import load_config
+from lab import apache
+from lab.process import LabError
+from lab.server import Lab
 from tests.labs import MakeLab
 
 pytestmark = pytest.mark.lab

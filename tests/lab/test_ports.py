@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from easyapache.lab import ports
-from easyapache.lab.ports import claim_ports, keep_ports
-from easyapache.lab.process import LabError
-from easyapache.lab.website import Ports
+from lab import ports
+from lab.ports import claim_ports, keep_ports
+from lab.process import LabError
+from lab.website import Ports
 from tests.labs import MakeLab
 
 

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from easyapache.lab.catalog import catalogue, profile_names, profile_packages, relations
-from easyapache.lab.process import LabError, run
-from easyapache.lab.repository import Repository, Variant, repository
-from easyapache.lab.system import distribution
+from lab.catalog import catalogue, profile_names, profile_packages, relations
+from lab.process import LabError, run
+from lab.repository import Repository, Variant, repository
+from lab.system import distribution
 
 pytestmark = pytest.mark.lab
 
@@ -129,7 +129,7 @@ def test_asking_again_builds_nothing() -> None:
 
 
 def test_two_who_ask_at_once_get_the_same_whole_repository(tmp_path: Path) -> None:
-    program = "from easyapache.lab.repository import repository; print(repository().folder)"
+    program = "from lab.repository import repository; print(repository().folder)"
     environment = {**os.environ, "EA4_LAB_CACHE": str(tmp_path)}
     both = [
         subprocess.Popen(

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from easyapache.lab import website
-from easyapache.lab.catalog import profile_names, profile_packages
-from easyapache.lab.pristine import STOCKS
-from easyapache.lab.process import LabError
-from easyapache.lab.repository import Repository, Variant
-from easyapache.lab.server import Lab
-from easyapache.lab.system import distribution
+from lab import website
+from lab.catalog import profile_names, profile_packages
+from lab.pristine import STOCKS
+from lab.process import LabError
+from lab.repository import Repository, Variant
+from lab.server import Lab
+from lab.system import distribution
 from tests.labs import MakeLab
 
 pytestmark = pytest.mark.lab

@@ -12,16 +12,16 @@ from typing import Any
 
 import pytest
 
-from easyapache.host.protocol import Goal
-from easyapache.host.rpm import RpmDatabase
-from easyapache.host.runner import Runner
-from easyapache.lab.pristine import OPERATING_SYSTEM, STOCKS
-from easyapache.lab.repository import Repository
-from easyapache.lab.server import Lab
-from easyapache.profile import Package, Profile, Transaction
-from easyapache.relations import Unsolvable, load_catalogue
-from mpm.catalog import ITK, MPM, Choice
-from mpm.plan import goal_of, make_plan
+from easyapache.agent.packages.rpm import RpmDatabase
+from easyapache.agent.runner import Runner
+from easyapache.ea4.mpm import ITK, MPM, Choice
+from easyapache.ea4.plan import goal_of, make_plan
+from easyapache.ea4.profile import Package, Profile, Transaction
+from easyapache.ea4.protocol import Goal
+from easyapache.ea4.relations import Unsolvable, load_catalogue
+from lab.pristine import OPERATING_SYSTEM, STOCKS
+from lab.repository import Repository
+from lab.server import Lab
 from tests.labs import MakeLab
 
 pytestmark = pytest.mark.lab

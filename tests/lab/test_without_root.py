@@ -19,8 +19,8 @@ PYTHONS = ("/usr/bin/python3.13", "/usr/bin/python3.12", "/usr/bin/python3.11", 
 _PROGRAM = """
 import os, sys
 from pathlib import Path
-from easyapache.lab.process import LabError
-from easyapache.lab.server import Lab
+from lab.process import LabError
+from lab.server import Lab
 
 assert os.geteuid() != 0
 try:

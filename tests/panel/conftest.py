@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 import pytest
 
-from easyapache.models import Server
-from mpm import services
+from mpm.changes.services.record import record_log
 from mpm.models import Change
+from mpm.servers.models import Server
 from tests.panel.told import EVENT, PREFORK, carried_out, piece
 
 
@@ -19,7 +19,7 @@ def story_of_two(known_server: Callable[..., Server]) -> list[Change]:
     made = []
     for _ in range(3):
         made.append(carried_out(server, EVENT, reason="there"))
-        services.record_log("web01", made[-1].uuid, 0, piece(b"log\n"))
+        record_log("web01", made[-1].uuid, 0, piece(b"log\n"))
         made.append(carried_out(server, PREFORK, reason="and back"))
     made.append(carried_out(other, EVENT))
     return made

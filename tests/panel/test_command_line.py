@@ -16,16 +16,16 @@ from typing import Any
 import pytest
 from django.core.management import CommandError, call_command
 
-from easyapache.models import Server
-from mpm.catalog import Choice
+from easyapache.ea4.mpm import Choice
+from mpm.changes.services.record import record_log
 from mpm.models import Change, LogChunk, State
-from mpm.services import record_log
+from mpm.servers.models import Server
 from tests.panel.told import carried_out, finish
 from tests.panel_fixtures import House, database_url
 
 pytestmark = pytest.mark.django_db
 PROJECT = Path(__file__).resolve().parents[2]
-STOCK = PROJECT / "easyapache/data/profiles"
+STOCK = PROJECT / "easyapache/ea4/data/profiles"
 
 
 def mpm(*arguments: str) -> tuple[int, str, str]:
@@ -397,7 +397,7 @@ def create_parser() -> Any:
 def test_the_version_is_the_projects_own(capsys: pytest.CaptureFixture[str]) -> None:
     import tomllib
 
-    from mpm.client import cli
+    from mpm.cli.remote import cli
 
     version = tomllib.loads((PROJECT / "pyproject.toml").read_text())["project"]["version"]
     with pytest.raises(SystemExit):

@@ -12,13 +12,18 @@ import pytest
 from django.db import connections
 from django.utils import timezone
 
-from easyapache.inventory import record_scan
-from easyapache.models import Pulse, Server
-from easyapache.profile import Profile
-from mpm import services
-from mpm.catalog import Choice
+from easyapache.ea4.mpm import Choice
+from easyapache.ea4.profile import Profile
+from mpm.access.services.actor import Busy, Refused
+from mpm.changes.services.cancel import cancel
+from mpm.changes.services.record import record_reports
+from mpm.changes.services.request import request_change
+from mpm.changes.services.sweep import ping_all, sweep
+from mpm.history.verification.database import verify_database
 from mpm.models import Change, Event, State
-from mpm.verification import verify_database
+from mpm.servers.inventory import record_scan
+from mpm.servers.models import Pulse, Server
+from mpm.servers.services.inspection import record_inspection
 from tests.panel.told import ADMIN, outcome, step
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -40,7 +45,7 @@ def all_at_once(count: int, work: Callable[[int], object]) -> list[object]:
         try:
             barrier.wait()
             return work(number)
-        except services.Refused as refused:
+        except Refused as refused:
             return refused
         finally:
             connections.close_all()
@@ -52,30 +57,28 @@ def all_at_once(count: int, work: Callable[[int], object]) -> list[object]:
 def test_of_eight_requests_at_once_one_becomes_a_change_and_seven_hear_which(
     server: Server,
 ) -> None:
-    results = all_at_once(
-        8, lambda _: services.request_change(server, Choice.parse("event"), actor=ADMIN)
-    )
+    results = all_at_once(8, lambda _: request_change(server, Choice.parse("event"), actor=ADMIN))
     made = [item for item in results if isinstance(item, Change)]
-    busy = [item for item in results if isinstance(item, services.Busy)]
+    busy = [item for item in results if isinstance(item, Busy)]
     assert (len(made), len(busy)) == (1, 7)
     assert {item.change.pk for item in busy} == {made[0].pk}
     assert verify_database().faults == ()
 
 
 def test_reports_cancels_and_sweeps_at_once_leave_one_truth(server: Server) -> None:
-    change = services.request_change(server, Choice.parse("event"), actor=ADMIN)
+    change = request_change(server, Choice.parse("event"), actor=ADMIN)
     told = [step(1, "preflight"), step(2, "download"), outcome(3, "cancelled")]
 
     def work(number: int) -> None:
         if number % 3 == 0:
-            services.record_reports("web01", change.uuid, told)
+            record_reports("web01", change.uuid, told)
         elif number % 3 == 1:
-            services.sweep()
+            sweep()
         else:
-            services.cancel(Change.objects.get(pk=change.pk), ADMIN)
+            cancel(Change.objects.get(pk=change.pk), ADMIN)
 
     all_at_once(6, work)
-    services.record_reports("web01", change.uuid, told)
+    record_reports("web01", change.uuid, told)
     change.refresh_from_db()
     assert change.state == State.CANCELLED
     ends = Event.objects.filter(change=change, kind="change.cancelled")
@@ -86,24 +89,22 @@ def test_reports_cancels_and_sweeps_at_once_leave_one_truth(server: Server) -> N
 def test_scans_at_once_make_one_snapshot_and_one_outside_change(
     server: Server, stock_profile: Callable[..., Profile]
 ) -> None:
-    from mpm.services.inspection import request_number
+    from mpm.servers.services.inspection import request_number
 
     moved = stock_profile("worker").as_json()
-    all_at_once(
-        4, lambda _: services.record_inspection("web01", request_number(timezone.now()), moved)
-    )
+    all_at_once(4, lambda _: record_inspection("web01", request_number(timezone.now()), moved))
     assert server.installed_profiles.count() == 2
     assert Change.objects.filter(origin="outside").count() == 1
 
 
 def tick(now: datetime, _: int) -> None:
-    services.sweep(now)
-    services.ping_all(now)
+    sweep(now)
+    ping_all(now)
 
 
 def test_ticks_of_several_beats_at_once_do_no_harm(server: Server) -> None:
-    change = services.request_change(server, Choice.parse("event"), actor=ADMIN)
-    services.record_reports("web01", change.uuid, [step(1, "packages")])
+    change = request_change(server, Choice.parse("event"), actor=ADMIN)
+    record_reports("web01", change.uuid, [step(1, "packages")])
     for seconds in (50, 60, 70):
         now = timezone.now() + timedelta(seconds=seconds)
         assert all_at_once(4, partial(tick, now)) == [None] * 4

@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 from django.utils import timezone
 
-from mpm import services
-from mpm.history import events_as_json
+from mpm.history.export import events_as_json
+from mpm.history.services.retention import prune
+from mpm.history.verification.export import BadExport, verify_export
+from mpm.history.verification.verdict import Verdict
 from mpm.models import Chain, Change, Event
-from mpm.verification import BadExport, Verdict, verify_export
 
 pytestmark = pytest.mark.django_db
 
@@ -101,7 +102,7 @@ def test_a_chain_that_the_end_does_not_know_is_noticed(export: Path) -> None:
 
 
 def test_what_was_pruned_is_explained_in_the_export(export: Path) -> None:
-    services.prune(timezone.now() + timedelta(days=400), 365)
+    prune(timezone.now() + timedelta(days=400), 365)
     export.write_text("".join(events_as_json()))
     assert verify_export(export).faults == ()
 

@@ -15,16 +15,16 @@ from django.core.management import call_command
 from django.test import Client
 from django.utils import timezone
 
-from easyapache.inventory import record_scan
-from easyapache.models import InstalledProfile, Server
-from easyapache.profile import Profile
-from mpm import services
-from mpm.catalog import Choice
+from easyapache.ea4.mpm import Choice
+from easyapache.ea4.profile import Profile
+from mpm.access.services.actor import Actor, NothingToDo
+from mpm.access.tokens import issue
+from mpm.changes.services.fresh_look import look_again, on_a_fresh_look
+from mpm.changes.services.planning import plan_for
+from mpm.changes.services.request import request_change
 from mpm.models import Change
-from mpm.services.actor import Actor
-from mpm.services.fresh import look_again, on_a_fresh_look
-from mpm.services.request import request_change
-from mpm.tokens import issue
+from mpm.servers.inventory import record_scan
+from mpm.servers.models import InstalledProfile, Server
 from tests.panel_fixtures import House
 
 ADMIN = Actor(name="anna", role="administrator")
@@ -106,7 +106,7 @@ def test_a_server_that_was_changed_by_hand_does_not_run_what_was_last_seen(
     """The last scan saw event; the server has been on prefork for a while."""
     seen = house.server.profile
     assert seen is not None
-    plan = services.plan_for(house.server, Choice.parse("event"))
+    plan = plan_for(house.server, Choice.parse("event"))
     observed = replace(seen.running, mpms=("event",)) if seen.running else None
     packages = tuple(sorted(item.package for item in (*plan.keep, *plan.install)))
     seen_as(
@@ -133,7 +133,7 @@ def test_a_refusal_says_how_old_its_knowledge_is_where_no_look_is_had(
     assert int(age[1]) >= 47
     status, text = shell("switch", "prefork", "--stored")
     assert (status, "last checked" in text) == (0, True)
-    with pytest.raises(services.NothingToDo) as nothing:
+    with pytest.raises(NothingToDo) as nothing:
         on_a_fresh_look(
             server, lambda: request_change(server, Choice.parse("prefork"), actor=ADMIN)
         )

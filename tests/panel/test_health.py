@@ -8,11 +8,12 @@ import pytest
 from django.test import Client
 from django.utils import timezone
 
-from easyapache import agents
-from easyapache.health import stopped_parts
-from easyapache.models import Pulse
-from mpm import services
-from mpm.services.actor import Actor
+from mpm.access.services.actor import Actor
+from mpm.access.services.users import add_user
+from mpm.changes.services.sweep import ping_all, sweep
+from mpm.servers import agents
+from mpm.servers.models import Pulse
+from mpm.web.background_parts import stopped_parts
 from tests.panel_fixtures import RedisServer
 
 pytestmark = pytest.mark.django_db
@@ -25,8 +26,8 @@ def test_nothing_is_reported_before_anything_was_started() -> None:
 
 def test_a_beat_that_stopped_is_told_from_a_worker_that_stopped() -> None:
     now = timezone.now()
-    services.sweep(now)
-    services.ping_all(now)
+    sweep(now)
+    ping_all(now)
     assert stopped_parts(now + timedelta(seconds=50)) == ()
     assert [part.name for part in stopped_parts(now + timedelta(seconds=70))] == ["control"]
     Pulse.beat("control", now + timedelta(seconds=65))
@@ -47,7 +48,7 @@ def test_a_broker_that_is_away_is_not_blamed_on_the_worker(broker: RedisServer) 
 
 
 def test_every_page_carries_the_warning(client: Client) -> None:
-    _, password = services.add_user("anna", "administrator", actor=ADMIN)
+    _, password = add_user("anna", "administrator", actor=ADMIN)
     assert client.login(username="anna", password=password)
     assert "has stopped" not in client.get("/").content.decode()
     Pulse.beat("control", timezone.now() - timedelta(minutes=5))

@@ -12,18 +12,20 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
-from easyapache.host.protocol import BadMessage
-from easyapache.models import Server
-from easyapache.profile import Package, Profile
-from mpm import services
-from mpm.catalog import Choice
-from mpm.history.examination import examined
-from mpm.history.hearsay import CONTRADICTED, TOO_MANY, UNREQUESTED
+from easyapache.ea4.mpm import Choice
+from easyapache.ea4.profile import Package, Profile
+from easyapache.ea4.protocol import BadMessage
+from mpm.access.services.users import add_user
+from mpm.changes.models.change import Origin, new_id
+from mpm.changes.services import unrequested
+from mpm.changes.services.record import record_log, record_reports
+from mpm.changes.services.request import request_change
+from mpm.history.diagnosis import examined
+from mpm.history.services.text_checks import storable, visible
+from mpm.history.unrequested import CONTRADICTED, TOO_MANY, UNREQUESTED
 from mpm.models import Change, Event, Report, State
-from mpm.models.change import Origin, new_id
-from mpm.services import hearsay
-from mpm.services.inspection import ANSWERED_WITHIN, request_number
-from mpm.services.words import storable, visible
+from mpm.servers.models import Server
+from mpm.servers.services.inspection import ANSWERED_WITHIN, record_inspection, request_number
 from tests.panel.told import ADMIN, after, outcome, report, step
 
 EVIL = Package("ea-apache24-mod_evil", "1", "1", "x86_64")
@@ -31,8 +33,8 @@ EVIL = Package("ea-apache24-mod_evil", "1", "1", "x86_64")
 
 @pytest.fixture
 def change(known_server: Callable[..., Server]) -> Change:
-    made = services.request_change(known_server(), Choice.parse("event"), actor=ADMIN)
-    services.record_reports("web01", made.uuid, [step(1, "preflight")])
+    made = request_change(known_server(), Choice.parse("event"), actor=ADMIN)
+    record_reports("web01", made.uuid, [step(1, "preflight")])
     made.refresh_from_db()
     return made
 
@@ -42,7 +44,7 @@ def kinds(server: str = "web01") -> list[str]:
 
 
 def scanned(profile: Profile, **other: Any) -> Change | None:
-    return services.record_inspection(
+    return record_inspection(
         "web01", request_number(timezone.now()), {**profile.as_json(), **other}
     )
 
@@ -57,7 +59,7 @@ def test_more_than_was_confirmed_is_no_success_and_a_change_from_outside(change:
     seen = after(change)
     assert firewall in seen.names
     told = [outcome(2, "succeeded", without(seen, firewall))]
-    services.record_reports("web01", change.uuid, told)
+    record_reports("web01", change.uuid, told)
     change.refresh_from_db()
     assert change.state == State.FAILED
     assert firewall in change.sentence
@@ -66,17 +68,17 @@ def test_more_than_was_confirmed_is_no_success_and_a_change_from_outside(change:
 
 
 def test_exactly_what_was_confirmed_is_a_success(change: Change) -> None:
-    services.record_reports("web01", change.uuid, [outcome(2, "succeeded", after(change))])
+    record_reports("web01", change.uuid, [outcome(2, "succeeded", after(change))])
     change.refresh_from_db()
     assert change.state == State.SUCCEEDED
     assert not Change.objects.filter(origin=Origin.OUTSIDE).exists()
 
 
 def test_a_known_report_with_other_content_is_told_once(change: Change) -> None:
-    services.record_reports("web01", change.uuid, [step(1, "preflight")])
+    record_reports("web01", change.uuid, [step(1, "preflight")])
     assert CONTRADICTED not in kinds()
     for _ in range(3):
-        services.record_reports("web01", change.uuid, [step(1, "packages")])
+        record_reports("web01", change.uuid, [step(1, "packages")])
     assert kinds().count(CONTRADICTED) == 1
 
 
@@ -85,23 +87,23 @@ def test_a_change_that_was_not_requested_is_told_once_and_not_without_end(
 ) -> None:
     server, number = known_server(), new_id()
     for _ in range(3):
-        services.record_reports("web01", number, [step(1, "preflight")])
-        services.record_log("web01", number, 0, "eA==")
+        record_reports("web01", number, [step(1, "preflight")])
+        record_log("web01", number, 0, "eA==")
     assert kinds().count(UNREQUESTED) == 1
     (finding,) = [f for f in examined(server, None).findings if f.code == "change-not-requested"]
     assert number in finding.seen
-    for _ in range(hearsay.MOST_AN_HOUR + 5):
-        services.record_reports("web01", new_id(), [step(1, "preflight")])
-    services.record_reports("web01", "../../etc", [step(1, "preflight")])
-    assert kinds().count(UNREQUESTED) == hearsay.MOST_AN_HOUR
-    services.record_reports("nosuch", new_id(), [step(1, "preflight")])
+    for _ in range(unrequested.MOST_AN_HOUR + 5):
+        record_reports("web01", new_id(), [step(1, "preflight")])
+    record_reports("web01", "../../etc", [step(1, "preflight")])
+    assert kinds().count(UNREQUESTED) == unrequested.MOST_AN_HOUR
+    record_reports("nosuch", new_id(), [step(1, "preflight")])
     assert kinds("nosuch") == []
 
 
 def test_the_id_of_a_change_in_a_comment_hides_nothing(
     change: Change, stock_profile: Callable[..., Profile]
 ) -> None:
-    services.record_reports("web01", change.uuid, [outcome(2, "succeeded", after(change))])
+    record_reports("web01", change.uuid, [outcome(2, "succeeded", after(change))])
     seen = after(change)
     comment = {"id": 9, "comment": change.uuid, "user": "root"}
     less = without(seen, "ea-apache24-mod_deflate")
@@ -118,8 +120,8 @@ def test_a_change_from_outside_takes_neither_reports_nor_log(
     known_server()
     found = scanned(without(stock_profile(), "ea-apache24-mod_deflate"))
     assert found is not None
-    assert services.record_reports("web01", found.uuid, [step(1, "preflight")]) == 0
-    assert services.record_log("web01", found.uuid, 0, "eA==") == 0
+    assert record_reports("web01", found.uuid, [step(1, "preflight")]) == 0
+    assert record_log("web01", found.uuid, 0, "eA==") == 0
 
 
 @pytest.mark.parametrize("number", ["a" * 32, "0" * 32, "x", ""])
@@ -129,10 +131,10 @@ def test_a_look_that_nobody_asked_for_is_not_believed(
     known_server()
     less = without(stock_profile(), "ea-apache24-mod_deflate")
     with pytest.raises(ValueError, match="request"):
-        services.record_inspection("web01", number, less.as_json())
+        record_inspection("web01", number, less.as_json())
     old = request_number(timezone.now() - ANSWERED_WITHIN - timedelta(minutes=1))
     with pytest.raises(BadMessage):
-        services.record_inspection("web01", old, less.as_json())
+        record_inspection("web01", old, less.as_json())
     assert not Change.objects.exists()
 
 
@@ -142,18 +144,18 @@ def test_changes_from_outside_are_bounded_in_an_hour_and_that_is_said(
     known_server()
     stock = stock_profile()
     less = without(stock, "ea-apache24-mod_deflate")
-    for _ in range(hearsay.MOST_AN_HOUR):
+    for _ in range(unrequested.MOST_AN_HOUR):
         scanned(less)
         scanned(stock)
-    assert Change.objects.filter(origin=Origin.OUTSIDE).count() == hearsay.MOST_AN_HOUR
+    assert Change.objects.filter(origin=Origin.OUTSIDE).count() == unrequested.MOST_AN_HOUR
     assert kinds().count(TOO_MANY) == 1
 
 
 def test_the_log_of_a_change_is_bounded(change: Change, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(hearsay, "LONGEST_LOG", 10)
-    assert services.record_log("web01", change.uuid, 0, "eHh4eHh4eHg=") == 8
+    monkeypatch.setattr(unrequested, "LONGEST_LOG", 10)
+    assert record_log("web01", change.uuid, 0, "eHh4eHh4eHg=") == 8
     with pytest.raises(BadMessage):
-        services.record_log("web01", change.uuid, 8, "eHh4eHh4eHg=")
+        record_log("web01", change.uuid, 8, "eHh4eHh4eHg=")
 
 
 ODD = [
@@ -175,14 +177,14 @@ def test_a_report_of_another_shape_is_refused_whole(
     change: Change, kind: str, data: dict[str, Any]
 ) -> None:
     with pytest.raises(BadMessage):
-        services.record_reports("web01", change.uuid, [report(2, kind, **data)])
+        record_reports("web01", change.uuid, [report(2, kind, **data)])
     assert change.reports.count() == 1
 
 
 def test_what_was_recorded_of_another_shape_does_not_break_its_page(
     change: Change, client: Client
 ) -> None:
-    _, password = services.add_user("anna", "administrator", actor=ADMIN)
+    _, password = add_user("anna", "administrator", actor=ADMIN)
     assert client.login(username="anna", password=password)
     for number, (kind, data) in enumerate(ODD[:2], 2):
         Report.objects.create(change=change, seq=number, at=timezone.now(), kind=kind, data=data)

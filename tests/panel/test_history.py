@@ -14,24 +14,18 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from easyapache.models import Server
-from mpm import services
-from mpm.catalog import Choice
-from mpm.history import (
-    BadFilter,
-    ChangeFilters,
-    activity,
-    as_csv,
-    as_json,
-    before_and_after,
-    changes,
-    known_people,
-    known_tickets,
-    story,
-    ticket_text,
-    timeline,
-)
+from easyapache.ea4.mpm import Choice
+from mpm.access.services.users import add_user
+from mpm.changes.services.record import record_reports
+from mpm.changes.services.request import request_change
+from mpm.history.activity import activity, known_people, known_tickets
+from mpm.history.customer import ticket_text
+from mpm.history.export import as_csv, as_json
+from mpm.history.filters import BadFilter, ChangeFilters
+from mpm.history.pages import changes
+from mpm.history.story import before_and_after, story, timeline
 from mpm.models import Change, State
+from mpm.servers.models import Server
 from tests.panel.told import ADMIN, carried_out, finish, outcome, report, step
 
 pytestmark = pytest.mark.django_db
@@ -201,9 +195,7 @@ def test_exports_stream_every_row_as_csv_and_json(many: list[Change]) -> None:
 def test_a_reason_that_looks_like_a_formula_is_harmless_in_a_spreadsheet(
     known_server: Callable[..., Server],
 ) -> None:
-    services.request_change(
-        known_server(), Choice.parse("event"), actor=ADMIN, reason="=HYPERLINK(1)"
-    )
+    request_change(known_server(), Choice.parse("event"), actor=ADMIN, reason="=HYPERLINK(1)")
     row = next(csv.DictReader(io.StringIO("".join(as_csv(ChangeFilters())))))
     assert row["reason"] == "'=HYPERLINK(1)"
 
@@ -257,10 +249,10 @@ def explain() -> str:
 def test_the_story_tells_it_to_somebody_who_was_not_there(
     known_server: Callable[..., Server],
 ) -> None:
-    change = services.request_change(
+    change = request_change(
         known_server(), Choice.parse("event"), actor=ADMIN, reason="too much memory", ticket="T-1"
     )
-    services.record_reports(
+    record_reports(
         "web01",
         change.uuid,
         [
@@ -270,7 +262,7 @@ def test_the_story_tells_it_to_somebody_who_was_not_there(
     )
     from tests.panel.told import after
 
-    services.record_reports("web01", change.uuid, [outcome(3, "succeeded", after(change))])
+    record_reports("web01", change.uuid, [outcome(3, "succeeded", after(change))])
     change.refresh_from_db()
     told = " ".join(story(change))
     for words in (
@@ -294,18 +286,18 @@ def test_the_story_tells_it_to_somebody_who_was_not_there(
 
 def test_a_change_that_failed_left_all_as_it_was(known_server: Callable[..., Server]) -> None:
     change = finish(
-        services.request_change(known_server(), Choice.parse("event"), actor=ADMIN), "rolled_back"
+        request_change(known_server(), Choice.parse("event"), actor=ADMIN), "rolled_back"
     )
     assert not any(row.moved for row in before_and_after(change))
     assert "taken back" in " ".join(story(change))
 
 
 def test_names_stay_readable_when_the_person_is_gone(known_server: Callable[..., Server]) -> None:
-    from mpm.services.actor import Actor
+    from mpm.access.services.actor import Actor
 
-    user, _ = services.add_user("anna", "administrator", actor=ADMIN)
+    user, _ = add_user("anna", "administrator", actor=ADMIN)
     actor = Actor(name="anna", role="administrator", user_id=user.pk)
-    change = services.request_change(known_server(), Choice.parse("event"), actor=actor)
+    change = request_change(known_server(), Choice.parse("event"), actor=actor)
     user.delete()
     change = Change.objects.get(pk=change.pk)
     assert (change.user, change.actor_name, change.actor_role) == (None, "anna", "administrator")
@@ -313,8 +305,8 @@ def test_names_stay_readable_when_the_person_is_gone(known_server: Callable[...,
 
 
 def test_free_text_finds_the_error_of_a_failed_change(known_server: Callable[..., Server]) -> None:
-    change = services.request_change(known_server(), Choice.parse("event"), actor=ADMIN)
-    services.record_reports(
+    change = request_change(known_server(), Choice.parse("event"), actor=ADMIN)
+    record_reports(
         "web01",
         change.uuid,
         [

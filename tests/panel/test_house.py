@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import pytest
 
-from easyapache.agents import wake
-from easyapache.inventory import particulars_of
-from mpm import services
-from mpm.catalog import Choice
+from easyapache.ea4.mpm import Choice
+from mpm.access.services.actor import Actor
+from mpm.changes.services.dispatch import message_for
+from mpm.changes.services.planning import request_preview
+from mpm.changes.services.request import request_change
+from mpm.changes.services.rollback import roll_back
+from mpm.changes.services.sweep import sweep
+from mpm.history.verification.database import verify_database
 from mpm.models import Change, LogChunk, Preview, Report, State
-from mpm.services.actor import Actor
-from mpm.services.dispatch import message_for
-from mpm.verification import verify_database
+from mpm.servers.agents import wake
+from mpm.servers.inventory import particulars_of
+from mpm.servers.services.inspection import rescan
 from tests.panel_fixtures import House, wait_until
 
 ADMIN = Actor(name="anna", role="administrator")
@@ -19,7 +23,7 @@ ADMIN = Actor(name="anna", role="administrator")
 
 def ended(change: Change, seconds: float = 40) -> Change:
     def check() -> bool:
-        services.sweep()
+        sweep()
         change.refresh_from_db()
         return change.finished
 
@@ -33,7 +37,7 @@ def test_a_look_also_brings_what_the_packages_are_in_words(house: House) -> None
 
 
 def test_a_change_goes_from_a_preview_to_a_running_httpd_and_back(house: House) -> None:
-    preview = services.request_preview(house.server, Choice.parse("event"), ADMIN)
+    preview = request_preview(house.server, Choice.parse("event"), ADMIN)
 
     def answered() -> bool:
         preview.refresh_from_db()
@@ -42,7 +46,7 @@ def test_a_change_goes_from_a_preview_to_a_running_httpd_and_back(house: House) 
     wait_until(answered, 20, "the server did not answer the preview")
     assert preview.state == Preview.State.READY, preview.error
     assert preview.digest == preview.stored_digest
-    change = services.request_change(
+    change = request_change(
         house.server,
         Choice.parse("event"),
         actor=ADMIN,
@@ -62,7 +66,7 @@ def test_a_change_goes_from_a_preview_to_a_running_httpd_and_back(house: House) 
     log = b"".join(bytes(chunk.data) for chunk in change.log_chunks.order_by("offset"))
     assert log == (house.spool / change.uuid / "log").read_bytes()
 
-    back = ended(services.roll_back(change, ADMIN, "not today"))
+    back = ended(roll_back(change, ADMIN, "not today"))
     assert back.state == State.SUCCEEDED, back.sentence
     assert {p.name for p in house.simulated.inspect().packages} == {
         item["name"] for item in (*change.plan["keep"], *change.plan["remove"])
@@ -71,7 +75,7 @@ def test_a_change_goes_from_a_preview_to_a_running_httpd_and_back(house: House) 
 
 
 def test_the_same_message_delivered_five_times_runs_the_change_once(house: House) -> None:
-    change = services.request_change(house.server, Choice.parse("worker"), actor=ADMIN)
+    change = request_change(house.server, Choice.parse("worker"), actor=ADMIN)
     for _ in range(5):
         assert wake("web01", "apply", message_for(change).as_json())
     ended(change)
@@ -83,7 +87,7 @@ def test_the_same_message_delivered_five_times_runs_the_change_once(house: House
 
 def test_a_flushed_redis_loses_nothing(house: House) -> None:
     house.kill("agent")
-    change = services.request_change(house.server, Choice.parse("event"), actor=ADMIN)
+    change = request_change(house.server, Choice.parse("event"), actor=ADMIN)
     house.redis.flush()
     house.start("agent")
     Change.objects.filter(pk=change.pk).update(dispatched_at=None)
@@ -92,7 +96,7 @@ def test_a_flushed_redis_loses_nothing(house: House) -> None:
 
 
 def test_killing_agent_worker_and_redis_together_loses_nothing(house: House) -> None:
-    change = services.request_change(house.server, Choice.parse("event"), actor=ADMIN)
+    change = request_change(house.server, Choice.parse("event"), actor=ADMIN)
 
     def begun() -> bool:
         change.refresh_from_db()
@@ -120,11 +124,11 @@ def test_a_change_made_outside_is_found_and_can_be_reverted(house: House) -> Non
                 .replace("mod_cgi", "mod_cgid")
             )
         state["packages"] = [p for p in state["packages"] if "ruid2" not in p["name"]]
-    services.rescan(house.server)
+    rescan(house.server)
     wait_until(Change.objects.filter(origin="outside").exists, 20, "nobody noticed")
     outside = Change.objects.get(origin="outside")
     assert (outside.from_mpm, outside.state) == ("prefork", State.SUCCEEDED)
-    back = ended(services.roll_back(outside, ADMIN, "was not us"))
+    back = ended(roll_back(outside, ADMIN, "was not us"))
     assert back.state == State.SUCCEEDED, back.sentence
     assert any("prefork" in p.name for p in house.simulated.inspect().packages)
 
@@ -133,7 +137,7 @@ def test_a_change_made_outside_is_found_and_can_be_reverted(house: House) -> Non
 def test_a_step_that_fails_ends_truthfully(house: House, fault: str) -> None:
     with house.simulated.state() as state:
         state["faults"] = {fault: 1}
-    change = ended(services.request_change(house.server, Choice.parse("event"), actor=ADMIN))
+    change = ended(request_change(house.server, Choice.parse("event"), actor=ADMIN))
     running = house.simulated.inspect().running
     assert running is not None
     assert running.mpm == ("event" if change.state == State.SUCCEEDED else "prefork")

@@ -9,12 +9,13 @@ import pytest
 from django.test import Client
 from django.urls import reverse
 
-from easyapache.models import Server
-from mpm import services
-from mpm.catalog import Choice
-from mpm.history import predicted
+from easyapache.ea4.mpm import Choice
+from mpm.changes.services.record import record_reports
+from mpm.changes.services.request import request_change
+from mpm.history.prediction import predicted
 from mpm.history.story import story
 from mpm.models import Change
+from mpm.servers.models import Server
 from tests.panel.told import ADMIN, after, outcome, report, step
 
 WHOLE = {"probes": 200, "refused": 0, "reset": 0, "longest_wait_ms": 12.0, "partial": False}
@@ -32,13 +33,13 @@ def ended(known_server: Callable[..., Server]) -> Ended:
     """A change in which these interruptions were told before its outcome."""
 
     def make(*interruptions: dict[str, Any], how: str = "rolled_back", said: str = "") -> Change:
-        change = services.request_change(known_server(), Choice.parse("event"), actor=ADMIN)
+        change = request_change(known_server(), Choice.parse("event"), actor=ADMIN)
         told = [step(1, "preflight")]
         told += [report(n, "interruption", **one) for n, one in enumerate(interruptions, 2)]
         profile = after(change) if how == "succeeded" else None
         words = {"sentence": said} if said else {}
         told.append(outcome(len(told) + 1, how, profile, **words))
-        services.record_reports("web01", change.uuid, told)
+        record_reports("web01", change.uuid, told)
         change.refresh_from_db()
         return change
 

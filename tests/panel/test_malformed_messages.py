@@ -14,10 +14,10 @@ import redis
 from django.core.management import call_command
 from django.utils import timezone
 
-from easyapache.agents import wake
-from easyapache.health import dropped_messages
-from easyapache.models import Pulse, Server
-from mpm.history.examination import examined
+from mpm.history.diagnosis import examined
+from mpm.servers.agents import wake
+from mpm.servers.models import Pulse, Server
+from mpm.web.background_parts import dropped_messages
 from tests.panel_fixtures import House, wait_until
 
 LINE = (

@@ -22,16 +22,24 @@ from django.db.backends.signals import connection_created
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from easyapache import agents, reading
-from easyapache.agents import backlogs, unread
 from easyapache.celery import TICKS_QUEUE, app
-from easyapache.frame import liveness
-from easyapache.host.protocol import CONTROL_QUEUE
-from easyapache.models import Pulse, Server
-from mpm import services, tasks
-from mpm.catalog import Choice
+from easyapache.ea4.mpm import Choice
+from easyapache.ea4.protocol import CONTROL_QUEUE
+from mpm import tasks
+from mpm.access.services.actor import Actor
+from mpm.changes.services.dispatch import dispatch
+from mpm.changes.services.planning import ask_again, request_preview
+from mpm.changes.services.record import record_reports
+from mpm.changes.services.request import request_change
+from mpm.changes.services.sweep import ping_all, rescan_all
+from mpm.changes.services.sweep import sweep as sweep_changes
 from mpm.models import Change, Event, Preview, State
-from mpm.services.actor import Actor
+from mpm.servers import agents, reading
+from mpm.servers.agents import backlogs, unread
+from mpm.servers.models import Pulse, Server
+from mpm.servers.services.heartbeat import record_heartbeat
+from mpm.servers.services.inspection import first_look, record_inspection
+from mpm.web.page_context import liveness
 from tests.panel.told import step
 from tests.panel_fixtures import PROJECT, RedisServer, database_url, wait_until
 
@@ -58,8 +66,8 @@ def tell(name: str, **message: Any) -> None:
 
 
 def running_change(server: Server) -> Change:
-    change = services.request_change(server, Choice.parse("event"), actor=ADMIN)
-    services.record_reports(server.name, change.uuid, [step(1, "packages")])
+    change = request_change(server, Choice.parse("event"), actor=ADMIN)
+    record_reports(server.name, change.uuid, [step(1, "packages")])
     return change
 
 
@@ -74,7 +82,7 @@ def test_the_clock_is_served_while_one_agent_floods_the_panel(
     transactional_db: None, client: redis.Redis, known_server: MakeServer, tmp_path: Path
 ) -> None:
     server = known_server("web01")
-    change = services.request_change(server, Choice.parse("event"), actor=ADMIN)
+    change = request_change(server, Choice.parse("event"), actor=ADMIN)
     client.delete("host.web01")  # its message was lost
     Change.objects.filter(pk=change.pk).update(dispatched_at=None)
     tell("heartbeat", server="web02", agent="1.0", capabilities={})
@@ -126,7 +134,7 @@ def test_what_takes_longer_than_its_period_is_not_begun_twice(
         begun.append(1)
         tasks.sweep()
 
-    monkeypatch.setattr(services, "sweep", sweep)
+    monkeypatch.setattr(tasks, "sweep_changes", sweep)
     tasks.sweep()
     tasks.sweep()
     assert len(begun) == 2
@@ -140,10 +148,10 @@ def test_a_server_that_was_heard_in_an_unread_message_is_not_called_silent(
 ) -> None:
     change = running_change(known_server())
     last = timezone.now()
-    services.sweep(last)
+    sweep_changes(last)
     tell("heartbeat", server="web01", agent="1.0", capabilities={})
     for seconds in range(10, 300, 10):
-        services.sweep(last + timedelta(seconds=seconds))
+        sweep_changes(last + timedelta(seconds=seconds))
     change.refresh_from_db()
     assert change.silent_since is None
     assert silent_events() == 0
@@ -155,11 +163,11 @@ def test_a_server_that_is_not_heard_in_what_was_read_is_called_silent(
 ) -> None:
     change = running_change(known_server())
     last = timezone.now()
-    services.sweep(last)
+    sweep_changes(last)
     for seconds in (10, 20, 30, 40, 50, 60):
         # Another agent says so much that there is always something unread, but it is read.
         tell("heartbeat", server="web02", agent="1.0", capabilities={})
-        services.sweep(last + timedelta(seconds=seconds))
+        sweep_changes(last + timedelta(seconds=seconds))
         marks = [json.loads(item) for item in client.lrange(CONTROL_QUEUE, 0, -1)]
         for task in (item["headers"]["task"] for item in marks if "mark" in str(item["headers"])):
             assert task == "control.mark"
@@ -176,17 +184,17 @@ def test_a_preview_whose_answer_may_be_unread_is_neither_ended_nor_asked_again(
     db: None, client: redis.Redis, known_server: MakeServer
 ) -> None:
     server = known_server()
-    services.sweep()
-    preview = services.request_preview(server, Choice.parse("event"), ADMIN)
-    services.planning.ask_again(preview)
+    sweep_changes()
+    preview = request_preview(server, Choice.parse("event"), ADMIN)
+    ask_again(preview)
     tell("heartbeat", server="web02", agent="1.0", capabilities={})
     for seconds in range(20, 200, 10):
-        services.sweep(timezone.now() + timedelta(seconds=seconds))
+        sweep_changes(timezone.now() + timedelta(seconds=seconds))
     preview.refresh_from_db()
     assert preview.state == Preview.State.PENDING
     assert client.llen("host.web01") == 1
     client.delete(CONTROL_QUEUE)
-    services.sweep(timezone.now() + timedelta(seconds=210))
+    sweep_changes(timezone.now() + timedelta(seconds=210))
     preview.refresh_from_db()
     assert preview.state == Preview.State.FAILED
 
@@ -195,12 +203,12 @@ def test_a_change_is_not_sent_again_while_its_reports_may_be_unread(
     db: None, client: redis.Redis, known_server: MakeServer
 ) -> None:
     server = known_server()
-    services.sweep()
-    change = services.request_change(server, Choice.parse("event"), actor=ADMIN)
-    services.dispatch.dispatch(change, timezone.now())
+    sweep_changes()
+    change = request_change(server, Choice.parse("event"), actor=ADMIN)
+    dispatch(change, timezone.now())
     tell("reports", server="web01", change=change.uuid, reports=[step(1, "packages")])
     for seconds in range(10, 200, 10):
-        services.sweep(timezone.now() + timedelta(seconds=seconds))
+        sweep_changes(timezone.now() + timedelta(seconds=seconds))
     assert client.llen("host.web01") == 1
     assert silent_events() == 0
 
@@ -208,13 +216,13 @@ def test_a_change_is_not_sent_again_while_its_reports_may_be_unread(
 def test_a_change_that_no_agent_takes_is_sent_again_ever_more_seldom(
     db: None, client: redis.Redis, known_server: MakeServer
 ) -> None:
-    change = services.request_change(known_server(), Choice.parse("event"), actor=ADMIN)
+    change = request_change(known_server(), Choice.parse("event"), actor=ADMIN)
     start = timezone.now()
-    services.dispatch.dispatch(change, start)
+    dispatch(change, start)
     sent = []
     for seconds in range(10, 610, 10):
         before = client.llen("host.web01")
-        services.sweep(start + timedelta(seconds=seconds))
+        sweep_changes(start + timedelta(seconds=seconds))
         if client.llen("host.web01") > before:
             sent.append(seconds)
     assert sent[:3] == [10, 30, 70]
@@ -228,16 +236,16 @@ def test_a_round_is_left_out_while_the_answers_of_the_last_one_are_unread(
 ) -> None:
     known_server()
     now = timezone.now()
-    services.rescan_all(now)
+    rescan_all(now)
     assert client.llen("host.web01") == 1
     Pulse.beat(reading.READ, now - timedelta(minutes=5))
     for _ in range(100):
         tell("heartbeat", server="web02", agent="1.0", capabilities={})
     reading.forget()
-    services.rescan_all(now)
+    rescan_all(now)
     Server.objects.create(name="web03", created_at=now)
-    services.ping_all(now)
-    services.first_look("web03")
+    ping_all(now)
+    first_look("web03")
     assert client.llen("host.web01") == 1
     assert client.llen("host.web03") == 0
 
@@ -252,7 +260,7 @@ def test_an_old_heartbeat_does_not_make_a_server_look_alive(
     for _ in range(100):
         tell("heartbeat", server="web02", agent="1.0", capabilities={})
     reading.forget()
-    services.record_heartbeat("web01", "1.0", {}, old.isoformat())
+    record_heartbeat("web01", "1.0", {}, old.isoformat())
     server.refresh_from_db()
     assert server.last_seen_at == old
     assert liveness(server, now) == "silent"
@@ -262,7 +270,7 @@ def test_the_clock_of_an_agent_does_not_make_it_silent(db: None, known_server: M
     server, now = known_server(), timezone.now()
     for told in (now - timedelta(days=1), now + timedelta(days=1), "yesterday", 7):
         Server.objects.update(last_seen_at=None)
-        services.record_heartbeat("web01", "1.0", {}, str(told))
+        record_heartbeat("web01", "1.0", {}, str(told))
         server.refresh_from_db()
         assert server.last_seen_at is not None
         assert now <= server.last_seen_at <= timezone.now()
@@ -285,16 +293,16 @@ def test_a_heartbeat_that_says_nothing_new_is_one_small_update(
     db: None, known_server: MakeServer
 ) -> None:
     server = known_server()
-    services.record_heartbeat("web01", "1.0", {"dnf": "4.14"})
+    record_heartbeat("web01", "1.0", {"dnf": "4.14"})
     Server.objects.update(last_seen_at=timezone.now() - timedelta(seconds=10))
     with CaptureQueriesContext(
         connection,
     ) as asked:
-        services.record_heartbeat("web01", "1.0", {"dnf": "4.14"})
+        record_heartbeat("web01", "1.0", {"dnf": "4.14"})
     written = [query["sql"] for query in asked if query["sql"].startswith(("UPDATE", "INSERT"))]
     assert len(written) == 1
     assert "capabilities" not in written[0]
-    services.record_heartbeat("web01", "1.1", {"dnf": "4.14"})
+    record_heartbeat("web01", "1.1", {"dnf": "4.14"})
     server.refresh_from_db()
     assert server.agent["version"] == "1.1"
 
@@ -304,8 +312,8 @@ def test_what_the_last_look_failed_with_survives_a_heartbeat(
 ) -> None:
     server = known_server()
     error = {"code": "rpm", "message": "The database is locked.", "remedy": ""}
-    services.record_inspection("web01", "0" * 32, None, error)
-    services.record_heartbeat("web01", "1.0", {})
+    record_inspection("web01", "0" * 32, None, error)
+    record_heartbeat("web01", "1.0", {})
     server.refresh_from_db()
     assert server.agent["scan_error"] == error
     assert server.agent["version"] == "1.0"
@@ -317,7 +325,7 @@ def test_only_agents_that_were_not_heard_lately_are_asked_for_a_sign_of_life(
     known_server("web01")
     known_server("web02")
     Server.objects.filter(name="web02").update(last_seen_at=timezone.now() - timedelta(minutes=1))
-    services.ping_all()
+    ping_all()
     assert backlogs(["web01", "web02"]) == {"web01": 0, "web02": 1}
 
 

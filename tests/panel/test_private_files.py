@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from django.test import override_settings
 
-from easyapache.checks import files_are_private
 from easyapache.private_files import make_private, readable_by_others, wrong_account
+from mpm.web.exposure_checks import files_are_private
 from tests.places import short_folder
 
 TOP = Path(__file__).resolve().parents[2]
@@ -119,7 +119,9 @@ def test_secrets_and_databases_that_others_can_read_are_warned_of(
     with short_folder() as place:
         secret = place / "secret-key"
         secret.write_text("s")
-        monkeypatch.setattr("easyapache.checks.exposed_database", lambda: [place / "panel.sqlite3"])
+        monkeypatch.setattr(
+            "mpm.web.exposure_checks.exposed_database", lambda: [place / "panel.sqlite3"]
+        )
         with override_settings(SECRET_FILES={"SECRET_KEY_FILE": secret}):
             secret.chmod(0o644)
             first, second = files_are_private()

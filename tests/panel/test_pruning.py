@@ -13,14 +13,15 @@ from django.db import connection
 from django.utils import timezone
 
 from bench import fill_history
-from easyapache.models import Server
-from mpm import services
-from mpm.history import events_as_json
+from mpm.history.export import events_as_json
+from mpm.history.models.guards import install_guards, remove_guards
+from mpm.history.seal import PRUNED
+from mpm.history.services import retention
+from mpm.history.services.retention import prune
+from mpm.history.verification.database import verify_database
+from mpm.history.verification.export import verify_export
 from mpm.models import Change, Event, LogChunk, PruningPermit, Report
-from mpm.models.guards import install_guards, remove_guards
-from mpm.seal import PRUNED
-from mpm.services import retention
-from mpm.verification import verify_database, verify_export
+from mpm.servers.models import Server
 from tests.panel.told import EVENT, carried_out
 
 
@@ -30,9 +31,9 @@ def test_pruning_keeps_the_first_and_the_last_and_a_chain_that_proves_itself(
 ) -> None:
     web01 = [change.pk for change in story_of_two[:6]]
     later = timezone.now() + timedelta(days=400)
-    assert services.prune(later, 0).events == 0
-    assert services.prune(later, 500).events == 0
-    pruned = services.prune(later, 365)
+    assert prune(later, 0).events == 0
+    assert prune(later, 500).events == 0
+    pruned = prune(later, 365)
     assert pruned.changes == 4
     assert not pruned.more
     left = set(Change.objects.values_list("pk", flat=True))
@@ -40,11 +41,11 @@ def test_pruning_keeps_the_first_and_the_last_and_a_chain_that_proves_itself(
     assert set(Report.objects.values_list("change_id", flat=True)) <= left
     assert set(LogChunk.objects.values_list("change_id", flat=True)) <= left
     assert verify_database().faults == ()
-    assert services.prune(later, 365).events == 0
+    assert prune(later, 365).events == 0
     # Life goes on, and the next pruning leaves a gap beside a gap.
     server = Server.objects.get(name="web01")
     carried_out(server, EVENT)
-    assert services.prune(later + timedelta(days=800), 365).changes == 1
+    assert prune(later + timedelta(days=800), 365).changes == 1
     assert verify_database().faults == ()
     export = tmp_path / "export.json"
     export.write_text("".join(events_as_json()))
@@ -53,7 +54,7 @@ def test_pruning_keeps_the_first_and_the_last_and_a_chain_that_proves_itself(
 
 @pytest.mark.django_db
 def test_a_pruning_that_nobody_wrote_down_is_a_fault(story_of_two: list[Change]) -> None:
-    services.prune(timezone.now() + timedelta(days=400), 365)
+    prune(timezone.now() + timedelta(days=400), 365)
     remove_guards(connection)
     Event.objects.filter(kind=PRUNED, server_name="web01").prune()
     install_guards(connection)
@@ -94,7 +95,7 @@ def test_a_long_history_goes_in_small_steps_that_can_be_stopped_anywhere(
     calls, events, gone = 0, 0, 0
     while True:
         with django_assert_max_num_queries(400):
-            pruned = services.prune(LATER, 365, steps=2)
+            pruned = prune(LATER, 365, steps=2)
         calls, events, gone = calls + 1, events + pruned.events, gone + pruned.changes
         assert pruned.events <= 2 * retention.STEP
         assert verify_database().faults == (), "what is left after each call proves itself"
@@ -112,7 +113,7 @@ def test_a_long_history_goes_in_small_steps_that_can_be_stopped_anywhere(
 @pytest.mark.django_db
 def test_pruning_leaves_nothing_of_what_it_took(long_history: Callable[[int], None]) -> None:
     long_history(300)
-    services.prune(LATER, 365)
+    prune(LATER, 365)
     left = set(Change.objects.values_list("pk", flat=True))
     assert len(left) == 4
     for model, rows in ((Report, 2), (LogChunk, 1)):
@@ -137,9 +138,9 @@ def test_pruning_needs_no_more_memory_for_a_longer_history(
     long_history: Callable[[int], None],
 ) -> None:
     long_history(3000)
-    services.prune(NOW, fill_history.SPAN.days - 30)  # everything is imported now
+    prune(NOW, fill_history.SPAN.days - 30)  # everything is imported now
     before = Event.objects.count()
-    peak = peak_of(lambda: services.prune(NOW, 10))
+    peak = peak_of(lambda: prune(NOW, 10))
     assert before - Event.objects.count() > 50 * retention.STEP
     # A step of a hundred events, and the statements that SQLite's driver keeps prepared.
     assert peak < 500_000

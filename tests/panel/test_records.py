@@ -10,15 +10,23 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
-from easyapache.host.protocol import BadMessage
-from easyapache.inventory import particulars_of
-from easyapache.models import Server, ServerParticulars
-from easyapache.particulars import Description, Particulars
-from easyapache.profile import Profile
-from mpm import services, tasks
-from mpm.catalog import Choice
+from easyapache.ea4.mpm import Choice
+from easyapache.ea4.package_metadata import Description, Particulars
+from easyapache.ea4.profile import Profile
+from easyapache.ea4.protocol import BadMessage
+from mpm import tasks
+from mpm.access.services.actor import Refused
+from mpm.changes.services.cancel import cancel
+from mpm.changes.services.planning import plan_for, request_preview
+from mpm.changes.services.record import record_log, record_reports, record_unknown
+from mpm.changes.services.request import request_change
+from mpm.changes.services.sweep import recover, sweep
 from mpm.models import Change, Event, LogChunk, State
 from mpm.models import Report as ReportRow
+from mpm.servers.inventory import particulars_of
+from mpm.servers.models import Server, ServerParticulars
+from mpm.servers.services.heartbeat import record_heartbeat
+from mpm.servers.services.inspection import adopt, record_inspection, record_preview
 from tests.panel.told import ADMIN, after, finish, outcome, outside_change, piece, report, step
 
 pytestmark = pytest.mark.django_db
@@ -26,7 +34,7 @@ pytestmark = pytest.mark.django_db
 
 @pytest.fixture
 def change(known_server: Callable[..., Server]) -> Change:
-    made = services.request_change(known_server(), Choice.parse("event"), actor=ADMIN)
+    made = request_change(known_server(), Choice.parse("event"), actor=ADMIN)
     Change.objects.filter(pk=made.pk).update(dispatched_at=timezone.now())
     made.refresh_from_db()
     return made
@@ -37,9 +45,9 @@ def fresh(change: Change) -> Change:
 
 
 def test_the_first_report_makes_it_running_and_the_outcome_ends_it(change: Change) -> None:
-    services.record_reports("web01", change.uuid, [step(1, "preflight")])
+    record_reports("web01", change.uuid, [step(1, "preflight")])
     assert (fresh(change).state, fresh(change).step) == (State.RUNNING, "preflight")
-    services.record_reports(
+    record_reports(
         "web01",
         change.uuid,
         [
@@ -62,26 +70,26 @@ def test_messages_doubled_shuffled_and_late_end_in_the_same_rows(change: Change)
     messages = [[item] for item in told] * 5
     random.Random(7).shuffle(messages)
     for message in messages:
-        services.record_reports("web01", change.uuid, message)
-    services.record_reports("web01", change.uuid, told)
+        record_reports("web01", change.uuid, message)
+    record_reports("web01", change.uuid, told)
     assert list(ReportRow.objects.values_list("seq", flat=True)) == [1, 2, 3, 4]
     assert fresh(change).state == State.FAILED
     assert Event.objects.filter(change=change, kind="change.failed").count() == 1
 
 
 def test_a_gap_is_left_until_it_is_filled(change: Change) -> None:
-    assert services.record_reports("web01", change.uuid, [step(3, "packages")]) == 0
+    assert record_reports("web01", change.uuid, [step(3, "packages")]) == 0
     assert fresh(change).state == State.QUEUED
-    assert services.record_reports("web01", change.uuid, [step(1, "preflight")]) == 1
+    assert record_reports("web01", change.uuid, [step(1, "preflight")]) == 1
 
 
 def test_an_agent_speaks_only_of_its_own_servers_changes(
     change: Change, known_server: Callable[..., Server]
 ) -> None:
     known_server("web02")
-    assert services.record_reports("web02", change.uuid, [outcome(1, "succeeded")]) == 0
-    assert services.record_log("web02", change.uuid, 0, piece(b"x")) == 0
-    services.record_unknown("web02", change.uuid)
+    assert record_reports("web02", change.uuid, [outcome(1, "succeeded")]) == 0
+    assert record_log("web02", change.uuid, 0, piece(b"x")) == 0
+    record_unknown("web02", change.uuid)
     assert fresh(change).state == State.QUEUED
 
 
@@ -96,7 +104,7 @@ def test_an_agent_speaks_only_of_its_own_servers_changes(
 )
 def test_what_is_no_report_is_refused_whole(change: Change, bad: object) -> None:
     with pytest.raises(BadMessage):
-        services.record_reports("web01", change.uuid, [bad])
+        record_reports("web01", change.uuid, [bad])
     assert not ReportRow.objects.exists()
     assert fresh(change).state == State.QUEUED
 
@@ -105,8 +113,8 @@ def test_the_log_is_kept_byte_for_byte_whatever_overlaps(change: Change) -> None
     text = bytes(range(256)) * 40
     whole = text
     for start, end in [(0, 100), (0, 100), (50, 300), (400, 500), (300, 900), (10, 20)]:
-        services.record_log("web01", change.uuid, start, piece(text[start:end]))
-    services.record_log("web01", change.uuid, 900, piece(text[900:]))
+        record_log("web01", change.uuid, start, piece(text[start:end]))
+    record_log("web01", change.uuid, 900, piece(text[900:]))
     chunks = LogChunk.objects.filter(change=change).order_by("offset")
     assert b"".join(bytes(chunk.data) for chunk in chunks) == whole
     assert fresh(change).log_size == len(whole)
@@ -115,13 +123,13 @@ def test_the_log_is_kept_byte_for_byte_whatever_overlaps(change: Change) -> None
 @pytest.mark.parametrize(("offset", "text"), [(-1, "eA=="), (0, "not base64!"), (0, 5)])
 def test_what_is_no_piece_of_log_is_refused(change: Change, offset: int, text: str) -> None:
     with pytest.raises(BadMessage):
-        services.record_log("web01", change.uuid, offset, text)
+        record_log("web01", change.uuid, offset, text)
 
 
 def test_a_refused_cancel_says_why_and_the_change_goes_on(change: Change) -> None:
-    services.record_reports("web01", change.uuid, [step(1, "preflight")])
-    services.cancel(fresh(change), ADMIN)
-    services.record_reports(
+    record_reports("web01", change.uuid, [step(1, "preflight")])
+    cancel(fresh(change), ADMIN)
+    record_reports(
         "web01",
         change.uuid,
         [step(2, "packages"), report(3, "cancel", accepted=False, reason="Too late.")],
@@ -131,75 +139,75 @@ def test_a_refused_cancel_says_why_and_the_change_goes_on(change: Change) -> Non
 
 
 def finish_from(change: Change, seq: int) -> Change:
-    services.record_reports("web01", change.uuid, [outcome(seq, "succeeded", after(change))])
+    record_reports("web01", change.uuid, [outcome(seq, "succeeded", after(change))])
     return fresh(change)
 
 
 def test_an_agent_that_does_not_know_the_change_is_believed_the_second_time(
     change: Change,
 ) -> None:
-    services.record_reports("web01", change.uuid, [step(1, "packages")])
-    services.record_unknown("web01", change.uuid)
+    record_reports("web01", change.uuid, [step(1, "packages")])
+    record_unknown("web01", change.uuid)
     assert fresh(change).state == State.RUNNING
-    services.record_unknown("web01", change.uuid)
+    record_unknown("web01", change.uuid)
     assert fresh(change).state == State.RUNNING
     Change.objects.update(unknown_since=timezone.now() - timedelta(seconds=9))
-    services.record_unknown("web01", change.uuid)
+    record_unknown("web01", change.uuid)
     assert (fresh(change).state, fresh(change).decided_by) == (State.FAILED, "spool")
 
 
 def test_a_cancel_that_the_agent_never_knew_of_came_in_time(change: Change) -> None:
-    services.cancel(fresh(change), ADMIN)
-    services.record_unknown("web01", change.uuid)
+    cancel(fresh(change), ADMIN)
+    record_unknown("web01", change.uuid)
     Change.objects.update(unknown_since=timezone.now() - timedelta(seconds=9))
-    services.record_unknown("web01", change.uuid)
+    record_unknown("web01", change.uuid)
     assert fresh(change).state == State.CANCELLED
 
 
 def test_a_change_whose_agent_is_silent_says_so_within_a_minute_and_takes_it_back(
     change: Change,
 ) -> None:
-    services.record_reports("web01", change.uuid, [step(1, "packages")])
+    record_reports("web01", change.uuid, [step(1, "packages")])
     last = timezone.now()
     for seconds in (10, 20):
-        services.sweep(last + timedelta(seconds=seconds))
+        sweep(last + timedelta(seconds=seconds))
     assert fresh(change).silent_since is None
     for seconds in (35, 45):
-        services.sweep(last + timedelta(seconds=seconds))
+        sweep(last + timedelta(seconds=seconds))
     silent = fresh(change)
     assert silent.state == State.RUNNING
     assert silent.silent_since is not None
     assert Event.objects.filter(kind="change.silent").count() == 1
-    services.record_heartbeat("web01", "1.0", {})
+    record_heartbeat("web01", "1.0", {})
     assert fresh(change).silent_since is None
 
 
 def test_after_an_outage_of_the_panel_the_host_is_asked_before_it_is_called_silent(
     change: Change,
 ) -> None:
-    services.record_reports("web01", change.uuid, [step(1, "packages")])
+    record_reports("web01", change.uuid, [step(1, "packages")])
     back = timezone.now() + timedelta(minutes=20)
-    services.sweep(back)
+    sweep(back)
     assert fresh(change).silent_since is None
-    services.sweep(back + timedelta(seconds=5))
+    sweep(back + timedelta(seconds=5))
     assert fresh(change).silent_since is None
-    services.sweep(back + timedelta(seconds=10))
+    sweep(back + timedelta(seconds=10))
     assert fresh(change).silent_since is not None
 
 
 def test_recovering_a_silent_change_is_audited_and_frees_the_server(change: Change) -> None:
-    services.record_reports("web01", change.uuid, [step(1, "packages")])
-    with pytest.raises(services.Refused, match="answers"):
-        services.recover(fresh(change), ADMIN, close=True)
+    record_reports("web01", change.uuid, [step(1, "packages")])
+    with pytest.raises(Refused, match="answers"):
+        recover(fresh(change), ADMIN, close=True)
     for seconds in (50, 60):
-        services.sweep(timezone.now() + timedelta(seconds=seconds))
-    services.recover(fresh(change), ADMIN, close=True)
+        sweep(timezone.now() + timedelta(seconds=seconds))
+    recover(fresh(change), ADMIN, close=True)
     closed = fresh(change)
     assert (closed.state, closed.decided_by) == (State.FAILED, "recover")
     assert Event.objects.filter(kind="change.recover", actor_name="anna").count() == 1
-    assert services.request_change(change.server, Choice.parse("worker"), actor=ADMIN).pk
+    assert request_change(change.server, Choice.parse("worker"), actor=ADMIN).pk
     # The agent comes back: what it says is told, and does not rewrite how it was closed.
-    services.record_reports("web01", change.uuid, [outcome(2, "succeeded", after(change))])
+    record_reports("web01", change.uuid, [outcome(2, "succeeded", after(change))])
     assert fresh(change).state == State.FAILED
     assert Event.objects.filter(kind="change.late_outcome").count() == 1
     profile = change.server.profile
@@ -211,24 +219,24 @@ def test_an_unanswered_preview_ends_and_a_late_answer_changes_nothing(
     known_server: Callable[..., Server],
 ) -> None:
     server = known_server()
-    preview = services.request_preview(server, Choice.parse("event"), ADMIN)
-    services.sweep(timezone.now() + timedelta(seconds=31))
+    preview = request_preview(server, Choice.parse("event"), ADMIN)
+    sweep(timezone.now() + timedelta(seconds=31))
     preview.refresh_from_db()
     assert (preview.state, (preview.error or {})["code"]) == ("failed", "no_answer")
-    plan = services.plan_for(server, Choice.parse("event"))
-    assert services.record_preview("web01", preview.uuid, plan.transaction.as_json()) is None
+    plan = plan_for(server, Choice.parse("event"))
+    assert record_preview("web01", preview.uuid, plan.transaction.as_json()) is None
 
 
 def test_a_scan_makes_a_snapshot_only_when_something_differs(
     known_server: Callable[..., Server],
 ) -> None:
-    from mpm.services.inspection import request_number
+    from mpm.servers.services.inspection import request_number
 
     server = known_server()
     profile = server.profile
     assert profile is not None
     for _ in range(3):
-        services.record_inspection("web01", request_number(timezone.now()), profile.as_json())
+        record_inspection("web01", request_number(timezone.now()), profile.as_json())
     assert server.installed_profiles.count() == 1
     assert not Change.objects.exists()
 
@@ -260,14 +268,14 @@ def test_particulars_replace_those_before_and_malformed_ones_change_nothing(
 
 
 def test_a_scan_from_before_the_end_of_a_change_is_no_outside_change(change: Change) -> None:
-    from mpm.services.inspection import request_number
+    from mpm.servers.services.inspection import request_number
 
     old = change.server.profile
     assert old is not None
     asked = request_number(timezone.now() - timedelta(seconds=5))
-    services.record_inspection("web01", asked, after(change).as_json())
+    record_inspection("web01", asked, after(change).as_json())
     assert finish(change).state == State.SUCCEEDED
-    services.record_inspection("web01", asked, old.as_json())
+    record_inspection("web01", asked, old.as_json())
     assert not Change.objects.filter(origin="outside").exists()
     profile = change.server.profile
     assert profile is not None
@@ -280,9 +288,9 @@ def test_an_outside_change_is_told_with_who_and_can_be_adopted_once(
     outside = outside_change(known_server())
     assert (outside.from_mpm, outside.to_mpm, outside.actor_name) == ("prefork", "worker", "root")
     assert "transaction 7" in outside.sentence
-    assert services.adopt(outside, ADMIN).adopted_by == "anna"
-    with pytest.raises(services.Refused, match="already"):
-        services.adopt(outside, ADMIN)
+    assert adopt(outside, ADMIN).adopted_by == "anna"
+    with pytest.raises(Refused, match="already"):
+        adopt(outside, ADMIN)
 
 
 def test_an_outside_change_is_not_credited_to_a_transaction_from_before_a_history_was_put_back(

@@ -8,10 +8,12 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
-from easyapache.agents import backlog
-from easyapache.models import Server
-from mpm import history, services
+from mpm.changes.services.repairs import record_repair, repair
+from mpm.changes.services.sweep import sweep
+from mpm.history.diagnosis import repairs
 from mpm.models import Event
+from mpm.servers.agents import backlog
+from mpm.servers.models import Server
 from tests.panel.told import ADMIN
 from tests.panel_fixtures import House, RedisServer, wait_until
 
@@ -25,10 +27,10 @@ def answered() -> int:
 @pytest.mark.django_db
 def test_an_answer_that_comes_five_times_is_told_once(known_server: Callable[..., Server]) -> None:
     server = known_server()
-    number = services.repair(server, "start-httpd", ADMIN)
+    number = repair(server, "start-httpd", ADMIN)
     for ok in (True, True, False, True, True):
-        services.record_repair("web01", number, "start-httpd", ok=ok, message="httpd runs.")
-    (told,) = history.repairs(server)
+        record_repair("web01", number, "start-httpd", ok=ok, message="httpd runs.")
+    (told,) = repairs(server)
     assert (told.request, told.ok, told.message) == (number, True, "httpd runs.")
     assert answered() == 1
 
@@ -38,18 +40,18 @@ def test_a_repair_is_asked_for_again_until_it_is_answered(
     known_server: Callable[..., Server], broker: RedisServer
 ) -> None:
     server = known_server()
-    number = services.repair(server, "start-httpd", ADMIN)
+    number = repair(server, "start-httpd", ADMIN)
     broker.flush()
     now = timezone.now()
-    services.sweep(now + timedelta(seconds=5))
+    sweep(now + timedelta(seconds=5))
     assert backlog("web01") == 0
     for seconds in (9, 19):
-        services.sweep(now + timedelta(seconds=seconds))
+        sweep(now + timedelta(seconds=seconds))
     assert backlog("web01") == 2
     broker.flush()
-    services.record_repair("web01", number, "start-httpd", ok=True, message="httpd runs.")
+    record_repair("web01", number, "start-httpd", ok=True, message="httpd runs.")
     broker.flush()
-    services.sweep(now + timedelta(seconds=29))
+    sweep(now + timedelta(seconds=29))
     assert backlog("web01") == 0
 
 
@@ -58,12 +60,12 @@ def test_an_agent_that_is_away_for_good_is_not_asked_for_ever(
     known_server: Callable[..., Server], broker: RedisServer
 ) -> None:
     server = known_server()
-    services.repair(server, "start-httpd", ADMIN)
+    repair(server, "start-httpd", ADMIN)
     broker.flush()
-    services.sweep(timezone.now() + timedelta(days=8))
+    sweep(timezone.now() + timedelta(days=8))
     assert backlog("web01") == 0
     Server.objects.filter(pk=server.pk).update(active=False)
-    services.sweep(timezone.now() + timedelta(minutes=1))
+    sweep(timezone.now() + timedelta(minutes=1))
     assert backlog("web01") == 0
 
 
@@ -71,18 +73,18 @@ def test_a_repair_lost_with_redis_and_agent_is_done_once_they_are_back(house: Ho
     with house.simulated.state() as state:
         state["running"] = None
     house.kill("agent")
-    number = services.repair(house.server, "start-httpd", ADMIN)
+    number = repair(house.server, "start-httpd", ADMIN)
     house.redis.flush()
     house.start("agent")
 
     def told() -> bool:
-        services.sweep(timezone.now() + timedelta(seconds=9))
+        sweep(timezone.now() + timedelta(seconds=9))
         return answered() > 0
 
     wait_until(told, 30, "the repair was not answered")
-    (one,) = history.repairs(house.server)
+    (one,) = repairs(house.server)
     assert (one.request, one.ok) == (number, True), one
     assert house.simulated.inspect().running is not None
     for _ in range(3):
-        services.sweep(timezone.now() + timedelta(seconds=9))
+        sweep(timezone.now() + timedelta(seconds=9))
     assert answered() == 1

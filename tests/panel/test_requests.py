@@ -10,15 +10,35 @@ import pytest
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
-from easyapache.models import Server
-from easyapache.profile import Profile
-from mpm import services
-from mpm.catalog import Choice
-from mpm.lifecycle import ACTIVE, STATES, TERMINAL
+from easyapache.ea4.mpm import Choice
+from easyapache.ea4.plan import Plan
+from easyapache.ea4.profile import Profile
+from mpm.access.services.actor import (
+    Actor,
+    BadRequest,
+    Busy,
+    NotAllowed,
+    NotFound,
+    NothingToDo,
+    Refused,
+    Stale,
+    TooLate,
+)
+from mpm.access.services.users import add_user, set_active, set_role
+from mpm.changes.lifecycle import ACTIVE, STATES, TERMINAL
+from mpm.changes.services.cancel import cancel
+from mpm.changes.services.dispatch import message_for
+from mpm.changes.services.lookup import change_numbered, server_named
+from mpm.changes.services.planning import plan_for, request_preview
+from mpm.changes.services.record import record_reports
+from mpm.changes.services.repairs import repair
+from mpm.changes.services.request import request_change
+from mpm.changes.services.rollback import roll_back
+from mpm.changes.services.sweep import recover, sweep
 from mpm.models import ACTIVE_STATES, TERMINAL_STATES, Change, Event, Preview, State
-from mpm.plan import Plan
-from mpm.services.actor import Actor
-from mpm.services.dispatch import message_for
+from mpm.servers.models import Server
+from mpm.servers.services.inspection import adopt, record_preview
+from mpm.servers.services.servers import add_server, alter_server
 from tests.panel.told import outcome
 
 pytestmark = pytest.mark.django_db
@@ -38,7 +58,7 @@ KnownServer = Callable[..., Server]
 
 
 def ask(server: Server, choice: Choice = EVENT, **values: Any) -> Change:
-    return services.request_change(server, choice, actor=ADMIN, **values)
+    return request_change(server, choice, actor=ADMIN, **values)
 
 
 def test_states_of_rows_are_the_states_of_the_lifecycle() -> None:
@@ -62,7 +82,7 @@ def test_a_request_is_a_row_an_event_and_frozen_names(known_server: KnownServer)
 def test_a_second_change_is_refused_while_one_runs_and_names_it(known_server: KnownServer) -> None:
     server = known_server()
     first = ask(server)
-    with pytest.raises(services.Busy) as refused:
+    with pytest.raises(Busy) as refused:
         ask(server, WORKER)
     assert refused.value.change == first
     assert f"#{first.pk}" in refused.value.message
@@ -88,9 +108,9 @@ def test_changes_of_two_servers_do_not_wait_for_each_other(known_server: KnownSe
 
 def test_a_confirm_with_a_stale_digest_carries_the_new_plan(known_server: KnownServer) -> None:
     server = known_server()
-    with pytest.raises(services.Stale) as refused:
+    with pytest.raises(Stale) as refused:
         ask(server, digest="0" * 32)
-    assert refused.value.plan.digest == services.plan_for(server, EVENT).digest
+    assert refused.value.plan.digest == plan_for(server, EVENT).digest
     assert not Change.objects.exists()
     assert ask(server, digest=refused.value.plan.digest).pk
 
@@ -102,9 +122,9 @@ def test_a_condition_of_the_caller_is_about_the_plan_that_is_acted_upon(
 
     def unwilling(profile: Profile, plan: Plan) -> None:
         told.append((profile.digest, plan.digest))
-        raise services.Refused("No.", code="unwilling")
+        raise Refused("No.", code="unwilling")
 
-    with pytest.raises(services.Refused, match="No"):
+    with pytest.raises(Refused, match="No"):
         ask(server, check=unwilling)
     assert not Change.objects.exists()
     change = ask(server, check=lambda profile, plan: told.append((profile.digest, plan.digest)))
@@ -114,7 +134,7 @@ def test_a_condition_of_the_caller_is_about_the_plan_that_is_acted_upon(
 def test_a_package_nobody_knows_is_no_reason_to_say_that_nothing_is_to_do(
     known_server: KnownServer,
 ) -> None:
-    with pytest.raises(services.Refused) as refused:
+    with pytest.raises(Refused) as refused:
         ask(known_server(), Choice.parse("prefork", add=["ea-apache24-mod_nonsense"]))
     assert refused.value.code == "blocked"
 
@@ -124,18 +144,18 @@ def test_a_preview_of_a_server_that_has_moved_is_stale(
 ) -> None:
     server = known_server()
     preview = ready_preview(server, EVENT, stock_profile())
-    from easyapache.inventory import record_scan
+    from mpm.servers.inventory import record_scan
 
     record_scan(server, stock_profile("worker"), timezone.now(), "scan")
-    with pytest.raises(services.Stale):
+    with pytest.raises(Stale):
         ask(server, EVENT, preview=preview)
     assert not Change.objects.exists()
 
 
 def ready_preview(server: Server, choice: Choice, profile: Profile) -> Preview:
-    preview = services.request_preview(server, choice, ADMIN)
-    plan = services.plan_for(server, choice)
-    answered = services.record_preview(
+    preview = request_preview(server, choice, ADMIN)
+    plan = plan_for(server, choice)
+    answered = record_preview(
         server.name, preview.uuid, plan.transaction.as_json(), None, profile.as_json()
     )
     assert answered is not None
@@ -148,17 +168,17 @@ def test_a_preview_of_another_choice_or_server_confirms_nothing(
     server, other = known_server("web01"), known_server("web02")
     preview = ready_preview(server, EVENT, stock_profile())
     for where, what in ((server, WORKER), (other, EVENT)):
-        with pytest.raises(services.BadRequest):
+        with pytest.raises(BadRequest):
             ask(where, what, preview=preview)
-    unanswered = services.request_preview(server, EVENT, ADMIN)
-    with pytest.raises(services.Refused, match="not answered"):
+    unanswered = request_preview(server, EVENT, ADMIN)
+    with pytest.raises(Refused, match="not answered"):
         ask(server, EVENT, preview=unanswered)
     assert ask(server, EVENT, preview=preview, digest=preview.digest).preview == preview
 
 
 def test_what_a_rule_blocks_is_refused_with_its_findings(known_server: KnownServer) -> None:
     server = known_server()
-    with pytest.raises(services.Refused) as refused:
+    with pytest.raises(Refused) as refused:
         ask(server, Choice.parse("event", itk=True))
     assert refused.value.code == "blocked"
     assert refused.value.findings
@@ -167,7 +187,7 @@ def test_what_a_rule_blocks_is_refused_with_its_findings(known_server: KnownServ
 
 def test_keeping_a_package_that_would_leave_blocks(known_server: KnownServer) -> None:
     keep = Choice.parse("event", keep=["ea-apache24-mod_ruid2"])
-    with pytest.raises(services.Refused) as refused:
+    with pytest.raises(Refused) as refused:
         ask(known_server(), keep)
     assert any("ea-apache24-mod_ruid2" in item.packages for item in refused.value.findings)
 
@@ -176,25 +196,25 @@ def test_a_reader_changes_nothing_whichever_service_is_asked(known_server: Known
     server = known_server()
     change = ask(server)
     for attempt in (
-        lambda: services.request_change(server, WORKER, actor=READER),
-        lambda: services.request_preview(server, WORKER, READER),
-        lambda: services.cancel(change, READER),
-        lambda: services.roll_back(change, READER),
-        lambda: services.recover(change, READER),
-        lambda: services.adopt(change, READER),
-        lambda: services.repair(server, "start-httpd", READER),
-        lambda: services.add_server("x", actor=READER),
-        lambda: services.alter_server(server, READER, note="x"),
-        lambda: services.add_user("x", "support", actor=READER),
+        lambda: request_change(server, WORKER, actor=READER),
+        lambda: request_preview(server, WORKER, READER),
+        lambda: cancel(change, READER),
+        lambda: roll_back(change, READER),
+        lambda: recover(change, READER),
+        lambda: adopt(change, READER),
+        lambda: repair(server, "start-httpd", READER),
+        lambda: add_server("x", actor=READER),
+        lambda: alter_server(server, READER, note="x"),
+        lambda: add_user("x", "support", actor=READER),
     ):
-        with pytest.raises(services.NotAllowed):
+        with pytest.raises(NotAllowed):
             attempt()
     assert Change.objects.count() == 1
     assert Event.objects.count() == 1
 
 
 def test_nothing_to_do_is_said_and_makes_no_change(known_server: KnownServer) -> None:
-    with pytest.raises(services.NothingToDo):
+    with pytest.raises(NothingToDo):
         ask(known_server(), Choice.parse("prefork"))
     assert not Change.objects.exists()
 
@@ -212,7 +232,7 @@ def test_nothing_to_do_is_said_and_makes_no_change(known_server: KnownServer) ->
 def test_values_that_cannot_be_meant_are_refused(
     known_server: KnownServer, values: dict[str, Any]
 ) -> None:
-    with pytest.raises(services.BadRequest):
+    with pytest.raises(BadRequest):
         ask(known_server(), **values)
     assert not Change.objects.exists()
 
@@ -236,7 +256,7 @@ def test_a_window_that_cannot_be_meant_is_refused(
         "not_before": now + begins if begins else None,
         "not_after": now + ends if ends else None,
     }
-    with pytest.raises(services.BadRequest) as refused:
+    with pytest.raises(BadRequest) as refused:
         ask(known_server(), **window)
     assert refused.value.code == code
     assert not Change.objects.exists()
@@ -258,7 +278,7 @@ def test_words_that_turn_the_history_about_are_refused(
     server = known_server()
     wishes: list[dict[str, Any]] = [{name: f"ok {sign}"} for name in ("reason", "ticket")]
     for wish in wishes:
-        with pytest.raises(services.BadRequest, match="control characters"):
+        with pytest.raises(BadRequest, match="control characters"):
             ask(server, **wish)
     assert not Change.objects.exists()
 
@@ -269,26 +289,26 @@ def test_words_that_are_written_from_the_right_are_kept(known_server: KnownServe
 
 def test_a_server_may_require_a_digest(known_server: KnownServer) -> None:
     server = known_server(require_digest=True)
-    with pytest.raises(services.Refused) as refused:
+    with pytest.raises(Refused) as refused:
         ask(server)
     assert (refused.value.code, refused.value.status) == ("digest_required", 428)
-    assert ask(server, digest=services.plan_for(server, EVENT).digest).pk
+    assert ask(server, digest=plan_for(server, EVENT).digest).pk
 
 
 def test_a_server_nobody_has_looked_at_cannot_be_planned_for() -> None:
     server = Server.objects.create(name="new", created_at=timezone.now())
-    with pytest.raises(services.Refused) as refused:
+    with pytest.raises(Refused) as refused:
         ask(server)
     assert refused.value.code == "no_profile"
 
 
 def test_unknown_servers_and_changes_are_said_to_be_unknown(known_server: KnownServer) -> None:
     known_server()
-    with pytest.raises(services.NotFound, match="web01"):
-        services.server_named("web99")
+    with pytest.raises(NotFound, match="web01"):
+        server_named("web99")
     for number in ("0", "#99", "x", "9" * 30, "f" * 32):
-        with pytest.raises(services.NotFound):
-            services.change_numbered(number)
+        with pytest.raises(NotFound):
+            change_numbered(number)
 
 
 def test_a_window_waits_then_runs_once_then_passes(known_server: KnownServer) -> None:
@@ -296,11 +316,11 @@ def test_a_window_waits_then_runs_once_then_passes(known_server: KnownServer) ->
     now = timezone.now()
     change = ask(server, not_before=now + timedelta(hours=1), not_after=now + timedelta(hours=2))
     assert change.state == State.REQUESTED
-    services.sweep(now + timedelta(minutes=59))
+    sweep(now + timedelta(minutes=59))
     change.refresh_from_db()
     assert change.state == State.REQUESTED
     for _ in range(3):
-        services.sweep(now + timedelta(minutes=61))
+        sweep(now + timedelta(minutes=61))
     change.refresh_from_db()
     assert change.state == State.QUEUED
     assert change.events.filter(kind="change.queued").count() == 1
@@ -311,7 +331,7 @@ def test_a_window_that_was_missed_entirely_leads_to_nothing(known_server: KnownS
     change = ask(
         known_server(), not_before=now + timedelta(hours=1), not_after=now + timedelta(hours=2)
     )
-    services.sweep(now + timedelta(days=2))
+    sweep(now + timedelta(days=2))
     change.refresh_from_db()
     assert (change.state, change.decided_by) == (State.CANCELLED, "window")
 
@@ -321,17 +341,17 @@ def test_an_agent_that_comes_back_after_the_window_ends_the_change_by_it(
 ) -> None:
     change = ask(known_server(), not_after=timezone.now() + timedelta(hours=1))
     late = outcome(1, "cancelled", decided_by="window", sentence="Its window passed.")
-    services.record_reports(change.server_name, change.uuid, [late])
+    record_reports(change.server_name, change.uuid, [late])
     change.refresh_from_db()
     assert (change.state, change.decided_by) == (State.CANCELLED, "window")
 
 
 def test_a_change_nobody_was_told_of_is_cancelled_at_once(known_server: KnownServer) -> None:
-    change = services.cancel(ask(known_server()), ADMIN)
+    change = cancel(ask(known_server()), ADMIN)
     assert change.state == State.CANCELLED
     assert change.finished_at
-    with pytest.raises(services.TooLate):
-        services.cancel(change, ADMIN)
+    with pytest.raises(TooLate):
+        cancel(change, ADMIN)
 
 
 def test_a_change_that_was_sent_is_cancelled_by_its_agent_and_asking_twice_is_fine(
@@ -339,8 +359,8 @@ def test_a_change_that_was_sent_is_cancelled_by_its_agent_and_asking_twice_is_fi
 ) -> None:
     change = ask(known_server())
     Change.objects.filter(pk=change.pk).update(dispatched_at=timezone.now())
-    assert services.cancel(change, ADMIN).state == State.CANCELING
-    assert services.cancel(change, ADMIN).state == State.CANCELING
+    assert cancel(change, ADMIN).state == State.CANCELING
+    assert cancel(change, ADMIN).state == State.CANCELING
     assert change.events.filter(kind="change.canceling").count() == 1
 
 
@@ -349,34 +369,34 @@ def test_past_the_point_of_no_return_a_cancel_says_why_not(known_server: KnownSe
     Change.objects.filter(pk=change.pk).update(
         state=State.RUNNING, step="packages", dispatched_at=timezone.now()
     )
-    with pytest.raises(services.TooLate, match="point of no return"):
-        services.cancel(change, ADMIN)
+    with pytest.raises(TooLate, match="point of no return"):
+        cancel(change, ADMIN)
 
 
 def test_accounts_have_a_role_and_one_administrator_is_always_left() -> None:
-    anna, password = services.add_user("anna", "administrator", actor=ADMIN)
+    anna, password = add_user("anna", "administrator", actor=ADMIN)
     assert anna.check_password(password)
-    sam, _ = services.add_user("sam", "support", actor=ADMIN)
+    sam, _ = add_user("sam", "support", actor=ADMIN)
     assert anna.has_perm("mpm.change")
     assert sam.has_perm("mpm.read")
     assert not sam.has_perm("mpm.change")
     attempts: tuple[Callable[[], object], ...] = (
-        lambda: services.set_role(anna, "support", ADMIN),
-        lambda: services.set_active(anna, False, ADMIN),
+        lambda: set_role(anna, "support", ADMIN),
+        lambda: set_active(anna, False, ADMIN),
     )
     for attempt in attempts:
-        with pytest.raises(services.Refused, match="last administrator"):
+        with pytest.raises(Refused, match="last administrator"):
             attempt()
-    with pytest.raises(services.Refused, match="already"):
-        services.add_user("sam", "support", actor=ADMIN)
-    with pytest.raises(services.BadRequest):
-        services.add_user("sam two", "support", actor=ADMIN)
-    with pytest.raises(services.BadRequest):
-        services.add_user("x", "root", actor=ADMIN)
+    with pytest.raises(Refused, match="already"):
+        add_user("sam", "support", actor=ADMIN)
+    with pytest.raises(BadRequest):
+        add_user("sam two", "support", actor=ADMIN)
+    with pytest.raises(BadRequest):
+        add_user("x", "root", actor=ADMIN)
 
 
 @pytest.mark.parametrize("name", ["", "Web01", "a_b", "-x", "x" * 64, "a/b", "web 01", "é"])
 def test_a_server_needs_a_name_that_can_be_a_queue(name: str) -> None:
-    with pytest.raises(services.BadRequest):
-        services.add_server(name, actor=ADMIN)
+    with pytest.raises(BadRequest):
+        add_server(name, actor=ADMIN)
     assert not Server.objects.exists()

@@ -7,11 +7,14 @@ from dataclasses import replace
 
 import pytest
 
-from easyapache.models import Server
-from easyapache.profile import Profile
-from mpm import services
-from mpm.catalog import Choice
+from easyapache.ea4.mpm import Choice
+from easyapache.ea4.profile import Profile
+from mpm.access.services.actor import NothingToDo, Refused, Stale
+from mpm.changes.services.record import record_reports
+from mpm.changes.services.request import request_change
+from mpm.changes.services.rollback import roll_back, rollback_plan
 from mpm.models import Change, State
+from mpm.servers.models import Server
 from tests.panel.told import ADMIN, after, carried_out, finish, outcome, step
 
 pytestmark = pytest.mark.django_db
@@ -33,7 +36,7 @@ def test_rolling_back_restores_exactly_the_packages_before(
     assert "ea-apache24-mod_ruid2" in before
     change = carried_out(server, EVENT)
     assert names(server) != before
-    back = services.roll_back(change, ADMIN, "sites broke")
+    back = roll_back(change, ADMIN, "sites broke")
     assert (back.rollback_of, back.undo_of) == (change, change.uuid)
     assert finish(back).state == State.SUCCEEDED
     assert names(server) == before
@@ -44,25 +47,25 @@ def test_what_was_rolled_back_is_not_rolled_back_again(
 ) -> None:
     server = known_server()
     change = carried_out(server, EVENT)
-    back = finish(services.roll_back(change, ADMIN))
-    with pytest.raises(services.Refused, match=f"already, by change #{back.pk}"):
-        services.roll_back(change, ADMIN)
+    back = finish(roll_back(change, ADMIN))
+    with pytest.raises(Refused, match=f"already, by change #{back.pk}"):
+        roll_back(change, ADMIN)
 
 
 @pytest.mark.parametrize("ending", ["rolled_back", "failed", "cancelled"])
 def test_only_what_succeeded_can_be_rolled_back(
     known_server: Callable[..., Server], ending: str
 ) -> None:
-    change = services.request_change(known_server(), EVENT, actor=ADMIN)
-    with pytest.raises(services.Refused, match="has not ended"):
-        services.roll_back(change, ADMIN)
-    with pytest.raises(services.Refused, match="nothing to roll back"):
-        services.roll_back(finish(change, ending), ADMIN)
+    change = request_change(known_server(), EVENT, actor=ADMIN)
+    with pytest.raises(Refused, match="has not ended"):
+        roll_back(change, ADMIN)
+    with pytest.raises(Refused, match="nothing to roll back"):
+        roll_back(finish(change, ending), ADMIN)
 
 
 def half_way(change: Change, profile: Profile) -> Change:
     """It failed after the point of no return, and undoing it failed as well."""
-    services.record_reports(
+    record_reports(
         change.server_name,
         change.uuid,
         [step(1, "packages"), step(2, "undo_packages"), outcome(3, "failed", profile)],
@@ -77,16 +80,16 @@ def test_what_failed_half_way_can_be_rolled_back_from_where_it_got_to(
     server = known_server()
     before = server.profile
     assert before is not None
-    change = services.request_change(server, EVENT, actor=ADMIN)
+    change = request_change(server, EVENT, actor=ADMIN)
     there = after(change)
     assert "ea-apache24-mod_ruid2" in before.names - there.names
     # ruid2 was still there when it stopped.
     kept = [item for item in before.packages if item.name.endswith("mod_ruid2")]
     half_way(change, replace(there, packages=tuple(sorted([*there.packages, *kept]))))
-    plan = services.rollback_plan(change)
+    plan = rollback_plan(change)
     assert set(plan.transaction.install) == set(before.packages) - {*there.packages, *kept}
     assert set(plan.transaction.remove) == set(there.packages) - set(before.packages)
-    back = services.roll_back(change, ADMIN)
+    back = roll_back(change, ADMIN)
     assert back.undo_of == change.uuid
     finish(back)
     assert names(server) == before.names
@@ -98,20 +101,20 @@ def test_what_failed_half_way_and_is_as_before_has_nothing_to_go_back_from(
     server = known_server()
     before = server.profile
     assert before is not None
-    change = half_way(services.request_change(server, EVENT, actor=ADMIN), before)
-    with pytest.raises(services.NothingToDo):
-        services.roll_back(change, ADMIN)
+    change = half_way(request_change(server, EVENT, actor=ADMIN), before)
+    with pytest.raises(NothingToDo):
+        roll_back(change, ADMIN)
 
 
 def test_a_torn_server_is_for_the_doctor_first(known_server: Callable[..., Server]) -> None:
     server = known_server()
     before = server.profile
     assert before is not None
-    change = services.request_change(server, EVENT, actor=ADMIN)
+    change = request_change(server, EVENT, actor=ADMIN)
     both = tuple(sorted({*before.packages, *after(change).packages}))
     half_way(change, replace(before, packages=both))
-    with pytest.raises(services.Refused) as refused:
-        services.roll_back(change, ADMIN)
+    with pytest.raises(Refused) as refused:
+        roll_back(change, ADMIN)
     assert "doctor" in f"{refused.value.message} {refused.value.remedy}".lower()
 
 
@@ -122,7 +125,7 @@ def test_after_later_changes_it_still_leads_to_the_state_before_the_first(
     before = names(server)
     first = carried_out(server, EVENT)
     carried_out(server, WORKER)
-    back = services.roll_back(first, ADMIN)
+    back = roll_back(first, ADMIN)
     assert back.to_mpm == "prefork"
     finish(back)
     assert names(server) == before
@@ -140,7 +143,7 @@ def test_what_comes_back_is_the_build_that_left_and_not_the_newest(
     server = known_server(profile=replace(stock, packages=packages))
     first = carried_out(server, EVENT)
     carried_out(server, WORKER)
-    plan = services.rollback_plan(first)
+    plan = rollback_plan(first)
     assert "7.el9" in {item.release for item in plan.transaction.install}
     assert set(plan.transaction.install) <= set(packages)
 
@@ -149,8 +152,8 @@ def test_a_stale_rollback_digest_carries_the_plan_of_now(
     known_server: Callable[..., Server],
 ) -> None:
     change = carried_out(known_server(), EVENT)
-    with pytest.raises(services.Stale) as refused:
-        services.roll_back(change, ADMIN, digest="0" * 32)
-    digest = services.rollback_plan(change).digest
+    with pytest.raises(Stale) as refused:
+        roll_back(change, ADMIN, digest="0" * 32)
+    digest = rollback_plan(change).digest
     assert refused.value.plan.digest == digest
-    assert services.roll_back(change, ADMIN, digest=digest).digest == digest
+    assert roll_back(change, ADMIN, digest=digest).digest == digest

@@ -12,13 +12,18 @@ import pytest
 from django.db import connection
 from django.utils import timezone
 
-from easyapache.models import Server
-from mpm import services
-from mpm.history import sealed
+from mpm.access.services.actor import Actor
+from mpm.changes.services.record import record_log, record_reports
+from mpm.changes.services.request import request_change
+from mpm.changes.services.rollback import roll_back
+from mpm.changes.services.sweep import sweep
+from mpm.history import seal_payload
+from mpm.history.models.guards import install_guards, remove_guards
+from mpm.history.services.retention import prune
+from mpm.history.verification.database import verify_database
 from mpm.models import Change, Event
-from mpm.models.guards import install_guards, remove_guards
-from mpm.services.actor import Actor
-from mpm.verification import verify_database
+from mpm.servers.models import Server
+from mpm.servers.services.inspection import adopt
 from tests.panel.told import (
     ADMIN,
     EVENT,
@@ -48,18 +53,16 @@ BY_TOKEN = Actor(
 @pytest.fixture
 def change(known_server: Callable[..., Server]) -> Change:
     """A change with everything an end can have, the first of its database."""
-    made = services.request_change(
-        known_server(), EVENT, actor=BY_TOKEN, reason="memory", ticket="T-1"
-    )
-    services.record_log("web01", made.uuid, 0, piece(b"Installing\n"))
-    services.record_log("web01", made.uuid, 11, piece(b"Running\n"))
+    made = request_change(known_server(), EVENT, actor=BY_TOKEN, reason="memory", ticket="T-1")
+    record_log("web01", made.uuid, 0, piece(b"Installing\n"))
+    record_log("web01", made.uuid, 11, piece(b"Running\n"))
     told = [
         step(1, "preflight"),
         report(2, "finding", code="slow", title="Slow", message="It took long."),
         report(3, "interruption", method="overlap", refused=1, reset=0, longest_wait_ms=3.5),
         outcome(4, "succeeded", after(made)),
     ]
-    services.record_reports("web01", made.uuid, told)
+    record_reports("web01", made.uuid, told)
     made.refresh_from_db()
     return made
 
@@ -160,17 +163,17 @@ def test_what_the_agent_told_is_sealed_with_the_end(
 
 def test_what_comes_after_the_end_is_sealed_once_no_more_comes(change: Change) -> None:
     ended = (change.diagnosis, change.step, change.moved)
-    services.record_log("web01", change.uuid, 19, piece(b"late\n"))
+    record_log("web01", change.uuid, 19, piece(b"late\n"))
     late = report(5, "finding", code="late", title="Late", message="Told late.")
-    services.record_reports("web01", change.uuid, [late, step(6, "verify")])
+    record_reports("web01", change.uuid, [late, step(6, "verify")])
     change.refresh_from_db()
     assert (change.diagnosis, change.step, change.moved) == ended, "it stays as it ended"
     assert told_on() == ""
-    services.sweep(timezone.now())
-    assert not Event.objects.filter(kind=sealed.TOLD_LATER).exists()
-    services.sweep(timezone.now() + timedelta(seconds=61))
-    services.sweep(timezone.now() + timedelta(seconds=61))
-    (event,) = Event.objects.filter(kind=sealed.TOLD_LATER)
+    sweep(timezone.now())
+    assert not Event.objects.filter(kind=seal_payload.TOLD_LATER).exists()
+    sweep(timezone.now() + timedelta(seconds=61))
+    sweep(timezone.now() + timedelta(seconds=61))
+    (event,) = Event.objects.filter(kind=seal_payload.TOLD_LATER)
     assert (event.data["reports"], event.data["log"]) == (6, 24)
     assert told_on() == ""
     alter("UPDATE mpm_report SET data = '{}' WHERE seq = 5")
@@ -178,7 +181,7 @@ def test_what_comes_after_the_end_is_sealed_once_no_more_comes(change: Change) -
 
 
 def test_an_end_that_nobody_wrote_down_is_missed(known_server: Callable[..., Server]) -> None:
-    change = services.request_change(known_server(), EVENT, actor=ADMIN)
+    change = request_change(known_server(), EVENT, actor=ADMIN)
     alter("UPDATE mpm_change SET state = 'succeeded'")
     assert f"Change #{change.pk}: its end is not in the history" in told_on()
 
@@ -196,7 +199,7 @@ def test_an_end_that_nobody_wrote_down_is_missed(known_server: Callable[..., Ser
 def test_a_change_from_outside_is_held_against_its_event(
     known_server: Callable[..., Server], altered: str, what: str
 ) -> None:
-    services.adopt(outside_change(known_server()), ADMIN)
+    adopt(outside_change(known_server()), ADMIN)
     assert told_on() == ""
     alter(f"UPDATE mpm_change SET {altered}")  # noqa: S608
     assert what in told_on()
@@ -217,9 +220,9 @@ def test_a_rollback_stands_when_what_it_took_back_is_pruned(
     carried_out(server, EVENT)
     carried_out(server, PREFORK)
     second = carried_out(server, EVENT)
-    services.roll_back(second, ADMIN)
+    roll_back(second, ADMIN)
     back = Change.objects.latest("pk")
-    services.record_reports("web01", back.uuid, [outcome(1, "succeeded", after(back))])
+    record_reports("web01", back.uuid, [outcome(1, "succeeded", after(back))])
     carried_out(server, EVENT)
-    assert services.prune(timezone.now() + timedelta(days=400), 365).changes == 3
+    assert prune(timezone.now() + timedelta(days=400), 365).changes == 3
     assert told_on() == ""

@@ -7,9 +7,9 @@ from django.conf import settings
 from django.contrib.sessions.models import Session
 from django.test import Client
 
-from easyapache.sessions import SessionStore
-from mpm import services
-from mpm.services.actor import Actor
+from mpm.access.services.actor import Actor
+from mpm.access.services.users import add_user
+from mpm.access.sessions import SessionStore
 
 pytestmark = pytest.mark.django_db
 ADMIN = Actor(name="anna", role="administrator")
@@ -17,7 +17,7 @@ ADMIN = Actor(name="anna", role="administrator")
 
 @pytest.fixture
 def signed_in(client: Client) -> Client:
-    _, password = services.add_user("anna", "administrator", actor=ADMIN)
+    _, password = add_user("anna", "administrator", actor=ADMIN)
     client.get("/login/")
     assert client.login(username="anna", password=password)
     return client

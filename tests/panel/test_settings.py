@@ -11,9 +11,9 @@ import pytest
 from django.core.exceptions import ImproperlyConfigured
 from django.test import Client, RequestFactory, override_settings
 
-from easyapache.address import client_address
 from easyapache.database import database_from
 from easyapache.environment import Environment, peppers_from
+from mpm.web.address import client_address
 
 
 @pytest.mark.parametrize("word", ["ture", "2", "y", "enabled", "None"])

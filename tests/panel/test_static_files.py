@@ -12,7 +12,7 @@ from django.contrib.staticfiles.storage import staticfiles_storage
 from django.test import override_settings
 from django.utils.functional import empty
 
-from easyapache.static_files import MANIFEST, RECORD, collect_static_files
+from mpm.web.static_files import MANIFEST, RECORD, collect_static_files
 
 STORAGES = {
     **settings.STORAGES,

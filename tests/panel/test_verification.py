@@ -7,10 +7,10 @@ from django.db import DatabaseError, connection
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mpm.history.models.guards import KEYS, guards, install_guards, missing_guards, remove_guards
+from mpm.history.seal import FIELDS, check_chain, digest, seal
+from mpm.history.verification.database import verify_database
 from mpm.models import Change, Event, HistoryIsWrittenOnce, LogChunk, Report
-from mpm.models.guards import KEYS, guards, install_guards, missing_guards, remove_guards
-from mpm.seal import FIELDS, check_chain, digest, seal
-from mpm.verification import verify_database
 from tests.panel.told import sql
 
 AROUND_TRIGGERS = {

@@ -15,10 +15,10 @@ from pathlib import Path
 import httpx
 import pytest
 
-from easyapache.models import Server
-from mpm.polling import ANSWERS, POLLS, THREADS
-from mpm.services.actor import Actor
-from mpm.tokens import issue
+from mpm.access.services.actor import Actor
+from mpm.access.tokens import issue
+from mpm.servers.models import Server
+from mpm.web.polling import ANSWERS, POLLS, THREADS
 from tests.panel.told import EVENT
 from tests.panel_fixtures import PROJECT, RedisServer, database_url, wait_until
 
@@ -38,7 +38,7 @@ def command_of_the_image() -> list[str]:
 
 
 def test_the_demo_runs_it_with_as_many_threads_as_the_image() -> None:
-    demo = (PROJECT / "easyapache/demo/parts.py").read_text()
+    demo = (PROJECT / "demo/parts.py").read_text()
     words = command_of_the_image()
     assert words[words.index("--threads") + 1] == str(THREADS)
     assert f'"--threads", "{THREADS}"' in demo
@@ -108,9 +108,9 @@ def web(
 def test_the_sign_in_page_answers_while_forty_polls_and_logs_are_followed(
     web: Callable[[], httpx.Client], known_server: Callable[..., Server]
 ) -> None:
-    from mpm import services
+    from mpm.changes.services.request import request_change
 
-    change = services.request_change(known_server(), EVENT, actor=ADMIN)
+    change = request_change(known_server(), EVENT, actor=ADMIN)
     headers = {"Authorization": f"Bearer {issue(ADMIN, name='nosy', scopes=('read',)).text}"}
     addresses = [
         "/api/v1/events?after=ffff&wait=25",

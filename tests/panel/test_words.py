@@ -12,12 +12,15 @@ from django.core.management import call_command
 from django.db import connection, transaction
 from django.utils import timezone
 
-from easyapache.models import Server
-from mpm import services
+from mpm.changes.services.request import request_change
 from mpm.checks import words_have_an_index
-from mpm.history import BadFilter, ChangeFilters, changes, words
+from mpm.history import search_query
+from mpm.history.filters import BadFilter, ChangeFilters
+from mpm.history.models.search_index import _known, indexed, install_words, remove_words
+from mpm.history.pages import changes
+from mpm.history.services.retention import prune
 from mpm.models import Change, State
-from mpm.models.words import _known, indexed, install_words, remove_words
+from mpm.servers.models import Server
 from tests.panel.told import ADMIN, EVENT, PREFORK, carried_out, sql
 
 pytestmark = pytest.mark.django_db
@@ -116,7 +119,7 @@ def test_exactly_the_changes_with_every_word_are_found(
 def test_what_is_found_does_not_depend_on_the_way(
     many: list[Change], few: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(words, "FEW", few)
+    monkeypatch.setattr(search_query, "FEW", few)
     for text in ("abc", "ab", "ca-b a"):
         assert found(text=text, server="web01") == expected(many, text, "web01")
 
@@ -169,7 +172,7 @@ def test_words_are_looked_for_along_their_index(many: list[Change]) -> None:
 def test_common_words_are_looked_for_along_the_filter_beside_them(
     many: list[Change], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(words, "FEW", 1)
+    monkeypatch.setattr(search_query, "FEW", 1)
     if not SQLITE:
         with connection.cursor() as cursor:
             cursor.execute("SET LOCAL enable_seqscan = off")
@@ -188,7 +191,7 @@ def test_the_index_follows_the_rows_in_their_own_transaction(
     known_server: Callable[..., Server],
 ) -> None:
     server = known_server()
-    change = services.request_change(server, EVENT, actor=ADMIN, reason="Firstword")
+    change = request_change(server, EVENT, actor=ADMIN, reason="Firstword")
     assert found(text="firstword") == [change.pk]
     begun = transaction.savepoint()
     Change.objects.filter(pk=change.pk).update(search="secondword")
@@ -205,7 +208,7 @@ def test_what_is_pruned_is_gone_from_the_index(known_server: Callable[..., Serve
     for choice in (EVENT, PREFORK, EVENT):
         carried_out(server, choice, reason="pruned")
     assert len(found(text="pruned")) == 3
-    assert services.prune(timezone.now() + timedelta(days=400), 365).changes == 1
+    assert prune(timezone.now() + timedelta(days=400), 365).changes == 1
     assert len(found(text="pruned")) == 2
     consistent()
 

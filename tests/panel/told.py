@@ -9,13 +9,15 @@ from typing import Any
 from django.db import connection, transaction
 from django.utils import timezone
 
-from easyapache.models import Server
-from easyapache.profile import Observation, Profile
-from mpm import services
-from mpm.catalog import Choice
+from easyapache.ea4.mpm import Choice
+from easyapache.ea4.profile import Observation, Profile
+from mpm.access.services.actor import Actor
+from mpm.changes.services.planning import plan_for
+from mpm.changes.services.record import record_reports
+from mpm.changes.services.request import request_change
 from mpm.models import Change
-from mpm.services.actor import Actor
-from mpm.services.inspection import request_number
+from mpm.servers.models import Server
+from mpm.servers.services.inspection import record_inspection, request_number
 
 EVENT, PREFORK = Choice.parse("event"), Choice.parse("prefork")
 ADMIN = Actor(name="anna", role="administrator", request_id="req-1")
@@ -42,7 +44,7 @@ def outcome(seq: int, result: str, profile: Profile | None = None, **data: Any) 
 
 def after(change: Change) -> Profile:
     """The profile a server shows when the plan of ``change`` was carried out."""
-    from mpm.plan import Plan
+    from easyapache.ea4.plan import Plan
 
     plan = Plan.from_json(change.plan)
     seen = Observation((change.to_mpm,), change.to_itk)
@@ -52,14 +54,14 @@ def after(change: Change) -> Profile:
 
 def carried_out(server: Server, choice: Choice, **values: Any) -> Change:
     """A change that was asked for and succeeded."""
-    change = services.request_change(server, choice, actor=ADMIN, **values)
+    change = request_change(server, choice, actor=ADMIN, **values)
     return finish(change)
 
 
 def finish(change: Change, result: str = "succeeded") -> Change:
     change.refresh_from_db()
     profile = after(change) if result == "succeeded" else change.server.profile
-    services.record_reports(
+    record_reports(
         change.server_name, change.uuid, [step(1, "preflight"), outcome(2, result, profile)]
     )
     change.refresh_from_db()
@@ -71,7 +73,7 @@ def outside_change(server: Server, choice: Choice | None = None, **said: Any) ->
     to ``choice``. ``said`` is what the package manager remembers of it besides."""
     before = server.profile
     assert before is not None
-    plan = services.plan_for(server, choice or Choice.parse("worker"))
+    plan = plan_for(server, choice or Choice.parse("worker"))
     packages = sorted(item.package for item in (*plan.keep, *plan.install))
     seen = Observation((plan.choice.mpm.value,), plan.choice.itk)
     remembered = {"id": 7, "user": "root", "command": "dnf swap", "at": "2026-03-03T21:04:00+00:00"}
@@ -83,7 +85,7 @@ def outside_change(server: Server, choice: Choice | None = None, **said: Any) ->
         facts={**before.facts, "last_transaction": {**remembered, **said}},
     )
     number = request_number(timezone.now())
-    found = services.record_inspection(server.name, number, moved.as_json())
+    found = record_inspection(server.name, number, moved.as_json())
     assert found is not None
     return found
 

@@ -22,12 +22,22 @@ from unittest import mock
 from django.db import transaction
 from django.utils import timezone
 
-from easyapache import profile_library
-from easyapache.models import SavedProfile, Server
-from easyapache.profile_file import of_installed
-from mpm import services, tokens, webhooks
+from easyapache.ea4.profile_file import of_installed
+from mpm.access import tokens
+from mpm.access.services.actor import Actor
+from mpm.access.services.users import add_user
+from mpm.changes.services.cancel import cancel
+from mpm.changes.services.record import record_reports
+from mpm.changes.services.repairs import record_repair, repair
+from mpm.changes.services.rollback import roll_back
+from mpm.changes.services.sharing import share, take_back
+from mpm.changes.services.sweep import sweep
 from mpm.models import Change, Delivery, Preview
-from mpm.services.actor import Actor
+from mpm.notify import webhooks
+from mpm.servers import profile_library
+from mpm.servers.models import SavedProfile, Server
+from mpm.servers.services.inspection import adopt, record_preview
+from mpm.servers.services.servers import add_server
 from tests.past.machine import ADA, DSO, Machine, ago, replace_mpm
 
 BEN = Actor(name="ben", role="administrator", origin="cli")
@@ -62,7 +72,7 @@ def two_months(machines: list[Machine]) -> None:
             outcome = "rolled_back" if number % 9 == 4 else "succeeded"
             said = {"outcome": outcome, "decided_by": "verification", "sentence": ""}
             report = {"seq": 1, "at": timezone.now().isoformat(), "kind": "outcome", "data": said}
-            services.record_reports(machine.name, change.uuid, [report])
+            record_reports(machine.name, change.uuid, [report])
 
 
 def endings(folder: Path, web03: Machine, web04: Machine, db1: Machine) -> dict[str, Any]:
@@ -87,7 +97,7 @@ def endings(folder: Path, web03: Machine, web04: Machine, db1: Machine) -> dict[
     with ago(days=1, hours=2):
         later = timezone.now() + timedelta(hours=8)
         found["cancelled"] = web03.change("worker", BEN, not_before=later)
-        services.cancel(found["cancelled"], ADA)
+        cancel(found["cancelled"], ADA)
     web07 = Machine.add(folder, "web07")
     with ago(hours=20):
         change = web07.change("worker", reason="asked for while somebody else was at work")
@@ -98,7 +108,7 @@ def endings(folder: Path, web03: Machine, web04: Machine, db1: Machine) -> dict[
         told = {"id": 218, "user": "root", "at": timezone.now().isoformat()}
         told["command"] = "dnf swap ea-apache24-mod_mpm_event ea-apache24-mod_mpm_worker"
         found["adopted"] = web07.changed_by_hand("worker", last_transaction=told)
-        services.adopt(found["adopted"], BEN)
+        adopt(found["adopted"], BEN)
     with ago(hours=3):
         found["review_moved"] = web07.answered(web07.preview("event"))
         found["outside"] = web07.changed_by_hand("prefork")
@@ -106,7 +116,7 @@ def endings(folder: Path, web03: Machine, web04: Machine, db1: Machine) -> dict[
         change = db1.change("event", BEN, reason="as on the other servers")
         found["long"] = db1.carry_out(change, more_log=more_log(LONG_LOG, wrong=700))
     with ago(hours=1):
-        found["taken_back"] = web03.carry_out(services.roll_back(found["succeeded"], ADA))
+        found["taken_back"] = web03.carry_out(roll_back(found["succeeded"], ADA))
     return found
 
 
@@ -145,7 +155,7 @@ def reviews(web03: Machine) -> dict[str, Any]:
         "unanswered": web03.preview("event"),
         "broken": web03.preview("event"),
     }
-    services.record_preview(
+    record_preview(
         web03.name,
         found["unanswered"].uuid,
         error={
@@ -167,11 +177,9 @@ def sick(folder: Path) -> dict[str, str]:
     machine.look()
     asked = {}
     for name, ok in (("repaired", True), ("not_repaired", False)):
-        number = services.repair(machine.row, "start-httpd", ADA)
+        number = repair(machine.row, "start-httpd", ADA)
         message = "httpd runs with prefork." if ok else "httpd does not answer. See its error log."
-        services.record_repair(
-            machine.name, number, "start-httpd", ok=ok, message=message, log="Syntax OK"
-        )
+        record_repair(machine.name, number, "start-httpd", ok=ok, message=message, log="Syntax OK")
         asked[name] = number
     return asked
 
@@ -201,7 +209,7 @@ def belongings(web03: Machine) -> dict[str, str]:
     )
     old = tokens.issue(BEN, name="Monitoring", scopes=["read"], networks=["198.51.100.0/24"])
     tokens.revoke(old.token, ADA)
-    services.add_user("sue", "support", actor=ADA)
+    add_user("sue", "support", actor=ADA)
     now = timezone.now()
     with transaction.atomic():
         # Switched off before anything could be sent to it.
@@ -235,8 +243,8 @@ def make(folder: Path) -> dict[str, str]:
         many = [Machine.add(folder, f"db{number}") for number in (1, 2)]
     two_months([*many, web04])
     past = endings(folder, web03, web04, many[0])
-    over = services.share(past["succeeded"], ADA, 1).token
-    services.take_back(past["succeeded"], ADA)
+    over = share(past["succeeded"], ADA, 1).token
+    take_back(past["succeeded"], ADA)
     found = {
         "server": server,
         **past,
@@ -244,15 +252,15 @@ def make(folder: Path) -> dict[str, str]:
         **reviews(web03),
         **belongings(web03),
         **sick(folder),
-        "shared": services.share(past["succeeded"], ADA, 7).token,
+        "shared": share(past["succeeded"], ADA, 7).token,
         "shared_over": over,
         "review_later": small(folder),
     }
-    services.add_server("web13", actor=ADA, hostname="web13.example.net")
+    add_server("web13", actor=ADA, hostname="web13.example.net")
     # Who is silent is found out now, and not while somebody looks.
     with ago(seconds=20):
-        services.sweep()
-    services.sweep()
+        sweep()
+    sweep()
     return {name: number_of(one) for name, one in found.items()}
 
 

@@ -15,19 +15,24 @@ from unittest import mock
 
 from django.utils import timezone
 
-from easyapache.host.config import HostConfig
-from easyapache.host.engine import Engine
-from easyapache.host.protocol import Goal
-from easyapache.host.simulated import SimulatedServer
-from easyapache.host.simulated_state import create_state, start_httpd
-from easyapache.host.spool import Spool
-from easyapache.models import Server
-from mpm import services
-from mpm.catalog import Choice
+from easyapache.agent.change.engine import Engine
+from easyapache.agent.change.spool import Spool
+from easyapache.agent.config import HostConfig
+from easyapache.agent.simulated.server import SimulatedServer
+from easyapache.agent.simulated.state import create_state, start_httpd
+from easyapache.ea4.mpm import Choice
+from easyapache.ea4.protocol import Goal
+from mpm.access.services.actor import Actor
+from mpm.changes.services.dispatch import message_for
+from mpm.changes.services.lookup import server_named
+from mpm.changes.services.planning import request_preview
+from mpm.changes.services.record import record_log, record_reports
+from mpm.changes.services.request import request_change
 from mpm.models import Change, Preview
-from mpm.services.actor import Actor
-from mpm.services.dispatch import message_for
-from mpm.services.inspection import request_number
+from mpm.servers.models import Server
+from mpm.servers.services.heartbeat import record_heartbeat
+from mpm.servers.services.inspection import record_inspection, record_preview, request_number
+from mpm.servers.services.servers import add_server
 
 DSO = "ea-php74-php"
 ADA = Actor(name="ada", role="administrator", address="203.0.113.9", request_id="r-4711-0815")
@@ -71,25 +76,25 @@ class Machine:
         """Make it known to the panel, and have it looked at."""
         state = folder / f"{name}.json"
         create_state(state, add=(DSO,), pace=0)
-        services.add_server(name, actor=ADA, hostname=f"{name}.example.net")
+        add_server(name, actor=ADA, hostname=f"{name}.example.net")
         config = HostConfig(
             server=name, spool=folder / name, driver="simulated", simulated_state=state
         )
-        services.record_heartbeat(name, "1.0", CAPABILITIES)
+        record_heartbeat(name, "1.0", CAPABILITIES)
         machine = cls(name, SimulatedServer(state), config)
         machine.look()
         return machine
 
     @property
     def row(self) -> Server:
-        return services.server_named(self.name)
+        return server_named(self.name)
 
     def look(self, **facts: Any) -> Change | None:
         """A scan; ``facts`` replace what it would find. Returns the change that it reveals."""
         seen = self.host.inspect()
         seen = replace(seen, facts={**seen.facts, **facts})
         number = request_number(timezone.now())
-        return services.record_inspection(self.name, number, seen.as_json())
+        return record_inspection(self.name, number, seen.as_json())
 
     def changed_by_hand(self, to: str, **facts: Any) -> Change:
         """Somebody moves the server from one MPM to another, and a scan finds it."""
@@ -108,7 +113,7 @@ class Machine:
             state["faults"] = {}
 
     def change(self, to: str, who: Actor = ADA, *, itk: bool = False, **said: Any) -> Change:
-        return services.request_change(self.row, Choice.parse(to, itk=itk), actor=who, **said)
+        return request_change(self.row, Choice.parse(to, itk=itk), actor=who, **said)
 
     def carry_out(self, change: Change, up_to: str = "", more_log: bytes = b"") -> Change:
         """Run the change, and tell the panel of it up to where the step ``up_to`` has begun."""
@@ -127,7 +132,7 @@ class Machine:
             begins = re.search(rb"^\S+ " + up_to.encode(), log, re.MULTILINE)
             log = log[: begins.start()] if begins else log
         tell_log(change, _STAMP.sub(earlier, log + more_log))
-        services.record_reports(self.name, change.uuid, reports)
+        record_reports(self.name, change.uuid, reports)
         change.refresh_from_db()
         return change
 
@@ -136,7 +141,7 @@ class Machine:
 
     def preview(self, to: str, *, itk: bool = False, keep: tuple[str, ...] = ()) -> Preview:
         choice = Choice.parse(to, itk=itk, keep=keep)
-        return services.request_preview(self.row, choice, ADA)
+        return request_preview(self.row, choice, ADA)
 
     def answered(self, preview: Preview, *, without: str = "") -> Preview:
         """What the server says to it; ``without``: a package that it does not name."""
@@ -148,7 +153,7 @@ class Machine:
             "download": {item["name"]: 120_000 for item in moves["install"]},
         }
         profile = self.host.inspect().as_json()
-        services.record_preview(self.name, preview.uuid, moves, None, profile)
+        record_preview(self.name, preview.uuid, moves, None, profile)
         return preview
 
 
@@ -170,4 +175,4 @@ def earlier(stamp: re.Match[bytes]) -> bytes:
 def tell_log(change: Change, text: bytes) -> None:
     for start in range(0, len(text), 60_000):
         piece = base64.b64encode(text[start : start + 60_000]).decode()
-        services.record_log(change.server_name, change.uuid, start, piece)
+        record_log(change.server_name, change.uuid, start, piece)

@@ -106,10 +106,10 @@ def test_what_runs_in_production_is_in_the_lock_of_production() -> None:
     ran = subprocess.run(
         [
             *(sys.executable, "-c", WHAT_RUNS),
-            *("django.contrib.auth.hashers", "easyapache.wsgi", "mpm.urls", "mpm.tasks"),
-            *("easyapache.host.agent", "easyapache.host.engine", "celery.bin.celery"),
+            *("django.contrib.auth.hashers", "easyapache.wsgi", "mpm.web.urls", "mpm.tasks"),
+            *("easyapache.agent.worker", "easyapache.agent.change.engine", "celery.bin.celery"),
             *("kombu.transport.redis", "gunicorn.app.wsgiapp", "gunicorn.workers.gthread"),
-            *("psycopg", "mpm.client.cli"),
+            *("psycopg", "mpm.cli.remote.cli"),
         ],
         env={**os.environ, "DJANGO_SETTINGS_MODULE": "tests.settings"},
         cwd=TOP,

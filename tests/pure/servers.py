@@ -7,9 +7,9 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from easyapache.profile import Observation, Package, Profile
-from easyapache.relations import Unsolvable, load_catalogue
-from mpm.catalog import ITK, MPM, RUID2, SUEXEC, Choice, installed
+from easyapache.ea4.mpm import ITK, MPM, RUID2, SUEXEC, Choice, installed
+from easyapache.ea4.profile import Observation, Package, Profile
+from easyapache.ea4.relations import Unsolvable, load_catalogue
 
 CATALOGUE = load_catalogue()
 NAMES = sorted(CATALOGUE.entries)

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from easyapache.host.addresses import asked_at, canonical, everywhere, own_addresses
-from easyapache.host.apache_config import VirtualHost, read_config
-from easyapache.host.sites import reachable
+from easyapache.agent.httpd.addresses import asked_at, canonical, everywhere, own_addresses
+from easyapache.agent.httpd.apache_config import VirtualHost, read_config
+from easyapache.agent.httpd.sites import reachable
 
 
 @pytest.mark.parametrize(

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from mpm.advice import Answers, recommend
-from mpm.catalog import MPM, QOS, RUID2
+from easyapache.ea4.advice import Answers, recommend
+from easyapache.ea4.mpm import MPM, QOS, RUID2
 from tests.pure.servers import event, prefork, with_itk, worker
 
 

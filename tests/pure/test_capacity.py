@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mpm.capacity import MIB, Measured, Share, Source, capacities, capacity_of
-from mpm.catalog import MPM
-from mpm.limits import limits_of
+from easyapache.ea4.capacity import MIB, Measured, Share, Source, capacities, capacity_of
+from easyapache.ea4.limits import limits_of
+from easyapache.ea4.mpm import MPM
 
 CPANEL = {"MaxRequestWorkers": 150, "ServerLimit": 256}
 values = st.integers(min_value=0, max_value=5000)

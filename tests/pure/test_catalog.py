@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mpm.catalog import ITK, MPM, SUEXEC, BadChoice, Choice, installed, short
+from easyapache.ea4.mpm import ITK, MPM, SUEXEC, BadChoice, Choice, installed, short
 from tests.pure.servers import choices
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from easyapache.host.cgroups import joins, service_group, trees
+from easyapache.agent.httpd.cgroups import joins, service_group, trees
 
 UNIFIED = trees("42 98 0:38 / /sys/fs/cgroup rw,nosuid shared:13 - cgroup2 cgroup rw,nsdelegate\n")
 LEGACY = trees(

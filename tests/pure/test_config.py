@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from easyapache.host.config import BadConfig, HostConfig, config_from, load_config
+from easyapache.agent.config import BadConfig, HostConfig, config_from, load_config
 
 TWO_LINES = {"server": "web03", "spool": "/var/spool/ea4-agent"}
 anything = st.recursive(

@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from kombu.transport.virtual import Message
 
-from easyapache.host import envelopes
-from easyapache.host.envelopes import LARGEST, NotOurs, opened
+from easyapache import envelopes
+from easyapache.envelopes import LARGEST, NotOurs, opened
 
 NOTHING_AFTER = {"callbacks": None, "errbacks": None, "chain": None, "chord": None}
 

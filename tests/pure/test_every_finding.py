@@ -6,10 +6,10 @@ import re
 
 from hypothesis import given, settings
 
-from easyapache.profile import Profile
-from mpm.catalog import CGI, CGID, ITK, MPM, Choice
-from mpm.plan import Plan, make_plan
-from mpm.rules import Finding, Severity
+from easyapache.ea4.mpm import CGI, CGID, ITK, MPM, Choice
+from easyapache.ea4.plan import Plan, make_plan
+from easyapache.ea4.profile import Profile
+from easyapache.ea4.rules.findings import Finding, Severity
 from tests.pure.servers import CATALOGUE, choices, sound_servers
 
 

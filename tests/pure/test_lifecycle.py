@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from easyapache.host.protocol import Outcome, Step
-from mpm.lifecycle import (
+from easyapache.ea4.protocol import Outcome, Step
+from mpm.changes.lifecycle import (
     ACTIVE,
     CANCELLABLE,
     STATES,

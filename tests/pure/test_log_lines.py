@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 
-from easyapache.log_lines import OneLine
+from mpm.web.log_lines import OneLine
 
 
 def test_what_somebody_put_into_a_message_stays_on_its_line() -> None:

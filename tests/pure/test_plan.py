@@ -6,11 +6,11 @@ import time
 import pytest
 from hypothesis import given, settings
 
-from easyapache.host.protocol import Goal
-from easyapache.profile import Observation, Package, Profile, Transaction
-from easyapache.relations import collisions
-from mpm.catalog import CGI, CGID, HTTP2, ITK, MPM, RUID2, SUEXEC, Choice, installed
-from mpm.plan import SERVER, Plan, differences, make_plan, plan_from_transaction
+from easyapache.ea4.mpm import CGI, CGID, HTTP2, ITK, MPM, RUID2, SUEXEC, Choice, installed
+from easyapache.ea4.plan import SERVER, Plan, differences, make_plan, plan_from_transaction
+from easyapache.ea4.profile import Observation, Package, Profile, Transaction
+from easyapache.ea4.protocol import Goal
+from easyapache.ea4.relations import collisions
 from tests.pure.servers import (
     CATALOGUE,
     choices,

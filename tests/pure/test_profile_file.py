@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from easyapache.profile import Profile
-from easyapache.profile_file import (
+from easyapache.ea4.mpm import CGI, ITK, MPM, RUID2
+from easyapache.ea4.profile import Profile
+from easyapache.ea4.profile_file import (
     MOST_BYTES,
     BadProfile,
     canonical,
@@ -18,7 +19,6 @@ from easyapache.profile_file import (
     of_installed,
     parse,
 )
-from mpm.catalog import CGI, ITK, MPM, RUID2
 from tests.pure.servers import CATALOGUE, NAMES, prefork, sound_servers, with_itk
 
 STOCK = ("default", "mpm_itk", "nophp", "worker")
@@ -122,7 +122,7 @@ def test_a_difference_is_told_from_what_is_merely_needed() -> None:
 
 @pytest.mark.parametrize("stock", STOCK)
 def test_the_stock_profiles_name_one_mpm_and_survive_a_round_trip(stock: str) -> None:
-    path = resources.files("easyapache").joinpath(f"data/profiles/{stock}.json")
+    path = resources.files("easyapache.ea4").joinpath(f"data/profiles/{stock}.json")
     data = {"desc": "", **json.loads(path.read_text("utf-8"))}
     profile = parse(json.dumps(data).encode(), NAMES)
     assert len(profile.mpms) == 1

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from easyapache.host.protocol import (
+from easyapache.ea4.profile import Package, Profile, Transaction
+from easyapache.ea4.protocol import (
     BadMessage,
     ChangeRequest,
     Goal,
@@ -17,7 +18,6 @@ from easyapache.host.protocol import (
     Report,
     host_queue,
 )
-from easyapache.profile import Package, Profile, Transaction
 from tests.pure.servers import NAMES, sound_servers
 
 ID = "0123456789abcdef" * 2
@@ -189,7 +189,7 @@ def test_sizes_travel_with_a_transaction_and_change_neither_digest_nor_identity(
 
 
 def test_reports_are_sent_in_messages_that_are_let_in() -> None:
-    from easyapache.host.courier import REPORTS_BYTES, _fitting
+    from easyapache.agent.change.reporter import REPORTS_BYTES, _fitting
 
     large = [Report(n, "x", "step", {"detail": "x" * 300_000}) for n in range(1, 5)]
     assert len(_fitting(large)) == 1

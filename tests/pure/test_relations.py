@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from easyapache.profile import Package, Profile, Transaction
-from easyapache.relations import (
+from easyapache.ea4.mpm import CGI, CGID, HTTP2, ITK, MPM, RUID2, SUEXEC
+from easyapache.ea4.profile import Package, Profile, Transaction
+from easyapache.ea4.relations import (
     BadRelation,
     Unsolvable,
     collisions,
@@ -16,7 +17,6 @@ from easyapache.relations import (
     parse_capability,
     relations_from,
 )
-from mpm.catalog import CGI, CGID, HTTP2, ITK, MPM, RUID2, SUEXEC
 from tests.pure.servers import CATALOGUE, NAMES, packages_of, sound_servers
 
 P = "ea-apache24-"

@@ -5,10 +5,23 @@ from typing import Any
 
 import pytest
 
-from easyapache.profile import Observation, Package, Profile, Transaction
-from mpm.catalog import CGI, CGID, FCGID, HCHECK, HTTP2, ITK, MPM, QOS, RUID2, SUEXEC, SUPHP, Choice
-from mpm.plan import Plan, make_plan, plan_from_transaction
-from mpm.rules import Finding, Severity
+from easyapache.ea4.mpm import (
+    CGI,
+    CGID,
+    FCGID,
+    HCHECK,
+    HTTP2,
+    ITK,
+    MPM,
+    QOS,
+    RUID2,
+    SUEXEC,
+    SUPHP,
+    Choice,
+)
+from easyapache.ea4.plan import Plan, make_plan, plan_from_transaction
+from easyapache.ea4.profile import Observation, Package, Profile, Transaction
+from easyapache.ea4.rules.findings import Finding, Severity
 from tests.pure.servers import (
     CATALOGUE,
     event,

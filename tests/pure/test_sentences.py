@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from easyapache.sentences import Sentence, all_of, any_of, joined, plain, spoken, with_words
+from easyapache.ea4.sentences import Sentence, all_of, any_of, joined, plain, spoken, with_words
 
 WORDS = st.text(max_size=8)
 NAMES = st.sampled_from(["mpm", "name", "count"])

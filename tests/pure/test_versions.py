@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from easyapache.versions import EVR, compare_evr, compare_versions, parse_evr
+from easyapache.ea4.versions import EVR, compare_evr, compare_versions, parse_evr
 
 versions = st.text(alphabet="0123456789abcXYZ.~^_+-", max_size=12)
 

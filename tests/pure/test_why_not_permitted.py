@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from easyapache.host.sockets import _why_not_permitted
+from easyapache.agent.httpd.sockets import _why_not_permitted
 
 ALL, WITHOUT_PTRACE = "000001ffffffffff", "000001fffff7ffff"
 

@@ -11,17 +11,14 @@ from django.contrib.auth.models import Group, User
 from django.test import Client
 from django.utils import timezone
 
-from easyapache.models import Server
-from mpm.catalog import Choice
+from easyapache.ea4.mpm import Choice
+from mpm.access.services.actor import Actor
+from mpm.changes.services.planning import request_preview
+from mpm.changes.services.record import record_log, record_reports
+from mpm.changes.services.request import request_change
 from mpm.models import Change
-from mpm.services import (
-    Actor,
-    record_log,
-    record_preview,
-    record_reports,
-    request_change,
-    request_preview,
-)
+from mpm.servers.models import Server
+from mpm.servers.services.inspection import record_preview
 
 MPM = "/software/easyapache4/mpm/"
 HISTORY = "/software/easyapache4/history/"
@@ -55,7 +52,7 @@ def server(known_server: Callable[..., Server]) -> Server:
 
 def answered_preview(server: Server, choice: Choice) -> Any:
     """A preview to which the server has given exactly the instant plan's answer."""
-    from mpm.services import plan_for
+    from mpm.changes.services.planning import plan_for
 
     preview = request_preview(server, choice, ADMIN)
     plan = plan_for(server, choice)

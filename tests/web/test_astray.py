@@ -9,8 +9,8 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from django.test import Client
 
-from easyapache.models import Server
 from mpm.models import Change, Preview
+from mpm.servers.models import Server
 from tests.web.conftest import HISTORY, MPM
 
 EA4 = "/software/easyapache4/"

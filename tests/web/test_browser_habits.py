@@ -8,7 +8,7 @@ import re
 import pytest
 from playwright.sync_api import Page, expect
 
-from easyapache.demo.panel import Panel
+from demo.panel import Panel
 from tests.browser import sign_in
 
 pytestmark = pytest.mark.browser

@@ -14,10 +14,10 @@ import pytest
 from django.test import Client
 from django.utils import timezone
 
-from easyapache.models import Peak, Server
-from easyapache.profile import Profile
-from mpm.catalog import MPM
-from mpm.views import capacity
+from easyapache.ea4.mpm import MPM
+from easyapache.ea4.profile import Profile
+from mpm.changes.views import capacity
+from mpm.servers.models import Peak, Server
 from tests.web.conftest import MPM as PAGE
 
 GIB = 1 << 30

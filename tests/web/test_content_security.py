@@ -9,10 +9,10 @@ import pytest
 from django.http.response import HttpResponseBase
 from django.test import Client
 
-from easyapache.middleware import POLICY
-from easyapache.models import Server
-from mpm import history
-from mpm.throttle import FAILURES_A_MINUTE, limiter
+from mpm.access.throttle import FAILURES_A_MINUTE, limiter
+from mpm.history import views
+from mpm.servers.models import Server
+from mpm.web.middleware import POLICY
 from tests.web.conftest import HISTORY, MPM, person
 from tests.web.test_query_counts import RECORDED, busy_panel, others
 
@@ -134,7 +134,7 @@ def test_refusals_keep_the_policy(
     def broken(*_: object) -> None:
         raise RuntimeError("the disk is on fire")
 
-    monkeypatch.setattr(history, "changes", broken)
+    monkeypatch.setattr(views, "page_of_changes", broken)
     admin.raise_request_exception = False
     expected[500] = [admin.get(HISTORY), admin.get(HISTORY, headers=HTMX)]
     for status, answers in expected.items():

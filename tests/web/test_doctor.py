@@ -14,13 +14,15 @@ from django.core.management import call_command
 from django.test import Client, RequestFactory, override_settings
 from django.utils import timezone
 
-from easyapache import health
-from easyapache.models import Pulse, Server
-from easyapache.profile import Profile
-from mpm import services
-from mpm.catalog import Choice
+from easyapache.ea4.mpm import Choice
+from easyapache.ea4.profile import Profile
+from mpm.changes.services.record import record_reports
+from mpm.changes.services.repairs import record_repair, repair
+from mpm.changes.services.request import request_change
 from mpm.models import Change, Event
-from mpm.services.inspection import request_number
+from mpm.servers.models import Pulse, Server
+from mpm.servers.services.inspection import adopt, record_inspection, request_number
+from mpm.web import background_parts
 from tests.web.conftest import ADMIN, HISTORY, logged, report, told
 
 DOCTOR = "/software/easyapache4/doctor/"
@@ -77,7 +79,7 @@ def test_a_confirmed_repair_is_waited_for_and_its_result_shown(
     assert (
         admin.get(f"{DOCTOR}result/?server=web01&asked={number}", headers=part).status_code == 204
     )
-    services.record_repair(
+    record_repair(
         "web01", number, "start-httpd", ok=True, message="httpd runs with prefork.", log="AH00558"
     )
     piece = admin.get(f"{DOCTOR}result/?server=web01&asked={number}", headers=part).content.decode()
@@ -90,7 +92,7 @@ def test_a_confirmed_repair_is_waited_for_and_its_result_shown(
 
 def test_a_repair_that_failed_says_why(admin: Client, stopped_server: Server) -> None:
     number = asked(admin)
-    services.record_repair(
+    record_repair(
         "web01", number, "start-httpd", ok=False, message="Syntax error in line 7.", log=""
     )
     page = words(admin, f"&asked={number}")
@@ -116,26 +118,24 @@ def test_what_was_taken_away_outside_is_told_until_somebody_adopts_it(
     assert profile is not None
     rest = tuple(item for item in profile.packages if "ruid2" not in item.name)
     request = request_number(timezone.now() + timedelta(seconds=1))
-    outside = services.record_inspection(
-        "web01", request, replace(profile, packages=rest).as_json()
-    )
+    outside = record_inspection("web01", request, replace(profile, packages=rest).as_json())
     assert outside is not None
     page = words(admin)
     assert 'data-code="unasked-removal"' in page
     assert f"Change #{outside.pk}, made outside this panel, took away" in page
-    services.adopt(outside, ADMIN)
+    adopt(outside, ADMIN)
     assert "unasked-removal" not in words(admin)
 
 
 def test_a_change_that_ended_half_way_can_be_taken_back(admin: Client, server: Server) -> None:
-    change = services.request_change(server, Choice.parse("event"), actor=ADMIN)
+    change = request_change(server, Choice.parse("event"), actor=ADMIN)
     told(change, up_to="packages")
     lost = report(
         9, "finding", code="by_hand", title="A person", message="x", remedy="sh undo",
         repair="take-back",
     )  # fmt: skip
     outcome = report(10, "outcome", outcome="failed", decided_by="packages", sentence="ATTENTION")
-    services.record_reports("web01", change.uuid, [lost, outcome])
+    record_reports("web01", change.uuid, [lost, outcome])
     path = f"{HISTORY}{change.pk}/"
     page = unescape(admin.get(path).content.decode())
     assert f"{path}rollback/" in page
@@ -144,10 +144,10 @@ def test_a_change_that_ended_half_way_can_be_taken_back(admin: Client, server: S
     assert 'data-code="half-way"' in words(admin)
     assert "taken back from its rollback kit" in words(admin, "&repair=take-back")
     number = asked(admin, "take-back")
-    services.record_repair("web01", number, "take-back", ok=False, message="Not yet.")
+    record_repair("web01", number, "take-back", ok=False, message="Not yet.")
     assert 'data-code="half-way"' in words(admin)
-    number = services.repair(server, "take-back", ADMIN)
-    services.record_repair("web01", number, "take-back", ok=True, message="As it was.")
+    number = repair(server, "take-back", ADMIN)
+    record_repair("web01", number, "take-back", ok=True, message="As it was.")
     assert 'data-code="half-way"' not in words(admin)
 
 
@@ -184,7 +184,7 @@ def test_while_a_change_is_at_work_nothing_is_repaired(
 def test_a_failed_change_leads_to_the_repair_of_what_was_recognised(
     admin: Client, support: Client, server: Server
 ) -> None:
-    change = services.request_change(server, Choice.parse("event"), actor=ADMIN)
+    change = request_change(server, Choice.parse("event"), actor=ADMIN)
     told(change, up_to="packages")
     logged(change, b"2026-03-03T21:04:11.802Z restart  AH00534: httpd: No MPM loaded.\n")
     finding = report(
@@ -197,7 +197,7 @@ def test_a_failed_change_leads_to_the_repair_of_what_was_recognised(
         repair="settle-mpm",
     )
     outcome = report(10, "outcome", outcome="failed", decided_by="restart", sentence="No MPM.")
-    services.record_reports("web01", change.uuid, [finding, outcome])
+    record_reports("web01", change.uuid, [finding, outcome])
     path = f"{HISTORY}{change.pk}/"
     assert "repair=settle-mpm#confirm" in unescape(admin.get(path).content.decode())
     assert "repair=settle-mpm" not in support.get(path).content.decode()
@@ -207,7 +207,7 @@ def test_a_failed_change_leads_to_the_repair_of_what_was_recognised(
 
 
 def test_a_proxy_that_the_settings_do_not_know_of_is_told(admin: Client, server: Server) -> None:
-    health._noted.clear()
+    background_parts._noted.clear()
     title = b"A proxy in front of this panel is not known to it"
     assert title not in admin.get(DOCTOR).content
     through = {"X-Forwarded-For": "203.0.113.9"}
@@ -219,19 +219,21 @@ def test_a_proxy_that_the_settings_do_not_know_of_is_told(admin: Client, server:
     with pytest.raises(SystemExit):
         call_command("mpm", "doctor", "--server", server.name, stdout=out)
     assert "TRUSTED_PROXIES" in out.getvalue()
-    Pulse.objects.filter(name=health.PROXY).update(at=timezone.now() - timedelta(days=2))
+    Pulse.objects.filter(name=background_parts.PROXY).update(at=timezone.now() - timedelta(days=2))
     assert title not in admin.get(DOCTOR).content
 
 
 def test_a_token_that_comes_through_an_unknown_proxy_is_noted_once(
     server: Server, client: Client, django_assert_num_queries: Any
 ) -> None:
-    health._noted.clear()
+    background_parts._noted.clear()
     for _ in range(2):
         client.get(
             "/api/v1/servers",
             headers={"Authorization": "Bearer x", "X-Forwarded-For": "203.0.113.9"},
         )
-    assert health.met_an_unknown_proxy(timezone.now())
+    assert background_parts.met_an_unknown_proxy(timezone.now())
     with django_assert_num_queries(0):
-        health.note_unknown_proxy(RequestFactory().get("/", HTTP_X_FORWARDED_FOR="203.0.113.9"))
+        background_parts.note_unknown_proxy(
+            RequestFactory().get("/", HTTP_X_FORWARDED_FOR="203.0.113.9")
+        )

@@ -12,9 +12,9 @@ from django.test import Client
 from django.urls import get_resolver, resolve
 from playwright.sync_api import Browser, Page, ViewportSize
 
-from easyapache.answers import page_above
-from easyapache.demo.panel import Panel
-from easyapache.models import Server
+from demo.panel import Panel
+from mpm.servers.models import Server
+from mpm.web.responses import page_above
 from tests.browser import COLOURS, faults
 from tests.stack import bare_panel, make_past, panel_without_labs
 from tests.visits import FIRST_VISITS, VISITS, Visit, go, signed_in

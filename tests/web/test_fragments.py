@@ -10,10 +10,11 @@ import pytest
 from django.conf import settings
 from django.test import Client
 
-from easyapache.models import Server
-from mpm.catalog import Choice
+from easyapache.ea4.mpm import Choice
+from mpm.changes.services.planning import request_preview
+from mpm.changes.services.request import request_change
 from mpm.models import Change
-from mpm.services import request_change, request_preview
+from mpm.servers.models import Server
 from tests.web.conftest import ADMIN, HISTORY, MPM, told
 
 HTMX = {"HX-Request": "true", "HX-Current-URL": "http://testserver/software/easyapache4/mpm/?x=1"}
@@ -67,7 +68,7 @@ def test_a_preview_is_waited_for_without_sending_the_same_thing_twice(
     preview = request_preview(server, Choice.parse("event"), ADMIN)
     address = f"{MPM}review/{preview.uuid}/answer/"
     assert admin.get(address, headers=HTMX).status_code == 204
-    from mpm.services import record_preview
+    from mpm.servers.services.inspection import record_preview
 
     record_preview(
         server.name, preview.uuid, None, {"code": "lock", "message": "yum is at work (pid 7)."}

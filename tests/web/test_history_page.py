@@ -11,11 +11,14 @@ from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
-from easyapache.models import Server
-from mpm import services
-from mpm.catalog import Choice
+from easyapache.ea4.mpm import Choice
+from mpm.changes.services.record import record_reports
+from mpm.changes.services.request import request_change
+from mpm.changes.services.rollback import roll_back
+from mpm.history.models.search_index import _known, remove_words
 from mpm.models import Change, State
-from mpm.models.words import _known, remove_words
+from mpm.servers.models import Server
+from mpm.servers.services.inspection import adopt
 from tests.panel.told import ADMIN, after, outcome, outside_change
 from tests.web.conftest import HISTORY, MPM
 
@@ -75,7 +78,7 @@ def test_a_day_stays_the_day_that_was_asked_for_on_every_page(
 
 
 def test_a_day_of_the_chart_keeps_the_other_filters(admin: Client, server: Server) -> None:
-    services.request_change(server, Choice.parse("event"), actor=ADMIN, ticket="OPS 7&8")
+    request_change(server, Choice.parse("event"), actor=ADMIN, ticket="OPS 7&8")
     page = admin.get(f"{HISTORY}?ticket=OPS+7%268&since=2001-01-01").content.decode()
     (query,) = re.findall(r'<a href="(\?[^"]+)" aria-label', page)
     assert "ticket=OPS+7%268" in unescape(query)
@@ -95,7 +98,7 @@ def test_a_change_from_outside_tells_its_own_story(
         assert wrong not in page
     assert "Adopt: it is meant to be so" in page
     assert "Adopt: it is meant" not in support.get(f"{HISTORY}{change.pk}/").content.decode()
-    services.adopt(change, ADMIN)
+    adopt(change, ADMIN)
     page = admin.get(f"{HISTORY}{change.pk}/").content.decode()
     assert "anna adopted it on" in page
     assert "Adopt: it is meant" not in page
@@ -130,7 +133,7 @@ def test_what_nobody_has_adopted_is_marked_until_somebody_decides(
         assert "Nobody has adopted that yet." in page
         assert f'href="{HISTORY}{change.pk}/"' in page
     assert "not adopted" in admin.get(HISTORY).content.decode()
-    services.adopt(change, ADMIN)
+    adopt(change, ADMIN)
     for path in (EA4, MPM, HISTORY):
         page = admin.get(path).content.decode()
         assert "Nobody has adopted that yet." not in page
@@ -139,9 +142,9 @@ def test_what_nobody_has_adopted_is_marked_until_somebody_decides(
 
 def test_what_was_taken_back_wants_no_decision(admin: Client, server: Server) -> None:
     change = outside_change(server)
-    back = services.roll_back(change, ADMIN)
+    back = roll_back(change, ADMIN)
     assert "not adopted" in admin.get(HISTORY).content.decode()
-    services.record_reports("web01", back.uuid, [outcome(1, "succeeded", after(back))])
+    record_reports("web01", back.uuid, [outcome(1, "succeeded", after(back))])
     for path in (EA4, MPM, HISTORY, f"{HISTORY}{change.pk}/"):
         page = admin.get(path).content.decode()
         assert "not adopted" not in page

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from easyapache.demo.panel import Panel
+from demo.panel import Panel
 from tests.browser import PATIENCE_MS, Complaints, sign_in
 
 pytestmark = pytest.mark.browser

@@ -19,9 +19,9 @@ from django.conf import settings
 from django.test import Client
 from django.utils.translation.template import templatize
 
-from easyapache.models import Server
-from mpm.catalog import ITK_SUMMARY, MPM
-from mpm.views.chooser import FOR_TRANSLATORS
+from easyapache.ea4.mpm import ITK_SUMMARY, MPM
+from mpm.changes.views.chooser import FOR_TRANSLATORS
+from mpm.servers.models import Server
 from tests.web.conftest import HISTORY
 
 ROOT = Path(settings.BASE_DIR)

@@ -8,8 +8,8 @@ from django.test import Client
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mpm import log_window
-from mpm.log_window import parse_line
+from mpm.changes import log_window
+from mpm.changes.log_window import parse_line
 from mpm.models import Change
 from tests.web.conftest import HISTORY, logged, told
 

@@ -8,7 +8,7 @@ from datetime import timedelta
 from django.test import Client
 from django.utils import timezone
 
-from mpm import log_window
+from mpm.changes import log_window
 from mpm.models import Change
 from tests.web.conftest import HISTORY, logged, told
 

@@ -13,7 +13,7 @@ from django.test import Client
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from mpm import log_window
+from mpm.changes import log_window
 from mpm.models import Change
 from tests.web.conftest import HISTORY, logged, told
 

@@ -8,9 +8,9 @@ import pytest
 from django.test import Client
 from django.utils import timezone
 
-from easyapache.frame import MOST_IN_MENU
-from easyapache.models import Server
 from mpm.models import Change
+from mpm.servers.models import Server
+from mpm.web.page_context import MOST_IN_MENU
 from tests.web.conftest import HISTORY
 
 

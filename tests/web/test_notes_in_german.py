@@ -18,20 +18,26 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 from django.utils.translation import override
 
-from easyapache.host.engine import UNDO_ATTEMPTS
-from easyapache.host.server import Interruption
-from easyapache.host.simulated_state import FAULTS
-from easyapache.host.sites import difference, summary
-from easyapache.host.verify import itk_check, mpm_check, package_checks
-from easyapache.models import Server
-from easyapache.profile import Observation, Profile
-from easyapache.sentences import spoken
-from easyapache.translation import in_words
-from mpm import services
-from mpm.catalog import Choice
-from mpm.history import ticket_text, timeline
+from easyapache.agent.change.engine import UNDO_ATTEMPTS
+from easyapache.agent.httpd.sites import difference, summary
+from easyapache.agent.httpd.verification import itk_check, mpm_check, package_checks
+from easyapache.agent.server import Interruption
+from easyapache.agent.simulated.state import FAULTS
+from easyapache.ea4.mpm import Choice
+from easyapache.ea4.profile import Observation, Profile
+from easyapache.ea4.sentences import spoken
+from mpm.changes.services.planning import request_preview
+from mpm.changes.services.record import record_reports
+from mpm.changes.services.repairs import repair
+from mpm.changes.services.request import request_change
+from mpm.changes.views.pictures import probe_strip
+from mpm.history.customer import ticket_text
+from mpm.history.story import timeline
 from mpm.models import Change
-from mpm.views.pictures import probe_strip
+from mpm.servers.models import Server
+from mpm.servers.services.heartbeat import record_heartbeat
+from mpm.servers.services.inspection import record_preview
+from mpm.web.translation import in_words
 from tests.engine.simulation import Simulation
 from tests.web.conftest import ADMIN, HISTORY, report
 
@@ -79,11 +85,11 @@ def test_whatever_happens_the_agent_tells_it_in_german(fault: str, tmp_path: Pat
 
 
 def recorded(server: Server, reports: list[dict[str, Any]]) -> Change:
-    change = services.request_change(server, Choice.parse("event"), actor=ADMIN)
+    change = request_change(server, Choice.parse("event"), actor=ADMIN)
     kept = [
         one | {"data": {k: v for k, v in one["data"].items() if k != "profile"}} for one in reports
     ]
-    services.record_reports(server.name, change.uuid, kept)
+    record_reports(server.name, change.uuid, kept)
     change.refresh_from_db()
     assert change.finished
     return change
@@ -144,11 +150,11 @@ def test_timeline_and_ticket_tell_findings_in_german(server: Server, tmp_path: P
 def test_a_cancel_that_came_too_late_is_explained_in_german(
     admin: Client, server: Server, running_change: Change
 ) -> None:
-    from easyapache.host.stopping import ALREADY_TOO_LATE
+    from easyapache.agent.change.cancellation import ALREADY_TOO_LATE
 
     Change.objects.filter(pk=running_change.pk).update(state="canceling")
     data = {"accepted": False, "reason": ALREADY_TOO_LATE}
-    services.record_reports(
+    record_reports(
         server.name, running_change.uuid, [report(running_change.last_report + 1, "cancel", **data)]
     )
     page = admin.get(f"{HISTORY}{running_change.pk}/", headers=GERMAN).content.decode()
@@ -169,14 +175,14 @@ def test_the_strip_of_probes_is_told_in_the_readers_language() -> None:
 
 
 def test_the_way_of_restarting_is_explained_in_german(admin: Client, server: Server) -> None:
-    from easyapache.sentences import Sentence, with_words
+    from easyapache.ea4.sentences import Sentence, with_words
 
     why = Sentence(
         "old and new httpd share the ports: {why}",
         why=Sentence("this kernel and these rights allow it"),
     )
     how = with_words({"restart_method": "overlap", "restart_reason": why}, "restart_reason")
-    services.record_heartbeat(server.name, "1.0", json.loads(json.dumps(how)))
+    record_heartbeat(server.name, "1.0", json.loads(json.dumps(how)))
     said = "alter und neuer httpd teilen sich die Ports: dieser Kernel und diese Rechte erlauben es"
     assert said in admin.get("/servers/web01/", headers=GERMAN).content.decode()
     assert str(why) in admin.get("/servers/web01/").content.decode()
@@ -248,11 +254,11 @@ def test_a_name_that_is_taken_or_cannot_be_is_explained_in_german(
 
 
 def test_an_answer_to_a_repair_keeps_its_values_in_german(admin: Client, server: Server) -> None:
-    from easyapache.host.repairs import Repaired
-    from easyapache.sentences import Sentence
+    from easyapache.agent.repair.repairs import Repaired
+    from easyapache.ea4.sentences import Sentence
     from mpm.tasks import repaired
 
-    asked = services.repair(server, "restart-httpd", ADMIN)
+    asked = repair(server, "restart-httpd", ADMIN)
     done = Repaired(ok=True, message=Sentence("httpd runs with {mpm}.", mpm="event"))
     answer = json.loads(json.dumps(done.as_json()))
     repaired(server=server.name, request=asked, action="restart-httpd", **answer)
@@ -262,25 +268,25 @@ def test_an_answer_to_a_repair_keeps_its_values_in_german(admin: Client, server:
 
 
 def test_a_preview_that_failed_says_why_in_german(admin: Client, server: Server) -> None:
-    from easyapache.host.agent import _error
-    from easyapache.host.server import HostError
-    from easyapache.sentences import Sentence
+    from easyapache.agent.server import HostError
+    from easyapache.agent.worker import _error
+    from easyapache.ea4.sentences import Sentence
 
-    preview = services.request_preview(server, Choice.parse("event"), ADMIN)
+    preview = request_preview(server, Choice.parse("event"), ADMIN)
     error = HostError(
         "no_such_package",
         Sentence("No repository has {names} any more.", names="ea-apache24"),
         Sentence("Look at the plan again."),
     )
-    services.record_preview(server.name, preview.uuid, None, json.loads(json.dumps(_error(error))))
+    record_preview(server.name, preview.uuid, None, json.loads(json.dumps(_error(error))))
     page = admin.get(f"{EA4}mpm/review/{preview.uuid}/", headers=GERMAN).content.decode()
     assert "Kein Repository hat ea-apache24 mehr." in page
     assert "Sehen Sie den Plan noch einmal an." in page
 
 
 def test_observations_of_a_real_server_are_said_in_german() -> None:
-    from easyapache.host.server import SiteAnswer
-    from easyapache.profile import Transaction
+    from easyapache.agent.server import SiteAnswer
+    from easyapache.ea4.profile import Transaction
 
     nothing = Profile(packages=())
     good = SiteAnswer("http://x/", "x", "php", 200, content_type="text/html", size_class=11)

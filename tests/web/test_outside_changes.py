@@ -10,10 +10,10 @@ from django.conf import settings
 from django.test import Client
 from playwright.sync_api import expect
 
+from easyapache.agent.simulated.server import SimulatedServer
 from easyapache.celery import app
-from easyapache.host.simulated import SimulatedServer
-from easyapache.models import Server
 from mpm.models import Event
+from mpm.servers.models import Server
 from tests.desk import Desk
 from tests.panel.told import outside_change
 from tests.past.machine import replace_mpm

@@ -9,8 +9,8 @@ from html import unescape
 import pytest
 from django.test import Client
 
-from easyapache.models import Server
-from easyapache.profile import Profile
+from easyapache.ea4.profile import Profile
+from mpm.servers.models import Server
 
 PACKAGES = "/software/easyapache4/packages/"
 EVENT = "ea-apache24-mod_mpm_event"

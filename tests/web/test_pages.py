@@ -6,9 +6,9 @@ import pytest
 from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver
 
-from easyapache.models import Server
-from mpm.catalog import Choice
+from easyapache.ea4.mpm import Choice
 from mpm.models import Change, Preview
+from mpm.servers.models import Server
 from tests.web.conftest import HISTORY, MPM, answered_preview
 
 EA4 = "/software/easyapache4/"
@@ -105,12 +105,12 @@ def test_what_does_not_exist_is_said_in_the_house_style(
 def test_a_fault_is_told_in_the_house_style(
     admin: Client, server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from mpm import history
+    from mpm.history import views
 
     def broken(*_: object, **__: object) -> None:
         raise RuntimeError("the disk is on fire")
 
-    monkeypatch.setattr(history, "changes", broken)
+    monkeypatch.setattr(views, "page_of_changes", broken)
     admin.raise_request_exception = False
     answer = admin.get(HISTORY)
     assert answer.status_code == 500

@@ -8,9 +8,9 @@ import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 
-from easyapache import profile_library
-from easyapache.models import SavedProfile, Server
 from mpm.models import Event
+from mpm.servers import profile_library
+from mpm.servers.models import SavedProfile, Server
 
 PROFILES = "/software/easyapache4/profiles/"
 SAVE = {"name": "As it is", "file_name": "as_it_is", "desc": ""}
@@ -58,7 +58,7 @@ def test_a_profile_whose_event_cannot_be_written_is_not_kept(
     def no_space(*_: object, **__: object) -> None:
         raise OSError("no space left")
 
-    monkeypatch.setattr("mpm.services.profiles.append", no_space)
+    monkeypatch.setattr("mpm.servers.services.profiles.append", no_space)
     with pytest.raises(OSError, match="no space left"):
         admin.post(f"{PROFILES}save/", SAVE)
     assert not SavedProfile.objects.exists()

@@ -21,12 +21,16 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import URLPattern, URLResolver, get_resolver, resolve
 from django.utils import timezone
 
-from easyapache.answers import page_above
-from easyapache.frame import MOST_IN_MENU
-from easyapache.models import Server
-from mpm import services, webhooks
-from mpm.catalog import Choice
+from easyapache.ea4.mpm import Choice
+from mpm.changes.services.record import record_reports
+from mpm.changes.services.repairs import record_repair, repair
+from mpm.changes.services.request import request_change
+from mpm.changes.services.sharing import share
 from mpm.models import Change
+from mpm.notify import webhooks
+from mpm.servers.models import Server
+from mpm.web.page_context import MOST_IN_MENU
+from mpm.web.responses import page_above
 from tests.web.conftest import ADMIN, HISTORY, answered_preview, logged, report, told
 
 RECORDED: dict[str, int] = json.loads(
@@ -62,13 +66,13 @@ def busy_panel(
     admin.get("/?server=web01")
     preview = answered_preview(server, Choice.parse("worker"))
     logged(finished_change, b"2026-03-03T21:04:12.077Z packages  Error: not really\n" * 40)
-    link = services.share(finished_change, ADMIN, 7)
-    asked = services.repair(server, "start-httpd", ADMIN)
-    services.record_repair(server.name, asked, "start-httpd", ok=True, message="It runs.")
+    link = share(finished_change, ADMIN, 7)
+    asked = repair(server, "start-httpd", ADMIN)
+    record_repair(server.name, asked, "start-httpd", ok=True, message="It runs.")
     hook = webhooks.make(ADMIN, name="Chat", url="https://8.8.8.8/hook")
     profile = {"name": "Mine", "file_name": "mine", "server": "web01"}
     assert admin.post("/software/easyapache4/profiles/save/", profile).status_code == 302
-    running = services.request_change(server, Choice.parse("worker"), actor=ADMIN)
+    running = request_change(server, Choice.parse("worker"), actor=ADMIN)
     told(running, up_to="download")
     return {
         "change": str(finished_change.pk),
@@ -149,12 +153,12 @@ def test_a_message_that_is_shown_once_costs_one_query_and_not_the_budget(
 def test_a_search_that_finds_nothing_costs_no_more_on_a_change_that_failed(
     admin: Client, server: Server, others: list[Server]
 ) -> None:
-    change = services.request_change(server, Choice.parse("event"), actor=ADMIN)
+    change = request_change(server, Choice.parse("event"), actor=ADMIN)
     logged(change, b"nothing of note\n" * 9)
     finding = {"code": "disk", "title": "Full", "message": "The disk is full.", "remedy": ""}
-    services.record_reports("web01", change.uuid, [report(1, "finding", **finding)])
+    record_reports("web01", change.uuid, [report(1, "finding", **finding)])
     told_end = {"outcome": "failed", "decided_by": "disk", "sentence": "It failed."}
-    services.record_reports("web01", change.uuid, [report(2, "outcome", **told_end)])
+    record_reports("web01", change.uuid, [report(2, "outcome", **told_end)])
     for query in ("", "?error=first", "?find=x&behind=16", "?find=nothing&behind=128"):
         with CaptureQueriesContext(connection) as asked:
             assert admin.get(f"{HISTORY}{change.pk}/{query}").status_code == 200

@@ -11,14 +11,16 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 from django.utils import timezone
 
-from easyapache import profile_file
-from easyapache.inventory import record_scan
-from easyapache.models import SavedProfile, Server
-from easyapache.profile import Profile, Transaction
-from easyapache.profile_file import MOST_BYTES, ProfileFile
-from mpm.catalog import Choice
+from easyapache.ea4 import profile_file
+from easyapache.ea4.mpm import Choice
+from easyapache.ea4.profile import Profile, Transaction
+from easyapache.ea4.profile_file import MOST_BYTES, ProfileFile
+from mpm.changes.services.planning import plan_for, request_preview
+from mpm.changes.services.request import request_change
 from mpm.models import Change, Preview, State
-from mpm.services import plan_for, record_preview, request_change, request_preview
+from mpm.servers.inventory import record_scan
+from mpm.servers.models import SavedProfile, Server
+from mpm.servers.services.inspection import record_preview
 from tests.web.conftest import ADMIN, HISTORY, MPM, answered_preview, told
 
 PROFILES = "/software/easyapache4/profiles/"
@@ -272,7 +274,7 @@ def test_a_file_of_fifty_megabytes_is_refused_without_being_read_whole(
         asked.append(len(raw))
         return profile_file.parse(raw, known)
 
-    monkeypatch.setattr("easyapache.views.profiles.parse", parse)
+    monkeypatch.setattr("mpm.servers.views.profiles.parse", parse)
     status, page = upload(admin, json.dumps(GOOD).encode() + b" " * (50 * 1024 * 1024))
     assert status == 422
     assert "larger than" in page

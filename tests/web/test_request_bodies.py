@@ -12,10 +12,10 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 from django.urls import reverse
 
-from easyapache.models import SavedProfile, Server
-from easyapache.profile_file import BadProfile, check_file_name, parse
-from mpm.services.actor import Actor
-from mpm.tokens import issue
+from easyapache.ea4.profile_file import BadProfile, check_file_name, parse
+from mpm.access.services.actor import Actor
+from mpm.access.tokens import issue
+from mpm.servers.models import SavedProfile, Server
 
 pytestmark = pytest.mark.django_db
 ADMIN = Actor(name="anna", role="administrator")

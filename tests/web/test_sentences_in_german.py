@@ -14,19 +14,32 @@ from django.conf import settings
 from django.test import Client
 from django.utils.translation import override
 
-from easyapache.host.failures import FAILURES
-from easyapache.models import Server
-from easyapache.profile import Observation, Package, Profile, Transaction
-from easyapache.sentences import Sentence, spoken, with_words
-from easyapache.translation import in_words
-from mpm.advice import Answers, recommend
-from mpm.capacity import MIB, Measured, capacities
-from mpm.catalog import CGI, FCGID, HCHECK, HTTP2, ITK, MPM, QOS, RUID2, SUEXEC, SUPHP, Choice
-from mpm.history import story
+from easyapache.ea4.advice import Answers, recommend
+from easyapache.ea4.capacity import MIB, Measured, capacities
+from easyapache.ea4.conditions import FAILURES
+from easyapache.ea4.mpm import (
+    CGI,
+    FCGID,
+    HCHECK,
+    HTTP2,
+    ITK,
+    MPM,
+    QOS,
+    RUID2,
+    SUEXEC,
+    SUPHP,
+    Choice,
+)
+from easyapache.ea4.plan import Plan, make_plan, plan_from_transaction
+from easyapache.ea4.profile import Observation, Package, Profile, Transaction
+from easyapache.ea4.rules.findings import Finding
+from easyapache.ea4.sentences import Sentence, spoken, with_words
+from mpm.access.services.actor import Busy, Refused, Stale
+from mpm.changes.services.record import record_reports
+from mpm.history.story import story
 from mpm.models import Change
-from mpm.plan import Plan, make_plan, plan_from_transaction
-from mpm.rules import Finding
-from mpm.services import Busy, Refused, Stale, record_reports
+from mpm.servers.models import Server
+from mpm.web.translation import in_words
 from tests.pure.servers import (
     CATALOGUE,
     event,
@@ -254,7 +267,7 @@ def test_every_known_failure_is_said_in_german() -> None:
 
 
 def test_what_arrived_from_a_server_is_said_in_german() -> None:
-    from easyapache.host.doctor import diagnose
+    from easyapache.ea4.conditions.diagnosis import diagnose
 
     [found] = diagnose("AH00534: httpd: Configuration error: No MPM loaded.")
     said = said_in_german(spoken(found.as_finding())["message"])

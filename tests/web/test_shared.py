@@ -14,16 +14,17 @@ from django.core import signing
 from django.test import Client
 from django.utils import timezone
 
-from easyapache.models import Server
-from mpm import services
-from mpm.catalog import Choice
+from easyapache.ea4.mpm import Choice
+from mpm.access.services.actor import Actor, NotAllowed
+from mpm.changes.services.request import request_change
+from mpm.changes.services.sharing import SALT, share
 from mpm.models import Change, Event
-from mpm.services.sharing import SALT
+from mpm.servers.models import Server
 from tests.web.conftest import ADMIN, HISTORY, logged, told
 
 
 def link_of(change: Change, days: int = 7) -> str:
-    return f"/shared/{services.share(change, ADMIN, days).token}/"
+    return f"/shared/{share(change, ADMIN, days).token}/"
 
 
 def test_support_makes_a_link_and_a_stranger_reads_the_change(
@@ -45,7 +46,7 @@ def test_support_makes_a_link_and_a_stranger_reads_the_change(
 
 def test_it_shows_one_change_and_leads_nowhere_else(server: Server) -> None:
     who = replace(ADMIN, address="203.0.113.9", request_id="r-1234567")
-    change = services.request_change(server, Choice.parse("event"), actor=who)
+    change = request_change(server, Choice.parse("event"), actor=who)
     logged(change, b"2026-03-03T21:04:11.802Z packages  Installing : ea-apache24-mod_mpm_event\n")
     told(change, outcome="succeeded")
     words = Client().get(link_of(change)).content.decode()
@@ -134,8 +135,8 @@ def test_a_change_that_runs_and_a_person_without_a_role_get_no_link(
     admin: Client, running_change: Change
 ) -> None:
     admin.post(f"{HISTORY}{running_change.pk}/share/", {"days": "7"})
-    with pytest.raises(services.NotAllowed):
-        services.share(running_change, services.Actor(name="x", role=""), 7)
+    with pytest.raises(NotAllowed):
+        share(running_change, Actor(name="x", role=""), 7)
     assert not Event.objects.filter(kind="change.shared").exists()
 
 

@@ -8,8 +8,9 @@ import pytest
 from django.contrib.auth.models import User
 from django.test import Client
 
-from mpm.services import SYSTEM, add_user
-from mpm.throttle import FAILURES_A_MINUTE, limiter
+from mpm.access.services.actor import SYSTEM
+from mpm.access.services.users import add_user
+from mpm.access.throttle import FAILURES_A_MINUTE, limiter
 
 PASSWORD = "a long enough one"
 

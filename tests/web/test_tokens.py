@@ -11,10 +11,10 @@ from django.test import Client
 from django.utils import timezone
 from playwright.sync_api import Browser, Page, expect
 
-from easyapache.demo.panel import Panel
-from easyapache.models import Server
-from mpm import tokens
+from demo.panel import Panel
+from mpm.access import tokens
 from mpm.models import Event, Token
+from mpm.servers.models import Server
 from tests.browser import faults, sign_in
 from tests.web.conftest import ADMIN
 

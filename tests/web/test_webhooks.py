@@ -10,10 +10,10 @@ from django.test import Client, override_settings
 from django.utils import timezone
 from playwright.sync_api import Page, expect
 
-from easyapache.demo.panel import Panel
-from easyapache.models import Server
-from mpm import signing, webhooks
+from demo.panel import Panel
 from mpm.models import Delivery, Event, Webhook
+from mpm.notify import signature, webhooks
+from mpm.servers.models import Server
 from tests.api.receiver import listening
 from tests.browser import sign_in
 from tests.stack import MakePanel
@@ -151,4 +151,4 @@ def test_a_receiver_is_added_tried_and_read_about_by_hand(page: Page, telling_pa
     page.locator("details summary").click()
     expect(page.locator("details")).to_contain_text("come back later")
     _, headers, body = receiver.heard[-1]
-    signing.verify(secret, headers, body, int(headers["webhook-timestamp"]))
+    signature.verify(secret, headers, body, int(headers["webhook-timestamp"]))

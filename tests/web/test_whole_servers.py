@@ -16,14 +16,20 @@ from django.core.management import call_command
 from django.test import Client
 from django.utils import timezone
 
-from easyapache.inventory import record_scan
-from easyapache.models import Server
-from easyapache.profile import Observation, Profile
-from easyapache.soundness import health_of, with_health
-from mpm import services
-from mpm.catalog import Choice
+from easyapache.ea4.mpm import Choice
+from easyapache.ea4.profile import Observation, Profile
+from mpm.access.services.actor import BadRequest, Refused
+from mpm.changes.services.cancel import cancel
+from mpm.changes.services.planning import plan_for
+from mpm.changes.services.record import record_reports
+from mpm.changes.services.repairs import record_repair, repair
+from mpm.changes.services.request import request_change, would_change
+from mpm.changes.services.rollback import roll_back, rollback_plan
+from mpm.changes.services.sharing import share
 from mpm.models import Change
-from mpm.services.request import would_change
+from mpm.servers.health import health_of, with_health
+from mpm.servers.inventory import record_scan
+from mpm.servers.models import Server
 from tests.web.conftest import ADMIN, HISTORY, MPM, answered_preview, report
 
 StockProfile = Callable[..., Profile]
@@ -31,13 +37,13 @@ StockProfile = Callable[..., Profile]
 
 def failed_half_way(server: Server, to: str = "event") -> Change:
     """A change whose packages were touched, and that could not be undone."""
-    change = services.request_change(server, Choice.parse(to), actor=ADMIN)
+    change = request_change(server, Choice.parse(to), actor=ADMIN)
     said = {
         "outcome": "failed",
         "decided_by": "restart",
         "sentence": "As root, run: sh /var/spool/ea4/x/kit/undo",
     }
-    services.record_reports(
+    record_reports(
         server.name,
         change.uuid,
         [
@@ -51,8 +57,8 @@ def failed_half_way(server: Server, to: str = "event") -> Change:
 
 
 def repaired(server: Server) -> None:
-    asked = services.repair(server, "take-back", ADMIN)
-    services.record_repair(server.name, asked, "take-back", ok=True, message="It is undone.")
+    asked = repair(server, "take-back", ADMIN)
+    record_repair(server.name, asked, "take-back", ok=True, message="It is undone.")
 
 
 def page(client: Client, path: str) -> str:
@@ -98,19 +104,19 @@ def test_chooser_and_review_refuse_a_change_on_an_incomplete_one_and_offer_one_w
 
 
 def test_every_service_refuses_a_change_on_an_incomplete_one(server: Server) -> None:
-    earlier = services.request_change(server, Choice.parse("event"), actor=ADMIN)
+    earlier = request_change(server, Choice.parse("event"), actor=ADMIN)
     preview = answered_preview(server, Choice.parse("worker"))
-    services.cancel(earlier, ADMIN)
+    cancel(earlier, ADMIN)
     failed = failed_half_way(server)
     asks: tuple[Callable[[], object], ...] = (
-        lambda: services.request_change(server, Choice.parse("worker"), actor=ADMIN),
+        lambda: request_change(server, Choice.parse("worker"), actor=ADMIN),
         lambda: would_change(server, Choice.parse("worker"), actor=ADMIN),
         # What the server is by its packages is no reason to call it done.
-        lambda: services.request_change(server, Choice.parse("prefork"), actor=ADMIN),
-        lambda: services.request_change(
+        lambda: request_change(server, Choice.parse("prefork"), actor=ADMIN),
+        lambda: request_change(
             server, Choice.parse("worker"), actor=ADMIN, preview=preview, digest=preview.digest
         ),
-        lambda: services.request_change(
+        lambda: request_change(
             server,
             Choice.parse("worker"),
             actor=ADMIN,
@@ -118,13 +124,13 @@ def test_every_service_refuses_a_change_on_an_incomplete_one(server: Server) -> 
         ),
     )
     for ask in asks:
-        with pytest.raises(services.Refused) as refused:
+        with pytest.raises(Refused) as refused:
             ask()
         assert "incomplete_change" in {finding.code for finding in refused.value.findings}
     assert Change.objects.count() == 2
-    assert "incomplete_change" not in {item.code for item in services.rollback_plan(failed).blocks}
+    assert "incomplete_change" not in {item.code for item in rollback_plan(failed).blocks}
     repaired(server)
-    assert services.request_change(server, Choice.parse("worker"), actor=ADMIN).pk
+    assert request_change(server, Choice.parse("worker"), actor=ADMIN).pk
 
 
 def test_rest_and_command_line_say_the_same_as_the_pages(server: Server) -> None:
@@ -180,7 +186,7 @@ def test_a_silent_agent_is_a_warning_on_every_page_and_in_every_plan(
     server.refresh_from_db()
     assert 'class="dot warning"' in page(admin, "/")
     assert 'data-code="agent_offline"' in page(admin, f"{MPM}?mpm=event")
-    plan = services.plan_for(server, Choice.parse("event"))
+    plan = plan_for(server, Choice.parse("event"))
     assert "agent_offline" in {finding.code for finding in plan.findings}
 
 
@@ -188,7 +194,7 @@ def test_a_late_word_of_the_agent_settles_what_was_closed_or_failed(server: Serv
     change = failed_half_way(server)
     assert health_of(server).incomplete_change == change.pk
     said = {"outcome": "rolled_back", "decided_by": "verify", "sentence": "It is as before."}
-    services.record_reports("web01", change.uuid, [report(4, "outcome", **said)])
+    record_reports("web01", change.uuid, [report(4, "outcome", **said)])
     assert health_of(server).incomplete_change is None
 
 
@@ -244,7 +250,7 @@ def test_a_repair_stands_on_the_change_it_undid_and_nothing_is_offered_twice(
     assert f"{path}rollback/" not in said
     assert "repair=take-back" not in said
     assert ">repaired<" in page(admin, HISTORY)
-    shared = services.share(change, ADMIN, 7)
+    shared = share(change, ADMIN, 7)
     assert "Failed, repaired" in page(Client(), f"/shared/{shared.token}/")
 
 
@@ -256,27 +262,27 @@ def test_a_rollback_that_runs_and_one_that_is_done_stand_on_the_change(
     record_scan(server, stock_profile("worker"), timezone.now(), "scan")
     path = f"{HISTORY}{finished_change.pk}/"
     assert f"{path}rollback/" in page(admin, path)
-    back = services.roll_back(finished_change, ADMIN)
+    back = roll_back(finished_change, ADMIN)
     said = page(admin, path)
     assert "Being rolled back" in said
     assert f"{path}rollback/" not in said
     told(back, outcome="succeeded")
     assert f"rolled back by #{back.pk}" in page(admin, path)
     assert f"rolled back by #{back.pk}" in page(admin, HISTORY)
-    shared = services.share(finished_change, ADMIN, 7)
+    shared = share(finished_change, ADMIN, 7)
     assert "Succeeded, rolled back later" in page(Client(), f"/shared/{shared.token}/")
 
 
 def test_a_change_that_was_not_started_says_so_and_can_be_tried_again(
     admin: Client, server: Server
 ) -> None:
-    change = services.request_change(server, Choice.parse("event"), actor=ADMIN)
+    change = request_change(server, Choice.parse("event"), actor=ADMIN)
     said = {"outcome": "failed", "decided_by": "preflight", "sentence": "The lock is held."}
-    services.record_reports("web01", change.uuid, [report(1, "outcome", **said)])
+    record_reports("web01", change.uuid, [report(1, "outcome", **said)])
     shown = page(admin, f"{HISTORY}{change.pk}/")
     assert "Not started" in shown
     assert re.search(r'href="[^"]*mpm=event[^"]*">Try again', shown)
-    again = services.request_change(server, Choice.parse("event"), actor=ADMIN)
+    again = request_change(server, Choice.parse("event"), actor=ADMIN)
     assert f"retried as #{again.pk}" in page(admin, f"{HISTORY}{change.pk}/")
 
 
@@ -286,7 +292,7 @@ def test_a_customer_reads_nothing_of_the_inside(server: Server, admin: Client) -
     inside = page(admin, f"{HISTORY}{change.pk}/")
     assert "/var/spool/ea4" in inside
     ticket = inside.split('id="ticket-text"')[1].split("</textarea>")[0]
-    outward = page(Client(), f"/shared/{services.share(change, ADMIN, 7).token}/")
+    outward = page(Client(), f"/shared/{share(change, ADMIN, 7).token}/")
     for text in (ticket, outward):
         assert "web01.example.net" in text
         assert "UTC" in text
@@ -299,7 +305,7 @@ def test_whoever_makes_a_link_chooses_what_it_shows_beside_the_outcome(
     admin: Client, finished_change: Change
 ) -> None:
     path = f"{HISTORY}{finished_change.pk}/share/"
-    plain = page(Client(), f"/shared/{services.share(finished_change, ADMIN, 7).token}/")
+    plain = page(Client(), f"/shared/{share(finished_change, ADMIN, 7).token}/")
     assert "Long keep-alive" not in plain
     assert "Requested by" not in plain
     admin.post(path, {"days": "7", "include": ["requester", "reason", "checks"]})
@@ -310,17 +316,17 @@ def test_whoever_makes_a_link_chooses_what_it_shows_beside_the_outcome(
     assert "Long keep-alive" in full
     assert "ada" in full
     assert "1 of 1 passed" in full
-    with pytest.raises(services.BadRequest):
-        services.share(finished_change, ADMIN, 7, ["log"])
+    with pytest.raises(BadRequest):
+        share(finished_change, ADMIN, 7, ["log"])
 
 
 # -- what is predicted -----------------------------------------------------------------------------
 
 
 def measured(server: Server, result: str, refused: int, method: str) -> None:
-    change = services.request_change(server, Choice.parse("event"), actor=ADMIN)
+    change = request_change(server, Choice.parse("event"), actor=ADMIN)
     noticed = {"probes": 100, "refused": refused, "reset": 0, "longest_wait_ms": 5.0}
-    services.record_reports(
+    record_reports(
         server.name,
         change.uuid,
         [

@@ -17,10 +17,11 @@ from django.core.management.base import BaseCommand, CommandParser
 from django.db import DatabaseError
 
 from easyapache.command_line import UNAVAILABLE
+from easyapache.ea4.mpm import BadChoice
 from easyapache.unavailable import why
 from mpm import VERSION
-from mpm.catalog import BadChoice
-from mpm.management.groups.terminal import (
+from mpm.access.services.actor import BadRequest, Refused, Unanswered
+from mpm.cli.local.terminal import (
     FAILED,
     INTERRUPTED,
     REFUSED,
@@ -28,10 +29,9 @@ from mpm.management.groups.terminal import (
     Terminal,
     interrupted,
 )
-from mpm.services import BadRequest, Refused, Unanswered
 
 GROUPS = ("plans", "changing", "showing", "doctor", "keeping", "tokens", "webhooks")
-"""Modules of mpm.management.groups, in the order of the help."""
+"""Modules of mpm.cli.local, in the order of the help."""
 
 
 class Command(BaseCommand):
@@ -48,7 +48,7 @@ class Command(BaseCommand):
             dest="command", required=True, parser_class=argparse.ArgumentParser
         )
         for name in GROUPS:
-            module = importlib.import_module(f"mpm.management.groups.{name}")
+            module = importlib.import_module(f"mpm.cli.local.{name}")
             module.register(commands, common)
 
     def handle(self, *_args: Any, **options: Any) -> None:

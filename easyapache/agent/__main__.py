@@ -1,0 +1,186 @@
+"""For root, by hand, on a server: ``python -m easyapache.agent status|resume|undo FOLDER``.
+
+FOLDER is the folder of one change in the agent's spool. Nothing else is needed: no panel, no
+database, no Redis, no agent. ``resume --all`` finishes every change that was cut off after it had
+begun to alter the server; a unit may call it at boot. FOLDER is then the spool, by default that
+of the agent's configuration.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from easyapache.agent.change.durable import Busy
+from easyapache.agent.change.engine import Engine
+from easyapache.agent.change.folder import ChangeFolder
+from easyapache.agent.change.progress import label, progress_of
+from easyapache.agent.change.shutdown import GoingDown
+from easyapache.agent.change.spool import Spool
+from easyapache.agent.config import BadConfig, HostConfig, load_config
+from easyapache.agent.drivers import CONFIG_VARIABLE, config_of, open_server
+from easyapache.agent.packages import kit as kits
+from easyapache.ea4.protocol import BadMessage
+
+OVER, UNFINISHED, FAILED, USAGE, BUSY = 0, 1, 1, 2, 75
+BY_HAND = "taken back by hand"
+
+
+def status(folder: ChangeFolder) -> int:
+    """What was asked, how far it got, and what can be done. Exit status 1: it is unfinished."""
+    for line in _story(folder):
+        sys.stdout.write(f"{line}\n")
+    return OVER if folder.outcome else UNFINISHED
+
+
+def _story(folder: ChangeFolder) -> Iterator[str]:
+    yield f"Change {folder.change}: {_wish(folder)}"
+    for report in folder.reports():
+        if report.kind == "step" and report.data["status"] != "started":
+            data = report.data
+            yield f"{report.at}  {data['step']} {data['status']}: {data.get('detail', '')}"
+    outcome, progress = folder.outcome, progress_of(folder.reports())
+    if outcome:
+        yield f"{outcome.at}  {outcome.data['outcome']}: {outcome.data['sentence']}"
+    elif folder.engine_at_work:
+        yield f"Under way, in step {progress.last or 'preflight'}."
+    else:
+        where = "The server may have been altered" if progress.touched else "Nothing was altered"
+        yield f"Cut off in step {progress.last or 'preflight'}. {where}. Next: resume, or undo."
+    if progress.touched and kits.load(folder.kit):
+        yield f"The way back is kept in {folder.kit}."
+
+
+def _wish(folder: ChangeFolder) -> str:
+    try:
+        request = folder.request()
+    except BadMessage as error:
+        return f"its request cannot be read ({error})"
+    return f"server {request.server} to {label(request.mpm, request.itk)}"
+
+
+def resume(folder: ChangeFolder) -> int:
+    """Finish the change, or undo it where it cannot be finished."""
+    return _engine(folder)
+
+
+def resume_all(spool: Spool) -> int:
+    """Finish or undo what was cut off on this server, the oldest first. What had altered nothing
+    is left to the agent. The exit status is the worst one."""
+    worst = OVER
+    for folder in spool.unfinished():
+        if _altered(folder):
+            sys.stdout.write(f"Change {folder.change}\n")
+            try:
+                worst = max(worst, _engine(folder))
+            except Busy:
+                sys.stderr.write("An engine is at work on it already.\n")
+    return worst
+
+
+def undo(folder: ChangeFolder) -> int:
+    """Back to what was before this change, wherever it is and whether it is over or not."""
+    outcome = folder.outcome
+    if outcome is None:
+        return _engine(folder, back=BY_HAND)
+    if outcome.data["outcome"] in ("cancelled", "rolled_back") or not _altered(folder):
+        sys.stdout.write(f"There is nothing to take back. {outcome.data['sentence']}\n")
+        return OVER
+    if _config(folder).driver == "simulated":
+        sys.stderr.write("A simulated server is only taken back by a rollback from the panel.\n")
+        return USAGE
+    script = folder.kit / "undo"
+    if not script.is_file():
+        sys.stderr.write(f"{script} is gone: kits are kept for a month.\n")
+        return USAGE
+    spool = Spool(folder.path.parent)
+    with spool.server_lock(wait=False):
+        half = [other for other in spool.unfinished() if progress_of(other.reports()).touched]
+        if half:
+            sys.stderr.write(f"First: python -m easyapache.agent resume {half[0].path}\n")
+            return BUSY
+        return (
+            OVER
+            if subprocess.run(["/bin/sh", str(script)], check=False).returncode == 0
+            else FAILED
+        )
+
+
+def _altered(folder: ChangeFolder) -> bool:
+    return progress_of(folder.reports()).touched
+
+
+def _config(folder: ChangeFolder) -> HostConfig:
+    return config_of(folder.path.parent)
+
+
+def _engine(folder: ChangeFolder, *, back: str = "") -> int:
+    config = _config(folder)
+    try:
+        outcome = Engine(folder, open_server(config), config).run(back=back)
+    except GoingDown:
+        sys.stderr.write("The machine is shutting down: this goes on after its next start.\n")
+        return BUSY
+    sys.stdout.write(f"{outcome.data['outcome']}: {outcome.data['sentence']}\n")
+    return FAILED if outcome.data["outcome"] == "failed" else OVER
+
+
+COMMANDS = {"status": status, "resume": resume, "undo": undo}
+
+
+def main(arguments: list[str]) -> int:
+    """Exit status 0: over, and the server is sound; 1: unfinished or failed; 2: it cannot be worked
+    on; 75: something else is at work on this server."""
+    parser = argparse.ArgumentParser(prog="python -m easyapache.agent", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True, metavar="|".join(COMMANDS))
+    for name, run in COMMANDS.items():
+        said = (run.__doc__ or "").strip()
+        command = commands.add_parser(name, help=said.splitlines()[0], description=said)
+        several = name == "resume"
+        command.add_argument(
+            "folder",
+            type=Path,
+            nargs="?" if several else None,
+            help="the folder of one change in the spool",
+        )
+        if several:
+            command.add_argument(
+                "--all", action="store_true", help="every change of the spool that was cut off"
+            )
+    options = parser.parse_args(arguments)
+    if getattr(options, "all", False):
+        return _resume_all(options.folder)
+    if options.folder is None:
+        parser.error("name the folder of a change, or --all")
+    path = options.folder.resolve()
+    if not (path / "request.json").is_file():
+        parser.error(f"{path} is not the folder of a change")
+    try:
+        return COMMANDS[options.command](ChangeFolder(path))
+    except BadConfig as error:
+        sys.stderr.write(f"{error}\n")
+        return USAGE
+    except Busy:
+        sys.stderr.write("Something else is at work on this change or on this server.\n")
+        return BUSY
+
+
+def _resume_all(spool: Path | None) -> int:
+    try:
+        if spool is None:
+            configured = os.environ.get(CONFIG_VARIABLE)
+            if not configured:
+                raise BadConfig(f"name the spool, or the agent's configuration: {CONFIG_VARIABLE}")
+            spool = load_config(Path(configured)).spool
+        return resume_all(Spool(spool.resolve()))
+    except BadConfig as error:
+        sys.stderr.write(f"{error}\n")
+        return USAGE
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,80 @@
+"""Until when a change can be stopped, and what whoever asks is told."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from easyapache.agent.change.folder import ChangeFolder
+from easyapache.agent.change.progress import progress_of
+from easyapache.agent.server import Stopped
+from easyapache.ea4.sentences import Sentence
+
+ALREADY_TOO_LATE = Sentence(
+    "The packages are being changed. Stopping halfway would break the server, so the change "
+    "is finished, or undone if it fails; it can be rolled back afterwards."
+)
+OVER = Sentence("The change was over before it could be stopped.")
+LOOK = 0.1
+"""Seconds between two looks whether somebody asks."""
+
+
+class Stopping:
+    """The answers of one change to whoever asks it to stop; each is asked and answered once."""
+
+    def __init__(self, folder: ChangeFolder) -> None:
+        self.folder = folder
+        self._gate = threading.Lock()
+
+    @contextmanager
+    def answering(self) -> Iterator[None]:
+        """Inside, whoever asks too late is told so at once. In time, the next safe point does."""
+        over = threading.Event()
+
+        def answer() -> None:
+            while not over.wait(LOOK):
+                if self.folder.cancel_requested:
+                    with self._gate:
+                        self._refuse()
+
+        thread = threading.Thread(target=answer, daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            over.set()
+            thread.join()
+
+    def check(self) -> None:
+        """A safe point. Raises Stopped when somebody asked and nothing was altered yet."""
+        if self.folder.cancel_requested and not progress_of(self.folder.reports()).touched:
+            raise Stopped
+
+    @contextmanager
+    def last_chance(self) -> Iterator[None]:
+        """Inside, the point of no return is passed, unless a stop came first: Stopped then."""
+        with self._gate:
+            self.check()
+            yield
+
+    @contextmanager
+    def closing(self) -> Iterator[None]:
+        """Inside, the outcome is written; what was asked and not answered is told before."""
+        with self._gate:
+            if self.folder.cancel_requested:
+                self._answer(accepted=False, reason=OVER)
+            yield
+
+    def accept(self) -> None:
+        with self._gate:
+            self._answer(accepted=True, reason=Sentence("Nothing was touched."))
+
+    def _refuse(self) -> None:
+        progress = progress_of(self.folder.reports())
+        if progress.touched and progress.outcome is None:
+            self._answer(accepted=False, reason=ALREADY_TOO_LATE)
+
+    def _answer(self, *, accepted: bool, reason: str) -> None:
+        if not progress_of(self.folder.reports()).cancel_answered:
+            self.folder.report("cancel", {"accepted": accepted, "reason": reason})

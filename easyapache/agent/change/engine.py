@@ -1,0 +1,400 @@
+"""Carries out one change: the order of its steps, and how it ends whatever happens.
+
+Run as ``python -m easyapache.agent.change.engine <folder>``: by the agent, or by root with nothing
+else left. It may be killed at any instant and started again. What it does next then follows
+from the journal (what may have been begun) and from what the server shows (what came of it),
+never from the exit status of anything.
+
+Until ``packages`` begins nothing on the server is altered, and every step may simply run
+again. From then on the change ends in one of two ways: as asked and verified, or as before
+and verified. Only when neither can be reached, and the repair order has been gone through
+several times, it ends as *failed*, and says so loudly.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+import traceback
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+
+from easyapache.agent.change.cancellation import Stopping
+from easyapache.agent.change.durable import Busy
+from easyapache.agent.change.folder import ChangeFolder, now
+from easyapache.agent.change.progress import (
+    Progress,
+    label,
+    progress_of,
+    shows,
+    succeeded_sentence,
+)
+from easyapache.agent.change.shutdown import shutdown_of
+from easyapache.agent.change.spool import Spool
+from easyapache.agent.change.step_reporter import Failed, Telling
+from easyapache.agent.change.steps import Moved, Steps
+from easyapache.agent.config import BadConfig, HostConfig
+from easyapache.agent.drivers import config_of, open_server
+from easyapache.agent.server import HostError, Server, Stopped
+from easyapache.ea4.conditions.condition import TAKE_BACK
+from easyapache.ea4.profile import Profile
+from easyapache.ea4.protocol import BadMessage, Outcome, Report, Step
+from easyapache.ea4.sentences import Sentence, ended, with_words
+
+UNDO_ATTEMPTS = 3
+DEATHS_PER_STEP = 5
+"""So often may the work be cut off within one step before it turns round."""
+SERVER_WAIT = 30.0
+"""Seconds an untouched change waits for another one to be over before it gives way."""
+
+
+class Engine:
+    """One change on one server."""
+
+    def __init__(
+        self,
+        folder: ChangeFolder,
+        server: Server,
+        config: HostConfig,
+        *,
+        pause: Callable[[float], None] = time.sleep,
+        goes_down: Callable[[], bool] | None = None,
+    ) -> None:
+        self.folder, self.server, self.config = folder, server, config
+        self.spool = Spool(folder.path.parent)
+        self.pause = pause
+        self.telling = Telling(folder, goes_down or shutdown_of(config))
+        self.stopping = Stopping(folder)
+        self.steps: Steps
+
+    def run(self, *, back: str = "") -> Report:
+        """Bring the change to its end and return its outcome. Raises Busy when another engine
+        is at it, and GoingDown when the machine is shut down meanwhile: it has no outcome then.
+        ``back``: why it is to be taken back wherever it is, instead of being finished.
+        """
+        with self.folder.engine_lock():
+            over = self.folder.outcome
+            if over:
+                return over
+            try:
+                request = self.folder.request()
+            except BadMessage as error:
+                return self._unreadable(error)
+            self.steps = Steps(
+                self.folder, request, self.server, self.config, self.telling.log, self.pause
+            )
+            with self.stopping.answering():
+                return self._run(back)
+
+    def _unreadable(self, error: BadMessage) -> Report:
+        """A request that says nothing (any more): refused, unless it was begun under an engine
+        that could read it."""
+        if not self._progress().touched:
+            return self._end(
+                Outcome.FAILED,
+                "request",
+                Sentence("Nothing was touched: {error}.", error=str(error)),
+            )
+        sentence = Sentence(
+            "ATTENTION: this change had begun to alter the packages, and its request can no longer "
+            "be read ({error}). As root, run: sh {undo}, then: mpm doctor.",
+            error=str(error),
+            undo=str(self.folder.kit / "undo"),
+        )
+        return self._end(Outcome.FAILED, "request", sentence)
+
+    # -- the way through ------------------------------------------------------------------
+
+    def _run(self, back: str) -> Report:
+        progress = self._progress()
+        self.telling.step = progress.last or Step.PREFLIGHT
+        self.telling.stay_up()
+        deaths = self.folder.note_start(self.telling.step) - 1
+        with ExitStack() as stack:
+            try:
+                self._take_server(stack, progress)
+                stack.callback(self.steps.handover.close)
+                self.server.settle_restart(self.telling.log)
+                if deaths:
+                    self.telling.log(f"Picked up again: step {self.telling.step} had been cut off.")
+                if back and not progress.touched:
+                    raise Stopped
+                if progress.touched:
+                    return self._resume(progress, deaths, back)
+                return self._begin(deaths)
+            except Busy:
+                return self._refuse(Sentence("Another change is at work on this server."))
+            except Stopped:
+                self.stopping.accept()
+                sentence = Sentence("Stopped before anything was touched. The server is as it was.")
+                return self._end(Outcome.CANCELLED, "cancel", sentence)
+            except Moved as moved:
+                self.folder.report("moved", {"transaction": moved.transaction.as_json()})
+                if self._progress().touched:
+                    return self._undo(Sentence("the packages on the server have changed meanwhile"))
+                return self._refuse(
+                    Sentence(
+                        "The packages on the server have changed since this was confirmed, so its "
+                        "package manager would now do something else. Look at the new difference "
+                        "and confirm again."
+                    ),
+                    decided_by="moved",
+                )
+            except Failed as failed:
+                if self._progress().touched:
+                    return self._undo(failed.decided_by)
+                decided_by = Sentence(
+                    "{step}: {why}", step=failed.step.value, why=failed.decided_by
+                )
+                return self._refuse(failed.decided_by, decided_by=decided_by)
+            except Exception as error:  # noqa: BLE001 -- as in _do: told, and undone
+                self.telling.log(traceback.format_exc())
+                why = error.message if isinstance(error, HostError) else repr(error)
+                return self._undo(why) if self._progress().touched else self._refuse(why)
+
+    def _begin(self, deaths: int) -> Report:
+        too_late = self.steps.request.not_after
+        if too_late is not None and now() > too_late:
+            # The agent may have been away, or its queue, since the panel sent this in time.
+            sentence = Sentence("Its window passed before it could begin. Nothing was touched.")
+            return self._end(Outcome.CANCELLED, "window", sentence)
+        if deaths > DEATHS_PER_STEP:
+            return self._refuse(
+                Sentence(
+                    "The work was cut off {count} times in step {step}.",
+                    count=deaths,
+                    step=self.telling.step.value,
+                )
+            )
+        return self._forward()
+
+    def _resume(self, progress: Progress, deaths: int, back: str) -> Report:
+        """Go on with a change whose engine died after the point of no return."""
+        try:
+            self.steps.recall()
+        except HostError as error:
+            return self._lost(error.message)
+        if progress.undoing or back:
+            return self._undo(progress.cause if progress.undoing else back)
+        if Step.RESTART not in progress.done:
+            self.steps.handover.watch()
+        if Step.PACKAGES not in progress.done:
+            self.steps.settle()
+        if deaths > DEATHS_PER_STEP:
+            return self._undo(self._cut_off(deaths))
+        if Step.PACKAGES not in progress.done:
+            if self.steps.packages_never_moved() and progress.tries < DEATHS_PER_STEP:
+                self.telling.log("No package had moved yet: from the start.")
+                self._settle()
+                self.steps.handover.close()
+                return self._forward()
+            self.telling.perform(Step.PACKAGES, self.steps.packages_are_right, said=True)
+        return self._finish(progress)
+
+    def _cut_off(self, deaths: int) -> str:
+        return Sentence(
+            "the work was cut off {count} times in {step}",
+            count=deaths,
+            step=self.telling.step.value,
+        )
+
+    def _forward(self) -> Report:
+        steps, request = self.steps, self.steps.request
+        self.telling.perform(Step.PREFLIGHT, steps.preflight)
+        self.stopping.check()
+        if request.transaction.empty:
+            wanted = label(request.mpm, request.itk)
+            if shows(steps.before, request.mpm, request.itk):
+                for step in list(Step)[1:7]:
+                    self.telling.skip(step, Sentence("There is nothing to do."))
+                sentence = Sentence(
+                    "Nothing had to be done: the server already runs {mpm}.", mpm=wanted
+                )
+                return self._end(Outcome.SUCCEEDED, "nothing_to_do", sentence)
+            steps.lay_out_kit()
+            no_package = Sentence("No package has to move.")
+            for step in (Step.DOWNLOAD, Step.REHEARSAL):
+                self.telling.skip(step, no_package)
+            self._past_the_point()
+            self.telling.skip(Step.PACKAGES, no_package)
+        else:
+            self.telling.perform(Step.DOWNLOAD, steps.download)
+            self.stopping.check()
+            self.telling.perform(Step.REHEARSAL, steps.rehearse)
+            self.stopping.check()
+            self._past_the_point()
+            steps.handover.watch()
+            self.telling.perform(Step.PACKAGES, steps.packages, said=True)
+        return self._finish(Progress())
+
+    def _finish(self, progress: Progress) -> Report:
+        steps, request = self.steps, self.steps.request
+        if Step.RESTART not in progress.done:
+            steps.handover.watch()
+            if Step.CONFIGTEST not in progress.done:
+                self.telling.perform(Step.CONFIGTEST, steps.config_test)
+            self.telling.perform(Step.RESTART, steps.restart)
+        steps.handover.close()
+        self.telling.perform(Step.VERIFY, steps.verify)
+        sentence = succeeded_sentence(request, self._progress().interruption)
+        return self._end(Outcome.SUCCEEDED, "verification", sentence)
+
+    # -- the way back ---------------------------------------------------------------------
+
+    def _undo(self, cause: str) -> Report:
+        """Back to what was, by the kit, as often as it takes within reason."""
+        steps = self.steps
+        wrong = cause
+        self.telling.stay_up()
+        for attempt in range(UNDO_ATTEMPTS):
+            if attempt:
+                self.telling.log(f"Not as before yet ({wrong}); once more.")
+                self.pause(1.0)
+            try:
+                steps.handover.watch()
+                self.telling.perform(Step.UNDO_PACKAGES, steps.undo_packages, decided_by=cause)
+                self.telling.perform(Step.UNDO_RESTART, steps.undo_restart)
+                steps.handover.close()
+                self.telling.perform(Step.UNDO_VERIFY, steps.undo_verify)
+            except Failed as failed:
+                wrong = failed.decided_by
+                continue
+            except Exception as error:  # noqa: BLE001 -- one more attempt is better than none
+                self.telling.log(traceback.format_exc())
+                wrong = error.message if isinstance(error, HostError) else repr(error)
+                continue
+            sentence = Sentence(
+                "The change was undone and the server is as it was. Reason: {cause}",
+                cause=ended(cause),
+            )
+            return self._end(Outcome.ROLLED_BACK, cause, sentence)
+        try:
+            steps.keep_httpd_running()
+        except Exception as error:  # noqa: BLE001 -- what is told here is the last word
+            self.telling.log(traceback.format_exc())
+            wrong = Sentence(
+                "{wrong}; and httpd could not be started: {error}", wrong=wrong, error=str(error)
+            )
+        steps.handover.close()
+        return self._lost(wrong, cause)
+
+    def _lost(self, wrong: str, cause: str = "") -> Report:
+        request = self.steps.request
+        sentence = Sentence(
+            "ATTENTION: this server is neither on {mpm} nor proved to be as it was. {wrong} "
+            "As root, run: sh {undo} (the old packages are in {kit}), then: mpm doctor.",
+            mpm=label(request.mpm, request.itk),
+            wrong=ended(wrong),
+            undo=str(self.folder.kit / "undo"),
+            kit=str(self.folder.kit),
+        )
+        finding = {
+            "code": "by_hand",
+            "title": Sentence("This server needs a person"),
+            "message": wrong,
+            "remedy": f"sh {self.folder.kit / 'undo'}",
+            "repair": TAKE_BACK,
+        }
+        self.folder.report("finding", with_words(finding, "message"))
+        return self._end(Outcome.FAILED, cause or wrong, sentence)
+
+    # -- who may work, who may stop it ----------------------------------------------------
+
+    def _take_server(self, stack: ExitStack, progress: Progress) -> None:
+        """One change at a time works on a server, and one that is half done goes first."""
+        if progress.touched:
+            stack.enter_context(self.spool.server_lock(wait=True))
+            return
+        end = time.monotonic() + SERVER_WAIT
+        while True:
+            try:
+                stack.enter_context(self.spool.server_lock(wait=False))
+                break
+            except Busy:
+                if time.monotonic() > end:
+                    raise
+                self.stopping.check()
+                self.pause(0.2)
+        for other in self.spool.unfinished():
+            if other.change != self.folder.change and progress_of(other.reports()).touched:
+                raise Busy(other.change)
+
+    def _past_the_point(self) -> None:
+        """Write down that the server may be altered from here on, unless a stop came first."""
+        self.telling.stay_up()
+        with self.stopping.last_chance():
+            self.telling.step = Step.PACKAGES
+            self.telling.report_step(Step.PACKAGES, "started")
+
+    # -- the end --------------------------------------------------------------------------
+
+    def _progress(self) -> Progress:
+        return progress_of(self.folder.reports())
+
+    def _refuse(self, why: str, decided_by: str = "") -> Report:
+        """End a change that has altered nothing."""
+        return self._end(
+            Outcome.FAILED, decided_by or why, Sentence("Nothing was touched. {why}", why=why)
+        )
+
+    def _end(self, outcome: Outcome, decided_by: str, sentence: str) -> Report:
+        if outcome is Outcome.FAILED:
+            self.telling.stay_up()
+        profile = self._look()
+        verified = outcome in (Outcome.SUCCEEDED, Outcome.ROLLED_BACK)
+        if verified and self._settle(profile):
+            profile = self._look()
+        with self.stopping.closing():
+            self.telling.log(sentence)
+            told = {
+                "outcome": outcome.value,
+                "decided_by": decided_by,
+                "sentence": sentence,
+                "profile": profile.as_json() if profile else None,
+            }
+            return self.folder.report("outcome", with_words(told, "sentence", "decided_by"))
+
+    def _settle(self, profile: Profile | None = None) -> bool:
+        """A transaction that broke off, of packages that have been looked at and are sound,
+        must not keep the next change from beginning. Whether there was one."""
+        profile = profile or self._look()
+        unfinished = profile.facts.get("unfinished_transaction") if profile else None
+        if unfinished:
+            self.spool.settle(str(unfinished))
+        return bool(unfinished)
+
+    def _look(self) -> Profile | None:
+        try:
+            return self.server.inspect()
+        except Exception as error:  # noqa: BLE001 -- a change must end even if nobody can look
+            self.telling.log(f"The server could not be looked at: {error}")
+            return None
+
+
+def main(arguments: list[str]) -> int:
+    """Exit status 0: the change is over, however it ended; 2: it cannot be worked on;
+    75: another engine is at it; 76: the machine is shutting down."""
+    if len(arguments) != 1:
+        sys.stderr.write("usage: python -m easyapache.agent.change.engine <folder of a change>\n")
+        return 2
+    path = Path(arguments[0]).resolve()
+    if not (path / "request.json").is_file():
+        sys.stderr.write(f"{path} is not the folder of a change\n")
+        return 2
+    try:
+        config = config_of(path.parent)
+        server = open_server(config)
+        outcome = Engine(ChangeFolder(path), server, config).run()
+    except BadConfig as error:
+        sys.stderr.write(f"{error}\n")
+        return 2
+    except Busy:
+        sys.stderr.write("another engine works on this change\n")
+        return 75
+    sys.stdout.write(f"{outcome.data['outcome']}: {outcome.data['sentence']}\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

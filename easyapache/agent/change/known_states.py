@@ -1,0 +1,77 @@
+"""Which packages this server had when the agent looked at it: what it may be taken back to."""
+
+from __future__ import annotations
+
+import json
+import logging
+import threading
+from collections.abc import Collection
+from pathlib import Path
+
+from easyapache.agent.change.durable import write_atomically
+from easyapache.agent.change.spool import Spool
+from easyapache.ea4.profile import Profile
+from easyapache.ea4.protocol import BadMessage
+
+log = logging.getLogger(__name__)
+
+MOST = 60
+"""So many different sets of packages are remembered; the oldest is forgotten first."""
+_lock = threading.Lock()
+
+
+class Remembered:
+    """In ``<spool>/.seen.json``: the sets of names, the latest last."""
+
+    def __init__(self, spool: Spool) -> None:
+        self.spool = spool
+        self.path: Path = spool.root / ".seen.json"
+
+    def note(self, profile: Profile) -> None:
+        """Remember what is installed now. A disk that is full does not stop the look itself."""
+        names = sorted(profile.names)
+        with _lock:
+            known = self._read()
+            if known and known[-1] == names:
+                return
+            known = [*(item for item in known if item != names), names][-MOST:]
+            try:
+                write_atomically(self.path, json.dumps(known).encode())
+            except OSError as error:
+                log.warning("What is installed cannot be written down: %s", error)
+
+    def states_before(self, undone: str, now: Profile) -> list[Collection[str]]:
+        """Every set of packages that the change ``undone`` may be taken back to: the one it began
+        with, what undoing it and the later ones leads to, and those seen when there was a change
+        from outside, which only the panel knows by that number."""
+        states: list[Collection[str]] = [set(names) for names in self._read()]
+        folders = self.spool.folders()
+        numbers = [folder.change for folder in folders]
+        if undone not in numbers:
+            return states
+        came: set[str] = set()
+        gone: set[str] = set()
+        for folder in folders[numbers.index(undone) :]:
+            try:
+                moves = folder.request().transaction
+                before = folder.read_json("before.json")
+            except BadMessage:
+                continue
+            if folder.outcome is None:
+                continue
+            if folder.change == undone and before is not None:
+                states.append(Profile.from_json(before["profile"]).names)
+            came |= {package.name for package in moves.install}
+            gone |= {package.name for package in moves.remove}
+        states.append((now.names - came) | gone)
+        return states
+
+    def _read(self) -> list[list[str]]:
+        try:
+            said = json.loads(self.path.read_bytes())
+        except FileNotFoundError:
+            return []
+        except (OSError, ValueError) as error:
+            log.warning("What was installed before cannot be read: %s", error)
+            return []
+        return [list(map(str, names)) for names in said]

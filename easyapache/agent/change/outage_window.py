@@ -1,0 +1,157 @@
+"""What visitors notice from the first package that moves until the new httpd serves.
+
+That time is a *window*. A process of its own asks through all of it; what it sees is kept in
+the folder of the window, which belongs to one change and so outlives every engine of it:
+
+* ``opened.json``: when the window opened;
+* ``probe-N.json``: what the N-th prober saw: one for each engine that worked in the window;
+* ``method.json``: how httpd is being replaced, written just before.
+
+None of it may keep a change from its end: where it cannot be written, nothing is measured.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from easyapache.agent.change.durable import write_plainly
+from easyapache.agent.httpd import prober
+from easyapache.agent.httpd.httpd import Httpd
+from easyapache.agent.httpd.listeners import ways_in
+from easyapache.agent.httpd.processes import boot_id
+from easyapache.agent.runner import Runner
+from easyapache.agent.server import HostError, Interruption
+from easyapache.ea4.sentences import Sentence, spoken, with_words
+
+_FIRST_LOOK = 3.0
+"""Seconds a prober may take until it asks for the first time; normally a tenth of one."""
+
+
+class Window:
+    def __init__(
+        self, folder: Path, runner: Runner, httpd: Httpd, interval_ms: float = 5.0
+    ) -> None:
+        self._folder = folder
+        self._runner, self._httpd, self._interval = runner, httpd, interval_ms
+
+    def clear(self) -> None:
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def open(self) -> None:
+        """From here on it counts; only the first call does."""
+        if self._read("opened.json") is None:
+            clocks = {"boot": boot_id(), "at": _clock(), "wall": time.time()}
+            self._write("opened.json", clocks)
+
+    @contextmanager
+    def measuring(self) -> Iterator[None]:
+        """While inside, a prober asks every few milliseconds."""
+        with ExitStack() as stack:
+            with suppress(OSError, HostError):
+                stack.enter_context(self._prober())
+            yield
+
+    @contextmanager
+    def _prober(self) -> Iterator[None]:
+        targets = self._targets()
+        if not targets:
+            yield
+            return
+        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        output = self._folder / f"probe-{self._probers() + 1}.json"
+        settings = {
+            "targets": targets,
+            "interval_ms": self._interval,
+            "output": str(output),
+            "parent": os.getpid(),
+        }
+        script = str(Path(prober.__file__).resolve())
+        argv = [sys.executable, "-I", script, json.dumps(settings)]
+        with self._runner.background(argv, stderr=output.with_suffix(".err")):
+            end = time.monotonic() + _FIRST_LOOK
+            while not output.exists() and time.monotonic() < end:
+                time.sleep(0.005)
+            yield
+
+    def _targets(self) -> list[tuple[str, int, bool]]:
+        """(address, port, TLS) of every listener of the configuration."""
+        return ways_in(self._httpd.read(), self._httpd.listeners())
+
+    def note(self, method: str, reason: str) -> None:
+        """How httpd is about to be replaced, for whoever has to tell of it."""
+        self._write("method.json", with_words({"method": method, "reason": reason}, "reason"))
+
+    def noticed(self) -> Interruption:
+        """What visitors have noticed since the window opened, whoever measured it.
+
+        ``partial`` where somebody was cut off meanwhile: nobody asked until the next one did.
+        """
+        how = spoken(self._read("method.json") or {}) or {
+            "method": "start",
+            "reason": Sentence("httpd had ended and was started again"),
+        }
+        parts = [part for part in map(self._read, self._names()) if part is not None]
+        if not parts:
+            how["reason"] = Sentence(
+                "{reason} (not measured: the prober did not run)", reason=how["reason"]
+            )
+        return Interruption(
+            method=how["method"],
+            reason=how["reason"],
+            probes=sum(part["probes"] for part in parts),
+            refused=sum(part["refused"] for part in parts),
+            reset=sum(part["reset"] for part in parts),
+            longest_wait_ms=max((part["longest_wait_ms"] for part in parts), default=0.0),
+            window_ms=round(self._milliseconds(), 1),
+            partial=bool(parts) and not (self._probers() == 1 and parts[0]["to_the_end"]),
+            strip=tuple(_one_strip(parts)),
+        )
+
+    def _names(self) -> list[str]:
+        return [f"probe-{number}.json" for number in range(1, self._probers() + 1)]
+
+    def _probers(self) -> int:
+        """How many there have been; each is given its file for errors before it begins."""
+        return len(list(self._folder.glob("probe-*.err")))
+
+    def _milliseconds(self) -> float:
+        opened = self._read("opened.json")
+        if opened is None:
+            return 0.0
+        # Across a restart of the machine only the wall clock goes on.
+        same = opened["boot"] == boot_id()
+        now, then = (_clock(), opened["at"]) if same else (time.time(), opened["wall"])
+        return max(0.0, now - float(then)) * 1000
+
+    def _read(self, name: str) -> dict[str, Any] | None:
+        try:
+            data = json.loads((self._folder / name).read_bytes())
+        except (OSError, ValueError):
+            return None
+        return data if isinstance(data, dict) else None
+
+    def _write(self, name: str, value: Mapping[str, Any]) -> None:
+        with suppress(OSError):
+            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            write_plainly(self._folder / name, json.dumps(value).encode())
+
+
+def _one_strip(parts: list[dict[str, Any]]) -> list[tuple[int, float, str]]:
+    """Measurements one after the other, told as one."""
+    joined: list[tuple[int, float, str]] = []
+    for part in parts:
+        offset = joined[-1][0] if joined else 0
+        joined += [(at + offset, wait, what) for at, wait, what in part["strip"]]
+    return prober.strip(joined)
+
+
+def _clock() -> float:
+    return time.clock_gettime(time.CLOCK_BOOTTIME)

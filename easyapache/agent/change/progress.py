@@ -1,0 +1,226 @@
+"""How far a change got, read from its journal, and what a server's packages say about it. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from easyapache.ea4.profile import Profile, Transaction
+from easyapache.ea4.protocol import ChangeRequest, Report, Step
+from easyapache.ea4.sentences import Sentence, all_of, joined, spoken
+
+_MPM_PREFIX = "ea-apache24-mod_mpm_"
+_MPM_PACKAGES = frozenset(f"{_MPM_PREFIX}{name}" for name in ("event", "worker", "prefork"))
+TOUCHING = (Step.PACKAGES, Step.CONFIGTEST, Step.RESTART, Step.VERIFY)
+UNDOING = (Step.UNDO_PACKAGES, Step.UNDO_RESTART, Step.UNDO_VERIFY)
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """The journal in the words the engine thinks in."""
+
+    begun: frozenset[Step] = frozenset()
+    done: frozenset[Step] = frozenset()
+    last: Step | None = None
+    tries: int = 0
+    cancel_answered: bool = False
+    cause: str = ""
+    outcome: Mapping[str, Any] | None = None
+    interruption: Mapping[str, Any] | None = None
+    interruptions: int = 0
+    told: bool = False
+
+    @property
+    def touched(self) -> bool:
+        """Whether anything on the server may have been altered."""
+        return any(step in self.begun for step in (*TOUCHING, *UNDOING))
+
+    @property
+    def undoing(self) -> bool:
+        return any(step in self.begun for step in UNDOING)
+
+
+def progress_of(reports: Iterable[Report]) -> Progress:
+    """``tries``: how often the packages step began; ``cause``: why the undo began; ``told``:
+    what visitors noticed was told in the step under way, before somebody was cut off in it."""
+    begun: set[Step] = set()
+    done: set[Step] = set()
+    last: Step | None = None
+    tries, answered, cause = 0, False, ""
+    interruptions, told = 0, False
+    outcome: Mapping[str, Any] | None = None
+    interruption: Mapping[str, Any] | None = None
+    for report in reports:
+        if report.kind == "step":
+            status = report.data["status"]
+            told = told and last == report.data["step"] and status == "started"
+            last = Step(report.data["step"])
+            if status == "started":
+                begun.add(last)
+                tries += last is Step.PACKAGES
+            elif status in ("done", "skipped"):
+                done.add(last)
+            said = spoken(report.data)
+            if status == "failed" and last not in UNDOING:
+                cause = _text(said.get("decided_by") or said.get("detail"))
+            elif status == "started" and last is Step.UNDO_PACKAGES:
+                cause = _text(said.get("decided_by")) or cause
+        elif report.kind == "cancel":
+            answered = True
+        elif report.kind == "outcome":
+            outcome = report.data
+        elif report.kind == "interruption":
+            interruption = report.data
+            interruptions, told = interruptions + 1, True
+    return Progress(
+        begun=frozenset(begun),
+        done=frozenset(done),
+        last=last,
+        tries=tries,
+        cancel_answered=answered,
+        cause=cause,
+        outcome=outcome,
+        interruption=interruption,
+        interruptions=interruptions,
+        told=told,
+    )
+
+
+def _text(value: Any) -> str:
+    """As it is, with what it was made of; only a text is one."""
+    return value if isinstance(value, str) else ""
+
+
+class Packages(StrEnum):
+    """What the packages of a server look like, seen from one change."""
+
+    ASKED = "asked"
+    BEFORE = "before"
+    TORN = "torn"
+
+
+def packages_now(now: Profile, before: Profile, transaction: Transaction) -> Packages:
+    """Compare the EasyApache 4 packages that are there with both ends of a change.
+
+    Files that rpm misses and that were there before make either end torn: rpm's database
+    and the disk then disagree, which a full disk can bring about. So do files that rpm does
+    not know yet: a dnf killed after the files of a package and before its line in the
+    database leaves them behind, and httpd would load them.
+    """
+    have = _nevras(now)
+    start = _nevras(before)
+    came = {item.nevra for item in transaction.install}
+    left = {item.nevra for item in transaction.remove}
+    lost = set(_missing(now)) - set(_missing(before))
+    involved = {item.name for item in (*transaction.install, *transaction.remove)}
+    if lost & involved or len(now.names & _MPM_PACKAGES) != 1:
+        return Packages.TORN
+    if have == _ea((start - left) | came) and came <= {p.nevra for p in now.packages}:
+        return Packages.ASKED
+    if have == start and now.configured == before.configured:
+        return Packages.BEFORE
+    return Packages.TORN
+
+
+def difference(now: Profile, before: Profile, transaction: Transaction) -> str:
+    """In words, how the packages differ from what the change should have left."""
+    have, start = _nevras(now), _nevras(before)
+    aim = _ea(
+        (start - {item.nevra for item in transaction.remove})
+        | {item.nevra for item in transaction.install}
+    )
+    parts = []
+    if missing := sorted(aim - have):
+        parts.append(Sentence("not there: {names}", names=", ".join(missing)))
+    if extra := sorted(have - aim):
+        parts.append(Sentence("still there: {names}", names=", ".join(extra)))
+    lost = sorted(set(_missing(now)) - set(_missing(before)))
+    parts += [Sentence("files of {package} are missing", package=package) for package in lost]
+    if not parts and now.configured and len(now.configured.mpms) != 1:
+        loaded = all_of(now.configured.mpms) or Sentence("no MPM")
+        parts.append(Sentence("the module files load {mpms}", mpms=loaded))
+    return joined("; ", parts) if parts else Sentence("as asked")
+
+
+def shows(profile: Profile, mpm: str, itk: bool) -> bool:
+    """Whether configuration and running httpd both are this MPM, with or without ITK."""
+    return all(
+        seen is not None and seen.mpm == mpm and seen.itk == itk
+        for seen in (profile.configured, profile.running)
+    )
+
+
+def runs(profile: Profile, mpm: str, itk: bool) -> bool:
+    return profile.running is not None and profile.running.mpm == mpm and profile.running.itk == itk
+
+
+def label(mpm: str, itk: bool) -> str:
+    return Sentence("{mpm} with ITK", mpm=mpm) if itk else mpm
+
+
+def succeeded_sentence(request: ChangeRequest, interruption: Mapping[str, Any] | None) -> str:
+    came, left = len(request.transaction.install), len(request.transaction.remove)
+    mpm = label(request.mpm, request.itk)
+    text = (
+        Sentence(
+            "The server now runs {mpm}: {came} package came, {left} left.",
+            mpm=mpm,
+            came=came,
+            left=left,
+        )
+        if came == 1
+        else Sentence(
+            "The server now runs {mpm}: {came} packages came, {left} left.",
+            mpm=mpm,
+            came=came,
+            left=left,
+        )
+    )
+    noticed = interruption_sentence(interruption)
+    return joined(" ", [text, noticed]) if noticed else text
+
+
+def interruption_sentence(interruption: Mapping[str, Any] | None) -> str:
+    """What visitors noticed, for somebody who has to tell a customer."""
+    if not interruption or not interruption.get("probes"):
+        return ""
+    refused, reset = int(interruption["refused"]), int(interruption["reset"])
+    wait = float(interruption["longest_wait_ms"])
+    if refused + reset == 0 and interruption.get("partial"):
+        return Sentence(
+            "No visitor was refused while it was measured (with gaps); "
+            "the longest wait was {wait} ms.",
+            wait=f"{wait:.0f}",
+        )
+    if refused + reset == 0:
+        return Sentence(
+            "No visitor was refused; the longest wait was {wait} ms.", wait=f"{wait:.0f}"
+        )
+    return Sentence(
+        "Of {probes} test connections {refused} were refused and {reset} cut; "
+        "the longest wait was {wait} ms.",
+        probes=int(interruption["probes"]),
+        refused=refused,
+        reset=reset,
+        wait=f"{wait:.0f}",
+    )
+
+
+def observed(mpms: Sequence[str], itk: bool) -> str:
+    """What one look at a server says of its MPM."""
+    return label(all_of(mpms) or Sentence("none"), itk)
+
+
+def _ea(nevras: Iterable[str]) -> set[str]:
+    return {item for item in nevras if item.startswith("ea-")}
+
+
+def _nevras(profile: Profile) -> set[str]:
+    return _ea(package.nevra for package in profile.packages)
+
+
+def _missing(profile: Profile) -> Mapping[str, Any]:
+    value = profile.facts.get("missing_files")
+    return value if isinstance(value, Mapping) else {}

@@ -1,0 +1,269 @@
+"""The agent's memory: one folder per change, enough to finish or undo it with nothing else.
+
+In ``<spool>/<change>/``:
+
+* ``request.json``: the ChangeRequest, there from the first instant (the folder is made
+  aside and renamed into place);
+* ``journal.jsonl``: one Report per line, on disk before the engine goes on;
+* ``log``: what a person follows, every line with its time and step in front;
+* ``before.json``: what the server showed before anything was touched;
+* ``output/``: what dnf and the others wrote, byte for byte;
+* ``kit/``: the rollback kit;
+* ``window-N/``: what visitors noticed while httpd was replaced for the N-th time;
+* ``cancel``: there when somebody asked to stop;
+* ``lock``: held by the one engine that works on this change; ``starts``: one line per engine;
+* ``reserve``: room kept for the last lines of the journal on a full disk;
+* ``delivered``: how far the panel has been told.
+
+Changes that altered nothing leave little: of all but the latest only the number is kept, in
+``<spool>/.refused``, so that their message still cannot run a change.
+
+Repairs have folders of their own, in ``<spool>/repairs/`` (see ``repair_folder``).
+
+Everything belongs to the agent's user and is readable by nobody else.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import shutil
+import threading
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from easyapache.agent.change.durable import RESERVE_BYTES, locked, sync_folder, write_atomically
+from easyapache.agent.change.folder import ChangeFolder
+from easyapache.agent.change.progress import progress_of
+from easyapache.agent.repair.folder import RepairFolder
+from easyapache.ea4.protocol import CHANGE_ID, BadMessage, ChangeRequest
+
+MOST_WAITING = 8
+"""Changes without an outcome. A panel asks for one at a time, and again for what is not known."""
+KEEP_REFUSED, KEEP_NUMBERS = 200, 20_000
+"""Of changes that altered nothing: how many folders stay, and of how many the number (33 bytes)."""
+
+
+class Spool:
+    """All changes this server has been asked for."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self._taking = threading.Lock()
+
+    def prepare(self) -> None:
+        """Make the folder, closed to everybody else, and sweep up half-made ones.
+
+        Raises PermissionError for one that somebody else has made: what is in it is carried out
+        with the agent's rights, its configuration included.
+        """
+        self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
+        owner = self.root.stat().st_uid
+        if owner != os.geteuid():
+            raise PermissionError(
+                errno.EPERM,
+                f"the spool belongs to user {owner}, not to the agent's",
+                str(self.root),
+            )
+        self.root.chmod(0o700)
+        for path in self.root.glob(".new-*"):
+            shutil.rmtree(path, ignore_errors=True)
+
+    def folder(self, change: str) -> ChangeFolder | None:
+        """The folder of a change, None when this spool has never heard of it."""
+        if not CHANGE_ID.match(change):
+            return None
+        path = self.root / change
+        return ChangeFolder(path) if path.is_dir() else None
+
+    def folders(self) -> list[ChangeFolder]:
+        """Every change here, the oldest first."""
+        try:
+            found = [
+                path for path in self.root.iterdir() if CHANGE_ID.match(path.name) and path.is_dir()
+            ]
+        except FileNotFoundError:
+            return []
+        return [ChangeFolder(path) for path in sorted(found, key=_age_of)]
+
+    def unfinished(self) -> list[ChangeFolder]:
+        return [folder for folder in self.folders() if folder.outcome is None]
+
+    def create(self, request: ChangeRequest) -> tuple[ChangeFolder, bool]:
+        """The folder for ``request``, and whether this call made it.
+
+        The same request five times makes one folder: whoever renames first has made it.
+        """
+        return self.create_raw(request.change, request.as_json())
+
+    def create_raw(self, change: str, message: Any) -> tuple[ChangeFolder, bool]:
+        if not CHANGE_ID.match(change):
+            raise BadMessage("a change id has 32 hexadecimal digits")
+        existing = self.folder(change)
+        if existing:
+            return existing, False
+        if change in self._refused():
+            raise BadMessage("this change has ended long ago without altering anything")
+        self.prepare_once()
+        scratch = self.root / f".new-{uuid.uuid4().hex}"
+        scratch.mkdir(mode=0o700)
+        try:
+            for name in ("output", "kit"):
+                (scratch / name).mkdir(mode=0o700)
+            reserve = scratch / "reserve"
+            reserve.touch(mode=0o600)
+            with reserve.open("wb") as handle:
+                handle.write(os.urandom(RESERVE_BYTES))
+            write_atomically(scratch / "request.json", json.dumps(message, indent=1).encode())
+            scratch.rename(self.root / change)
+        except OSError as error:
+            shutil.rmtree(scratch, ignore_errors=True)
+            if error.errno in (errno.ENOTEMPTY, errno.EEXIST):
+                return ChangeFolder(self.root / change), False
+            raise
+        sync_folder(self.root)
+        folder = ChangeFolder(self.root / change)
+        if self._forestalled(change).exists():
+            folder.request_cancel()
+        return folder, True
+
+    def take(self, change: str, message: Any) -> tuple[ChangeFolder, bool]:
+        """The same for a message that somebody sent. Raises BadMessage when too many wait."""
+        with self._taking:
+            if self.folder(change) is None and len(self.unfinished()) >= MOST_WAITING:
+                raise BadMessage(f"{MOST_WAITING} changes wait for this server already")
+            return self.create_raw(change, message)
+
+    def forestall(self, change: str) -> ChangeFolder | None:
+        """A cancel came before its change: should the change still come, it ends as cancelled.
+        Returns its folder where it came in this very moment."""
+        self.prepare_once()
+        path = self._forestalled(change)
+        path.parent.mkdir(mode=0o700, exist_ok=True)
+        path.touch(mode=0o600)
+        return self.folder(change)
+
+    def _forestalled(self, change: str) -> Path:
+        return self.root / ".cancelled" / change
+
+    # -- repairs ----------------------------------------------------------------------------
+
+    def repair(self, request: str) -> RepairFolder:
+        """Where the repair of that number is, if it is ``known``. Raises BadMessage for what
+        is no number of a request."""
+        if not CHANGE_ID.match(request):
+            raise BadMessage("the number of a repair has 32 hexadecimal digits")
+        return RepairFolder(self.root / "repairs" / request)
+
+    def repairs(self) -> list[RepairFolder]:
+        """Every repair here, in the order of their numbers, which is that of asking."""
+        paths = sorted((self.root / "repairs").glob("*"))
+        return [folder for folder in map(RepairFolder, paths) if folder.known]
+
+    def prepare_once(self) -> None:
+        if not self.root.is_dir():
+            self.prepare()
+
+    @contextmanager
+    def server_lock(self, *, wait: bool) -> Iterator[None]:
+        """Be the only one who changes this server. Raises Busy when somebody else is."""
+        self.prepare_once()
+        with locked(self.root / ".server-lock", wait=wait):
+            yield
+
+    @property
+    def settled(self) -> str:
+        """The broken-off transaction that was last looked at and set right, in words."""
+        try:
+            return (self.root / ".settled").read_text(errors="replace")
+        except FileNotFoundError:
+            return ""
+
+    def settle(self, unfinished: str) -> None:
+        """Remember that the packages are sound although this transaction broke off."""
+        write_atomically(self.root / ".settled", unfinished.encode())
+
+    def prune(self, moment: datetime, *, keep_days: int = 30, keep_kits: int = 10) -> int:
+        """Give back the room of changes long over. Returns how many were slimmed.
+
+        Kits of the latest ``keep_kits`` changes stay whatever their age. Request and journal
+        stay for ever in any case (some kilobytes): they are why a message that turns up once
+        more cannot run a change a second time.
+        """
+        slimmed = 0
+        for path in (self.root / ".cancelled").glob("*"):
+            if path.stat().st_mtime < (moment - timedelta(days=1)).timestamp():
+                path.unlink(missing_ok=True)
+        old = (moment - timedelta(days=keep_days)).timestamp()
+        for repair in self.repairs():
+            if repair.told and (repair.path / "asked.json").stat().st_mtime < old:
+                shutil.rmtree(repair.path, ignore_errors=True)
+        slimmed += self._prune_untouched()
+        over = [folder for folder in self.folders() if folder.outcome is not None]
+        for folder in over[: max(0, len(over) - keep_kits)]:
+            outcome = folder.outcome
+            if outcome is None or _moment(outcome.at) > moment - timedelta(days=keep_days):
+                continue
+            if folder.delivered()[0] < outcome.seq or not folder.output.exists():
+                continue
+            _slim(folder, "kit", "output", "log", "reserve", "before.json")
+            slimmed += 1
+        return slimmed
+
+    def _prune_untouched(self) -> int:
+        """What was refused or cancelled before anything was altered has nothing to take back: it
+        is slimmed at once, and of what lies far back only its number is kept. However many are
+        asked for, the spool does not grow without end. Returns how many were slimmed."""
+        told = [folder for folder in self.folders() if _untouched_and_told(folder)]
+        slimmed = 0
+        for folder in told:
+            if folder.output.exists():
+                _slim(folder, "kit", "output", "reserve", "rehearsal", "engines")
+                slimmed += 1
+        gone = told[: max(0, len(told) - KEEP_REFUSED)]
+        if gone:
+            known = [*self._refused(), *(folder.change for folder in gone)]
+            text = "".join(f"{change}\n" for change in known[-KEEP_NUMBERS:])
+            write_atomically(self.root / ".refused", text.encode())
+        for folder in gone:
+            shutil.rmtree(folder.path, ignore_errors=True)
+        return slimmed
+
+    def _refused(self) -> list[str]:
+        """Numbers of changes that ended without altering anything, and whose folder is gone."""
+        try:
+            return (self.root / ".refused").read_text(errors="replace").split()
+        except FileNotFoundError:
+            return []
+
+
+def _untouched_and_told(folder: ChangeFolder) -> bool:
+    outcome = folder.outcome
+    if outcome is None or outcome.data.get("outcome") not in ("failed", "cancelled"):
+        return False
+    return not progress_of(folder.reports()).touched and folder.delivered()[0] >= outcome.seq
+
+
+def _slim(folder: ChangeFolder, *names: str) -> None:
+    for name in names:
+        path = folder.path / name
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
+
+
+def _moment(text: str) -> datetime:
+    return datetime.fromisoformat(text)
+
+
+def _age_of(path: Path) -> tuple[float, str]:
+    try:
+        return (path / "request.json").stat().st_mtime, path.name
+    except FileNotFoundError:
+        return 0.0, path.name

@@ -1,0 +1,124 @@
+"""How a step is told: a line in the journal before and after it, a log, and what is known of a
+failure."""
+
+from __future__ import annotations
+
+import traceback
+from collections import deque
+from collections.abc import Callable
+
+from easyapache.agent.change.folder import ChangeFolder
+from easyapache.agent.change.shutdown import GoingDown
+from easyapache.agent.change.steps import Moved
+from easyapache.agent.server import HostError, Stopped
+from easyapache.ea4.conditions.diagnosis import diagnose
+from easyapache.ea4.protocol import Step
+from easyapache.ea4.sentences import Sentence, with_words
+
+
+class Failed(Exception):
+    """A step did not work. ``decided_by`` is the observation that says so."""
+
+    def __init__(self, step: Step, decided_by: str) -> None:
+        super().__init__(decided_by)
+        self.step, self.decided_by = step, decided_by
+
+
+class Telling:
+    """Writes into the folder of one change what its steps do. ``step`` is the present one."""
+
+    def __init__(self, folder: ChangeFolder, goes_down: Callable[[], bool] = lambda: False) -> None:
+        self.folder, self.goes_down = folder, goes_down
+        self.step = Step.PREFLIGHT
+        self._said: deque[str] = deque(maxlen=500)
+
+    def log(self, text: str) -> None:
+        self._said.append(text)
+        self.folder.log(self.step, text)
+
+    def perform(
+        self, step: Step, work: Callable[[], str], *, said: bool = False, decided_by: str = ""
+    ) -> None:
+        """Run one step with a line in the journal before and after it. Raises Failed, and what
+        ``work`` raises to say that it is to end otherwise: Moved, Stopped.
+
+        ``said``: the line before it has been written. A failure while the machine is shut down is
+        none: GoingDown is raised, and the journal says what it said before."""
+        self.step = step
+        self._said.clear()
+        if not said:
+            self.report_step(step, "started", decided_by=decided_by)
+        try:
+            detail = work()
+        except Moved:
+            self.report_step(step, "failed", Sentence("The server has moved."))
+            raise
+        except Stopped:
+            self.skip(step, Sentence("Given up: somebody asked to stop."))
+            raise
+        except HostError as error:
+            self.log(error.message)
+            self.stay_up()
+            if error.output:
+                self.log(error.output)
+            self._explain(error)
+            self.report_step(step, "failed", error.message, decided_by=error.message)
+            raise Failed(step, error.message) from error
+        except Exception as error:
+            # A mistake of ours must not leave a server half changed: it is told and undone
+            # like any other failure.
+            self.log(traceback.format_exc())
+            self.stay_up()
+            said_by = Sentence(
+                "the panel's own fault: {kind}: {error}",
+                kind=type(error).__name__,
+                error=str(error),
+            )
+            self.report_step(step, "failed", said_by, decided_by=said_by)
+            raise Failed(step, said_by) from error
+        self.report_step(step, "done", detail)
+        self.log(detail)
+
+    def stay_up(self) -> None:
+        """Raises GoingDown when the machine is being shut down."""
+        if self.goes_down():
+            self.log("The machine is shutting down: this goes on after the next start.")
+            raise GoingDown
+
+    def _explain(self, error: HostError) -> None:
+        """What is known about this failure, for whoever reads the page of the change."""
+        heard = "\n".join([*self._said, error.message, error.output, self._written()])
+        for diagnosis in diagnose(heard):
+            self.folder.report("finding", diagnosis.as_finding())
+        if error.remedy:
+            finding = {
+                "code": error.code,
+                "title": error.message,
+                "message": error.output[-2000:],
+                "remedy": error.remedy,
+            }
+            self.folder.report("finding", with_words(finding, "title", "remedy"))
+
+    def _written(self) -> str:
+        """The end of what the transaction wrote, which an earlier engine may have followed."""
+        if self.step is not Step.PACKAGES:
+            return ""
+        ends = []
+        for path in sorted(self.folder.output.rglob("*.out")):
+            with path.open("rb") as handle:
+                handle.seek(max(0, path.stat().st_size - 20_000))
+                ends.append(handle.read().decode(errors="replace"))
+        return "\n".join(ends)
+
+    def skip(self, step: Step, detail: str) -> None:
+        self.report_step(step, "skipped", detail)
+
+    def report_step(
+        self, step: Step, status: str, detail: str = "", *, decided_by: str = ""
+    ) -> None:
+        data = {"step": step.value, "status": status, "detail": detail}
+        if decided_by:
+            told = with_words({**data, "decided_by": decided_by}, "detail", "decided_by")
+        else:
+            told = with_words(data, "detail")
+        self.folder.report("step", told)

@@ -1,0 +1,465 @@
+"""What each step of a change does on the server, and what it takes for it to have worked.
+
+A step raises HostError when it did not work; it returns a sentence for the journal
+otherwise. In which order they run, and what follows a failure, is the engine's business.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from easyapache.agent.change.cutover import Handover
+from easyapache.agent.change.folder import ChangeFolder
+from easyapache.agent.change.known_states import Remembered
+from easyapache.agent.change.progress import (
+    Packages,
+    difference,
+    label,
+    observed,
+    packages_now,
+    progress_of,
+    runs,
+)
+from easyapache.agent.change.spool import Spool
+from easyapache.agent.config import HostConfig
+from easyapache.agent.httpd.httpd import SWITCHED_OFF
+from easyapache.agent.packages import kit as kits
+from easyapache.agent.server import (
+    Check,
+    HostError,
+    Kit,
+    Log,
+    Server,
+    SiteAnswer,
+)
+from easyapache.ea4.profile import Profile, Transaction
+from easyapache.ea4.protocol import ChangeRequest
+from easyapache.ea4.scope import beyond, leads_back
+from easyapache.ea4.sentences import Sentence
+
+VERIFY_ATTEMPTS = 4
+VERIFY_PAUSE = 0.4
+"""A site may need a moment after a start (PHP-FPM, a cold cache): together over a second."""
+VERIFY_LIMIT = 10.0
+"""Seconds after which nothing is looked at once more: a site that lets us wait is no reason."""
+
+
+_KIT_SERVES = frozenset(
+    {
+        "repository_unreachable",
+        "unsigned_repository",
+        "bad_signature",
+        "bad_checksum",
+        "no_such_package",
+        "unsatisfiable",
+        "download",
+        "package_manager",
+        "no_answer",
+        "kit",
+    }
+)
+"""What may be in the way of a change as long as its packages come from the repositories, and is
+not where they come from rollback kits."""
+
+
+class Moved(Exception):
+    """The server's own answer is no longer the one that was confirmed."""
+
+    def __init__(self, transaction: Transaction) -> None:
+        super().__init__("the server has moved")
+        self.transaction = transaction
+
+
+class Undecided(HostError):
+    """Verification saw something else than it should. The message is the observation."""
+
+
+class Steps:
+    """The steps of one change, and what they hand to each other."""
+
+    def __init__(
+        self,
+        folder: ChangeFolder,
+        request: ChangeRequest,
+        server: Server,
+        config: HostConfig,
+        log: Log,
+        pause: Callable[[float], None],
+    ) -> None:
+        self.folder, self.request = folder, request
+        self.server, self.config = server, config
+        self.log, self.pause = log, pause
+        self.before = Profile(packages=())
+        self.sites: tuple[SiteAnswer, ...] = ()
+        self.from_kit = False
+        self.handover = Handover(folder, server, log)
+
+    # -- what survives a crash ------------------------------------------------------------
+
+    def remember(self) -> None:
+        self.folder.write_json(
+            "before.json",
+            {
+                "profile": self.before.as_json(),
+                "sites": [site.as_json() for site in self.sites],
+                "from_kit": self.from_kit,
+                "outdated": sorted(self.handover.outdated),
+            },
+        )
+
+    def recall(self) -> None:
+        """What an earlier engine saw before anything was touched."""
+        try:
+            data = self.folder.read_json("before.json")
+            self.before = Profile.from_json(data["profile"])
+            self.sites = tuple(SiteAnswer(**site) for site in data["sites"])
+            self.from_kit = bool(data["from_kit"])
+            outdated = {str(item) for item in data.get("outdated", ())}
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            raise HostError(
+                "before_lost",
+                Sentence("What the server was before this change is no longer known."),
+                Sentence("Look at the server and run the doctor."),
+                repr(error),
+            ) from error
+        self.handover.in_place(self.before)
+        self.handover.outdated |= outdated
+
+    # -- before anything is touched -------------------------------------------------------
+
+    def preflight(self) -> str:
+        request = self.request
+        with ThreadPoolExecutor(max_workers=3) as pool:
+            profile = pool.submit(self.server.inspect)
+            sites = pool.submit(self.server.sites, self._cancelled)
+            in_the_way = pool.submit(
+                self.server.obstacles,
+                request.goal,
+                request.transaction,
+                profile.result,
+                self._cancelled,
+            )
+            self.before, self.sites = profile.result(), tuple(sites.result())
+            self._within_scope()
+            self.handover.in_place(self.before)
+            self._evidence("before", _seen_before(self.before, self.sites))
+            obstacles = in_the_way.result()
+        for obstacle in obstacles:
+            self.folder.report("finding", obstacle.as_json())
+            self.log(f"{obstacle.title}: {obstacle.message} {obstacle.remedy}")
+        refusing = [item for item in obstacles if item.code not in _KIT_SERVES]
+        if not refusing and obstacles and not self.turn_to_kit(obstacles[0].title):
+            refusing = list(obstacles)
+        if refusing:
+            raise HostError(refusing[0].code, refusing[0].message, refusing[0].remedy)
+        if not self.from_kit:
+            self.resolve()
+        self.remember()
+        if len(self.sites) == 1:
+            return Sentence("1 address asked; nothing stands in the way.")
+        return Sentence(
+            "{count} addresses asked; nothing stands in the way.", count=len(self.sites)
+        )
+
+    def _cancelled(self) -> bool:
+        """Whether somebody asked to stop, at a moment when that is still possible."""
+        return self.folder.cancel_requested
+
+    def _within_scope(self) -> None:
+        """Raises HostError where this is more than a change of the MPM, and more than the way back
+        to what this agent has seen here."""
+        goal, undone = self.request.goal, self.request.undo_of
+        wrong = beyond(goal.install, goal.remove, self.before, self.request.mpm)
+        if not wrong:
+            return
+        if undone is not None:
+            states = Remembered(Spool(self.config.spool)).states_before(undone, self.before)
+            if leads_back(goal.install, goal.remove, states):
+                return
+            wrong = Sentence(
+                "This change is said to take another one back, and the agent does not remember "
+                "this server with the packages it leads to. Nothing was touched."
+            )
+        raise HostError(
+            "beyond_the_mpm", wrong, Sentence("Use the package manager of the server for it.")
+        )
+
+    def resolve(self, *, last: bool = False) -> None:
+        """Ask the server's own package manager once more. Raises Moved.
+
+        Before the download a change that takes another one back may turn to what was kept;
+        the ``last`` time, just before acting, it may not.
+        """
+        try:
+            answer = self.server.resolve(self.request.goal, protect=True)
+        except HostError as error:
+            if last or error.code not in _KIT_SERVES or not self.turn_to_kit(error.message):
+                raise
+            return
+        if answer.digest != self.request.transaction.digest and (
+            last or not self.turn_to_kit("The package manager would now do something else.")
+        ):
+            raise Moved(answer)
+
+    def turn_to_kit(self, why: str) -> bool:
+        """Do without the repositories, where this change takes another one back and the kits in
+        the spool hold all that has to come, and all that is needed to return from there. Whether
+        the two fit what else is installed by now, the package manager says."""
+        if not self.request.undo_of:
+            return False
+        kit = self.lay_out_kit()
+        missing = kits.gather(kit, self.config.spool)
+        if missing:
+            self.log(f"No rollback kit has {', '.join(missing)}.")
+            return False
+        try:
+            kept = kit.folder / kits.INCOMING
+            answer = self.server.resolve(self.request.goal, protect=True, kept=kept)
+        except HostError as error:
+            self.log(f"The rollback kits do not serve: {error.message} {error.output}".rstrip())
+            return False
+        self.from_kit = answer.digest == self.request.transaction.digest
+        if self.from_kit:
+            self.log(f"{why.rstrip('.')}. The rollback kits have what was confirmed.")
+        return self.from_kit
+
+    def lay_out_kit(self) -> Kit:
+        return kits.prepare(
+            self.folder.kit,
+            self.folder.change,
+            self.before,
+            self.request.transaction,
+            self.config,
+        )
+
+    def kept_kit(self) -> Kit:
+        """The kit as it was sealed. One that cannot be read any more is laid out once more: its
+        packages are then looked for in other kits and in the repositories."""
+        return kits.load(self.folder.kit) or self.lay_out_kit()
+
+    def download(self) -> str:
+        kit = self.lay_out_kit()
+        if not self.from_kit:
+            try:
+                self.server.download(self.request.transaction, kit, self.log, self._cancelled)
+            except HostError as error:
+                if error.code not in _KIT_SERVES or not self.turn_to_kit(error.message):
+                    raise
+        kits.seal(self.folder.kit)
+        self.remember()
+        if self.from_kit:
+            return Sentence("From the rollback kits; no repository is needed.")
+        return Sentence("All packages are here, and those that leave are kept.")
+
+    def rehearse(self) -> str:
+        request = self.request
+        with ThreadPoolExecutor(max_workers=1) as pool:
+            # The solver is asked a last time meanwhile: both only read.
+            last = None if self.from_kit else pool.submit(self.resolve, last=True)
+            self.server.rehearse(
+                request.transaction,
+                request.mpm,
+                request.itk,
+                self.folder.path / "rehearsal",
+                self.log,
+            )
+            if last:
+                last.result()
+        return Sentence("The new modules started with the present configuration.")
+
+    # -- the transaction ------------------------------------------------------------------
+
+    def packages(self) -> str:
+        if self.from_kit:
+            self.server.packages_from_kit(self.kept_kit(), self.log)
+        else:
+            change, request = self.folder.change, self.request
+            self.server.start_packages(
+                change, request.goal, request.transaction, self._attempt(), self.log
+            )
+            self.settle()
+        return self.packages_are_right()
+
+    def settle(self) -> None:
+        """Stay with a transaction that was begun until it is over. None is ever stopped."""
+        if self._attempt().is_dir():
+            self.server.follow_packages(self.folder.change, self._attempt(), self.log)
+
+    def packages_never_moved(self) -> bool:
+        now = packages_now(self.server.inspect(), self.before, self.request.transaction)
+        return now is Packages.BEFORE
+
+    def packages_are_right(self) -> str:
+        now, transaction = self.server.inspect(), self.request.transaction
+        if packages_now(now, self.before, transaction) is not Packages.ASKED:
+            said = difference(now, self.before, transaction)
+            raise HostError(
+                "packages", Sentence("The packages are not as asked: {said}.", said=said)
+            )
+        self._restore_files(self._kit_of_undone())
+        if self.handover.in_place(now):
+            self.remember()
+        return Sentence(
+            "{came} came, {left} left.", came=len(transaction.install), left=len(transaction.remove)
+        )
+
+    def _kit_of_undone(self) -> Kit | None:
+        undone = Spool(self.config.spool).folder(self.request.undo_of or "")
+        return kits.load(undone.kit) if undone else None
+
+    def _attempt(self) -> Path:
+        """Where the output of the present attempt is. A new attempt is only made when the
+        one before it is over and no package moved."""
+        if self.from_kit:
+            return self.folder.kit / kits.FORTH
+        tries = progress_of(self.folder.reports()).tries
+        return self.folder.output / f"packages-{max(1, tries)}"
+
+    # -- httpd ----------------------------------------------------------------------------
+
+    def config_test(self) -> str:
+        self.server.config_test(self.log)
+        return Sentence("httpd accepts its configuration.")
+
+    def restart(self) -> str:
+        request = self.request
+        return self.handover.restart(request.restart_method, request.mpm, request.itk)
+
+    def verify(self) -> str:
+        return self._verify("after", self.request.transaction, self.request.mpm, self.request.itk)
+
+    def _verify(self, phase: str, transaction: Transaction, mpm: str, itk: bool) -> str:
+        checks: Sequence[Check] = ()
+        held: Any = self.before.facts.get("listeners") or ()
+        listened = [(str(address), int(port)) for address, port in held]
+        end = time.monotonic() + VERIFY_LIMIT
+        for attempt in range(VERIFY_ATTEMPTS):
+            if attempt:
+                self.pause(VERIFY_PAUSE)
+            checks = self.server.checks(transaction, mpm, itk, self.sites, listened)
+            if all(check.ok for check in checks) or time.monotonic() > end:
+                break
+        self._evidence(phase, checks)
+        for check in checks:
+            if not check.ok:
+                self.log(f"{check.title}: expected {check.expected}, saw {check.seen}")
+        off = [check for check in checks if check.name == SWITCHED_OFF]
+        if off and phase == "after":
+            raise Undecided(
+                SWITCHED_OFF,
+                Sentence("Apache was switched off during the change: {why}", why=off[0].seen),
+            )
+        wrong = next((check for check in checks if not check.ok), None)
+        if phase == "undo" and wrong and self._sites_alone(checks):
+            self.log("The packages and httpd are as they were; these sites now answer otherwise.")
+            wrong = None
+        if wrong:
+            raise Undecided(
+                "verification",
+                Sentence(
+                    "{title}: expected {expected}, saw {seen}",
+                    title=wrong.title,
+                    expected=wrong.expected or Sentence("as before"),
+                    seen=wrong.seen,
+                ),
+            )
+        return Sentence("{count} observations are as they should be.", count=len(checks))
+
+    def _sites_alone(self, checks: Sequence[Check]) -> bool:
+        """Whether all that differs after an undo are a few sites that differed before it too. With
+        the packages as they were and most sites as before, those have altered by themselves:
+        whoever owns a site can let it answer as they like, and is no judge of the undo."""
+        told = (report for report in self.folder.reports() if report.kind == "evidence")
+        seen = {
+            str(item["name"])
+            for report in told
+            if report.data.get("phase") == "after"
+            for item in report.data["observations"]
+            if not item["ok"]
+        }
+        wrong = [check for check in checks if not check.ok]
+        witnesses = [check for check in checks if check.name.startswith("site:")]
+        sites = all(check.name.startswith("site:") and check.name in seen for check in wrong)
+        return sites and 2 * len(wrong) < len(witnesses)
+
+    # -- back -----------------------------------------------------------------------------
+
+    def undo_packages(self) -> str:
+        self.settle()
+        never, kit = self.packages_never_moved(), kits.load(self.folder.kit)
+        if kit is None and (self.folder.kit / kits.RPMS).is_dir():
+            kit = self.lay_out_kit()
+        # Even where the database says that none moved: a transaction that was cut off may have
+        # unpacked a module it had not entered yet, and the next start of httpd would load it.
+        if not never or (kit is not None and self._attempt().is_dir()):
+            if kit is None:
+                raise HostError(
+                    "kit",
+                    Sentence("The rollback kit is gone."),
+                    Sentence("Install the packages by hand."),
+                )
+            self.server.undo_packages(kit, self.log)
+        self._restore_files(kit)
+        now = self.server.inspect()
+        if packages_now(now, self.before, self.request.transaction) is not Packages.BEFORE:
+            said = difference(now, self.before, Transaction())
+            raise HostError(
+                "packages", Sentence("The packages are not as they were: {said}.", said=said)
+            )
+        self.handover.in_place(now)
+        return Sentence("The packages are as they were.")
+
+    def _restore_files(self, kit: Kit | None) -> None:
+        for path in kits.restore_files(kit) if kit else ():
+            self.log(f"Restored {path} as it had been edited.")
+
+    def undo_restart(self) -> str:
+        mpm, itk = kits.mpm_of(self.before)
+        self.server.settle_restart(self.log)
+        original = self.before.facts.get("httpd_started")
+        if self.server.httpd_start() == original and runs(self.server.inspect(), mpm, itk):
+            return Sentence("httpd was never restarted and still runs {mpm}.", mpm=label(mpm, itk))
+        self.server.config_test(self.log)
+        try:
+            return self.handover.restart(self.request.restart_method, mpm, itk, somehow=True)
+        except HostError as error:
+            if error.code != SWITCHED_OFF:
+                raise
+            return Sentence("{why} It was not started.", why=error.message)
+
+    def undo_verify(self) -> str:
+        mpm, itk = kits.mpm_of(self.before)
+        return self._verify("undo", self.request.transaction.inverse, mpm, itk)
+
+    def keep_httpd_running(self) -> None:
+        """The last resort: whatever the packages are, visitors get answers if at all possible."""
+        if self.server.inspect().running is None:
+            self.log("httpd does not run; starting it.")
+            self.handover.replace(self.request.restart_method, somehow=True)
+
+    # -- what was seen --------------------------------------------------------------------
+
+    def _evidence(self, phase: str, checks: Sequence[Check]) -> None:
+        observations = [check.as_json() for check in checks]
+        self.folder.report("evidence", {"phase": phase, "observations": observations})
+
+
+def _seen_before(profile: Profile, sites: Sequence[SiteAnswer]) -> list[Check]:
+    def said(observation: Any) -> str:
+        if observation is None:
+            return Sentence("no answer")
+        return observed(observation.mpms, observation.itk)
+
+    checks = [
+        Check("configured", Sentence("Configured MPM"), "", said(profile.configured), ok=True),
+        Check("running", Sentence("Running MPM"), "", said(profile.running), ok=True),
+    ]
+    for site in sites:
+        answer = site.error or f"{site.status} {site.content_type}".strip()
+        title = f"{site.kind} {site.host or site.url}"
+        checks.append(Check(f"site:{site.url}", title, "", answer, ok=not site.error))
+    return checks

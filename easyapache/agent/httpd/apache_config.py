@@ -1,0 +1,489 @@
+"""Reads httpd's configuration files the way httpd does, as far as an MPM change needs it.
+
+httpd itself says more, but only while its configuration is sound; this reader also answers
+on a server whose httpd refuses to start, and for an MPM that is not installed yet (``under``).
+It follows ``Include`` with wildcards, ``Define``, macros, and the conditions httpd decides while
+it reads: ``<IfModule>``, ``<IfDefine>``, ``<IfVersion>``, ``<IfFile>``, ``<IfDirective>`` and
+``<IfSection>``. What stands in one that does not hold is not there, as for httpd.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from easyapache.agent.httpd.addresses import canonical
+from easyapache.agent.httpd.apache_files import Files, GaveUp, Line, parsed
+from easyapache.agent.httpd.section_conditions import Loaded, Surroundings, VersionTest
+from easyapache.ea4.directives import COMMON, KNOWN_TO, MPMS, matches_nothing, names_of_mpm
+
+_VARIABLE = re.compile(r"\$\{(\w+)\}")
+_MPM_FILE = re.compile(r"mod_mpm_(\w+)\.so$")
+_PACKAGED = re.compile(r"\d+[_-](?:mod_)?(mpm_(?:event|worker|prefork|itk)|cgid?|ruid2)\.conf")
+"""Files of packages that an exchange of the MPM brings or takes away."""
+_DEPTH = 20
+_LONGEST_LINE = 1 << 16
+"""Characters a line may have after its variables are put in."""
+_MOST_LINES = 2_000_000
+_MOST_PROBLEMS = 20
+_IDLE = frozenset({"listen", "loadmodule", *COMMON, *KNOWN_TO})
+"""What is worth knowing of also where it does not hold."""
+
+
+@dataclass(frozen=True, slots=True)
+class Directive:
+    """One directive where it stands. ``name`` is in lower case; ``sections`` are the enclosing
+    sections, outermost first, as (name in lower case, arguments)."""
+
+    name: str
+    arguments: tuple[str, ...]
+    path: Path
+    line: int
+    sections: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def virtual_host(self) -> str | None:
+        for name, arguments in self.sections:
+            if name == "virtualhost":
+                return arguments
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class VirtualHost:
+    """One ``<VirtualHost>``: addresses as written, what says what it serves, and all that stands
+    ``inside`` it."""
+
+    addresses: tuple[str, ...]
+    name: str
+    root: str
+    tls: bool
+    index: tuple[str, ...]
+    proxied: bool
+    inside: tuple[Directive, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ApacheConfig:
+    """All directives in the order httpd reads them, and the files they came from."""
+
+    server_root: Path
+    directives: tuple[Directive, ...]
+    files: tuple[Path, ...]
+    problems: tuple[str, ...] = ()
+    variables: dict[str, str] = field(default_factory=dict)
+    idle: tuple[Directive, ...] = ()
+    """What of the MPMs, and which listeners and modules, stand in sections that do not hold."""
+    main: Path = Path()
+    surroundings: Surroundings = field(default_factory=Surroundings)
+    source: Files = field(default_factory=Files)
+
+    def under(self, mpm: str) -> ApacheConfig:
+        """The same files, read as httpd would read them after an exchange of the MPM: with the
+        packages' own lines for that one. Nothing is read from disk again, and virtual hosts are
+        left out in which nothing depends on the MPM."""
+        found: ApacheConfig | None = self.source.readings.get(mpm)
+        if found is None:
+            lines, known = self.mpm_lines(), self.surroundings
+            packaged = any(_PACKAGED.fullmatch(item.path.name) for _, item in lines)
+            # One that is compiled in has no line that could be another one.
+            static = known.static if lines else (*known.static, names_of_mpm(mpm)[1])
+            after = replace(known, mpm=mpm, packaged=packaged, static=static)
+            self.source.again()
+            found = _read(self.server_root, self.main, after, self.source)
+            self.source.readings[mpm] = found
+        return found
+
+    def altered(self) -> bool:
+        """Whether a file or folder that was read is another one by now."""
+        return self.source.altered()
+
+    def named(self, *names: str) -> Iterator[Directive]:
+        wanted = {name.lower() for name in names}
+        return (item for item in self.directives if item.name in wanted)
+
+    def value(self, name: str) -> str | None:
+        """The last server-wide value of a directive; None when it is not set."""
+        found = None
+        for item in self.named(name):
+            if item.virtual_host is None and item.arguments:
+                found = item.arguments[0]
+        return found
+
+    def path_of(self, text: str) -> Path:
+        """A path as httpd resolves it: relative ones start at the ServerRoot."""
+        return self.server_root / text
+
+    def modules(self) -> dict[str, Path]:
+        """{module name: file of it} of every LoadModule line, in the order of loading."""
+        return {
+            item.arguments[0]: self.path_of(item.arguments[1])
+            for item in self.named("LoadModule")
+            if len(item.arguments) == 2
+        }
+
+    def mpm_lines(self) -> list[tuple[str, Directive]]:
+        """Every line that loads an MPM, with the MPM's name. ITK is not one."""
+        found = []
+        for item in self.named("LoadModule"):
+            match = _MPM_FILE.search(item.arguments[1]) if len(item.arguments) == 2 else None
+            if match and match[1] != "itk":
+                found.append((match[1], item))
+        return found
+
+    def loads_itk(self) -> bool:
+        return any(item.arguments[:1] == ("mpm_itk_module",) for item in self.named("LoadModule"))
+
+    def refused_by(self, mpm: str) -> list[Directive]:
+        """Directives that httpd would come to and not know under this MPM, and not start."""
+        return [
+            item
+            for item in self.under(mpm).directives
+            if item.name in KNOWN_TO and mpm not in KNOWN_TO[item.name]
+        ]
+
+    def misnamed(self) -> list[tuple[Directive, str, str]]:
+        """Directives of the MPMs in an ``<IfModule>`` whose name no MPM has, with that name and
+        the right one."""
+        found = []
+        for item in self.idle:
+            if item.name in ("listen", "loadmodule"):
+                continue
+            for kind, argument in item.sections:
+                right = matches_nothing(argument) if kind == "ifmodule" else ""
+                if right:
+                    found.append((item, argument, right))
+                    break
+        return found
+
+    def listeners(self) -> list[tuple[str, int]]:
+        """(address, port) of every Listen line that holds; the address is empty for all of them,
+        and a name where one is written that only a name server knows."""
+        found = [listener for item in self.named("Listen") if (listener := _listener(item))]
+        return list(dict.fromkeys(found))
+
+    def speaks_of(self, port: int) -> bool:
+        """Whether any Listen line has this port, be it in a section that does not hold."""
+        lines = (item for item in (*self.directives, *self.idle) if item.name == "listen")
+        return any(listener[1] == port for item in lines if (listener := _listener(item)))
+
+    def hosts(self) -> list[tuple[Directive, list[Directive]]]:
+        """Every ``<VirtualHost>``: its opening, and what stands in it, also in files that are
+        included there."""
+        found: list[tuple[Directive, list[Directive]]] = []
+        for item in self.directives:
+            if item.name == "<virtualhost":
+                found.append((item, []))
+            elif item.virtual_host is not None and found:
+                found[-1][1].append(item)
+        return found
+
+    def virtual_hosts(self) -> list[VirtualHost]:
+        hosts: list[VirtualHost] = []
+        index = next((i.arguments for i in self.named("DirectoryIndex") if not i.virtual_host), ())
+        root = self.value("DocumentRoot") or ""
+        for opening, inside in self.hosts():
+            first = {item.name: item.arguments for item in reversed(inside)}
+            own_index = next((i.arguments for i in inside if i.name == "directoryindex"), index)
+            hosts.append(
+                VirtualHost(
+                    addresses=opening.arguments,
+                    name=(first.get("servername") or ("",))[0],
+                    root=(first.get("documentroot") or (root,))[0],
+                    tls=[a.lower() for a in first.get("sslengine", ())] == ["on"],
+                    index=own_index or ("index.html",),
+                    proxied="proxypass" in first or "proxypassmatch" in first,
+                    inside=tuple(inside),
+                )
+            )
+        return hosts
+
+    def tls_ports(self) -> set[int]:
+        """Ports on which TLS is spoken: by ``Listen … https`` or by a host with SSLEngine."""
+        ports = set()
+        for item in self.named("Listen"):
+            listener = _listener(item)
+            if listener and item.arguments[1:2] == ("https",):
+                ports.add(listener[1])
+        for host in self.virtual_hosts():
+            if host.tls:
+                ports.update(port for _, port in filter(None, map(place, host.addresses)))
+        return ports
+
+
+def read_config(
+    server_root: Path,
+    main: Path,
+    surroundings: Surroundings | None = None,
+    like: ApacheConfig | None = None,
+) -> ApacheConfig:
+    """Read the configuration that starts at ``main``. Files that cannot be read become
+    ``problems``, not errors: httpd's own test is the judge of them. ``like``: an earlier reading,
+    or that of a copy; the same texts are not taken apart again."""
+    source = Files(like.source.parsed) if like else Files()
+    return _read(server_root, main, surroundings or Surroundings(), source)
+
+
+def _read(server_root: Path, main: Path, surroundings: Surroundings, source: Files) -> ApacheConfig:
+    reader = _Reader(server_root, surroundings, source)
+    try:
+        for words in surroundings.before:
+            reader.take([parsed(0, words)], Path("-C"), 0, ())
+        reader.read(main, 0, ())
+        for words in surroundings.after:
+            reader.take([parsed(0, words)], Path("-c"), 0, ())
+    except GaveUp as error:
+        reader.problems.append(f"{main}: not read to its end: {error}")
+    return ApacheConfig(
+        reader.server_root,
+        tuple(reader.directives),
+        tuple(dict.fromkeys(reader.files)),
+        tuple(reader.problems),
+        reader.variables,
+        tuple(reader.idle),
+        main,
+        surroundings,
+        source,
+    )
+
+
+_Sections = tuple[tuple[str, str], ...]
+
+
+class _Reader:
+    def __init__(self, server_root: Path, surroundings: Surroundings, source: Files) -> None:
+        self.server_root, self.source = server_root, source
+        self.surroundings = surroundings
+        self.directives: list[Directive] = []
+        self.idle: list[Directive] = []
+        self.files: list[Path] = []
+        self.problems: list[str] = []
+        self.variables: dict[str, str] = {}
+        self._flags = set(surroundings.flags)
+        self._loaded = Loaded(surroundings.static)
+        self._macros: dict[str, tuple[tuple[str, ...], list[Line]]] = {}
+        self._count = self._deep = 0
+        self._mpm_came = False
+
+    def problem(self, text: str) -> None:
+        if len(self.problems) < _MOST_PROBLEMS:
+            self.problems.append(text)
+
+    def _too_deep(self, text: str) -> None:
+        """Twice in each level would be a million times in all. Raises GaveUp."""
+        self.problem(text)
+        self._deep += 1
+        if self._deep > _MOST_PROBLEMS:
+            raise GaveUp("it includes itself again and again")
+
+    def read(self, path: Path, depth: int, outer: _Sections, *, optional: bool = False) -> None:
+        if depth > _DEPTH:
+            self._too_deep(f"{path}: included more than {_DEPTH} levels deep")
+            return
+        try:
+            exchange = self.surroundings.mpm is not None
+            lines = self.source.outline(path) if exchange else self.source.lines(path)
+        except OSError as error:
+            if not optional or not isinstance(error, FileNotFoundError):
+                self.problem(f"{path}: {error.strerror}")
+            return
+        self.files.append(path)
+        self.take(lines, path, depth, outer)
+
+    def take(self, lines: list[Line], path: Path, depth: int, outer: _Sections) -> None:
+        """The lines of a file, or of a macro that is used."""
+        sections, floor, here = list(outer), len(outer), outer
+        off = 0  # how many of the innermost sections are passed over
+        for written in self._without_macros(lines):
+            line = written
+            if "${" in line.text and not off:
+                line = parsed(line.number, self._expand(line.text))
+            if line.kind == "/":
+                closed = _close(sections, floor, line.name)
+                off, here = max(0, off - closed), tuple(sections)
+            elif line.kind == "<":
+                argument = line.words[0]
+                if line.name == "virtualhost" and not off:
+                    words = parsed(0, f"x {argument}").words
+                    opening = Directive("<virtualhost", words, path, line.number, here)
+                    self.directives.append(opening)
+                if off or not self._holds(line.name, argument):
+                    off += 1
+                sections.append((line.name, argument))
+                here = tuple(sections)
+            elif not off:
+                self._directive(line, path, depth, here)
+            elif line.name in _IDLE:
+                self.idle.append(Directive(line.name, line.words, path, line.number, here))
+
+    def _without_macros(self, lines: list[Line]) -> Iterator[Line]:
+        """All other lines; what stands in ``<Macro …>`` is kept for its use. Raises GaveUp."""
+        macro: list[Line] = []
+        inside = 0
+        for line in lines:
+            self._count += 1
+            if self._count > _MOST_LINES:
+                raise GaveUp(f"more than {_MOST_LINES} lines")
+            if not self._count % 4096:
+                self.source.in_time()
+            if line.name == "macro" and line.kind:
+                inside = inside + 1 if line.kind == "<" else max(0, inside - 1)
+                if not inside and macro:
+                    self._define_macro(macro)
+                    macro = []
+                    continue
+            if inside:
+                macro.append(line)
+            else:
+                yield line
+
+    def _directive(self, line: Line, path: Path, depth: int, here: _Sections) -> None:
+        name, words = line.name, line.words
+        if name in ("include", "includeoptional") and len(words) == 1:
+            self._include(words[0], depth, here, optional=name == "includeoptional")
+            return
+        if name == "use" and words and words[0].lower() in self._macros:
+            self._use(words, path, depth, here)
+            return
+        if name == "loadmodule" and len(words) == 2:
+            words = self._as_after_the_change(words, path)
+            if not words:
+                return
+            self._loaded.add(*words)
+        elif name == "define" and words:
+            self._flags.add(words[0])
+            if len(words) == 2:
+                self.variables[words[0]] = words[1]
+        elif name == "undefine" and words:
+            self._flags.discard(words[0])
+            self.variables.pop(words[0], None)
+        self.directives.append(Directive(name, words, path, line.number, here))
+
+    def _include(self, pattern: str, depth: int, here: _Sections, *, optional: bool) -> None:
+        try:
+            found = self.source.included(self.server_root / pattern)
+        except OSError as error:
+            self.problem(f"{error.filename or pattern}: {error.strerror}")
+            return
+        for path in found:
+            self.read(path, depth + 1, here, optional=optional)
+
+    # -- conditions ------------------------------------------------------------------------
+
+    def _holds(self, name: str, argument: str) -> bool:
+        """Whether httpd reads what stands in a section. What is only decided by a request
+        (``<If>``, ``<Files>`` and all others) it reads."""
+        if not name.startswith("if"):
+            return True
+        wanted, negated = argument.strip().strip("\"'"), False
+        if wanted.startswith("!") and name != "ifversion":
+            wanted, negated = wanted[1:], True
+        if name == "ifmodule":
+            return self._loaded.has(wanted) is not negated
+        if name == "ifdefine":
+            return (wanted in self._flags) is not negated
+        if name == "iffile":
+            return self._exists(wanted) is not negated
+        if name == "ifversion":
+            return VersionTest(argument).holds(self.surroundings.version)
+        if name == "ifdirective":
+            return self._known(wanted.lower()) is not negated
+        if name == "ifsection":
+            return self._loaded.has_section(wanted.lower()) is not negated
+        return True
+
+    def _exists(self, name: str) -> bool:
+        path = self.server_root / name
+        try:
+            there = path.exists()
+        except OSError:
+            return False
+        self.source.watch(path)
+        return there
+
+    def _known(self, directive: str) -> bool:
+        mpms = KNOWN_TO.get(directive)
+        if mpms is None and directive not in COMMON:
+            return self._loaded.knows(directive)
+        loaded = [mpm for mpm in MPMS if self._loaded.has(f"mpm_{mpm}_module")]
+        return any(mpms is None or mpm in mpms for mpm in loaded)
+
+    def _as_after_the_change(self, words: tuple[str, ...], path: Path) -> tuple[str, ...]:
+        """The LoadModule line as it will be where another MPM was asked for; empty where it will
+        be gone. Only what packages bring goes with them."""
+        mpm = self.surroundings.mpm
+        if mpm is None:
+            return words
+        symbol, file = words
+        threaded = mpm != "prefork"
+        match = _MPM_FILE.search(file)
+        if match and match[1] in MPMS:
+            own = _PACKAGED.fullmatch(path.name) if self.surroundings.packaged else True
+            if own and not self._mpm_came:
+                self._mpm_came = True
+                return (f"mpm_{mpm}_module", file.replace(f"mpm_{match[1]}", f"mpm_{mpm}"))
+            return words
+        if symbol in ("cgi_module", "cgid_module") and _PACKAGED.fullmatch(path.name):
+            name = "cgid" if threaded else "cgi"
+            return (f"{name}_module", file.replace(f"mod_{symbol[:-7]}.", f"mod_{name}."))
+        leaves = symbol in ("mpm_itk_module", "ruid2_module") and _PACKAGED.fullmatch(path.name)
+        return () if threaded and leaves else words
+
+    # -- text ------------------------------------------------------------------------------
+
+    def _expand(self, text: str) -> str:
+        def value(match: re.Match[str]) -> str:
+            name = match[1]
+            found = self.variables.get(name)
+            return self.surroundings.environment.get(name, match[0]) if found is None else found
+
+        length = len(text) + sum(len(value(match)) for match in _VARIABLE.finditer(text))
+        if length > _LONGEST_LINE:
+            self.problem(f"{text[:60]}: longer than {_LONGEST_LINE} characters with its variables")
+            return text
+        return _VARIABLE.sub(value, text)
+
+    def _define_macro(self, lines: list[Line]) -> None:
+        name, *parameters = parsed(0, f"x {lines[0].words[0]}").words or ("",)
+        self._macros[name.lower()] = (tuple(parameters), lines[1:])
+
+    def _use(self, words: tuple[str, ...], path: Path, depth: int, here: _Sections) -> None:
+        if depth > _DEPTH:
+            self._too_deep(f"{path}: macros used more than {_DEPTH} levels deep")
+            return
+        parameters, lines = self._macros[words[0].lower()]
+        values = dict(zip(parameters, words[1:], strict=False))
+        if values:
+            names = sorted(values, key=len, reverse=True)
+            pattern = re.compile("|".join(map(re.escape, names)))
+            written = []
+            for line in lines:
+                text = pattern.sub(lambda match: values[match[0]], line.text)
+                written.append(parsed(line.number, text[:_LONGEST_LINE]))
+            lines = written
+        self.take(lines, path, depth + 1, here)
+
+
+def _close(sections: list[tuple[str, str]], floor: int, name: str) -> int:
+    """End the innermost section of that name, and those left open in it; how many those are."""
+    count = 0
+    while len(sections) > floor:
+        opened, _ = sections.pop()
+        count += 1
+        if opened == name:
+            break
+    return count
+
+
+def _listener(item: Directive) -> tuple[str, int] | None:
+    return place(item.arguments[0]) if item.arguments else None
+
+
+def place(text: str) -> tuple[str, int] | None:
+    """``80``, ``127.0.0.1:80``, ``[::1]:80`` or ``*:80``; None when it holds no port."""
+    host, _, port = text.rpartition(":")
+    if not port.isdecimal() or not port.isascii() or len(port) > 5:
+        return None
+    return canonical(host), int(port)

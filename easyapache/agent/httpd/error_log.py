@@ -1,0 +1,49 @@
+"""What httpd itself wrote into its error log since it was started.
+
+The log also takes whatever scripts and visitors bring about; only httpd's own lines, which are
+about no request, are taken for its word.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from easyapache.agent.httpd.processes import Identity
+
+TAIL = 256 * 1024
+"""Bytes at the end that are looked through: httpd that runs well writes less in months."""
+
+_OWN = re.compile(r"\[[^\]]*\] \[[\w:-]+\] \[pid \d+|AH\d{5}: ")
+"""Lines with httpd's prefix, and what it says before its log is set up."""
+_REQUEST = re.compile(r"\[(client|remote) ")
+_OVER = re.compile(r"resuming normal operations|caught SIG(TERM|WINCH), shutting down")
+
+
+def words_of_httpd(path: Path, parent: Identity | None) -> str:
+    """The lines of the httpd that ``parent`` is; where none runs, those since one last started
+    or was stopped: they say why it ended, or why it did not start."""
+    try:
+        with path.open("rb") as handle:
+            handle.seek(0, 2)
+            handle.seek(max(0, handle.tell() - TAIL))
+            text = handle.read(TAIL).decode(errors="replace")
+    except OSError:
+        return ""
+    lines = text.splitlines()
+    if parent is not None:
+        mark = f"[pid {parent.pid}"
+        first = next((n for n, line in enumerate(lines) if _is_of(line, mark)), 0)
+    else:
+        ends = [n for n, line in enumerate(lines) if _OVER.search(line)]
+        first = ends[-1] + 1 if ends else 0
+    return "\n".join(
+        line for line in lines[first:] if _OWN.match(line) and not _REQUEST.search(line)
+    )
+
+
+def _is_of(line: str, mark: str) -> bool:
+    """Whether a line was written by the process of that number, and not by one whose number
+    begins like it."""
+    place = line.find(mark)
+    return place >= 0 and line[place + len(mark) : place + len(mark) + 1] in ("]", ":")

@@ -1,0 +1,55 @@
+"""How each listener of a server is asked: at which address of this machine, and with TLS or not."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+import time
+from collections.abc import Sequence
+
+from easyapache.agent.httpd.addresses import asked_at, everywhere
+from easyapache.agent.httpd.apache_config import ApacheConfig
+from easyapache.agent.httpd.sockets import is_address
+
+_LIMIT, _ALL = 2.0, 5.0
+"""Seconds for one listener, and for all of them, to show what they speak."""
+_PLAIN = ("WRONG_VERSION_NUMBER", "HTTP_REQUEST")
+"""OpenSSL's words for a server that answers in plain HTTP."""
+
+
+def ways_in(conf: ApacheConfig, places: Sequence[tuple[str, int]]) -> list[tuple[str, int, bool]]:
+    """(address, port, TLS) of the listeners at ``places``, (address, port) of sockets that are
+    held. One on every address is written there without the kind of address: the configuration,
+    where it names that port, says which kind. The configuration has TLS by port, and a port may
+    speak it at one address alone: whoever listens there now is asked. Where nobody answers in
+    time the configuration counts."""
+    tls, end = conf.tls_ports(), time.monotonic() + _ALL
+    return [
+        (host, port, port in tls and not (time.monotonic() < end and _speaks_plainly(host, port)))
+        for host, port in ((asked_at(address), port) for address, port in _asked(conf, places))
+    ]
+
+
+def _asked(conf: ApacheConfig, places: Sequence[tuple[str, int]]) -> list[tuple[str, int]]:
+    ports = {port for _, port in places}
+    named = [
+        (address, port)
+        for address, port in conf.listeners()
+        if port in ports and (everywhere(address) or is_address(address))
+    ]
+    known = {port for _, port in named}
+    return [*named, *((address, port) for address, port in places if port not in known)]
+
+
+def _speaks_plainly(host: str, port: int) -> bool:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    try:
+        with socket.create_connection((host, port), timeout=_LIMIT) as connection:
+            context.wrap_socket(connection).close()
+    except ssl.SSLError as error:
+        return error.reason in _PLAIN
+    except (OSError, UnicodeError):
+        return False  # nobody answers there, or a name that stands for nothing
+    return False

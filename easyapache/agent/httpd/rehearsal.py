@@ -1,0 +1,292 @@
+"""A dress rehearsal: the new set of modules, started for real on the present configuration.
+
+``httpd -t`` accepts what then does not start: ITK under a threaded MPM passes it. So the
+ServerRoot is copied, the files of leaving packages are taken out of the copy, those of the
+coming ones are put in, and that httpd is started in a network namespace of its own on its real
+addresses; where the rights for that are missing, on loopback ports that nobody uses.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import socket
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from easyapache.agent.change.progress import label, observed
+from easyapache.agent.config import HostConfig
+from easyapache.agent.httpd import rehearsal_stage
+from easyapache.agent.httpd.addresses import own_addresses
+from easyapache.agent.httpd.apache_config import ApacheConfig, read_config
+from easyapache.agent.httpd.httpd import Httpd
+from easyapache.agent.httpd.listeners import ways_in
+from easyapache.agent.httpd.sockets import is_address
+from easyapache.agent.packages.rpm import RpmDatabase
+from easyapache.agent.packages.unpack import unpack
+from easyapache.agent.runner import Runner
+from easyapache.agent.server import HostError, Log
+from easyapache.ea4.profile import Transaction
+from easyapache.ea4.sentences import Sentence
+
+_UNSHARE = ("unshare", "--net", "--pid", "--ipc", "--fork", "--kill-child", "--mount-proc")
+_NAMESPACE, _LOOPBACK = "network namespace", "loopback ports"
+_LINKS = ("modules", "logs", "run")
+_LIMIT = 30
+
+
+class Rehearsal:
+    def __init__(self, config: HostConfig, runner: Runner, httpd: Httpd, rpm: RpmDatabase) -> None:
+        self.config, self.runner, self.httpd, self.rpm = config, runner, httpd, rpm
+
+    def isolation(self) -> str:
+        """``network namespace`` where this process may make one, else ``loopback ports``."""
+        said = self.runner.ask([*_UNSHARE, "true"])
+        return _NAMESPACE if said.ok else _LOOPBACK
+
+    def perform(
+        self, transaction: Transaction, mpm: str, itk: bool, folder: Path, incoming: Path, log: Log
+    ) -> None:
+        """Raises HostError ``rehearsal`` with what httpd said. ``incoming`` holds the files of
+        the packages to come; ``folder`` is scratch and is emptied."""
+        if folder.exists():
+            shutil.rmtree(folder)
+        folder.mkdir(parents=True)
+        server_root = self._stage(transaction, folder, incoming)
+        # Short, because the path of a Unix socket ends at 107 bytes.
+        runtime = Path(tempfile.mkdtemp(prefix="ea4-"))
+        try:
+            self._play(server_root, runtime, mpm, itk, folder, log)
+        finally:
+            shutil.rmtree(runtime, ignore_errors=True)
+            shutil.rmtree(folder, ignore_errors=True)
+
+    # -- the copy --------------------------------------------------------------------------
+
+    def _stage(self, transaction: Transaction, folder: Path, incoming: Path) -> Path:
+        """The copied ServerRoot with the modules as they will be."""
+        real = self.config.server_root
+        copy = folder / "etc"
+        shutil.copytree(
+            real,
+            copy,
+            symlinks=True,
+            ignore=lambda place, _: _LINKS if Path(place) == real else (),
+        )
+        modules = (real / "modules").resolve()
+        (copy / "modules").mkdir()
+        for path in modules.iterdir():
+            (copy / "modules" / path.name).symlink_to(path)
+        (copy / "logs").symlink_to((real / "logs").resolve())
+        (copy / "run").mkdir()
+
+        on_server, modules_on_server = self._server_path(real), self._server_path(modules)
+        for gone in self.rpm.owned_paths(package.name for package in transaction.remove):
+            self._place(gone, copy, on_server, modules_on_server, None)
+        unpacked = folder / "unpacked" / "root"
+        for fresh in unpack(self.runner, incoming, transaction.install, unpacked):
+            self._place(fresh, copy, on_server, modules_on_server, unpacked)
+        for path in copy.rglob("*"):
+            if path.is_file() and not path.is_symlink():
+                _replace_in(path, str(real), str(copy))
+        return copy
+
+    def _place(
+        self, path: str, copy: Path, on_server: str, modules: str, source: Path | None
+    ) -> None:
+        """Take one packaged file out of the copy (no ``source``), or put it in. A
+        configuration file that is there already stays: rpm would not overwrite it either."""
+        for prefix, target in ((modules, copy / "modules"), (on_server, copy)):
+            if path.startswith(prefix + "/"):
+                place = target / path.removeprefix(prefix + "/")
+                break
+        else:
+            return
+        if source is None:
+            if place.is_symlink() or place.is_file():
+                place.unlink()
+        elif place.is_symlink() or not place.exists():
+            place.parent.mkdir(parents=True, exist_ok=True)
+            place.unlink(missing_ok=True)
+            shutil.copy2(source / path.lstrip("/"), place)
+
+    def _server_path(self, path: Path) -> str:
+        resolved, root = path.resolve(), self.config.root.resolve()
+        return (
+            "/" + str(resolved.relative_to(root))
+            if resolved.is_relative_to(root)
+            else str(resolved)
+        )
+
+    # -- the play --------------------------------------------------------------------------
+
+    def _play(
+        self, server_root: Path, runtime: Path, mpm: str, itk: bool, folder: Path, log: Log
+    ) -> None:
+        real = self.config.server_root
+        main = server_root / self.httpd.main_config.relative_to(real)
+        around = self.httpd.surroundings()
+        like = self.httpd.read()
+        conf = read_config(server_root, main, around, like)
+        where = self.isolation()
+        if where == _LOOPBACK:
+            _move_to_free_ports(conf)
+            conf = read_config(server_root, main, around, like)
+        log(f"starting {mpm}{' with ITK' if itk else ''} in a copy of {real}, on: {where}")
+        settings = self._settings(conf, server_root, main, runtime, where, folder)
+        stage = str(Path(rehearsal_stage.__file__).resolve())
+        call = [sys.executable, "-I", stage, json.dumps(settings)]
+        prefix = list(_UNSHARE) if where == _NAMESPACE else []
+        environment = self.httpd.started.environment
+        said = self.runner.ask([*prefix, *call], limit=_LIMIT + 60.0, environment=environment)
+        try:
+            result: dict[str, Any] = json.loads(said.stdout)
+        except ValueError:
+            why = Sentence("The rehearsal itself failed.")
+            raise HostError("rehearsal", why, "", said.text) from None
+        errors = runtime / "error_log"
+        text = errors.read_text(errors="replace") if errors.exists() else ""
+        self._judge(result, mpm, itk, (result["output"] + text).strip(), log)
+
+    def _settings(
+        self,
+        conf: ApacheConfig,
+        server_root: Path,
+        main: Path,
+        runtime: Path,
+        where: str,
+        folder: Path,
+    ) -> dict[str, Any]:
+        places = self._places(conf)
+        requests = [
+            {"address": address, "port": port, "tls": tls}
+            for address, port, tls in ways_in(conf, places)
+        ]
+        override = [
+            f"PidFile {runtime}/httpd.pid",
+            f"ErrorLog {runtime}/error_log",
+            f"DefaultRuntimeDir {runtime}",
+        ]
+        if "cgid_module" in conf.modules():
+            override.append(f"ScriptSock {runtime}/cgid")
+        argv = [self.httpd.argv[0], "-d", str(server_root), "-f", str(main)]
+        # A path that an option names is the copy's, as those in the files.
+        kept = self.httpd.started.beside(argv)
+        argv += [_replaced(word, str(self.config.server_root), str(server_root)) for word in kept]
+        argv += [word for line in override for word in ("-c", line)]
+        status = urlsplit(self.config.status_url)
+        return {
+            "net": where == _NAMESPACE,
+            "addresses": own_addresses([address for address, _ in places]),
+            "argv": [*argv, "-DFOREGROUND"],
+            "requests": requests,
+            "output": str(folder / "output"),
+            "limit": _LIMIT,
+            "status": {
+                "address": status.hostname or "127.0.0.1",
+                "port": status.port or 80,
+                "tls": status.scheme == "https",
+                "path": f"{status.path}?auto",
+                "host": status.netloc,
+            }
+            if where == _NAMESPACE
+            else None,
+        }
+
+    def _places(self, conf: ApacheConfig) -> list[tuple[str, int]]:
+        """Where the copy is to be asked. For a name, where the running httpd has that port."""
+        held = self.httpd.held()
+        places: list[tuple[str, int]] = []
+        for address, port in conf.listeners():
+            if not address or is_address(address):
+                places.append((address, port))
+            else:
+                places += [item for item in held if item[1] == port]
+        return list(dict.fromkeys(places))
+
+    def _judge(self, result: dict[str, Any], mpm: str, itk: bool, text: str, log: Log) -> None:
+        if not result["up"]:
+            failed = "; ".join(f"{place}: {error}" for place, error in result["errors"].items())
+            ended = result["status"] is not None
+            raise HostError(
+                "rehearsal",
+                Sentence("httpd would not start with {mpm}: {why}", mpm=mpm, why=_reason(text))
+                if ended
+                else Sentence(
+                    "httpd started with {mpm} and does not answer: {why}", mpm=mpm, why=failed
+                ),
+                Sentence("Nothing was changed. Mend what httpd says, then try again."),
+                text,
+            )
+        seen = result["mpms"]
+        said = result.get("server_mpm") or (seen[0] if len(seen) == 1 else "")
+        if seen != [mpm] or said != mpm or result["itk"] is not itk:
+            raise HostError(
+                "rehearsal",
+                Sentence(
+                    "httpd started as {seen}, not as {wanted}.",
+                    seen=observed(seen, result["itk"]),
+                    wanted=label(mpm, itk),
+                ),
+                Sentence("Look for LoadModule lines outside the packages."),
+                text,
+            )
+        places = ", ".join(f"{address}:{port}" for address, port, _ in result["answers"])
+        log(f"it started as {mpm}{' with ITK' if itk else ''} and answered on {places}")
+
+
+def _replaced(text: str, old: str, new: str) -> str:
+    return _as_a_whole(old.encode()).sub(new.encode(), text.encode()).decode()
+
+
+def _as_a_whole(path: bytes) -> re.Pattern[bytes]:
+    return re.compile(rb"(?<![\w/.-])" + re.escape(path) + rb"(?=[/\"'\s>]|$)")
+
+
+def _replace_in(path: Path, old: str, new: str) -> None:
+    """Replace a path wherever it stands as a whole; files that are not text are left alone."""
+    raw = path.read_bytes()
+    if old.encode() not in raw or b"\0" in raw:
+        return
+    pattern = _as_a_whole(old.encode())
+    mode = path.stat().st_mode
+    path.write_bytes(pattern.sub(new.encode(), raw))
+    path.chmod(mode)
+
+
+def _move_to_free_ports(conf: ApacheConfig) -> None:
+    """Rewrite the Listen lines of a copy to loopback ports nobody listens on."""
+    lines: dict[Path, dict[int, str]] = {}
+    for item in conf.named("Listen"):
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
+        rest = " ".join(["Listen", f"127.0.0.1:{port}", *item.arguments[1:]])
+        lines.setdefault(item.path, {})[item.line] = rest
+    for path, changes in lines.items():
+        text = path.read_text(errors="replace").split("\n")
+        for number, line in changes.items():
+            text[number - 1] = line
+        path.write_text("\n".join(text))
+
+
+def _reason(text: str) -> str:
+    """The line of httpd's words that says most."""
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    for pattern in (
+        r"cannot use threaded MPMs",
+        r"not compiled to be threadsafe",
+        r"AH00534",
+        r"AH00526|Invalid command|Syntax error|Cannot load",
+        r":crit\]|:emerg\]|:error\]",
+    ):
+        for number, line in enumerate(lines):
+            if re.search(pattern, line):
+                # A syntax error's own words stand on the line after its place.
+                more = lines[number + 1 : number + 2] if line.endswith(":") else []
+                return " ".join([line, *more])[:400]
+    return lines[-1][:400] if lines else "it ended without a word"

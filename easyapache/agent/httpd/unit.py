@@ -1,0 +1,201 @@
+"""httpd as a service of this machine's systemd.
+
+systemd starts a service only so often in a time (five times in ten seconds), then it refuses
+everybody. It is therefore asked only for what can work, and ``reset-failed`` goes before each
+start: it sets that count back.
+"""
+
+from __future__ import annotations
+
+import glob
+import shlex
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from easyapache.agent.httpd import cgroups
+from easyapache.agent.httpd.processes import Identity
+from easyapache.agent.runner import Finished, Runner
+from easyapache.agent.server import HostError, Log
+from easyapache.ea4.sentences import Sentence
+
+NAME = "httpd.service"
+_OBJECT = "/org/freedesktop/systemd1/unit/httpd_2eservice"
+_PROPERTIES = (
+    *("LoadState", "ActiveState", "MainPID", "ControlGroup", "Slice", "Result"),
+    *("Job", "ConditionResult", "StartLimitIntervalUSec"),
+)
+_START_LIMIT = 330.0
+"""Seconds a start may take: cPanel's unit allows itself five minutes."""
+_SETTLE_LIMIT = 20.0
+"""Seconds a restart by somebody else is waited for."""
+_LONGEST_INTERVAL = 60.0
+_TESTS: Mapping[str, Callable[[str], bool]] = {
+    "ConditionPathExists": lambda path: Path(path).exists(),
+    "ConditionPathExistsGlob": lambda path: bool(glob.glob(path)),  # noqa: PTH207
+    "ConditionPathIsDirectory": lambda path: Path(path).is_dir(),
+    "ConditionFileNotEmpty": lambda path: Path(path).is_file() and Path(path).stat().st_size > 0,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """What systemd says of the service; everything empty where it says nothing. ``job``: it is
+    just starting or stopping it. ``interval``: seconds in which it counts starts."""
+
+    load: str = ""
+    active: str = ""
+    main: int = 0
+    group: str = ""
+    slice: str = ""
+    result: str = ""
+    job: bool = False
+    skipped: bool = False
+    interval: float = 0.0
+
+    @property
+    def up(self) -> bool:
+        return self.active in ("active", "reloading")
+
+    @property
+    def moving(self) -> bool:
+        return self.job or self.active in ("activating", "deactivating", "reloading")
+
+
+class Unit:
+    def __init__(self, runner: Runner) -> None:
+        self.runner = runner
+
+    def _systemctl(self, *words: str, limit: float = 30.0) -> Finished:
+        return self.runner.ask(["systemctl", *words], limit=limit)
+
+    def state(self) -> State:
+        said = self._systemctl("show", NAME, f"--property={','.join(_PROPERTIES)}")
+        pairs = (line.partition("=") for line in said.stdout.splitlines())
+        values = {name: value.strip() for name, _, value in pairs}
+        main = values.get("MainPID", "")
+        return State(
+            load=values.get("LoadState", ""),
+            active=values.get("ActiveState", ""),
+            main=int(main) if main.isdigit() else 0,
+            group=values.get("ControlGroup", ""),
+            slice=values.get("Slice", ""),
+            result=values.get("Result", ""),
+            job=values.get("Job", "") not in ("", "0"),
+            skipped=values.get("ConditionResult") == "no",
+            interval=_seconds(values.get("StartLimitIntervalUSec", "")),
+        )
+
+    def settled(self) -> State:
+        """The state once systemd is done with what it is at, or after a while."""
+        end = time.monotonic() + _SETTLE_LIMIT
+        while (state := self.state()).moving and time.monotonic() < end:
+            time.sleep(0.05)
+        return state
+
+    def group(self, state: State) -> str:
+        """The service's control group, also while it has none because it is not active."""
+        if state.group:
+            return state.group
+        slice_ = state.slice or "system.slice"
+        said = self._systemctl("show", slice_, "--property=ControlGroup").stdout
+        above = said.strip().removeprefix("ControlGroup=") or f"/{slice_}"
+        return f"{above.rstrip('/')}/{NAME}"
+
+    # -- switched off ----------------------------------------------------------------------
+
+    def switched_off(self) -> str:
+        """Why systemd would not start the service, when somebody has decided so; else empty."""
+        if self.state().load == "masked":
+            return Sentence("{unit} is masked", unit=NAME)
+        interface = "org.freedesktop.systemd1"
+        try:
+            said = self.runner.ask(
+                ["busctl", "get-property", interface, _OBJECT, f"{interface}.Unit", "Conditions"]
+            )
+        except HostError:
+            return ""  # no busctl: what is known of cPanel's unit was looked at before
+        return _unmet(said.stdout) if said.ok else ""
+
+    # -- starting --------------------------------------------------------------------------
+
+    def forgive(self) -> None:
+        """Forget failed starts. One that it has not loaded yet has none."""
+        self._systemctl("reset-failed", NAME)
+
+    def start(self, log: Log) -> Finished:
+        """``systemctl start``, with its words in the log."""
+        self.forgive()
+        try:
+            said = self._systemctl("start", NAME, limit=_START_LIMIT)
+        except HostError as error:
+            said = Finished(("systemctl", "start", NAME), -1, "", error.message)
+        for line in said.text.splitlines():
+            log(line)
+        return said
+
+    def wait_out(self, state: State, log: Log) -> None:
+        """The time in which systemd counts starts, after which it allows the next one."""
+        seconds = min(state.interval, _LONGEST_INTERVAL)
+        log(f"systemd allows the next start of {NAME} in {seconds:.0f} s: waiting")
+        time.sleep(seconds)
+
+    # -- what runs belongs to it -----------------------------------------------------------
+
+    def entrust(self, parent: Identity, mine: Callable[[int], bool], log: Log) -> State:
+        """Make the service ``active`` with this httpd, whoever started it, and every process of
+        it a member of the service's control group. ``mine``: whether a pid is an httpd of this
+        server, for the old one is the main process until its last request has ended."""
+        state = self.settled()
+        if not (state.up and state.main and mine(state.main)):
+            log(f"{NAME} is {state.active or 'unknown'}: systemd takes over httpd {parent.pid}")
+            self.start(log)
+            state = self.settled()
+        group = self.group(state)
+        if state.up and parent.alive and cgroups.group_of(parent.pid) not in ("", group):
+            log(f"httpd {parent.pid} moves to the control group {group}")
+            try:
+                cgroups.move_family(parent.pid, group)
+            except OSError as error:
+                log(f"It cannot be moved there: {error.strerror}")
+        return state
+
+
+def _unmet(said: str) -> str:
+    """Which condition on a file does not hold, of busctl's ``a(sbbsi) 1 "ConditionPathExists"
+    false true "/etc/httpddisable" 1``: name, whether one of these is enough, whether it is
+    negated, parameter, and how it was the last time."""
+    words = shlex.split(said)[2:]
+    any_of_these: list[tuple[bool, str]] = []
+    for name, trigger, negate, path, _ in zip(*[iter(words)] * 5, strict=False):
+        test = _TESTS.get(name)
+        if test is None:
+            continue
+        negated = negate == "true"
+        holds = test(path) is not negated
+        why = (
+            Sentence("{path} exists", path=path)
+            if negated
+            else Sentence("{path} does not exist", path=path)
+        )
+        if trigger == "true":
+            any_of_these.append((holds, why))
+        elif not holds:
+            return why
+    if any_of_these and not any(holds for holds, _ in any_of_these):
+        return any_of_these[0][1]
+    return ""
+
+
+def _seconds(span: str) -> float:
+    """systemd's ``1min 30s``, ``500ms`` or ``10s`` in seconds; ``infinity`` and rubbish are 0."""
+    units = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
+    total = 0.0
+    for word in span.split():
+        number = word.rstrip("abcdefghijklmnopqrstuvwxyz")
+        try:
+            total += float(number) * units[word.removeprefix(number)]
+        except (KeyError, ValueError):
+            return 0.0
+    return total

@@ -1,0 +1,308 @@
+"""Everything that is known of a server, read without changing or locking anything."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from functools import cache
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from easyapache.agent.change.spool import Spool
+from easyapache.agent.config import HostConfig
+from easyapache.agent.httpd.apache_config import ApacheConfig, Directive
+from easyapache.agent.httpd.error_log import words_of_httpd
+from easyapache.agent.httpd.httpd import Httpd
+from easyapache.agent.httpd.load import measure
+from easyapache.agent.httpd.processes import Identity
+from easyapache.agent.packages.dnf_history import HISTORY, last_transaction
+from easyapache.agent.packages.manager_locks import manager_at_work
+from easyapache.agent.packages.rpm import RpmDatabase, Verified, by_owner
+from easyapache.ea4.conditions.diagnosis import heard_of_httpd
+from easyapache.ea4.directives import MPMS
+from easyapache.ea4.profile import Profile
+
+MODULE_FOLDER = "conf.modules.d"
+_MOST_PLACES = 50
+"""Lines of the configuration of one kind that are told."""
+_LOCK_FILES = ("etc/dnf/plugins/versionlock.list", "etc/yum/pluginconf.d/versionlock.list")
+_DSO_HANDLER = "application/x-httpd-php"
+_DNF_CONFS = ("etc/dnf/dnf.conf", "etc/yum.conf", "etc/yum/yum.conf")
+
+
+@cache
+def catalogue_names() -> frozenset[str]:
+    """Names of the packages whose relations the project knows."""
+    text = resources.files("easyapache.ea4").joinpath("data/packages.json").read_text()
+    return frozenset(json.loads(text))
+
+
+def inspect(config: HostConfig, httpd: Httpd, rpm: RpmDatabase) -> Profile:
+    """The profile of the server now. The questions do not depend on each other and each is
+    mostly waiting for a program, so they are asked at the same time."""
+    with ThreadPoolExecutor(max_workers=6) as pool:
+        installed = pool.submit(rpm.installed)
+        configured = pool.submit(httpd.configured)
+        running = pool.submit(httpd.running)
+        build = pool.submit(httpd.build)
+        packages = installed.result()
+        names = {package.name for package in packages}
+        modules = [name for name in names if is_module(name)]
+        altered = pool.submit(rpm.altered, modules)
+        owned = pool.submit(rpm.owned_paths, modules)
+        unknown = pool.submit(rpm.relations, names - catalogue_names())
+        conf = httpd.read()
+        seen_config, config_error, warned = configured.result()
+        seen_running, running_error = running.result()
+        facts: dict[str, Any] = {
+            "httpd_version": build.result().version,
+            "os": operating_system(config.root),
+            "threads": build.result().threads,
+            "safe_thread_polling": build.result().safe_thread_polling,
+            **file_facts(by_owner(altered.result(), owned.result())),
+            **config_facts(config, conf, set(owned.result()), names),
+            "excludes": excludes(config.root),
+            "version_locks": version_locks(config.root),
+            "relations": unknown.result(),
+            "last_transaction": last_transaction(config.root),
+            "load": measure(httpd, conf),
+        }
+    parent = httpd.parent()
+    if parent is not None:
+        facts["httpd_started"] = start_of(parent)
+        facts["listeners"] = [list(item) for item in httpd.held()]
+    said = "\n".join([warned, words_of_httpd(config.error_log, parent)])
+    facts["httpd_said"] = heard_of_httpd(said, frozenset(names), running=parent is not None)
+    unfinished = unfinished_transaction(config.root, config.spool)
+    if unfinished:
+        facts["unfinished_transaction"] = unfinished
+    if config_error:
+        facts["configured_error"] = config_error
+    if running_error:
+        facts["running_error"] = running_error
+    kept = {name: value for name, value in facts.items() if value not in ("", [], {}, None)}
+    return Profile(packages, seen_config, seen_running, kept)
+
+
+def start_of(parent: Identity) -> str:
+    """Another text after every full start of httpd, the same after a graceful reload."""
+    return f"{parent.boot}:{parent.pid}:{parent.started}"
+
+
+def is_module(name: str) -> bool:
+    """Whether a package can bring a module of httpd."""
+    return name.startswith("ea-apache24") or (name.startswith("ea-php") and name.endswith("-php"))
+
+
+def operating_system(root: Path) -> str:
+    """PRETTY_NAME of os-release; empty when there is none."""
+    for name in ("etc/os-release", "usr/lib/os-release"):
+        try:
+            lines = (root / name).read_text(errors="replace").splitlines()
+        except (FileNotFoundError, PermissionError):
+            continue
+        for line in lines:
+            if line.startswith("PRETTY_NAME="):
+                return line.partition("=")[2].strip().strip("\"'")
+    return ""
+
+
+def file_facts(verified: Mapping[str, Iterable[Verified]]) -> dict[str, Any]:
+    edited: dict[str, str] = {}
+    missing: dict[str, list[str]] = {}
+    for package, items in verified.items():
+        for item in items:
+            if item.lost:
+                missing.setdefault(package, []).append(item.path)
+            elif item.edited:
+                edited[item.path] = package
+    return {"edited_config_files": edited, "missing_files": missing}
+
+
+def config_facts(
+    config: HostConfig, conf: ApacheConfig, owned: set[str], names: set[str]
+) -> dict[str, Any]:
+    """What the configuration files say beyond the MPM itself. Paths are those on the server."""
+    refused: dict[tuple[str, int, str], list[str]] = {}
+    for mpm in MPMS:
+        for item in conf.refused_by(mpm):
+            refused.setdefault(_placed(config, item), []).append(mpm)
+    foreign = [
+        server_path(config.root, item.path)
+        for _, item in conf.mpm_lines()
+        if server_path(config.root, item.path) not in owned
+    ]
+    if conf.loads_itk():
+        foreign += [
+            server_path(config.root, item.path)
+            for item in conf.named("LoadModule")
+            if item.arguments[:1] == ("mpm_itk_module",)
+            and server_path(config.root, item.path) not in owned
+        ]
+    only: list[dict[str, Any]] = [
+        {"path": path, "line": line, "directive": text, "refused_by": mpms}
+        for (path, line, text), mpms in sorted(refused.items())[:_MOST_PLACES]
+    ]
+    prefork_only = [item for item in only if "spareservers" in item["directive"]]
+    return {
+        "foreign_mpm_files": sorted(set(foreign)),
+        "guarded_mpm_lines": guarded_mpm_lines(config, conf, owned),
+        "prefork_only_directives": prefork_only,
+        "threaded_only_directives": [item for item in only if item not in prefork_only],
+        "misnamed_sections": [
+            {**_place_of(config, item), "name": name, "right": right}
+            for item, name, right in conf.misnamed()[:_MOST_PLACES]
+        ],
+        "config_unread": list(conf.problems),
+        "php_dso_sites": php_dso_sites(conf, names),
+    }
+
+
+def guarded_mpm_lines(
+    config: HostConfig, conf: ApacheConfig, owned: set[str]
+) -> list[dict[str, Any]]:
+    """Lines outside the packages that load an MPM and do not hold now, each with the MPMs under
+    which it would: there, httpd would load two."""
+    under = {mpm: {_line(item) for _, item in conf.under(mpm).mpm_lines()} for mpm in MPMS}
+    now = {_line(item) for _, item in conf.mpm_lines()}
+    found = {}
+    after = (item for mpm in MPMS for _, item in conf.under(mpm).mpm_lines())
+    for item in (*conf.idle, *after):
+        loads = item.name == "loadmodule" and item.arguments[:1] != ()
+        if not loads or item.arguments[0] not in {f"mpm_{mpm}_module" for mpm in MPMS}:
+            continue
+        if _line(item) in now or server_path(config.root, item.path) in owned:
+            continue
+        found[_line(item)] = {
+            **_place_of(config, item),
+            "under": [mpm for mpm in MPMS if _line(item) in under[mpm]],
+        }
+    return [found[place] for place in sorted(found)][:_MOST_PLACES]
+
+
+def _line(item: Directive) -> tuple[Path, int]:
+    return item.path, item.line
+
+
+def _placed(config: HostConfig, item: Directive) -> tuple[str, int, str]:
+    text = " ".join([item.name, *item.arguments])[:200]
+    return server_path(config.root, item.path), item.line, text
+
+
+def _place_of(config: HostConfig, item: Directive) -> dict[str, Any]:
+    path, line, text = _placed(config, item)
+    return {"path": path, "line": line, "directive": text}
+
+
+def php_dso_sites(conf: ApacheConfig, names: set[str]) -> dict[str, list[str]]:
+    """{package: [virtual host]} of the sites that run PHP inside httpd.
+
+    A handler named ``application/x-httpd-php…`` is mod_php's own when a DSO package is there;
+    cPanel names its CGI and FPM handlers ``x-httpd-ea-php…`` instead. Set server-wide, it
+    serves every site.
+    """
+    packages = sorted(n for n in names if n.startswith("ea-php") and n.endswith("-php"))
+    if not packages:
+        return {}
+    hosts = conf.hosts()
+    everywhere = any(_runs_dso(item) and item.virtual_host is None for item in conf.directives)
+    sites = {
+        _name_of(opening, inside)
+        for opening, inside in hosts
+        if everywhere or any(map(_runs_dso, inside))
+    }
+    return {package: sorted(sites) for package in packages}
+
+
+def _runs_dso(item: Directive) -> bool:
+    handled = item.name in ("addhandler", "sethandler", "addtype")
+    return handled and item.arguments[:1] != () and item.arguments[0].startswith(_DSO_HANDLER)
+
+
+def _name_of(opening: Directive, inside: Iterable[Directive]) -> str:
+    """What a person calls a virtual host: its ServerName, else its address."""
+    named = (item.arguments[0] for item in inside if item.name == "servername" and item.arguments)
+    return next(named, " ".join(opening.arguments))
+
+
+def excludes(root: Path) -> list[str]:
+    """Patterns of ``exclude=`` and ``excludepkgs=`` in the package manager's files."""
+    found: list[str] = []
+    files = [root / name for name in _DNF_CONFS]
+    files += sorted((root / "etc/yum.repos.d").glob("*.repo"))
+    for path in files:
+        try:
+            lines = path.read_text(errors="replace").splitlines()
+        except (FileNotFoundError, PermissionError):
+            continue
+        continued = False
+        for line in lines:
+            key, sep, value = line.partition("=")
+            if sep and key.strip() in ("exclude", "excludepkgs"):
+                continued = True
+                found += value.replace(",", " ").split()
+            elif continued and line[:1] in " \t":
+                found += line.replace(",", " ").split()
+            else:
+                continued = False
+    return sorted(set(found))
+
+
+def version_locks(root: Path) -> list[str]:
+    """Patterns that the versionlock plugin pins."""
+    found: set[str] = set()
+    for name in _LOCK_FILES:
+        try:
+            lines = (root / name).read_text(errors="replace").splitlines()
+        except (FileNotFoundError, PermissionError):
+            continue
+        found.update(line.strip() for line in lines if line.strip() and not line.startswith("#"))
+    return sorted(found)
+
+
+def unfinished_transaction(root: Path, spool: Path) -> str:
+    """A sentence about a transaction that broke off, or nothing.
+
+    One that a change of ours, or the doctor, has looked at since, and found or set right, is in the
+    spool as settled (see ``Spool.settle``) and is not told again: dnf's history never forgets it.
+
+    dnf writes a transaction's end into its history; yum 3 kept lists of what was left to do.
+    Only the last one counts: whatever completed after a broken one has set things right or
+    shows in the packages themselves. One that is going on now is not unfinished.
+    """
+    text = _never_ended(root)
+    return "" if Spool(spool).settled == text else text
+
+
+def _never_ended(root: Path) -> str:
+    for left in sorted((root / "var/lib/yum").glob("transaction-all*")):
+        return f"yum left {server_path(root, left)} behind"
+    path = root / HISTORY
+    if not path.exists():
+        return ""
+    try:
+        with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=2.0)) as history:
+            row = history.execute(
+                "select id, dt_begin, dt_end, state from trans order by id desc limit 1"
+            ).fetchone()
+    except sqlite3.Error as error:
+        return f"dnf's history cannot be read: {error}"
+    if row is None or row[2] or manager_at_work(root):
+        return ""
+    return f"dnf's transaction {row[0]} was begun and never ended"
+
+
+def server_path(root: Path, path: Path) -> str:
+    """A path of this machine as the server itself would name it."""
+    try:
+        return (
+            "/" + str(path.resolve().relative_to(root.resolve()))
+            if root != Path("/")
+            else str(path)
+        )
+    except ValueError:
+        return str(path)

@@ -1,0 +1,345 @@
+"""dnf (or yum, where that is dnf's other name): the questions and the one transaction.
+
+The transaction is given to dnf as a stored one (``history replay``), not as a wish: exactly
+the confirmed packages in exactly the confirmed builds come and go, each with the reason dnf
+keeps for autoremove, and dnf refuses when anything else would have to move. Several wishes at
+once (ITK off, suexec on, another MPM) are then still one transaction, which ``install``,
+``swap`` and ``remove`` cannot say together.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from easyapache.agent.change.durable import sync_folder, write_atomically
+from easyapache.agent.config import HostConfig
+from easyapache.agent.runner import Detached, Runner
+from easyapache.agent.server import HostError, Log, Stop, never
+from easyapache.ea4.package_metadata import Descriptions, described
+from easyapache.ea4.profile import Transaction
+from easyapache.ea4.sentences import Sentence
+
+PACKAGES = "packages"
+"""The name under which the detached transaction is kept in a change's output folder."""
+
+ALWAYS_PROTECTED = ("dnf", "yum", "rpm", "systemd", "systemd-udev", "sudo", "ea-apache24")
+"""Never to be lost, whatever the server's own list says (setting the option may replace it)."""
+
+_PROGRAMS = ("dnf", "dnf-3", "yum")
+_FIXED = (
+    "--color=never",
+    "--setopt=exit_on_lock=True",
+    "--setopt=clean_requirements_on_remove=False",
+    # EA4's hook would stop and start httpd inside the transaction, and again when its
+    # elements failed. Its other scripts are run by us afterwards.
+    "--disableplugin=universal-hooks",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _Symptom:
+    pattern: str
+    code: str
+    message: str
+    remedy: str
+
+
+_SYMPTOMS = (
+    _Symptom(
+        r"already locked by (\d+)|Waiting for process with pid (\d+)",
+        "package_manager_busy",
+        Sentence("Another package manager is at work."),
+        Sentence("Wait until it has finished, then try again."),
+    ),
+    _Symptom(
+        r"No space left on device|needs \d+\s*[KMG]?B more space|Not enough free space"
+        r"|Disk Requirements",
+        "disk_full",
+        Sentence("The disk is full."),
+        Sentence("Free some space, then try again."),
+    ),
+    _Symptom(
+        r"is not signed|Public key for .* is not installed|wrong key\(s\)|GPG check FAILED"
+        r"|GPG signature verification error|Problem opening package|repomd.xml GPG"
+        r"|Failed to retrieve GPG key|Curl error \(37\)|SIGNATURES NOT OK",
+        "bad_signature",
+        Sentence("A package or the repository is not signed by a key this server trusts."),
+        Sentence(
+            "Do not install it. Compare the repository's gpgkey with its publisher's, then: "
+            "dnf clean all"
+        ),
+    ),
+    _Symptom(
+        r"has incorrect checksum|Downloading successful, but checksum doesn't match",
+        "bad_checksum",
+        Sentence("A downloaded file is not the one the repository describes."),
+        Sentence("Try again later; a mirror may be out of step. Then: dnf clean all"),
+    ),
+    _Symptom(
+        r"Failed to download metadata|Cannot download repomd|Error downloading packages"
+        r"|No more mirrors to try|Cannot prepare internal mirrorlist|All mirrors were tried"
+        r"|Cache-only enabled but no cache",
+        "repository_unreachable",
+        Sentence("A package repository cannot be reached."),
+        Sentence("Check the network and the repository's address: dnf repolist -v"),
+    ),
+    _Symptom(
+        r"removing the following protected packages",
+        "protected",
+        Sentence("Packages that must stay would have to go."),
+        Sentence("Look at the plan again; allow those packages to leave or choose otherwise."),
+    ),
+    _Symptom(
+        r"Extra package|which is not part of the stored|which is not present in the stored",
+        "unsatisfiable",
+        Sentence("The package manager would have to change more than was confirmed."),
+        Sentence("Look at the new plan and confirm it."),
+    ),
+    _Symptom(
+        r"Unable to find a match|Cannot find rpm nevra|No match for argument|not available",
+        "no_such_package",
+        Sentence("A package is not in any enabled repository."),
+        Sentence("Check the enabled repositories, then: dnf clean expire-cache"),
+    ),
+    _Symptom(
+        r"\n? Problem\b|conflicting requests|nothing provides",
+        "unsatisfiable",
+        Sentence("The packages cannot be installed together."),
+        Sentence("Read what the package manager says excludes what."),
+    ),
+    _Symptom(
+        r"Error in PREIN scriptlet|Error in PREUN scriptlet|Transaction failed|Error unpacking",
+        "transaction_failed",
+        Sentence("The transaction broke off in the middle."),
+        Sentence("The server is brought back to what it was."),
+    ),
+)
+
+
+def classify(text: str) -> HostError:
+    """What dnf meant. Nearly every failure has exit status 1, so its words decide."""
+    for symptom in _SYMPTOMS:
+        if re.search(symptom.pattern, text):
+            return HostError(symptom.code, symptom.message, symptom.remedy, text)
+    return HostError(
+        "package_manager",
+        Sentence("The package manager failed."),
+        Sentence("Read what it said."),
+        text,
+    )
+
+
+class PackageManager:
+    def __init__(self, config: HostConfig, runner: Runner) -> None:
+        self.config = config
+        self.runner = runner
+        argv = tuple(config.package_manager) or (self._found(),)
+        place = next((i for i, item in enumerate(argv) if Path(item).name in _PROGRAMS), None)
+        if place is None:
+            raise HostError(
+                "no_package_manager",
+                Sentence("{program} is neither dnf nor yum.", program=" ".join(argv)),
+                Sentence("Correct package_manager in the agent's configuration."),
+            )
+        self.argv = argv
+        self.wrapper, self.options = argv[:place], argv[place + 1 :]
+
+    def _found(self) -> str:
+        path = self.runner.environment["PATH"]
+        for name in ("dnf", "yum"):
+            if shutil.which(name, path=path):
+                return name
+        raise HostError(
+            "no_package_manager",
+            Sentence("This server has neither dnf nor yum."),
+            Sentence("Install one, or name it as package_manager in the agent's configuration."),
+        )
+
+    # -- questions -----------------------------------------------------------------------
+
+    def ask(
+        self,
+        install: Sequence[str],
+        remove: Sequence[str],
+        *,
+        protect: Sequence[str] = (),
+        erase: bool = True,
+        cache_only: bool = False,
+        files: Sequence[str] = (),
+        stop: Stop = never,
+    ) -> Mapping[str, Any]:
+        """The solver's answer to a goal as dnf_resolve.py prints it. With ``files`` it may choose
+        from those alone and no repository is asked. Raises HostError, and Stopped once ``stop``
+        says so."""
+        request = {
+            "options": [
+                *self.options,
+                "--disableplugin=universal-hooks",
+                *(["-C"] if cache_only else []),
+                *(["--disablerepo=*"] if files else []),
+            ],
+            "files": list(files),
+            "install": list(install),
+            "remove": list(remove),
+            "protect": list(protect),
+            "erase": erase,
+        }
+        return self._dnf_says(request, stop=stop)
+
+    def offers(self, names: Iterable[str]) -> tuple[Descriptions, Path]:
+        """{name: what it says of itself} of the named packages as the repositories have them,
+        by the metadata dnf has already, and the folder where that is. Raises HostError."""
+        options = [*self.options, "--disableplugin=universal-hooks", "-C"]
+        answer = self._dnf_says({"options": options, "describe": sorted(names)})
+        return described(answer["packages"]), Path(answer["cache"])
+
+    def _dnf_says(
+        self, request: Mapping[str, Any], log: Log | None = None, stop: Stop = never
+    ) -> Mapping[str, Any]:
+        # -I, or this folder's own dnf.py and rpm.py would be taken for the system's.
+        script = str(Path(__file__).with_name("dnf_resolve.py"))
+        argv = [*self.wrapper, self.config.python, "-I", script, json.dumps(request)]
+        if log or stop is not never:
+            said = self.runner.perform(argv, log or (lambda _: None), stop)
+        else:
+            said = self.runner.ask(argv, limit=600.0)
+        try:
+            answer: dict[str, Any] = json.loads(said.stdout)
+        except ValueError:
+            raise classify(said.text) from None
+        if "error" not in answer:
+            return answer
+        code, message = answer["error"]["code"], answer["error"]["message"]
+        if code in ("no_dnf", "old_dnf"):
+            raise HostError(
+                "not_supported",
+                Sentence(
+                    "This server's package manager cannot be asked for a plan: {message}.",
+                    message=message,
+                ),
+                Sentence(
+                    "dnf 4.4 or newer with its Python module is needed (Enterprise Linux 8.4 and "
+                    "later); yum 3 is not supported. If the module belongs to another "
+                    "interpreter, name that as python in the agent's configuration."
+                ),
+                said.stderr,
+            )
+        error = classify(f"{message}\n{said.stderr}" if log else message)
+        known = code if error.code in ("package_manager", "unsatisfiable") else error.code
+        raise HostError(known, error.message, error.remedy, message)
+
+    # -- the transaction -----------------------------------------------------------------
+
+    def transaction_argv(self, change: str, stored: Path, protect: Iterable[str]) -> list[str]:
+        """The one exact call, without -C or --downloadonly."""
+        return [
+            *self.argv,
+            "-y",
+            *_FIXED,
+            f"--comment={change}",
+            f"--setopt=protected_packages={','.join(sorted(set(protect)))}",
+            "history",
+            "replay",
+            str(stored),
+        ]
+
+    def fetch(
+        self,
+        transaction: Transaction,
+        coming: Path,
+        leaving: Path,
+        log: Log,
+        stop: Stop = never,
+    ) -> None:
+        """Download what comes in, into the cache and ``coming``, and what leaves, as it is
+        installed, into ``leaving``; all signatures checked, nothing changed. Raises HostError,
+        ``kit`` when no repository has a build that leaves any more, and Stopped."""
+        for folder in (coming, leaving):
+            folder.mkdir(parents=True, exist_ok=True)
+        wanted = {package.nevra: str(leaving) for package in transaction.remove}
+        wanted.update({package.nevra: str(coming) for package in transaction.install})
+        quiet = {"options": [*self.options, "--disableplugin=universal-hooks"], "fetch": wanted}
+        answer = self._dnf_says(
+            quiet, lambda line: None if line.startswith("{") else log(line), stop
+        )
+        missing = list(answer["missing"])
+        if any(package.nevra in missing for package in transaction.install):
+            raise HostError(
+                "no_such_package",
+                Sentence("No repository has {names} any more.", names=", ".join(missing)),
+                Sentence("Look at the new plan: dnf clean expire-cache, then preview again."),
+            )
+        if missing:
+            raise HostError(
+                "kit",
+                Sentence(
+                    "The way back cannot be secured: no repository has {names} any more.",
+                    names=", ".join(missing),
+                ),
+                Sentence(
+                    "Bring EasyApache 4 up to date first (dnf upgrade 'ea-*'), then try again."
+                ),
+            )
+
+    def begin(
+        self, change: str, transaction: Transaction, folder: Path, protect: Iterable[str]
+    ) -> Detached:
+        """Start the transaction detached, from the cache, at most once per folder."""
+        stored = folder / "transaction.json"
+        detached = Detached(folder, PACKAGES)
+        if not detached.started:
+            folder.mkdir(parents=True, exist_ok=True)
+            sync_folder(folder.parent)
+            store(transaction, stored)
+            argv = [*self.transaction_argv(change, stored, protect), "-C"]
+            self.runner.start_detached(argv, folder, PACKAGES, f"ea4-change-{change}")
+        return detached
+
+    def repair_argv(self, arguments: Sequence[str], protect: Iterable[str]) -> list[str]:
+        """Any other call that changes packages, for going back and for repairs. Its status says
+        little; the caller looks at the server. The kit's files were checked when they were
+        fetched, and are not checked again: their key may have left with the repository."""
+        guard = f"--setopt=protected_packages={','.join(sorted(set(protect)))}"
+        return [*self.argv, "-y", *_FIXED, "--setopt=localpkg_gpgcheck=False", guard, *arguments]
+
+    def protected_by_server(self) -> tuple[str, ...]:
+        """The names in /etc/dnf/protected.d, which our own list is added to."""
+        names: set[str] = set()
+        for path in sorted((self.config.root / "etc/dnf/protected.d").glob("*.conf")):
+            lines = path.read_text(errors="replace").split()
+            names.update(line for line in lines if re.fullmatch(r"[A-Za-z0-9_.+-]+", line))
+        return tuple(sorted(names))
+
+
+def store(transaction: Transaction, path: Path) -> None:
+    """Write a transaction in the form of ``dnf history store``."""
+    coming = {package.name for package in transaction.install}
+    leaving = {package.name for package in transaction.remove}
+    entries = []
+    for package in transaction.install:
+        asked = transaction.reasons.get(package.name) == "asked"
+        entries.append(
+            {
+                "action": "Upgrade" if package.name in leaving else "Install",
+                "nevra": package.nevra,
+                "reason": "user" if asked else "dependency",
+                "repo_id": "",
+            }
+        )
+    entries += [
+        {
+            "action": "Upgraded" if package.name in coming else "Removed",
+            "nevra": package.nevra,
+            "reason": "user",
+            "repo_id": "@System",
+        }
+        for package in transaction.remove
+    ]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(path, json.dumps({"version": "0.0", "rpms": entries}, indent=1).encode())

@@ -1,0 +1,94 @@
+"""EasyApache 4's own package hooks: recognised, and run by us at the right moment.
+
+A plugin of dnf (universal-hooks) runs cPanel's scripts around every transaction. One of them
+stops and starts httpd; that would be a second restart, and after a transaction that broke off
+it would start httpd on a broken configuration. The transaction is therefore made without the
+plugin, and all its other scripts are run here, where and as the plugin runs them:
+
+* ``pkgs/<package>/<slot>/``: for each package that moves, without arguments;
+* ``multi_pkgs/<slot>/<pattern>/``: once for each pattern (``__WILDCARD__`` stands for anything)
+  that a package which moves fits, with ``--pkg_list=FILE``, which names all that move;
+* ``<slot>/``: once, without arguments.
+
+The slots are ``pre_transaction`` and ``transaction``. What the plugin runs when dnf is
+configured or reads its metadata belongs to calls of dnf that move nothing, and is left out.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+from easyapache.agent.runner import Runner
+from easyapache.agent.server import Log
+
+FOLDER = "etc/dnf/universal-hooks"
+REBUILD = "usr/local/cpanel/scripts/rebuildhttpdconf"
+BEFORE, AFTER = "pre_transaction", "transaction"
+_RESTARTS = "restartsrv_httpd"
+"""What a script is called that restarts httpd. (PHP-FPM's is ``restartsrv_apache_php_fpm``.)"""
+
+
+def scripts(root: Path, slot: str, packages: Sequence[str]) -> list[tuple[Path, bool]]:
+    """The scripts of a slot for these packages, in the plugin's order, without those that restart
+    httpd; and whether each is told the list of packages."""
+    base = root / FOLDER
+    names = sorted(set(packages))
+    found = [(path, False) for name in names for path in _in(base / "pkgs" / name / slot)]
+    for folder in sorted((base / "multi_pkgs" / slot).glob("*")):
+        pattern = folder.name.replace("__WILDCARD__", "*")
+        if any(fnmatchcase(name, pattern) for name in names):
+            found += [(path, True) for path in _in(folder)]
+    found += [(path, False) for path in _in(base / slot)]
+    return found
+
+
+def _in(folder: Path) -> Iterator[Path]:
+    if folder.is_dir():
+        for path in sorted(folder.iterdir()):
+            if os.access(path, os.X_OK) and path.is_file() and _RESTARTS not in path.name:
+                yield path
+
+
+@contextmanager
+def around(root: Path, packages: Sequence[str], runner: Runner, log: Log) -> Iterator[None]:
+    """What comes before and after packages that move inside."""
+    run_before(root, packages, runner, log)
+    yield
+    run_after(root, packages, runner, log)
+
+
+def run_before(root: Path, packages: Sequence[str], runner: Runner, log: Log) -> None:
+    _run_all(scripts(root, BEFORE, packages), packages, runner, log)
+
+
+def run_after(root: Path, packages: Sequence[str], runner: Runner, log: Log) -> None:
+    """On a cPanel server without hooks httpd.conf has to be rebuilt all the same."""
+    found = scripts(root, AFTER, packages)
+    _run_all(found, packages, runner, log)
+    rebuild = root / REBUILD
+    if not found and os.access(rebuild, os.X_OK):
+        _run([str(rebuild)], runner, log)
+
+
+def _run_all(
+    found: Sequence[tuple[Path, bool]], packages: Sequence[str], runner: Runner, log: Log
+) -> None:
+    """A script that fails is told and does not stop the rest, as with the plugin; whether the
+    configuration is sound is tested afterwards anyway."""
+    with tempfile.NamedTemporaryFile("w", suffix=".pkg_list") as names:
+        names.write("".join(f"{name}\n" for name in sorted(set(packages))))
+        names.flush()
+        for path, told in found:
+            _run([str(path), *([f"--pkg_list={names.name}"] if told else [])], runner, log)
+
+
+def _run(argv: list[str], runner: Runner, log: Log) -> None:
+    log(f"$ {argv[0]}")
+    done = runner.perform(argv, log)
+    if not done.ok:
+        log(f"{Path(argv[0]).name} ended with status {done.status}")

@@ -1,0 +1,203 @@
+"""The rollback kit: everything needed to take one change back, in one folder.
+
+The engine uses it through the server's driver. When even that is gone, root runs the
+``undo`` script in it: plain sh that needs rpm and httpd, and dnf or yum where it can.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from easyapache.agent.change.durable import sync_file, sync_folder, sync_tree, write_atomically
+from easyapache.agent.config import HostConfig
+from easyapache.agent.packages.undo_script import undo_script
+from easyapache.agent.server import Kit
+from easyapache.ea4.profile import Package, Profile, Transaction
+
+RPMS, INCOMING, FILES = "rpms", "incoming", "files"
+BACK, FORTH = "undo-output", "forth-output"
+"""What package managers wrote that were called with the kit's packages."""
+
+
+def prepare(
+    folder: Path, change: str, before: Profile, transaction: Transaction, config: HostConfig
+) -> Kit:
+    """Lay out the kit of a change, with the edited module files it would lose. The driver
+    then fetches the packages into it, and ``seal`` ends it. Doing it twice gives the same kit."""
+    for name in (RPMS, INCOMING, FILES):
+        (folder / name).mkdir(mode=0o700, parents=True, exist_ok=True)
+    mpm, itk = mpm_of(before)
+    kit = Kit(folder, transaction, mpm, itk, _save_edited(folder, before, transaction, config))
+    packages = sorted(item for item in before.packages if item.name.startswith("ea-"))
+    content = {
+        "change": change,
+        "transaction": transaction.as_json(),
+        "mpm": mpm,
+        "itk": itk,
+        "files": dict(kit.files),
+        "packages_before": [item.nevra for item in packages],
+        "sealed": {},
+    }
+    write_atomically(folder / "kit.json", json.dumps(content, indent=1).encode())
+    script = undo_script(kit, change, packages, config).encode()
+    write_atomically(folder / "undo", script)
+    (folder / "undo").chmod(0o700)
+    return kit
+
+
+def seal(folder: Path) -> None:
+    """See all of a kit on the disk, and keep in ``kit.json`` how long each file is and what its
+    digest is. Nothing that needs the kit may begin before this returns. Raises OSError."""
+    sync_tree(folder)
+    content = _content(folder) or {}
+    files = (path for name in (RPMS, INCOMING, FILES) for path in (folder / name).iterdir())
+    content["sealed"] = {f"{path.parent.name}/{path.name}": _measures(path) for path in files}
+    write_atomically(folder / "kit.json", json.dumps(content, indent=1).encode())
+
+
+def whole(path: Path) -> bool:
+    """Whether a file of a kit is what was kept: a power cut empties files that nobody saw on the
+    disk. In a kit from before there were seals, whether there is anything in it."""
+    try:
+        sealed = (_content(path.parent.parent) or {}).get("sealed")
+        if not isinstance(sealed, Mapping):
+            return path.stat().st_size > 0
+        known = sealed.get(f"{path.parent.name}/{path.name}")
+        return known is not None and known == _measures(path)
+    except OSError:
+        return False
+
+
+def _measures(path: Path) -> list[int | str]:
+    """Length in bytes and SHA-256 of a file."""
+    with path.open("rb") as handle:
+        digest = hashlib.file_digest(handle, "sha256").hexdigest()
+        return [handle.tell(), digest]
+
+
+def _content(folder: Path) -> dict[str, Any] | None:
+    """What ``kit.json`` says, None where it is not there or cannot be read."""
+    try:
+        data = json.loads((folder / "kit.json").read_bytes())
+    except (OSError, ValueError):
+        return None
+    return data if isinstance(data, dict) else None
+
+
+def load(folder: Path) -> Kit | None:
+    """The kit laid out in ``folder``, None where there is none that can be read (any more)."""
+    data = _content(folder)
+    if data is None:
+        return None
+    try:
+        return Kit(
+            folder=folder,
+            transaction=Transaction.from_json(data["transaction"]),
+            mpm=str(data["mpm"]),
+            itk=bool(data["itk"]),
+            files=dict(data["files"]),
+        )
+    except (KeyError, TypeError, ValueError, AttributeError):
+        return None
+
+
+def gather(kit: Kit, spool: Path) -> list[str]:
+    """Fill a kit, both ways, from what the kits of all changes in the spool have kept, and seal
+    it. Returns the builds that none of them has."""
+    missing = []
+    for name, packages in ((INCOMING, kit.transaction.install), (RPMS, kit.transaction.remove)):
+        for package in packages:
+            there = rpm_file(kit.folder / name, package)
+            if there and whole(there):
+                continue
+            source = kept(spool, package)
+            if source is None:
+                missing.append(package.nevra)
+            else:
+                take_over(source, kit.folder / name / source.name)
+    if not missing:
+        seal(kit.folder)
+    return missing
+
+
+def take_over(source: Path, target: Path) -> None:
+    """A file of one kit into another one, in the place of whatever is there."""
+    scratch = target.with_name(f"{target.name}.part")
+    scratch.unlink(missing_ok=True)
+    try:
+        os.link(source, scratch)
+    except OSError:
+        shutil.copy2(source, scratch)
+    sync_file(scratch)
+    scratch.rename(target)
+    sync_folder(target.parent)
+
+
+def rpm_file(folder: Path, package: Package) -> Path | None:
+    """The file of one package in a folder."""
+    path = folder / rpm_name(package)
+    return path if path.is_file() else None
+
+
+def rpm_name(package: Package) -> str:
+    """rpm's file names leave the epoch out."""
+    return f"{package.name}-{package.version}-{package.release}.{package.arch}.rpm"
+
+
+def kept(spool: Path, package: Package) -> Path | None:
+    """The whole file of exactly this package in any kit of the spool, whichever change kept it."""
+    folders = (folder for name in (RPMS, INCOMING) for folder in spool.glob(f"*/kit/{name}"))
+    files = (path for folder in folders if (path := rpm_file(folder, package)))
+    return next((path for path in files if whole(path)), None)
+
+
+def restore_files(kit: Kit) -> list[str]:
+    """Put module files back as they had been edited, where their packages are there again.
+    Returns the paths that were restored."""
+    restored = []
+    for path, name in sorted(kit.files.items()):
+        copy, target = kit.folder / FILES / name, Path(path)
+        if not whole(copy) or not target.is_file():
+            continue
+        if target.read_bytes() != copy.read_bytes():
+            shutil.copy2(copy, target)
+            sync_file(target)
+            restored.append(path)
+    return restored
+
+
+def mpm_of(profile: Profile) -> tuple[str, bool]:
+    """The MPM and ITK of a server: what runs, else what is configured, else what is installed."""
+    for observation in (profile.running, profile.configured):
+        if observation and observation.mpm:
+            return observation.mpm, observation.itk
+    prefix = "ea-apache24-mod_mpm_"
+    found = sorted(
+        name.removeprefix(prefix)
+        for name in profile.names
+        if name.startswith(prefix) and not name.endswith("_itk")
+    )
+    return (found[0] if len(found) == 1 else "prefork"), f"{prefix}itk" in profile.names
+
+
+def _save_edited(
+    folder: Path, before: Profile, transaction: Transaction, config: HostConfig
+) -> dict[str, str]:
+    edited = before.facts.get("edited_config_files")
+    leaving = {package.name for package in transaction.remove}
+    saved: dict[str, str] = {}
+    for path, package in sorted(edited.items()) if isinstance(edited, Mapping) else ():
+        real = Path(path)
+        if not real.is_relative_to(config.root):
+            real = config.root / real.relative_to("/")
+        if package in leaving and real.is_file():
+            name = f"{len(saved):03d}-{real.name}"
+            shutil.copy2(real, folder / FILES / name)
+            saved[str(real)] = name
+    return saved

@@ -1,0 +1,90 @@
+"""Carries out one repair, in a process of its own: killing the agent does not end it, and what
+was cut off is taken up again.
+
+Run as ``python -m easyapache.agent.repair.engine <folder>``, by the agent.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from easyapache.agent.change.durable import Busy
+from easyapache.agent.change.shutdown import GoingDown, shutdown_of
+from easyapache.agent.change.spool import Spool
+from easyapache.agent.config import BadConfig
+from easyapache.agent.drivers import config_of, open_server
+from easyapache.agent.repair.folder import RepairFolder
+from easyapache.agent.repair.repairs import Repaired, repair
+from easyapache.agent.server import HostError, Server
+from easyapache.ea4.sentences import Sentence
+
+STARTS = 5
+"""So often is a repair set about; what dies more often would die for ever."""
+LONGEST_LOG = 50_000
+"""Characters at the end of what was written meanwhile."""
+
+
+def carry_out(
+    folder: RepairFolder,
+    server: Server,
+    spool: Spool,
+    goes_down: Callable[[], bool] = lambda: False,
+) -> Repaired:
+    """Bring a repair to its result, once. Raises Busy when somebody else is at it, and GoingDown
+    when it failed because the machine is shut down: it is begun again after the boot."""
+    with folder.engine_lock():
+        known = folder.result
+        if known is not None:
+            return Repaired(ok=bool(known["ok"]), message=str(known["message"]))
+        if folder.note_start() > STARTS:
+            done = Repaired(
+                ok=False,
+                message=Sentence(
+                    "The repair was cut off {count} times. Look at the server before you ask "
+                    "again.",
+                    count=STARTS,
+                ),
+            )
+        else:
+            begun = folder.before
+            if begun is None:
+                folder.begin(_httpd_of(server))
+            done = repair(folder.action, server, spool, begun=begun)
+        if not done.ok and goes_down():
+            raise GoingDown
+        folder.finish({**done.as_json(), "log": done.log[-LONGEST_LOG:]})
+        return done
+
+
+def _httpd_of(server: Server) -> str:
+    try:
+        return str(server.inspect().facts.get("httpd_started", ""))
+    except HostError:
+        return ""
+
+
+def main(arguments: list[str]) -> int:
+    """Exit status 0: there is a result, whatever it says; 2: it cannot be worked on; 75:
+    somebody else is at it; 76: the machine is shutting down."""
+    if len(arguments) != 1 or not RepairFolder(Path(arguments[0])).known:
+        sys.stderr.write("usage: python -m easyapache.agent.repair.engine <folder of a repair>\n")
+        return 2
+    folder = RepairFolder(Path(arguments[0]).resolve())
+    spool = folder.path.parent.parent
+    try:
+        config = config_of(spool)
+        done = carry_out(folder, open_server(config), Spool(spool), shutdown_of(config))
+    except BadConfig as error:
+        sys.stderr.write(f"{error}\n")
+        return 2
+    except Busy:
+        sys.stderr.write("somebody else is at this repair\n")
+        return 75
+    sys.stdout.write(f"{done.message}\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,271 @@
+"""The repairs that are safe enough for a button.
+
+Safe means: each brings a server nearer to one MPM and a running httpd, looks before and
+after, never runs beside a change, and may be cut off at any moment and begun again.
+"""
+
+from __future__ import annotations
+
+import time
+import traceback
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from easyapache.agent.change.durable import Busy
+from easyapache.agent.change.folder import ChangeFolder
+from easyapache.agent.change.progress import label, progress_of, shows
+from easyapache.agent.change.spool import Spool
+from easyapache.agent.packages import kit as kits
+from easyapache.agent.server import Check, HostError, Kit, Log, Server, SiteAnswer
+from easyapache.ea4.conditions.diagnosis import mpm_packages
+from easyapache.ea4.profile import Profile
+from easyapache.ea4.sentences import Sentence, joined, with_words
+
+VERIFY_ATTEMPTS, VERIFY_PAUSE = 4, 0.4
+
+
+@dataclass(frozen=True, slots=True)
+class Repaired:
+    """Whether the repair did what it should, in a sentence, and what was written meanwhile."""
+
+    ok: bool
+    message: str
+    log: str = ""
+
+    def as_json(self) -> dict[str, Any]:
+        return with_words({"ok": self.ok, "message": self.message, "log": self.log}, "message")
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What a repair works with. ``begun``: which httpd ran (Profile's fact ``httpd_started``)
+    when a try that was cut off had begun; None in the first try."""
+
+    server: Server
+    spool: Spool
+    log: Log
+    begun: str | None = None
+
+    def restart(self) -> None:
+        """Test the configuration and restart httpd, unless an earlier try had come to that."""
+        now = self.server.inspect()
+        started = now.facts.get("httpd_started")
+        if self.begun and started not in (None, self.begun) and _agrees(now):
+            self.log("httpd had been restarted before this was cut off.")
+            return
+        self.server.config_test(self.log)
+        self.server.restart("auto", self.log)
+
+    def running(self) -> str:
+        """What httpd runs with. Raises HostError when it does not run as it is configured."""
+        now = self.server.inspect()
+        if now.running is None or now.running.mpm is None:
+            raise HostError(
+                "restart", Sentence("httpd does not answer."), Sentence("See its error log.")
+            )
+        if now.configured != now.running:
+            raise HostError("restart", Sentence("httpd runs with another MPM than is configured."))
+        return Sentence("httpd runs with {mpm}.", mpm=label(now.running.mpm, now.running.itk))
+
+
+def repair(action: str, server: Server, spool: Spool, *, begun: str | None = None) -> Repaired:
+    """Carry out one repair. Never raises: whoever pressed the button gets an answer."""
+    lines: list[str] = []
+    try:
+        with spool.server_lock(wait=False):
+            _must_be_whole(spool)
+            server.settle_restart(lines.append)
+            message = REPAIRS[action].work(Job(server, spool, lines.append, begun))
+    except Busy:
+        return Repaired(
+            ok=False, message=Sentence("A change is at work on this server; let it end first.")
+        )
+    except HostError as error:
+        said = "\n".join([*lines, error.output]).strip()
+        message = joined(" ", [part for part in (error.message, error.remedy) if part])
+        return Repaired(ok=False, message=message, log=said)
+    except Exception as error:  # noqa: BLE001 -- a mistake of ours is an answer too
+        said = "\n".join([*lines, traceback.format_exc()])
+        message = Sentence("The agent's own fault: {error}.", error=repr(error))
+        return Repaired(ok=False, message=message, log=said)
+    return Repaired(ok=True, message=message, log="\n".join(lines))
+
+
+def _must_be_whole(spool: Spool) -> None:
+    """Raises Busy for a change whose engine has just died: it goes on from where it was, and must
+    not find the server repaired to something else."""
+    for folder in spool.unfinished():
+        if progress_of(folder.reports()).touched:
+            raise Busy(folder.change)
+
+
+def finish_restart(server: Server, spool: Spool, log: Log) -> str:
+    """Complete a restart that was cut off together with whoever performed it. Returns what
+    httpd is now; empty where there was none, and while a change is at work. Raises HostError."""
+    try:
+        with spool.server_lock(wait=False):
+            _must_be_whole(spool)
+            return start_httpd(Job(server, spool, log)) if server.settle_restart(log) else ""
+    except Busy:
+        return ""
+
+
+def _agrees(now: Profile) -> bool:
+    return now.running is not None and now.running == now.configured
+
+
+def start_httpd(job: Job) -> str:
+    if job.server.inspect().running is not None:
+        return Sentence("httpd is running already.") if job.begun is None else job.running()
+    job.server.config_test(job.log)
+    job.server.restart("auto", job.log)
+    return job.running()
+
+
+def restart_httpd(job: Job) -> str:
+    job.restart()
+    return job.running()
+
+
+def settle_mpm(job: Job) -> str:
+    """Exactly one MPM again, with all its files: the one that runs, else the configured one."""
+    mpm, _itk = kits.mpm_of(job.server.inspect())
+    job.log(f"Settling on {mpm}.")
+    job.server.repair(mpm, job.log)
+    job.server.config_test(job.log)
+    if not _agrees(job.server.inspect()):
+        job.server.restart("auto", job.log)
+    return job.running()
+
+
+def reinstall_files(job: Job) -> str:
+    """Every file rpm believes in is there again, and httpd has loaded what they bring: it may
+    have been started without a module whose file was gone."""
+    missing = job.server.inspect().facts.get("missing_files") or {}
+    if not missing and job.begun is None:
+        return Sentence("No file is missing.")
+    if missing:
+        job.server.reinstall(sorted(missing), job.log)
+    job.restart()
+    return joined(" ", [Sentence("No file is missing any more."), job.running()])
+
+
+def accept_packages(job: Job) -> str:
+    """A transaction that somebody's package manager never ended is set aside, where nothing is
+    left of it: no other one will be begun as long as nobody has looked."""
+    now = job.server.inspect()
+    unfinished = str(now.facts.get("unfinished_transaction") or "")
+    if not unfinished:
+        return Sentence("No transaction is unfinished.")
+    wrong = [*_left_behind(now)]
+    if wrong:
+        raise HostError(
+            "unfinished_transaction",
+            Sentence("The packages are not sound: {wrong}.", wrong=joined("; ", wrong)),
+            Sentence(
+                "Bring missing files back or settle on one MPM first; dnf remove --duplicates ends "
+                "what is installed twice."
+            ),
+        )
+    job.server.config_test(job.log)
+    job.spool.settle(unfinished)
+    return Sentence("Nothing is missing or installed twice, so the packages are taken as they are.")
+
+
+def take_back(job: Job) -> str:
+    """The last change ended as neither; its kit leads to what was before it, from whatever state
+    the server is in, and the sites that answered then must answer again."""
+    begun = [one for one in job.spool.folders() if progress_of(one.reports()).touched]
+    last = begun[-1] if begun else None
+    outcome = last.outcome if last else None
+    if last is None or outcome is None or outcome.data["outcome"] != "failed":
+        return Sentence(
+            "The last change of this server did not end half-way: there is nothing to take back."
+        )
+    kit, sites = kits.load(last.kit), _answers_before(last)
+    if kit is None or sites is None:
+        raise HostError(
+            "kit",
+            Sentence("The rollback kit is gone."),
+            Sentence("Settle on one MPM instead."),
+        )
+    job.log(f"Taking change {last.change} back.")
+    job.server.undo_packages(kit, job.log)
+    for path in kits.restore_files(kit):
+        job.log(f"Restored {path} as it had been edited.")
+    job.server.config_test(job.log)
+    if not shows(job.server.inspect(), kit.mpm, kit.itk):
+        job.server.restart("auto", job.log)
+    _verify(job, kit, sites)
+    unfinished = job.server.inspect().facts.get("unfinished_transaction")
+    if unfinished:
+        job.spool.settle(str(unfinished))
+    as_it_was = Sentence("The server is as it was before its last change.")
+    return joined(" ", [as_it_was, job.running()])
+
+
+def _answers_before(change: ChangeFolder) -> list[SiteAnswer] | None:
+    """What the sites answered before a change; None where that cannot be read (any more)."""
+    try:
+        return [SiteAnswer(**site) for site in change.read_json("before.json")["sites"]]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _verify(job: Job, kit: Kit, sites: Sequence[SiteAnswer]) -> None:
+    """Raises HostError with the observation that is not as before. A site may need a moment."""
+    wrong: Check | None = None
+    for attempt in range(VERIFY_ATTEMPTS):
+        if attempt:
+            time.sleep(VERIFY_PAUSE)
+        checks = job.server.checks(kit.transaction.inverse, kit.mpm, kit.itk, sites)
+        wrong = next((check for check in checks if not check.ok), None)
+        if wrong is None:
+            return
+    assert wrong is not None
+    raise HostError(
+        "verification",
+        Sentence(
+            "The packages are back, but not all is as before: {title}: expected {expected}, saw "
+            "{seen}.",
+            title=wrong.title,
+            expected=wrong.expected or Sentence("as before"),
+            seen=wrong.seen,
+        ),
+    )
+
+
+def _left_behind(now: Profile) -> Iterator[str]:
+    """What a transaction leaves that broke off."""
+    builds = Counter(f"{package.name}.{package.arch}" for package in now.packages)
+    if twice := sorted(name for name, count in builds.items() if count > 1):
+        yield Sentence("installed twice: {names}", names=", ".join(twice))
+    if missing := now.facts.get("missing_files"):
+        yield Sentence("files are missing of {names}", names=", ".join(sorted(missing)))
+    mpms = mpm_packages(now)
+    if len(mpms) != 1:
+        yield (
+            Sentence("MPMs installed: {names}", names=", ".join(mpms))
+            if mpms
+            else Sentence("no MPM is installed")
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Repair:
+    """A button: what it is called, and what it does."""
+
+    label: str
+    work: Callable[[Job], str]
+
+
+REPAIRS: Mapping[str, Repair] = {
+    "start-httpd": Repair(Sentence("Start httpd"), start_httpd),
+    "restart-httpd": Repair(Sentence("Restart httpd"), restart_httpd),
+    "settle-mpm": Repair(Sentence("Settle on one MPM"), settle_mpm),
+    "reinstall-files": Repair(Sentence("Bring missing files back"), reinstall_files),
+    "accept-packages": Repair(Sentence("Accept the packages as they are"), accept_packages),
+    "take-back": Repair(Sentence("Take the change back"), take_back),
+}

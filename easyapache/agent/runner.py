@@ -1,0 +1,358 @@
+"""The only place that starts processes on the managed server.
+
+Programs are argument lists, never a line for a shell; they get a small clean environment,
+no standard input and a session of their own. What *changes* the server is never stopped by
+a limit; only a question (``ask``) may give up waiting.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+from easyapache.agent.change import process_wrapper
+from easyapache.agent.httpd.processes import Identity, systemd_is_init
+from easyapache.agent.server import HostError, Log, Stop, Stopped, never
+from easyapache.ea4.sentences import Sentence
+
+_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+_START_LIMIT = 30.0
+"""Seconds a keeper may take to begin; on a machine that swaps it is long, normally 30 ms."""
+_NEVER_BEGAN = 126
+_UNIT = ("--collect", "--quiet", "--property=KillMode=process")
+"""When the first process of a unit ends, systemd would end all others in it: a dnf whose keeper
+was killed, and an httpd that an engine started on a server without a unit for it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """What a program left: its status (negative: killed by that signal) and its two streams."""
+
+    argv: tuple[str, ...]
+    status: int
+    stdout: str
+    stderr: str
+
+    @property
+    def ok(self) -> bool:
+        return self.status == 0
+
+    @property
+    def text(self) -> str:
+        """Both streams, standard error last."""
+        return "\n".join(part for part in (self.stdout.strip(), self.stderr.strip()) if part)
+
+
+class Runner:
+    """Starts programs with one environment. ``environment`` is added to a minimal one."""
+
+    def __init__(self, environment: Mapping[str, str]) -> None:
+        self.environment = {
+            "PATH": _PATH,
+            "HOME": os.environ.get("HOME", "/root"),
+            "LC_ALL": "C",
+            "LANG": "C",
+            **environment,
+        }
+
+    def ask(
+        self,
+        argv: Sequence[str],
+        *,
+        limit: float = 60.0,
+        environment: Mapping[str, str] | None = None,
+    ) -> Finished:
+        """Run a program that only reads; ``environment`` is added to the usual one. Raises
+        HostError ``no_such_program``, and ``no_answer`` when it takes longer than ``limit``
+        seconds (it is then killed)."""
+        with self._spawn(argv, subprocess.PIPE, subprocess.PIPE, environment) as process:
+            try:
+                out, err = process.communicate(timeout=limit)
+            except subprocess.TimeoutExpired:
+                self._kill_session(process.pid)
+                out, err = process.communicate()
+                raise HostError(
+                    "no_answer",
+                    Sentence(
+                        "{program} did not answer within {seconds} s.",
+                        program=argv[0],
+                        seconds=f"{limit:.0f}",
+                    ),
+                    Sentence("Look at what it waits for, then try again."),
+                    _text(err),
+                ) from None
+        return Finished(tuple(argv), process.returncode, _text(out), _text(err))
+
+    def perform(
+        self,
+        argv: Sequence[str],
+        log: Log,
+        stop: Stop = never,
+        environment: Mapping[str, str] | None = None,
+    ) -> Finished:
+        """Run a program to its end however long that takes; each line goes to ``log`` as it
+        comes. ``stdout`` and ``stderr`` are kept as well.
+
+        Only one that changes nothing may be given a ``stop``: it is killed, and Stopped raised,
+        as soon as that says so."""
+        process = self._spawn(argv, subprocess.PIPE, subprocess.PIPE, environment)
+        assert process.stdout is not None
+        assert process.stderr is not None
+        kept: dict[str, list[str]] = {"stdout": [], "stderr": []}
+
+        def drain(name: str, stream: IO[bytes]) -> None:
+            with stream:
+                for raw in stream:
+                    line = _text(raw).rstrip("\r\n")
+                    kept[name].append(line)
+                    log(line)
+
+        threads = [
+            threading.Thread(target=drain, args=(name, stream), daemon=True)
+            for name, stream in (("stdout", process.stdout), ("stderr", process.stderr))
+        ]
+        for thread in threads:
+            thread.start()
+        stopped = self._killed(process, stop)
+        # A daemon the program left behind (gpg-agent, httpd) may hold the streams open:
+        # the program is over when it has ended, not when its heirs let go.
+        for thread in threads:
+            thread.join(timeout=2.0)
+        if stopped:
+            raise Stopped
+        out, err = "\n".join(kept["stdout"]), "\n".join(kept["stderr"])
+        return Finished(tuple(argv), process.returncode, out, err)
+
+    def _killed(self, process: subprocess.Popen[bytes], stop: Stop) -> bool:
+        """Wait for the end; whether it came by ``stop``."""
+        if stop is never:
+            process.wait()
+            return False
+        while True:
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(timeout=0.1)
+                return False
+            if stop():
+                self._kill_session(process.pid)
+                process.wait()
+                return True
+
+    @contextmanager
+    def background(self, argv: Sequence[str], *, stderr: Path | None = None) -> Iterator[int]:
+        """A program that lives as long as the ``with`` block; yields its pid. It is asked to
+        end (TERM), and killed with its whole session five seconds later."""
+        with _sink(stderr) as sink, self._spawn(argv, subprocess.DEVNULL, sink) as process:
+            try:
+                yield process.pid
+            finally:
+                if process.poll() is None:
+                    process.terminate()
+                    with suppress(subprocess.TimeoutExpired):
+                        process.wait(timeout=5.0)
+                self._kill_session(process.pid)
+
+    def start_detached(self, argv: Sequence[str], folder: Path, name: str, unit: str) -> None:
+        """Begin a program that outlives everything here, at most once per folder and name.
+
+        Where systemd is process 1 it becomes the transient unit ``unit``, so that stopping
+        the agent's own unit does not take it along; elsewhere it is reparented to init.
+        Returns when it has begun. Raises HostError ``not_started``.
+        """
+        folder.mkdir(parents=True, exist_ok=True)
+        keep = [sys.executable, "-I", str(Path(process_wrapper.__file__).resolve())]
+        rest = [str(folder), name, *argv]
+        if systemd_is_init():
+            settings = [f"--setenv={key}={value}" for key, value in self.environment.items()]
+            how = ["systemd-run", f"--unit={unit}", *_UNIT, *settings, "--"]
+            begun = self.ask([*how, *keep, "--stay", *rest])
+        else:
+            begun = self.ask([*keep, *rest])
+        if not begun.ok:
+            why = Sentence("{program} could not be started.", program=argv[0])
+            raise HostError("not_started", why, "", begun.text)
+        Detached(folder, name).wait_for_start()
+
+    def _spawn(
+        self,
+        argv: Sequence[str],
+        stdout: int,
+        stderr: int | IO[bytes],
+        environment: Mapping[str, str] | None = None,
+    ) -> subprocess.Popen[bytes]:
+        try:
+            return subprocess.Popen(
+                list(argv),
+                stdin=subprocess.DEVNULL,
+                stdout=stdout,
+                stderr=stderr,
+                env={**self.environment, **(environment or {})},
+                start_new_session=True,
+                cwd="/",
+            )
+        except OSError as error:
+            raise HostError(
+                "no_such_program",
+                Sentence(
+                    "{program} cannot be run: {error}.",
+                    program=argv[0],
+                    error=str(error.strerror),
+                ),
+                Sentence("Install it, or correct its path in the agent's configuration."),
+            ) from error
+
+    @staticmethod
+    def _kill_session(leader: int) -> None:
+        with suppress(ProcessLookupError):  # it and everything it started have ended
+            os.killpg(leader, signal.SIGKILL)
+
+
+@dataclass(frozen=True, slots=True)
+class Detached:
+    """A program begun by ``start_detached``, by this process or by an earlier one."""
+
+    folder: Path
+    name: str
+
+    def _path(self, suffix: str) -> Path:
+        return self.folder / f"{self.name}.{suffix}"
+
+    @property
+    def started(self) -> bool:
+        return self._path("start").exists() or self._path("exit").exists()
+
+    @property
+    def status(self) -> int | None:
+        """The exit status, or None while it runs and when its keeper was killed."""
+        status = (self._said("exit") or {}).get("status")
+        return status if isinstance(status, int) else None
+
+    @property
+    def identity(self) -> Identity | None:
+        begun = self._said("start")
+        try:
+            return Identity.from_json(begun) if begun else None
+        except (KeyError, TypeError, ValueError):
+            return None
+
+    def _said(self, suffix: str) -> Mapping[str, Any] | None:
+        """What its keeper wrote; None where there is nothing, or nothing that can be read: a
+        program whose word is lost has ended with the machine it ran on."""
+        try:
+            data = json.loads(self._path(suffix).read_bytes())
+        except (FileNotFoundError, ValueError):
+            return None
+        return data if isinstance(data, dict) else None
+
+    @property
+    def running(self) -> bool:
+        identity = self.identity
+        return self.status is None and identity is not None and identity.alive
+
+    def output(self) -> str:
+        """All it wrote so far."""
+        try:
+            return _text(self._path("out").read_bytes())
+        except FileNotFoundError:
+            return ""
+
+    def wait_for_start(self) -> None:
+        """Raises HostError ``not_started`` when it has not begun within half a minute; then it
+        never will, however late its keeper comes."""
+        end = time.monotonic() + _START_LIMIT
+        while not self.started:
+            if time.monotonic() > end and self._forgo():
+                why = Sentence("{program} did not begin.", program=self.name)
+                raise HostError("not_started", why, "", self.output())
+            time.sleep(0.005)
+
+    def _forgo(self) -> bool:
+        """Leave word that it is not to begin any more. False when a keeper is just beginning it."""
+        lock = os.open(self._path("lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if self.started:
+                return False
+            left = {"status": _NEVER_BEGAN, "at": time.time()}
+            process_wrapper.write_atomically(str(self._path("exit")), left)
+        except BlockingIOError:
+            return False
+        finally:
+            os.close(lock)
+        return True
+
+    def follow(self, log: Log, *, pause: Callable[[float], None] = time.sleep) -> int | None:
+        """Pass on its lines until it ends; the exit status where it is known.
+
+        How far one got is kept in ``NAME.followed``, so that whoever follows after a crash
+        goes on from there instead of saying everything twice.
+        """
+        mark = self._path("followed")
+        try:
+            offset = int(mark.read_text())
+        except (FileNotFoundError, ValueError):
+            offset = 0
+        pending = b""
+        while True:
+            over = not self.running  # asked before reading: what came before the end is read
+            try:
+                with self._path("out").open("rb") as handle:
+                    handle.seek(offset)
+                    fresh = handle.read()
+            except FileNotFoundError:
+                fresh = b""
+            offset += len(fresh)
+            *lines, pending = (pending + fresh).split(b"\n")
+            for line in lines:
+                log(_text(line).rstrip("\r"))
+            if lines:
+                _note(mark, offset - len(pending))
+            if over:
+                break
+            pause(0.02)
+        if pending:
+            log(_text(pending))
+            _note(mark, offset)
+        # The program's end and its keeper's last line are two moments.
+        end = time.monotonic() + 2.0
+        while self.status is None and self._keeper_alive() and time.monotonic() < end:
+            pause(0.005)
+        return self.status
+
+    def _keeper_alive(self) -> bool:
+        keeper_of = (self._said("start") or {}).get("keeper")
+        return isinstance(keeper_of, int) and Path(f"/proc/{keeper_of}").exists()
+
+
+@contextmanager
+def _sink(path: Path | None) -> Iterator[int | IO[bytes]]:
+    if path is None:
+        yield subprocess.DEVNULL
+    else:
+        with path.open("ab") as handle:
+            yield handle
+
+
+def _note(mark: Path, offset: int) -> None:
+    """Keep how far one got. On a full disk it is lost, and lines may be said twice: that is no
+    reason to let a program out of sight that is changing the server."""
+    try:
+        mark.write_text(str(offset))
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+
+
+def _text(raw: bytes) -> str:
+    return raw.decode("utf-8", "replace")

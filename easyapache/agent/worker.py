@@ -1,0 +1,403 @@
+"""The agent: a thin Celery worker on the managed server.
+
+    celery -A easyapache.agent.worker worker -Q host.<server> --pool=threads
+
+It knows a broker and a configuration file (``REDIS_URL``, ``EA4_AGENT_CONFIG``) and nothing
+of the panel. It writes down what it is asked for, lets an engine of its own do it, and tells
+what became of it. Killing the agent stops nothing, and what it forgets is in the spool.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import threading
+import time
+import uuid
+from collections.abc import Callable, Mapping
+from datetime import datetime, timedelta
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from celery import Celery, signals
+from kombu.exceptions import OperationalError
+
+from easyapache import envelopes, memory
+from easyapache.agent.broker import AGENT_SETTINGS
+from easyapache.agent.change.engines import Engines
+from easyapache.agent.change.folder import now, stamp
+from easyapache.agent.change.known_states import Remembered
+from easyapache.agent.change.reporter import Courier
+from easyapache.agent.change.spool import Spool
+from easyapache.agent.config import BadConfig, HostConfig, load_config
+from easyapache.agent.drivers import CONFIG_VARIABLE, open_server, remember
+from easyapache.agent.repair import repairs
+from easyapache.agent.server import HostError
+from easyapache.ea4.protocol import (
+    CHANGE_ID,
+    CONTROL_QUEUE,
+    BadMessage,
+    ChangeRequest,
+    PreviewRequest,
+    host_queue,
+)
+from easyapache.ea4.sentences import Sentence, with_words
+
+log = logging.getLogger(__name__)
+
+HEARTBEAT = 10.0
+SELF_TEST = 20.0
+DEAF_AFTER = 120.0
+"""Seconds without hearing one's own voice, while sending works, after which the worker starts
+itself anew: Celery's consumer has been seen to stay silent after a reconnect to Redis."""
+
+REPAIR_BEGINS_WITHIN = timedelta(minutes=10)
+REPAIRS_AT_MOST, REPAIRS_WITHIN = 10, timedelta(hours=1)
+"""So many repairs are begun in an hour, whoever asks: each may restart httpd."""
+
+LONGEST_MESSAGE = 1_000_000
+"""Characters. The largest honest one, a change of all known packages, has a tenth of it."""
+
+HEARTBEAT_EXPIRES = 300.0
+"""A heartbeat that nobody read for so long says nothing any more. Long enough for two clocks that
+differ by what Kerberos, too, takes for the same time."""
+
+envelopes.install()
+app = Celery("easyapache.agent.worker", broker=os.environ.get("REDIS_URL"))
+app.conf.update(AGENT_SETTINGS)
+
+
+class Agent:
+    """What the tasks share: the server, the spool, the courier, the engines."""
+
+    def __init__(self, config: HostConfig) -> None:
+        self.config = config
+        self.server = open_server(config)
+        self.spool = Spool(config.spool)
+        self.spool.prepare()
+        remember(config)
+        self.engines = Engines(config)
+        self.courier = Courier(config.server, self.spool, self.engines, self.send)
+        self.started = time.time()
+        self.last_heard = self.last_sent = time.monotonic()
+        self._over = threading.Event()
+
+    def begin(self) -> None:
+        """Take up what an earlier agent left unfinished, which needs no broker, and tell of it."""
+        self._finish_restart()
+        self.courier.begin()
+        threading.Thread(target=self._beat, name="heartbeat", daemon=True).start()
+
+    def _finish_restart(self) -> None:
+        """A restart outside of any change ends with the agent that performed it. One inside a
+        change belongs to its engine, which holds the lock or takes it up."""
+        try:
+            finished = repairs.finish_restart(self.server, self.spool, log.info)
+        except Exception:  # an agent that cannot mend httpd can still tell and be told
+            log.exception("a restart had been cut off and cannot be completed")
+        else:
+            if finished:
+                log.warning("a restart had been cut off: %s", finished)
+
+    def end(self) -> None:
+        self._over.set()
+        self.courier.end()
+
+    def send(self, name: str, message: Mapping[str, Any]) -> bool:
+        """Hand a message to the panel's queue. False when the broker cannot be reached."""
+        return self._publish(name, message, CONTROL_QUEUE)
+
+    def _publish(
+        self, name: str, message: Mapping[str, Any], queue: str, expires: float | None = None
+    ) -> bool:
+        try:
+            app.send_task(
+                name,
+                kwargs=dict(message),
+                queue=queue,
+                retry=True,
+                retry_policy={"max_retries": 1, "interval_start": 0, "interval_step": 0.1},
+                expires=expires,
+            )
+        except (OperationalError, OSError) as error:
+            log.warning("%s could not be sent: %s", name, error)
+            return False
+        self.last_sent = time.monotonic()
+        return True
+
+    def heartbeat(self, nonce: str = "") -> bool:
+        return self._publish(
+            "control.heartbeat",
+            {
+                "server": self.config.server,
+                "at": stamp(now()),
+                "nonce": nonce,
+                "agent": _version(),
+                "capabilities": {
+                    **self._capabilities(),
+                    "agent": {
+                        "pid": os.getpid(),
+                        "started_at": self.started,
+                        "active": self.courier.active,
+                        "dropped": envelopes.dropped.count,
+                    },
+                },
+            },
+            CONTROL_QUEUE,
+            HEARTBEAT_EXPIRES,
+        )
+
+    def _capabilities(self) -> dict[str, Any]:
+        try:
+            return dict(self.server.capabilities())
+        except HostError as error:
+            return {"error": error.message}
+
+    def _beat(self) -> None:
+        next_test = 0.0
+        while not self._over.wait(0 if not next_test else HEARTBEAT):
+            try:
+                self.heartbeat()
+                if time.monotonic() >= next_test:
+                    next_test = time.monotonic() + SELF_TEST
+                    own = host_queue(self.config.server)
+                    nonce = f"self:{uuid.uuid4().hex}"
+                    self._publish("host.ping", {"nonce": nonce}, own, DEAF_AFTER)
+                if self.last_sent - self.last_heard > DEAF_AFTER:
+                    log.critical("nothing is heard though everything is sent; starting anew")
+                    os.execv(sys.executable, sys.orig_argv)  # noqa: S606
+            except Exception:  # an agent without a heartbeat would look dead and not be
+                log.exception("the heartbeat missed a beat")
+
+
+_agent: Agent | None = None
+
+
+def agent() -> Agent:
+    """The one agent of this worker. Raises BadConfig outside a worker."""
+    if _agent is None:
+        raise BadConfig("the agent runs inside its Celery worker only")
+    return _agent
+
+
+@signals.worker_init.connect
+def _prepare(**_: Any) -> None:
+    global _agent
+    path = os.environ.get(CONFIG_VARIABLE)
+    if not path or not os.environ.get("REDIS_URL"):
+        sys.stderr.write(f"the agent needs {CONFIG_VARIABLE} and REDIS_URL\n")
+        raise SystemExit(2)
+    try:
+        _agent = Agent(load_config(Path(path)))
+    except (BadConfig, HostError, OSError) as error:
+        # Celery passes over any other exception of a signal, and the worker would go on, taking
+        # messages that nobody can answer.
+        sys.stderr.write(f"{error}\n")
+        raise SystemExit(2) from error
+    _agent.begin()
+
+
+@signals.worker_ready.connect
+def _begin(**_: Any) -> None:
+    memory.started()
+
+
+@signals.worker_shutdown.connect
+def _end(**_: Any) -> None:
+    agent().end()
+
+
+def _version() -> str:
+    try:
+        return metadata.version("ea4-mpm-panel")
+    except metadata.PackageNotFoundError:
+        return "source"
+
+
+# -- the operations: each validates its message whole, then does one thing -----------------
+
+
+def operation(name: str) -> Callable[[Callable[[Mapping[str, Any]], None]], Any]:
+    """Register a task. A message that is not what it must be is refused and logged; it never
+    reaches the server and never stops the worker."""
+
+    def register(work: Callable[[Mapping[str, Any]], None]) -> Any:
+        def task(*arguments: Any, **message: Any) -> None:
+            if arguments or len(repr(message)) > LONGEST_MESSAGE:
+                log.warning("%s refused: not a message of ours", name)
+                return
+            try:
+                work(message)
+            except BadMessage as error:
+                log.warning("%s refused: %s", name, error)
+
+        task.__doc__ = work.__doc__
+        return app.task(name=name, typing=False)(task)
+
+    return register
+
+
+@operation("host.inspect")
+def inspect(message: Mapping[str, Any]) -> None:
+    me, request = agent(), _text(message, "request")
+    answer: dict[str, Any] = {"server": me.config.server, "request": request}
+    try:
+        seen = me.server.inspect()
+        answer["profile"] = seen.as_json()
+    except HostError as error:
+        answer["error"] = _error(error)
+    else:
+        Remembered(me.spool).note(seen)
+    me.send("control.inspected", answer)
+    known = message.get("particulars")
+    if not isinstance(known, str) or "error" in answer:
+        return
+    try:
+        particulars = me.server.particulars()
+    except HostError as error:
+        log.warning("The particulars of the server cannot be read: %s", error)
+        return
+    if particulars.digest != known:
+        me.send(
+            "control.particulars",
+            {"server": me.config.server, "particulars": particulars.as_json()},
+        )
+
+
+@operation("host.preview")
+def preview(message: Mapping[str, Any]) -> None:
+    me, request = agent(), PreviewRequest.from_json(message)
+    answer: dict[str, Any] = {"server": me.config.server, "preview": request.preview}
+    try:
+        answer["profile"] = me.server.inspect().as_json()
+        answer["transaction"] = me.server.resolve(request.goal, protect=False).as_json()
+    except HostError as error:
+        answer["error"] = _error(error)
+    me.send("control.previewed", answer)
+
+
+@operation("host.apply")
+def apply(message: Mapping[str, Any]) -> None:
+    """Write the request down, then let an engine work on it. The same message again finds
+    the folder there and changes nothing."""
+    me = agent()
+    change = _change(message)
+    if message.get("server") != me.config.server:
+        raise BadMessage(f"it is not for {me.config.server}")
+    try:
+        ChangeRequest.from_json(message)
+    except BadMessage as error:
+        # Written down as it came: an engine refuses it too, and thereby the panel learns
+        # that this change has failed and why.
+        log.warning("change %s refused: %s", change, error)
+    folder, fresh = me.spool.take(change, message)
+    if fresh:
+        log.info("change %s begins", change)
+    me.courier.follow(folder)
+    if folder.outcome is None:
+        me.engines.ensure(folder)
+
+
+@operation("host.cancel")
+def cancel(message: Mapping[str, Any]) -> None:
+    me, change = agent(), _change(message)
+    folder = me.spool.folder(change) or me.spool.forestall(change)
+    if folder is None:
+        me.send("control.unknown", {"server": me.config.server, "change": change})
+        return
+    folder.request_cancel()
+    me.courier.follow(folder)
+
+
+@operation("host.sync")
+def sync(message: Mapping[str, Any]) -> None:
+    me, change = agent(), _change(message)
+    report, byte = message.get("after_report"), message.get("after_byte")
+    if not _is_count(report) or not _is_count(byte):
+        raise BadMessage("after_report and after_byte must be counts")
+    folder = me.spool.folder(change)
+    if folder is None:
+        me.send("control.unknown", {"server": me.config.server, "change": change})
+        return
+    me.courier.rewind(folder, int(report or 0), int(byte or 0))
+
+
+@operation("host.repair")
+def repair(message: Mapping[str, Any]) -> None:
+    """Write a repair down and see it through; answer again for one that is known. One that
+    somebody asked for long ago, on a server that was something else then, is not begun."""
+    me = agent()
+    folder, action = me.spool.repair(_text(message, "request")), _text(message, "action")
+    asked_at = _moment(message, "asked_at")
+    if action not in repairs.REPAIRS:
+        raise BadMessage(f"there is no repair {action!r}")
+    if not folder.known:
+        if wrong := _why_not_begin(me.spool, asked_at):
+            answer = {"server": me.config.server, "request": folder.request, "action": action}
+            refused = repairs.Repaired(ok=False, message=wrong)
+            me.send("control.repaired", {**answer, **refused.as_json()})
+            return
+        folder.create(action, stamp(asked_at))
+    me.courier.follow_repair(folder)
+
+
+def _why_not_begin(spool: Spool, asked_at: datetime) -> str:
+    moment = now()
+    if abs(moment - asked_at) > REPAIR_BEGINS_WITHIN:
+        return Sentence(
+            "Nothing was done: this was asked for at {asked}, and it is {now} here. Look "
+            "at the server, then ask again.",
+            asked=stamp(asked_at),
+            now=stamp(moment),
+        )
+    since = (moment - REPAIRS_WITHIN).timestamp()
+    if sum(repair.begun > since for repair in spool.repairs()) >= REPAIRS_AT_MOST:
+        return Sentence(
+            "Nothing was done: this server was repaired {count} times within the last hour. "
+            "Find out who asks for it, then ask again.",
+            count=REPAIRS_AT_MOST,
+        )
+    return ""
+
+
+@operation("host.ping")
+def ping(message: Mapping[str, Any]) -> None:
+    me, nonce = agent(), _text(message, "nonce")
+    me.last_heard = time.monotonic()
+    if not nonce.startswith("self:"):
+        me.heartbeat(nonce)
+
+
+def _error(error: HostError) -> dict[str, Any]:
+    data = {"code": error.code, "message": error.message, "remedy": error.remedy}
+    return with_words(data, "message", "remedy")
+
+
+def _text(message: Mapping[str, Any], key: str) -> str:
+    value = message.get(key)
+    if not isinstance(value, str) or not 0 < len(value) <= 200:
+        raise BadMessage(f"{key} must be a short text")
+    return value
+
+
+def _moment(message: Mapping[str, Any], key: str) -> datetime:
+    try:
+        moment = datetime.fromisoformat(_text(message, key))
+    except ValueError as error:
+        raise BadMessage(f"{key} must be a moment in ISO 8601") from error
+    if moment.tzinfo is None:
+        raise BadMessage(f"{key} must say its time zone")
+    return moment
+
+
+def _change(message: Mapping[str, Any]) -> str:
+    change = message.get("change")
+    if not isinstance(change, str) or not CHANGE_ID.match(change):
+        raise BadMessage("a change id has 32 hexadecimal digits")
+    return change
+
+
+def _is_count(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**53

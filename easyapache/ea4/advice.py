@@ -1,0 +1,111 @@
+"""Which MPM suits a server, and why: the two questions of Apache's guidelines.
+
+Does the system support threads? Is polling safe to share between threads? Both yes: event.
+Threads without safe polling: worker. Neither: prefork. Modules that are not thread-safe and ITK
+also mean prefork, whatever the system could do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from easyapache.ea4.mpm import ITK, MPM, PHP_DSO, QOS
+from easyapache.ea4.profile import Profile
+from easyapache.ea4.rules.findings import listing
+from easyapache.ea4.sentences import Sentence
+
+
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """What a person says; None where they leave it to what was detected."""
+
+    threads: bool | None = None
+    safe_polling: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Advice:
+    """The recommendation. ``why`` are sentences; ``detected`` what the system said by itself
+    (``threads``, ``safe_polling``: True, False, or None where it could not tell)."""
+
+    mpm: MPM
+    why: tuple[str, ...]
+    threads: bool
+    safe_polling: bool
+    detected: Mapping[str, bool | None] = field(default_factory=dict)
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "mpm": self.mpm.value,
+            "why": list(self.why),
+            "threads": self.threads,
+            "safe_polling": self.safe_polling,
+            "detected": dict(self.detected),
+        }
+
+
+def recommend(profile: Profile, answers: Answers | None = None) -> Advice:
+    """Recommend an MPM for the server that ``profile`` describes.
+
+    A person's answer wins over what was detected. Where neither knows, the answer is yes:
+    every system EasyApache 4 supports has threads and epoll.
+    """
+    answers = answers or Answers()
+    detected: dict[str, bool | None] = {
+        "threads": _yes_or_no(profile.facts.get("threads")),
+        "safe_polling": _yes_or_no(profile.facts.get("safe_thread_polling")),
+    }
+    threads = _first(answers.threads, detected["threads"])
+    safe = _first(answers.safe_polling, detected["safe_polling"])
+    unsafe = sorted(name for name in profile.names if PHP_DSO.match(name))
+    if not threads:
+        why = [Sentence("This system has no threads, and prefork is the MPM that needs none.")]
+        return Advice(MPM.PREFORK, tuple(why), threads, safe, detected)
+    if unsafe:
+        why = [
+            Sentence(
+                "{names} runs inside Apache and is not thread-safe: prefork only.",
+                names=listing(unsafe),
+            ),
+            Sentence(
+                "Once its sites use PHP-FPM or CGI, {mpm} would suit this server.",
+                mpm=_threaded(safe).value,
+            ),
+        ]
+        return Advice(MPM.PREFORK, tuple(why), threads, safe, detected)
+    if ITK in profile.names:
+        why = [
+            Sentence("ITK is switched on, and it works on prefork only."),
+            Sentence("Without it, {mpm} would suit this server.", mpm=_threaded(safe).value),
+        ]
+        return Advice(MPM.PREFORK, tuple(why), threads, safe, detected)
+    if QOS in profile.names:
+        why = [Sentence("mod-qos is installed, and it works with worker only.")]
+        return Advice(MPM.WORKER, tuple(why), threads, safe, detected)
+    if safe:
+        why = [
+            Sentence("This system has threads, and polling that threads can share safely."),
+            Sentence(
+                "event holds kept-alive connections without a worker waiting on each of them."
+            ),
+        ]
+    else:
+        why = [
+            Sentence("This system has threads, but polling that threads cannot share safely."),
+            Sentence("worker uses threads and does without a shared poll."),
+        ]
+    return Advice(_threaded(safe), tuple(why), threads, safe, detected)
+
+
+def _threaded(safe_polling: bool) -> MPM:
+    return MPM.EVENT if safe_polling else MPM.WORKER
+
+
+def _yes_or_no(value: object) -> bool | None:
+    return value if isinstance(value, bool) else None
+
+
+def _first(*values: bool | None) -> bool:
+    return next((value for value in values if value is not None), True)

@@ -1,0 +1,301 @@
+"""What an MPM means in memory and simultaneous requests on one server.
+
+Numbers come from the server (proportional set size of its httpd processes from /proc, the
+scoreboard, the directives in force); where something cannot be measured because another MPM
+runs, it is estimated and said to be. Memory is in bytes throughout.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from easyapache.ea4.limits import CPANEL_MAX_REQUEST_WORKERS, DEFAULTS, HARD, Limits, limits_of
+from easyapache.ea4.mpm import MPM
+from easyapache.ea4.sentences import Sentence, with_words
+
+MIB = 1024 * 1024
+ESTIMATED_THREAD = MIB // 2
+"""A worker thread's own share where only prefork could be measured: stack and buffers in use."""
+ESTIMATED_PROCESS = 12 * MIB
+"""A child process where none could be measured."""
+HEADROOM = 0.9
+"""Of the memory httpd could have, so much is planned with: peaks of PHP and cron need the rest."""
+SPARE = 2
+"""A limit is called roomy when it is this many times the busiest moment seen."""
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """What was measured on a server. Zero or None: could not be.
+
+    ``process_bytes``: proportional memory of one child, with prefork all of it, with threads
+    without its worker threads' own share; ``thread_bytes``: that share per thread.
+    ``other_bytes``: memory everything but httpd uses. ``busiest``: the most requests seen at
+    once. ``directives``: what is set, by name; one that is not set is left out. ``mpm``: which
+    MPM was running when this was measured.
+    """
+
+    memory_total: int
+    mpm: MPM | None = None
+    process_bytes: int = 0
+    thread_bytes: int = 0
+    other_bytes: int = 0
+    busiest: int = 0
+    directives: Mapping[str, int] = field(default_factory=dict)
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "memory_total": self.memory_total,
+            "mpm": self.mpm.value if self.mpm else None,
+            "process_bytes": self.process_bytes,
+            "thread_bytes": self.thread_bytes,
+            "other_bytes": self.other_bytes,
+            "busiest": self.busiest,
+            "directives": dict(self.directives),
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Measured:
+        """Raises KeyError or ValueError for what is not a measurement."""
+        return cls(
+            memory_total=int(data["memory_total"]),
+            mpm=MPM(data["mpm"]) if data.get("mpm") else None,
+            process_bytes=int(data.get("process_bytes") or 0),
+            thread_bytes=int(data.get("thread_bytes") or 0),
+            other_bytes=int(data.get("other_bytes") or 0),
+            busiest=int(data.get("busiest") or 0),
+            directives={str(k): int(v) for k, v in (data.get("directives") or {}).items()},
+        )
+
+
+class Source(StrEnum):
+    """Where a number comes from: from this MPM at work, from another one, or from nowhere."""
+
+    MEASURED = "measured"
+    ELSEWHERE = "elsewhere"
+    ESTIMATED = "estimated"
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """The memory of one process or of one thread, and where the number comes from."""
+
+    size: int
+    source: Source
+
+    def as_json(self) -> dict[str, Any]:
+        return {"bytes": self.size, "source": self.source.value}
+
+
+@dataclass(frozen=True, slots=True)
+class Caution:
+    """One thing to know about the capacity of a choice. ``code`` is stable."""
+
+    code: str
+    message: str
+
+    def as_json(self) -> dict[str, Any]:
+        return with_words({"code": self.code, "message": self.message}, "message")
+
+
+@dataclass(frozen=True, slots=True)
+class Capacity:
+    """One MPM on one server.
+
+    ``process`` and ``thread``: the memory of one child without its threads' own share, and that
+    share of one thread; None with prefork. ``memory_at_peak``: httpd's memory when every worker
+    is busy; ``memory_at_busiest``: at the busiest moment seen. ``available``: what httpd could
+    have. ``requests_that_fit``: how many at once that memory would serve. ``directives``:
+    values to copy, in the order they are written; ``snippet`` is the same as text.
+    """
+
+    mpm: MPM
+    limits: Limits
+    process: Share
+    thread: Share | None
+    memory_at_peak: int
+    memory_at_busiest: int
+    available: int
+    memory_total: int
+    requests_that_fit: int
+    warnings: tuple[Caution, ...]
+    directives: tuple[tuple[str, int], ...]
+
+    @property
+    def estimated(self) -> bool:
+        """Whether not everything was measured."""
+        shares = (self.process, self.thread) if self.thread else (self.process,)
+        return any(share.source is Source.ESTIMATED for share in shares)
+
+    @property
+    def fits(self) -> bool:
+        return self.memory_at_peak <= self.available
+
+    @property
+    def snippet(self) -> str:
+        lines = [f"    {name} {value}" for name, value in self.directives]
+        return "\n".join([f"<IfModule mpm_{self.mpm.value}_module>", *lines, "</IfModule>", ""])
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "mpm": self.mpm.value,
+            "limits": self.limits.as_json(),
+            "process": self.process.as_json(),
+            "thread": self.thread.as_json() if self.thread else None,
+            "memory_at_peak": self.memory_at_peak,
+            "memory_at_busiest": self.memory_at_busiest,
+            "memory_total": self.memory_total,
+            "available": self.available,
+            "requests_that_fit": self.requests_that_fit,
+            "fits": self.fits,
+            "estimated": self.estimated,
+            "warnings": [item.as_json() for item in self.warnings],
+            "directives": dict(self.directives),
+            "snippet": self.snippet,
+        }
+
+
+def capacity_of(mpm: MPM, measured: Measured) -> Capacity:
+    """What ``mpm`` means on the server that was measured, with its directives as they are."""
+    limits = limits_of(mpm, measured.directives)
+    process, thread = _shares(mpm, measured)
+    size = _Size.of(process, thread, limits.threads_per_child)
+    available = int(max(measured.memory_total - measured.other_bytes, 0) * HEADROOM)
+    return Capacity(
+        mpm=mpm,
+        limits=limits,
+        process=process,
+        thread=thread,
+        memory_at_peak=size.memory(limits.requests),
+        memory_at_busiest=size.memory(min(measured.busiest, limits.requests)),
+        available=available,
+        memory_total=measured.memory_total,
+        requests_that_fit=size.requests_in(available),
+        warnings=tuple(_warnings(mpm, measured, limits, available, size)),
+        directives=_directives(mpm, measured, limits, size.requests_in(available)),
+    )
+
+
+def _shares(mpm: MPM, measured: Measured) -> tuple[Share, Share | None]:
+    """One process and, with threads, one thread. A process with threads that becomes one of
+    prefork takes the share of one thread along."""
+    seen = Source.MEASURED if measured.mpm in (mpm, None) else Source.ELSEWHERE
+
+    def share(size: int, otherwise: int) -> Share:
+        return Share(size, seen) if size else Share(otherwise, Source.ESTIMATED)
+
+    process = share(measured.process_bytes, ESTIMATED_PROCESS)
+    if mpm.threaded:
+        return process, share(measured.thread_bytes, ESTIMATED_THREAD)
+    was_threaded = measured.mpm is not None and measured.mpm.threaded
+    along = measured.thread_bytes if was_threaded else 0
+    return Share(process.size + along, process.source), None
+
+
+def capacities(measured: Measured) -> tuple[Capacity, ...]:
+    """All three, in the order of the chooser."""
+    return tuple(capacity_of(mpm, measured) for mpm in MPM)
+
+
+@dataclass(frozen=True, slots=True)
+class _Size:
+    """The memory of one process and how many requests it serves at once."""
+
+    process: int
+    requests: int
+
+    @classmethod
+    def of(cls, process: Share, thread: Share | None, threads: int) -> _Size:
+        if thread is None:
+            return cls(process.size, 1)
+        return cls(process.size + threads * thread.size, threads)
+
+    def memory(self, requests: int) -> int:
+        """httpd's memory with so many requests at once; a process has all its threads at once."""
+        return -(-requests // self.requests) * self.process
+
+    def requests_in(self, memory: int) -> int:
+        return memory // self.process * self.requests
+
+
+def _directives(
+    mpm: MPM, measured: Measured, limits: Limits, fit: int
+) -> tuple[tuple[str, int], ...]:
+    """Values that fit the memory and leave room above the busiest moment seen: twice that
+    moment, no less than what is set now, no more than memory allows, at least one process."""
+    wanted = max(measured.busiest * SPARE, limits.requests)
+    threads = limits.threads_per_child
+    processes = max(min(-(-wanted // threads), fit // threads, HARD[mpm]["ServerLimit"]), 1)
+    if not mpm.threaded:
+        return (("ServerLimit", processes), ("MaxRequestWorkers", processes))
+    # event's finishing processes keep their slot until their last connection has gone; without
+    # spare slots new ones cannot start (AH03490: scoreboard is full).
+    slots = processes + max(2, processes // 4) if mpm is MPM.EVENT else processes
+    values = [
+        ("ServerLimit", min(slots, HARD[mpm]["ServerLimit"])),
+        ("ThreadsPerChild", threads),
+        ("MaxRequestWorkers", processes * threads),
+    ]
+    if threads > DEFAULTS[mpm]["ThreadLimit"]:
+        values.insert(1, ("ThreadLimit", threads))
+    return tuple(values)
+
+
+def _warnings(
+    mpm: MPM, measured: Measured, limits: Limits, available: int, size: _Size
+) -> list[Caution]:
+    found = []
+    peak = size.memory(limits.requests)
+    if peak > available:
+        found.append(
+            Caution(
+                "does_not_fit",
+                Sentence(
+                    "With all {requests} workers busy, {mpm} needs {needed}; {available} are to be "
+                    "had. That serves {fit} requests at once before the machine begins to swap.",
+                    requests=limits.requests,
+                    mpm=mpm.value,
+                    needed=_mib(peak),
+                    available=_mib(available),
+                    fit=size.requests_in(available),
+                ),
+            )
+        )
+    was_forked = measured.mpm is not None and not measured.mpm.threaded
+    set_now = measured.directives.get("MaxRequestWorkers", measured.directives.get("MaxClients"))
+    if mpm.threaded and was_forked and set_now and set_now <= CPANEL_MAX_REQUEST_WORKERS:
+        found.append(
+            Caution(
+                "limit_stays_150",
+                Sentence(
+                    "MaxRequestWorkers stays {set_now}: {mpm} would serve {requests} requests at "
+                    "once in {processes} processes, no more than prefork does now. Raise it to "
+                    "gain from the change.",
+                    set_now=set_now,
+                    mpm=mpm.value,
+                    requests=limits.requests,
+                    processes=limits.processes,
+                ),
+            )
+        )
+    if measured.busiest >= limits.requests:
+        found.append(
+            Caution(
+                "limit_too_low",
+                Sentence(
+                    "{busiest} requests were seen at once; {mpm} with these values serves "
+                    "{requests}. Further visitors wait.",
+                    busiest=measured.busiest,
+                    mpm=mpm.value,
+                    requests=limits.requests,
+                ),
+            )
+        )
+    return found + [Caution("limits_corrected", text) for text in limits.corrections]
+
+
+def _mib(count: int) -> str:
+    return f"{count / MIB:.0f} MiB"

@@ -1,0 +1,363 @@
+"""From what is installed and what is chosen to every package in, out and kept, and why."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+from easyapache.ea4.mpm import ITK, MPM, Choice, installed, short
+from easyapache.ea4.profile import Observation, Package, Profile, Transaction, digest_of
+from easyapache.ea4.protocol import Goal
+from easyapache.ea4.reasons import Words
+from easyapache.ea4.relations import Relations, Scene, Unsolvable, Why
+from easyapache.ea4.rules.findings import Finding, Severity, Situation
+from easyapache.ea4.rules.panel import PANEL_CODES, panel_findings
+from easyapache.ea4.rules.rulebook import findings_for, in_order
+from easyapache.ea4.sentences import Sentence, spoken, with_words
+from easyapache.ea4.versions import parse_evr
+
+STORED = "stored"
+"""Worked out at once from the stored profile and the relations."""
+SERVER = "server"
+"""The answer of the server's own package manager."""
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedPackage:
+    """One package of a plan. ``action``: ``in``, ``out`` or ``keep``. ``cause`` is the solver's
+    word (asked, dependency, conflict, dependent), ``reason`` says it to a person.
+
+    A package that is updated is both in (the new version) and out (the old one).
+    """
+
+    name: str
+    evr: str
+    action: str
+    reason: str = ""
+    arch: str = "x86_64"
+    cause: str = ""
+
+    @property
+    def package(self) -> Package:
+        evr = parse_evr(self.evr)
+        return Package(self.name, evr.version, evr.release, self.arch, evr.epoch)
+
+    @property
+    def short_name(self) -> str:
+        return short(self.name)
+
+    def as_json(self) -> dict[str, Any]:
+        data = {
+            "name": self.name,
+            "evr": self.evr,
+            "arch": self.arch,
+            "action": self.action,
+            "reason": self.reason,
+            "cause": self.cause,
+        }
+        return with_words(data, "reason")
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> PlannedPackage:
+        data = spoken(data)
+        return cls(
+            name=data["name"],
+            evr=data["evr"],
+            action=data["action"],
+            reason=data.get("reason", ""),
+            arch=data.get("arch", "x86_64"),
+            cause=data.get("cause", ""),
+        )
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What one choice would do to one server in one state.
+
+    ``base_digest`` names that state, ``before`` its MPM by packages. ``digest`` names the plan:
+    it changes exactly when the state, the choice or a package that moves does, whoever worked
+    the plan out. ``goal`` is what the server's package manager is asked.
+    """
+
+    choice: Choice
+    base_digest: str
+    before: Observation
+    install: tuple[PlannedPackage, ...]
+    remove: tuple[PlannedPackage, ...]
+    keep: tuple[PlannedPackage, ...]
+    findings: tuple[Finding, ...]
+    goal: Goal
+    source: str = STORED
+
+    @cached_property
+    def transaction(self) -> Transaction:
+        moved = (*self.remove, *self.install)
+        return Transaction(
+            install=tuple(sorted(item.package for item in self.install)),
+            remove=tuple(sorted(item.package for item in self.remove)),
+            reasons={item.name: item.cause for item in moved if item.cause},
+        )
+
+    @cached_property
+    def digest(self) -> str:
+        return digest_of(
+            {
+                "base": self.base_digest,
+                "choice": self.choice.as_json(),
+                "transaction": self.transaction.digest,
+            }
+        )
+
+    def seen_now(self, profile: Profile) -> Plan:
+        """This plan with what the panel itself knows of the server by now (``panel_findings``),
+        whatever it knew when the plan was made."""
+        own = panel_findings(profile.facts)
+        others = (item for item in self.findings if item.code not in PANEL_CODES)
+        return replace(self, findings=in_order((*own, *others)))
+
+    @property
+    def empty(self) -> bool:
+        """Whether no package would move."""
+        return not self.install and not self.remove
+
+    @property
+    def blocked(self) -> bool:
+        return any(finding.severity is Severity.BLOCK for finding in self.findings)
+
+    @property
+    def blocks(self) -> tuple[Finding, ...]:
+        return tuple(item for item in self.findings if item.severity is Severity.BLOCK)
+
+    @property
+    def leaving(self) -> frozenset[str]:
+        """Names that would no longer be installed; an update does not leave."""
+        return frozenset(item.name for item in self.remove) - {item.name for item in self.install}
+
+    @property
+    def headline(self) -> str:
+        """The whole change in one line: ``prefork → event · 2 to install · 3 to remove``."""
+        start = " + ".join(self.before.mpms) or "no MPM"
+        if self.before.itk:
+            start += " with ITK"
+        goal = self.choice.label
+        parts = [goal if start == goal else f"{start} → {goal}"]
+        updates = {item.name for item in self.install} & {item.name for item in self.remove}
+        counts = (
+            (len(self.install) - len(updates), "to install"),
+            (len(updates), "to update"),
+            (len(self.remove) - len(updates), "to remove"),
+        )
+        parts += [f"{count} {words}" for count, words in counts if count]
+        return " · ".join(parts if len(parts) > 1 else [*parts, "no package moves"])
+
+    @cached_property
+    def inverse(self) -> Plan:
+        """The plan that restores exactly the set of packages this one started from.
+
+        Made for the state this plan leads to. Where the server had no single MPM before, the
+        inverse is blocked: it would break the server again.
+        """
+        torn = self.before.mpm is None
+        choice = Choice(
+            mpm=self.choice.mpm if self.before.mpm is None else MPM(self.before.mpm),
+            itk=self.before.itk,
+        )
+        findings = (_GOES_BACK_TO_TORN,) if torn and not self.empty else ()
+        back_in = [
+            replace(item, action="in", reason=Sentence("was installed before"), cause="asked")
+            for item in self.remove
+        ]
+        back_out = [
+            replace(item, action="out", reason=Sentence("came with the change"), cause="asked")
+            for item in self.install
+        ]
+        again = {item.name for item in self.remove}
+        gone = tuple(sorted({item.name for item in self.install} - again))
+        return Plan(
+            choice=choice,
+            base_digest=_state_after(self).digest,
+            before=installed(item.name for item in (*self.keep, *self.install)),
+            install=tuple(back_in),
+            remove=tuple(back_out),
+            keep=self.keep,
+            findings=findings,
+            goal=Goal(install=tuple(sorted(again)), remove=gone, may_remove=gone),
+            source=self.source,
+        )
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "choice": self.choice.as_json(),
+            "base_digest": self.base_digest,
+            "before": self.before.as_json(),
+            "install": [item.as_json() for item in self.install],
+            "remove": [item.as_json() for item in self.remove],
+            "keep": [item.as_json() for item in self.keep],
+            "findings": [item.as_json() for item in self.findings],
+            "goal": self.goal.as_json(),
+            "source": self.source,
+            "digest": self.digest,
+            "blocked": self.blocked,
+            "headline": self.headline,
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Plan:
+        def planned(key: str) -> tuple[PlannedPackage, ...]:
+            return tuple(PlannedPackage.from_json(item) for item in data[key])
+
+        return cls(
+            choice=Choice.from_json(data["choice"]),
+            base_digest=data["base_digest"],
+            before=Observation.from_json(data["before"]),
+            install=planned("install"),
+            remove=planned("remove"),
+            keep=planned("keep"),
+            findings=tuple(Finding.from_json(item) for item in data["findings"]),
+            goal=Goal.from_json(data["goal"]),
+            source=data.get("source", STORED),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """One package on which the instant plan and the server's own answer disagree."""
+
+    name: str
+    stored: str
+    server: str
+
+    @property
+    def sentence(self) -> str:
+        return f"{self.name}: expected {self.stored}, the server says {self.server}."
+
+
+_GOES_BACK_TO_TORN = Finding(
+    code="back_to_torn",
+    severity=Severity.BLOCK,
+    title=Sentence("There is no sound state to go back to"),
+    message=Sentence(
+        "Before this change the server did not have exactly one MPM. httpd cannot start so."
+    ),
+    remedy=Sentence("Choose an MPM instead of rolling back."),
+)
+
+
+def goal_of(profile: Profile, choice: Choice) -> Goal:
+    """What to ask a package manager for, without saying yet what may leave.
+
+    The companion CGI module is named so that it is chosen on purpose. What cannot be together
+    with what is asked for leaves by that conflict and is not named. ``remove`` names only what
+    could stay: ITK on prefork, and the surplus where several MPMs are installed.
+    """
+    names = profile.names
+    install = {choice.mpm.package, choice.mpm.cgi_package, *choice.add}
+    if choice.itk:
+        install.add(ITK)
+    remove = set()
+    if ITK in names and not choice.itk and not choice.mpm.threaded:
+        remove.add(ITK)
+    if len(installed(names).mpms) > 1:
+        others = [mpm for mpm in MPM if mpm is not choice.mpm]
+        remove |= {mpm.package for mpm in others} & names
+        remove |= ({mpm.cgi_package for mpm in MPM} - {choice.mpm.cgi_package}) & names
+    return Goal(install=tuple(sorted(install)), remove=tuple(sorted(remove - choice.add)))
+
+
+def make_plan(profile: Profile, choice: Choice, relations: Relations) -> Plan:
+    """The instant plan, from the stored profile alone. Never raises for a bad choice: what
+    cannot be is a plan without packages and with a blocking finding."""
+    scene = relations.for_server(profile.packages, profile.facts.get("relations"))
+    goal = goal_of(profile, choice)
+    if choice.itk and choice.mpm.threaded:
+        # The contradiction is in the choice; its own rule says so better than a solver could.
+        return _plan(profile, choice, scene, goal, Transaction(), STORED)
+    try:
+        change = scene.resolve(goal.install, goal.remove)
+    except Unsolvable as error:
+        return _plan(profile, choice, scene, goal, Transaction(), STORED, error.reasons)
+    return _plan(profile, choice, scene, goal, change, STORED)
+
+
+def plan_from_transaction(
+    profile: Profile, choice: Choice, transaction: Transaction, relations: Relations
+) -> Plan:
+    """The plan as the server's own package manager answered it."""
+    scene = relations.for_server(profile.packages, profile.facts.get("relations"))
+    return _plan(profile, choice, scene, goal_of(profile, choice), transaction, SERVER)
+
+
+def differences(stored: Plan, server: Plan) -> tuple[Difference, ...]:
+    """Where the instant plan was wrong, by package name. Versions count."""
+    ours, theirs = _moves(stored), _moves(server)
+    return tuple(
+        Difference(name, ours.get(name, "no change"), theirs.get(name, "no change"))
+        for name in sorted(set(ours) | set(theirs))
+        if ours.get(name) != theirs.get(name)
+    )
+
+
+def _moves(plan: Plan) -> dict[str, str]:
+    moves = {item.name: f"{item.evr} to leave" for item in plan.remove}
+    for item in plan.install:
+        words = "update to" if item.name in moves else "install"
+        moves[item.name] = f"{words} {item.evr}"
+    return moves
+
+
+def _plan(
+    profile: Profile,
+    choice: Choice,
+    scene: Scene,
+    goal: Goal,
+    change: Transaction,
+    source: str,
+    impossible: tuple[str, ...] = (),
+) -> Plan:
+    situation = Situation(profile, choice, scene, change, impossible)
+    why = scene.explain(change, goal.install, goal.remove)
+    words = Words(choice, scene, goal)
+    leaving = {item.name for item in change.remove} - {item.name for item in change.install}
+    gone = set(change.remove)
+    return Plan(
+        choice=choice,
+        base_digest=profile.digest,
+        before=installed(profile.names),
+        install=_planned(change.install, "in", why, words),
+        remove=_planned(change.remove, "out", why, words),
+        keep=tuple(
+            _item(package, "keep", words.staying(package.name))
+            for package in sorted(profile.packages)
+            if package not in gone
+        ),
+        findings=findings_for(situation),
+        goal=replace(goal, may_remove=tuple(sorted(leaving))),
+        source=source,
+    )
+
+
+def _planned(
+    packages: Iterable[Package], action: str, why: Mapping[str, Why], words: Words
+) -> tuple[PlannedPackage, ...]:
+    return tuple(
+        _item(
+            package,
+            action,
+            words.moving(package.name, why[package.name], action),
+            "dependency" if why[package.name].kind == "update" else why[package.name].kind,
+        )
+        for package in sorted(packages)
+    )
+
+
+def _item(package: Package, action: str, reason: str, cause: str = "") -> PlannedPackage:
+    return PlannedPackage(package.name, package.evr, action, reason, package.arch, cause)
+
+
+def _state_after(plan: Plan) -> Profile:
+    """The profile a sound server shows after ``plan``: all three observations agree."""
+    seen = Observation((plan.choice.mpm.value,), plan.choice.itk)
+    packages = tuple(sorted(item.package for item in (*plan.keep, *plan.install)))
+    return Profile(packages=packages, configured=seen, running=seen)

@@ -1,0 +1,72 @@
+"""Why each package comes, leaves or stays, as a person would give the reason."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from easyapache.ea4.mpm import ITK, MPM, MPM_CAPABILITY, Choice, short
+from easyapache.ea4.protocol import Goal
+from easyapache.ea4.relations import Scene, Why
+from easyapache.ea4.sentences import Sentence
+
+
+@dataclass(frozen=True)
+class Words:
+    """The reasons of the solver as a person would give them."""
+
+    choice: Choice
+    scene: Scene
+    goal: Goal
+
+    def staying(self, name: str) -> str:
+        if name in self.choice.keep:
+            return Sentence("you asked to keep it")
+        if name in self.goal.install:
+            return Sentence("needed, and there already")
+        return Sentence("not affected")
+
+    def moving(self, name: str, why: Why, action: str) -> str:
+        if why.kind == "update":
+            return (
+                Sentence("another version is needed by {name}", name=short(why.by))
+                if why.by
+                else Sentence("update")
+            )
+        return self._coming(name, why) if action == "in" else self._leaving(name, why)
+
+    def _coming(self, name: str, why: Why) -> str:
+        if name == self.choice.mpm.package or (name == ITK and self.choice.itk):
+            return Sentence("chosen")
+        if name in self.choice.add:
+            return Sentence("added to the choice")
+        if name == self.choice.mpm.cgi_package:
+            return Sentence("required by {mpm}", mpm=self.choice.mpm.value)
+        return (
+            Sentence("required by {name}", name=short(why.by)) if why.by else Sentence("required")
+        )
+
+    def _leaving(self, name: str, why: Why) -> str:
+        mpms = {mpm.package for mpm in MPM}
+        if name in mpms:
+            return Sentence("one MPM at a time")
+        if name == ITK and why.kind == "asked":
+            return Sentence("ITK is switched off")
+        if name in {mpm.cgi_package for mpm in MPM}:
+            return Sentence("{name} takes its place", name=short(self.choice.mpm.cgi_package))
+        entry = self.scene.installed.get(name)
+        for relation in entry.requires if entry else ():
+            if relation.name == MPM_CAPABILITY and relation.evr:
+                if relation.evr.version != self.choice.mpm.kind:
+                    return Sentence("needs a {kind} MPM", kind=relation.evr.version)
+            elif relation.name in mpms and relation.name != self.choice.mpm.package:
+                return Sentence("needs {name}", name=short(relation.name).removeprefix("mod_mpm_"))
+        if why.kind == "conflict":
+            other = "ITK" if why.by == ITK else short(why.by).removeprefix("mod_mpm_")
+            return Sentence("cannot be together with {other}", other=other)
+        if why.kind == "dependent" and why.relation:
+            return (
+                Sentence("needs {name}", name=short(why.by))
+                if why.by
+                else Sentence("needs {relation}", relation=why.relation)
+            )
+        return Sentence("has to leave")

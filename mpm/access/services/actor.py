@@ -1,0 +1,169 @@
+"""Who asks, and the ways in which a service says no."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from easyapache.ea4.rules.findings import Finding
+from easyapache.ea4.sentences import Sentence, plain
+
+if TYPE_CHECKING:
+    from easyapache.ea4.plan import Plan
+    from mpm.models import Change
+
+
+@dataclass(frozen=True, slots=True)
+class Actor:
+    """Somebody or something that asks for a change; history keeps these words as they are.
+
+    ``origin`` is one of mpm.changes.models.change.Origin. The role ``token`` is only given to a
+    request     whose token was found to have the scope that the operation needs.
+    """
+
+    name: str
+    role: str = ""
+    user_id: int | None = None
+    origin: str = "web"
+    token_name: str = ""
+    address: str = ""
+    agent_class: str = ""
+    request_id: str = ""
+
+    @property
+    def may_change(self) -> bool:
+        return self.role in ("administrator", "system", "token")
+
+
+SYSTEM = Actor(name="panel", role="system", origin="schedule")
+"""What the panel does by itself: queueing what is due, telling what fell silent."""
+
+
+class Refused(Exception):
+    """A request that is not carried out; nothing was changed.
+
+    ``code`` is stable, ``message`` is for people, ``status`` is the HTTP status that fits.
+    """
+
+    status = 422
+    code = "refused"
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        code: str | None = None,
+        findings: Sequence[Finding] = (),
+        status: int | None = None,
+        remedy: str = "",
+    ) -> None:
+        super().__init__(message)
+        self.message, self.findings, self.remedy = message, tuple(findings), remedy
+        self.code = code or type(self).code
+        self.status = status or type(self).status
+
+    def as_json(self) -> dict[str, Any]:
+        """For programs: English, without what the sentences were made of."""
+        return {
+            "code": self.code,
+            "message": self.message,
+            "remedy": self.remedy,
+            "findings": [plain(finding.as_json()) for finding in self.findings],
+        }
+
+
+class NotAllowed(Refused):
+    """This person may look, but not change."""
+
+    status = 403
+    code = "not_allowed"
+
+
+class NotFound(Refused):
+    """There is no such server, change, preview or package."""
+
+    status = 404
+    code = "not_found"
+
+
+class Unanswered(Refused):
+    """The server did not answer, or its package manager could not: nothing was refused, it
+    failed."""
+
+    code = "preview_failed"
+
+
+class BadRequest(Refused):
+    """A value that cannot be meant: too long, with control characters, contradictory."""
+
+    code = "bad_request"
+
+
+class Busy(Refused):
+    """Another change of the same server has not finished. ``change`` is that change."""
+
+    status = 409
+    code = "busy"
+
+    def __init__(self, change: Change) -> None:
+        super().__init__(
+            Sentence(
+                "Change #{number} of {server} ({state}) has not finished. "
+                "One change at a time is made on a server.",
+                number=change.pk,
+                server=change.server_name,
+                state=str(change.state),
+            ),
+            remedy=Sentence("Wait for change #{number}, or cancel it.", number=change.pk),
+        )
+        self.change = change
+
+
+class UnderWay(Busy):
+    """The change that has not finished already does what is wanted; no second one is made.
+
+    A door that can answer with that change does so. To any other it is a change in the way.
+    """
+
+    def __init__(self, change: Change) -> None:
+        super().__init__(change)
+        self.message = Sentence(
+            "Change #{number} of {server} ({state}) already does this.",
+            number=change.pk,
+            server=change.server_name,
+            state=str(change.state),
+        )
+
+
+class Stale(Refused):
+    """What was confirmed is not what would happen now. ``plan`` is what would."""
+
+    status = 409
+    code = "stale"
+
+    def __init__(self, plan: Plan, message: str = "") -> None:
+        super().__init__(
+            message
+            or Sentence(
+                "The server has moved since this plan was made, so nothing was started. "
+                "Look at the new plan and confirm that one."
+            ),
+            findings=plan.findings,
+            remedy=Sentence("Review the plan again."),
+        )
+        self.plan = plan
+
+
+class NothingToDo(Refused):
+    """The server already is what was asked for."""
+
+    status = 200
+    code = "nothing_to_do"
+
+
+class TooLate(Refused):
+    """The change cannot be cancelled or altered any more; the message says why."""
+
+    status = 409
+    code = "too_late"

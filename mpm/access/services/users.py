@@ -1,0 +1,115 @@
+"""Accounts of the panel. Each has one role; names in the history outlive the account."""
+
+from __future__ import annotations
+
+import secrets
+
+from django.contrib.auth.models import Group, User
+from django.contrib.auth.password_validation import validate_password
+from django.core.exceptions import ValidationError
+from django.db import IntegrityError, transaction
+from django.utils import timezone
+
+from easyapache.ea4.sentences import Sentence, any_of
+from mpm.access.rights import ROLES
+from mpm.access.services.actor import Actor, BadRequest, Refused
+from mpm.changes.services.lookup import must_be_allowed
+from mpm.history.services.events import append
+from mpm.history.services.text_checks import one_text
+
+
+def new_password() -> str:
+    """Twenty random characters without those that look alike: about 110 bits."""
+    letters = "abcdefghijkmnpqrstuvwxyzABCDEFGHJKLMNPQRSTUVWXYZ23456789"
+    return "".join(secrets.choice(letters) for _ in range(20))
+
+
+def add_user(
+    name: str, role: str, *, actor: Actor, password: str | None = None
+) -> tuple[User, str]:
+    """Make an account and return it with its password (generated unless given), which is kept
+    nowhere else. Raises NotAllowed, BadRequest, Refused ``exists``."""
+    must_be_allowed(actor, Sentence("add people"))
+    name = one_text("name", name, 150)
+    _check_role(role)
+    try:
+        User.username_validator(name)
+        if password is not None:
+            validate_password(password, User(username=name))
+    except ValidationError as error:
+        raise BadRequest(" ".join(error.messages), code="bad_account") from error
+    password = password or new_password()
+    try:
+        with transaction.atomic():
+            user = User.objects.create_user(name, password=password)
+            user.groups.set([Group.objects.get(name=role)])
+            _tell("user.added", user, actor, role=role)
+    except IntegrityError:
+        raise Refused(
+            Sentence("There is an account called {name} already.", name=name),
+            code="exists",
+            status=409,
+        ) from None
+    return user, password
+
+
+def set_role(user: User, role: str, actor: Actor) -> User:
+    """Raises NotAllowed, BadRequest, and Refused when nobody would be left to administer."""
+    must_be_allowed(actor, Sentence("alter people"))
+    _check_role(role)
+    with transaction.atomic():
+        if role != ROLES[0]:
+            _keep_an_administrator(user)
+        before = list(user.groups.values_list("name", flat=True))
+        user.groups.set([Group.objects.get(name=role)])
+        _tell("user.role", user, actor, before=before, role=role)
+    return user
+
+
+def set_active(user: User, active: bool, actor: Actor) -> User:
+    """Let somebody in or keep them out. Accounts are not deleted: history points at them."""
+    must_be_allowed(actor, Sentence("alter people"))
+    with transaction.atomic():
+        if not active:
+            _keep_an_administrator(user)
+        user.is_active = active
+        user.save(update_fields=["is_active"])
+        _tell("user.activated" if active else "user.deactivated", user, actor)
+    return user
+
+
+def reset_password(user: User, actor: Actor) -> str:
+    """Give ``user`` a new password and return it; sessions that are open end with the old one."""
+    must_be_allowed(actor, Sentence("alter people"))
+    password = new_password()
+    with transaction.atomic():
+        user.set_password(password)
+        user.save(update_fields=["password"])
+        _tell("user.password_reset", user, actor)
+    return password
+
+
+def _check_role(role: str) -> None:
+    if role not in ROLES:
+        raise BadRequest(
+            Sentence(
+                "There is no role called {role!r}: choose {roles}.",
+                role=role[:40],
+                roles=any_of(ROLES),
+            ),
+            code="bad_role",
+        )
+
+
+def _keep_an_administrator(leaving: User) -> None:
+    others = User.objects.filter(is_active=True, groups__name=ROLES[0]).exclude(pk=leaving.pk)
+    if leaving.groups.filter(name=ROLES[0]).exists() and not others.exists():
+        raise Refused(
+            Sentence("{name} is the last administrator.", name=leaving.get_username()),
+            code="last_administrator",
+            status=409,
+        )
+
+
+def _tell(kind: str, user: User, actor: Actor, **data: object) -> None:
+    append(kind, timezone.now(), actor=actor, data={"account": user.get_username(), **data})

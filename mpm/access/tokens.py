@@ -1,0 +1,325 @@
+"""API tokens: made, checked, rotated, revoked.
+
+A token reads ``ea4mpm_<key id>_<secret>``: the prefix lets secret scanners find one that
+leaked, the key id may be shown and logged, the secret is 256 random bits that are shown once.
+Kept is HMAC-SHA256(pepper, key id and secret), so that neither a copy of the database nor the
+pepper alone is worth a token. A fast hash is right here: nobody guesses 256 bits.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import logging
+import re
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import lru_cache
+from typing import Any
+
+from django.conf import settings
+from django.db import connection, transaction
+from django.db.models import Q
+from django.utils import timezone
+
+from easyapache.ea4.sentences import Sentence
+from mpm.access.rights import ADMINISTRATOR
+from mpm.access.scopes import BadGrant, checked_networks, checked_scopes, within
+from mpm.access.services.actor import Actor, BadRequest
+from mpm.changes.services.lookup import known_servers
+from mpm.history.services.events import append
+from mpm.models import IdempotentAnswer, Token
+from mpm.servers.models import Server
+
+log = logging.getLogger(__name__)
+
+PREFIX = "ea4mpm_"
+_ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+_KEY_LENGTH, _SECRET_LENGTH = 12, 43
+TOKEN = re.compile(rf"{PREFIX}([0-9A-Za-z]{{{_KEY_LENGTH}}})_([0-9A-Za-z]{{{_SECRET_LENGTH}}})\Z")
+_OPTIONS = Token._meta  # noqa: SLF001  # Django's own name for what it documents
+_COLUMNS = tuple(_OPTIONS.concrete_fields)
+_FIND = f"""SELECT {", ".join(f"t.{field.column}" for field in _COLUMNS)},
+    (t.created_by_id IS NULL OR EXISTS (
+        SELECT 1 FROM auth_user u
+        JOIN auth_user_groups m ON m.user_id = u.id JOIN auth_group g ON g.id = m.group_id
+        WHERE u.id = t.created_by_id AND u.is_active AND g.name = %s))
+FROM mpm_token t WHERE t.key_id = %s"""  # noqa: S608  # the columns of our own model
+"""Written out, because every request begins with it and composing it cost most of it. The last
+column: nobody in particular made the token, or somebody who still is an administrator."""
+_NOBODY_KEY = "0" * _KEY_LENGTH
+USED_EVERY = timedelta(minutes=1)
+LONGEST_OVERLAP = timedelta(days=30)
+ANSWERS_KEPT = timedelta(hours=24)
+
+
+class Denied(Exception):
+    """The token is not accepted. ``str()`` may be shown: only who holds the secret learns
+    that a token has expired, was revoked, or is used from the wrong network. ``token`` is there
+    when the secret was right: then nobody was guessing."""
+
+    def __init__(self, message: str, token: Token | None = None) -> None:
+        super().__init__(message)
+        self.token = token
+
+
+@dataclass(frozen=True, slots=True)
+class Issued:
+    """A new token with its text, which exists only in this value."""
+
+    token: Token
+    text: str
+
+
+def _random(length: int) -> str:
+    return "".join(secrets.choice(_ALPHABET) for _ in range(length))
+
+
+def _seal(pepper: bytes, key_id: str, secret: str) -> str:
+    return hmac.new(pepper, f"{key_id}:{secret}".encode(), hashlib.sha256).hexdigest()
+
+
+def _current_pepper() -> tuple[str, bytes]:
+    peppers: dict[str, bytes] = settings.TOKEN_PEPPERS
+    return next(iter(peppers.items()))
+
+
+# -- checking ----------------------------------------------------------------------------------
+
+
+def check(text: str, address: str, now: datetime | None = None) -> Token:
+    """The token that ``text`` is, when it may be used from ``address``. Raises Denied.
+
+    A text that is no token, a key id nobody has and a wrong secret take the same way: one
+    query, one HMAC, one comparison in constant time, one message.
+    """
+    now = now or timezone.now()
+    match = TOKEN.match(text)
+    key_id, secret = match.groups() if match else (_NOBODY_KEY, text[:200])
+    token, vouched = _found(key_id)
+    current_id, current = _current_pepper()
+    pepper = settings.TOKEN_PEPPERS.get(token.pepper_id if token else "", current)
+    kept = token.digest if token else "-" * 64
+    right = hmac.compare_digest(_seal(pepper, key_id, secret), kept)
+    if token is None or not right:
+        if token is not None and token.pepper_id not in settings.TOKEN_PEPPERS:
+            log.warning(
+                "The token %s is sealed with the pepper %s, which TOKEN_PEPPERS no longer names",
+                key_id,
+                token.pepper_id,
+            )
+        raise Denied("The token is not valid.")
+    state = token.state(now)
+    if state != "active":
+        raise Denied(f"The token {key_id} is {state}.", token)
+    if not vouched:
+        raise Denied(f"Who made the token {key_id} is no administrator any more.", token)
+    if not within(address, token.networks):
+        raise Denied(f"The token {key_id} may not be used from {address or 'here'}.", token)
+    if token.pepper_id != current_id:
+        # Whoever uses a token proves the secret: the moment to seal it under the new pepper.
+        Token.objects.filter(pk=token.pk, digest=token.digest).update(
+            digest=_seal(current, key_id, secret), pepper_id=current_id
+        )
+    _touch(token, address, now)
+    return token
+
+
+def key_id_of(text: str) -> str:
+    """The key id that a token names; "" for a text that is no token."""
+    match = TOKEN.match(text)
+    return match[1] if match else ""
+
+
+def _found(key_id: str) -> tuple[Token | None, bool]:
+    """The token of this key id, and whether somebody vouches for it. The row is read anew each
+    time, so that what was revoked a moment ago is revoked."""
+    with connection.cursor() as cursor:
+        cursor.execute(_FIND, [ADMINISTRATOR, key_id])
+        row = cursor.fetchone()
+    return (_token_of(row[:-1]), bool(row[-1])) if row else (None, False)
+
+
+@lru_cache(maxsize=1024)
+def _token_of(row: tuple[Any, ...]) -> Token:
+    """What the database answered, as a Token: made once for as long as the row stays the same.
+
+    Nobody may alter it. The conversions are those Django makes of a query of its own.
+    """
+    values = []
+    for field, value in zip(_COLUMNS, row, strict=True):
+        column = field.get_col(_OPTIONS.db_table)
+        for convert in (
+            *connection.ops.get_db_converters(column),
+            *column.get_db_converters(connection),
+        ):
+            value = convert(value, column, connection)
+        values.append(value)
+    return Token.from_db(connection.alias, [field.attname for field in _COLUMNS], values)
+
+
+def _touch(token: Token, address: str, now: datetime) -> None:
+    """Record the use, at most once a minute, so that reads do not become writes."""
+    if token.last_used_at is not None and token.last_used_at > now - USED_EVERY:
+        return
+    Token.objects.filter(
+        Q(last_used_at=None) | Q(last_used_at__lte=now - USED_EVERY), pk=token.pk
+    ).update(last_used_at=now, last_used_address=address)
+
+
+def may_reach(token: Token, server: Server) -> bool:
+    """Whether the token may know of this server at all."""
+    return reaches(token, server.name, server.kind)
+
+
+def reaches(token: Token, name: str, kind: str) -> bool:
+    """The same of a server that was not read as a row."""
+    if token.sandbox and kind != Server.Kind.SIMULATED:
+        return False
+    return not token.servers or name in token.servers
+
+
+# -- making ------------------------------------------------------------------------------------
+
+
+def issue(
+    actor: Actor,
+    *,
+    name: str,
+    scopes: Sequence[str],
+    purpose: str = "",
+    servers: Sequence[str] = (),
+    networks: Sequence[str] = (),
+    sandbox: bool = False,
+    expires_at: datetime | None = None,
+    per_minute: int | None = None,
+    replaces: Token | None = None,
+    behind: int | None = None,
+    now: datetime | None = None,
+) -> Issued:
+    """Make a token. Raises BadRequest for a grant that does not exist.
+
+    It is worth something only as long as the person who made it is an administrator. Where
+    another token makes it, that is ``behind``: the person behind that one.
+    """
+    now = now or timezone.now()
+    name, purpose = _line("name", name, 100), _line("purpose", purpose, 300)
+    if not name:
+        raise BadRequest(Sentence("A token needs a name that says who will use it."))
+    if expires_at is not None and expires_at <= now:
+        raise BadRequest(Sentence("The token would already have expired."))
+    try:
+        granted, allowed = checked_scopes(scopes), checked_networks(networks)
+    except BadGrant as error:
+        raise BadRequest(error.args[0]) from error
+    wanted = known_servers(servers)
+    key_id, secret = _random(_KEY_LENGTH), _random(_SECRET_LENGTH)
+    pepper_id, pepper = _current_pepper()
+    with transaction.atomic():
+        token = Token.objects.create(
+            key_id=key_id,
+            digest=_seal(pepper, key_id, secret),
+            pepper_id=pepper_id,
+            name=name,
+            purpose=purpose,
+            scopes=granted,
+            servers=wanted,
+            networks=allowed,
+            sandbox=sandbox,
+            per_minute=per_minute,
+            created_at=now,
+            created_by_id=actor.user_id if actor.user_id is not None else behind,
+            created_by_name=actor.name,
+            expires_at=expires_at,
+            replaces=replaces,
+        )
+        append("token.rotated" if replaces else "token.made", now, actor=actor, data=_told(token))
+    return Issued(token, f"{PREFIX}{key_id}_{secret}")
+
+
+def rotate(token: Token, actor: Actor, overlap: timedelta, now: datetime | None = None) -> Issued:
+    """A new secret with the same grants; the old one goes on for ``overlap`` at most.
+
+    Raises BadRequest for a token that is no longer active.
+    """
+    now = now or timezone.now()
+    if token.state(now) != "active":
+        raise BadRequest(
+            Sentence(
+                "The token {key_id} is {state}; make a new one.",
+                key_id=token.key_id,
+                state=token.state(now),
+            )
+        )
+    overlap = max(timedelta(0), min(overlap, LONGEST_OVERLAP))
+    with transaction.atomic():
+        issued = issue(
+            actor,
+            name=token.name,
+            purpose=token.purpose,
+            scopes=token.scopes,
+            servers=token.servers,
+            networks=token.networks,
+            sandbox=token.sandbox,
+            expires_at=token.expires_at,
+            per_minute=token.per_minute,
+            replaces=token,
+            behind=token.created_by_id,
+            now=now,
+        )
+        end = now + overlap
+        Token.objects.filter(pk=token.pk).filter(Q(expires_at=None) | Q(expires_at__gt=end)).update(
+            expires_at=end
+        )
+    return issued
+
+
+def revoke(token: Token, actor: Actor, now: datetime | None = None) -> bool:
+    """End a token at once. False when it was revoked already."""
+    now = now or timezone.now()
+    with transaction.atomic():
+        done = Token.objects.filter(pk=token.pk, revoked_at=None).update(
+            revoked_at=now, revoked_by_name=actor.name
+        )
+        if done:
+            append("token.revoked", now, actor=actor, data=_told(token))
+    return bool(done)
+
+
+def prune_answers(now: datetime, limit: int = 5000) -> int:
+    """Forget answers to idempotency keys that are older than a day, a little at a time."""
+    old = IdempotentAnswer.objects.filter(created_at__lte=now - ANSWERS_KEPT)
+    keys = list(old.order_by("pk").values_list("pk", flat=True)[:limit])
+    return IdempotentAnswer.objects.filter(pk__in=keys).delete()[0]
+
+
+def _told(token: Token) -> dict[str, object]:
+    """What history says of a token: never anything of the secret or its digest."""
+    return {
+        "key_id": token.key_id,
+        "name": token.name,
+        "purpose": token.purpose,
+        "scopes": token.scopes,
+        "servers": token.servers,
+        "networks": token.networks,
+        "sandbox": token.sandbox,
+        "expires_at": token.expires_at.isoformat() if token.expires_at else None,
+        "replaces": token.replaces.key_id if token.replaces else None,
+    }
+
+
+def _line(what: str, text: str, longest: int) -> str:
+    text = text.strip()
+    if len(text) > longest:
+        raise BadRequest(
+            Sentence(
+                "The {what} of a token has at most {longest} characters.",
+                what=what,
+                longest=longest,
+            )
+        )
+    if any(ord(character) < 32 or ord(character) == 127 for character in text):
+        raise BadRequest(Sentence("The {what} of a token is one line of text.", what=what))
+    return text

@@ -1,0 +1,87 @@
+"""What a reader sets for themselves, what they were told, and the search of tools."""
+
+from __future__ import annotations
+
+from urllib.parse import quote
+
+from django import forms
+from django.conf import settings
+from django.http import HttpRequest, HttpResponse
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_GET, require_http_methods
+
+from mpm.access.rights import may_read
+from mpm.web.message_storage import said
+from mpm.web.page_context import frame_of
+from mpm.web.preferences import THEMES, ZONES
+from mpm.web.responses import back_to, show
+
+A_YEAR = 365 * 24 * 3600
+
+
+class Preferences(forms.Form):
+    """All optional: a button of the account menu sends its one value only."""
+
+    theme = forms.ChoiceField(choices=[(name, name) for name in THEMES], required=False)
+    language = forms.ChoiceField(choices=settings.LANGUAGES, required=False)
+    zone = forms.CharField(required=False, max_length=64)
+
+    def clean_zone(self) -> str:
+        zone: str = self.cleaned_data["zone"].strip()
+        if zone and zone not in ZONES:
+            raise forms.ValidationError(
+                _("There is no time zone of that name. Use one such as Europe/Berlin.")
+            )
+        return zone
+
+
+@may_read
+@require_http_methods(["GET", "HEAD", "POST"])
+def preferences(request: HttpRequest) -> HttpResponse:
+    """Kept in cookies: they belong to the browser, and need no account to be right."""
+    form = Preferences(request.POST if request.method == "POST" else None)
+    if request.method == "POST" and form.is_valid():
+        answer = back_to(request, "preferences")
+        names = {"theme": "theme", "language": settings.LANGUAGE_COOKIE_NAME, "zone": "zone_chosen"}
+        for field, cookie in names.items():
+            if field not in request.POST:
+                continue
+            value = form.cleaned_data[field]
+            if value:
+                answer.set_cookie(
+                    cookie, quote(value), max_age=A_YEAR, samesite="Lax", secure=settings.HTTPS
+                )
+            else:
+                answer.delete_cookie(cookie)
+        return answer
+    return show(
+        request,
+        "easyapache/preferences.html",
+        {"form": form, "zones": sorted(ZONES), "zone_chosen": request.COOKIES.get("zone_chosen")},
+        status=422 if form.is_bound else 200,
+    )
+
+
+@may_read
+@require_GET
+def messages(request: HttpRequest) -> HttpResponse:
+    """What the panel said in this session."""
+    return show(request, "easyapache/messages.html", {"said": said(request)})
+
+
+@may_read
+@require_GET
+def tools(request: HttpRequest) -> HttpResponse:
+    query = request.GET.get("q", "")[:100]
+    return show(
+        request, "easyapache/tools.html", {"query": query, "found": frame_of(request).found(query)}
+    )
+
+
+@may_read
+@require_GET
+def tools_found(request: HttpRequest) -> HttpResponse:
+    """The fragment under the search field."""
+    query = request.GET.get("q", "")[:100]
+    context = {"query": query.strip(), "found": frame_of(request).found(query)[:8]}
+    return show(request, "easyapache/_tools_found.html", context)

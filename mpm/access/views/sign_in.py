@@ -1,0 +1,59 @@
+"""The sign-in form, which counts wrong passwords as every other door does."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from django.contrib import messages
+from django.contrib.auth.forms import AuthenticationForm
+from django.contrib.auth.views import LoginView
+from django.http import HttpRequest, HttpResponse
+from django.utils.translation import gettext as _
+
+from mpm.access.throttle import guesses
+from mpm.web.address import client_address
+from mpm.web.redirects import UNSENT
+
+log = logging.getLogger(__name__)
+
+
+class SignIn(LoginView):
+    """Django's own; whoever was wrong too often, by account or by address, waits before the next
+    password is even looked at, and is told for how long. Whose form was lost because their
+    session had ended is told so here, and on the page they come back to."""
+
+    redirect_authenticated_user = True
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        return super().get_context_data(**kwargs) | {"unsent": UNSENT in self.request.GET}
+
+    def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        verdict = guesses(self._name(), client_address(request), failed=False)
+        if verdict.allowed:
+            return super().post(request, *args, **kwargs)
+        context = self.get_context_data(form=self.form_class(), wait=verdict.retry_after)
+        refused = self.render_to_response(context, status=429)
+        refused.headers["Retry-After"] = str(verdict.retry_after)
+        return refused
+
+    def form_valid(self, form: AuthenticationForm) -> HttpResponse:
+        answer = super().form_valid(form)
+        if UNSENT in self.request.GET:
+            messages.warning(
+                self.request,
+                _(
+                    "Your session had ended when you sent the form: nothing was sent, and nothing "
+                    "was changed. Look at it again, and send it once more."
+                ),
+            )
+        return answer
+
+    def form_invalid(self, form: AuthenticationForm) -> HttpResponse:
+        address = client_address(self.request)
+        log.warning("A wrong name or password came from %s", address or "a local socket")
+        guesses(self._name(), address, failed=True)
+        return super().form_invalid(form)
+
+    def _name(self) -> str:
+        return self.request.POST.get("username", "")

@@ -1,0 +1,171 @@
+"""API tokens: made for a purpose, shown once, rotated with overlap, revoked at once."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from django import forms
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect
+from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+from django.views.decorators.http import require_GET, require_POST
+
+from mpm.access import tokens
+from mpm.access.roles import actor_of, may_change
+from mpm.access.scopes import Scope
+from mpm.access.services.actor import Refused
+from mpm.models import Token
+from mpm.servers.models import Server
+from mpm.web.responses import show
+from mpm.web.translation import in_words
+
+SCOPES = (
+    (Scope.READ.value, gettext_lazy("Read: servers, changes, history")),
+    (Scope.PLAN.value, gettext_lazy("Plan: ask what a change would do")),
+    (Scope.CHANGE.value, gettext_lazy("Change: switch the MPM, cancel, restart httpd")),
+    (Scope.ROLLBACK.value, gettext_lazy("Roll back: undo a change")),
+    (Scope.ADMIN.value, gettext_lazy("Admin: everything, tokens and webhooks too")),
+)
+LIFETIMES = (
+    ("30", gettext_lazy("30 days")),
+    ("90", gettext_lazy("90 days")),
+    ("365", gettext_lazy("One year")),
+    ("", gettext_lazy("Never")),
+)
+OVERLAPS = (
+    ("0", gettext_lazy("at once")),
+    ("24", gettext_lazy("in a day")),
+    ("168", gettext_lazy("in a week")),
+)
+
+
+class NewToken(forms.Form):
+    name = forms.CharField(
+        label=gettext_lazy("Name"),
+        max_length=100,
+        help_text=gettext_lazy("The program that will use it; history shows this name."),
+        widget=forms.TextInput(attrs={"autocomplete": "off"}),
+    )
+    purpose = forms.CharField(label=gettext_lazy("Purpose"), max_length=300, required=False)
+    scopes = forms.MultipleChoiceField(
+        label=gettext_lazy("May"),
+        choices=SCOPES,
+        widget=forms.CheckboxSelectMultiple,
+        initial=[Scope.READ.value],
+    )
+    servers = forms.MultipleChoiceField(
+        label=gettext_lazy("On these servers"),
+        required=False,
+        widget=forms.CheckboxSelectMultiple,
+        help_text=gettext_lazy("None ticked: on every server."),
+    )
+    networks = forms.CharField(
+        label=gettext_lazy("From these networks"),
+        required=False,
+        max_length=2000,
+        help_text=gettext_lazy("One per line, as 198.51.100.0/24. Empty: from anywhere."),
+        widget=forms.Textarea(attrs={"rows": 2, "spellcheck": "false"}),
+    )
+    expires = forms.ChoiceField(
+        label=gettext_lazy("Expires after"), choices=LIFETIMES, initial="90", required=False
+    )
+    per_minute = forms.IntegerField(
+        label=gettext_lazy("Requests a minute"),
+        required=False,
+        min_value=1,
+        max_value=100_000,
+        help_text=gettext_lazy("Empty: the panel’s own limit."),
+    )
+    sandbox = forms.BooleanField(
+        label=gettext_lazy("Sandbox: simulated servers only"), required=False
+    )
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        names = Server.objects.order_by("name").values_list("name", "hostname")
+        servers = self.fields["servers"]
+        if isinstance(servers, forms.MultipleChoiceField):
+            servers.choices = [(name, f"{name} ({host})" if host else name) for name, host in names]
+
+    def grants(self) -> dict[str, Any]:
+        """What mpm.access.tokens.issue takes."""
+        values = self.cleaned_data
+        days = values["expires"]
+        return {
+            "name": values["name"],
+            "purpose": values["purpose"],
+            "scopes": values["scopes"],
+            "servers": values["servers"],
+            "networks": values["networks"].replace(",", " ").split(),
+            "sandbox": values["sandbox"],
+            "per_minute": values["per_minute"],
+            "expires_at": timezone.now() + timedelta(days=int(days)) if days else None,
+        }
+
+
+@may_change
+@require_GET
+def listing(request: HttpRequest) -> HttpResponse:
+    return _page(request, NewToken())
+
+
+def _page(
+    request: HttpRequest,
+    form: NewToken,
+    *,
+    issued: tokens.Issued | None = None,
+    status: int = 200,
+) -> HttpResponse:
+    now = timezone.now()
+    rows = [
+        {"token": token, "state": token.state(now)}
+        for token in Token.objects.select_related("replaces").order_by("-pk")[:500]
+    ]
+    rows.sort(key=lambda row: row["state"] != "active")
+    context = {"rows": rows, "form": form, "issued": issued, "overlaps": OVERLAPS}
+    response = show(request, "tokens/tokens.html", context, status=status)
+    if issued:
+        response["Cache-Control"] = "no-store"
+    return response
+
+
+@may_change
+@require_POST
+def make(request: HttpRequest) -> HttpResponse:
+    """The secret is on this very answer and nowhere else."""
+    form = NewToken(request.POST)
+    if form.is_valid():
+        try:
+            issued = tokens.issue(actor_of(request), **form.grants())
+        except Refused as refused:
+            form.add_error(None, in_words(refused.message))
+        else:
+            return _page(request, NewToken(), issued=issued)
+    return _page(request, form, status=422)
+
+
+@may_change
+@require_POST
+def rotate(request: HttpRequest, key_id: str) -> HttpResponse:
+    token = get_object_or_404(Token, key_id=key_id)
+    hours = request.POST.get("overlap", "24")
+    overlap = timedelta(hours=int(hours) if hours in dict(OVERLAPS) else 24)
+    try:
+        issued = tokens.rotate(token, actor_of(request), overlap)
+    except Refused as refused:
+        messages.error(request, in_words(refused.message))
+        return redirect("tokens")
+    return _page(request, NewToken(), issued=issued)
+
+
+@may_change
+@require_POST
+def revoke(request: HttpRequest, key_id: str) -> HttpResponse:
+    token = get_object_or_404(Token, key_id=key_id)
+    if tokens.revoke(token, actor_of(request)):
+        messages.success(request, _("%(name)s is revoked.") % {"name": token.name})
+    return redirect("tokens")

@@ -1,0 +1,104 @@
+"""Users and roles: who may sign in, and who may change things."""
+
+from __future__ import annotations
+
+from django import forms
+from django.contrib import messages
+from django.contrib.auth.models import User
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+from django.views.decorators.http import require_GET, require_POST
+
+from mpm.access.roles import ADMINISTRATOR, SUPPORT, actor_of, may_change, may_read
+from mpm.access.services.actor import Refused
+from mpm.access.services.users import add_user, reset_password, set_active, set_role
+from mpm.web.responses import show
+from mpm.web.translation import in_words
+
+ROLE_NAMES = (
+    (SUPPORT, gettext_lazy("Support: reads only")),
+    (ADMINISTRATOR, gettext_lazy("Administrator")),
+)
+
+
+class NewUser(forms.Form):
+    name = forms.CharField(
+        label=gettext_lazy("Name"),
+        max_length=150,
+        widget=forms.TextInput(attrs={"autocapitalize": "none", "autocomplete": "off"}),
+    )
+    role = forms.ChoiceField(label=gettext_lazy("Role"), choices=ROLE_NAMES, initial=SUPPORT)
+
+
+@may_read
+@require_GET
+def users(request: HttpRequest) -> HttpResponse:
+    return _page(request, NewUser())
+
+
+def _page(
+    request: HttpRequest,
+    form: NewUser,
+    *,
+    made: tuple[User, str] | None = None,
+    status: int = 200,
+) -> HttpResponse:
+    people = User.objects.order_by("username").prefetch_related("groups")[:500]
+    rows = [
+        {
+            "user": one,
+            "role": ADMINISTRATOR if _leads(one) else SUPPORT,
+            "self": one == request.user,
+        }
+        for one in people
+    ]
+    context = {"rows": rows, "form": form, "made": made, "roles": ROLE_NAMES}
+    return show(request, "mpm/users.html", context, status=status)
+
+
+def _leads(user: User) -> bool:
+    return any(group.name == ADMINISTRATOR for group in user.groups.all())
+
+
+@may_change
+@require_POST
+def add(request: HttpRequest) -> HttpResponse:
+    """The password is made here and shown once, on this very answer; it is kept nowhere."""
+    form = NewUser(request.POST)
+    if form.is_valid():
+        try:
+            made = add_user(
+                form.cleaned_data["name"], form.cleaned_data["role"], actor=actor_of(request)
+            )
+        except Refused as refused:
+            form.add_error("name", in_words(refused.message))
+        else:
+            return _page(request, NewUser(), made=made)
+    return _page(request, form, status=422)
+
+
+@may_change
+@require_POST
+def alter(request: HttpRequest, pk: int) -> HttpResponse:
+    """One button of one row: a role, in or out, a new password."""
+    user = get_object_or_404(User, pk=pk)
+    actor, action = actor_of(request), request.POST.get("action", "")
+    try:
+        if action in (ADMINISTRATOR, SUPPORT):
+            set_role(user, action, actor)
+            said = _("%(name)s has another role now.")
+        elif action in ("in", "out"):
+            set_active(user, action == "in", actor)
+            said = _("%(name)s may sign in.") if action == "in" else _("%(name)s may not sign in.")
+        elif action == "password":
+            return _page(request, NewUser(), made=(user, reset_password(user, actor)))
+        else:
+            said = ""
+    except Refused as refused:
+        messages.error(request, in_words(refused.message))
+        return redirect("users")
+    if said:
+        messages.success(request, said % {"name": user.get_username()})
+    return redirect("users")

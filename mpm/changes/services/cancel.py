@@ -1,0 +1,84 @@
+"""Cancels a change: at once while nobody was told of it, else by asking the agent."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.db import transaction
+from django.utils import timezone
+
+from easyapache.ea4.sentences import Sentence
+from mpm.access.services.actor import Actor, TooLate
+from mpm.changes.lifecycle import past_the_point
+from mpm.changes.services.lookup import must_be_allowed
+from mpm.changes.services.transition import move
+from mpm.models import Change, State
+from mpm.servers.agents import wake
+
+
+def why_not_cancel(change: Change) -> str:
+    """Why a cancel would come too late, in a sentence; "" while it is possible."""
+    if change.finished:
+        return Sentence(
+            "Change #{number} has ended ({state}).",
+            number=change.pk,
+            state=change.get_state_display().lower(),
+        )
+    if past_the_point(change.step):
+        return Sentence(
+            "Change #{number} is past the point of no return: its packages are being "
+            "changed. It can only be finished or undone now; roll it back when it has "
+            "ended.",
+            number=change.pk,
+        )
+    return ""
+
+
+def cancel(change: Change, actor: Actor) -> Change:
+    """Ask that ``change`` ends without touching the server. Asking twice is asking once.
+
+    A change of which no agent was told is cancelled here and now. One that was sent goes to
+    ``canceling``, and the agent decides: it accepts until the packages begin to move.
+    Raises NotAllowed and TooLate with the reason.
+    """
+    must_be_allowed(actor, Sentence("cancel changes"))
+    now = timezone.now()
+    with transaction.atomic():
+        change = Change.objects.select_for_update().get(pk=change.pk)
+        if change.state == State.CANCELING:
+            return change
+        if reason := why_not_cancel(change):
+            raise TooLate(reason)
+        asked: dict[str, Any] = {"cancel_requested_at": now, "cancel_requested_by": actor.name}
+        at_once = move(
+            change,
+            (State.REQUESTED, State.QUEUED),
+            State.CANCELLED,
+            now,
+            actor=actor,
+            where={"dispatched_at": None},
+            finished_at=now,
+            sentence=Sentence(
+                "Cancelled by {person} before the server was told. Nothing was touched.",
+                person=actor.name,
+            ),
+            decided_by="cancel",
+            **asked,
+        )
+        if not at_once and not move(
+            change,
+            (State.QUEUED, State.RUNNING),
+            State.CANCELING,
+            now,
+            actor=actor,
+            unknown_since=None,
+            cancel_refused="",
+            **asked,
+        ):
+            raise TooLate(
+                why_not_cancel(change)
+                or Sentence("Change #{number} has just moved on.", number=change.pk)
+            )
+    if change.state == State.CANCELING:
+        wake(change.server_name, "cancel", {"change": change.uuid})
+    return change

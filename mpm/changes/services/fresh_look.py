@@ -1,0 +1,89 @@
+"""No refusal for what a server was: it is looked at again before a door says no.
+
+Scans come about once a minute. Whoever mends what a plan was blocked for, or changes a server by
+hand, is not to be told of a server that is gone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import TypeVar
+
+from django.db import connection
+from django.utils import timezone
+
+from easyapache.ea4.sentences import Sentence, joined
+from mpm.access.services.actor import NothingToDo, Refused
+from mpm.servers.models import InstalledProfile, Server
+from mpm.servers.services.inspection import rescan
+from mpm.web.page_context import liveness
+from mpm.web.polling import ANSWERS, wait_for
+
+T = TypeVar("T")
+
+OF_ITS_STATE = frozenset({NothingToDo.code, "blocked", "no_profile"})
+"""Codes of refusals that another look at the server may take away. None of them is kept for an
+Idempotency-Key: what they say holds for the moment in which it is said."""
+LOOK_SECONDS = 8.0
+"""How long a caller waits for a look; a scan takes one or two seconds."""
+OLD_SECONDS = 3
+"""Knowledge that is older than this is told with its age, where no look could be had."""
+
+
+def look_again(
+    server: Server, seconds: float = LOOK_SECONDS, *, since: datetime | None = None
+) -> bool:
+    """Have ``server`` looked at now; True when that has been recorded within ``seconds``, or a look
+    has been recorded ``since`` then.
+
+    False at once for a server whose agent is silent, and within a transaction: what a scan
+    found could not be recorded, or not be seen, before it ends.
+    """
+    if since is not None and _seen(server, since):
+        return True
+    if connection.in_atomic_block or liveness(server) != "alive":
+        return False
+    # A scan is recorded with the time of the panel; the databases keep microseconds.
+    began = timezone.now() - timedelta(milliseconds=1)
+    rescan(server)
+
+    def look() -> bool | None:
+        return True if _seen(server, began) else None
+
+    return bool(wait_for(look, seconds, places=ANSWERS))
+
+
+def on_a_fresh_look(server: Server, decide: Callable[[], T], seconds: float = LOOK_SECONDS) -> T:
+    """``decide()``; where it refuses because of the state of ``server``, once more after a look.
+
+    Raises what ``decide`` raises. Where the server could not be looked at, a refusal for its state
+    says how old what is known of it is.
+    """
+    began = timezone.now()
+    try:
+        return decide()
+    except Refused as refused:
+        if refused.code not in OF_ITS_STATE:
+            raise
+        if not look_again(server, seconds, since=began):
+            refused.message = _with_age(server, refused.message)
+            raise
+    return decide()
+
+
+def _seen(server: Server, since: datetime) -> bool:
+    return InstalledProfile.objects.filter(server=server, confirmed_at__gte=since).exists()
+
+
+def _with_age(server: Server, message: str) -> str:
+    latest = InstalledProfile.objects.filter(server=server).order_by("-pk").first()
+    seconds = int((timezone.now() - latest.confirmed_at).total_seconds()) if latest else 0
+    if seconds < OLD_SECONDS:
+        return message
+    age = Sentence(
+        "{server} was last checked {seconds} seconds ago and could not be checked again now.",
+        server=str(server),
+        seconds=seconds,
+    )
+    return joined(" ", [message, age])

@@ -1,0 +1,136 @@
+"""Plans: the instant one, and the one the server itself is asked for."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from django.db import transaction
+from django.utils import timezone
+
+from easyapache.ea4.mpm import Choice
+from easyapache.ea4.plan import Plan, make_plan, plan_from_transaction
+from easyapache.ea4.profile import Profile, Transaction
+from easyapache.ea4.protocol import PreviewRequest
+from easyapache.ea4.relations import load_catalogue
+from easyapache.ea4.sentences import Sentence
+from mpm.access.services.actor import Actor, Refused, Unanswered
+from mpm.changes.incomplete import incomplete
+from mpm.changes.services.lookup import must_be_allowed
+from mpm.history.services.events import append
+from mpm.models import Change, Preview
+from mpm.servers.agents import wake
+from mpm.servers.health import INCOMPLETE, judged
+from mpm.servers.models import Server
+
+
+def profile_of(server: Server, *, undoing: Change | None = None) -> Profile:
+    """The latest known profile, with what keeps the server from being whole among its facts.
+
+    ``undoing``: an incomplete change that is about to be undone, which so stands in nobody's way.
+    Raises Refused ``no_profile`` before the first scan.
+    """
+    row = (
+        server.installed_profiles.annotate(incomplete=incomplete("server__name"))
+        .order_by("-pk")
+        .first()
+    )
+    if row is None:
+        raise Refused(
+            Sentence(
+                "{server} has not been looked at yet, so nothing can be planned for it.",
+                server=str(server),
+            ),
+            code="no_profile",
+            status=409,
+            remedy=Sentence("Check that its agent runs; it is asked for a scan every minute."),
+        )
+    number = getattr(row, "incomplete", None)
+    if undoing is not None and number == undoing.pk:
+        number = None
+    return judged(server, row.faults, {INCOMPLETE: number}).beside(row.profile)
+
+
+def plan_for(server: Server, choice: Choice) -> Plan:
+    """What ``choice`` would do, worked out at once from the stored profile. Writes nothing."""
+    return make_plan(profile_of(server), choice, load_catalogue())
+
+
+def answer_for(server: Server, choice: Choice, profile: Profile) -> Preview | None:
+    """What the server itself last said ``choice`` would do to it in exactly this state."""
+    answers = server.previews.filter(state=Preview.State.READY, base_digest=profile.digest)
+    wanted = choice.as_json()
+    for number, asked in answers.order_by("-answered_at", "-pk").values_list("pk", "choice"):
+        if asked == wanted:
+            return Preview.objects.get(pk=number)
+    return None
+
+
+def keep_answer(change: Change, profile: Profile, moves: Transaction, at: datetime) -> Preview:
+    """A change was refused because its server would do something else: what it would do is its
+    answer to the same question, and may be confirmed as one it was asked for."""
+    choice = Choice.from_json(change.choice)
+    plan = plan_from_transaction(profile, choice, moves, load_catalogue())
+    return Preview.objects.create(
+        server_id=change.server_id,
+        choice=choice.as_json(),
+        base_digest=plan.base_digest,
+        stored_digest=change.digest,
+        goal=change.goal,
+        actor_name=change.actor_name,
+        requested_at=at,
+        answered_at=at,
+        state=Preview.State.READY,
+        plan=plan.as_json(),
+        transaction=moves.as_json(),
+        digest=plan.digest,
+    )
+
+
+def request_preview(server: Server, choice: Choice, actor: Actor) -> Preview:
+    """Ask the server's own package manager what ``choice`` would do; the answer arrives later.
+
+    Raises NotAllowed (a preview costs the server a solver run, so it needs the right to
+    change) and Refused ``no_profile``. What rules block is asked nevertheless: the page
+    shows both answers, and only the confirm is refused.
+    """
+    must_be_allowed(actor, Sentence("ask servers for a preview"))
+    plan = plan_for(server, choice)
+    now = timezone.now()
+    with transaction.atomic():
+        preview = Preview.objects.create(
+            server=server,
+            choice=choice.as_json(),
+            base_digest=plan.base_digest,
+            stored_digest=plan.digest,
+            goal=plan.goal.as_json(),
+            actor_name=actor.name,
+            requested_at=now,
+        )
+        told = {"preview": preview.uuid, "choice": preview.choice, "digest": plan.digest}
+        append("preview.asked", now, server_name=server.name, actor=actor, data=told)
+    transaction.on_commit(lambda: ask_again(preview))
+    return preview
+
+
+def settled(preview: Preview) -> Preview | None:
+    """The preview as it is now that the server has answered; None while it has not.
+
+    Raises Unanswered with the server's own words where it could not say.
+    """
+    found = Preview.objects.exclude(state=Preview.State.PENDING).filter(pk=preview.pk).first()
+    if found is not None and found.state == Preview.State.FAILED:
+        error = found.error or {}
+        raise Unanswered(
+            str(error.get("message") or "The server could not say."),
+            code=str(error.get("code") or "") or None,
+            remedy=str(error.get("remedy") or ""),
+        )
+    return found
+
+
+def ask_again(preview: Preview) -> bool:
+    """Send the question of a pending preview to its server; asking twice does no harm."""
+    from easyapache.ea4.protocol import Goal
+
+    request = PreviewRequest(preview=preview.uuid, goal=Goal.from_json(preview.goal))
+    return wake(preview.server.name, "preview", request.as_json())

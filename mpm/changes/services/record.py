@@ -1,0 +1,401 @@
+"""Records what agents tell: reports and log of a change, exactly once, in their order."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import logging
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from django.db import transaction
+from django.db.models import Q
+from django.utils import timezone
+
+from easyapache.ea4.profile import Package, Profile, Transaction
+from easyapache.ea4.protocol import BadMessage, Outcome, Report, Step
+from easyapache.ea4.sentences import Sentence, spoken
+from mpm.access.services.actor import Actor
+from mpm.changes.models.change import Origin
+from mpm.changes.services import unrequested
+from mpm.changes.services.planning import keep_answer
+from mpm.changes.services.transition import move
+from mpm.history import seal_payload
+from mpm.history.services.events import append
+from mpm.history.services.text_checks import storable
+from mpm.models import ACTIVE_STATES, Change, LogChunk, State
+from mpm.models import Report as ReportRow
+from mpm.servers.agents import wake
+from mpm.servers.inventory import Movement, record_scan
+from mpm.servers.models import Server
+from mpm.servers.reading import said_at
+
+log = logging.getLogger(__name__)
+
+BELIEVED_AFTER = timedelta(seconds=8)
+QUIET, AT_ONCE = timedelta(seconds=60), 20
+"""So long nothing must have come before it is sealed; so many changes in one round."""
+LONGEST_CHUNK = 1024 * 1024
+"""More log than this in one message is refused; agents send far smaller pieces."""
+
+
+def agent_of(server_name: str) -> Actor:
+    """The agent as the author of an event."""
+    return Actor(name=f"agent of {server_name}", role="agent", origin="schedule")
+
+
+def find_change(server_name: str, uuid: str) -> Change | None:
+    """The change an agent speaks of. An agent can only speak of its own server's changes."""
+    ours = Change.objects.exclude(origin=Origin.OUTSIDE)
+    found = ours.filter(uuid=uuid, server__name=server_name).first()
+    if found is None:
+        log.warning("The agent of %s speaks of a change %.32r it does not have", server_name, uuid)
+        unrequested.note_unrequested(server_name, uuid, timezone.now(), agent_of(server_name))
+    return found
+
+
+def heard(server_name: str, at: datetime, change: Change | None = None) -> None:
+    """Somebody answered for ``server_name``: neither it nor its change is silent. What is recorded
+    ``at`` one moment may have been said before."""
+    at = said_at(at)
+    earlier = Q(last_seen_at=None) | Q(last_seen_at__lt=at)
+    Server.objects.filter(earlier, name=server_name).update(last_seen_at=at)
+    active = Change.objects.filter(server__name=server_name, state__in=ACTIVE_STATES)
+    active.exclude(silent_since=None).update(silent_since=None)
+    if change is not None:
+        Change.objects.filter(pk=change.pk, state__in=ACTIVE_STATES).update(heartbeat_at=at)
+
+
+def ask_for_rest(change: Change) -> None:
+    """Have the agent send everything that is not here yet."""
+    after = {"after_report": change.last_report, "after_byte": change.log_size}
+    wake(change.server_name, "sync", {"change": change.uuid, **after})
+
+
+def record_reports(server: str, change: str, reports: Iterable[Any]) -> int:
+    """Record the reports of one message; returns how many were new.
+
+    Reports that are known are passed over. One that does not follow the last known is left
+    for later, and the agent is asked for what lies between. Raises BadMessage for what is
+    no report; then nothing of the message is kept.
+    """
+    told = [unrequested.well_shaped(Report.from_json(storable(item))) for item in reports]
+    parsed = sorted(told, key=lambda report: report.seq)
+    found = find_change(server, change)
+    if found is None:
+        return 0
+    now = timezone.now()
+    fresh, gap = 0, False
+    with transaction.atomic():
+        row = _locked(found)
+        heard(server, now, row)
+        for report in parsed:
+            if report.seq <= row.last_report:
+                unrequested.note_contradiction(row, report, now, agent_of(server))
+                continue
+            if report.seq != row.last_report + 1:
+                gap = True
+                break
+            _take(row, report, now)
+            fresh += 1
+    if gap:
+        ask_for_rest(row)
+    return fresh
+
+
+def _locked(change: Change) -> Change:
+    """The row, locked after its server's: everybody takes the two in this order."""
+    Server.objects.select_for_update().get(pk=change.server_id)
+    return Change.objects.select_for_update().get(pk=change.pk)
+
+
+def _take(change: Change, report: Report, now: datetime) -> None:
+    at = _moment(report.at, now)
+    ReportRow.objects.create(
+        change=change, seq=report.seq, at=at, kind=report.kind, data=dict(report.data)
+    )
+    late: dict[str, Any] = {"unsealed_since": now} if change.finished else {}
+    _set(change, last_report=report.seq, unknown_since=None, **late)
+    if change.state == State.QUEUED:
+        move(
+            change,
+            (State.QUEUED,),
+            State.RUNNING,
+            at,
+            actor=agent_of(change.server_name),
+            started_at=at,
+        )
+    handler = _HANDLERS.get(report.kind)
+    if handler is not None:
+        handler(change, report.data, at, now)
+
+
+def _set(change: Change, **fields: Any) -> None:
+    Change.objects.filter(pk=change.pk).update(**fields)
+    for name, value in fields.items():
+        setattr(change, name, value)
+
+
+def _step(change: Change, data: Mapping[str, Any], at: datetime, _now: datetime) -> None:
+    try:
+        step = Step(str(data.get("step")))
+    except ValueError as error:
+        raise BadMessage(f"there is no step {data.get('step')!r}") from error
+    if change.finished:
+        return
+    fields: dict[str, Any] = {"step": step.value}
+    if change.started_at is None:
+        fields["started_at"] = at
+    _set(change, **fields)
+
+
+def _finding(change: Change, data: Mapping[str, Any], _at: datetime, _now: datetime) -> None:
+    """What was found once more, at the next attempt, says nothing new."""
+    if not change.finished and dict(data) not in change.diagnosis:
+        _set(change, diagnosis=[*change.diagnosis, dict(data)])
+
+
+def _interruption(change: Change, data: Mapping[str, Any], _at: datetime, _now: datetime) -> None:
+    """A change that was undone restarts httpd twice; visitors noticed the sum of both. What
+    nobody measured is unknown (None): it may have been anything, so it cannot add up to nothing.
+    """
+    if change.finished:
+        return
+    earlier = change.interruption
+    known = [] if earlier is None else [change.refused]
+    measured = data.get("refused") is not None and data.get("probes") != 0
+    known.append(int(data["refused"]) + int(data.get("reset", 0)) if measured else None)
+    total = sum(count or 0 for count in known)
+    waits = [change.longest_wait_ms, data.get("longest_wait_ms") if measured else None]
+    told = {**data, "partial": bool(data.get("partial") or (earlier or {}).get("partial"))}
+    _set(
+        change,
+        interruption=told,
+        refused=None if total == 0 and None in known else total,
+        longest_wait_ms=max((float(wait) for wait in waits if wait is not None), default=None),
+    )
+
+
+def _moved(change: Change, data: Mapping[str, Any], _at: datetime, _now: datetime) -> None:
+    if not change.finished:
+        _set(change, moved=data.get("transaction"))
+
+
+def _cancel(change: Change, data: Mapping[str, Any], at: datetime, _now: datetime) -> None:
+    if data.get("accepted", False):
+        return
+    reason = str(data.get("reason", ""))[:500]
+    move(
+        change,
+        (State.CANCELING,),
+        State.RUNNING,
+        at,
+        actor=agent_of(change.server_name),
+        kind="change.cancel_refused",
+        data={"reason": reason},
+        cancel_refused=reason,
+    )
+
+
+def _outcome(change: Change, data: Mapping[str, Any], at: datetime, now: datetime) -> None:
+    """The last line of the journal: what the server shows, and therefore how it ended."""
+    try:
+        outcome = Outcome(str(data.get("outcome")))
+    except ValueError as bad:
+        raise BadMessage(f"there is no outcome {data.get('outcome')!r}") from bad
+    agent = agent_of(change.server_name)
+    said = data.get("profile")
+    seen = Profile.from_json(said) if isinstance(said, dict) else None
+    more = (
+        unrequested.unexpected(change, seen) if seen and outcome is Outcome.SUCCEEDED else ((), ())
+    )
+    sentence = _ending_of(data)
+    if any(more):
+        outcome, sentence = Outcome.FAILED, _more_than_confirmed(*more)
+    told: dict[str, Any] = {
+        "outcome": outcome.value,
+        "decided_by": "confirmed" if any(more) else str(data.get("decided_by", ""))[:200],
+        "sentence": sentence,
+        "refused": change.refused,
+        "longest_wait_ms": change.longest_wait_ms,
+    }
+    failed = outcome is not Outcome.SUCCEEDED
+    error = _error_of(change, told["sentence"]) if failed else ""
+    ended = move(
+        change,
+        (State.RUNNING, State.CANCELING),
+        State(outcome.value),
+        at,
+        actor=agent,
+        finished_at=at,
+        sentence=told["sentence"],
+        decided_by=told["decided_by"],
+        error=error,
+        silent_since=None,
+        search="\n".join(part for part in (change.search, error.lower()) if part),
+    )
+    if not ended:
+        # It was closed here without the agent's word; that stays, and the truth is told beside.
+        append(
+            "change.late_outcome",
+            now,
+            server_name=change.server_name,
+            change=change,
+            actor=agent,
+            data=told,
+        )
+    if seen is not None:
+        server = Server.objects.select_for_update().get(pk=change.server_id)
+        record_scan(server, seen, now, "change")
+        if any(more):
+            from mpm.servers.services.inspection import outside_change
+
+            outside_change(server, Movement(unrequested.confirmed_profile(change, seen), seen), now)
+        if change.moved and not change.undo_of and seen.digest == change.base_digest:
+            keep_answer(change, seen, Transaction.from_json(change.moved), now)
+
+
+def _more_than_confirmed(there: Iterable[Package], missing: Iterable[Package]) -> str:
+    return Sentence(
+        "The agent reports success, but more moved than was confirmed. Also installed: {there}. "
+        "Also removed: {missing}.",
+        there=", ".join(item.nevra for item in there) or Sentence("none"),
+        missing=", ".join(item.nevra for item in missing) or Sentence("none"),
+    )
+
+
+def _ending_of(data: Mapping[str, Any]) -> str:
+    said = {"sentence": str(data.get("sentence", "")), "words": data.get("words")}
+    text: str = spoken(said)["sentence"]
+    return text
+
+
+def _error_of(change: Change, sentence: str) -> str:
+    words = [f"{item.get('title', '')}: {item.get('message', '')}" for item in change.diagnosis]
+    return "\n".join([sentence, *words])[:10_000]
+
+
+# How a change ended stays; what is told of it later is in its timeline, and sealed by itself.
+_HANDLERS = {
+    "step": _step,
+    "finding": _finding,
+    "interruption": _interruption,
+    "moved": _moved,
+    "cancel": _cancel,
+    "outcome": _outcome,
+}
+
+
+def record_log(server: str, change: str, offset: int, text: str) -> int:
+    """Keep a piece of log (``text``: base64) that begins at ``offset``; returns the new bytes.
+
+    A piece that overlaps what is here adds only its new end; one that leaves a gap is left, and
+    the agent asked for what is missing. Raises BadMessage for what is no such piece.
+    """
+    try:
+        data = base64.b64decode(text, validate=True)
+        start = int(offset)
+    except (binascii.Error, TypeError, ValueError) as error:
+        raise BadMessage(f"not a piece of log: {error}") from error
+    if start < 0 or len(data) > LONGEST_CHUNK:
+        raise BadMessage("a piece of log begins before its log or is too long")
+    found = find_change(server, change)
+    if found is None:
+        return 0
+    now = timezone.now()
+    with transaction.atomic():
+        row = _locked(found)
+        heard(server, now, row)
+        if max(row.log_size, start) + len(data) > unrequested.LONGEST_LOG:
+            raise BadMessage("the log of a change is not as long as that")
+        gap = start > row.log_size
+        fresh = b"" if gap else data[row.log_size - start :]
+        if fresh:
+            LogChunk.objects.create(
+                change=row, offset=row.log_size, size=len(fresh), data=fresh, received_at=now
+            )
+            late: dict[str, Any] = {"unsealed_since": now} if row.finished else {}
+            _set(row, log_size=row.log_size + len(fresh), **late)
+    if gap:
+        ask_for_rest(row)
+    return len(fresh)
+
+
+def seal_what_came_later(now: datetime) -> None:
+    """What agents told of changes after their end, once nothing more has come for a while, is
+    sealed by an event as well."""
+    due = Change.objects.filter(unsealed_since__lt=now - QUIET)
+    for pk in list(due.values_list("pk", flat=True)[:AT_ONCE]):
+        with transaction.atomic():
+            row = _locked(Change.objects.get(pk=pk))
+            if row.unsealed_since is None or row.unsealed_since >= now - QUIET:
+                continue
+            append(
+                seal_payload.TOLD_LATER,
+                now,
+                server_name=row.server_name,
+                change=row,
+                actor=agent_of(row.server_name),
+                data=seal_payload.told(row),
+            )
+            _set(row, unsealed_since=None)
+
+
+def record_unknown(server: str, change: str) -> None:
+    """The agent has never heard of a change: believed when it says so twice, some time apart.
+
+    Once could be a message that overtook another. What is queued is simply sent again by the
+    sweep. A cancel that nothing had begun before has come in time. A change that had begun
+    ends as failed: the agent lost its memory, and only a look at the server tells the rest.
+    """
+    found = find_change(server, change)
+    if found is None:
+        return
+    now = timezone.now()
+    with transaction.atomic():
+        row = _locked(found)
+        heard(server, now, row)
+        if row.state not in (State.RUNNING, State.CANCELING):
+            return
+        if row.unknown_since is None:
+            _set(row, unknown_since=now)
+            return
+        if now - row.unknown_since < BELIEVED_AFTER:
+            return
+        if row.state == State.CANCELING and row.last_report == 0:
+            move(
+                row,
+                (State.CANCELING,),
+                State.CANCELLED,
+                now,
+                finished_at=now,
+                sentence=Sentence("Cancelled before the server began. Nothing was touched."),
+                decided_by="cancel",
+            )
+            return
+        sentence = Sentence(
+            "The agent no longer knows this change: its spool was emptied or replaced while the "
+            "change was under way. What the server is now is shown by the next scan."
+        )
+        move(
+            row,
+            (State.RUNNING, State.CANCELING),
+            State.FAILED,
+            now,
+            finished_at=now,
+            sentence=sentence,
+            error=sentence,
+            decided_by="spool",
+        )
+    from mpm.servers.services.inspection import rescan
+
+    rescan(row.server)
+
+
+def _moment(text: str, otherwise: datetime) -> datetime:
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        return otherwise
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

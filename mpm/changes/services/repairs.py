@@ -1,0 +1,102 @@
+"""Repairs of a server: asked for once, repeated until its agent has answered, told once."""
+
+from __future__ import annotations
+
+from collections.abc import Container
+from datetime import datetime, timedelta
+
+from django.db import transaction
+from django.utils import timezone
+
+from easyapache.ea4.sentences import Sentence, with_words
+from mpm.access.services.actor import Actor, Refused
+from mpm.changes.services.lookup import must_be_allowed
+from mpm.changes.services.record import agent_of, heard
+from mpm.history.diagnosis import ASKED, NOT_REPAIRED, REPAIRED
+from mpm.history.services.events import append
+from mpm.history.services.text_checks import storable
+from mpm.models import ACTIVE_STATES, Event
+from mpm.servers.agents import wake
+from mpm.servers.models import Server
+from mpm.servers.services.inspection import request_number, rescan
+
+REPEAT = timedelta(seconds=8)
+REPEATED_FOR = timedelta(days=7)
+"""An agent that comes back later still says what it did, without being asked: its spool knows."""
+
+
+def repair(server: Server, action: str, actor: Actor) -> str:
+    """Have the agent carry out one of the doctor's safe repairs; returns the request's number.
+
+    Raises NotAllowed, and Busy-like Refused while a change of that server has not ended.
+    """
+    must_be_allowed(actor, Sentence("repair servers"))
+    if server.changes.filter(state__in=ACTIVE_STATES).exists():
+        raise Refused(
+            Sentence(
+                "A change of {server} has not ended; it repairs what it touches by itself.",
+                server=str(server),
+            ),
+            code="busy",
+            status=409,
+        )
+    now = timezone.now()
+    number = request_number(now)
+    with transaction.atomic():
+        event = append(
+            ASKED,
+            now,
+            server_name=server.name,
+            actor=actor,
+            data={"request": number, "action": action},
+        )
+    _ask(event)
+    return number
+
+
+def _ask(event: Event) -> None:
+    asked = {"request": event.data["request"], "action": event.data["action"]}
+    wake(event.server_name, "repair", {**asked, "asked_at": event.at.isoformat()})
+
+
+def repeat_unanswered(now: datetime, away: Container[str]) -> None:
+    """Ask again for every repair without an answer, except of servers whose agent is ``away``.
+
+    It does no harm: an agent does each once, begins none that is long past, and answers
+    each time."""
+    since = now - REPEATED_FOR
+    asked = Event.objects.filter(kind=ASKED, at__gte=since, at__lte=now - REPEAT)
+    waiting = {str(event.data.get("request")): event for event in asked.order_by("-id")[:200]}
+    if not waiting:
+        return
+    answers = Event.objects.filter(kind__in=(REPAIRED, NOT_REPAIRED), at__gte=since)
+    answered = set(answers.values_list("data__request", flat=True))
+    served = set(Server.objects.filter(active=True).values_list("name", flat=True))
+    for number, event in waiting.items():
+        name = event.server_name
+        if number not in answered and name in served and name not in away:
+            _ask(event)
+
+
+def record_repair(
+    server: str, request: str, action: str, *, ok: bool, message: str, log: str = ""
+) -> None:
+    """Tell in the history what came of a repair, once, and look at the server again."""
+    now = timezone.now()
+    with transaction.atomic():
+        row = Server.objects.select_for_update().filter(name=server).first()
+        if row is None:
+            return
+        heard(server, now)
+        answers = Event.objects.filter(server_name=server, kind__in=(REPAIRED, NOT_REPAIRED))
+        if answers.filter(data__request=request).exists():
+            return
+        said = {"request": request, "action": action, "message": message, "log": log[-20_000:]}
+        append(
+            REPAIRED if ok else NOT_REPAIRED,
+            now,
+            server_name=server,
+            actor=agent_of(server),
+            data=storable(with_words(said, "message")),
+        )
+    rescan(row)

@@ -1,0 +1,371 @@
+"""Requests for a change: the one way in that pages, both APIs and the command line share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TypedDict, Unpack
+
+from django.db import IntegrityError, transaction
+from django.utils import timezone
+
+from easyapache.ea4.mpm import Choice
+from easyapache.ea4.plan import Plan
+from easyapache.ea4.profile import Profile
+from easyapache.ea4.rules.panel import PANEL_CODES
+from easyapache.ea4.scope import beyond
+from easyapache.ea4.sentences import Sentence, joined
+from mpm.access.services.actor import Actor, BadRequest, NothingToDo, Refused, Stale, UnderWay
+from mpm.changes.services.dispatch import dispatch
+from mpm.changes.services.lookup import must_be_allowed
+from mpm.changes.services.planning import answer_for, plan_for, profile_of
+from mpm.changes.services.unfinished import in_the_way, unfinished
+from mpm.history import seal_payload
+from mpm.history.services.events import append
+from mpm.history.services.text_checks import one_text
+from mpm.models import Change, Preview, State
+from mpm.servers.inventory import observed_mpm
+from mpm.servers.models import Server
+
+FARTHEST = timedelta(days=366)
+"""How far ahead a window may lie: until then no other change of its server can be asked for."""
+LATE = timedelta(days=1)
+"""By how much a window may have begun already that never ends; more is a mistyped date."""
+
+Check = Callable[[Profile, Plan], None]
+
+
+class Terms(TypedDict, total=False):
+    """What a request says beside the choice.
+
+    ``digest`` names the plan that was seen and confirmed. With ``preview`` the plan is that
+    answer of the server. ``check`` is a further condition of the caller's, about exactly the
+    profile and the plan that are acted upon; it raises to refuse. ``not_before`` and ``not_after``
+    (aware) are the window in which the change may begin.
+    """
+
+    digest: str | None
+    preview: Preview | None
+    check: Check | None
+    reason: str
+    ticket: str
+    not_before: datetime | None
+    not_after: datetime | None
+
+
+def request_change(
+    server: Server, choice: Choice, *, actor: Actor, **terms: Unpack[Terms]
+) -> Change:
+    """Record that ``choice`` is wanted on ``server``; the agent is told once this is committed.
+
+    The plan is what the server itself last answered for this choice in this state, else the
+    instant one; either way the agent asks the package manager again before it touches anything.
+
+    Raises NotAllowed, BadRequest, UnderWay (the unfinished change already does this), Busy (naming
+    the change in the way), Stale (carrying the plan as it is now), NothingToDo, and Refused with
+    the findings of a blocked plan. While a change has not ended it is one of the first four.
+    """
+    with transaction.atomic():
+        # Nobody records a scan between the look at the profile and the new row.
+        server = Server.objects.select_for_update().get(pk=server.pk)
+        ready = _weighed(server, choice, actor, terms)
+        return create_change(
+            server,
+            ready.profile,
+            ready.plan,
+            actor=actor,
+            preview=ready.preview,
+            reason=ready.reason,
+            ticket=ready.ticket,
+            not_before=terms.get("not_before"),
+            not_after=terms.get("not_after"),
+            at=ready.at,
+        )
+
+
+def would_change(server: Server, choice: Choice, *, actor: Actor, **terms: Unpack[Terms]) -> Plan:
+    """What request_change would do, refused for the same reasons, and no write."""
+    server = Server.objects.get(pk=server.pk)
+    return _weighed(server, choice, actor, terms).plan
+
+
+def refuse_if_unfinished(server: Server, choice: Choice, terms: Terms) -> None:
+    """Raises UnderWay or Busy while a change of ``server`` has not ended.
+
+    It comes before anything that is said of the server's state, which that change is altering.
+    """
+    active = unfinished(server)
+    if active is None:
+        return
+    wanted = in_the_way(
+        active,
+        choice,
+        now=timezone.now(),
+        digest=terms.get("digest"),
+        not_before=terms.get("not_before"),
+        not_after=terms.get("not_after"),
+    )
+    check = terms.get("check")
+    if check is not None and isinstance(wanted, UnderWay):
+        check(profile_of(server), Plan.from_json(active.plan))
+    raise wanted
+
+
+@dataclass(frozen=True, slots=True)
+class _Ready:
+    """A request that nothing speaks against, as far as one can say before the row is made."""
+
+    profile: Profile
+    plan: Plan
+    preview: Preview | None
+    reason: str
+    ticket: str
+    at: datetime
+
+
+def _weighed(server: Server, choice: Choice, actor: Actor, terms: Terms) -> _Ready:
+    """Everything that can be refused of a request, as request_change says."""
+    must_be_allowed(actor)
+    reason = one_text("reason", terms.get("reason", ""), 500, lines=True)
+    ticket = one_text("ticket", terms.get("ticket", ""), 100)
+    if not server.active:
+        raise Refused(
+            Sentence("{server} is switched off in this panel.", server=str(server)),
+            code="inactive",
+            status=409,
+        )
+    now = timezone.now()
+    _check_window(now, terms.get("not_before"), terms.get("not_after"))
+    digest = terms.get("digest")
+    if digest is None and server.require_digest:
+        raise Refused(
+            Sentence(
+                "On {server} every change must name the digest of the plan it confirms.",
+                server=str(server),
+            ),
+            code="digest_required",
+            status=428,
+            remedy=Sentence("Ask for a plan, and send its digest along."),
+        )
+    refuse_if_unfinished(server, choice, terms)
+    profile = profile_of(server)
+    plan, preview = _plan_meant(server, profile, choice, terms)
+    plan = plan.seen_now(profile)
+    check = terms.get("check")
+    if check is not None:
+        check(profile, plan)
+    if digest is not None and digest != plan.digest:
+        raise Stale(plan)
+    refuse_if_blocked(plan, profile)
+    _refuse_beyond(plan, profile)
+    return _Ready(profile, plan, preview, reason, ticket, now)
+
+
+def _check_window(now: datetime, not_before: datetime | None, not_after: datetime | None) -> None:
+    for moment in (not_before, not_after):
+        if moment is not None and timezone.is_naive(moment):
+            raise BadRequest(
+                Sentence("A time needs its zone, as in 2026-03-03T21:00:00Z."), code="no_zone"
+            )
+        if moment is not None and moment > now + FARTHEST:
+            raise BadRequest(
+                Sentence("A window lies within a year from now, and this one does not."),
+                code="far_window",
+            )
+    if not_after is not None and not_after <= (not_before or now):
+        raise BadRequest(Sentence("The window ends before it begins."), code="empty_window")
+    if not_after is not None and not_after <= now:
+        raise BadRequest(Sentence("The window has passed already."), code="past_window")
+    if not_after is None and not_before is not None and not_before < now - LATE:
+        raise BadRequest(
+            Sentence("The window began more than a day ago. To begin at once, leave it out."),
+            code="past_window",
+        )
+
+
+def _plan_meant(
+    server: Server, profile: Profile, choice: Choice, terms: Terms
+) -> tuple[Plan, Preview | None]:
+    """The plan to act upon, and the answer of the server it comes from.
+
+    A digest may name the instant plan or the server's last answer. Where it names neither,
+    the answer is the better one of the two to show.
+    """
+    preview = terms.get("preview")
+    if preview is not None:
+        return _plan_of(server, profile, choice, preview), preview
+    answer = answer_for(server, choice, profile)
+    if answer is None or answer.plan is None:
+        return plan_for(server, choice), None
+    if terms.get("digest") not in (None, answer.digest):
+        stored = plan_for(server, choice)
+        if stored.digest == terms.get("digest"):
+            return stored, None
+    return Plan.from_json(answer.plan), answer
+
+
+def _plan_of(server: Server, profile: Profile, choice: Choice, preview: Preview) -> Plan:
+    if preview.server_id != server.pk or preview.choice != choice.as_json():
+        raise BadRequest(
+            Sentence("This preview is of another server or another choice."), code="other_preview"
+        )
+    if preview.state != Preview.State.READY or preview.plan is None:
+        raise Refused(
+            Sentence("The server has not answered this preview."),
+            code="preview_not_ready",
+            status=409,
+        )
+    plan = Plan.from_json(preview.plan)
+    if plan.base_digest != profile.digest:
+        raise Stale(plan_for(server, choice))
+    return plan
+
+
+def refuse_if_satisfied(server: Server, choice: Choice) -> None:
+    """Raises NothingToDo when ``server``, as it was last seen, already is so."""
+    _refuse_if_satisfied(plan_for(server, choice), profile_of(server))
+
+
+def _refuse_if_satisfied(plan: Plan, profile: Profile) -> None:
+    whole = not any(finding.code in PANEL_CODES for finding in plan.blocks)
+    if whole and satisfied(plan, profile):
+        raise NothingToDo(
+            Sentence(
+                "The server already runs {choice}, with every package it needs.",
+                choice=plan.choice.label,
+            ),
+            findings=plan.findings,
+        )
+
+
+def refuse_if_blocked(plan: Plan, profile: Profile) -> None:
+    """Raises NothingToDo when the server already is so, and Refused for a blocked plan."""
+    _refuse_if_satisfied(plan, profile)
+    if plan.blocked:
+        raise Refused(
+            Sentence(
+                "{blocks}. Nothing was started.",
+                blocks=joined("; ", [finding.title for finding in plan.blocks]),
+            ),
+            code="blocked",
+            findings=plan.findings,
+            remedy=plan.blocks[0].remedy,
+        )
+
+
+def _refuse_beyond(plan: Plan, profile: Profile) -> None:
+    """Raises Refused for what is more than a change of the MPM: the agent would not begin it."""
+    goal = plan.goal
+    if wrong := beyond(goal.install, goal.remove, profile, plan.choice.mpm.value):
+        raise Refused(wrong, code="beyond_the_mpm")
+
+
+UP_TO_THE_SERVER = frozenset({"package_unknown", "no_solution", "add_does_not_fit"})
+"""Blocks of an instant plan that the server's own package manager may see otherwise: it knows
+repositories and relations that this panel does not."""
+
+
+def refuse_at_once(plan: Plan, profile: Profile, *, asking: bool) -> None:
+    """As ``refuse_if_blocked``, for an instant plan. ``asking``: the server's own answer is asked
+    for next, and only what it cannot change is refused before."""
+    if asking and plan.blocks and {item.code for item in plan.blocks} <= UP_TO_THE_SERVER:
+        return
+    refuse_if_blocked(plan, profile)
+
+
+def satisfied(plan: Plan, profile: Profile) -> bool:
+    """Whether packages, configuration and running httpd already are what the plan leads to.
+
+    Packages alone do not say it: a server whose httpd still runs the old MPM needs a restart,
+    and that is a change.
+    """
+    if not plan.empty or (profile.running is None and profile.configured is None):
+        return False
+    if not plan.choice.add <= profile.names:
+        # Nobody could say how to get it, which is why nothing would move.
+        return False
+    wanted = ((plan.choice.mpm.value,), plan.choice.itk)
+    seen = [item for item in (profile.configured, profile.running, plan.before) if item]
+    return all((item.mpms, item.itk) == wanted for item in seen)
+
+
+def create_change(
+    server: Server,
+    profile: Profile,
+    plan: Plan,
+    *,
+    actor: Actor,
+    at: datetime,
+    reason: str = "",
+    ticket: str = "",
+    preview: Preview | None = None,
+    not_before: datetime | None = None,
+    not_after: datetime | None = None,
+    rollback_of: Change | None = None,
+) -> Change:
+    """Insert the row and its first event, and tell the agent after the commit.
+
+    Raises Busy or UnderWay when the database's own constraint says that another change is not
+    finished.
+    """
+    before = observed_mpm(profile)
+    waits = not_before is not None and not_before > at
+    values = {
+        "server_name": server.name,
+        "state": State.REQUESTED if waits else State.QUEUED,
+        "from_mpm": before.mpm or "",
+        "from_itk": before.itk,
+        "to_mpm": plan.choice.mpm.value,
+        "to_itk": plan.choice.itk,
+        "choice": plan.choice.as_json(),
+        "plan": plan.as_json(),
+        "transaction": plan.transaction.as_json(),
+        "goal": plan.goal.as_json(),
+        "digest": plan.digest,
+        "base_digest": plan.base_digest,
+        "preview": preview,
+        "rollback_of": rollback_of,
+        "undo_of": rollback_of.uuid if rollback_of else "",
+        "reason": reason,
+        "ticket": ticket,
+        "origin": actor.origin,
+        "user_id": actor.user_id,
+        "actor_name": actor.name,
+        "actor_role": actor.role,
+        "token_name": actor.token_name,
+        "address": actor.address,
+        "agent_class": actor.agent_class,
+        "request_id": actor.request_id,
+        "requested_at": at,
+        "not_before": not_before,
+        "not_after": not_after,
+        "queued_at": None if waits else at,
+        "search": search_text(reason, ticket, plan),
+    }
+    try:
+        with transaction.atomic():
+            change = Change.objects.create(server=server, **values)
+    except IntegrityError:
+        active = unfinished(server)
+        if active is None:
+            raise
+        window = {"not_before": not_before, "not_after": not_after}
+        raise in_the_way(active, plan.choice, now=at, digest=plan.digest, **window) from None
+    append(
+        f"change.{change.state}",
+        at,
+        server_name=server.name,
+        change=change,
+        actor=actor,
+        data=seal_payload.asked(change),
+    )
+    if not waits:
+        transaction.on_commit(lambda: dispatch(change, timezone.now()))
+    return change
+
+
+def search_text(reason: str, ticket: str, plan: Plan, error: str = "") -> str:
+    """The column that free text looks through, in lower case."""
+    names = [item.name for item in (*plan.install, *plan.remove)]
+    return "\n".join(part for part in (reason, ticket, " ".join(names), error) if part).lower()

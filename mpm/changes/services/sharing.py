@@ -1,0 +1,161 @@
+"""Links that show the page of one change, and nothing else, to somebody without an account.
+
+A link is signed with the panel's key and says until when it is good. It also has to be in the
+change's history: who made it is told there, and taking the links back is an event as well. So a
+link is good when its signature is, its time is not over, and its event came after the last
+taking back.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.core import signing
+from django.db import transaction
+from django.utils import timezone
+
+from easyapache.ea4.sentences import Sentence
+from mpm.access.rights import ROLES
+from mpm.access.services.actor import Actor, BadRequest, NotAllowed, Refused
+from mpm.changes.aftermath import AFTERMATH
+from mpm.history.customer import MAY_INCLUDE
+from mpm.history.services.events import append
+from mpm.models import Change, Event
+
+SALT = "mpm.shared-change"
+DAYS = (1, 7, 30)
+SHARED, TAKEN_BACK = "change.shared", "change.unshared"
+
+
+class BadLink(Refused):
+    """A link that was altered, is of another panel, or of a change that is no longer there."""
+
+    status = 404
+    code = "bad_link"
+
+
+class LinkOver(Refused):
+    """A link that was good once. ``until`` is when its time ended; None when it was taken back."""
+
+    status = 410
+    code = "link_over"
+
+    def __init__(self, message: str, until: datetime | None = None) -> None:
+        super().__init__(message)
+        self.until = until
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """A link that is good: what stands in its address, until when, and who made it when.
+
+    ``include``: what of history.MAY_INCLUDE it shows beside what every link shows.
+    """
+
+    token: str
+    until: datetime
+    made_by: str
+    made_at: datetime
+    include: frozenset[str] = frozenset()
+
+
+def share(change: Change, actor: Actor, days: int, include: Collection[str] = ()) -> Link:
+    """Make a link to a finished change that is good for ``days`` (one of DAYS), and shows what
+    ``include`` names of history.MAY_INCLUDE beside the outcome.
+
+    Whoever may read may share: the link shows less than they see. Raises NotAllowed, BadRequest,
+    and Refused for a change that has not ended.
+    """
+    _must_read(actor)
+    if days not in DAYS:
+        raise BadRequest(Sentence("A link is good for 1, 7 or 30 days."), code="bad_days")
+    if not change.finished:
+        raise Refused(
+            Sentence("A link can be made when the change has ended."), code="not_finished"
+        )
+    if unknown := set(include) - set(MAY_INCLUDE):
+        raise BadRequest(
+            Sentence("A link can't include {what}.", what=", ".join(sorted(unknown))[:100]),
+            code="bad_include",
+        )
+    now = timezone.now()
+    until = (now + timedelta(days=days)).replace(microsecond=0)
+    data: dict[str, Any] = {
+        "link": secrets.token_hex(12),
+        "days": days,
+        "until": int(until.timestamp()),
+    }
+    if include:
+        data["include"] = sorted(set(include))
+    with transaction.atomic():
+        event = append(
+            SHARED, now, server_name=change.server_name, change=change, actor=actor, data=data
+        )
+    return _link(change, event)
+
+
+def take_back(change: Change, actor: Actor) -> None:
+    """All links to this change are good no longer. Raises NotAllowed."""
+    _must_read(actor)
+    with transaction.atomic():
+        append(
+            TAKEN_BACK,
+            timezone.now(),
+            server_name=change.server_name,
+            change=change,
+            actor=actor,
+        )
+
+
+def good_links(change: Change, events: Iterable[Event], now: datetime) -> list[Link]:
+    """The links among ``events`` (those of the change, in their order) that are good now."""
+    found: list[Link] = []
+    for event in events:
+        if event.kind == TAKEN_BACK:
+            found = []
+        elif event.kind == SHARED and (link := _link(change, event)).until > now:
+            found.append(link)
+    return found
+
+
+def shared_change(token: str, now: datetime) -> tuple[Change, Link]:
+    """The change a link leads to. Raises BadLink and LinkOver. Two queries."""
+    try:
+        said = signing.Signer(salt=SALT).unsign_object(token)
+        uuid, nonce = str(said["change"]), str(said["link"])
+        until = datetime.fromtimestamp(int(said["until"]), timezone.get_current_timezone())
+    except (signing.BadSignature, ValueError, KeyError, TypeError) as error:
+        raise BadLink(
+            Sentence("This link is not one of this panel, or a part of it is missing.")
+        ) from error
+    if until <= now:
+        raise LinkOver(Sentence("The time of this link is over."), until)
+    changes = Change.objects.select_related("server").annotate(**AFTERMATH)
+    change = changes.filter(uuid=uuid).first()
+    if change is None:
+        raise BadLink(Sentence("The change of this link is no longer kept."))
+    events = change.events.filter(kind__in=(SHARED, TAKEN_BACK)).order_by("seq")
+    for link in good_links(change, events, now):
+        if signing.Signer(salt=SALT).unsign_object(link.token)["link"] == nonce:
+            return change, link
+    raise LinkOver(Sentence("This link was taken back."))
+
+
+def _link(change: Change, event: Event) -> Link:
+    said = {name: event.data[name] for name in ("link", "until")}
+    return Link(
+        token=signing.Signer(salt=SALT).sign_object({"change": change.uuid, **said}),
+        until=datetime.fromtimestamp(said["until"], timezone.get_current_timezone()),
+        made_by=event.actor_name,
+        made_at=event.at,
+        include=frozenset(event.data.get("include", ())) & frozenset(MAY_INCLUDE),
+    )
+
+
+def _must_read(actor: Actor) -> None:
+    if actor.role not in ROLES:
+        raise NotAllowed(Sentence("Making links is for administrators and support."))

@@ -1,0 +1,139 @@
+"""What agents say, held against what can be: shapes, amounts, and whether it was asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.db import transaction
+
+from easyapache.ea4.plan import Plan
+from easyapache.ea4.profile import Package, Profile, Transaction
+from easyapache.ea4.protocol import CHANGE_ID, BadMessage, Report
+from mpm.access.services.actor import Actor
+from mpm.history.services.events import append
+from mpm.history.unrequested import CONTRADICTED, TOO_MANY, UNREQUESTED
+from mpm.models import Change, Event
+from mpm.models import Report as ReportRow
+from mpm.servers.models import Server
+
+LONGEST_LOG = 32 * 1024 * 1024
+"""Bytes of log kept of one change; a chatty one has a hundredth of it."""
+MOST_REPORTS = 5000
+MOST_AN_HOUR = 20
+"""So many changes from outside, or not requested, are told of one server in an hour."""
+
+
+def well_shaped(report: Report) -> Report:
+    """The report itself. Raises BadMessage where its data are not what its kind has."""
+    data = report.data
+    if not 0 < report.seq <= MOST_REPORTS:
+        raise BadMessage(f"a change has at most {MOST_REPORTS} reports")
+    if report.kind == "evidence":
+        seen = data.get("observations", [])
+        whole = isinstance(data.get("phase", ""), str) and _objects(seen)
+    elif report.kind == "finding":
+        whole = all(isinstance(data.get(key, ""), str) for key in ("code", "title", "message"))
+    elif report.kind == "interruption":
+        whole = _an_interruption(data)
+    elif report.kind == "moved":
+        whole = _a_transaction(data.get("transaction"))
+    else:
+        whole = all(
+            isinstance(data.get(key, ""), str) for key in ("step", "status", "outcome", "sentence")
+        )
+    words = data.get("words")
+    if not whole or not (words is None or isinstance(words, Mapping)):
+        raise BadMessage(f"what it reports is no {report.kind:.40}")
+    return report
+
+
+def _objects(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(item, Mapping) for item in value)
+
+
+def _number(value: Any) -> bool:
+    return value is None or (isinstance(value, int | float) and abs(value) < 2**31)
+
+
+def _an_interruption(data: Mapping[str, Any]) -> bool:
+    strip = data.get("strip") or []
+    counts = ("probes", "refused", "reset", "longest_wait_ms", "window_ms")
+    return (
+        all(_number(data.get(key)) for key in counts)
+        and isinstance(strip, list)
+        and len(strip) <= 5000
+        and all(isinstance(item, list) and len(item) == 3 for item in strip)
+    )
+
+
+def _a_transaction(value: Any) -> bool:
+    try:
+        Transaction.from_json(value)
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError):
+        return False
+    return True
+
+
+def unexpected(change: Change, seen: Profile) -> tuple[tuple[Package, ...], tuple[Package, ...]]:
+    """What is there and what is missing at the end of ``change`` beside what was confirmed."""
+    plan = Plan.from_json(change.plan)
+    confirmed = {item.package for item in (*plan.keep, *plan.install)}
+    now = set(seen.packages)
+    return tuple(sorted(now - confirmed)), tuple(sorted(confirmed - now))
+
+
+def confirmed_profile(change: Change, seen: Profile) -> Profile:
+    """What the server would be had only the confirmed packages moved."""
+    plan = Plan.from_json(change.plan)
+    packages = sorted(item.package for item in (*plan.keep, *plan.install))
+    return Profile(tuple(packages), seen.configured, seen.running, seen.facts)
+
+
+def note_contradiction(change: Change, report: Report, now: datetime, agent: Actor) -> None:
+    """A report that is known and now says something else: told once for each change."""
+    row = ReportRow.objects.filter(change=change, seq=report.seq).first()
+    if row is None or (row.kind, row.data) == (report.kind, dict(report.data)):
+        return
+    if Event.objects.filter(change=change, kind=CONTRADICTED).exists():
+        return
+    append(
+        CONTRADICTED,
+        now,
+        server_name=change.server_name,
+        change=change,
+        actor=agent,
+        data={"seq": report.seq, "kind": report.kind[:40]},
+    )
+
+
+def note_unrequested(server: str, uuid: str, now: datetime, agent: Actor) -> None:
+    """The agent of a server tells of a change that this panel did not request: told once for each,
+    and not more often than there can be changes."""
+    if not CHANGE_ID.match(uuid):
+        return
+    with transaction.atomic():
+        if not Server.objects.select_for_update().filter(name=server).exists():
+            return
+        told = Event.objects.filter(server_name=server, kind=UNREQUESTED)
+        if told.filter(data__change=uuid).exists() or _many(told, now):
+            return
+        append(UNREQUESTED, now, server_name=server, actor=agent, data={"change": uuid})
+
+
+def one_too_many(server: str, now: datetime, agent: Actor) -> bool:
+    """Whether more was changed outside on a server than an hour can hold; said once an hour."""
+    lately = Change.objects.filter(
+        server_name=server, origin="outside", requested_at__gt=now - timedelta(hours=1)
+    )
+    if lately.count() < MOST_AN_HOUR:
+        return False
+    told = Event.objects.filter(server_name=server, kind=TOO_MANY)
+    if not told.filter(at__gt=now - timedelta(hours=1)).exists():
+        append(TOO_MANY, now, server_name=server, actor=agent, data={"most": MOST_AN_HOUR})
+    return True
+
+
+def _many(events: Any, now: datetime) -> bool:
+    return bool(events.filter(at__gt=now - timedelta(hours=1)).count() >= MOST_AN_HOUR)

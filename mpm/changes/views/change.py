@@ -1,0 +1,309 @@
+"""One change: as it happens, and afterwards for somebody who was not there."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import messages
+from django.http import Http404, HttpRequest, HttpResponse, StreamingHttpResponse
+from django.http.response import HttpResponseBase
+from django.shortcuts import redirect
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+from django.views.decorators.http import require_GET, require_POST
+
+from easyapache.agent.repair.repairs import REPAIRS
+from easyapache.ea4.mpm import Choice
+from easyapache.ea4.plan import Plan
+from easyapache.ea4.profile import Transaction
+from easyapache.ea4.sentences import spoken
+from mpm.access.roles import actor_of, may_change, may_read
+from mpm.access.services.actor import Refused, Stale
+from mpm.changes import log_window
+from mpm.changes.aftermath import AFTERMATH, Aftermath, aftermath, half_way, not_started
+from mpm.changes.services.cancel import cancel as cancel_change
+from mpm.changes.services.cancel import why_not_cancel
+from mpm.changes.services.rollback import roll_back as roll_back_change
+from mpm.changes.services.rollback import rollback_plan, why_not_roll_back
+from mpm.changes.services.sharing import good_links, take_back
+from mpm.changes.services.sharing import share as share_change
+from mpm.changes.services.sweep import recover as recover_change
+from mpm.changes.views.chooser import query_of
+from mpm.changes.views.pictures import probe_strip
+from mpm.changes.views.steps import Journal, journal_of
+from mpm.history.customer import MAY_INCLUDE, ticket_text
+from mpm.history.outside import undecided
+from mpm.history.story import author, before_and_after, paragraphs, timeline
+from mpm.models import Change, Event, State
+from mpm.servers.services.inspection import adopt as accept_change
+from mpm.templatetags.panel import milliseconds
+from mpm.web.page_context import frame_of
+from mpm.web.responses import show
+from mpm.web.translation import in_words
+
+LIFETIMES = (
+    ("1", gettext_lazy("one day")),
+    ("7", gettext_lazy("7 days")),
+    ("30", gettext_lazy("30 days")),
+)
+
+
+def change_or_404(pk: int) -> Change:
+    changes = Change.objects.select_related("server").annotate(**AFTERMATH)
+    found = changes.filter(pk=pk).first()
+    if found is None:
+        raise Http404(_("There is no change of that number."))
+    return found
+
+
+def about(request: HttpRequest, change: Change) -> dict[str, Any]:
+    """What page and live part have in common."""
+    frame_of(request).turn_to(change.server)
+    reports = list(change.reports.order_by("seq"))
+    journal = journal_of(reports)
+    plan = Plan.from_json(change.plan) if change.plan.get("choice") else None
+    return {
+        "change": change,
+        "author": author(change),
+        "server": change.server,
+        "reports": reports,
+        "journal": journal,
+        "plan": plan,
+        "strips": strips_of(change, journal),
+        "moved": Transaction.from_json(change.moved) if change.moved else None,
+        "repairs": {code: repair.label for code, repair in REPAIRS.items()},
+        "no_cancel": why_not_cancel(change),
+        "seen": seen_mark(change),
+        "after": aftermath(change),
+        "not_started": not_started(change),
+    }
+
+
+def strips_of(change: Change, journal: Journal) -> list[dict[str, Any]]:
+    """What visitors noticed of each restart, as numbers and as a picture."""
+    told = journal.interruptions or ([spoken(change.interruption)] if change.interruption else [])
+    return [{"data": one, "strip": probe_strip(one)} for one in told]
+
+
+def seen_mark(change: Change) -> str:
+    """Differs as soon as anything that the live part shows does."""
+    silent = "s" if change.silent_since else ""
+    return f"{change.last_report}-{change.state}-{silent}"
+
+
+@may_read
+@require_GET
+def change(request: HttpRequest, pk: int) -> HttpResponse:
+    one = change_or_404(pk)
+    context = about(request, one)
+    context |= log_part(request, one)
+    context["rehearsed"] = [line for line in context["log"].lines if line.step == "rehearsal"][-40:]
+    if one.finished:
+        events = list(one.events.order_by("seq"))
+        context["no_rollback"] = why_not_roll_back(one)
+        context["try_again"] = again_query(one, context["after"])
+        context["undecided"] = undecided(one)
+        context["story"] = paragraphs(one)
+        context["timeline"] = timeline(one, context["reports"], events)
+        context["ticket_text"] = ticket_text(one, request.build_absolute_uri(request.path))
+        context["before_after"] = before_and_after(one)
+        context["links"] = links_shown(request, one, events)
+        context["lifetimes"] = LIFETIMES
+    return show(request, "mpm/change.html", context)
+
+
+def again_query(change: Change, after: Aftermath) -> str:
+    """The address of the same choice for another try of a change that did not succeed; "" where
+    there is nothing to try again, or somebody has."""
+    ended_badly = change.state in (State.ROLLED_BACK, State.FAILED, State.CANCELLED)
+    open_still = half_way(change) and not (after.repaired_at or after.rolled_back_by)
+    if not ended_badly or open_still or after.tried_again_as or change.rollback_of_id:
+        return ""
+    return query_of(change.server, Choice.from_json(change.choice))
+
+
+@may_read
+@require_GET
+def live(request: HttpRequest, pk: int) -> HttpResponse:
+    """Steps and state while it runs; nothing when nothing is new. When it has ended, a way to
+    its whole page, which opens by itself unless somebody reads or writes in this one."""
+    one = change_or_404(pk)
+    if not one.finished and request.GET.get("seen") == seen_mark(one):
+        return HttpResponse(status=204)
+    answer = show(request, "mpm/_change_live.html", about(request, one) | {"htmx_part": True})
+    if one.finished:
+        answer.headers["HX-Trigger"] = "changeEnded"
+    return answer
+
+
+# -- the log -------------------------------------------------------------------------------
+
+
+def log_part(request: HttpRequest, one: Change) -> dict[str, Any]:
+    """The window of the log that the address asks for; its end when it asks for none."""
+    wanted = request.GET.get("find", "")[:200]
+    sought: log_window.Sought | None = None
+    if wanted:
+        sought = log_window.search(one, wanted, _offset(request, "behind"))
+    elif "error" in request.GET:
+        sought = log_window.first_error(one)
+    if sought is not None:
+        window = sought.window
+    elif (before := _offset(request, "before")) is not None:
+        window = log_window.before(one, before)
+    elif (after := _offset(request, "after")) is not None:
+        window = log_window.after(one, after)
+    else:
+        window = log_window.tail(one)
+    return {
+        "log": window,
+        "sought": sought.offset if sought else None,
+        "find": wanted,
+        "not_found": sought is not None and sought.offset is None,
+    }
+
+
+def _offset(request: HttpRequest, name: str) -> int | None:
+    text = request.GET.get(name, "")
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 16 else None
+
+
+@may_read
+@require_GET
+def log(request: HttpRequest, pk: int) -> HttpResponse:
+    """The lines behind ``after`` or in front of ``before``, for the page that follows."""
+    one = change_or_404(pk)
+    window = log_part(request, one)["log"]
+    answer = show(request, "mpm/_log_lines.html", {"log": window})
+    answer.headers["X-Log-Next"] = str(window.next)
+    answer.headers["X-Log-First"] = str(window.first)
+    if window.lag is not None:
+        answer.headers["X-Log-Lag"] = milliseconds(window.lag_ms)
+    answer.headers["X-Log-Ended"] = "1" if one.finished and window.at_end else "0"
+    return answer
+
+
+@may_read
+@require_GET
+def raw_log(_request: HttpRequest, pk: int) -> HttpResponseBase:
+    """The whole log, byte for byte, one piece in memory at a time."""
+    one = change_or_404(pk)
+    answer = StreamingHttpResponse(log_window.raw(one), content_type="text/plain; charset=utf-8")
+    answer.headers["Content-Disposition"] = f'attachment; filename="change-{one.pk}.log"'
+    answer.headers["X-Content-Type-Options"] = "nosniff"
+    return answer
+
+
+# -- doing something about it -----------------------------------------------------------------
+
+
+@may_change
+@require_POST
+def cancel(request: HttpRequest, pk: int) -> HttpResponse:
+    one = change_or_404(pk)
+    try:
+        cancel_change(one, actor_of(request))
+    except Refused as refused:
+        messages.error(request, in_words(refused.message))
+    else:
+        one.refresh_from_db(fields=["state"])
+        if not one.finished:  # The page of one that has ended says so itself.
+            messages.success(request, _("Cancel requested."))
+    return redirect("change", pk=pk)
+
+
+@may_change
+@require_POST
+def roll_back(request: HttpRequest, pk: int) -> HttpResponse:
+    one = change_or_404(pk)
+    try:
+        new = roll_back_change(
+            one,
+            actor_of(request),
+            request.POST.get("reason", ""),
+            digest=request.POST.get("digest"),
+        )
+    except Stale as stale:
+        messages.error(request, in_words(stale.message))
+        return redirect("rollback", pk=pk)
+    except Refused as refused:
+        messages.error(request, in_words(refused.message))
+        return redirect("change", pk=pk)
+    return redirect("change", pk=new.pk)
+
+
+@may_read
+@require_GET
+def rollback(request: HttpRequest, pk: int) -> HttpResponse:
+    """What going back would do now, before anybody confirms it."""
+    one = change_or_404(pk)
+    context: dict[str, Any] = {"change": one, "server": one.server}
+    frame_of(request).turn_to(one.server)
+    try:
+        context["plan"] = rollback_plan(one)
+    except Refused as refused:
+        context["trouble"] = refused
+    return show(request, "mpm/rollback.html", context)
+
+
+@may_change
+@require_POST
+def adopt(request: HttpRequest, pk: int) -> HttpResponse:
+    """Accept a change that was made outside the panel."""
+    try:
+        accept_change(change_or_404(pk), actor_of(request))
+    except Refused as refused:
+        messages.error(request, in_words(refused.message))
+    else:
+        messages.success(request, _("Adopted: this is how the server is meant to be now."))
+    return redirect("change", pk=pk)
+
+
+@may_change
+@require_POST
+def recover(request: HttpRequest, pk: int) -> HttpResponse:
+    """Help a change that seems stuck: ask the agent again, or close it without its word."""
+    close = request.POST.get("close") == "yes"
+    try:
+        recover_change(change_or_404(pk), actor_of(request), close=close)
+    except Refused as refused:
+        messages.error(request, in_words(refused.message))
+    else:
+        said = _("Closed without word from the agent.") if close else _("The agent is asked again.")
+        messages.success(request, said)
+    return redirect("change", pk=pk)
+
+
+# -- for somebody without an account ------------------------------------------------------------
+
+
+def links_shown(request: HttpRequest, one: Change, events: list[Event]) -> list[dict[str, Any]]:
+    """The links to a change that are good now, with their whole addresses, the newest first."""
+    found = good_links(one, events, timezone.now())
+    return [
+        {"link": link, "address": request.build_absolute_uri(reverse("shared", args=[link.token]))}
+        for link in reversed(found)
+    ]
+
+
+@may_read
+@require_POST
+def share(request: HttpRequest, pk: int) -> HttpResponse:
+    """Make a link, or take all of them back."""
+    one, actor = change_or_404(pk), actor_of(request)
+    back = redirect(reverse("change", args=[pk]) + "#share")
+    try:
+        if request.POST.get("take_back") == "yes":
+            take_back(one, actor)
+            messages.success(request, _("The links to this page are good no longer."))
+            return back
+        days = request.POST.get("days", "")
+        include = request.POST.getlist("include")[: len(MAY_INCLUDE)]
+        share_change(one, actor, int(days) if days in dict(LIFETIMES) else 0, include)
+    except Refused as refused:
+        messages.error(request, in_words(refused.message))
+    else:
+        messages.success(request, _("The link is below; it opens this page and nothing else."))
+    return back

@@ -1,0 +1,302 @@
+"""Apache MPM: choose one, and see at once what that would do to this server."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+from urllib.parse import urlencode
+
+from django.http import HttpRequest, HttpResponse, QueryDict
+from django.shortcuts import redirect
+from django.urls import reverse
+from django.utils.translation import gettext_noop
+from django.views.decorators.http import require_GET, require_POST
+
+from easyapache.ea4.advice import Advice, Answers, recommend
+from easyapache.ea4.mpm import DEFAULT_MPM, ITK_SUMMARY, MPM, BadChoice, Choice
+from easyapache.ea4.plan import Plan, make_plan
+from easyapache.ea4.profile import Profile
+from easyapache.ea4.relations import load_catalogue
+from easyapache.ea4.rules.findings import Finding, Fix
+from easyapache.ea4.rules.panel import PANEL_CODES
+from easyapache.ea4.sentences import Sentence
+from mpm.access.roles import actor_of, may_change, may_read
+from mpm.access.services.actor import BadRequest, Refused
+from mpm.changes.services.fresh_look import on_a_fresh_look
+from mpm.changes.services.planning import request_preview
+from mpm.changes.services.request import refuse_if_satisfied, satisfied
+from mpm.changes.services.unfinished import unfinished
+from mpm.changes.views import capacity
+from mpm.history.prediction import restart_of
+from mpm.models import Change
+from mpm.servers.inventory import observed_mpm
+from mpm.servers.models import Server
+from mpm.servers.notices import notices_of
+from mpm.web.page_context import for_server, frame_of
+from mpm.web.responses import show
+
+FOR_TRANSLATORS = (
+    gettext_noop(
+        "Worker threads serve active connections; a listener thread parks idle keep-alive ones. "
+        "Suits occasional bursts and long keep-alive."
+    ),
+    gettext_noop(
+        "Several processes with many threads each. A crash takes one process with it, "
+        "not the whole service."
+    ),
+    gettext_noop(
+        "One process per request. Needed by modules that are not thread-safe; uses the most memory."
+    ),
+    gettext_noop(
+        "Runs each virtual host under its own user. Not an MPM: it can only be added to prefork "
+        "on Apache 2.4."
+    ),
+)
+"""The sentences of easyapache.ea4.mpm, which knows no Django, where the translators' tools find
+them."""
+YES_OR_NO = {"yes": True, "no": False}
+DOCTORS = frozenset(
+    {"incomplete_change", "no_mpm", "several_mpms", "files_missing", "unfinished_transaction"}
+)
+"""The findings that send their reader to the doctor."""
+MOST_EXTRAS = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One MPM as the list shows it; ``coming`` and ``leaving`` count packages."""
+
+    mpm: MPM
+    chosen: bool
+    installed: bool
+    running: bool
+    recommended: bool
+    coming: int
+    leaving: int
+    blocked: bool
+    same: bool
+
+    @property
+    def default(self) -> bool:
+        return self.mpm is DEFAULT_MPM
+
+
+@dataclass(frozen=True, slots=True)
+class WayOut:
+    """A fix as a link: the address of the choice it leads to."""
+
+    label: str
+    query: str
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A finding with its fixes as links."""
+
+    finding: Finding
+    ways_out: tuple[WayOut, ...]
+
+
+def choice_from(data: QueryDict, profile: Profile) -> Choice:
+    """What the form says; where it says nothing, what the server is. Raises BadChoice."""
+    now = observed_mpm(profile)
+    if "mpm" not in data:
+        return Choice.parse(now.mpm or DEFAULT_MPM.value, now.itk)
+    if len(data.getlist("add")) + len(data.getlist("keep")) > MOST_EXTRAS:
+        raise BadChoice(
+            Sentence("At most {count} packages can be named along with an MPM.", count=MOST_EXTRAS)
+        )
+    itk = data.get("itk", "")
+    if itk not in ("", "on", "off"):
+        raise BadChoice(Sentence("ITK is on or off, and not {word!r}.", word=itk[:60]))
+    return Choice.parse(data.get("mpm", ""), itk == "on", data.getlist("add"), data.getlist("keep"))
+
+
+def query_of(server: Server, choice: Choice, answers: Mapping[str, str] | None = None) -> str:
+    """The address of a choice, complete: it means the same in every tab."""
+    pairs = [("server", server.name), ("mpm", choice.mpm.value)]
+    if choice.itk:
+        pairs.append(("itk", "on"))
+    pairs += [("add", name) for name in sorted(choice.add)]
+    pairs += [("keep", name) for name in sorted(choice.keep)]
+    return urlencode(pairs + list((answers or {}).items()))
+
+
+def applied(choice: Choice, fix: Fix) -> Choice:
+    """The choice that a fix leads to."""
+    return choice.with_fix(add=fix.add, unkeep=fix.unkeep, mpm=fix.mpm, itk=fix.itk)
+
+
+def shown_findings(
+    server: Server, plan: Plan, answers: Mapping[str, str] | None = None
+) -> list[Shown]:
+    return [
+        Shown(
+            finding,
+            tuple(
+                WayOut(fix.label, query_of(server, applied(plan.choice, fix), answers))
+                for fix in finding.fixes
+            ),
+        )
+        for finding in plan.findings
+    ]
+
+
+def _answers(data: QueryDict, profile: Profile) -> dict[str, str]:
+    """The answers to the advisor's questions that are not what it would say by itself."""
+    by_itself = recommend(profile)
+    own = {"threads": by_itself.threads, "polling": by_itself.safe_polling}
+    given = {name: str(data.get(name, "")) for name in own}
+    return {
+        name: answer
+        for name, answer in given.items()
+        if answer in YES_OR_NO and YES_OR_NO[answer] != own[name]
+    }
+
+
+def situation(server: Server, profile: Profile, data: QueryDict, choice: Choice) -> dict[str, Any]:
+    """Everything the page and its live part show. Reads nothing from the database."""
+    relations = load_catalogue()
+    now = observed_mpm(profile)
+    answers = _answers(data, profile)
+    advice = recommend(
+        profile,
+        Answers(
+            YES_OR_NO.get(answers.get("threads", "")), YES_OR_NO.get(answers.get("polling", ""))
+        ),
+    )
+    plan = make_plan(profile, choice, relations)
+    return {
+        "server": server,
+        "profile": profile,
+        "now": now,
+        "choice": choice,
+        "plan": plan,
+        "shown": shown_findings(server, plan, answers),
+        "satisfied": satisfied(plan, profile),
+        "not_whole": any(finding.code in PANEL_CODES for finding in plan.blocks),
+        "capacity_codes": capacity.TOLD_BY,
+        "doctor_codes": DOCTORS,
+        "restart": restart_of(server),
+        "rows": _rows(profile, choice, plan, advice),
+        "advice": advice,
+        "itk_summary": ITK_SUMMARY,
+        "itk_unavailable": choice.mpm.threaded and not choice.itk,
+        "itk_query": query_of(server, replace(choice, mpm=MPM.PREFORK, itk=True), answers),
+        "extras": [
+            *(
+                ("add", name, query_of(server, replace(choice, add=choice.add - {name}), answers))
+                for name in sorted(choice.add)
+            ),
+            *(
+                (
+                    "keep",
+                    name,
+                    query_of(server, replace(choice, keep=choice.keep - {name}), answers),
+                )
+                for name in sorted(choice.keep)
+            ),
+        ],
+        "keepable": sorted(plan.leaving - {mpm.package for mpm in MPM} - choice.keep),
+        "query": query_of(server, choice, answers),
+    }
+
+
+def _rows(profile: Profile, choice: Choice, plan: Plan, advice: Advice) -> list[Row]:
+    relations = load_catalogue()
+    here = observed_mpm(Profile(packages=profile.packages))
+    running = profile.running
+    rows = []
+    for mpm in MPM:
+        if mpm is choice.mpm:
+            one = plan
+        else:
+            itk = here.itk and not mpm.threaded
+            one = make_plan(profile, replace(choice, mpm=mpm, itk=itk), relations)
+        rows.append(
+            Row(
+                mpm=mpm,
+                chosen=mpm is choice.mpm,
+                installed=mpm.value in here.mpms,
+                running=running is not None and mpm.value in running.mpms,
+                recommended=mpm is advice.mpm,
+                coming=len(one.install),
+                leaving=len(one.remove),
+                blocked=one.blocked,
+                same=satisfied(one, profile),
+            )
+        )
+    return rows
+
+
+@may_read
+@require_GET
+@for_server
+def chooser(request: HttpRequest, server: Server) -> HttpResponse:
+    return _page(request, server, request.GET)
+
+
+def _page(
+    request: HttpRequest,
+    server: Server,
+    data: QueryDict,
+    *,
+    trouble: Refused | None = None,
+    status: int = 200,
+) -> HttpResponse:
+    row = frame_of(request).installed
+    if row is None:
+        return show(request, "easyapache/not_seen.html", {"server": server})
+    profile = frame_of(request).health.beside(row.profile)
+    try:
+        choice = choice_from(data, profile)
+    except BadChoice as error:
+        trouble, status = BadRequest(error.args[0]), 422
+        choice = choice_from(QueryDict(), profile)
+    context = situation(server, profile, data, choice)
+    last = Change.objects.filter(server=server).order_by("-pk").first()
+    context |= {"row": row, "last": last, "trouble": trouble, "notices": notices_of(server)}
+    context["capacity"] = capacity.shown(server, row)
+    return show(request, "mpm/chooser.html", context, status=status)
+
+
+@may_read
+@require_GET
+@for_server
+def plan(request: HttpRequest, server: Server) -> HttpResponse:
+    """The live part of the chooser: findings, costs, summary. Never a page."""
+    row = frame_of(request).installed
+    if row is None:
+        return show(request, "mpm/_no_plan.html", {"server": server}, status=422)
+    profile = frame_of(request).health.beside(row.profile)
+    try:
+        choice = choice_from(request.GET, profile)
+    except BadChoice as error:
+        return show(request, "mpm/_no_plan.html", {"message": error.args[0]}, status=422)
+    context = situation(server, profile, request.GET, choice)
+    answer = show(request, "mpm/_plan.html", context)
+    answer.headers["HX-Replace-Url"] = f"{reverse('mpm')}?{context['query']}"
+    return answer
+
+
+@may_change
+@require_POST
+@for_server
+def ask(request: HttpRequest, server: Server) -> HttpResponse:
+    """Ask the server's own package manager, and go to the review that shows its answer."""
+    row = frame_of(request).installed
+    if row is None:
+        return redirect("mpm")
+    try:
+        choice = choice_from(request.POST, row.profile)
+        # Enter in the form comes here whatever is chosen, the present MPM too. Of a server that is
+        # being changed nothing can be said; the review then shows that change.
+        if unfinished(server) is None:
+            on_a_fresh_look(server, lambda: refuse_if_satisfied(server, choice), seconds=3)
+        preview = request_preview(server, choice, actor_of(request))
+    except BadChoice as error:
+        return _page(request, server, QueryDict(), trouble=BadRequest(error.args[0]), status=422)
+    except Refused as refused:
+        return _page(request, server, request.POST, trouble=refused, status=refused.status)
+    return redirect("review", uuid=preview.uuid)

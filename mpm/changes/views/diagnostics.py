@@ -1,0 +1,124 @@
+"""The doctor: what is known to be wrong with a server, why, and the repairs that are safe."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+from urllib.parse import urlencode
+
+from django.contrib import messages
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+from django.views.decorators.http import require_GET, require_POST
+
+from easyapache.agent.repair.repairs import REPAIRS
+from mpm.access.roles import actor_of, may_change, may_read
+from mpm.access.services.actor import Refused
+from mpm.changes.services.repairs import repair as start_repair
+from mpm.history.diagnosis import examined, repairs
+from mpm.servers.models import Server
+from mpm.web.background_parts import note_unknown_proxy
+from mpm.web.page_context import for_server, frame_of
+from mpm.web.responses import show
+from mpm.web.translation import in_words
+
+ABOUT = {
+    "start-httpd": gettext_lazy(
+        "The configuration is tested, and httpd is started if it does not run."
+    ),
+    "restart-httpd": gettext_lazy(
+        "The configuration is tested, then httpd is restarted, so that what runs is what is "
+        "configured."
+    ),
+    "settle-mpm": gettext_lazy(
+        "The packages are brought back to exactly one MPM: the one that runs, else the one that "
+        "is configured. httpd is restarted if it has to be."
+    ),
+    "reinstall-files": gettext_lazy(
+        "Packages that lack files are installed again, in the versions that are there. Then httpd "
+        "is restarted, so that it loads what came back."
+    ),
+    "accept-packages": gettext_lazy(
+        "Packages, their files and the configuration are looked through. Where nothing is "
+        "installed twice or missing and there is one MPM, the transaction that never ended no "
+        "longer keeps changes from beginning. Nothing is installed, removed or restarted."
+    ),
+    "take-back": gettext_lazy(
+        "The last change of this server, which ended half-way, is taken back from its rollback "
+        "kit: packages, edited module files and httpd. Then the sites that answered before it must "
+        "answer again."
+    ),
+}
+"""What each repair does, for the person who is to confirm it."""
+PATIENCE = timedelta(minutes=3)
+"""After so long without an answer a repair is no longer waited for on its page."""
+
+
+@may_read
+@require_GET
+@for_server
+def doctor(request: HttpRequest, server: Server) -> HttpResponse:
+    note_unknown_proxy(request)
+    row = frame_of(request).installed
+    if row is None:
+        return show(request, "easyapache/not_seen.html", {"server": server})
+    wanted = request.GET.get("repair", "")
+    context = {
+        "server": server,
+        "row": row,
+        "examination": examined(server, row.profile),
+        "labels": {code: one.label for code, one in REPAIRS.items()},
+        "wanted": wanted if wanted in REPAIRS else "",
+        "about_wanted": ABOUT.get(wanted, ""),
+    }
+    return show(request, "mpm/doctor.html", context | _repairs(server, request))
+
+
+def _repairs(server: Server, request: HttpRequest) -> dict[str, Any]:
+    """The repairs of a server, and the one the page waits for or has just had an answer to."""
+    told = repairs(server)
+    number = request.GET.get("asked", "")
+    asked = next((one for one in told if one.request == number), None)
+    late = asked is not None and timezone.now() - asked.asked_at > PATIENCE
+    return {
+        "repairs": told,
+        "asked": asked,
+        "waiting": asked is not None and asked.ok is None and not late,
+    }
+
+
+@may_read
+@require_GET
+@for_server
+def result(request: HttpRequest, server: Server) -> HttpResponse:
+    """The part of the page that waits for the agent. Nothing while there is nothing new."""
+    context = _repairs(server, request)
+    if context["asked"] is None:
+        raise Http404
+    if context["waiting"]:
+        return HttpResponse(status=204)
+    labels = {code: one.label for code, one in REPAIRS.items()}
+    return show(
+        request, "mpm/_repaired.html", context | {"server": server, "labels": labels, "told": True}
+    )
+
+
+@may_change
+@require_POST
+@for_server
+def repair(request: HttpRequest, server: Server) -> HttpResponse:
+    """Have the agent carry out a repair that was confirmed."""
+    action = request.POST.get("repair", "")
+    query = {"server": server.name}
+    if action not in REPAIRS:
+        messages.error(request, _("There is no such repair."))
+    else:
+        try:
+            query["asked"] = start_repair(server, action, actor_of(request))
+        except Refused as refused:
+            messages.error(request, in_words(refused.message))
+    return redirect(f"{reverse('doctor')}?{urlencode(query)}")

@@ -1,0 +1,58 @@
+"""The page of one change for somebody without an account, by a link that is good for a time.
+
+It shows what a customer may know (mpm.history.customer), and what whoever made the link chose
+to add: no log, path, command, address or account, and no way to anything else. It is not to be
+kept: not by a cache, not by a search engine, and no other site learns of it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib.auth.decorators import login_not_required
+from django.http import HttpRequest, HttpResponse
+from django.utils import timezone
+from django.views.decorators.http import require_GET
+
+from mpm.access.services.actor import Refused
+from mpm.changes.services.sharing import Link, shared_change
+from mpm.changes.views.change import strips_of
+from mpm.changes.views.steps import journal_of
+from mpm.history.customer import customer_facts, headline
+from mpm.history.story import before_and_after
+from mpm.models import Change, State
+from mpm.web.responses import show
+
+PRIVATE = {
+    "Cache-Control": "no-store",
+    "X-Robots-Tag": "noindex, nofollow, noarchive",
+    "Referrer-Policy": "no-referrer",
+}
+
+
+@login_not_required
+@require_GET
+def shared(request: HttpRequest, token: str) -> HttpResponse:
+    """What the link shows, or why it shows nothing. Nobody has to sign in; nothing is written."""
+    try:
+        one, link = shared_change(token, timezone.now())
+    except Refused as refused:
+        answer = show(request, "mpm/shared_not.html", {"refused": refused}, status=refused.status)
+    else:
+        answer = show(request, "mpm/shared.html", _about(one, link) | {"link": link})
+    for name, value in PRIVATE.items():
+        answer.headers[name] = value
+    return answer
+
+
+def _about(one: Change, link: Link) -> dict[str, Any]:
+    journal = journal_of(list(one.reports.order_by("seq")))
+    seen = [check for phase, _, checks in journal.phases if phase != "before" for check in checks]
+    passed = (sum(check.ok for check in seen), len(seen))
+    return {
+        "change": one,
+        "headline": headline(one),
+        "facts": customer_facts(one, link.include, checks=passed),
+        "before_after": before_and_after(one) if one.state == State.SUCCEEDED else [],
+        "strips": strips_of(one, journal),
+    }

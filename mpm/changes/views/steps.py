@@ -1,0 +1,173 @@
+"""The steps of a change as its page shows them, read from the agent's reports. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Protocol
+
+from django.utils.translation import gettext_lazy as _
+
+from easyapache.ea4.protocol import Step
+from easyapache.ea4.sentences import marked, spoken
+from mpm.history.story import observations_of
+
+TITLES: dict[Step, Any] = {
+    Step.PREFLIGHT: _("Preflight"),
+    Step.DOWNLOAD: _("Download"),
+    Step.REHEARSAL: _("Rehearsal"),
+    Step.PACKAGES: _("Packages"),
+    Step.CONFIGTEST: _("Config test"),
+    Step.RESTART: _("Restart"),
+    Step.VERIFY: _("Verify"),
+    Step.UNDO_PACKAGES: _("Packages back"),
+    Step.UNDO_RESTART: _("Restart back"),
+    Step.UNDO_VERIFY: _("Verify back"),
+}
+FOR_TRANSLATORS = (
+    marked("verification"),
+    marked("cancel"),
+    marked("moved"),
+    marked("nothing_to_do"),
+    marked("request"),
+    marked("spool"),
+    marked("scan"),
+    marked("window"),
+    marked("recover"),
+)
+"""What decides how a change ends, where that is no sentence."""
+FORWARD = tuple(step for step in Step if not step.value.startswith("undo_"))
+BACK = tuple(step for step in Step if step.value.startswith("undo_"))
+
+
+class ReportLike(Protocol):
+    at: datetime
+    kind: str
+    data: Any
+
+
+@dataclass(slots=True)
+class StepShown:
+    """``status``: waiting, started, done, failed or skipped."""
+
+    step: Step
+    status: str = "waiting"
+    started_at: datetime | None = None
+    ended_at: datetime | None = None
+    detail: str = ""
+
+    @property
+    def title(self) -> Any:
+        return TITLES[self.step]
+
+    @property
+    def milliseconds(self) -> float | None:
+        if self.started_at is None or self.ended_at is None:
+            return None
+        return (self.ended_at - self.started_at).total_seconds() * 1000
+
+
+@dataclass(slots=True)
+class Evidence:
+    """One observation of verification, before and after, in sentences of the server."""
+
+    title: str
+    expected: str
+    seen: str
+    ok: bool
+    phase: str
+
+
+@dataclass(slots=True)
+class Journal:
+    """Everything the reports say, sorted by matter."""
+
+    steps: list[StepShown] = field(default_factory=list)
+    evidence: list[Evidence] = field(default_factory=list)
+    interruptions: list[Mapping[str, Any]] = field(default_factory=list)
+    last_seq: int = 0
+    decided_by: str = ""
+
+    @property
+    def current(self) -> StepShown | None:
+        """The step that runs, else the last one that was touched."""
+        touched = [one for one in self.steps if one.status != "waiting"]
+        running = [one for one in touched if one.status == "started"]
+        return running[-1] if running else touched[-1] if touched else None
+
+    @property
+    def phases(self) -> list[tuple[str, Any, list[Evidence]]]:
+        """The evidence by phase: what decided first, what was before last."""
+        titles = (
+            ("after", _("After the change")),
+            ("undo", _("After going back")),
+            ("before", _("Before the change")),
+        )
+        found = ((phase, title, self._of(phase)) for phase, title in titles)
+        return [one for one in found if one[2]]
+
+    def _of(self, phase: str) -> list[Evidence]:
+        return [one for one in self.evidence if one.phase == phase]
+
+    @property
+    def rehearsal(self) -> StepShown | None:
+        return next((one for one in self.steps if one.step is Step.REHEARSAL), None)
+
+
+def journal_of(reports: Iterable[ReportLike]) -> Journal:
+    """Read reports in their order. The steps of the way back only appear once it began."""
+    journal = Journal()
+    steps = {step: StepShown(step) for step in Step}
+    for report in reports:
+        journal.last_seq += 1
+        if report.kind == "step":
+            _note_step(steps, report)
+        elif report.kind == "evidence":
+            journal.evidence = _evidence(journal.evidence, report.data)
+        elif report.kind == "interruption":
+            journal.interruptions.append(spoken(report.data))
+        elif report.kind == "outcome":
+            journal.decided_by = _text(spoken(report.data).get("decided_by"))
+    journal.steps = [steps[step] for step in FORWARD]
+    if any(steps[step].status != "waiting" for step in BACK):
+        journal.steps = [one for one in journal.steps if one.status != "waiting"]
+        journal.steps += [steps[step] for step in BACK]
+    return journal
+
+
+def _note_step(steps: dict[Step, StepShown], report: ReportLike) -> None:
+    try:
+        shown = steps[Step(str(report.data.get("step")))]
+    except ValueError:
+        return
+    shown.status = str(report.data.get("status", "started"))
+    if shown.status == "started":
+        shown.started_at, shown.ended_at = report.at, None
+    else:
+        shown.started_at = shown.started_at or report.at
+        shown.ended_at = report.at
+    said = spoken(report.data)
+    detail = _text(said.get("detail") or said.get("decided_by"))
+    shown.detail = detail or shown.detail
+
+
+def _text(value: Any) -> str:
+    """As it is: what a sentence was made of must not be lost."""
+    return value if isinstance(value, str) else ""
+
+
+def _evidence(so_far: list[Evidence], data: Mapping[str, Any]) -> list[Evidence]:
+    """A later look of the same phase takes the place of the earlier one."""
+    phase = str(data.get("phase", "after"))
+    new = [
+        Evidence(
+            title=_text(item.get("title") or item.get("name")),
+            expected=_text(item.get("expected")),
+            seen=_text(item.get("seen")),
+            ok=bool(item.get("ok", False)),
+            phase=phase,
+        )
+        for item in map(spoken, observations_of(data))
+    ]
+    return [one for one in so_far if one.phase != phase] + new

@@ -1,0 +1,226 @@
+"""Speaks REST with one panel: one method for each thing the commands need."""
+
+from __future__ import annotations
+
+import ssl
+import time
+import uuid
+from collections.abc import Iterator, Mapping
+from typing import Any
+from urllib.parse import quote
+
+import httpx
+
+from mpm.cli.remote.configuration import BadConfiguration, Panel
+
+POLL_SECONDS = 20
+ATTEMPTS = 5
+PAUSE = 1.0
+"""Seconds after a long poll that came back at once and empty: the panel has no place for
+another one that waits."""
+_PROXY = (502, 504)
+"""What a proxy answers for a panel that it cannot reach, or that was cut off while it worked."""
+Json = dict[str, Any]
+
+
+class Refused(Exception):
+    """The panel said no. ``problem`` is its answer, ``status`` the HTTP status."""
+
+    def __init__(self, status: int, problem: Json) -> None:
+        super().__init__(str(problem.get("detail") or f"The panel answered {status}."))
+        self.status, self.problem = status, problem
+
+
+class Unreachable(Exception):
+    """The panel could not be asked, also not by trying again, or is none."""
+
+
+def address(*parts: str) -> str:
+    """A path below the API's own. Names come from people: none of them leads anywhere else."""
+    return "/".join(quote(part, safe="") for part in parts)
+
+
+class Connection:
+    """A session with a panel. Use it as a context manager. Raises BadConfiguration for an
+    address or certificates that cannot be used."""
+
+    def __init__(self, panel: Panel, transport: httpx.BaseTransport | None = None) -> None:
+        try:
+            self._client = httpx.Client(
+                base_url=f"{panel.url}/api/v1/",
+                headers={
+                    "Authorization": f"Bearer {panel.token}",
+                    "User-Agent": "ea4mpm",
+                    "Accept": "application/json",
+                },
+                timeout=httpx.Timeout(30, read=POLL_SECONDS + 20),
+                verify=_trust(panel),
+                transport=transport,
+            )
+        except httpx.InvalidURL as error:
+            raise BadConfiguration(f"{panel.url} is no address: {error}") from error
+
+    def __enter__(self) -> Connection:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self._client.close()
+
+    def request(
+        self, method: str, path: str, *, again: bool = True, **options: Any
+    ) -> httpx.Response:
+        """Ask, and ask again after a broken connection, 429 or 503.
+
+        ``again`` is false for what would be done twice, a POST without an Idempotency-Key: it is
+        repeated only where the panel cannot have received it or has said that it did nothing.
+        Raises Refused and Unreachable.
+        """
+        last: Exception | None = None
+        for attempt in range(ATTEMPTS):
+            try:
+                response = self._client.request(method, path, **options)
+            except httpx.TransportError as error:
+                if not again and not isinstance(error, httpx.ConnectError | httpx.ConnectTimeout):
+                    raise Unreachable(
+                        f"{self._client.base_url} broke off ({error}). It may have been done all "
+                        "the same: look before you ask again."
+                    ) from error
+                last = error
+                time.sleep(min(8.0, 0.5 * 2**attempt))
+                continue
+            except httpx.RequestError as error:
+                raise self._no_panel(f"cannot be understood: {error}") from error
+            later = response.status_code in (429, 503) or (again and response.status_code in _PROXY)
+            if later and attempt + 1 < ATTEMPTS:
+                time.sleep(min(60.0, _seconds(response.headers.get("Retry-After"))))
+                continue
+            if response.is_success:
+                return response
+            raise Refused(response.status_code, self._object(response))
+        raise Unreachable(f"{self._client.base_url} does not answer: {last}")
+
+    def ask(self, method: str, path: str, **options: Any) -> Json:
+        """The JSON object of the answer."""
+        return self._object(self.request(method, path, **options))
+
+    def get(self, path: str, **parameters: Any) -> Json:
+        wanted = {key: value for key, value in parameters.items() if value not in (None, "")}
+        return self.ask("GET", path, params=wanted)
+
+    def post(self, path: str, body: Mapping[str, Any]) -> Json:
+        """What would be done twice if it were asked twice."""
+        return self.ask("POST", path, json=dict(body), again=False)
+
+    def plan(self, server: str, choice: Mapping[str, Any]) -> Json:
+        """What a choice would do, worked out by the panel at once."""
+        return self.ask("POST", address("servers", server, "plans"), json=dict(choice))
+
+    def plan_of_server(self, server: str, choice: Mapping[str, Any], seconds: float) -> Json:
+        """The same by the server's own dnf; {href, state} when it has not answered in time."""
+        began = time.monotonic()
+        end = began + seconds
+        path = address("servers", server, "plans")
+        asked = {"source": "server", "wait": POLL_SECONDS}
+        body = self.ask("POST", path, json=dict(choice), params=asked, again=False)
+        while "href" in body and time.monotonic() < end:
+            _rest(began)
+            began = time.monotonic()
+            plan = str(body["href"]).rpartition("/")[2]
+            wait = max(0, min(POLL_SECONDS, int(end - began)))
+            body = self.get(address("servers", server, "plans", plan), wait=wait)
+        return body
+
+    def switch(self, server: str, body: Mapping[str, Any], key: str = "") -> Json:
+        """``key``: to say that this is the request that was made before; else a new one."""
+        return self._once("PUT", address("servers", server, "mpm"), body, key)
+
+    def roll_back(self, change: str, body: Mapping[str, Any]) -> Json:
+        return self._once("POST", address("changes", change, "rollback"), body)
+
+    def cancel(self, change: str) -> Json:
+        return self._once("POST", address("changes", change, "cancel"), {})
+
+    def _once(self, method: str, path: str, body: Mapping[str, Any], key: str = "") -> Json:
+        """Done once however often it must be asked."""
+        headers = {"Idempotency-Key": key or str(uuid.uuid4())}
+        return self.ask(method, path, json=dict(body), headers=headers)
+
+    def log(self, change: str, *, follow: bool) -> Iterator[bytes]:
+        """The log in pieces; with ``follow`` until the change has ended."""
+        offset = 0
+        wait = POLL_SECONDS if follow else 0
+        while True:
+            began = time.monotonic()
+            response = self.request(
+                "GET", address("changes", change, "log"), params={"after": offset, "wait": wait}
+            )
+            following = response.headers.get("X-Log-Next", "")
+            if not following.isdecimal():
+                raise self._no_panel("answered with something that is no log")
+            offset = int(following)
+            if response.content:
+                yield response.content
+            ended = response.headers.get("X-Log-Ended") == "true"
+            if ended or (not follow and not response.content):
+                return
+            if not response.content:
+                _rest(began, response)
+
+    def moments(self, change: str) -> Iterator[Json]:
+        """The change each time it has moved on, until it has ended."""
+        seen: tuple[Any, ...] | None = None
+        while True:
+            body = self.get(address("changes", change))
+            now = (body["state"], body["step"], len(body["steps"]))
+            if now != seen:
+                seen = now
+                yield body
+            if body["finished"]:
+                return
+            time.sleep(0.3)
+
+    def pages(self, path: str, **parameters: Any) -> Iterator[Json]:
+        """The items of all pages."""
+        cursor = ""
+        while True:
+            page = self.get(path, cursor=cursor, **parameters)
+            yield from page["items"]
+            cursor = page["next"] or ""
+            if not cursor:
+                return
+
+    def _object(self, response: httpx.Response) -> Json:
+        """What a panel says is a JSON object, also when it says no. Raises Unreachable."""
+        try:
+            body = response.json()
+        except ValueError:
+            body = None
+        if isinstance(body, dict):
+            return body
+        said = response.headers.get("Location") or " ".join(response.text[:200].split())
+        raise self._no_panel(f"answered {response.status_code}: {said}")
+
+    def _no_panel(self, what: str) -> Unreachable:
+        return Unreachable(f"{self._client.base_url} {what}. Is this the address of a panel?")
+
+
+def _rest(began: float, response: httpx.Response | None = None) -> None:
+    """Wait a little after a long poll that did not wait by itself, or as long as it says."""
+    if time.monotonic() - began < PAUSE:
+        later = response.headers.get("Retry-After") if response is not None else None
+        time.sleep(min(30.0, max(PAUSE, _seconds(later))))
+
+
+def _trust(panel: Panel) -> ssl.SSLContext | bool:
+    if isinstance(panel.verify, bool):
+        return panel.verify
+    try:
+        return ssl.create_default_context(cafile=panel.verify)
+    except OSError as error:
+        raise BadConfiguration(
+            f"{panel.verify} cannot be used as certificates of a CA: {error}"
+        ) from error
+
+
+def _seconds(text: str | None) -> float:
+    return float(text) if text and text.isdecimal() else 1.0

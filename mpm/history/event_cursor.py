@@ -1,0 +1,103 @@
+"""History as a stream: what came after a position, in an order that never changes afterwards."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Collection
+from datetime import datetime, timedelta
+from itertools import pairwise
+from typing import Any
+
+from django.db import connection
+from django.db.models import Max
+
+from easyapache.ea4.sentences import plain
+from mpm.models import Event
+
+SETTLED_AFTER = timedelta(seconds=5)
+"""How long a number that is missing between two events may still belong to a transaction that
+has not ended. Longer: a reader waits for nothing. Shorter: a slow one could be passed over."""
+LOOK_BACK = 500
+_GAPS: dict[str, datetime] = {}
+"""When this process first met a gap, by the hash of the event above it."""
+_LOCK = threading.Lock()
+
+
+def horizon(now: datetime) -> int:
+    """The id up to which no event can still appear. 0 when there is none.
+
+    Ids are given out before a transaction ends, so on a database with many writers 11 can be
+    seen before 10. A reader that went on to 11 would never see 10. Where a number is missing
+    among the latest events, the stream therefore ends just before it, until this process has
+    known of the gap for a while. The times of the events say nothing of that: what an agent
+    reports late is written with the time at which it happened.
+    """
+    latest = list(Event.objects.order_by("-id").values_list("id", "hash")[:LOOK_BACK])
+    if not latest:
+        return 0
+    if connection.vendor != "sqlite" and len(latest) < LOOK_BACK:
+        # Before the first event there may be one as well; SQLite has one writer at a time.
+        latest.append((0, ""))
+    settled = latest[0][0]
+    gaps: dict[str, datetime] = {}
+    for (identity, seal), (older, _) in pairwise(latest):
+        if identity == older + 1:
+            continue
+        gaps[seal] = _GAPS.get(seal, now)
+        if now - gaps[seal] <= SETTLED_AFTER:
+            settled = older
+    with _LOCK:
+        _GAPS.clear()
+        _GAPS.update(gaps)
+    return settled
+
+
+def events_after(
+    position: int,
+    limit: int,
+    now: datetime,
+    *,
+    servers: Collection[str] | None = None,
+    kinds: Collection[str] = (),
+) -> tuple[list[Event], int]:
+    """Up to ``limit`` events after ``position``, oldest first, and where to go on from.
+
+    ``servers``: only of these (None: of all, and those of the panel itself). The position to
+    go on from moves over what the filters left out, so that it is never read twice.
+    """
+    end = horizon(now)
+    query = Event.objects.filter(id__gt=position, id__lte=end).order_by("id")
+    if servers is not None:
+        query = query.filter(server_name__in=servers)
+    if kinds:
+        query = query.filter(kind__in=kinds)
+    found = list(query[: limit + 1])
+    if len(found) > limit:
+        return found[:limit], found[limit - 1].pk
+    return found, max(position, end)
+
+
+def last_id() -> int:
+    return int(Event.objects.aggregate(last=Max("id"))["last"] or 0)
+
+
+def as_json(event: Event) -> dict[str, Any]:
+    """An event as REST and webhooks show it. ``hash`` seals it to the one before."""
+    return {
+        "id": event.pk,
+        "kind": event.kind,
+        "at": event.at.isoformat(),
+        "server": event.server_name or None,
+        "change": event.change_id,
+        "actor": {
+            "name": event.actor_name,
+            "role": event.actor_role,
+            "origin": event.origin,
+            "token": event.token_name,
+            "address": event.address,
+            "agent": event.agent_class,
+        },
+        "request_id": event.request_id,
+        "data": plain(event.data),
+        "hash": event.hash,
+    }

@@ -1,0 +1,34 @@
+"""Free text: how the words somebody looks for are asked of the index."""
+
+from __future__ import annotations
+
+from django.db import connection
+
+from mpm.history.models.search_index import indexed
+from mpm.models import Words
+
+FEW = 5000
+"""Up to so many candidates are looked at one by one, whatever else narrows the list."""
+
+
+def question(text: str) -> str:
+    """What FTS5 is asked for the words of ``text``: every three letters in a row that they have.
+    "" where no word has three. (Those that answer are candidates: the letters may stand apart.)"""
+    words = text.lower().split()
+    threes = {word[at : at + 3] for word in words for at in range(len(word) - 2)}
+    return " AND ".join('"' + three.replace('"', '""') + '"' for three in sorted(threes))
+
+
+def lead(text: str, *, alone: bool) -> bool:
+    """Whether the list is best read along the index of words, from the newest on. ``alone``: no
+    other filter with an index of its own narrows it. Words that are in many changes are found
+    soon enough along those; those in few are not. At most one query."""
+    asked = question(text)
+    if not asked or connection.vendor != "sqlite" or not indexed(connection):
+        return False
+    return alone or Words.objects.filter(found__match=asked)[: FEW + 1].count() <= FEW
+
+
+def words_indexed() -> bool:
+    """Whether free text is found along an index; it is found without one as well, but slowly."""
+    return indexed(connection)

@@ -1,0 +1,171 @@
+"""The rows of changes, their reports and their logs, held against what events sealed of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from itertools import groupby
+from typing import Any
+
+from mpm.changes.models.change import Origin
+from mpm.history import seal_payload
+from mpm.history.seal import Fault
+from mpm.models import Change, Event
+
+AT_ONCE = 200
+"""So many changes are held in memory."""
+
+KINDS = {*seal_payload.ASKED, *seal_payload.ENDED, seal_payload.TOLD_LATER, seal_payload.ADOPTED}
+WHO = {
+    "actor_name": "its author",
+    "actor_role": "the role of its author",
+    "origin": "the way in",
+    "token_name": "the token it was asked for with",
+    "address": "the address it was asked for from",
+    "agent_class": "the program it was asked for with",
+    "request_id": "the number of the request",
+}
+WHAT = {
+    "uuid": "its id",
+    "from": "the MPM before",
+    "to": "the MPM asked for",
+    "reason": "the reason",
+    "ticket": "the ticket",
+    "digest": "the digest of the plan",
+    "base_digest": "the state it was planned for",
+    "install": "what was to come in",
+    "remove": "what was to leave",
+    "plan_sha256": "the plan",
+    "rollback_of": "the change it takes back",
+    "undo_of": "the change it takes back",
+    "not_before": "the window",
+    "not_after": "the window",
+    "requested_at": "the time it was asked for",
+    "person": "its author",
+    "outcome": "its end",
+    "step": "its last step",
+    "sentence": "how it ended",
+    "decided_by": "what decided its end",
+    "refused": "how many visitors were refused",
+    "longest_wait_ms": "how long visitors waited",
+    "started_at": "the time it began",
+    "finished_at": "the time it ended",
+    "error_sha256": "the error",
+    "diagnosis_sha256": "the diagnosis",
+    "moved_sha256": "the other answer of the server",
+    "interruption_sha256": "what visitors noticed",
+}
+
+
+def rows_against_events() -> Iterator[Fault]:
+    """Every row that does not say what was sealed of it."""
+    told: list[_Told] = []
+    events = Event.objects.filter(kind__in=KINDS, change__isnull=False)
+    ordered = events.select_related("change").order_by("change_id", "pk")
+    for _, group in groupby(ordered.iterator(chunk_size=AT_ONCE), key=lambda one: one.change_id):
+        one = _Told.of(list(group))
+        yield from _altered(one)
+        told.append(one)
+        if len(told) == AT_ONCE:
+            yield from _told_otherwise(told)
+            told.clear()
+    yield from _told_otherwise(told)
+    unknown = Change.objects.exclude(events__isnull=False).only("pk", "server_name")
+    for change in unknown.iterator(chunk_size=AT_ONCE):
+        yield Fault(change.server_name, 0, f"Change #{change.pk} is not in the history.")
+
+
+@dataclass(slots=True)
+class _Told:
+    """A change, its events, and the seals of what the agent told of it."""
+
+    change: Change
+    events: list[Event]
+    reports: dict[int, str] = field(default_factory=dict)
+    log: dict[int, str] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, events: list[Event]) -> _Told:
+        change = events[0].change
+        assert change is not None
+        found = cls(change, events)
+        for event in events:
+            if "reports_sha256" in event.data:
+                found.reports[event.data["reports"]] = event.data["reports_sha256"]
+                found.log[event.data["log"]] = event.data["log_sha256"]
+        return found
+
+    def fault(self, message: str, event: Event | None = None) -> Fault:
+        seq = event.seq if event else self.events[-1].seq
+        return Fault(self.change.server_name, seq, f"Change #{self.change.pk}: {message}")
+
+
+def _altered(one: _Told) -> Iterator[Fault]:
+    change = one.change
+    found, ended = seal_payload.found(change), seal_payload.ended(change)
+    for event in one.events:
+        altered = set()
+        if event.kind in seal_payload.ASKED and "uuid" in event.data:
+            altered |= _differences(event.data, found)
+            if event.kind != seal_payload.OUTSIDE:
+                altered |= {
+                    words
+                    for name, words in WHO.items()
+                    if getattr(event, name) != getattr(change, name)
+                }
+            elif change.origin != Origin.OUTSIDE:
+                altered.add(WHO["origin"])
+        if event.kind in seal_payload.ENDED:
+            altered |= _differences(event.data, ended)
+            if event.kind not in (f"change.{change.state}", seal_payload.OUTSIDE):
+                altered.add(WHAT["outcome"])
+        if event.kind == seal_payload.ADOPTED and event.actor_name != change.adopted_by:
+            altered.add("who adopted it")
+        for words in sorted(altered):
+            yield one.fault(f"{words} was altered.", event)
+    kinds = {event.kind for event in one.events}
+    if change.finished and not kinds & set(seal_payload.ENDED):
+        yield one.fault("its end is not in the history.")
+    if change.adopted_at is not None and seal_payload.ADOPTED not in kinds:
+        yield one.fault("that it was adopted is not in the history.")
+
+
+def _differences(said: Mapping[str, Any], now: Mapping[str, Any]) -> set[str]:
+    names = {name for name in now if name in said and said[name] != now[name]}
+    if "rollback_of" in names and now["rollback_of"] is None and _gone(said["rollback_of"]):
+        names.remove("rollback_of")
+    return {WHAT[name] for name in names}
+
+
+def _gone(number: int) -> bool:
+    return not Change.objects.filter(pk=number).exists()
+
+
+def _told_otherwise(told: Iterable[_Told]) -> Iterator[Fault]:
+    by_change = {one.change.pk: one for one in told if one.reports}
+    reports = seal_payload.reports_of(*by_change).iterator(chunk_size=AT_ONCE)
+    yield from _held(by_change, reports, seal_payload.reports_sealed, "reports")
+    log = seal_payload.log_of(*by_change).iterator(chunk_size=20)
+    yield from _held(by_change, log, seal_payload.log_sealed, "log")
+
+
+def _held(
+    told: Mapping[int, _Told],
+    rows: Iterable[Any],
+    seals: Callable[[Iterable[Any]], Iterator[tuple[int, str]]],
+    what: str,
+) -> Iterator[Fault]:
+    """``rows``, ordered by change, held against the seals of their kind (``what``)."""
+    ends = dict.fromkeys(told, 0)
+    proved: dict[int, set[int]] = {pk: {0} for pk in told}
+    for pk, group in groupby(rows, key=lambda row: row.change_id):
+        wanted = getattr(told[pk], what)
+        for ends[pk], seal in seals(group):
+            if wanted.get(ends[pk]) == seal:
+                proved[pk].add(ends[pk])
+    for pk, one in told.items():
+        wanted = getattr(one, what)
+        if not set(wanted) <= proved[pk]:
+            yield one.fault(f"what its agent told was altered ({what}).")
+        elif ends[pk] > max(wanted) and one.change.unsealed_since is None:
+            yield one.fault(f"something was added to what its agent told ({what}).")

@@ -1,0 +1,389 @@
+"""Webhooks: history told to those who asked to hear it, at least once each.
+
+History itself is the outbox: an event is there exactly when what it tells is true. ``fan_out``
+turns events into deliveries, ``deliver_due`` sends them, tries again with growing pauses and
+keeps what every attempt met. Both can run in several places at once and be stopped anywhere.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.conf import settings
+from django.db import transaction
+from django.db.models import Q
+from django.utils import timezone
+
+from easyapache.ea4.sentences import Sentence
+from mpm.access.services.actor import Actor, BadRequest
+from mpm.changes.services.lookup import known_servers
+from mpm.history.event_cursor import as_json, events_after, last_id
+from mpm.history.event_kinds import EVENT_KINDS
+from mpm.history.services.events import append
+from mpm.history.services.text_checks import one_text
+from mpm.models import Delivery, Webhook
+from mpm.notify.delivery import Attempt, send
+from mpm.notify.signature import derive_secret, headers_for
+from mpm.notify.ssrf import BadDestination, destination, origin_of
+from mpm.servers.models import Server
+
+log = logging.getLogger(__name__)
+
+PAUSES = tuple(
+    timedelta(seconds=seconds) for seconds in (5, 30, 120, 600, 1800, 7200, 18_000, 36_000, 36_000)
+)
+"""After each failed attempt; after the last one the delivery is given up (about 30 hours)."""
+LEASE = timedelta(seconds=90)
+"""How long one attempt may take before another worker believes it lost."""
+OVERLAP = timedelta(hours=24)
+BATCH = 8
+KEPT_ATTEMPTS = 20
+KEPT_FOR = timedelta(days=30)
+
+
+# -- who is told -----------------------------------------------------------------------------
+
+
+def secret(webhook: Webhook) -> str:
+    """The secret the receiver checks signatures with. Raises BadRequest when the pepper it was
+    derived from is gone; rotating makes a new one."""
+    return _secret(webhook, webhook.generation)
+
+
+def _secret(webhook: Webhook, generation: int) -> str:
+    pepper = settings.TOKEN_PEPPERS.get(webhook.pepper_id)
+    if pepper is None:
+        raise BadRequest(
+            Sentence(
+                "The pepper {pepper_id} of this webhook's secret is gone.",
+                pepper_id=webhook.pepper_id,
+            ),
+            remedy=Sentence("Rotate the webhook's secret."),
+        )
+    return derive_secret(pepper, webhook.uuid, generation)
+
+
+def _secrets(webhook: Webhook, now: datetime) -> list[str]:
+    found = [_secret(webhook, webhook.generation)]
+    rotated = webhook.rotated_at
+    if webhook.generation > 1 and rotated is not None and now - rotated < OVERLAP:
+        found.append(_secret(webhook, webhook.generation - 1))
+    return found
+
+
+def check_address(url: str) -> None:
+    """Raises BadRequest for an address webhooks may not have."""
+    try:
+        destination(url, settings.WEBHOOK_ALLOWED_NETWORKS)
+    except BadDestination as error:
+        raise BadRequest(error.args[0], code="bad_destination") from error
+
+
+def _kinds(wanted: Sequence[str]) -> list[str]:
+    """Raises BadRequest for a kind of event that there is not: nothing would ever be told."""
+    unknown = sorted(set(wanted) - set(EVENT_KINDS))
+    if unknown:
+        raise BadRequest(
+            Sentence("There is no event of the kind {kind!r}.", kind=unknown[0][:40]),
+            code="unknown_kind",
+        )
+    return sorted(set(wanted))
+
+
+def _name(text: str) -> str:
+    name = one_text("name", text, 100)
+    if not name:
+        raise BadRequest(Sentence("A webhook needs a name that says who is told."))
+    return name
+
+
+_CHECKS: Mapping[str, Callable[[Any], Any]] = {
+    "name": _name,
+    "kinds": _kinds,
+    "servers": known_servers,
+}
+
+
+def make(
+    actor: Actor,
+    *,
+    name: str,
+    url: str,
+    kinds: Sequence[str] = (),
+    servers: Sequence[str] = (),
+    sandbox: bool = False,
+    now: datetime | None = None,
+) -> Webhook:
+    """A webhook that hears of what happens from now on. Raises BadRequest."""
+    now = now or timezone.now()
+    check_address(url)
+    with transaction.atomic():
+        webhook = Webhook.objects.create(
+            name=_name(name),
+            url=url,
+            kinds=_kinds(kinds),
+            servers=known_servers(servers),
+            sandbox=sandbox,
+            pepper_id=next(iter(settings.TOKEN_PEPPERS)),
+            position=last_id(),
+            created_at=now,
+            created_by_name=actor.name,
+        )
+        append("webhook.made", now, actor=actor, data=_told(webhook))
+    return webhook
+
+
+def change(
+    webhook: Webhook, actor: Actor, fields: dict[str, Any], now: datetime | None = None
+) -> Webhook:
+    """Set ``name``, ``url``, ``kinds``, ``servers`` or ``active``. Raises BadRequest.
+
+    What happened while it was switched off is not told when it is switched on again.
+    """
+    now = now or timezone.now()
+    if "url" in fields:
+        check_address(fields["url"])
+    with transaction.atomic():
+        if fields.get("active") and not webhook.active:
+            webhook.position = last_id()
+        for key, value in fields.items():
+            setattr(webhook, key, _CHECKS[key](value) if key in _CHECKS else value)
+        webhook.save(update_fields=[*fields, "position"])
+        append("webhook.changed", now, actor=actor, data=_told(webhook))
+    return webhook
+
+
+def rotate(webhook: Webhook, actor: Actor, now: datetime | None = None) -> str:
+    """A new secret, returned; for a day deliveries are signed with the old one as well."""
+    now = now or timezone.now()
+    current = next(iter(settings.TOKEN_PEPPERS))
+    with transaction.atomic():
+        webhook = Webhook.objects.select_for_update().get(pk=webhook.pk)
+        same = webhook.pepper_id == current
+        webhook.generation += 1
+        # Under another pepper the old secret cannot be derived beside the new one.
+        webhook.rotated_at = now if same else None
+        webhook.pepper_id = current
+        webhook.save(update_fields=["generation", "rotated_at", "pepper_id"])
+        append("webhook.rotated", now, actor=actor, data=_told(webhook))
+    return secret(webhook)
+
+
+def remove(webhook: Webhook, actor: Actor, now: datetime | None = None) -> None:
+    with transaction.atomic():
+        append("webhook.removed", now or timezone.now(), actor=actor, data=_told(webhook))
+        webhook.delete()
+
+
+def _told(webhook: Webhook) -> dict[str, Any]:
+    """What history says of a webhook. Path and query of an address are often the receiver's
+    secret, and history is read by more than may manage webhooks."""
+    return {
+        "webhook": webhook.uuid,
+        "name": webhook.name,
+        "url": origin_of(webhook.url),
+        "kinds": webhook.kinds,
+        "servers": webhook.servers,
+        "active": webhook.active,
+    }
+
+
+# -- what is to be told ------------------------------------------------------------------------
+
+
+def fan_out(now: datetime) -> int:
+    """Make a delivery of every event that a webhook wants and has not had. Returns how many."""
+    made = 0
+    for identity in Webhook.objects.filter(active=True).values_list("pk", flat=True):
+        with transaction.atomic():
+            webhook = Webhook.objects.select_for_update().filter(pk=identity, active=True).first()
+            if webhook is None:
+                continue
+            events, position = events_after(
+                webhook.position, 200, now, servers=_servers(webhook), kinds=webhook.kinds
+            )
+            if position == webhook.position:
+                continue
+            Delivery.objects.bulk_create(
+                [
+                    Delivery(
+                        webhook=webhook,
+                        event_id=event.pk,
+                        kind=event.kind,
+                        body=_body(event.kind, event.at, as_json(event)),
+                        created_at=now,
+                        next_at=now,
+                    )
+                    for event in events
+                ],
+                ignore_conflicts=True,
+            )
+            Webhook.objects.filter(pk=webhook.pk).update(position=position)
+            made += len(events)
+    return made
+
+
+def _servers(webhook: Webhook) -> list[str] | None:
+    if not webhook.sandbox:
+        return list(webhook.servers) or None
+    simulated = Server.objects.filter(kind=Server.Kind.SIMULATED)
+    if webhook.servers:
+        simulated = simulated.filter(name__in=webhook.servers)
+    return list(simulated.values_list("name", flat=True))
+
+
+def _body(kind: str, at: datetime, data: dict[str, Any]) -> dict[str, Any]:
+    return {"type": kind, "timestamp": at.isoformat(), "data": data}
+
+
+def send_test(webhook: Webhook, actor: Actor, now: datetime | None = None) -> Delivery:
+    """A delivery that tells nothing but that the way is open."""
+    now = now or timezone.now()
+    body = _body("webhook.test", now, {"webhook": webhook.uuid, "name": webhook.name})
+    with transaction.atomic():
+        delivery = Delivery.objects.create(
+            webhook=webhook, kind="webhook.test", body=body, created_at=now, next_at=now
+        )
+        told = {**_told(webhook), "delivery": delivery.uuid}
+        append("webhook.tested", now, actor=actor, data=told)
+    return delivery
+
+
+def redeliver(delivery: Delivery, actor: Actor, now: datetime | None = None) -> bool:
+    """Send once more, at once, whatever became of it. False while it is being sent."""
+    now = now or timezone.now()
+    with transaction.atomic():
+        updated = (
+            Delivery.objects.filter(pk=delivery.pk)
+            .exclude(state=Delivery.State.SENDING)
+            .update(state=Delivery.State.PENDING, attempts=0, next_at=now)
+        )
+        if updated:
+            told = {
+                **_told(delivery.webhook),
+                "delivery": delivery.uuid,
+                "event": delivery.event_id,
+            }
+            append("webhook.sent_again", now, actor=actor, data=told)
+    return bool(updated)
+
+
+# -- telling ---------------------------------------------------------------------------------
+
+
+_turn = threading.Lock()
+
+
+def run(now: datetime | None = None, seconds: float = 8.0) -> int:
+    """One round: fan out, then send what is due for at most ``seconds`` and one attempt more.
+
+    Returns the attempts made; 0 while another round of this process is under way, so that slow
+    receivers hold one thread of the worker and never those that its servers need.
+    """
+    if not _turn.acquire(blocking=False):
+        return 0
+    try:
+        fan_out(now or timezone.now())
+        deadline, made = time.monotonic() + seconds, 0
+        while time.monotonic() < deadline:
+            attempted = deliver_due(now or timezone.now())
+            made += attempted
+            if not attempted:
+                break
+        return made
+    finally:
+        _turn.release()
+
+
+def deliver_due(now: datetime) -> int:
+    """Send one batch of what is due. Returns how many were attempted."""
+    claimed = [item for item in _due(now) if _claim(item, now)]
+    if not claimed:
+        return 0
+    work = [(item, item.webhook.url, *_signed(item, now)) for item in claimed]
+    with ThreadPoolExecutor(max_workers=BATCH) as pool:
+        attempts = pool.map(lambda job: send(job[1], job[2], job[3]), work)
+        for (item, *_), attempt in zip(work, attempts, strict=True):
+            _record(item, attempt, timezone.now())
+    return len(claimed)
+
+
+def _due(now: datetime) -> list[Delivery]:
+    """At most two of one webhook, so that a slow receiver does not hold up the others."""
+    rows = (
+        Delivery.objects.filter(
+            state__in=[Delivery.State.PENDING, Delivery.State.SENDING],
+            next_at__lte=now,
+            webhook__active=True,
+        )
+        .select_related("webhook")
+        .order_by("next_at", "pk")[: BATCH * 8]
+    )
+    chosen: list[Delivery] = []
+    for row in rows:
+        if sum(item.webhook_id == row.webhook_id for item in chosen) < 2:
+            chosen.append(row)
+    return chosen[:BATCH]
+
+
+def _claim(item: Delivery, now: datetime) -> bool:
+    """Take one delivery for this worker: one conditional UPDATE that exactly one can win."""
+    won = Delivery.objects.filter(
+        pk=item.pk, state=item.state, attempts=item.attempts, next_at=item.next_at
+    ).update(state=Delivery.State.SENDING, attempts=item.attempts + 1, next_at=now + LEASE)
+    item.attempts += 1
+    return won == 1
+
+
+def _signed(item: Delivery, now: datetime) -> tuple[dict[str, str], bytes]:
+    body = json.dumps(item.body, separators=(",", ":"), ensure_ascii=False).encode()
+    try:
+        keys = _secrets(item.webhook, now)
+    except BadRequest:
+        # Unsigned is worse than late: send() refuses, and the delivery log says why.
+        return {}, body
+    return headers_for(keys, item.uuid, int(now.timestamp()), body), body
+
+
+def _record(item: Delivery, attempt: Attempt, now: datetime) -> None:
+    """Write down one attempt, unless another worker has taken the delivery meanwhile."""
+    entry = {
+        "at": now.isoformat(),
+        "status": attempt.status,
+        "ms": attempt.milliseconds,
+        "error": attempt.error,
+        "answer": attempt.answer,
+    }
+    fields: dict[str, Any] = {"log": [*item.log, entry][-KEPT_ATTEMPTS:]}
+    if attempt.delivered:
+        fields |= {"state": Delivery.State.DELIVERED, "delivered_at": now, "next_at": None}
+    elif item.attempts > len(PAUSES):
+        fields |= {"state": Delivery.State.GIVEN_UP, "next_at": None}
+    else:
+        due = now + PAUSES[item.attempts - 1]
+        fields |= {"state": Delivery.State.PENDING, "next_at": due}
+    Delivery.objects.filter(
+        pk=item.pk, state=Delivery.State.SENDING, attempts=item.attempts
+    ).update(**fields)
+    if attempt.status == 410:
+        # The receiver says it is gone for good.
+        Webhook.objects.filter(pk=item.webhook_id).update(active=False)
+    if not attempt.delivered:
+        log.warning("Delivery %s to %s failed: %s", item.uuid, item.webhook.name, attempt.error)
+
+
+def prune(now: datetime, limit: int = 1000) -> int:
+    """Drop finished deliveries that are older than a month, a little at a time."""
+    old = (
+        Delivery.objects.filter(Q(next_at=None), created_at__lt=now - KEPT_FOR)
+        .order_by("pk")
+        .values_list("pk", flat=True)[:limit]
+    )
+    return Delivery.objects.filter(pk__in=list(old)).delete()[0]

@@ -1,0 +1,236 @@
+"""Is a server whole? One answer for every page, the API and the command line.
+
+A server is whole when packages, configuration and running httpd name one MPM, no package
+transaction was cut short, no change of a product was left incomplete, and its agent answers.
+``faults_of`` is pure and stored with each profile; a product registers what only it knows
+(``register``); ``health_of`` puts both together, without a query for rows of ``with_health``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
+
+from django.db.models import OuterRef, QuerySet, Subquery
+from django.utils import timezone
+
+from easyapache.ea4.profile import Observation, Profile
+from easyapache.ea4.sentences import Sentence
+
+if TYPE_CHECKING:
+    from django.db.models.expressions import Combinable
+
+    from mpm.servers.models import Server
+
+SILENT_AFTER = timedelta(seconds=90)
+"""Four pings of the panel: an agent that missed them all is away, not merely busy."""
+MAIN = "ea-apache24"
+_MPM_PACKAGES = ("event", "worker", "prefork")
+
+
+class State(StrEnum):
+    """From the best to the worst; ``unknown`` is a server that was never scanned."""
+
+    HEALTHY = "healthy"
+    UNKNOWN = "unknown"
+    WARNING = "warning"
+    CRITICAL = "critical"
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing that keeps a server from being whole. ``code`` never changes once released;
+    ``change``: the number of the change it is about."""
+
+    code: str
+    state: State
+    sentence: str
+    change: int | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "code": self.code,
+            "state": self.state.value,
+            "message": str(self.sentence),
+            "change": self.change,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """``problems``: the worst first. ``scanned``: whether the server was ever looked at."""
+
+    problems: tuple[Problem, ...] = ()
+    scanned: bool = True
+
+    @property
+    def state(self) -> State:
+        if self.problems:
+            return self.problems[0].state
+        return State.HEALTHY if self.scanned else State.UNKNOWN
+
+    @property
+    def critical(self) -> bool:
+        return self.state is State.CRITICAL
+
+    @property
+    def word(self) -> str:
+        """In one or two words, for a dot, a tag and a screen reader."""
+        return WORDS[self.state]
+
+    @property
+    def incomplete_change(self) -> int | None:
+        """The number of the change that failed and could not be undone."""
+        return next((item.change for item in self.problems if item.code == INCOMPLETE), None)
+
+    def beside(self, profile: Profile) -> Profile:
+        """``profile`` with what only the panel knows among its facts, for the rules of a plan."""
+        facts: dict[str, Any] = {}
+        if self.incomplete_change is not None:
+            facts["incomplete_change"] = self.incomplete_change
+        if any(item.code == OFFLINE for item in self.problems):
+            facts["agent_offline"] = True
+        return replace(profile, facts={**profile.facts, **facts}) if facts else profile
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "state": self.state.value,
+            "problems": [problem.as_json() for problem in self.problems],
+        }
+
+
+INCOMPLETE, OFFLINE = "incomplete_change", "agent_offline"
+WORDS = {
+    State.HEALTHY: Sentence("Healthy"),
+    State.UNKNOWN: Sentence("Not checked yet"),
+    State.WARNING: Sentence("Warning"),
+    State.CRITICAL: Sentence("Needs attention"),
+}
+FAULTS = {
+    "no_mpm": Sentence("No MPM is installed or configured. Apache can't start."),
+    "several_mpms": Sentence("More than one MPM is installed or configured. Apache can't start."),
+    "httpd_down": Sentence("Apache isn't running."),
+    "out_of_sync": Sentence("The installed, configured, and running MPM are not the same."),
+    "itk_threaded": Sentence("MPM ITK is enabled together with a threaded MPM."),
+    "configuration_broken": Sentence("Apache refuses its configuration."),
+    "unfinished_transaction": Sentence("A package transaction was interrupted."),
+    "files_missing": Sentence("Files of installed packages are missing."),
+}
+"""What a profile shows to be wrong, by code. Each is critical."""
+
+
+def faults_of(profile: Profile) -> tuple[str, ...]:
+    """The codes of FAULTS that hold for a server with this profile. Pure."""
+    if MAIN not in profile.names:
+        return ()
+    seen = [item for item in (profile.configured, profile.running) if item is not None]
+    packages = _packages(profile)
+    facts = profile.facts
+    everywhere = [packages, *seen]
+    several = any(len(item.mpms) > 1 for item in everywhere)
+    none = any(not item.mpms for item in everywhere)
+    holds = {
+        "no_mpm": none,
+        "several_mpms": several,
+        "httpd_down": profile.running is None,
+        "out_of_sync": not several
+        and not none
+        and any((item.mpms, item.itk) != (packages.mpms, packages.itk) for item in seen),
+        "itk_threaded": any(item.itk and item.mpm in ("event", "worker") for item in seen),
+        "configuration_broken": bool(facts.get("configured_error")),
+        "unfinished_transaction": bool(facts.get("unfinished_transaction")),
+        "files_missing": bool(facts.get("missing_files")),
+    }
+    return tuple(code for code in FAULTS if holds[code])
+
+
+def _packages(profile: Profile) -> Observation:
+    here = {name for name in _MPM_PACKAGES if f"{MAIN}-mod_mpm_{name}" in profile.names}
+    return Observation(tuple(sorted(here)), f"{MAIN}-mod_mpm_itk" in profile.names)
+
+
+# -- what a product knows ------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """What a product knows of servers: a value for each row of Server, and what it means.
+
+    ``value`` makes an expression for a query whose rows have the name of the server at the given
+    place; ``judge`` is given what it came to.
+    """
+
+    name: str
+    value: Callable[[str], Combinable]
+    judge: Callable[[Any], Problem | None]
+
+
+_sources: dict[str, Source] = {}
+
+
+def register(source: Source) -> None:
+    _sources[source.name] = source
+
+
+def with_health(servers: QuerySet[Server]) -> QuerySet[Server]:
+    """These servers with all that ``health_of`` wants to know of them, in the same query."""
+    from mpm.servers.models import InstalledProfile, Pulse
+    from mpm.servers.reading import READ
+
+    latest = InstalledProfile.objects.filter(server=OuterRef("pk")).order_by("-pk")
+    return servers.annotate(
+        latest_faults=Subquery(latest.values("faults")[:1]),
+        read_at=Subquery(Pulse.objects.filter(name=READ).values("at")[:1]),
+        **source_values("name"),
+    )
+
+
+def source_values(server_name: str) -> dict[str, Any]:
+    """The value of each source by its name, for rows with the server's name at ``server_name``."""
+    return {source.name: source.value(server_name) for source in _sources.values()}
+
+
+def health_of(server: Server) -> Health:
+    """What keeps ``server`` from being whole. No query for one of ``with_health``, else one."""
+    from mpm.servers.models import Server
+
+    known = server
+    if not hasattr(server, "latest_faults"):
+        known = with_health(Server.objects.filter(pk=server.pk)).get()
+    faults, read = getattr(known, "latest_faults", None), getattr(known, "read_at", None)
+    return judged(server, faults, values_on(known), read)
+
+
+def values_on(row: object) -> dict[str, Any]:
+    """What a query has annotated with ``source_values``."""
+    return {name: getattr(row, name, None) for name in _sources}
+
+
+def judged(
+    server: Server,
+    faults: Iterable[str] | None,
+    values: Mapping[str, Any],
+    read: datetime | None = None,
+) -> Health:
+    """The same, of what is known already: the latest profile's ``faults`` (None before the first
+    scan), the value of each source by its name, and until when the panel has read what agents
+    sent (see mpm.servers.reading)."""
+    from mpm.servers.reading import judged_at
+
+    found = [source.judge(values.get(name)) for name, source in _sources.items()]
+    found += [
+        Problem(code, State.CRITICAL, FAULTS[code]) for code in faults or () if code in FAULTS
+    ]
+    if server.active and silent(server, judged_at(timezone.now(), read)):
+        sentence = Sentence("The agent is offline. What this panel shows may be out of date.")
+        found.append(Problem(OFFLINE, State.WARNING, sentence))
+    problems = tuple(item for item in found if item is not None)
+    return Health(problems, scanned=faults is not None)
+
+
+def silent(server: Server, now: datetime) -> bool:
+    """Whether an agent that was heard before has not been heard for too long."""
+    return server.last_seen_at is not None and now - server.last_seen_at >= SILENT_AFTER

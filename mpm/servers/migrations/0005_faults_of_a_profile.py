@@ -1,0 +1,34 @@
+"""What a profile shows to be wrong, kept beside it."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from django.db import migrations, models
+from django.db.models import Max
+
+from easyapache.ea4.profile import Profile
+from mpm.servers.health import faults_of
+
+
+def judge_the_latest(apps: Any, _editor: Any) -> None:
+    """Of each server: earlier ones are history, and nobody asks whether they were whole."""
+    profiles = apps.get_model("easyapache", "InstalledProfile")
+    latest = profiles.objects.values("server").annotate(newest=Max("pk")).values("newest")
+    for row in profiles.objects.filter(pk__in=list(latest.values_list("newest", flat=True))):
+        seen = {name: getattr(row, name) for name in ("packages", "configured", "running", "facts")}
+        row.faults = list(faults_of(Profile.from_json(seen)))
+        row.save(update_fields=["faults"])
+
+
+class Migration(migrations.Migration):
+    dependencies: ClassVar = [("easyapache", "0004_server_particulars")]
+
+    operations: ClassVar = [
+        migrations.AddField(
+            model_name="installedprofile",
+            name="faults",
+            field=models.JSONField(default=list),
+        ),
+        migrations.RunPython(judge_the_latest, migrations.RunPython.noop),
+    ]

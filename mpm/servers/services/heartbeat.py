@@ -1,0 +1,57 @@
+"""Records that an agent is there: the message that comes most often, and costs least."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.db.models import Exists, OuterRef
+from django.utils import timezone
+
+from mpm.changes.services.record import heard
+from mpm.history.services.text_checks import storable
+from mpm.models import ACTIVE_STATES, Change
+from mpm.servers.models import Pulse, Server
+from mpm.servers.reading import said_at
+
+AT_MOST_EVERY, SIGN_EVERY = timedelta(seconds=1), timedelta(seconds=5)
+_lived: list[datetime] = []
+"""When this process last wrote down that it lives."""
+
+
+def record_heartbeat(
+    server: str, agent: str, capabilities: Mapping[str, Any], at: object = None
+) -> None:
+    """The agent is there, and this is what its host allows. ``at`` is when it said so (ISO 8601).
+
+    One that says nothing new is one UPDATE, and none where another has just been recorded.
+    """
+    now = timezone.now()
+    _sign_of_life(now)
+    silent = Change.objects.filter(
+        server=OuterRef("pk"), state__in=ACTIVE_STATES, silent_since__isnull=False
+    )
+    row = Server.objects.filter(name=server).annotate(silent=Exists(silent)).first()
+    if row is None:
+        return
+    fields: dict[str, Any] = {}
+    told = storable({"version": agent, "capabilities": dict(capabilities)})
+    kept = {key: value for key, value in row.agent.items() if key == "scan_error"}
+    if row.agent != {**told, **kept}:
+        fields["agent"] = {**told, **kept}
+    seen = said_at(now, at)
+    if row.last_seen_at is None or seen - row.last_seen_at > AT_MOST_EVERY:
+        fields["last_seen_at"] = seen
+    if fields:
+        Server.objects.filter(pk=row.pk).update(**fields)
+    if row.silent:
+        heard(server, now)
+
+
+def _sign_of_life(now: datetime) -> None:
+    """The control worker works. Every heartbeat shows that; some of them are written down."""
+    if _lived and timedelta() <= now - _lived[0] < SIGN_EVERY:
+        return
+    _lived[:] = [now]
+    Pulse.beat("control", now)

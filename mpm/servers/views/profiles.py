@@ -1,0 +1,214 @@
+"""EasyApache 4 profiles: look, compare, save the current state, upload, download, delete."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django import forms
+from django.contrib import messages
+from django.core.files.uploadedfile import UploadedFile
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.utils import timezone
+from django.utils.html import format_html
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+from django.views.decorators.http import require_GET, require_http_methods, require_POST
+
+from easyapache.ea4.profile_file import (
+    MOST_BYTES,
+    BadProfile,
+    check_file_name,
+    compare,
+    of_installed,
+    parse,
+)
+from easyapache.ea4.relations import load_catalogue
+from mpm.access.rights import may_change, may_read
+from mpm.servers import profile_library
+from mpm.servers.models import SavedProfile, Server
+from mpm.servers.profile_library import NameTaken, Shelved
+from mpm.servers.views.packages import scene_of
+from mpm.web.page_context import for_server, frame_of
+from mpm.web.responses import show
+from mpm.web.translation import in_words
+
+
+class SaveForm(forms.Form):
+    name = forms.CharField(label=gettext_lazy("Name"), max_length=200)
+    file_name = forms.CharField(label=gettext_lazy("File name, without .json"), max_length=120)
+    desc = forms.CharField(label=gettext_lazy("Description"), max_length=2000, required=False)
+
+    def clean_file_name(self) -> str:
+        try:
+            return check_file_name(self.cleaned_data["file_name"])
+        except BadProfile as error:
+            raise forms.ValidationError(in_words(error.message)) from error
+
+
+class UploadForm(forms.Form):
+    file = forms.FileField(label=gettext_lazy("Profile file"))
+    overwrite = forms.BooleanField(label=gettext_lazy("Replace one of that name"), required=False)
+
+
+def shelved_or_404(key: str) -> Shelved:
+    found = profile_library.find(key)
+    if found is None:
+        raise Http404(_("There is no such profile; it may have been deleted."))
+    return found
+
+
+@may_read
+@require_GET
+@for_server
+def profiles(request: HttpRequest, server: Server) -> HttpResponse:
+    return _library(request, server)
+
+
+def _library(
+    request: HttpRequest,
+    server: Server,
+    *,
+    save: SaveForm | None = None,
+    upload: UploadForm | None = None,
+    status: int = 200,
+) -> HttpResponse:
+    row = frame_of(request).installed
+    names = row.profile.names if row else frozenset()
+    today = timezone.localdate()
+    initial = {
+        "name": _("Current state of %(server)s on %(day)s")
+        % {"server": server, "day": today.isoformat()},
+        "file_name": f"current_state_{server.name}_{today.isoformat()}",
+    }
+    shelves: list[dict[str, Any]] = [
+        {"one": one, "listed": len(one.file.packages), "missing": len(one.file.names - names)}
+        for one in (*profile_library.stock_profiles(), *profile_library.saved_profiles())
+    ]
+    context = {
+        "server": server,
+        "row": row,
+        "shelves": shelves,
+        "save": save or SaveForm(initial=initial),
+        "upload": upload or UploadForm(),
+    }
+    return show(request, "easyapache/profiles.html", context, status=status)
+
+
+@may_read
+@require_GET
+@for_server
+def profile(request: HttpRequest, server: Server, key: str) -> HttpResponse:
+    """One profile, beside what is installed on the server."""
+    one = shelved_or_404(key)
+    row = frame_of(request).installed
+    comparison = compare(one.file, row.profile, scene_of(row.profile)) if row else None
+    context = {"server": server, "one": one, "row": row, "comparison": comparison}
+    return show(request, "easyapache/profile.html", context)
+
+
+@may_read
+@require_GET
+def download(_request: HttpRequest, key: str) -> HttpResponse:
+    """The profile as the file that EasyApache 4 reads."""
+    one = shelved_or_404(key)
+    answer = HttpResponse(one.file.as_text(), content_type="application/json")
+    name = "".join(sign if sign.isascii() and sign not in '"\\' else "_" for sign in one.file_name)
+    answer.headers["Content-Disposition"] = f'attachment; filename="{name}.json"'
+    return answer
+
+
+@may_change
+@require_POST
+@for_server
+def save(request: HttpRequest, server: Server) -> HttpResponse:
+    """Keep the current state of the server as a profile."""
+    form = SaveForm(request.POST)
+    row = frame_of(request).installed
+    if row is None:
+        messages.error(request, _("This server has not been looked at yet: nothing to save."))
+        return redirect("profiles")
+    if form.is_valid():
+        file = of_installed(row.profile, form.cleaned_data["name"], form.cleaned_data["desc"])
+        try:
+            kept = profile_library.save(
+                file,
+                file_name=form.cleaned_data["file_name"],
+                origin=SavedProfile.Origin.CUSTOM,
+                by=request.user.get_username(),
+                at=timezone.now(),
+                who=request,
+            )
+        except NameTaken as error:
+            form.add_error("file_name", in_words(error.message))
+        else:
+            messages.success(request, _("Saved as %(file)s.json.") % {"file": kept.file_name})
+            return redirect("profile", key=kept.key)
+    return _library(request, server, save=form, status=422)
+
+
+@may_change
+@require_POST
+@for_server
+def upload(request: HttpRequest, server: Server) -> HttpResponse:
+    form = UploadForm(request.POST, request.FILES)
+    if form.is_valid():
+        sent: UploadedFile[bytes] = form.cleaned_data["file"]
+        try:
+            # One byte more than is allowed tells a large file from a huge one just as well.
+            file = parse(sent.read(MOST_BYTES + 1), load_catalogue().entries)
+            kept = profile_library.save(
+                file,
+                file_name=check_file_name(sent.name or ""),
+                origin=SavedProfile.Origin.UPLOADED,
+                by=request.user.get_username(),
+                at=timezone.now(),
+                who=request,
+                overwrite=form.cleaned_data["overwrite"],
+            )
+        except BadProfile as error:
+            form.add_error("file", in_words(error.message))
+        else:
+            messages.success(request, _("Uploaded %(file)s.json.") % {"file": kept.file_name})
+            return redirect("profile", key=kept.key)
+    return _library(request, server, upload=form, status=422)
+
+
+@may_change
+@require_POST
+def delete(request: HttpRequest, key: str) -> HttpResponse:
+    """Takes effect at once, and can be undone from the message that says so."""
+    one = shelved_or_404(key)
+    if one.row is None:
+        messages.error(request, _("EasyApache 4’s own profiles cannot be deleted."))
+        return redirect("profile", key=key)
+    profile_library.delete(one, by=request.user.get_username(), at=timezone.now(), who=request)
+    messages.success(
+        request,
+        format_html(
+            '{} <button class="linklike" form="undo" name="pk" value="{}">{}</button>',
+            _("Deleted %(file)s.json.") % {"file": one.file_name},
+            one.row.pk,
+            _("Undo"),
+        ),
+    )
+    return redirect("profiles")
+
+
+@may_change
+@require_http_methods(["POST"])
+def restore(request: HttpRequest) -> HttpResponse:
+    pk = request.POST.get("pk", "")
+    kept = None
+    if pk.isascii() and pk.isdecimal() and len(pk) < 19:
+        kept = profile_library.restore(
+            int(pk), by=request.user.get_username(), at=timezone.now(), who=request
+        )
+    if kept is None:
+        messages.error(
+            request,
+            _("It could not be brought back: another profile has its file name now."),
+        )
+        return redirect("profiles")
+    messages.success(request, _("%(file)s.json is back.") % {"file": kept.file_name})
+    return redirect("profile", key=kept.key)

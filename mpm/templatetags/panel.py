@@ -1,0 +1,144 @@
+"""How pages write times, durations, sizes and package names."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any
+
+from django import template
+from django.template.defaultfilters import date as format_date
+from django.utils import timezone
+from django.utils.formats import number_format
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+
+from mpm.servers.health import Health, health_of
+from mpm.servers.models import Server
+
+register = template.Library()
+
+FORMS = {"moment": "j M Y, H:i", "clock": "H:i:s", "day": "j M Y"}
+
+
+def _moment(value: Any) -> datetime | None:
+    if isinstance(value, str):
+        try:
+            value = datetime.fromisoformat(value)
+        except ValueError:
+            return None
+    if not isinstance(value, datetime):
+        return None
+    return value if timezone.is_aware(value) else timezone.make_aware(value)
+
+
+@register.simple_tag
+def moment(value: Any, form: str = "moment") -> SafeString | str:
+    """A time in the reader's zone; the exact one, with zone, when pointed at."""
+    at = _moment(value)
+    if at is None:
+        return "–"
+    local = timezone.localtime(at)
+    return format_html(
+        '<time datetime="{}" data-form="{}" title="{}">{}</time>',
+        at.isoformat(),
+        form,
+        exact(local),
+        format_date(local, FORMS[form]),
+    )
+
+
+def exact(local: datetime) -> str:
+    """Down to the millisecond, with the name of the zone."""
+    zone = timezone.get_current_timezone_name()
+    return f"{local:%Y-%m-%d %H:%M:%S}.{local.microsecond // 1000:03d} {zone}"
+
+
+@register.simple_tag
+def ago(value: Any) -> SafeString | str:
+    """How long ago, in one unit; the exact time when pointed at."""
+    at = _moment(value)
+    if at is None:
+        return _("never")
+    return format_html(
+        '<time datetime="{}" title="{}">{}</time>',
+        at.isoformat(),
+        exact(timezone.localtime(at)),
+        in_words(timezone.now() - at),
+    )
+
+
+def in_words(gap: timedelta) -> str:
+    seconds = max(0, int(gap.total_seconds()))
+    if seconds < 60:
+        return _("%(count)d s ago") % {"count": seconds}
+    if seconds < 3600:
+        return _("%(count)d min ago") % {"count": seconds // 60}
+    if seconds < 48 * 3600:
+        return _("%(count)d h ago") % {"count": seconds // 3600}
+    days = seconds // 86400
+    return ngettext("%(count)d day ago", "%(count)d days ago", days) % {"count": days}
+
+
+@register.filter
+def milliseconds(value: Any) -> str:
+    """``842 ms``, ``4.2 s``, ``3 min 20 s``, ``7 h 5 min`` from a number of milliseconds."""
+    if value is None or value == "":
+        return "–"
+    amount = float(value)
+    if amount < 1:
+        return "0 ms" if amount <= 0 else "< 1 ms"
+    if amount < 1000:
+        return f"{amount:.0f} ms"
+    if amount < 60_000:
+        return f"{number_format(amount / 1000, 1)} s"
+    minutes, rest = divmod(int(amount // 1000), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest} s"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min"
+
+
+@register.simple_tag
+def span(start: Any, end: Any = None) -> str:
+    """The time between two moments (or until now)."""
+    first, last = _moment(start), _moment(end) or timezone.now()
+    return milliseconds((last - first).total_seconds() * 1000) if first else "–"
+
+
+@register.filter
+def bare(name: str) -> str:
+    """A package name without ``ea-`` and ``ea-apache24-``, as WHM shows them."""
+    return name.removeprefix("ea-apache24-").removeprefix("ea-")
+
+
+@register.filter
+def bytes_in_words(value: Any) -> str:
+    """``1.4 MB`` from a number of bytes."""
+    if value is None or value == "":
+        return "–"
+    amount = float(value)
+    for unit in ("B", "kB", "MB", "GB"):
+        if amount < 1000 or unit == "GB":
+            return f"{number_format(amount, 0 if unit == 'B' else 1)} {unit}"
+        amount /= 1000
+    return ""
+
+
+@register.filter(name="health")
+def health(server: Server) -> Health:
+    """What keeps a server from being whole."""
+    return health_of(server)
+
+
+@register.filter
+def unlocalised(value: Any) -> str:
+    """A number as SVG wants it, whatever the language: with a point."""
+    return f"{value:g}" if isinstance(value, int | float) else str(value)
+
+
+@register.filter
+def item(mapping: Any, key: Any) -> Any:
+    """``mapping[key]`` where the key is a variable; "" when there is none."""
+    return mapping.get(key, "") if mapping else ""

@@ -1,0 +1,102 @@
+"""What is wrong with the broker (Redis), and the way out, for whoever has to repair it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from kombu.exceptions import OperationalError
+from redis.exceptions import (
+    AuthenticationError,
+    BusyLoadingError,
+    NoPermissionError,
+    OutOfMemoryError,
+    ReadOnlyError,
+    RedisError,
+    ResponseError,
+)
+
+from easyapache.celery import app
+from easyapache.ea4.protocol import CONTROL_QUEUE
+from easyapache.ea4.sentences import Sentence
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """``seen`` is what Redis or the system said, in English and without a password."""
+
+    cause: Sentence
+    fix: Sentence
+    seen: str
+
+
+_LOADING = (
+    Sentence("Redis is reading its file of messages and takes none until it has finished."),
+    Sentence(
+        "Wait until it has finished. The panel needs no such file: set appendonly no and "
+        'save "" in redis.conf, and restart Redis.'
+    ),
+)
+_REFUSED = (
+    Sentence("Redis refuses the name or password in REDIS_URL, or the user lacks rights."),
+    Sentence(
+        "Compare REDIS_URL with requirepass or the user line in redis.conf, and give the user the "
+        "rights that README lists."
+    ),
+)
+_CANNOT_SAVE = (
+    Sentence("Redis takes no messages because it cannot save its data to the disk."),
+    Sentence(
+        'The panel needs no such file: set save "" and appendonly no in redis.conf, and restart '
+        "Redis."
+    ),
+)
+_FULL = (
+    Sentence("Redis takes no messages because it has reached its memory limit (maxmemory)."),
+    Sentence("Raise maxmemory in redis.conf, and check that all agents and the worker run."),
+)
+_STANDBY = (
+    Sentence("Redis is a read-only replica."),
+    Sentence("Set REDIS_URL to the address of the primary."),
+)
+_AWAY = (
+    Sentence("Redis cannot be reached, so no message gets to a server or back."),
+    Sentence(
+        "Start Redis (systemctl status redis). If its log says that the append-only file cannot be "
+        'read, set appendonly no and save "" in redis.conf, delete appendonlydir or '
+        "appendonly.aof, and start it again: no change is lost."
+    ),
+)
+
+
+def trouble() -> Trouble | None:
+    """Ask the broker; None when it takes messages."""
+    try:
+        with app.connection_for_write() as connection:
+            client: Any = getattr(connection.default_channel, "client", None)
+            if client is not None and hasattr(client, "ping"):
+                client.ping()
+                # Refused like any write; a list without a name of its own is never pushed to.
+                client.lpushx(f"{CONTROL_QUEUE}:probe", "")
+    except (OperationalError, RedisError, OSError) as error:
+        return _named(error)
+    return None
+
+
+def _named(error: BaseException) -> Trouble:
+    cause = error.__cause__ if isinstance(error, OperationalError) else error
+    cause = cause or error
+    said = str(cause)
+    if isinstance(cause, BusyLoadingError):
+        known = _LOADING
+    elif isinstance(cause, AuthenticationError | NoPermissionError) or "NOAUTH" in said:
+        known = _REFUSED
+    elif isinstance(cause, OutOfMemoryError):
+        known = _FULL
+    elif isinstance(cause, ReadOnlyError):
+        known = _STANDBY
+    elif isinstance(cause, ResponseError) and "MISCONF" in said:
+        known = _CANNOT_SAVE
+    else:
+        known = _AWAY
+    return Trouble(*known, said[:300])

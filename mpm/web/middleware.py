@@ -1,0 +1,120 @@
+"""What every request and every answer carries: a request id, a content security policy, and
+how it is compressed; and how much of a request is taken in at all."""
+
+from __future__ import annotations
+
+import logging
+import re
+import secrets
+from collections.abc import Callable
+from contextvars import ContextVar
+from typing import Any
+
+from django.conf import settings
+from django.http import HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
+from django.middleware.gzip import GZipMiddleware
+from django.template.loader import get_template
+
+from mpm.web.responses import page_above
+
+GetResponse = Callable[[HttpRequest], HttpResponseBase]
+
+current_request_id: ContextVar[str] = ContextVar("request_id", default="-")
+_ACCEPTABLE = re.compile(r"[A-Za-z0-9._-]{8,64}\Z")
+
+POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
+    "font-src 'self'; connect-src 'self'; manifest-src 'self'; "
+    "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+)
+"""No inline script or style, nothing from elsewhere."""
+
+
+def request_id(get_response: GetResponse) -> GetResponse:
+    """Give each request an id: ``request.id``, the log, the history and ``X-Request-Id``.
+
+    An id the client sends is taken over when it is harmless text, so that a caller can
+    follow its own request through the panel.
+    """
+
+    def handle(request: HttpRequest) -> HttpResponseBase:
+        sent = request.headers.get("X-Request-Id", "")
+        identity = sent if _ACCEPTABLE.match(sent) else secrets.token_hex(8)
+        request.id = identity  # type: ignore[attr-defined]
+        token = current_request_id.set(identity)
+        try:
+            response = get_response(request)
+        finally:
+            current_request_id.reset(token)
+        response["X-Request-Id"] = identity
+        return response
+
+    return handle
+
+
+def bounded_body(get_response: GetResponse) -> GetResponse:
+    """Refuse a body that is too large, or does not say how large it is, before anything reads it.
+
+    Whoever has no account could otherwise have the panel take in whatever they send. A view that
+    ``bounds_its_body`` answers in a shape of its own.
+    """
+
+    def handle(request: HttpRequest) -> HttpResponseBase:
+        return get_response(request)
+
+    def process_view(
+        request: HttpRequest, view: Callable[..., Any], _args: Any, _kwargs: Any
+    ) -> HttpResponseBase | None:
+        status = refused_body(request)
+        if status is None or getattr(view, "bounds_its_body", False):
+            return None
+        context = {
+            "status": status,
+            "most": settings.LARGEST_BODY // 2**20,
+            "above": page_above(request.path),
+        }
+        page = get_template("413.html").render(context | {"request": request})
+        return HttpResponse(page, status=status)
+
+    handle.process_view = process_view  # type: ignore[attr-defined]
+    return handle
+
+
+def refused_body(request: HttpRequest) -> int | None:
+    """413 for a body that is too large, 411 for one of unknown length; None for any other."""
+    if request.headers.get("Transfer-Encoding"):
+        return 411
+    length = str(request.META.get("CONTENT_LENGTH") or "")
+    return 413 if length.isdecimal() and int(length) > settings.LARGEST_BODY else None
+
+
+def content_security_policy(get_response: GetResponse) -> GetResponse:
+    def handle(request: HttpRequest) -> HttpResponseBase:
+        response = get_response(request)
+        response.headers.setdefault("Content-Security-Policy", POLICY)
+        return response
+
+    return handle
+
+
+class Compression(GZipMiddleware):
+    """Compresses what a client takes compressed, but for answers with a strong ETag: that one
+    names the answer byte for byte and would no longer be fit for If-Match."""
+
+    def process_response(
+        self, request: HttpRequest, response: HttpResponseBase
+    ) -> HttpResponseBase:
+        if response.headers.get("ETag", "").startswith('"'):
+            return response
+        return super().process_response(request, response)
+
+
+class RequestIdFilter(logging.Filter):
+    """Puts the id of the request being served on every line of the log; and of the one a line is
+    about, which Django writes after the request has left the middleware."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        about = getattr(getattr(record, "request", None), "id", None)
+        record.request_id = about or current_request_id.get()
+        return True

@@ -1,0 +1,74 @@
+"""The tools this product adds to the panel."""
+
+from __future__ import annotations
+
+from django.utils.translation import gettext_lazy as _
+
+from mpm.web.platform_tools import ACCESS, SOFTWARE
+from mpm.web.tools import Tool, register
+
+
+def register_tools() -> None:
+    register(
+        (
+            Tool(
+                title="Apache MPM",
+                route="mpm",
+                group=SOFTWARE,
+                order=11,
+                about=_("Choose how Apache serves requests: event, worker or prefork, and ITK."),
+                words=_("mpm event worker prefork itk threads processes multi-processing module"),
+                pages=("review", "review-confirm", "review-ask", "review-again"),
+                below=True,
+            ),
+            Tool(
+                title=_("Change history"),
+                route="history",
+                group=SOFTWARE,
+                order=14,
+                about=_("Who changed what, when and why, and how it ended."),
+                words=_("history log audit change rollback undo failed export ticket"),
+                pages=("change", "rollback"),
+                below=True,
+            ),
+            Tool(
+                title=_("Doctor"),
+                route="doctor",
+                group=SOFTWARE,
+                order=15,
+                about=_("What is known to be wrong with this server, and its repair."),
+                words=_("doctor diagnosis failure repair broken fix httpd down"),
+                pages=("doctor-repair", "doctor-result"),
+                below=True,
+            ),
+            Tool(
+                title=_("API tokens"),
+                route="tokens",
+                group=ACCESS,
+                order=50,
+                about=_("Keys for scripts and hosting tools."),
+                words=_("api token key rest whm automation"),
+                pages=("token-add", "token-rotate"),
+                only_for_change=True,
+            ),
+            Tool(
+                title=_("Webhooks"),
+                route="webhooks",
+                group=ACCESS,
+                order=51,
+                about=_("Other programs, told of what happens here."),
+                words=_("webhook notify callback event delivery chat"),
+                pages=("webhook-add", "webhook", "webhook-alter"),
+                only_for_change=True,
+            ),
+            Tool(
+                title=_("Users and roles"),
+                route="users",
+                group=ACCESS,
+                order=52,
+                about=_("Who may sign in, and who may change things."),
+                words=_("user account role administrator support password"),
+                pages=("user-add", "user-alter"),
+            ),
+        )
+    )

@@ -1,0 +1,315 @@
+"""What surrounds every page: who reads it, which server is meant, which tools there are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import cached_property, wraps
+from typing import Any, Concatenate, ParamSpec
+from urllib.parse import parse_qs, urlencode, urlsplit
+
+from django.db.models import Case, Count, Subquery, When, Window
+from django.http import Http404, HttpRequest
+from django.http.response import HttpResponseBase
+from django.urls import Resolver404, resolve
+from django.utils import timezone
+from django.utils.translation import gettext as _
+
+from easyapache.ea4.protocol import SERVER_NAME
+from mpm.access.rights import ADMINISTRATOR, SUPPORT, can_change, role_of
+from mpm.servers.health import (
+    Health,
+    health_of,
+    judged,
+    silent,
+    source_values,
+    values_on,
+    with_health,
+)
+from mpm.servers.models import InstalledProfile, Pulse, Server
+from mpm.servers.reading import READ, judged_at
+from mpm.web.background_parts import Stopped, stopped_parts
+from mpm.web.preferences import theme_of, zone_of
+from mpm.web.responses import show, wants_fragment
+from mpm.web.tools import Tool, registered
+
+P = ParamSpec("P")
+
+MOST_IN_MENU = 40
+PARTS = ("control", "beat", READ)
+
+
+def liveness(server: Server, read: datetime | None = None) -> str:
+    """``alive``, ``silent``, or "" for a server whose agent was never heard.
+
+    ``read`` is until when what agents told has been read, where that is known: what waits unread
+    is not the agent's silence. A server of ``Frame.servers`` has it with it.
+    """
+    if server.last_seen_at is None:
+        return ""
+    at = judged_at(timezone.now(), read or getattr(server, f"{READ}_at", None))
+    return "silent" if silent(server, at) else "alive"
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    name: str
+    role: str
+
+    @property
+    def role_label(self) -> str:
+        labels = {ADMINISTRATOR: _("Administrator"), SUPPORT: _("Support: reads everything")}
+        return labels.get(self.role, _("No role"))
+
+    @property
+    def may_change(self) -> bool:
+        return self.role == ADMINISTRATOR
+
+
+@dataclass(slots=True)
+class Entry:
+    """A tool as one page shows it."""
+
+    title: Any
+    address: str
+    about: Any
+    below: bool
+    count: int | None
+    current: bool
+
+
+@dataclass(slots=True)
+class Group:
+    title: Any
+    tools: list[Entry] = field(default_factory=list)
+
+
+class Frame:
+    """Everything is found out when it is first asked for, and then once per request."""
+
+    def __init__(self, request: HttpRequest) -> None:
+        self.request = request
+        self.turned = False
+
+    @cached_property
+    def person(self) -> Person:
+        user = self.request.user
+        return Person(user.get_username(), role_of(user))
+
+    @cached_property
+    def theme(self) -> str:
+        return theme_of(self.request)
+
+    @cached_property
+    def zone(self) -> str:
+        return zone_of(self.request) or timezone.get_current_timezone_name()
+
+    @property
+    def _named(self) -> str:
+        """The server this request names itself."""
+        return self.request.POST.get("server", "") or self.request.GET.get("server", "")
+
+    @cached_property
+    def _wanted(self) -> str:
+        """The server this request names, or the page it comes from; else the one named last."""
+        before = server_before(self.request) or str(self.request.session.get("server", ""))
+        return (self._named or before)[:63]
+
+    @cached_property
+    def servers(self) -> list[Server]:
+        """Those of the menu, by name, the wanted one among them; with them comes how many there
+        are in all, and when the panel's own parts were heard."""
+        heard = {
+            f"{part}_at": Subquery(Pulse.objects.filter(name=part).values("at")[:1])
+            for part in PARTS
+        }
+        wanted_first = Case(When(name=self._wanted, then=0), default=1)
+        found = Server.objects.filter(active=True).annotate(**heard, in_all=Window(Count("pk")))
+        shown = with_health(found).order_by(wanted_first, "name")[:MOST_IN_MENU]
+        return sorted(shown, key=lambda server: server.name)
+
+    @property
+    def server_count(self) -> int:
+        return getattr(self.servers[0], "in_all", 0) if self.servers else 0
+
+    @cached_property
+    def server(self) -> Server | None:
+        """The server this request is about: the one it names, the one named before, the first.
+
+        Forms name theirs, so that what is sent from one tab is never about the server that
+        was chosen in another. Raises Http404 for a name that no server has.
+        """
+        chosen = next((one for one in self.servers if one.name == self._wanted), None)
+        if chosen is None and self._named:
+            raise Http404(_("There is no server of that name."))
+        stays = self.request.method == "GET" and not wants_fragment(self.request)
+        if self._named and chosen and stays and self.request.session.get("server") != chosen.name:
+            self.request.session["server"] = chosen.name
+        return chosen or next(iter(self.servers), None)
+
+    def turn_to(self, server: Server) -> None:
+        """This page is about ``server``, whichever was chosen: the bar above it says so, and its
+        links lead to pages of that server."""
+        if "server" in self.request.GET:
+            _ = self.server  # whoever chooses another here means it for the pages that follow
+        else:
+            self.__dict__["_wanted"] = server.name
+        self.turned = True
+        self.__dict__["server"] = server
+        for name in ("installed", "health"):
+            self.__dict__.pop(name, None)
+
+    @cached_property
+    def query(self) -> str:
+        """``?server=…`` for the links of this page, so that they mean the same in every tab."""
+        return f"?{urlencode({'server': self.server.name})}" if self.server else ""
+
+    @property
+    def same_query(self) -> str:
+        """The same for a fragment that need not know its server: what its own address says."""
+        return f"?{urlencode({'server': self._named})}" if self._named else ""
+
+    @property
+    def unnamed(self) -> bool:
+        """Whether the address of this page leaves open which server it is about."""
+        return self.server is not None and not self.turned and "server" not in self.request.GET
+
+    @cached_property
+    def installed(self) -> InstalledProfile | None:
+        """The latest installed profile of that server."""
+        if self.server is None:
+            return None
+        known = self.server.installed_profiles.annotate(**source_values("server__name"))
+        return known.order_by("-pk").first()
+
+    @cached_property
+    def health(self) -> Health:
+        """What keeps the server of this page from being whole."""
+        if self.server is None:
+            return Health(scanned=False)
+        # What is known already is asked for by nobody; every page needs the menu anyway.
+        for one in () if "installed" in self.__dict__ else self.servers:
+            if one.pk == self.server.pk:
+                return health_of(one)
+        faults = self.installed.faults if self.installed else None
+        return judged(self.server, faults, values_on(self.installed), self.read)
+
+    @property
+    def simulated(self) -> bool:
+        return self.server is not None and self.server.kind == Server.Kind.SIMULATED
+
+    @property
+    def read(self) -> datetime | None:
+        """Until when what agents told has been read."""
+        return getattr(self.servers[0], f"{READ}_at", None) if self.servers else None
+
+    @cached_property
+    def stopped(self) -> tuple[Stopped, ...]:
+        """Parts of the panel itself that no longer work."""
+        heard = None
+        if self.servers:
+            heard = {part: getattr(self.servers[0], f"{part}_at") for part in PARTS}
+        return stopped_parts(timezone.now(), heard)
+
+    @cached_property
+    def tools(self) -> list[Group]:
+        match = self.request.resolver_match
+        page = match.view_name if match else ""
+        may_change = can_change(self.request.user)
+        groups: dict[str, Group] = {}
+        for tool in registered():
+            if tool.only_for_change and not may_change:
+                continue
+            group = groups.setdefault(str(tool.group), Group(tool.group))
+            group.tools.append(
+                Entry(
+                    title=tool.title,
+                    address=f"{tool.address or ''}{self.query}",
+                    about=tool.about,
+                    below=tool.below,
+                    count=tool.count(self) if tool.count else None,
+                    current=page == tool.route or page in tool.pages,
+                )
+            )
+        return list(groups.values())
+
+    def found(self, query: str) -> list[Tool]:
+        """The tools that answer to every word of ``query``."""
+        may_change = can_change(self.request.user)
+        return [
+            tool
+            for tool in registered()
+            if query.strip() and tool.matches(query) and (may_change or not tool.only_for_change)
+        ]
+
+
+def server_before(request: HttpRequest) -> str:
+    """The server in the address of the page this request was sent from, "" where there is none.
+
+    A form goes to an address without one, and so does a link of an earlier version.
+    """
+    came_from = urlsplit(request.headers.get("Referer", ""))
+    if came_from.netloc != request.get_host():
+        return ""
+    named = parse_qs(came_from.query, max_num_fields=50).get("server", [""])[0]
+    return named if SERVER_NAME.fullmatch(named) else ""
+
+
+def stay_on_server(
+    get_response: Callable[[HttpRequest], HttpResponseBase],
+) -> Callable[[HttpRequest], HttpResponseBase]:
+    """Middleware: a form that was sent from a page of one server leads back to a page of it."""
+
+    def handle(request: HttpRequest) -> HttpResponseBase:
+        response = get_response(request)
+        location = response.headers.get("Location", "")
+        if request.method != "POST" or not location.startswith("/"):
+            return response
+        name, target = server_before(request), urlsplit(location)
+        if name and "server" not in parse_qs(target.query) and _wants_a_server(target.path):
+            more = urlencode({"server": name})
+            query = f"{target.query}&{more}" if target.query else more
+            response.headers["Location"] = target._replace(query=query).geturl()
+        return response
+
+    return handle
+
+
+OF_THEIR_OWN = frozenset({"change", "review", "rollback", "login"})
+"""Pages that know their server by themselves, or need none."""
+
+
+def _wants_a_server(path: str) -> bool:
+    try:
+        return resolve(path).view_name not in OF_THEIR_OWN
+    except Resolver404:
+        return False
+
+
+def frame_of(request: HttpRequest) -> Frame:
+    frame = getattr(request, "frame", None)
+    if not isinstance(frame, Frame):
+        frame = Frame(request)
+        request.frame = frame  # type: ignore[attr-defined]
+    return frame
+
+
+def frame(request: HttpRequest) -> dict[str, Any]:
+    """Context processor. A fragment that asks for nothing of it costs nothing."""
+    return {"frame": frame_of(request)}
+
+
+def for_server(
+    view: Callable[Concatenate[HttpRequest, Server, P], HttpResponseBase],
+) -> Callable[Concatenate[HttpRequest, P], HttpResponseBase]:
+    """Give a view the server it is about; where there is none yet, say how to get one."""
+
+    @wraps(view)
+    def with_server(request: HttpRequest, /, *args: P.args, **kwargs: P.kwargs) -> HttpResponseBase:
+        server = frame_of(request).server
+        if server is None:
+            return show(request, "easyapache/no_server.html")
+        return view(request, server, *args, **kwargs)
+
+    return with_server

@@ -1,0 +1,59 @@
+"""The platform's own tools."""
+
+from __future__ import annotations
+
+from django.utils.translation import gettext_lazy as _
+
+from mpm.web.page_context import Frame
+from mpm.web.tools import Tool, register
+
+SOFTWARE, FLEET, ACCESS = _("Software"), _("Servers"), _("Access")
+
+
+def server_count(frame: Frame) -> int | None:
+    return frame.server_count
+
+
+def register_tools() -> None:
+    register(
+        (
+            Tool(
+                title="EasyApache 4",
+                route="ea4",
+                group=SOFTWARE,
+                order=10,
+                about=_("What is installed on this server, at a glance."),
+                words="apache php easyapache web server",
+            ),
+            Tool(
+                title=_("Installed packages"),
+                route="packages",
+                group=SOFTWARE,
+                order=12,
+                about=_("Search packages; see what one needs and what needs it."),
+                words=_("package rpm module version update relations requires conflicts"),
+                pages=("package",),
+                below=True,
+            ),
+            Tool(
+                title=_("Profiles"),
+                route="profiles",
+                group=SOFTWARE,
+                order=13,
+                about=_("Compare, save, upload and download EasyApache 4 profiles."),
+                words=_("profile provision upload download compare convert current state"),
+                pages=("profile", "profile-save", "profile-upload"),
+                below=True,
+            ),
+            Tool(
+                title=_("All servers"),
+                route="servers",
+                group=FLEET,
+                order=30,
+                about=_("Which servers there are, what they run, and whether their agents live."),
+                words=_("fleet host agent"),
+                pages=("server",),
+                count=server_count,
+            ),
+        )
+    )

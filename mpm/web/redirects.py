@@ -1,0 +1,74 @@
+"""Requests that cannot be answered where they went: nobody is signed in any more, or the address
+takes another kind of request. Whoever sent one is told what became of it, and led to a page."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import urlencode
+
+from django.contrib.auth.middleware import LoginRequiredMiddleware
+from django.http import (
+    HttpRequest,
+    HttpResponse,
+    HttpResponseBase,
+    HttpResponseNotAllowed,
+    HttpResponseRedirect,
+)
+from django.shortcuts import redirect, render, resolve_url
+from django.utils.translation import gettext as _
+
+from mpm.web.responses import page_above, page_before, page_of, wants_fragment
+
+GetResponse = Callable[[HttpRequest], HttpResponseBase]
+
+READING = ("GET", "HEAD")
+UNSENT = "unsent"
+"""What the address of the sign-in page says when a form was lost on the way."""
+
+
+class SignInFirst(LoginRequiredMiddleware):
+    """Leads whoever is not signed in to the sign-in page, and from there to a page: the one that
+    was asked for, the one a form stood on, or the one a fragment was to be a part of."""
+
+    def handle_no_permission(
+        self, request: HttpRequest, view_func: Callable[..., Any]
+    ) -> HttpResponseRedirect:
+        reading = request.method in READING
+        if wants_fragment(request):
+            back = page_of(request)
+        elif reading:
+            back = request.get_full_path()
+        else:
+            back = page_before(request) or "/"
+        query = {self.get_redirect_field_name(view_func): back}
+        if not reading:
+            query[UNSENT] = "1"
+        login = resolve_url(self.get_login_url(view_func))
+        return HttpResponseRedirect(f"{login}?{urlencode(query, safe='/')}")
+
+
+def wrong_method(get_response: GetResponse) -> GetResponse:
+    """An address that only takes a form leads who opens it to the page the form belongs to: a
+    form that was refused leaves its own address in the browser, to be opened again some day.
+    What else an address does not take is refused in the house's words."""
+
+    def handle(request: HttpRequest) -> HttpResponseBase:
+        response = get_response(request)
+        # The API writes its own refusals.
+        if not isinstance(response, HttpResponseNotAllowed) or response.content:
+            return response
+        if wants_fragment(request):
+            refusal = HttpResponse(
+                _("This address does not take that. Nothing was changed."),
+                content_type="text/plain; charset=utf-8",
+            )
+        elif request.method in READING:
+            return redirect(page_above(request.path))
+        else:
+            refusal = render(request, "405.html", {"above": page_above(request.path)})
+        refusal.status_code = response.status_code
+        refusal.headers["Allow"] = response.headers["Allow"]
+        return refusal
+
+    return handle

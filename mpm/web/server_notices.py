@@ -1,0 +1,27 @@
+"""What this product has to say first of a server."""
+
+from __future__ import annotations
+
+from django.urls import reverse
+from django.utils.translation import gettext as _
+
+from mpm.history.outside import undecided_of
+from mpm.history.story import opening_from_outside
+from mpm.servers.models import Server
+from mpm.servers.notices import Notice, register
+
+
+def changed_outside(server: Server) -> Notice | None:
+    """Somebody changed it without this panel, and nobody has said yet whether that was meant."""
+    change = undecided_of(server)
+    if change is None:
+        return None
+    return Notice(
+        f"{opening_from_outside(change)} {_('Nobody has adopted that yet.')}",
+        reverse("change", args=[change.pk]),
+        _("Look at it, adopt it or revert it"),
+    )
+
+
+def register_notices() -> None:
+    register(changed_outside)

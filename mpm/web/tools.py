@@ -1,0 +1,59 @@
+"""The tools at the left of every page. The platform has some, a product registers its own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from django.urls import NoReverseMatch, reverse
+from django.utils.functional import Promise
+
+if TYPE_CHECKING:
+    from mpm.web.page_context import Frame
+
+Words = str | Promise
+
+
+@dataclass(frozen=True, slots=True)
+class Tool:
+    """One entry: ``route`` is the name of its page, ``pages`` the names of the pages that
+    belong to it, ``words`` more words that find it, ``count`` what stands beside it."""
+
+    title: Words
+    route: str
+    group: Words
+    order: int
+    about: Words = ""
+    words: Words = ""
+    pages: tuple[str, ...] = ()
+    below: bool = False
+    count: Callable[[Frame], int | None] | None = None
+    only_for_change: bool = False
+
+    @property
+    def address(self) -> str | None:
+        """None while no page of that name is installed."""
+        try:
+            return reverse(self.route)
+        except NoReverseMatch:
+            return None
+
+    def matches(self, query: str) -> bool:
+        text = f"{self.title} {self.group} {self.about} {self.words}".casefold()
+        return all(word in text for word in query.casefold().split())
+
+
+_registered: dict[str, Tool] = {}
+
+
+def register(tools: Iterable[Tool]) -> None:
+    for tool in tools:
+        _registered[tool.route] = tool
+
+
+def registered() -> list[Tool]:
+    """In the order of the page; without those whose page is not installed."""
+    return sorted(
+        (tool for tool in _registered.values() if tool.address), key=lambda tool: tool.order
+    )

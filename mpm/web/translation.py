@@ -1,0 +1,25 @@
+"""Sentences of the pure modules in the reader's language."""
+
+from __future__ import annotations
+
+from django.utils.translation import gettext
+
+from easyapache.ea4.sentences import Sentence
+
+
+def in_words(text: str) -> str:
+    """``text`` in the language of the page, with its values; English where there is none.
+
+    A text without values is looked up as it is, so what was stored reads like what is new.
+    """
+    if not text:
+        return text
+    if not isinstance(text, Sentence):
+        return gettext(text)
+    if not text.values:
+        return gettext(text.template)
+    values = {
+        name: in_words(value) if isinstance(value, Sentence) else value
+        for name, value in text.values.items()
+    }
+    return gettext(text.template).format_map(values)
