@@ -92,7 +92,7 @@
       find("input", search).value = "";
     }
     if (search && (event.key === "ArrowDown" || event.key === "ArrowUp")) {
-      const stops = [find("input", search), ...all("a", search)];
+      const stops = [find("input[type=search]", search), ...all("a", search)];
       const next = stops.indexOf(document.activeElement) + (event.key === "ArrowDown" ? 1 : -1);
       if (stops[next]) { event.preventDefault(); stops[next].focus(); }
     }
