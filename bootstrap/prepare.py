@@ -142,7 +142,7 @@ def install_debs(names: Sequence[str]) -> None:
 
 def lab_packages() -> tuple[str, ...]:
     """Asked of the lab's own module, loaded by its path: it needs nothing but Python."""
-    path = TOP / "easyapache" / "lab" / "system.py"
+    path = TOP / "lab" / "system.py"
     spec = importlib.util.spec_from_file_location("lab_system", path)
     if spec is None or spec.loader is None:
         raise CannotPrepare(f"{path} cannot be loaded")
