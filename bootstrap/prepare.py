@@ -44,8 +44,11 @@ WHICH_PYTHON = (
 SHELLS = ("zsh", "fish")
 FONTS_DEBIAN = ("fonts-dejavu-core", "fonts-liberation")
 FONTS_EL = ("dejavu-sans-fonts", "liberation-fonts")
-TEST_DEBIAN = ("chromium-headless-shell", "libatomic1", *SHELLS, *FONTS_DEBIAN, "postgresql")
-TEST_EL = ("chromium", "libatomic", *SHELLS, *FONTS_EL, "postgresql-server")
+TEST_DEBIAN = (
+    *("chromium-headless-shell", "libatomic1", *SHELLS, *FONTS_DEBIAN, "postgresql"),
+    "e2fsprogs",  # a disk whose plug can be pulled
+)
+TEST_EL = ("chromium", "libatomic", *SHELLS, *FONTS_EL, "postgresql-server", "e2fsprogs")
 """For the tests only. What the lab is made of is known to lab/system.py."""
 
 
@@ -142,7 +145,7 @@ def install_debs(names: Sequence[str]) -> None:
 
 def lab_packages() -> tuple[str, ...]:
     """Asked of the lab's own module, loaded by its path: it needs nothing but Python."""
-    path = TOP / "easyapache" / "lab" / "system.py"
+    path = TOP / "lab" / "system.py"
     spec = importlib.util.spec_from_file_location("lab_system", path)
     if spec is None or spec.loader is None:
         raise CannotPrepare(f"{path} cannot be loaded")

@@ -32,7 +32,7 @@ STORAGES = {
 }
 if "VAR_DIR" in _missing:
     atexit.register(shutil.rmtree, VAR, ignore_errors=True)
-VAR.mkdir(parents=True, exist_ok=True)
+VAR.mkdir(exist_ok=True)  # with PostgreSQL nothing else makes it so early
 VAR.chmod(0o700)  # as ``manage.py prepare`` leaves it
 STATIC_ROOT.mkdir(parents=True, exist_ok=True)  # WhiteNoise warns, page by page, without it
 if DATABASES["default"]["ENGINE"].endswith("sqlite3"):

@@ -22,6 +22,7 @@ from easyapache.agent.httpd.processes import Identity
 from easyapache.agent.packages.dnf_history import HISTORY, last_transaction
 from easyapache.agent.packages.manager_locks import manager_at_work
 from easyapache.agent.packages.rpm import RpmDatabase, Verified, by_owner
+from easyapache.agent.server import HostError
 from easyapache.ea4.conditions.diagnosis import heard_of_httpd
 from easyapache.ea4.directives import MPMS
 from easyapache.ea4.profile import Profile
@@ -75,6 +76,7 @@ def inspect(config: HostConfig, httpd: Httpd, rpm: RpmDatabase) -> Profile:
     if parent is not None:
         facts["httpd_started"] = start_of(parent)
         facts["listeners"] = [list(item) for item in httpd.held()]
+        facts["service"] = service_astray(httpd)
     said = "\n".join([warned, words_of_httpd(config.error_log, parent)])
     facts["httpd_said"] = heard_of_httpd(said, frozenset(names), running=parent is not None)
     unfinished = unfinished_transaction(config.root, config.spool)
@@ -86,6 +88,22 @@ def inspect(config: HostConfig, httpd: Httpd, rpm: RpmDatabase) -> Profile:
         facts["running_error"] = running_error
     kept = {name: value for name, value in facts.items() if value not in ("", [], {}, None)}
     return Profile(packages, seen_config, seen_running, kept)
+
+
+def service_astray(httpd: Httpd) -> dict[str, Any]:
+    """How the running httpd is not what systemd has as its service; empty where it is, where it
+    is none, while either is starting or ending, and where systemd cannot be asked."""
+    try:
+        state, parent = httpd.service_state(), httpd.parent()
+    except HostError:
+        return {}
+    if state is None or parent is None or state.moving or not state.active:
+        return {}
+    elsewhere = httpd.other_group(state, parent)
+    if state.up and httpd.is_main(state, parent) and not elsewhere:
+        return {}
+    group = elsewhere if state.up else ""
+    return {"active": state.active, "main": state.main, "pid": parent.pid, "group": group}
 
 
 def start_of(parent: Identity) -> str:

@@ -103,6 +103,9 @@ class Profile:
     graceful reload).
     ``httpd_said`` ({code of a known failure: line}) is what its error log tells since then, and
     what its test warns of.
+    ``service`` ({active, main, pid, group}) is there where httpd runs and is not what systemd has
+    as its httpd.service: in which state that is, its main process, the running httpd, and the
+    control group of httpd where that is another one.
     ``incomplete_change`` (its number) and ``agent_offline`` (bool) are not the server's but the
     panel's, which adds them when it plans (mpm.servers.health).
     ``relations`` ({name: {requires, conflicts, provides}}) holds what the rpm database says
@@ -186,7 +189,7 @@ _SHAPES: Mapping[str, Callable[[Any], bool]] = {
         ),
         _of(str),
     ),
-    **dict.fromkeys(("last_transaction", "load", "capacity"), _of(dict)),
+    **dict.fromkeys(("last_transaction", "load", "capacity", "service"), _of(dict)),
     "prefork_only_directives": _directives,
     "relations": _relations,
 }

@@ -13,13 +13,19 @@ from django.test import Client, RequestFactory
 from mpm.api.problems import TITLES, Problem
 
 ROOT = Path(settings.BASE_DIR)
-SERVICES = ("actor", "cancel", "lookup", "planning", "request", "rollback", "words")
+SERVICES = (
+    "access/services/actor",
+    *(f"changes/services/{name}" for name in ("cancel", "lookup", "planning", "request")),
+    "changes/services/rollback",
+    "history/services/text_checks",
+)
 SOURCES = (
-    *(ROOT / "mpm" / "api").glob("*.py"),
-    *(ROOT / "mpm" / "services" / f"{name}.py" for name in SERVICES),
-    *(ROOT / "mpm" / f"{name}.py" for name in ("tokens", "webhooks", "entry")),
+    *(ROOT / "mpm/api").glob("*.py"),
+    *(ROOT / f"mpm/{name}.py" for name in SERVICES),
+    *(ROOT / f"mpm/{name}.py" for name in ("access/tokens", "notify/webhooks")),
+    ROOT / "mpm/access/token_auth.py",
     # What a server answers that was asked for its own plan.
-    *(ROOT / "easyapache" / "host" / f"{name}.py" for name in ("dnf", "rpm", "runner")),
+    *(ROOT / f"easyapache/agent/{name}.py" for name in ("packages/dnf", "packages/rpm", "runner")),
 )
 ELSEWHERE = {"no_server", "which_server", "kit", "not_started"}
 """Of manage.py, which need not be told a server; and of a change that is under way."""

@@ -330,6 +330,33 @@ def test_repairs_are_carried_out_one_after_the_other(make_house: MakeHouse) -> N
     house.simulation.sound()
 
 
+def test_whoever_forges_repairs_restarts_httpd_ten_times_an_hour_at_most(
+    make_house: MakeHouse,
+) -> None:
+    house = make_house()
+    earlier = [house.simulation.spool.repair(uuid.uuid4().hex) for _ in range(10)]
+    for folder in earlier:
+        folder.create("restart-httpd", now().isoformat())
+        folder.finish({"ok": True, "message": "", "log": ""})
+    before = house.simulation.server.inspect().facts["httpd_started"]
+    forged = [repair_message() for _ in range(3)]
+    for message in forged:
+        house.send("host.repair", message)
+    house.wait(lambda: all(repaired(house, message) for message in forged))
+    for message in forged:
+        (answer,) = repaired(house, message)
+        assert answer["ok"] is False
+        assert "repaired 10 times within the last hour" in answer["message"]
+    assert house.simulation.server.inspect().facts["httpd_started"] == before
+    hour_ago = now().timestamp() - 3601
+    os.utime(earlier[0].path / "asked.json", (hour_ago, hour_ago))
+    message = repair_message()
+    house.send("host.repair", message)
+    house.wait(lambda: bool(repaired(house, message)))
+    assert repaired(house, message)[0]["ok"] is True
+    assert house.simulation.sound().facts["httpd_started"] != before
+
+
 def test_a_repair_is_finished_and_told_though_everything_was_killed(
     make_house: MakeHouse,
 ) -> None:

@@ -210,7 +210,7 @@ SAID: Mapping[str, tuple[str, ...]] = {
 dnf 4.14, rpm 4.18 and mod_mpm_itk 2.4.7-04."""
 
 TOLD_BY_HISTORY = {"unasked-removal", "half-way"}
-SHOWN_ONLY = {"foreign-mpm", "code-as-nobody", "limit-150", *TOLD_BY_HISTORY}
+SHOWN_ONLY = {"foreign-mpm", "code-as-nobody", "limit-150", "service-astray", *TOLD_BY_HISTORY}
 """Nobody writes a word about these: a server shows them, or its history does."""
 
 
@@ -287,6 +287,9 @@ SHOWN: Mapping[str, Profile] = {
     "code-as-nobody": replace(SOUND, packages=SOUND.packages[:2]),
     "limit-150": replace(
         SOUND, facts={"load": {"directives": {"event": {"MaxRequestWorkers": 150}}}}
+    ),
+    "service-astray": replace(
+        SOUND, facts={"service": {"active": "failed", "main": 0, "pid": 7, "group": ""}}
     ),
     "workers-exhausted": replace(
         SOUND, facts={"httpd_said": {"workers-exhausted": SAID["workers-exhausted"][2]}}

@@ -156,7 +156,7 @@ def test_an_agent_that_begins_completes_the_restart_its_predecessor_was_killed_i
     assert_one(managed)
 
 
-@pytest.mark.usefixtures("idle_systemctl")
+@pytest.mark.usefixtures("systemd")
 def test_systemd_that_knows_only_the_draining_httpd_does_not_keep_it_down(
     managed: Managed,
 ) -> None:

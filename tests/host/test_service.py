@@ -12,12 +12,15 @@ from typing import Any
 
 import pytest
 
+from easyapache.agent.change.spool import Spool
 from easyapache.agent.httpd import cgroups
 from easyapache.agent.httpd.httpd import Httpd
 from easyapache.agent.httpd.processes import Identity
 from easyapache.agent.httpd.surroundings import surroundings_of
 from easyapache.agent.httpd.verification import service_checks
+from easyapache.agent.repair.repairs import repair
 from easyapache.agent.server import Check, HostError
+from easyapache.ea4.conditions.diagnosis import diagnose
 from tests.host.hammer import hammering
 from tests.host.managed import Managed
 from tests.host.standin import StandIn
@@ -104,17 +107,22 @@ def test_where_nothing_else_helps_the_start_limit_is_waited_out(
 
     monkeypatch.setattr(cgroups, "made", full)
     pauses: list[float] = []
+    sleep = time.sleep
 
     def pause(seconds: float) -> None:
-        pauses.append(seconds)
-        (systemd.state / "refuses").unlink(missing_ok=True)
+        # Everything that waits sleeps here, also a subprocess with a limit: only the time in
+        # which systemd counts makes it start something again.
+        if seconds == 1.0:
+            pauses.append(seconds)
+            (systemd.state / "refuses").unlink()
+        sleep(seconds)
 
     systemd.write("refuses", "")
     kill_all(managed)
     monkeypatch.setattr("easyapache.agent.httpd.unit.time.sleep", pause)
     managed.real.httpd.start(managed.log)
     assert "allows the next start" in managed.text
-    assert 1.0 in pauses
+    assert pauses == [1.0]
 
 
 def test_the_new_httpd_of_a_graceful_stop_does_not_wait_for_systemd(
@@ -247,6 +255,32 @@ def test_systemd_takes_over_an_httpd_that_was_started_without_it(
     assert check.ok, check.seen
     assert systemd.calls == ["reset-failed httpd.service", "start httpd.service"]
     assert cgroups.group_of(new.pid) in (systemd.group, "")
+
+
+def test_an_httpd_outside_its_service_is_a_finding_until_it_is_restarted(
+    managed: Managed, systemd: StandIn
+) -> None:
+    managed.real.httpd.entrust(parent_of(managed), managed.log)  # in the service's control group
+    assert "service" not in managed.server.inspect().facts
+    systemd.write("main", "dead\n")
+    seen = managed.server.inspect()
+    pid = parent_of(managed).pid
+    assert seen.facts["service"] == {"active": "failed", "main": 0, "pid": pid, "group": ""}
+    found = {item.code: item for item in diagnose("", seen)}["service-astray"]
+    assert "httpd.service is failed with main process 0" in found.seen
+    done = repair(found.repair, managed.server, Spool(managed.config.spool))
+    assert done.ok, done.log
+    now = managed.server.inspect()
+    assert "service" not in now.facts
+    assert "service-astray" not in [item.code for item in diagnose("", now)]
+
+
+def test_an_httpd_in_another_control_group_than_its_service_is_a_finding(
+    managed: Managed, systemd: StandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cgroups, "group_of", lambda _: "/system.slice/by-hand.service")
+    found = {item.code: item for item in diagnose("", managed.server.inspect())}
+    assert "in the control group /system.slice/by-hand.service" in found["service-astray"].seen
 
 
 def test_a_service_that_was_stopped_during_the_verification_is_noticed_at_once(

@@ -184,8 +184,8 @@ def plans() -> Iterator[Plan]:
 def codes() -> set[str]:
     """Every code written in the rules and in the plan."""
     found: set[str] = set()
-    folder = settings.BASE_DIR / "mpm"
-    for path in (*folder.glob("rules_*.py"), folder / "plan.py"):
+    folder = settings.BASE_DIR / "easyapache/ea4"
+    for path in (*folder.glob("rules/*.py"), folder / "plan.py"):
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):
             if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "Finding":
                 found |= {
@@ -193,6 +193,7 @@ def codes() -> set[str]:
                     for keyword in node.keywords
                     if keyword.arg == "code" and isinstance(keyword.value, ast.Constant)
                 }
+    assert len(found) > 20
     return found
 
 

@@ -487,6 +487,16 @@ class Httpd:
         """What systemd says of httpd; None where it is no service."""
         return self.unit.state() if self._by_unit() else None
 
+    def is_main(self, state: State, parent: Identity) -> bool:
+        """Whether the service is this httpd. Until its last request has ended the old httpd is the
+        main process, then systemd reads the pid file."""
+        return state.main == parent.pid or self.is_ours(state.main)
+
+    def other_group(self, state: State, parent: Identity) -> str:
+        """The control group of this httpd where it is another one than the service's."""
+        group = cgroups.group_of(parent.pid)
+        return group if group and state.group and group != state.group else ""
+
     def is_as_configured(self, parent: Identity) -> bool:
         """Whether a process has the MPM mapped that the configuration names."""
         configured, _, _ = self.configured()

@@ -43,7 +43,7 @@ class Other:
         self.status = {name: value.strip() for name, _, value in (x.partition(":") for x in lines)}
         pairs = (item.partition(b"=") for item in (folder / "environ").read_bytes().split(b"\0"))
         self.environment = {name: value for name, equals, value in pairs if name and equals}
-        self.limits = {number: resource.prlimit(pid, number) for number in all_limits()}
+        self.limits = limits_of(pid)
         self.nice = os.getpriority(os.PRIO_PROCESS, pid)
         self.affinity = os.sched_getaffinity(pid)
         self.oom = (folder / "oom_score_adj").read_text()
@@ -56,6 +56,23 @@ class Other:
         stat = (folder / "stat").read_text(errors="replace").rpartition(")")[2].split()
         if int(stat[19]) != started:
             raise ProcessLookupError
+
+
+def limits_of(pid: int) -> dict[int, tuple[int, int]]:
+    """Soft and hard limit of a process by its RLIMIT number. Read, not asked of prlimit(2), which
+    wants CAP_SYS_RESOURCE for a process of another user: of an httpd whose parent was killed only
+    children are left, and containers often lack that capability. One line each, in that order."""
+    lines = Path(f"/proc/{pid}/limits").read_text().splitlines()[1:]
+    pairs = [line[25:].split()[:2] for line in lines]
+    return {
+        number: (_limit(soft), _limit(hard))
+        for number, (soft, hard) in enumerate(pairs)
+        if number in all_limits()
+    }
+
+
+def _limit(text: str) -> int:
+    return resource.RLIM_INFINITY if text == "unlimited" else int(text)
 
 
 def all_limits() -> set[int]:

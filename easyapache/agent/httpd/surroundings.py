@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from easyapache.agent.change.durable import write_atomically
+from easyapache.agent.httpd.inherit import limits_of
 from easyapache.agent.httpd.processes import PROC, Identity
 from easyapache.ea4.sentences import Sentence, marked
 
@@ -80,8 +81,8 @@ def _read(pid: int) -> Surroundings:
         "capabilities": status.get("CapBnd", ""),
         "no_new_privileges": status.get("NoNewPrivs", ""),
     }
-    for number, name in _LIMITS.items():
-        values[f"limit {name}"] = "/".join(map(_limit, resource.prlimit(pid, number)))
+    for number, pair in limits_of(pid).items():
+        values[f"limit {_LIMITS[number]}"] = "/".join(map(_limit, pair))
     pairs = (item.partition(b"=") for item in (folder / "environ").read_bytes().split(b"\0"))
     environment = {
         name.decode(errors="replace"): hashlib.sha256(value).hexdigest()[:16]

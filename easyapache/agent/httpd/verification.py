@@ -8,7 +8,6 @@ from collections.abc import Iterable, Sequence
 
 from easyapache.agent.httpd import sites
 from easyapache.agent.httpd.addresses import asked_at
-from easyapache.agent.httpd.cgroups import group_of
 from easyapache.agent.httpd.httpd import SWITCHED_OFF, Httpd
 from easyapache.agent.httpd.processes import Identity, children_of
 from easyapache.agent.httpd.sockets import is_address, listening_of
@@ -165,16 +164,14 @@ def service_checks(httpd: Httpd) -> list[Check]:
 
 
 def _service_seen(httpd: Httpd, state: State, parent: Identity | None) -> str:
-    """What is wrong with the service; empty when nothing is. Until its last request has ended the
-    old httpd is the main process, then systemd reads the pid file."""
+    """What is wrong with the service; empty when nothing is."""
     if not state.up:
         return Sentence("{state}, main process {pid}", state=state.active, pid=state.main)
     if parent is None:
         return Sentence("active, and no httpd runs")
-    if state.main != parent.pid and not httpd.is_ours(state.main):
+    if not httpd.is_main(state, parent):
         return Sentence("main process {pid} is not httpd", pid=state.main)
-    group = group_of(parent.pid)
-    if group and state.group and group != state.group:
+    if group := httpd.other_group(state, parent):
         return Sentence("httpd {pid} is in the control group {group}", pid=parent.pid, group=group)
     return ""
 

@@ -11,7 +11,8 @@ from easyapache.ea4.conditions.condition import Failure
 from easyapache.ea4.conditions.httpd import HTTPD
 from easyapache.ea4.conditions.misconfiguration import MANNERS
 from easyapache.ea4.conditions.packages import PACKAGES
+from easyapache.ea4.conditions.service import SERVICE
 
-FAILURES: tuple[Failure, ...] = (*HTTPD, *PACKAGES, *MANNERS)
+FAILURES: tuple[Failure, ...] = (*HTTPD, *PACKAGES, *MANNERS, *SERVICE)
 
 __all__ = ["FAILURES", "HTTPD", "Failure"]

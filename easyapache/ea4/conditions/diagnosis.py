@@ -176,6 +176,23 @@ def _not_running(profile: Profile) -> str:
     return ""
 
 
+def _service_astray(profile: Profile) -> str:
+    service = profile.facts.get("service")
+    if profile.running is None or not isinstance(service, Mapping):
+        return ""
+    pid, main, group = service.get("pid"), service.get("main"), service.get("group")
+    if group:
+        return Sentence(
+            "httpd {pid} is in the control group {group}.", pid=str(pid), group=str(group)
+        )
+    return Sentence(
+        "httpd.service is {state} with main process {main}; httpd is process {pid}.",
+        state=str(service.get("active")),
+        main=str(main),
+        pid=str(pid),
+    )
+
+
 def _itk_threaded(profile: Profile) -> str:
     seen = profile.configured
     if seen and seen.itk and seen.mpm in ("event", "worker"):
@@ -233,6 +250,7 @@ _LOOKS: Mapping[str, Callable[[Profile], str]] = {
     "missing-files": _missing_files,
     "old-mpm-running": _still_old,
     "httpd-down": _not_running,
+    "service-astray": _service_astray,
     "itk-threaded": _itk_threaded,
     "unfinished-transaction": _unfinished,
     "foreign-mpm": _foreign,
