@@ -25,6 +25,7 @@ from mpm.changes import log_window
 from mpm.changes.aftermath import AFTERMATH, Aftermath, aftermath, half_way, not_started
 from mpm.changes.services.cancel import cancel as cancel_change
 from mpm.changes.services.cancel import why_not_cancel
+from mpm.changes.services.outside import adopt as accept_change
 from mpm.changes.services.rollback import roll_back as roll_back_change
 from mpm.changes.services.rollback import rollback_plan, why_not_roll_back
 from mpm.changes.services.sharing import good_links, take_back
@@ -37,7 +38,6 @@ from mpm.history.customer import MAY_INCLUDE, ticket_text
 from mpm.history.outside import undecided
 from mpm.history.story import author, before_and_after, paragraphs, timeline
 from mpm.models import Change, Event, State
-from mpm.servers.services.inspection import adopt as accept_change
 from mpm.templatetags.panel import milliseconds
 from mpm.web.page_context import frame_of
 from mpm.web.responses import show
