@@ -14,7 +14,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_GET, require_POST
 
-from easyapache.agent.repair.repairs import REPAIRS
+from easyapache.ea4.conditions.repairs import REPAIR_LABELS
 from easyapache.ea4.mpm import Choice
 from easyapache.ea4.plan import Plan
 from easyapache.ea4.profile import Transaction
@@ -73,7 +73,7 @@ def about(request: HttpRequest, change: Change) -> dict[str, Any]:
         "plan": plan,
         "strips": strips_of(change, journal),
         "moved": Transaction.from_json(change.moved) if change.moved else None,
-        "repairs": {code: repair.label for code, repair in REPAIRS.items()},
+        "repairs": dict(REPAIR_LABELS),
         "no_cancel": why_not_cancel(change),
         "seen": seen_mark(change),
         "after": aftermath(change),
