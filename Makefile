@@ -16,7 +16,7 @@ export PORT EA4_DATA
 help:
 	@echo 'make demo         a running panel with a real server in a folder, on 127.0.0.1:$$PORT (8000)'
 	@echo 'make test         every test, browser included; nothing is skipped'
-	@echo 'make lint         ruff, mypy --strict, import contracts'
+	@echo 'make lint         ruff, mypy --strict, import contracts, djlint, codespell'
 	@echo 'make smoke        the main job without a browser: one JSON line per change'
 	@echo 'make clients      WHM clients that others wrote, unmodified, against this panel (needs npm)'
 	@echo 'make bench        this panel beside raw dnf, a shell script and Ansible'
@@ -46,6 +46,8 @@ lint: ready
 	$(PY) -m ruff format --check .
 	$(PY) -m mypy
 	.venv/bin/lint-imports --no-logo
+	.venv/bin/djlint --lint --quiet templates
+	.venv/bin/codespell
 
 format: ready
 	$(PY) -m ruff check --fix .

@@ -26,13 +26,9 @@ from mpm.changes.services.sweep import sweep as sweep_changes
 from mpm.history.services.retention import prune as prune_history
 from mpm.notify import webhooks
 from mpm.servers import reading
+from mpm.servers.looks import first_look
 from mpm.servers.services.heartbeat import record_heartbeat
-from mpm.servers.services.inspection import (
-    first_look,
-    note_particulars,
-    record_inspection,
-    record_preview,
-)
+from mpm.servers.services.inspection import note_particulars, record_inspection, record_preview
 from mpm.web.background_parts import note_dropped
 
 log = logging.getLogger(__name__)

@@ -264,7 +264,7 @@ def broker(redis_server: RedisServer) -> Iterator[RedisServer]:
 @pytest.fixture
 def house(transactional_db: None, broker: RedisServer, tmp_path: Path) -> Iterator[House]:
     """A house whose agent answers and whose server has been looked at."""
-    from mpm.servers.services.inspection import rescan
+    from mpm.servers.looks import rescan
 
     state, spool = tmp_path / "server.json", tmp_path / "spool"
     create_state(state, pace=0.02)

@@ -22,6 +22,7 @@ from ninja.openapi.schema import OpenAPISchema
 from mpm.access.services.actor import Refused
 from mpm.api import changes, doctor, events, plans, servers, switch, tokens, webhooks
 from mpm.api.description import complete
+from mpm.api.parameters import described_by
 from mpm.api.problems import Problem, answer, from_refusal, from_validation
 from mpm.web.middleware import refused_body
 from mpm.web.polling import RETRY_AFTER, found_no_place
@@ -79,6 +80,7 @@ for router in (
     tokens.router,
 ):
     api.add_router("", router)
+described_by(api.get_openapi_schema)
 
 
 @api.exception_handler(Problem)

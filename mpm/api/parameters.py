@@ -3,22 +3,31 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Mapping
 from functools import cache
+from typing import Any
 
 from django.http import HttpRequest
 
 from mpm.api.problems import Problem
 
 _PLACE = re.compile(r"<(?:\w+:)?(\w+)>")
+_descriptions: list[Callable[[], Mapping[str, Any]]] = []
+
+
+def described_by(describe: Callable[[], Mapping[str, Any]]) -> None:
+    """Hand in what returns the OpenAPI description of the assembled API. It is called with the
+    first request that has a query: working out the description takes long."""
+    _descriptions[:] = [describe]
+    _known.cache_clear()
 
 
 @cache
 def _known(route: str, method: str) -> frozenset[str] | None:
     """The query parameters that the description has of an operation; None where it has none."""
-    from mpm.api.app import api
-
+    [describe] = _descriptions
     address = "/" + _PLACE.sub(r"{\1}", route)
-    operation = api.get_openapi_schema()["paths"].get(address, {}).get(method.lower())
+    operation = describe()["paths"].get(address, {}).get(method.lower())
     if operation is None:
         return None
     parameters = operation.get("parameters", ())

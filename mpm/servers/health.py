@@ -2,8 +2,9 @@
 
 A server is whole when packages, configuration and running httpd name one MPM, no package
 transaction was cut short, no change of a product was left incomplete, and its agent answers.
-``faults_of`` is pure and stored with each profile; a product registers what only it knows
-(``register``); ``health_of`` puts both together, without a query for rows of ``with_health``.
+What a profile shows to be wrong (``easyapache.ea4.faults``) is stored with each profile; what only
+the panel knows is registered (``register``); ``health_of`` puts both together, without a query for
+rows of ``with_health``.
 """
 
 from __future__ import annotations
@@ -12,23 +13,20 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from django.db.models import OuterRef, QuerySet, Subquery
+from django.db.models.expressions import Combinable
 from django.utils import timezone
 
-from easyapache.ea4.profile import Observation, Profile
+from easyapache.ea4.faults import FAULTS
+from easyapache.ea4.profile import Profile
 from easyapache.ea4.sentences import Sentence
-
-if TYPE_CHECKING:
-    from django.db.models.expressions import Combinable
-
-    from mpm.servers.models import Server
+from mpm.servers.models import InstalledProfile, Pulse, Server
+from mpm.servers.reading import READ, judged_at
 
 SILENT_AFTER = timedelta(seconds=90)
 """Four pings of the panel: an agent that missed them all is away, not merely busy."""
-MAIN = "ea-apache24"
-_MPM_PACKAGES = ("event", "worker", "prefork")
 
 
 class State(StrEnum):
@@ -109,47 +107,6 @@ WORDS = {
     State.WARNING: Sentence("Warning"),
     State.CRITICAL: Sentence("Needs attention"),
 }
-FAULTS = {
-    "no_mpm": Sentence("No MPM is installed or configured. Apache can't start."),
-    "several_mpms": Sentence("More than one MPM is installed or configured. Apache can't start."),
-    "httpd_down": Sentence("Apache isn't running."),
-    "out_of_sync": Sentence("The installed, configured, and running MPM are not the same."),
-    "itk_threaded": Sentence("MPM ITK is enabled together with a threaded MPM."),
-    "configuration_broken": Sentence("Apache refuses its configuration."),
-    "unfinished_transaction": Sentence("A package transaction was interrupted."),
-    "files_missing": Sentence("Files of installed packages are missing."),
-}
-"""What a profile shows to be wrong, by code. Each is critical."""
-
-
-def faults_of(profile: Profile) -> tuple[str, ...]:
-    """The codes of FAULTS that hold for a server with this profile. Pure."""
-    if MAIN not in profile.names:
-        return ()
-    seen = [item for item in (profile.configured, profile.running) if item is not None]
-    packages = _packages(profile)
-    facts = profile.facts
-    everywhere = [packages, *seen]
-    several = any(len(item.mpms) > 1 for item in everywhere)
-    none = any(not item.mpms for item in everywhere)
-    holds = {
-        "no_mpm": none,
-        "several_mpms": several,
-        "httpd_down": profile.running is None,
-        "out_of_sync": not several
-        and not none
-        and any((item.mpms, item.itk) != (packages.mpms, packages.itk) for item in seen),
-        "itk_threaded": any(item.itk and item.mpm in ("event", "worker") for item in seen),
-        "configuration_broken": bool(facts.get("configured_error")),
-        "unfinished_transaction": bool(facts.get("unfinished_transaction")),
-        "files_missing": bool(facts.get("missing_files")),
-    }
-    return tuple(code for code in FAULTS if holds[code])
-
-
-def _packages(profile: Profile) -> Observation:
-    here = {name for name in _MPM_PACKAGES if f"{MAIN}-mod_mpm_{name}" in profile.names}
-    return Observation(tuple(sorted(here)), f"{MAIN}-mod_mpm_itk" in profile.names)
 
 
 # -- what a product knows ------------------------------------------------------------------------
@@ -177,9 +134,6 @@ def register(source: Source) -> None:
 
 def with_health(servers: QuerySet[Server]) -> QuerySet[Server]:
     """These servers with all that ``health_of`` wants to know of them, in the same query."""
-    from mpm.servers.models import InstalledProfile, Pulse
-    from mpm.servers.reading import READ
-
     latest = InstalledProfile.objects.filter(server=OuterRef("pk")).order_by("-pk")
     return servers.annotate(
         latest_faults=Subquery(latest.values("faults")[:1]),
@@ -195,8 +149,6 @@ def source_values(server_name: str) -> dict[str, Any]:
 
 def health_of(server: Server) -> Health:
     """What keeps ``server`` from being whole. No query for one of ``with_health``, else one."""
-    from mpm.servers.models import Server
-
     known = server
     if not hasattr(server, "latest_faults"):
         known = with_health(Server.objects.filter(pk=server.pk)).get()
@@ -218,8 +170,6 @@ def judged(
     """The same, of what is known already: the latest profile's ``faults`` (None before the first
     scan), the value of each source by its name, and until when the panel has read what agents
     sent (see mpm.servers.reading)."""
-    from mpm.servers.reading import judged_at
-
     found = [source.judge(values.get(name)) for name, source in _sources.items()]
     found += [
         Problem(code, State.CRITICAL, FAULTS[code]) for code in faults or () if code in FAULTS

@@ -9,9 +9,9 @@ from django.core.validators import RegexValidator
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
+from easyapache.ea4.faults import faults_of
 from easyapache.ea4.profile import Profile
 from easyapache.ea4.protocol import SERVER_NAME
-from mpm.servers.health import faults_of
 
 
 class Server(models.Model):
@@ -73,7 +73,7 @@ class InstalledProfile(models.Model):
     running = models.JSONField(null=True)
     facts = models.JSONField(default=dict)
     faults = models.JSONField(default=list)
-    """What is wrong with such a server: codes of mpm.servers.health. Kept up by ``save``."""
+    """What is wrong with such a server: codes of easyapache.ea4.faults. Kept up by ``save``."""
     source = models.CharField(max_length=12, choices=Source, default=Source.SCAN)
 
     class Meta:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from django.utils.translation import gettext_lazy as _
 
-from mpm.web.page_context import Frame
-from mpm.web.tools import Tool, register
+from mpm.web.tools import Page, Tool, register
 
 SOFTWARE, FLEET, ACCESS = _("Software"), _("Servers"), _("Access")
 
 
-def server_count(frame: Frame) -> int | None:
-    return frame.server_count
+def server_count(page: Page) -> int | None:
+    return page.server_count
 
 
 def register_tools() -> None:

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from django.urls import NoReverseMatch, reverse
 from django.utils.functional import Promise
 
-if TYPE_CHECKING:
-    from mpm.web.page_context import Frame
-
 Words = str | Promise
+
+
+class Page(Protocol):
+    """What a tool may count on every page (``mpm.web.page_context.Frame``)."""
+
+    @property
+    def server_count(self) -> int: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +32,7 @@ class Tool:
     words: Words = ""
     pages: tuple[str, ...] = ()
     below: bool = False
-    count: Callable[[Frame], int | None] | None = None
+    count: Callable[[Page], int | None] | None = None
     only_for_change: bool = False
 
     @property

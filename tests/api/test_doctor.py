@@ -11,6 +11,7 @@ from typing import get_args
 import pytest
 from django.core.management import call_command
 from django.test import Client
+from django.utils import timezone
 from rich.console import Console
 
 from easyapache.agent.repair.repairs import REPAIRS
@@ -22,6 +23,7 @@ from mpm.changes.services.repairs import record_repair
 from mpm.changes.services.request import request_change
 from mpm.cli.remote import display
 from mpm.models import Event
+from mpm.servers.looks import request_number
 from mpm.servers.models import Server
 from mpm.servers.services.inspection import record_inspection
 from tests.api.conftest import AddServer, AddToken, Call, profile_with
@@ -81,7 +83,7 @@ def test_command_page_and_api_tell_the_same(
 
 def test_a_sound_server_has_no_findings(server: Server, call: Call, add_token: AddToken) -> None:
     profile = profile_with("ea-apache24", "ea-apache24-mod_mpm_prefork", "ea-apache24-mod_suexec")
-    record_inspection(server.name, "0" * 32, profile.as_json())
+    record_inspection(server.name, request_number(timezone.now()), profile.as_json())
     body = call("GET", "servers/web03/doctor", token=add_token("read")).body
     assert (body["server"], body["change"], body["findings"]) == ("web03", None, [])
 

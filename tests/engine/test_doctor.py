@@ -15,6 +15,7 @@ from easyapache.agent.httpd.processes import Identity
 from easyapache.agent.repair import repairs
 from easyapache.ea4.conditions import FAILURES
 from easyapache.ea4.conditions.diagnosis import diagnose, heard_of_httpd
+from easyapache.ea4.conditions.repairs import REPAIR_LABELS
 from easyapache.ea4.profile import Observation, Package, Profile
 
 SAID: Mapping[str, tuple[str, ...]] = {
@@ -368,3 +369,7 @@ def test_the_error_log_of_an_httpd_that_is_down_says_why(tmp_path: Path) -> None
     assert "mpm-changed-in-graceful" in heard(tmp_path, ended, None)
     stopped = LOG + "[t] [mpm_event:notice] [pid 7:tid 7] AH00491: caught SIGTERM, shutting down\n"
     assert heard(tmp_path, stopped, None) == {}
+
+
+def test_every_repair_the_agent_carries_out_has_a_label() -> None:
+    assert set(REPAIR_LABELS) == set(repairs.REPAIRS)

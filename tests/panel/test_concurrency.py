@@ -89,7 +89,7 @@ def test_reports_cancels_and_sweeps_at_once_leave_one_truth(server: Server) -> N
 def test_scans_at_once_make_one_snapshot_and_one_outside_change(
     server: Server, stock_profile: Callable[..., Profile]
 ) -> None:
-    from mpm.servers.services.inspection import request_number
+    from mpm.servers.looks import request_number
 
     moved = stock_profile("worker").as_json()
     all_at_once(4, lambda _: record_inspection("web01", request_number(timezone.now()), moved))

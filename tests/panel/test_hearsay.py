@@ -24,8 +24,9 @@ from mpm.history.diagnosis import examined
 from mpm.history.services.text_checks import storable, visible
 from mpm.history.unrequested import CONTRADICTED, TOO_MANY, UNREQUESTED
 from mpm.models import Change, Event, Report, State
+from mpm.servers.looks import request_number
 from mpm.servers.models import Server
-from mpm.servers.services.inspection import ANSWERED_WITHIN, record_inspection, request_number
+from mpm.servers.services.inspection import ANSWERED_WITHIN, record_inspection
 from tests.panel.told import ADMIN, after, outcome, report, step
 
 EVIL = Package("ea-apache24-mod_evil", "1", "1", "x86_64")

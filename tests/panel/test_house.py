@@ -15,7 +15,7 @@ from mpm.history.verification.database import verify_database
 from mpm.models import Change, LogChunk, Preview, Report, State
 from mpm.servers.agents import wake
 from mpm.servers.inventory import particulars_of
-from mpm.servers.services.inspection import rescan
+from mpm.servers.looks import rescan
 from tests.panel_fixtures import House, wait_until
 
 ADMIN = Actor(name="anna", role="administrator")

@@ -36,9 +36,10 @@ from mpm.changes.services.sweep import sweep as sweep_changes
 from mpm.models import Change, Event, Preview, State
 from mpm.servers import agents, reading
 from mpm.servers.agents import backlogs, unread
+from mpm.servers.looks import first_look
 from mpm.servers.models import Pulse, Server
 from mpm.servers.services.heartbeat import record_heartbeat
-from mpm.servers.services.inspection import first_look, record_inspection
+from mpm.servers.services.inspection import record_inspection
 from mpm.web.page_context import liveness
 from tests.panel.told import step
 from tests.panel_fixtures import PROJECT, RedisServer, database_url, wait_until

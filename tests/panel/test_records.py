@@ -17,6 +17,7 @@ from easyapache.ea4.protocol import BadMessage
 from mpm import tasks
 from mpm.access.services.actor import Refused
 from mpm.changes.services.cancel import cancel
+from mpm.changes.services.outside import adopt
 from mpm.changes.services.planning import plan_for, request_preview
 from mpm.changes.services.record import record_log, record_reports, record_unknown
 from mpm.changes.services.request import request_change
@@ -26,7 +27,7 @@ from mpm.models import Report as ReportRow
 from mpm.servers.inventory import particulars_of
 from mpm.servers.models import Server, ServerParticulars
 from mpm.servers.services.heartbeat import record_heartbeat
-from mpm.servers.services.inspection import adopt, record_inspection, record_preview
+from mpm.servers.services.inspection import record_inspection, record_preview
 from tests.panel.told import ADMIN, after, finish, outcome, outside_change, piece, report, step
 
 pytestmark = pytest.mark.django_db
@@ -230,7 +231,7 @@ def test_an_unanswered_preview_ends_and_a_late_answer_changes_nothing(
 def test_a_scan_makes_a_snapshot_only_when_something_differs(
     known_server: Callable[..., Server],
 ) -> None:
-    from mpm.servers.services.inspection import request_number
+    from mpm.servers.looks import request_number
 
     server = known_server()
     profile = server.profile
@@ -268,7 +269,7 @@ def test_particulars_replace_those_before_and_malformed_ones_change_nothing(
 
 
 def test_a_scan_from_before_the_end_of_a_change_is_no_outside_change(change: Change) -> None:
-    from mpm.servers.services.inspection import request_number
+    from mpm.servers.looks import request_number
 
     old = change.server.profile
     assert old is not None

@@ -29,6 +29,7 @@ from mpm.changes.lifecycle import ACTIVE, STATES, TERMINAL
 from mpm.changes.services.cancel import cancel
 from mpm.changes.services.dispatch import message_for
 from mpm.changes.services.lookup import change_numbered, server_named
+from mpm.changes.services.outside import adopt
 from mpm.changes.services.planning import plan_for, request_preview
 from mpm.changes.services.record import record_reports
 from mpm.changes.services.repairs import repair
@@ -37,7 +38,7 @@ from mpm.changes.services.rollback import roll_back
 from mpm.changes.services.sweep import recover, sweep
 from mpm.models import ACTIVE_STATES, TERMINAL_STATES, Change, Event, Preview, State
 from mpm.servers.models import Server
-from mpm.servers.services.inspection import adopt, record_preview
+from mpm.servers.services.inspection import record_preview
 from mpm.servers.services.servers import add_server, alter_server
 from tests.panel.told import outcome
 

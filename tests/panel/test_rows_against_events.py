@@ -13,6 +13,7 @@ from django.db import connection
 from django.utils import timezone
 
 from mpm.access.services.actor import Actor
+from mpm.changes.services.outside import adopt
 from mpm.changes.services.record import record_log, record_reports
 from mpm.changes.services.request import request_change
 from mpm.changes.services.rollback import roll_back
@@ -23,7 +24,6 @@ from mpm.history.services.retention import prune
 from mpm.history.verification.database import verify_database
 from mpm.models import Change, Event
 from mpm.servers.models import Server
-from mpm.servers.services.inspection import adopt
 from tests.panel.told import (
     ADMIN,
     EVENT,

@@ -16,8 +16,9 @@ from mpm.changes.services.planning import plan_for
 from mpm.changes.services.record import record_reports
 from mpm.changes.services.request import request_change
 from mpm.models import Change
+from mpm.servers.looks import request_number
 from mpm.servers.models import Server
-from mpm.servers.services.inspection import record_inspection, request_number
+from mpm.servers.services.inspection import record_inspection
 
 EVENT, PREFORK = Choice.parse("event"), Choice.parse("prefork")
 ADMIN = Actor(name="anna", role="administrator", request_id="req-1")

@@ -27,6 +27,7 @@ from mpm.access import tokens
 from mpm.access.services.actor import Actor
 from mpm.access.services.users import add_user
 from mpm.changes.services.cancel import cancel
+from mpm.changes.services.outside import adopt
 from mpm.changes.services.record import record_reports
 from mpm.changes.services.repairs import record_repair, repair
 from mpm.changes.services.rollback import roll_back
@@ -36,7 +37,7 @@ from mpm.models import Change, Delivery, Preview
 from mpm.notify import webhooks
 from mpm.servers import profile_library
 from mpm.servers.models import SavedProfile, Server
-from mpm.servers.services.inspection import adopt, record_preview
+from mpm.servers.services.inspection import record_preview
 from mpm.servers.services.servers import add_server
 from tests.past.machine import ADA, DSO, Machine, ago, replace_mpm
 

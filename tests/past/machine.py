@@ -29,9 +29,10 @@ from mpm.changes.services.planning import request_preview
 from mpm.changes.services.record import record_log, record_reports
 from mpm.changes.services.request import request_change
 from mpm.models import Change, Preview
+from mpm.servers.looks import request_number
 from mpm.servers.models import Server
 from mpm.servers.services.heartbeat import record_heartbeat
-from mpm.servers.services.inspection import record_inspection, record_preview, request_number
+from mpm.servers.services.inspection import record_inspection, record_preview
 from mpm.servers.services.servers import add_server
 
 DSO = "ea-php74-php"

@@ -16,12 +16,14 @@ from django.utils import timezone
 
 from easyapache.ea4.mpm import Choice
 from easyapache.ea4.profile import Profile
+from mpm.changes.services.outside import adopt
 from mpm.changes.services.record import record_reports
 from mpm.changes.services.repairs import record_repair, repair
 from mpm.changes.services.request import request_change
 from mpm.models import Change, Event
+from mpm.servers.looks import request_number
 from mpm.servers.models import Pulse, Server
-from mpm.servers.services.inspection import adopt, record_inspection, request_number
+from mpm.servers.services.inspection import record_inspection
 from mpm.web import background_parts
 from tests.web.conftest import ADMIN, HISTORY, logged, report, told
 

@@ -12,13 +12,13 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
 from easyapache.ea4.mpm import Choice
+from mpm.changes.services.outside import adopt
 from mpm.changes.services.record import record_reports
 from mpm.changes.services.request import request_change
 from mpm.changes.services.rollback import roll_back
 from mpm.history.models.search_index import _known, remove_words
 from mpm.models import Change, State
 from mpm.servers.models import Server
-from mpm.servers.services.inspection import adopt
 from tests.panel.told import ADMIN, after, outcome, outside_change
 from tests.web.conftest import HISTORY, MPM
 

@@ -19,6 +19,14 @@ from easyapache.agent.change.progress import label, progress_of, shows
 from easyapache.agent.change.spool import Spool
 from easyapache.agent.packages import kit as kits
 from easyapache.agent.server import Check, HostError, Kit, Log, Server, SiteAnswer
+from easyapache.ea4.conditions.condition import (
+    ACCEPT,
+    REINSTALL,
+    RESTART,
+    SETTLE,
+    START,
+    TAKE_BACK,
+)
 from easyapache.ea4.conditions.diagnosis import mpm_packages
 from easyapache.ea4.profile import Profile
 from easyapache.ea4.sentences import Sentence, joined, with_words
@@ -77,7 +85,7 @@ def repair(action: str, server: Server, spool: Spool, *, begun: str | None = Non
         with spool.server_lock(wait=False):
             _must_be_whole(spool)
             server.settle_restart(lines.append)
-            message = REPAIRS[action].work(Job(server, spool, lines.append, begun))
+            message = REPAIRS[action](Job(server, spool, lines.append, begun))
     except Busy:
         return Repaired(
             ok=False, message=Sentence("A change is at work on this server; let it end first.")
@@ -253,19 +261,12 @@ def _left_behind(now: Profile) -> Iterator[str]:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Repair:
-    """A button: what it is called, and what it does."""
-
-    label: str
-    work: Callable[[Job], str]
-
-
-REPAIRS: Mapping[str, Repair] = {
-    "start-httpd": Repair(Sentence("Start httpd"), start_httpd),
-    "restart-httpd": Repair(Sentence("Restart httpd"), restart_httpd),
-    "settle-mpm": Repair(Sentence("Settle on one MPM"), settle_mpm),
-    "reinstall-files": Repair(Sentence("Bring missing files back"), reinstall_files),
-    "accept-packages": Repair(Sentence("Accept the packages as they are"), accept_packages),
-    "take-back": Repair(Sentence("Take the change back"), take_back),
+REPAIRS: Mapping[str, Callable[[Job], str]] = {
+    START: start_httpd,
+    RESTART: restart_httpd,
+    SETTLE: settle_mpm,
+    REINSTALL: reinstall_files,
+    ACCEPT: accept_packages,
+    TAKE_BACK: take_back,
 }
+"""What each repair does; ``easyapache.ea4.conditions.repairs`` says what it is called."""

@@ -34,7 +34,7 @@ EXCERPT = 400
 @dataclass(frozen=True, slots=True)
 class Diagnosis:
     """One known failure that was recognised. ``seen`` is what it was recognised by;
-    ``repair`` the code of a safe repair (see ``repairs.REPAIRS``), or empty."""
+    ``repair`` the code of a safe repair (see ``conditions.repairs``), or empty."""
 
     code: str
     title: str

@@ -40,6 +40,11 @@ SYSTEM = Actor(name="panel", role="system", origin="schedule")
 """What the panel does by itself: queueing what is due, telling what fell silent."""
 
 
+def agent_of(server_name: str) -> Actor:
+    """The agent as the author of an event."""
+    return Actor(name=f"agent of {server_name}", role="agent", origin="schedule")
+
+
 class Refused(Exception):
     """A request that is not carried out; nothing was changed.
 

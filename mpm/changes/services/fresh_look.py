@@ -15,8 +15,8 @@ from django.utils import timezone
 
 from easyapache.ea4.sentences import Sentence, joined
 from mpm.access.services.actor import NothingToDo, Refused
+from mpm.servers.looks import rescan
 from mpm.servers.models import InstalledProfile, Server
-from mpm.servers.services.inspection import rescan
 from mpm.web.page_context import liveness
 from mpm.web.polling import ANSWERS, wait_for
 

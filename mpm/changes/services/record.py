@@ -16,9 +16,10 @@ from django.utils import timezone
 from easyapache.ea4.profile import Package, Profile, Transaction
 from easyapache.ea4.protocol import BadMessage, Outcome, Report, Step
 from easyapache.ea4.sentences import Sentence, spoken
-from mpm.access.services.actor import Actor
+from mpm.access.services.actor import agent_of
 from mpm.changes.models.change import Origin
 from mpm.changes.services import unrequested
+from mpm.changes.services.outside import outside_change
 from mpm.changes.services.planning import keep_answer
 from mpm.changes.services.transition import move
 from mpm.history import seal_payload
@@ -28,6 +29,7 @@ from mpm.models import ACTIVE_STATES, Change, LogChunk, State
 from mpm.models import Report as ReportRow
 from mpm.servers.agents import wake
 from mpm.servers.inventory import Movement, record_scan
+from mpm.servers.looks import rescan
 from mpm.servers.models import Server
 from mpm.servers.reading import said_at
 
@@ -38,11 +40,6 @@ QUIET, AT_ONCE = timedelta(seconds=60), 20
 """So long nothing must have come before it is sealed; so many changes in one round."""
 LONGEST_CHUNK = 1024 * 1024
 """More log than this in one message is refused; agents send far smaller pieces."""
-
-
-def agent_of(server_name: str) -> Actor:
-    """The agent as the author of an event."""
-    return Actor(name=f"agent of {server_name}", role="agent", origin="schedule")
 
 
 def find_change(server_name: str, uuid: str) -> Change | None:
@@ -249,8 +246,6 @@ def _outcome(change: Change, data: Mapping[str, Any], at: datetime, now: datetim
         server = Server.objects.select_for_update().get(pk=change.server_id)
         record_scan(server, seen, now, "change")
         if any(more):
-            from mpm.servers.services.inspection import outside_change
-
             outside_change(server, Movement(unrequested.confirmed_profile(change, seen), seen), now)
         if change.moved and not change.undo_of and seen.digest == change.base_digest:
             keep_answer(change, seen, Transaction.from_json(change.moved), now)
@@ -388,8 +383,6 @@ def record_unknown(server: str, change: str) -> None:
             error=sentence,
             decided_by="spool",
         )
-    from mpm.servers.services.inspection import rescan
-
     rescan(row.server)
 
 

@@ -9,16 +9,16 @@ from django.db import transaction
 from django.utils import timezone
 
 from easyapache.ea4.sentences import Sentence, with_words
-from mpm.access.services.actor import Actor, Refused
+from mpm.access.services.actor import Actor, Refused, agent_of
 from mpm.changes.services.lookup import must_be_allowed
-from mpm.changes.services.record import agent_of, heard
+from mpm.changes.services.record import heard
 from mpm.history.diagnosis import ASKED, NOT_REPAIRED, REPAIRED
 from mpm.history.services.events import append
 from mpm.history.services.text_checks import storable
 from mpm.models import ACTIVE_STATES, Event
 from mpm.servers.agents import wake
+from mpm.servers.looks import request_number, rescan
 from mpm.servers.models import Server
-from mpm.servers.services.inspection import request_number, rescan
 
 REPEAT = timedelta(seconds=8)
 REPEATED_FOR = timedelta(days=7)

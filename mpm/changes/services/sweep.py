@@ -26,9 +26,9 @@ from mpm.changes.services.transition import move
 from mpm.history.services.events import append
 from mpm.models import ACTIVE_STATES, Change, Preview, State
 from mpm.servers.agents import backlogs, wake
+from mpm.servers.looks import ask_for_look, rescan
 from mpm.servers.models import Pulse, Server
 from mpm.servers.reading import SLACK, look, read_until
-from mpm.servers.services.inspection import ask_for_look, rescan
 
 REPEAT = timedelta(seconds=8)
 """A message is sent again when it has not led to anything for this long."""

@@ -14,7 +14,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_GET, require_POST
 
-from easyapache.agent.repair.repairs import REPAIRS
+from easyapache.ea4.conditions.repairs import REPAIR_LABELS
 from easyapache.ea4.mpm import Choice
 from easyapache.ea4.plan import Plan
 from easyapache.ea4.profile import Transaction
@@ -25,6 +25,7 @@ from mpm.changes import log_window
 from mpm.changes.aftermath import AFTERMATH, Aftermath, aftermath, half_way, not_started
 from mpm.changes.services.cancel import cancel as cancel_change
 from mpm.changes.services.cancel import why_not_cancel
+from mpm.changes.services.outside import adopt as accept_change
 from mpm.changes.services.rollback import roll_back as roll_back_change
 from mpm.changes.services.rollback import rollback_plan, why_not_roll_back
 from mpm.changes.services.sharing import good_links, take_back
@@ -37,7 +38,6 @@ from mpm.history.customer import MAY_INCLUDE, ticket_text
 from mpm.history.outside import undecided
 from mpm.history.story import author, before_and_after, paragraphs, timeline
 from mpm.models import Change, Event, State
-from mpm.servers.services.inspection import adopt as accept_change
 from mpm.templatetags.panel import milliseconds
 from mpm.web.page_context import frame_of
 from mpm.web.responses import show
@@ -73,7 +73,7 @@ def about(request: HttpRequest, change: Change) -> dict[str, Any]:
         "plan": plan,
         "strips": strips_of(change, journal),
         "moved": Transaction.from_json(change.moved) if change.moved else None,
-        "repairs": {code: repair.label for code, repair in REPAIRS.items()},
+        "repairs": dict(REPAIR_LABELS),
         "no_cancel": why_not_cancel(change),
         "seen": seen_mark(change),
         "after": aftermath(change),

@@ -15,7 +15,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_GET, require_POST
 
-from easyapache.agent.repair.repairs import REPAIRS
+from easyapache.ea4.conditions.repairs import REPAIR_LABELS
 from mpm.access.roles import actor_of, may_change, may_read
 from mpm.access.services.actor import Refused
 from mpm.changes.services.repairs import repair as start_repair
@@ -71,8 +71,8 @@ def doctor(request: HttpRequest, server: Server) -> HttpResponse:
         "server": server,
         "row": row,
         "examination": examined(server, row.profile),
-        "labels": {code: one.label for code, one in REPAIRS.items()},
-        "wanted": wanted if wanted in REPAIRS else "",
+        "labels": REPAIR_LABELS,
+        "wanted": wanted if wanted in REPAIR_LABELS else "",
         "about_wanted": ABOUT.get(wanted, ""),
     }
     return show(request, "mpm/doctor.html", context | _repairs(server, request))
@@ -101,9 +101,10 @@ def result(request: HttpRequest, server: Server) -> HttpResponse:
         raise Http404
     if context["waiting"]:
         return HttpResponse(status=204)
-    labels = {code: one.label for code, one in REPAIRS.items()}
     return show(
-        request, "mpm/_repaired.html", context | {"server": server, "labels": labels, "told": True}
+        request,
+        "mpm/_repaired.html",
+        context | {"server": server, "labels": REPAIR_LABELS, "told": True},
     )
 
 
@@ -114,7 +115,7 @@ def repair(request: HttpRequest, server: Server) -> HttpResponse:
     """Have the agent carry out a repair that was confirmed."""
     action = request.POST.get("repair", "")
     query = {"server": server.name}
-    if action not in REPAIRS:
+    if action not in REPAIR_LABELS:
         messages.error(request, _("There is no such repair."))
     else:
         try:

@@ -14,6 +14,7 @@ from mpm.access.services.actor import BadRequest, NothingToDo, UnderWay
 from mpm.changes.services.cancel import cancel
 from mpm.changes.services.fresh_look import on_a_fresh_look
 from mpm.changes.services.lookup import change_numbered
+from mpm.changes.services.outside import adopt
 from mpm.changes.services.planning import plan_for, profile_of
 from mpm.changes.services.request import Terms, refuse_at_once, refuse_if_unfinished, request_change
 from mpm.changes.services.rollback import roll_back
@@ -34,7 +35,6 @@ from mpm.cli.local.waiting import follow, server_preview
 from mpm.models import Change
 from mpm.servers.inventory import observed_mpm
 from mpm.servers.models import Server
-from mpm.servers.services.inspection import adopt
 
 
 def register(commands: Any, common: argparse.ArgumentParser) -> None:

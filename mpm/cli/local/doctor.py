@@ -9,7 +9,7 @@ from typing import Any
 from django.conf import settings
 from django.db import connection
 
-from easyapache.agent.repair.repairs import REPAIRS
+from easyapache.ea4.conditions.repairs import REPAIR_LABELS
 from mpm.access.services.actor import BadRequest, Refused
 from mpm.changes.services.planning import profile_of
 from mpm.changes.services.repairs import repair
@@ -27,7 +27,9 @@ def register(commands: Any, common: argparse.ArgumentParser) -> None:
         "doctor", parents=[common], help="known failures of a server, and their repair"
     )
     of_a_server(doctor)
-    doctor.add_argument("--repair", metavar="CODE", help=f"one of {', '.join(sorted(REPAIRS))}")
+    doctor.add_argument(
+        "--repair", metavar="CODE", help=f"one of {', '.join(sorted(REPAIR_LABELS))}"
+    )
     doctor.set_defaults(run=run_doctor)
 
 
@@ -58,9 +60,10 @@ def run_doctor(terminal: Terminal, options: dict[str, Any]) -> int:
 
 
 def _repair(terminal: Terminal, action: str, options: dict[str, Any]) -> int:
-    if action not in REPAIRS:
+    if action not in REPAIR_LABELS:
         raise BadRequest(
-            f"There is no repair {action[:40]!r}: {', '.join(sorted(REPAIRS))}.", code="bad_repair"
+            f"There is no repair {action[:40]!r}: {', '.join(sorted(REPAIR_LABELS))}.",
+            code="bad_repair",
         )
     server = chosen_server(options)
     need_the_broker()

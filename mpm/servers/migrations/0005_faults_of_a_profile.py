@@ -7,8 +7,8 @@ from typing import Any, ClassVar
 from django.db import migrations, models
 from django.db.models import Max
 
+from easyapache.ea4.faults import faults_of
 from easyapache.ea4.profile import Profile
-from mpm.servers.health import faults_of
 
 
 def judge_the_latest(apps: Any, _editor: Any) -> None:

@@ -1,0 +1,27 @@
+"""The repairs that are safe enough for a button, by code: what each is called.
+
+The agent carries them out (``easyapache.agent.repair.repairs``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from easyapache.ea4.conditions.condition import (
+    ACCEPT,
+    REINSTALL,
+    RESTART,
+    SETTLE,
+    START,
+    TAKE_BACK,
+)
+from easyapache.ea4.sentences import Sentence
+
+REPAIR_LABELS: Mapping[str, str] = {
+    START: Sentence("Start httpd"),
+    RESTART: Sentence("Restart httpd"),
+    SETTLE: Sentence("Settle on one MPM"),
+    REINSTALL: Sentence("Bring missing files back"),
+    ACCEPT: Sentence("Accept the packages as they are"),
+    TAKE_BACK: Sentence("Take the change back"),
+}

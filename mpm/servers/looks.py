@@ -1,0 +1,56 @@
+"""Asking a server what it is. The answer is kept by ``mpm.servers.services.inspection``."""
+
+from __future__ import annotations
+
+import secrets
+from datetime import UTC, datetime
+
+from django.utils import timezone
+from django.utils.crypto import constant_time_compare, salted_hmac
+
+from mpm.servers.agents import wake
+from mpm.servers.models import Server, ServerParticulars
+from mpm.servers.reading import read_until
+
+
+def request_number(moment: datetime) -> str:
+    """An id of 32 hexadecimal digits that remembers when it was asked, to the millisecond, and that
+    nobody else can make."""
+    begin = f"{int(moment.timestamp() * 1000):012x}{secrets.token_hex(4)}"
+    return begin + _mark(begin)
+
+
+def _mark(begin: str) -> str:
+    return salted_hmac("easyapache.request", begin, algorithm="sha256").hexdigest()[:12]
+
+
+def asked_at(request: str) -> datetime:
+    """When request_number() made ``request``. Raises ValueError for anything else."""
+    if len(request) != 32 or not constant_time_compare(_mark(request[:20]), request[20:]):
+        raise ValueError("not the number of a request of this panel")
+    return datetime.fromtimestamp(int(request[:12], 16) / 1000, UTC)
+
+
+def rescan(server: Server) -> str:
+    """Ask the agent to look at its server; returns the number of the question."""
+    known = ServerParticulars.objects.filter(server=server).values_list("digest", flat=True).first()
+    return ask_for_look(server.name, known)
+
+
+def ask_for_look(server: str, known: str | None) -> str:
+    """The same where it is ``known`` already which particulars the panel has, by their digest."""
+    number = request_number(timezone.now())
+    wake(server, "inspect", {"request": number, "particulars": known or ""})
+    return number
+
+
+def first_look(server: str) -> None:
+    """The agent of ``server`` was just heard: if nobody has seen yet what is on that server,
+    ask now instead of at the next round. Not while the panel is behind with reading, when the
+    answer may wait there already."""
+    now = timezone.now()
+    if read_until(now) < now:
+        return
+    unseen = Server.objects.filter(name=server, installed_profiles=None).only("name").first()
+    if unseen is not None:
+        rescan(unseen)
