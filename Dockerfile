@@ -21,6 +21,7 @@ COPY mpm mpm
 COPY templates templates
 COPY static static
 COPY locale locale
+COPY docs docs
 # A key for this one command; the image holds none.
 RUN SECRET_KEY="$(python3 -c 'import secrets; print(secrets.token_hex())')" VAR_DIR=/srv/ea4/var \
     python3 -m compileall -q easyapache mpm \

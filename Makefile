@@ -11,7 +11,7 @@ WORKERS  ?= 4
 TESTS    ?= tests
 export PORT EA4_DATA
 
-.PHONY: help demo test lint format smoke clients bench torture screenshots migrations locks ready ready-demo ready-bench clean
+.PHONY: help demo test lint format smoke clients bench torture screenshots docs migrations locks ready ready-demo ready-bench clean
 
 help:
 	@echo 'make demo         a running panel with a real server in a folder, on 127.0.0.1:$$PORT (8000)'
@@ -22,6 +22,7 @@ help:
 	@echo 'make bench        this panel beside raw dnf, a shell script and Ansible'
 	@echo 'make torture      500 kills and 100 pulled plugs at random instants (KILLS=, PLUGS=)'
 	@echo 'make screenshots  docs/screenshots/ from the running panel'
+	@echo 'make docs         docs/reference/ from the code itself'
 	@echo 'make format       let ruff arrange the code'
 	@echo 'make locks        requirements/*.lock from pyproject.toml'
 
@@ -55,6 +56,9 @@ format: ready
 
 screenshots: ready
 	@exec $(PY) -m tests.screenshots docs/screenshots
+
+docs: ready
+	@exec $(PY) -m bootstrap.reference
 
 clients: ready
 	@command -v npm >/dev/null || { echo 'make clients needs node and npm' >&2; exit 1; }

@@ -17,7 +17,9 @@ BASE_DIR = Path(__file__).resolve().parent.parent
 env = Environment()
 
 DEBUG = env.boolean("DEBUG", False)
+"""For development only: pages show errors of the panel to whoever opens them."""
 SECRET_KEY = env.text("SECRET_KEY")
+"""Required. A long random text that sessions and forms are signed with."""
 if not SECRET_KEY:
     if not DEBUG:
         raise ImproperlyConfigured(
@@ -29,13 +31,18 @@ if not SECRET_KEY:
     SECRET_KEY = "development only: everybody knows this key"  # noqa: S105
 
 VAR = Path(env.text("VAR_DIR", str(BASE_DIR / "var")))
+"""The folder of an SQLite database, the static files and the clock of beat."""
 ALLOWED_HOSTS = env.names("ALLOWED_HOSTS", ("localhost", "127.0.0.1", "[::1]"))
+"""The host names that the panel answers to, separated by commas."""
 CSRF_TRUSTED_ORIGINS = env.names("CSRF_TRUSTED_ORIGINS")
+"""Origins whose forms are accepted, where a proxy changes the host name."""
 TRUSTED_PROXIES = env.integer("TRUSTED_PROXIES", 0)
 """How many proxies of our own stand in front; that many entries of X-Forwarded-For are true."""
 
 REDIS_URL = env.text("REDIS_URL", "redis://127.0.0.1:6379/0")
+"""The broker, for the panel and for agents."""
 DATABASES = {"default": database_from(env.text("DATABASE_URL"), VAR / "panel.sqlite3")}
+"""DATABASE_URL: ``postgres://user:password@host/name``. Without it, SQLite in VAR_DIR."""
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 if DATABASES["default"]["ENGINE"].endswith("sqlite3"):
     place_for_sqlite(Path(DATABASES["default"]["NAME"]))
@@ -123,7 +130,9 @@ CSRF_FAILURE_VIEW = "mpm.web.responses.stale_form"
 SECURE_SSL_REDIRECT = HTTPS
 SECURE_HSTS_SECONDS = 31_536_000 if HTTPS else 0
 SECURE_HSTS_INCLUDE_SUBDOMAINS = env.boolean("HSTS_SUBDOMAINS", False)
+"""With HTTPS: browsers insist on TLS for every name below the name of the panel, too."""
 SECURE_HSTS_PRELOAD = env.boolean("HSTS_PRELOAD", False)
+"""With HTTPS: the panel's name may be added to the built-in lists of browsers."""
 SILENCED_SYSTEM_CHECKS = ["security.W005", "security.W021"]
 """Both are the operator's to choose: the panel may have a customer's domain as its parent, or be
 one, and neither choice can be taken back from browsers that have seen it."""
@@ -143,9 +152,12 @@ LANGUAGE_CODE = "en"
 LANGUAGES = [("en", _("English")), ("de", _("German"))]
 FORMAT_MODULE_PATH = "mpm.web.formats"
 LOCALE_PATHS = [BASE_DIR / "locale"]
+DOCS_DIR = BASE_DIR / "docs"
+"""What Help shows; it belongs to the version that is installed."""
 USE_I18N = True
 USE_TZ = True
 TIME_ZONE = env.text("TIME_ZONE", "UTC")
+"""The time zone of times that are written without a reader's own."""
 
 # -- Files that do not change ------------------------------------------------------------
 STATIC_URL = "/static/"
@@ -189,6 +201,7 @@ WHM_SERVER = env.text("WHM_SERVER")
 
 # -- What is written to the log: never a body, a header, a password or a token -----------------
 LOG_LEVEL = env.text("LOG_LEVEL", "INFO").upper()
+"""DEBUG, INFO, WARNING or ERROR."""
 if LOG_LEVEL not in {"DEBUG", "INFO", "WARNING", "ERROR"}:
     raise ImproperlyConfigured(f"LOG_LEVEL={LOG_LEVEL!r}: one of DEBUG, INFO, WARNING, ERROR.")
 LOGGING = {

@@ -243,6 +243,12 @@ VISITS: tuple[Visit, ...] = (
     Visit("tools-none", "tools/?q=nothing"),
     Visit("password", "password/"),
     Visit("password-done", "password/done/"),
+    # -- Help
+    Visit("help", "help/"),
+    Visit("help-tutorial", "help/tutorial/first-change/", who="support"),
+    Visit("help-page", "help/how-to/use-the-rest-api/?server={server}"),
+    Visit("help-reference", "help/reference/states/"),
+    Visit("help-none", "help/reference/nothing/", status=404),
     # -- pages that say no
     Visit("not-found", "no/such/page/", status=404),
     Visit("not-allowed", "tokens/", who="support", status=403),

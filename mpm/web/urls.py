@@ -8,6 +8,7 @@ from mpm.access.views import sign_in, tokens, users
 from mpm.changes.views import change, chooser, diagnostics, review, shared
 from mpm.history import views as history
 from mpm.notify import views as webhooks
+from mpm.web import help as manual
 
 MPM = "software/easyapache4/mpm/"
 HISTORY = "software/easyapache4/history/"
@@ -38,6 +39,8 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path(f"{HISTORY}<int:pk>/adopt/", change.adopt, name="change-adopt"),
     path(f"{HISTORY}<int:pk>/recover/", change.recover, name="change-recover"),
     path(f"{HISTORY}<int:pk>/share/", change.share, name="change-share"),
+    path("help/", manual.page, name="help"),
+    path("help/<path:key>/", manual.page, name="help-page"),
     path("shared/<str:token>/", shared.shared, name="shared"),
     path("tokens/", tokens.listing, name="tokens"),
     path("tokens/add/", tokens.make, name="token-add"),

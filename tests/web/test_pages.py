@@ -34,6 +34,9 @@ PAGES = (
     "/messages/",
     "/tools/?q=history",
     "/password/",
+    "/help/",
+    "/help/tutorial/first-change/",
+    "/help/decisions/",
 )
 OPEN_TO_ALL = {"login", "logout"}
 FOR_ONESELF = {"password_change", "password_change_done"}

@@ -1,0 +1,383 @@
+"""Writes docs/reference from the code itself: ``make docs``.
+
+Settings are read from the source of easyapache/settings.py, commands from their parsers, REST from
+its OpenAPI description, events and conditions from their catalogs. ``--check`` writes nothing and
+fails where a page on the disk is another one.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import inspect
+import os
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+TOP = Path(__file__).resolve().parent.parent
+FOLDER = TOP / "docs" / "reference"
+MADE = "Made from the code of this version by `make docs`."
+
+
+def table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> Iterator[str]:
+    """A table of Markdown; what is in a cell stays on one line and in its cell."""
+    yield f"| {' | '.join(head)} |"
+    yield f"|{'---|' * len(head)}"
+    for row in rows:
+        yield f"| {' | '.join(cell(text) for text in row)} |"
+    yield ""
+
+
+def cell(text: str) -> str:
+    return " ".join(text.split()).replace("|", "\\|")
+
+
+def code(text: str) -> str:
+    return f"`{text}`" if text else ""
+
+
+# -- settings ----------------------------------------------------------------------------------
+
+
+def settings_page() -> Iterator[str]:
+    yield "# Settings"
+    yield ""
+    yield f"{MADE} Settings come from the environment."
+    yield "Each can also be given as `NAME_FILE`, the path of a file that holds the value."
+    yield "A misspelled value stops the start."
+    yield ""
+    source = (TOP / "easyapache" / "settings.py").read_text("utf-8")
+    yield from table(("Variable", "Default", "Meaning"), settings_of(source))
+    yield "## The agent's configuration"
+    yield ""
+    yield "A TOML file that `EA4_AGENT_CONFIG` names. `server` and `spool` are required."
+    yield ""
+    from easyapache.agent.config import HostConfig
+
+    about = inspect.getdoc(HostConfig) or ""
+    rows = (
+        (code(name), code(str(field.type)), "required" if required(field) else code(plain(field)))
+        for name, field in HostConfig.__dataclass_fields__.items()
+    )
+    yield from table(("Key", "Type", "Default"), rows)
+    yield about.replace("``", "`")
+
+
+def required(field: Any) -> bool:
+    from dataclasses import MISSING
+
+    return field.default is MISSING and field.default_factory is MISSING
+
+
+def plain(field: Any) -> str:
+    from dataclasses import MISSING
+
+    value = field.default if field.default is not MISSING else field.default_factory()
+    if isinstance(value, tuple):
+        return " ".join(value)
+    return "" if value in (None, {}) else str(value)
+
+
+def settings_of(source: str) -> Iterator[tuple[str, str, str]]:
+    """(variable, default, meaning) of every variable that is read, in the order of the source. The
+    meaning is the text below the assignment."""
+    body = ast.parse(source).body
+    for position, node in enumerate(body):
+        said = ""
+        after = body[position + 1] if position + 1 < len(body) else None
+        if isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant):
+            said = str(after.value.value)
+        if isinstance(node, ast.Assign | ast.AnnAssign):
+            for call in ast.walk(node):
+                if isinstance(call, ast.Call) and reads(call):
+                    name = call.args[0]
+                    assert isinstance(name, ast.Constant)
+                    yield code(name.value), code(default_of(call)), said.replace("``", "`")
+
+
+def reads(call: ast.Call) -> bool:
+    """Whether this is ``env.something("NAME", ...)``."""
+    owner = call.func.value if isinstance(call.func, ast.Attribute) else None
+    named = call.args and isinstance(call.args[0], ast.Constant)
+    many = isinstance(call.func, ast.Attribute) and call.func.attr == "files"
+    return isinstance(owner, ast.Name) and owner.id == "env" and bool(named) and not many
+
+
+def default_of(call: ast.Call) -> str:
+    given = [word.value for word in call.keywords if word.arg == "default"] or call.args[1:2]
+    if not given:
+        return ""
+    try:
+        value = ast.literal_eval(given[0])
+    except ValueError:
+        return (
+            ""
+            if "SECRET" in ast.unparse(given[0])
+            else "var" * ("BASE_DIR" in ast.unparse(given[0]))
+        )
+    if isinstance(value, list | tuple):
+        return ",".join(value)
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+# -- commands ----------------------------------------------------------------------------------
+
+
+def commands_page() -> Iterator[str]:
+    from mpm.management.commands.mpm import Command
+
+    yield "# Commands"
+    yield ""
+    yield f"{MADE} `manage.py mpm` runs on the panel's machine, as the panel's user."
+    yield ""
+    yield from described("manage.py mpm", subcommands(Command().create_parser("manage.py", "mpm")))
+    from easyapache.agent.__main__ import COMMANDS as BY_HAND
+
+    yield "## python -m easyapache.agent"
+    yield ""
+    yield "For root, on the server, without panel, database or broker. `FOLDER` is the folder of a"
+    yield "change in the agent's spool; `resume --all` takes the spool."
+    yield ""
+    yield from table(
+        ("Command", "What it does"),
+        (
+            (code(f"python -m easyapache.agent {name} FOLDER"), inspect.getdoc(run) or "")
+            for name, run in BY_HAND.items()
+        ),
+    )
+
+
+def subcommands(parser: argparse.ArgumentParser) -> Mapping[str, tuple[str, Any]]:
+    """{name: (help, parser)}; empty for a command that has none."""
+    for action in parser._actions:  # noqa: SLF001 -- argparse shows them nowhere else
+        if isinstance(action, argparse._SubParsersAction):  # noqa: SLF001
+            said = {one.dest: one.help or "" for one in action._choices_actions}  # noqa: SLF001
+            return {name: (said.get(name, ""), sub) for name, sub in action.choices.items()}
+    return {}
+
+
+def described(prefix: str, commands: Mapping[str, tuple[str, Any]]) -> Iterator[str]:
+    for name, (said, parser) in commands.items():
+        below = subcommands(parser)
+        if not below:
+            yield f"## {prefix} {name}"
+            yield ""
+            if said:
+                yield said[0].upper() + said[1:] + "."
+                yield ""
+            every = parser._actions  # noqa: SLF001
+            arguments = [argument(one) for one in every if one.dest != "help"]
+            yield from table(("Argument", "Meaning", "Default"), arguments)
+        yield from described(f"{prefix} {name}", below)
+
+
+def argument(action: argparse.Action) -> tuple[str, str, str]:
+    """The same on every version of Python, unlike argparse's own help."""
+    value = ""
+    if action.nargs != 0:
+        value = str(
+            action.metavar or (action.dest.upper() if action.option_strings else action.dest)
+        )
+        if action.choices:
+            value = ", ".join(str(choice) for choice in action.choices)
+    words = ", ".join(code(option) for option in action.option_strings)
+    if not words:
+        optional = " (optional)" if action.nargs == "?" else ""
+        said = f"{action.help or ''}" if not action.choices else f"one of {value}"
+        return code(action.dest) + optional, said, shown(action.default)
+    said = action.help or ""
+    if action.choices:
+        said = f"{said}; one of {value}" if said else f"one of {value}"
+    elif value:
+        words = f"{words} {code(value)}"
+    if action.required:
+        said = f"{said} (required)".strip()
+    return words, said, shown(action.default)
+
+
+def shown(default: Any) -> str:
+    if default in (None, "", [], False) or default is argparse.SUPPRESS:
+        return ""
+    return code(str(default))
+
+
+# -- REST --------------------------------------------------------------------------------------
+
+
+def rest_page() -> Iterator[str]:
+    from mpm.api.app import api
+
+    schema = api.get_openapi_schema()
+    yield "# REST API"
+    yield ""
+    yield f"{MADE} Every field is described, with examples,"
+    yield "at [/api/docs](/api/docs) of your panel."
+    yield ""
+    operations = [
+        (method.upper(), path, operation)
+        for path, methods in schema["paths"].items()
+        for method, operation in methods.items()
+    ]
+    yield from table(
+        ("Operation", "Request", "What it does"),
+        (
+            (code(one["operationId"]), code(f"{method} {path}"), one.get("summary", ""))
+            for method, path, one in operations
+        ),
+    )
+    for method, path, one in operations:
+        yield f"## {one['operationId']}"
+        yield ""
+        yield f"`{method} {path}`"
+        yield ""
+        if one.get("description"):
+            yield one["description"].strip()
+            yield ""
+        if parameters := one.get("parameters"):
+            yield from table(
+                ("Parameter", "In", "Meaning"),
+                ((code(item["name"]), item["in"], meaning_of(item)) for item in parameters),
+            )
+        answers = ", ".join(code(str(status)) for status in sorted(one["responses"], key=str))
+        yield f"Answers with {answers}."
+        yield ""
+
+
+def meaning_of(parameter: Mapping[str, Any]) -> str:
+    said = parameter.get("description", "")
+    return f"{said} (required)".strip() if parameter.get("required") else said
+
+
+# -- events, conditions, exit statuses ---------------------------------------------------------
+
+
+def events_page() -> Iterator[str]:
+    from mpm.history.event_kinds import EVENT_KINDS
+
+    yield "# Events"
+    yield ""
+    yield f"{MADE} The kinds of events in the history, in `listEvents` and in webhooks."
+    yield ""
+    yield from table(
+        ("Kind", "Meaning"), ((code(kind), said) for kind, said in sorted(EVENT_KINDS.items()))
+    )
+
+
+def conditions_page() -> Iterator[str]:
+    from easyapache.ea4.conditions import FAILURES
+
+    yield "# Conditions"
+    yield ""
+    yield f"{MADE} What is known to go wrong, as Diagnostics and failed changes name it."
+    yield ""
+    for one in FAILURES:
+        yield f"## {one.title}"
+        yield ""
+        yield f"`{one.code}`. {one.cause}"
+        yield ""
+        yield f"**What to do:** {one.fix}"
+        if one.repair:
+            yield ""
+            yield f"**Repair:** `{one.repair}`"
+        yield ""
+
+
+def exit_page() -> Iterator[str]:
+    from easyapache.agent import __main__ as agent
+    from easyapache.command_line import UNAVAILABLE
+    from mpm.cli.local import terminal
+    from mpm.cli.remote import cli
+
+    yield "# Exit statuses"
+    yield ""
+    yield MADE
+    yield ""
+    yield "## manage.py mpm"
+    yield ""
+    yield from statuses(
+        {
+            terminal.DONE: "done",
+            terminal.FAILED: "the change failed, or something isn't as it should be",
+            terminal.REFUSED: "refused by a rule, or wrong arguments",
+            UNAVAILABLE: "the database, the broker or the settings aren't available",
+            terminal.INTERRUPTED: "interrupted; a change that was started continues on the server",
+            terminal.UNREAD: "the program that reads the output ended",
+        }
+    )
+    yield "## ea4mpm"
+    yield ""
+    yield from statuses(
+        {
+            cli.DONE: "done",
+            cli.FAILED: "the change failed, or the server's MPM is out of sync",
+            cli.USAGE: "wrong arguments or configuration, or not confirmed",
+            cli.REFUSED: "refused by the panel",
+            cli.UNREACHABLE: "the panel doesn't answer",
+            cli.BUSY: "another change isn't finished",
+        }
+    )
+    yield "## python -m easyapache.agent"
+    yield ""
+    yield from statuses(
+        {
+            agent.OVER: "the change has ended and the server is sound",
+            agent.FAILED: "unfinished, or failed",
+            agent.USAGE: "wrong arguments or configuration, or nothing to undo it with",
+            agent.BUSY: "something else works on this change or on this server",
+        }
+    )
+
+
+def statuses(known: Mapping[int, str]) -> Iterator[str]:
+    return table(("Status", "Meaning"), ((str(status), said) for status, said in known.items()))
+
+
+# -- all of them -------------------------------------------------------------------------------
+
+PAGES: Mapping[str, Callable[[], Iterator[str]]] = {
+    "settings.md": settings_page,
+    "commands.md": commands_page,
+    "rest.md": rest_page,
+    "events.md": events_page,
+    "conditions.md": conditions_page,
+    "exit-codes.md": exit_page,
+}
+
+
+def pages() -> dict[str, str]:
+    """{name: text} of every page. Django must be set up."""
+    return {name: "\n".join(lines()).rstrip() + "\n" for name, lines in PAGES.items()}
+
+
+def stale() -> list[str]:
+    """The pages on the disk that the code would write otherwise."""
+    found = []
+    for name, text in pages().items():
+        path = FOLDER / name
+        if not path.is_file() or path.read_text("utf-8") != text:
+            found.append(name)
+    return found
+
+
+def main(arguments: list[str]) -> int:
+    parser = argparse.ArgumentParser(prog="python -m bootstrap.reference", description=__doc__)
+    parser.add_argument("--check", action="store_true", help="fail where a page is stale")
+    options = parser.parse_args(arguments)
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "easyapache.settings")
+    os.environ.setdefault("DEBUG", "true")
+    import django
+
+    django.setup()
+    if options.check:
+        for name in stale():
+            sys.stderr.write(f"docs/reference/{name} is stale: run make docs.\n")
+        return 1 if stale() else 0
+    for name, text in pages().items():
+        (FOLDER / name).write_text(text, "utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
