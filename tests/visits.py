@@ -50,7 +50,7 @@ def wrong_password(page: Page) -> None:
 
 def without_cookies(page: Page) -> None:
     page.context.clear_cookies(name="csrftoken")
-    page.get_by_role("button", name="Save as a profile").click()
+    page.get_by_role("button", name="Save as profile").click()
     page.get_by_role("heading", name="This page is out of date").wait_for()
 
 
@@ -64,18 +64,18 @@ def send_a_form(page: Page) -> None:
             form.submit();
         }"""
     )
-    page.get_by_role("heading", name="Nothing can be sent to this address").wait_for()
+    page.get_by_role("heading", name="This page doesn’t accept forms").wait_for()
 
 
 def save_nothing(page: Page) -> None:
     page.get_by_label("File name, without .json").fill("not/a name")
-    page.get_by_role("button", name="Save as a profile").click()
+    page.get_by_role("button", name="Save as profile").click()
     page.locator(".mistake").wait_for()
 
 
 def save_and_delete(page: Page) -> None:
     page.get_by_label("File name, without .json").fill(f"kept_{time.time_ns()}")
-    page.get_by_role("button", name="Save as a profile").click()
+    page.get_by_role("button", name="Save as profile").click()
     page.get_by_role("button", name="Delete").click()
     page.get_by_role("button", name="Undo").wait_for()
 
@@ -87,7 +87,7 @@ def ask_for_a_review(page: Page) -> None:
 
 def confirm_nothing(page: Page) -> None:
     """A window without a beginning."""
-    page.get_by_label("In a window").check()
+    page.get_by_label("Schedule").check()
     page.get_by_role("button", name=re.compile("^Change web03")).click()
     page.locator(".mistake").wait_for()
 
@@ -104,19 +104,19 @@ def new_password(page: Page) -> None:
 
 def new_token(page: Page) -> None:
     page.get_by_label("Name", exact=True).fill("Backup")
-    page.get_by_role("button", name="Make the token").click()
+    page.get_by_role("button", name="Create token").click()
     page.locator("#issued").wait_for()
 
 
 def no_token(page: Page) -> None:
     page.get_by_label("Name", exact=True).fill("Backup")
-    page.get_by_label("From these networks").fill("everywhere")
-    page.get_by_role("button", name="Make the token").click()
+    page.get_by_label("Allowed networks").fill("everywhere")
+    page.get_by_role("button", name="Create token").click()
     page.get_by_role("alert").first.wait_for()
 
 
 def new_secret(page: Page) -> None:
-    page.get_by_role("button", name="New secret").click()
+    page.get_by_role("button", name="Rotate secret").click()
     page.locator("#secret").wait_for()
 
 

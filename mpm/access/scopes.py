@@ -48,7 +48,7 @@ def checked_scopes(names: Iterable[str]) -> list[str]:
     if unknown:
         raise BadGrant(
             Sentence(
-                "{unknown!r} is no scope. Known are {scopes}.",
+                "Unknown scope {unknown!r}. Use {scopes}.",
                 unknown=unknown[0][:40],
                 scopes=", ".join(Scope),
             )
@@ -67,7 +67,8 @@ def checked_networks(texts: Iterable[str]) -> list[str]:
         except ValueError as error:
             raise BadGrant(
                 Sentence(
-                    "{text!r} is not a network. Write 192.0.2.7 or 198.51.100.0/24.", text=text[:50]
+                    "{text!r} is not a network. Use a format such as 192.0.2.7 or 198.51.100.0/24.",
+                    text=text[:50],
                 )
             ) from error
     return list(dict.fromkeys(found))

@@ -207,9 +207,9 @@ def issue(
     now = now or timezone.now()
     name, purpose = _line("name", name, 100), _line("purpose", purpose, 300)
     if not name:
-        raise BadRequest(Sentence("A token needs a name that says who will use it."))
+        raise BadRequest(Sentence("Enter a name for the token."))
     if expires_at is not None and expires_at <= now:
-        raise BadRequest(Sentence("The token would already have expired."))
+        raise BadRequest(Sentence("The expiration date is in the past."))
     try:
         granted, allowed = checked_scopes(scopes), checked_networks(networks)
     except BadGrant as error:
@@ -248,7 +248,7 @@ def rotate(token: Token, actor: Actor, overlap: timedelta, now: datetime | None 
     if token.state(now) != "active":
         raise BadRequest(
             Sentence(
-                "The token {key_id} is {state}; make a new one.",
+                "Token {key_id} is {state}. Create a new one.",
                 key_id=token.key_id,
                 state=token.state(now),
             )

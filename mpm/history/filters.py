@@ -64,9 +64,9 @@ class ChangeFilters:
         """
         known = {field.name for field in fields(cls)}
         if strict and (unknown := sorted(set(values) - known)):
-            raise BadFilter(unknown[0], Sentence("There is no filter {name!r}.", name=unknown[0]))
+            raise BadFilter(unknown[0], Sentence("Unknown filter {name!r}.", name=unknown[0]))
         if any("\0" in value for value in values.values()):
-            raise BadFilter("text", Sentence("No text has a NUL in it."))
+            raise BadFilter("text", Sentence("Text must not contain NUL characters."))
         given = {
             name: value.strip() for name, value in values.items() if name in known and value.strip()
         }
@@ -81,7 +81,7 @@ class ChangeFilters:
                 raise BadFilter(
                     name,
                     Sentence(
-                        "{value!r} is none of {choices}.",
+                        "{value!r} must be one of {choices}.",
                         value=given[name][:40],
                         choices=", ".join(choices),
                     ),
@@ -92,9 +92,9 @@ class ChangeFilters:
             if name in given:
                 read[name] = _moment(name, given[name], end_of_day=ends)
         if "since" in read and "until" in read and read["since"] >= read["until"]:
-            raise BadFilter("until", Sentence("The last day lies before the first."))
+            raise BadFilter("until", Sentence("The end date is before the start date."))
         if len(given.get("text", "")) > 200:
-            raise BadFilter("text", Sentence("At most 200 characters can be looked for."))
+            raise BadFilter("text", Sentence("Search text can be at most 200 characters."))
         return cls(**read)
 
     def as_query(self) -> dict[str, str]:
@@ -193,7 +193,7 @@ def _yes_or_no(value: str) -> bool:
         return True
     if value.lower() in ("no", "false", "0", "off"):
         return False
-    raise BadFilter("itk", Sentence("{value!r} is neither yes nor no.", value=value[:40]))
+    raise BadFilter("itk", Sentence("{value!r} must be yes or no.", value=value[:40]))
 
 
 def _moment(name: str, value: str, *, end_of_day: bool) -> datetime:
@@ -214,5 +214,5 @@ def _moment(name: str, value: str, *, end_of_day: bool) -> datetime:
 
 
 def _no_date(name: str, value: str) -> BadFilter:
-    said = Sentence("{value!r} is no date. Write it as 2026-03-03.", value=value[:40])
+    said = Sentence("{value!r} is not a date. Use a format such as 2026-03-03.", value=value[:40])
     return BadFilter(name, said)

@@ -50,7 +50,7 @@ def changes(
         return _page(found[:limit], older=len(found) > limit, newer=False)
     match = _CURSOR.match(cursor)
     if match is None:
-        raise BadFilter("cursor", Sentence("This cursor is not one of ours."))
+        raise BadFilter("cursor", Sentence("Invalid cursor."))
     edge = int(match[2])
     if match[1] == "b":
         found = list(filters.newest(rows, edge, narrowed=narrowed)[: limit + 1])

@@ -77,14 +77,11 @@ def _parts(change: Change) -> tuple[list[str], list[str], list[str]]:
 def _request(change: Change) -> list[str]:
     sentences = [_opening(change)]
     if change.reason:
-        sentences.append(_("The reason given: “%(reason)s”.") % {"reason": change.reason})
+        sentences.append(_("Reason: “%(reason)s”.") % {"reason": change.reason})
     if change.ticket:
-        sentences.append(_("It belongs to ticket %(ticket)s.") % {"ticket": change.ticket})
+        sentences.append(_("Ticket: %(ticket)s.") % {"ticket": change.ticket})
     if change.rollback_of_id:
-        sentences.append(
-            _("It takes the server back to how it was before change #%(number)s.")
-            % {"number": change.rollback_of_id}
-        )
+        sentences.append(_("Rolls back change #%(number)s.") % {"number": change.rollback_of_id})
     return sentences
 
 
@@ -109,7 +106,7 @@ def _words(change: Change) -> dict[str, str]:
 
 def author(change: Change) -> str:
     """Who made it, in the reader's language where nobody knows."""
-    return _("somebody on the server") if change.actor_name == SOMEBODY else change.actor_name
+    return _("a user on the server") if change.actor_name == SOMEBODY else change.actor_name
 
 
 def _same(change: Change) -> bool:
@@ -118,14 +115,10 @@ def _same(change: Change) -> bool:
 
 def _opening(change: Change) -> str:
     if _same(change):
-        text = _(
-            "%(when)s, packages of %(to)s on %(server)s were to be changed, "
-            "asked for by %(who)s (%(way)s)."
-        )
+        text = _("%(when)s, %(who)s requested a package change for %(to)s on %(server)s (%(way)s).")
     else:
         text = _(
-            "%(when)s, %(server)s was to go from %(from)s to %(to)s, "
-            "asked for by %(who)s (%(way)s)."
+            "%(when)s, %(who)s requested a change of %(server)s from %(from)s to %(to)s (%(way)s)."
         )
     return text % _words(change)
 
@@ -134,12 +127,13 @@ def opening_from_outside(change: Change) -> str:
     """When and by whom a change was made without this panel, and what it did to the MPM."""
     if _same(change):
         text = _(
-            "%(when)s, packages of %(server)s were changed by %(who)s, without this panel. "
-            "The MPM stayed as it was: %(to)s."
+            "%(when)s, packages on %(server)s were changed outside this panel by %(who)s. The "
+            "MPM is still %(to)s."
         )
     else:
         text = _(
-            "%(when)s, %(server)s was taken from %(from)s to %(to)s by %(who)s, without this panel."
+            "%(when)s, %(server)s was changed from %(from)s to %(to)s outside this panel by "
+            "%(who)s."
         )
     return text % _words(change)
 
@@ -147,22 +141,22 @@ def opening_from_outside(change: Change) -> str:
 def _from_outside(change: Change) -> list[str]:
     sentences = [opening_from_outside(change)]
     if change.reason:
-        sentences.append(_("The command was “%(command)s”.") % {"command": change.reason})
+        sentences.append(_("Command: “%(command)s”.") % {"command": change.reason})
     if change.finished_at is not None:
         local = timezone.localtime(change.finished_at)
         found = {"moment": date_format(local, "DATETIME_FORMAT")}
-        sentences.append(_("A look at the server showed it on %(moment)s.") % found)
+        sentences.append(_("Detected on %(moment)s.") % found)
     return sentences
 
 
 def _decision(change: Change) -> list[str]:
     """What the panel's people say of what somebody else did."""
     if change.adopted_at is None:
-        waits = _("It waits for a decision: nobody has adopted it, and nobody has taken it back.")
-        return [waits] if undecided(change) else [_("It was taken back.")]
+        waits = _("This external change hasn’t been reviewed yet.")
+        return [waits] if undecided(change) else [_("It was rolled back.")]
     local = timezone.localtime(change.adopted_at)
     return [
-        _("%(who)s adopted it on %(moment)s: it is meant to be so.")
+        _("Accepted by %(who)s on %(moment)s.")
         % {"who": change.adopted_by, "moment": date_format(local, "DATETIME_FORMAT")}
     ]
 
@@ -175,10 +169,10 @@ def _moves(change: Change) -> list[str]:
         "left": _and([short(item["name"]) for item in went if item["name"] not in updated]),
     }
     if words["arrived"] and words["left"]:
-        return [_("New on the server: %(arrived)s. Gone from it: %(left)s.") % words]
+        return [_("Installed: %(arrived)s. Removed: %(left)s.") % words]
     if words["arrived"]:
-        return [_("New on the server: %(arrived)s.") % words]
-    return [_("Gone from the server: %(left)s.") % words] if words["left"] else []
+        return [_("Installed: %(arrived)s.") % words]
+    return [_("Removed: %(left)s.") % words] if words["left"] else []
 
 
 def _and(names: list[str]) -> str:
@@ -189,22 +183,22 @@ def _and(names: list[str]) -> str:
 
 def _ending(change: Change) -> list[str]:
     if change.state == State.SUCCEEDED:
-        ended = _("It succeeded.")
+        ended = _("The change succeeded.")
     elif change.state == State.ROLLED_BACK:
-        ended = _("It did not pass, and the server was taken back to how it was.")
+        ended = _("The change failed, and the previous state was restored automatically.")
     elif change.state == State.FAILED:
-        ended = _("It failed.")
+        ended = _("The change failed.")
     elif change.state == State.CANCELLED:
-        ended = _("It was cancelled before anything was touched.")
+        ended = _("The change was canceled. Nothing was changed.")
     elif change.silent_since is not None:
-        ended = _(
-            "It has not ended, and the agent of the server has not been heard since %(since)s."
-        ) % {"since": date_format(timezone.localtime(change.silent_since), "TIME_FORMAT")}
+        ended = _("The change isn’t finished, and the agent has been offline since %(since)s.") % {
+            "since": date_format(timezone.localtime(change.silent_since), "TIME_FORMAT")
+        }
     elif change.state == State.REQUESTED and change.not_before is not None:
         local = timezone.localtime(change.not_before)
-        ended = _("It waits until %(moment)s.") % {"moment": date_format(local, "DATETIME_FORMAT")}
+        ended = _("Scheduled for %(moment)s.") % {"moment": date_format(local, "DATETIME_FORMAT")}
     else:
-        ended = _("It has not ended.")
+        ended = _("The change isn’t finished.")
     return [ended, *_said(change)]
 
 
@@ -222,25 +216,19 @@ def _visitors(change: Change) -> list[str]:
     if change.state == State.SUCCEEDED and "refused" in change.sentence:
         return []  # the agent's own sentence has said it
     if change.refused is None:
-        return [_("What visitors noticed of the restart was not measured.")]
+        return [_("Visitor impact wasn’t measured.")]
     wait = f"{change.longest_wait_ms or 0:.0f}"
     if change.refused == 0 and change.interruption.get("partial"):
         return [
-            _(
-                "No visitor was refused while it was measured (with gaps); "
-                "the longest wait for an answer was %(wait)s ms."
-            )
+            _("No connections were refused while measured (with gaps). Longest wait: %(wait)s ms.")
             % {"wait": wait}
         ]
     if change.refused == 0:
-        return [
-            _("No visitor was refused; the longest wait for an answer was %(wait)s ms.")
-            % {"wait": wait}
-        ]
+        return [_("No connections were refused. Longest wait: %(wait)s ms.") % {"wait": wait}]
     return [
         ngettext(
-            "%(count)s probe connection was refused or reset; the longest wait was %(wait)s ms.",
-            "%(count)s probe connections were refused or reset; the longest wait was %(wait)s ms.",
+            "%(count)s probe connection was refused or reset. Longest wait: %(wait)s ms.",
+            "%(count)s probe connections were refused or reset. Longest wait: %(wait)s ms.",
             change.refused,
         )
         % {"count": change.refused, "wait": wait}
@@ -248,36 +236,36 @@ def _visitors(change: Change) -> list[str]:
 
 
 EVENT_TITLES = {
-    "change.requested": lambda: _("Asked for, to begin later"),
-    "change.queued": lambda: _("Asked for"),
-    "change.running": lambda: _("Begun on the server"),
-    "change.canceling": lambda: _("Cancel asked for"),
-    "change.cancel_refused": lambda: _("The cancel came too late"),
-    "change.cancelled": lambda: _("Cancelled"),
+    "change.requested": lambda: _("Scheduled"),
+    "change.queued": lambda: _("Requested"),
+    "change.running": lambda: _("Started"),
+    "change.canceling": lambda: _("Cancel requested"),
+    "change.cancel_refused": lambda: _("Too late to cancel"),
+    "change.cancelled": lambda: _("Canceled"),
     "change.succeeded": lambda: _("Succeeded"),
-    "change.rolled_back": lambda: _("Rolled back"),
+    "change.rolled_back": lambda: _("Failed, rolled back"),
     "change.failed": lambda: _("Failed"),
-    "change.silent": lambda: _("The agent fell silent"),
-    "change.recover": lambda: _("Recovery asked for"),
-    "change.late_outcome": lambda: _("The agent told its outcome later"),
-    seal_payload.TOLD_LATER: lambda: _("What came after the end was sealed"),
-    seal_payload.OUTSIDE: lambda: _("Found by a scan"),
-    seal_payload.ADOPTED: lambda: _("Adopted"),
-    "change.shared": lambda: _("A link to this page was made"),
-    "change.unshared": lambda: _("The links to this page were taken back"),
+    "change.silent": lambda: _("Agent offline"),
+    "change.recover": lambda: _("Recovery requested"),
+    "change.late_outcome": lambda: _("Late result from the agent"),
+    seal_payload.TOLD_LATER: lambda: _("Late report recorded"),
+    seal_payload.OUTSIDE: lambda: _("Detected by a scan"),
+    seal_payload.ADOPTED: lambda: _("Accepted"),
+    "change.shared": lambda: _("Share link created"),
+    "change.unshared": lambda: _("Share links revoked"),
 }
 
 STEP_TITLES = {
-    "preflight": lambda: _("Checks before anything is touched"),
+    "preflight": lambda: _("Preflight"),
     "download": lambda: _("Download"),
-    "rehearsal": lambda: _("Dress rehearsal"),
+    "rehearsal": lambda: _("Trial start"),
     "packages": lambda: _("Packages"),
-    "configtest": lambda: _("Configuration test"),
+    "configtest": lambda: _("Config test"),
     "restart": lambda: _("Restart"),
-    "verify": lambda: _("Verification"),
-    "undo_packages": lambda: _("Packages taken back"),
-    "undo_restart": lambda: _("Restart with the old packages"),
-    "undo_verify": lambda: _("Verification of the way back"),
+    "verify": lambda: _("Verify"),
+    "undo_packages": lambda: _("Restore packages"),
+    "undo_restart": lambda: _("Restore: restart"),
+    "undo_verify": lambda: _("Restore: verify"),
 }
 
 
@@ -323,7 +311,7 @@ def _told(report: Report) -> Entry:
         detail, status = in_words(data.get("detail") or ""), str(data.get("status") or "")
         return Entry(report.at, "step", title, detail, status, data)
     if report.kind == "moved":
-        return Entry(report.at, "moved", _("The server's answer was another one"), data=data)
+        return Entry(report.at, "moved", _("The server’s plan was different"), data=data)
     title, message = (in_words(data.get(name) or "") for name in ("title", "message"))
     return Entry(report.at, "finding", title, message, data=data)
 

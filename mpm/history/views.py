@@ -80,7 +80,7 @@ def changes(request: HttpRequest) -> HttpResponse:
         "no_index": bool(filters.text) and not words_indexed(),
         "people": cache.get_or_set("people-of-the-history", known_people, A_MINUTE),
         "servers": frame_of(request).servers,
-        "results": [(ACTIVE, _("Not ended")), *State.choices],
+        "results": [(ACTIVE, _("Not finished")), *State.choices],
         "origins": Origin.choices,
         "mpms": [mpm.value for mpm in MPM],
     }

@@ -68,22 +68,20 @@ class Destination:
 def parse(url: str) -> SplitResult:
     """Raises BadDestination for what is not a plain http or https address."""
     if len(url) > 500 or any(ord(character) <= 32 or ord(character) > 126 for character in url):
-        raise BadDestination(
-            Sentence("The address must be at most 500 plain characters without blanks.")
-        )
+        raise BadDestination(Sentence("URL must be at most 500 characters without spaces."))
     try:
         parts = urlsplit(url)
         port = parts.port
     except ValueError as error:
-        raise BadDestination(Sentence("The address cannot be read.")) from error
+        raise BadDestination(Sentence("Invalid URL.")) from error
     if parts.scheme not in _PORTS or not parts.hostname:
         raise BadDestination(
-            Sentence("The address must begin with https:// (or http://) and name a host.")
+            Sentence("URL must start with https:// (or http://) and include a host.")
         )
     if parts.username or parts.password:
-        raise BadDestination(Sentence("The address must not hold a name or password."))
+        raise BadDestination(Sentence("URL must not include a username or password."))
     if parts.fragment or port == 0:
-        raise BadDestination(Sentence("The address must not have a fragment, nor port 0."))
+        raise BadDestination(Sentence("URL must not have a fragment or port 0."))
     return parts
 
 
@@ -111,10 +109,10 @@ def resolve(host: str, port: int, ask: Ask | None = None) -> list[str]:
         found = answers.get(timeout=RESOLVE_SECONDS)
     except Empty:
         raise BadDestination(
-            Sentence("Nobody said in time which address the name {host!r} has.", host=host)
+            Sentence("Timed out resolving the name {host!r}.", host=host)
         ) from None
     if isinstance(found, Exception):
-        raise BadDestination(Sentence("The name {host!r} has no address.", host=host)) from found
+        raise BadDestination(Sentence("The name {host!r} has no IP address.", host=host)) from found
     return list(dict.fromkeys(str(item[4][0]).split("%")[0] for item in found))
 
 

@@ -41,23 +41,23 @@ class NewWebhook(forms.Form):
         widget=forms.TextInput(attrs={"autocomplete": "off"}),
     )
     url = forms.CharField(
-        label=gettext_lazy("Address"),
+        label=gettext_lazy("Endpoint URL"),
         max_length=500,
-        help_text=gettext_lazy("Where to post, as https://hooks.example.net/ea4."),
+        help_text=gettext_lazy("For example https://example.com/hooks/ea4."),
         widget=forms.URLInput(attrs={"autocomplete": "off", "spellcheck": "false"}),
     )
     kinds = forms.MultipleChoiceField(
-        label=gettext_lazy("Of what"),
+        label=gettext_lazy("Events"),
         choices=KINDS,
         required=False,
         widget=forms.CheckboxSelectMultiple,
-        help_text=gettext_lazy("None ticked: of everything that is in the history."),
+        help_text=gettext_lazy("None selected = all events."),
     )
     servers = forms.MultipleChoiceField(
-        label=gettext_lazy("On these servers"),
+        label=gettext_lazy("Servers"),
         required=False,
         widget=forms.CheckboxSelectMultiple,
-        help_text=gettext_lazy("None ticked: on every server."),
+        help_text=gettext_lazy("None selected = all servers."),
     )
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -132,11 +132,11 @@ def alter(request: HttpRequest, uuid: str) -> HttpResponse:
         return _one(request, webhook, secret=webhooks.rotate(webhook, actor))
     if action == "remove":
         webhooks.remove(webhook, actor)
-        messages.success(request, _("%(name)s is removed.") % {"name": webhook.name})
+        messages.success(request, _("%(name)s was removed.") % {"name": webhook.name})
         return redirect("webhooks")
     if action == "test":
         webhooks.send_test(webhook, actor)
-        messages.success(request, _("A test is on its way."))
+        messages.success(request, _("Test sent."))
     elif action in ("on", "off"):
         webhooks.change(webhook, actor, {"active": action == "on"})
     return redirect("webhook", uuid)
@@ -148,7 +148,7 @@ def again(request: HttpRequest, uuid: str, delivery: str) -> HttpResponse:
     """Send one delivery once more."""
     found = get_object_or_404(Delivery, uuid=delivery, webhook__uuid=uuid)
     if webhooks.redeliver(found, actor_of(request)):
-        messages.success(request, _("It is sent again."))
+        messages.success(request, _("Redelivery requested."))
     else:
-        messages.error(request, _("It is being sent at this moment."))
+        messages.error(request, _("A delivery is already in progress."))
     return redirect("webhook", uuid)

@@ -91,7 +91,7 @@ def _kinds(wanted: Sequence[str]) -> list[str]:
     unknown = sorted(set(wanted) - set(EVENT_KINDS))
     if unknown:
         raise BadRequest(
-            Sentence("There is no event of the kind {kind!r}.", kind=unknown[0][:40]),
+            Sentence("Unknown event {kind!r}.", kind=unknown[0][:40]),
             code="unknown_kind",
         )
     return sorted(set(wanted))
@@ -100,7 +100,7 @@ def _kinds(wanted: Sequence[str]) -> list[str]:
 def _name(text: str) -> str:
     name = one_text("name", text, 100)
     if not name:
-        raise BadRequest(Sentence("A webhook needs a name that says who is told."))
+        raise BadRequest(Sentence("Enter a name for the webhook."))
     return name
 
 

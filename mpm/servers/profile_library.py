@@ -113,7 +113,9 @@ def save(
             kind = "uploaded" if origin == SavedProfile.Origin.UPLOADED else "saved"
             moved.send(SavedProfile, kind=kind, row=row, by=by, at=at, who=who)
     except IntegrityError as error:
-        raise NameTaken(Sentence("There is a profile {name}.json already.", name=bare)) from error
+        raise NameTaken(
+            Sentence("A profile named {name}.json already exists.", name=bare)
+        ) from error
     return _shelved(row)
 
 

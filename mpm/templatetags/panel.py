@@ -19,7 +19,12 @@ from mpm.servers.models import Server
 
 register = template.Library()
 
-FORMS = {"moment": "j M Y, H:i", "clock": "H:i:s", "day": "j M Y"}
+FORMS = {
+    "moment": "SHORT_DATETIME_FORMAT",
+    "clock": "CLOCK_FORMAT",
+    "day": "SHORT_DATE_FORMAT",
+}
+"""The names of the formats in mpm.web.formats, by what a template calls them."""
 
 
 def _moment(value: Any) -> datetime | None:

@@ -43,20 +43,20 @@ def stopped_parts(
     late = {name: at for name, at in heard.items() if at and now - at > STOPPED_AFTER}
     if "control" in late and not broker_answers():
         sentence = _(
-            "The broker (Redis) does not answer: no message reaches a server and no answer comes "
-            "back, so what is shown here may be old. Changes under way go on by themselves."
+            "The broker (Redis) isn’t responding. Status may be out of date. Running changes "
+            "continue on their servers."
         )
         return (Stopped("broker", late["control"], sentence),)
     if "control" in late:
         sentence = _(
-            "The control worker has stopped: no answer of any server is recorded, and what "
-            "is shown here may be old. Changes under way go on by themselves."
+            "The control worker has stopped. Status may be out of date. Running changes "
+            "continue on their servers."
         )
         return (Stopped("control", late["control"], sentence),)
     if "beat" in late:
         sentence = _(
-            "The clock of the panel (beat) has stopped: no server is looked at, no window "
-            "opens, and lost messages are not repeated."
+            "The scheduler (beat) has stopped. Servers aren’t checked, scheduled changes don’t "
+            "start, and lost messages aren’t resent."
         )
         return (Stopped("beat", late["beat"], sentence),)
     return ()

@@ -59,7 +59,7 @@ class Person:
 
     @property
     def role_label(self) -> str:
-        labels = {ADMINISTRATOR: _("Administrator"), SUPPORT: _("Support: reads everything")}
+        labels = {ADMINISTRATOR: _("Administrator"), SUPPORT: _("Support: view only")}
         return labels.get(self.role, _("No role"))
 
     @property
@@ -142,7 +142,7 @@ class Frame:
         """
         chosen = next((one for one in self.servers if one.name == self._wanted), None)
         if chosen is None and self._named:
-            raise Http404(_("There is no server of that name."))
+            raise Http404(_("Unknown server."))
         stays = self.request.method == "GET" and not wants_fragment(self.request)
         if self._named and chosen and stays and self.request.session.get("server") != chosen.name:
             self.request.session["server"] = chosen.name

@@ -60,7 +60,7 @@ def wrong_method(get_response: GetResponse) -> GetResponse:
             return response
         if wants_fragment(request):
             refusal = HttpResponse(
-                _("This address does not take that. Nothing was changed."),
+                _("This page doesn’t accept that request. Nothing was changed."),
                 content_type="text/plain; charset=utf-8",
             )
         elif request.method in READING:

@@ -90,7 +90,7 @@ def stale_form(request: HttpRequest, reason: str = "") -> HttpResponse:
     get_token(request)
     if wants_fragment(request):
         return HttpResponse(
-            _("You have signed in or out in another tab. Load the page again."),
+            _("You signed in or out in another tab. Reload the page."),
             status=403,
             content_type="text/plain; charset=utf-8",
         )

@@ -17,9 +17,9 @@ def changed_outside(server: Server) -> Notice | None:
     if change is None:
         return None
     return Notice(
-        f"{opening_from_outside(change)} {_('Nobody has adopted that yet.')}",
+        f"{opening_from_outside(change)} {_('This external change hasn’t been reviewed yet.')}",
         reverse("change", args=[change.pk]),
-        _("Look at it, adopt it or revert it"),
+        _("Review external change"),
     )
 
 

@@ -14,17 +14,17 @@
   // -- Times in the reader's zone: the server is told, and this page is put right at once.
   const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
   const forms = {
-    moment: { day: "numeric", month: "short", year: "numeric", hour: "2-digit", minute: "2-digit" },
-    clock: { hour: "2-digit", minute: "2-digit", second: "2-digit" },
+    moment: { day: "numeric", month: "short", year: "numeric", hour: "numeric", minute: "2-digit", timeZoneName: "short" },
+    clock: { hour: "numeric", minute: "2-digit", second: "2-digit" },
     day: { day: "numeric", month: "short", year: "numeric" },
   };
-  const language = page.lang === "en" ? "en-GB" : page.lang;
+  const language = page.lang === "en" ? "en-US" : page.lang;
   const zoneIsOurs = !zone || page.dataset.zone === zone || cookie("zone_chosen");
   if (!zoneIsOurs) document.cookie = `zone=${encodeURIComponent(zone)}; path=/; max-age=31536000; samesite=lax`;
   function localise(root) {
     if (zoneIsOurs) return;
     for (const time of all("time[data-form]", root)) {
-      const format = new Intl.DateTimeFormat(language, { ...forms[time.dataset.form], timeZone: zone, hour12: false });
+      const format = new Intl.DateTimeFormat(language, { ...forms[time.dataset.form], timeZone: zone });
       time.textContent = format.format(new Date(time.dateTime));
     }
   }

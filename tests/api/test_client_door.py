@@ -203,7 +203,7 @@ def test_a_restart_alone_is_asked_about_as_well(terminal: Terminal, drifted: Ser
     status, planned = terminal.json("plan", "drifted", "prefork")
     assert (status, planned["nothing_to_do"], planned["satisfied"]) == (0, True, False)
     status, out, err = terminal.run("switch", "drifted", "prefork")
-    assert (status, "httpd is restarted" in out, "--yes" in err) == (cli.USAGE, True, True)
+    assert (status, "restarts Apache" in out, "--yes" in err) == (cli.USAGE, True, True)
     assert not Change.objects.exists()
     status, made = terminal.json("switch", "drifted", "prefork", "--yes")
     assert (status, made["changed"], Change.objects.count()) == (0, True, 1)

@@ -36,7 +36,7 @@ def test_a_webhook_is_made_listed_altered_tested_and_removed(add_server: AddServ
 
         _, altered = answer("webhook", "set", made["id"], "--name", "ops", "--no-active")
         assert (altered["name"], altered["active"], altered["url"]) == ("ops", False, receiver.url)
-        assert "switched off" in mpm("webhook", "list")[1]
+        assert "disabled" in mpm("webhook", "list")[1]
         answer("webhook", "set", made["id"], "--active")
 
         _, turned = answer("webhook", "rotate", made["id"])

@@ -270,7 +270,7 @@ def test_the_story_tells_it_to_somebody_who_was_not_there(
         "too much memory",
         "T-1",
         "mod_ruid2",
-        "It succeeded",
+        "The change succeeded",
         "No visitor was refused; the longest wait for an answer was 12 ms",
     ):
         assert words in told
@@ -278,7 +278,7 @@ def test_the_story_tells_it_to_somebody_who_was_not_there(
     assert "too much memory" not in ticket
     assert ticket.endswith("https://panel.example/1")
     titles = [entry.title for entry in timeline(change)]
-    assert titles[0] == "Asked for"
+    assert titles[0] == "Requested"
     assert titles[-1] == "Succeeded"
     moved = {row.title for row in before_and_after(change) if row.moved}
     assert {"MPM", "mod_mpm_event", "mod_mpm_prefork"} <= moved

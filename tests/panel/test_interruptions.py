@@ -72,7 +72,7 @@ def test_the_restarts_of_a_change_add_up_and_what_is_unknown_does_not_count_as_n
     [
         ([WHOLE], "No visitor was refused; the longest wait for an answer was 12 ms."),
         ([BAD, WHOLE], "9 probe connections were refused or reset; the longest wait was 800 ms."),
-        ([UNKNOWN], "What visitors noticed of the restart was not measured."),
+        ([UNKNOWN], "Visitor impact wasn’t measured."),
         ([GAPS], "No visitor was refused while it was measured (with gaps)"),
         ([GAPS, WHOLE], "No visitor was refused while it was measured (with gaps)"),
     ],
@@ -101,7 +101,7 @@ def test_nothing_is_predicted_from_what_was_not_measured(ended: Ended) -> None:
 @pytest.mark.parametrize(
     ("told", "tag"),
     [
-        (WHOLE, "nobody refused"),
+        (WHOLE, "No connections refused"),
         (UNKNOWN, "not measured"),
         (GAPS, "measured with gaps"),
         (BAD, "7 refused, 2 reset"),
@@ -113,4 +113,4 @@ def test_the_page_says_how_sure_it_is(
     change = ended(told, how="succeeded")
     page = admin_client.get(reverse("change", args=[change.pk])).content.decode()
     assert tag in page
-    assert ("nobody refused" in page) is (told is WHOLE)
+    assert ("No connections refused" in page) is (told is WHOLE)

@@ -51,15 +51,15 @@ def test_a_form_of_an_expired_session_leads_back_to_its_page_and_says_that_nothi
     assert refused.status_code == 302
     assert query_of(refused["Location"]) == {"next": [HERE], "unsent": ["1"]}
     page = admin.get(refused["Location"]).content.decode()
-    assert "what you sent did not arrive: nothing was changed" in page
+    assert "Your session expired and nothing was changed" in page
     form = {"username": "ada", "password": "a good long password", "next": HERE}
     back = admin.post(refused["Location"], form, follow=True)
     assert back.redirect_chain == [(HERE, 302)]
     words = unescape(back.content.decode())
-    assert "Your session had ended when you sent the form: nothing was sent" in words
+    assert "Your session expired and nothing was changed. Check the form" in words
     assert (Change.objects.count(), Preview.objects.count()) == (0, 0)
-    assert "Your session had ended" in admin.get("/messages/").content.decode()
-    assert "Your session had ended" not in admin.get(HERE).content.decode()
+    assert "Your session expired" in admin.get("/messages/").content.decode()
+    assert "Your session expired" not in admin.get(HERE).content.decode()
 
 
 @pytest.mark.parametrize(
@@ -84,10 +84,10 @@ def test_who_only_asked_for_a_page_is_not_told_that_something_was_lost(
     admin.cookies.pop("sessionid")
     refused = admin.get(HERE)
     assert query_of(refused["Location"]) == {"next": [HERE]}
-    assert "did not arrive" not in admin.get(refused["Location"]).content.decode()
+    assert "Sign in to continue" not in admin.get(refused["Location"]).content.decode()
     form = {"username": "ada", "password": "a good long password", "next": HERE}
     back = admin.post(refused["Location"], form, follow=True)
-    assert "Your session had ended" not in back.content.decode()
+    assert "Your session expired" not in back.content.decode()
 
 
 def test_signing_out_twice_is_no_lost_form(server: Server) -> None:
@@ -119,7 +119,7 @@ def test_a_form_to_an_address_that_takes_none_is_refused_in_the_style_of_the_hou
     assert answer.status_code == 405
     assert answer["Allow"] == "GET"
     words = answer.content.decode()
-    assert "Nothing can be sent to this address" in words
+    assert "This page doesn’t accept forms" in words
     assert f'href="{HISTORY}"' in words
     assert f'href="{EA4}"' in words
     part = admin.post(HISTORY, headers=HTMX)

@@ -15,7 +15,7 @@ pytestmark = pytest.mark.browser
 
 EA4 = "software/easyapache4"
 CHOOSER = f"{EA4}/mpm/?server=sandbox"
-THE_END = "It has ended: show the result"
+THE_END = "Finished. View result"
 
 
 @pytest.fixture
@@ -50,15 +50,15 @@ def test_a_form_sent_after_the_session_ended_leads_back_to_it_and_says_so(
     page = admin_page
     page.goto(f"{simulated_panel.address}{EA4}/profiles/?server=sandbox")
     page.context.clear_cookies(name="sessionid")
-    page.get_by_role("button", name="Save as a profile").click()
-    expect(page.get_by_role("status")).to_contain_text("what you sent did not arrive")
+    page.get_by_role("button", name="Save as profile").click()
+    expect(page.get_by_role("status")).to_contain_text("Your session expired")
     name, password = simulated_panel.accounts["administrator"]
     page.get_by_label("Name").fill(name)
     page.get_by_label("Password").fill(password)
     page.get_by_role("button", name="Sign in").click()
     expect(page.get_by_role("heading", name="Profiles", exact=True)).to_be_visible()
-    expect(page.locator("#flash")).to_contain_text("nothing was sent, and nothing was changed")
-    page.get_by_role("button", name="Save as a profile").click()
+    expect(page.locator("#flash")).to_contain_text("Check the form and submit it again")
+    page.get_by_role("button", name="Save as profile").click()
     page.wait_for_url(re.compile(r"/profiles/own-\d+/(\?server=[^&]*)?$"))
     page.get_by_role("button", name="Delete").click()
     expect(page.locator("#flash")).to_contain_text("Deleted")
@@ -77,7 +77,7 @@ def test_enter_reviews_what_the_arrow_keys_chose(admin_page: Page, simulated_pan
     page.goto(simulated_panel.address + CHOOSER)
     page.locator("input[name=mpm]:checked").focus()
     page.keyboard.press("Enter")
-    expect(page.get_by_role("alert")).to_contain_text("There is nothing to do")
+    expect(page.get_by_role("alert")).to_contain_text("No changes needed")
     next_one(page, simulated_panel)
     # At once, before the page has learned what the choice would do.
     page.keyboard.press("Enter")
@@ -140,7 +140,7 @@ def test_a_log_that_nobody_holds_follows_to_the_end_and_says_how_late_it_is(
 ) -> None:
     page = admin_page
     begin(page, simulated_panel)
-    first = page.get_by_text("The first line appears as soon as the server begins.")
+    first = page.get_by_text("The log appears when the change starts.")
     expect(page.locator("[data-lines] .line").first).to_be_visible()
     expect(first).to_be_hidden()
     expect(page.locator("[data-lag]")).to_have_text(re.compile(r"^(< 1|\d+) ms$|^\d+\.\d s$"))

@@ -55,7 +55,7 @@ def test_every_mpm_has_a_picture_a_column_and_values_to_copy(
         assert f'<desc id="told-{mpm.value}">{mpm.value} needs ' in page
         assert f'<th scope="col">{mpm.value}</th>' in page
         assert f"<IfModule mpm_{mpm.value}_module>" in page
-    assert "61 requests at once" in page
+    assert "61 concurrent requests" in page
 
 
 def test_what_does_not_fit_is_red_and_says_how_much_would(
@@ -93,7 +93,7 @@ def test_before_httpd_was_seen_the_section_says_when_it_will_be_filled(
     profile = stock_profile()
     known_server("web01", profile=replace(profile, running=None, facts={}))
     page = words(admin)
-    assert "Nothing has been measured yet" in page
+    assert "No measurements yet" in page
     assert "<svg class" not in page.split('id="capacity"')[1].split("</section>")[0]
 
 
@@ -159,17 +159,17 @@ def test_limits_are_called_as_httpd_calls_them_and_cpanels_own_is_named(
     measured_server()
     page = words(admin)
     rows = table_of(page)
-    assert rows["MaxRequestWorkers requests at once"] == ["150", "150", "150"]
-    assert rows["ServerLimit processes at most"] == ["256", "256", "256"]
-    assert rows["ThreadsPerChild threads of a process"] == ["25", "25", "–"]
-    assert "MaxRequestWorkers 150 is cPanel’s own" in page
+    assert rows["MaxRequestWorkers concurrent requests"] == ["150", "150", "150"]
+    assert rows["ServerLimit max. processes"] == ["256", "256", "256"]
+    assert rows["ThreadsPerChild threads per process"] == ["25", "25", "–"]
+    assert "MaxRequestWorkers 150 is cPanel’s default" in page
 
 
 def test_a_limit_that_somebody_set_is_not_called_cpanels(
     admin: Client, measured_server: Callable[..., Server]
 ) -> None:
     measured_server(directives={mpm.value: {"MaxRequestWorkers": 300} for mpm in MPM})
-    assert "is cPanel’s own" not in words(admin)
+    assert "is cPanel’s default" not in words(admin)
 
 
 def test_the_three_busiest_moments_are_named_and_drawn(
@@ -180,8 +180,8 @@ def test_the_three_busiest_moments_are_named_and_drawn(
         at = now - timedelta(days=days)
         Peak.objects.create(server=server, day=at.date(), busiest=busiest, at=at)
     page = words(admin)
-    said = re.sub(r"<[^>]+>", "", page.split("Busiest moments of the last 30 days:")[1])
-    assert re.findall(r"(\d+) requests at once \((\d+) (?:h|days) ago", said) == [
+    said = re.sub(r"<[^>]+>", "", page.split("Highest load in the last 30 days:")[1])
+    assert re.findall(r"(\d+) concurrent requests \((\d+) (?:h|days) ago", said) == [
         ("61", "2"),
         ("55", "4"),
         ("40", "24"),

@@ -52,7 +52,7 @@ def asked(client: Client, action: str = "start-httpd") -> str:
 
 
 def test_a_healthy_server_has_no_findings(admin: Client, server: Server) -> None:
-    assert "Nothing is known to be wrong" in words(admin)
+    assert "No problems found" in words(admin)
 
 
 def test_what_is_wrong_is_told_with_cause_way_out_and_repair(
@@ -60,13 +60,13 @@ def test_what_is_wrong_is_told_with_cause_way_out_and_repair(
 ) -> None:
     page = words(admin)
     assert 'data-code="httpd-down"' in page
-    assert "What to do:" in page
+    assert "Recommended action:" in page
     assert "repair=start-httpd" in page
 
 
 def test_nothing_is_repaired_before_it_is_confirmed(admin: Client, stopped_server: Server) -> None:
     page = words(admin, "&repair=start-httpd")
-    assert "httpd is started if it does not run" in page
+    assert "starts Apache if it" in page
     assert "Start httpd on web01" in page
     assert not Event.objects.filter(kind="server.repair_asked").exists()
 
@@ -76,7 +76,7 @@ def test_a_confirmed_repair_is_waited_for_and_its_result_shown(
 ) -> None:
     number = asked(admin)
     waiting = words(admin, f"&asked={number}")
-    assert "its answer appears here" in waiting
+    assert "The result appears here" in waiting
     part = {"HX-Request": "true"}
     assert (
         admin.get(f"{DOCTOR}result/?server=web01&asked={number}", headers=part).status_code == 204
@@ -109,7 +109,7 @@ def test_an_agent_that_stays_silent_is_not_waited_for_without_end(
     later = timezone.now() + timedelta(minutes=4)
     monkeypatch.setattr("django.utils.timezone.now", lambda: later)
     page = words(admin, f"&asked={number}")
-    assert "The agent has not answered" in page
+    assert "Check the server before you try again" in page
     assert "every 500ms" not in page.split("<main")[1]
 
 
@@ -144,7 +144,7 @@ def test_a_change_that_ended_half_way_can_be_taken_back(admin: Client, server: S
     assert "repair=take-back#confirm" in page
     assert "ended half-way" in admin.get(f"{path}rollback/").content.decode()
     assert 'data-code="half-way"' in words(admin)
-    assert "taken back from its rollback kit" in words(admin, "&repair=take-back")
+    assert "incomplete change from its restore point" in words(admin, "&repair=take-back")
     number = asked(admin, "take-back")
     record_repair("web01", number, "take-back", ok=False, message="Not yet.")
     assert 'data-code="half-way"' in words(admin)
@@ -158,7 +158,7 @@ def test_support_reads_the_findings_and_repairs_nothing(
 ) -> None:
     page = words(support, "&repair=start-httpd")
     assert 'data-code="httpd-down"' in page
-    assert "Repairing is for administrators." in page
+    assert "View only. Only administrators can run repairs." in page
     assert "doctor/repair/" not in page
     refused = support.post(f"{DOCTOR}repair/", {"server": "web01", "repair": "start-httpd"})
     assert refused.status_code == 403
@@ -204,7 +204,7 @@ def test_a_failed_change_leads_to_the_repair_of_what_was_recognised(
     assert "repair=settle-mpm#confirm" in unescape(admin.get(path).content.decode())
     assert "repair=settle-mpm" not in support.get(path).content.decode()
     page = words(admin)
-    assert f"The end of the log of change #{change.pk}" in page
+    assert f"The log of failed change #{change.pk}" in page
     assert 'data-code="no-mpm"' in page
 
 

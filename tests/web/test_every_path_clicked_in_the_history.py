@@ -20,19 +20,19 @@ pytestmark = pytest.mark.browser
 YESTERDAY = (datetime.now(UTC) - timedelta(days=1)).date().isoformat()
 NOT_ENDED = ("Running", "Waiting", "Asked", "Being cancelled")
 FILTERS: tuple[tuple[str, str, Callable[[str], bool]], ...] = (
-    ("Words", "shop http/2", lambda row: "shop" in row),
+    ("Search", "shop http/2", lambda row: "shop" in row),
     ("Server", "web07", lambda row: "web07" in row),
     ("Person", "ben", lambda row: "ben" in row),
     ("Result", "Rolled back", lambda row: "Rolled back" in row),
-    ("Result", "Not ended", lambda row: any(state in row for state in NOT_ENDED)),
-    ("Way in", "Outside the panel", lambda row: "Outside the panel" in row),
+    ("Result", "Not finished", lambda row: any(state in row for state in NOT_ENDED)),
+    ("Source", "Outside the panel", lambda row: "Outside the panel" in row),
     ("From", "worker", lambda row: "worker to" in row or "worker →" in row),
     ("To", "prefork", lambda row: "to prefork" in row or "→ prefork" in row),
     ("ITK", "off", lambda row: "ITK" not in row),
     ("Ticket", "HOST-4471", lambda row: "HOST-4471" in row),
-    ("To day", YESTERDAY, lambda row: bool(row)),
-    ("From day", YESTERDAY, lambda row: bool(row)),
-    ("Request id", "r-4711-0815", lambda row: "ada" in row),
+    ("End date", YESTERDAY, lambda row: bool(row)),
+    ("Start date", YESTERDAY, lambda row: bool(row)),
+    ("Request ID", "r-4711-0815", lambda row: "ada" in row),
 )
 
 
@@ -50,7 +50,7 @@ def narrow(page: Page, label: str, value: str) -> None:
     else:
         field.fill(value)
     with page.expect_navigation():
-        page.get_by_role("button", name="Show", exact=True).click()
+        page.get_by_role("button", name="Apply", exact=True).click()
 
 
 def test_every_filter_narrows_the_list_and_stays_in_its_form_and_address(desk: Desk) -> None:
@@ -67,7 +67,7 @@ def test_every_filter_narrows_the_list_and_stays_in_its_form_and_address(desk: D
         expect(field).to_be_visible()
         if field.evaluate("one => one.tagName") == "INPUT":
             expect(field).to_have_value(value)
-    page.get_by_role("link", name="Show everything").click()
+    page.get_by_role("link", name="Clear filters").click()
     expect(page).to_have_url(re.compile(r"/history/(\?server=[^&]*)?$"))
     assert len(rows_of(page)) == everything
 
@@ -76,7 +76,7 @@ def test_filters_are_combined_and_the_address_is_the_search_for_everybody(desk: 
     page = desk.open(HISTORY)
     narrow(page, "Person", "ada")
     narrow(page, "Result", "Succeeded")
-    narrow(page, "Words", "shop")
+    narrow(page, "Search", "shop")
     found = rows_of(page)
     assert 0 < len(found) < 50
     assert all("ada" in row and "Succeeded" in row for row in found)
@@ -84,8 +84,8 @@ def test_filters_are_combined_and_the_address_is_the_search_for_everybody(desk: 
     other = desk.another()
     other.goto(saved)
     assert rows_of(other) == found
-    narrow(page, "Words", "nothing that was ever written")
-    expect(page.get_by_text("No change fits.")).to_be_visible()
+    narrow(page, "Search", "nothing that was ever written")
+    expect(page.get_by_text("No changes found.")).to_be_visible()
     page.go_back()
     assert rows_of(page) == found
 
@@ -144,7 +144,7 @@ def test_what_the_filters_leave_is_fetched_as_csv_and_as_json(desk: Desk) -> Non
     listed = json.loads(text_of(fetched.value))
     assert [str(one["number"]) for one in listed] == shown
     with page.expect_download() as fetched:
-        page.get_by_role("link", name="Sealed events").click()
+        page.get_by_role("link", name="Audit log").click()
     assert json.loads(text_of(fetched.value))
 
 

@@ -117,7 +117,7 @@ def test_a_link_is_made_copied_opened_without_an_account_and_taken_back(desk: De
     assert stranger.locator("a, button, form").count() == 0
     page.get_by_role("button", name="Revoke links").click()
     stranger.reload()
-    expect(stranger.get_by_role("heading", name="This link is good no longer")).to_be_visible()
+    expect(stranger.get_by_role("heading", name="This link has expired")).to_be_visible()
 
 
 def test_the_text_for_the_ticket_is_copied(desk: Desk) -> None:
@@ -137,7 +137,7 @@ def test_a_change_on_paper_is_its_story_without_the_panel_around_it(desk: Desk) 
     page.emulate_media(media="print")
     for gone in ("header.bar", "nav.tools", "nav.crumbs", ".console", "#share", "#ticket-text"):
         expect(page.locator(gone)).to_be_hidden()
-    for kept in ("What happened", "Before and after", "Evidence", "Timeline"):
+    for kept in ("What happened", "Before and after", "Checks", "Timeline"):
         expect(page.get_by_role("heading", name=kept)).to_be_visible()
     # Dark colours are for screens.
     page.emulate_media(media="print", color_scheme="dark")
@@ -146,12 +146,12 @@ def test_a_change_on_paper_is_its_story_without_the_panel_around_it(desk: Desk) 
 
 def test_a_change_is_cancelled_while_that_is_possible_and_later_says_why_not(desk: Desk) -> None:
     page = desk.open(f"{HISTORY}{{spare_cancellable}}/")
-    page.get_by_role("button", name="Cancel this change").click()
+    page.get_by_role("button", name="Cancel change").click()
     expect(page.locator("#flash")).to_contain_text("Cancel requested")
     expect(page.get_by_text("The server has been asked to stop")).to_be_visible()
-    expect(page.get_by_role("button", name="Cancel this change")).to_have_count(0)
+    expect(page.get_by_role("button", name="Cancel change")).to_have_count(0)
     desk.open(RUNNING)
-    button = page.get_by_role("button", name="Cancel this change")
+    button = page.get_by_role("button", name="Cancel change")
     expect(button).to_have_attribute("aria-disabled", "true")
     expect(button).to_have_accessible_description(re.compile("past the point of no return"))
     button.click(force=True)

@@ -68,7 +68,7 @@ def test_the_switch_of_itk_says_why_it_is_off_and_what_it_would_do(desk: Desk) -
     switch = page.get_by_role("switch", name="MPM ITK")
     expect(switch).to_be_disabled()
     expect(page.locator("#itk")).to_contain_text("unavailable with event")
-    page.get_by_role("link", name="Choose prefork with ITK").click()
+    page.get_by_role("link", name="Select prefork with MPM ITK").click()
     expect(page.locator("#summary")).to_contain_text("to prefork + ITK")
     expect(switch).to_be_checked()
     expect(page.locator("#findings")).to_contain_text("mail(), shell_exec() and sudo")
@@ -88,7 +88,7 @@ def test_the_switch_of_itk_says_why_it_is_off_and_what_it_would_do(desk: Desk) -
 def test_the_advisor_takes_other_answers_than_the_servers_own(desk: Desk) -> None:
     page = desk.open(f"{MPM}?server={{server}}&mpm=event")
     advice = page.locator("#advice")
-    threads = page.get_by_role("group", name="Has threads")
+    threads = page.get_by_role("group", name="Threads supported")
     with page.expect_response("**/mpm/plan/**"):
         threads.get_by_label("No", exact=True).check()
     expect(advice).to_contain_text("prefork is recommended")
@@ -139,13 +139,13 @@ def test_the_values_for_the_chosen_mpm_are_copied(desk: Desk) -> None:
         expect(page.locator("#capacity").get_by_role("button", name="Copied")).to_be_visible()
         assert desk.copied().startswith(f"<IfModule mpm_{mpm}_module>")
         assert "MaxRequestWorkers" in desk.copied()
-    page.get_by_text("The numbers, and the limits that hold").click()
-    expect(page.get_by_role("row", name=re.compile("^Memory at peak"))).to_be_visible()
+    page.get_by_text("Figures and limits").click()
+    expect(page.get_by_role("row", name=re.compile("^Peak memory"))).to_be_visible()
 
 
 def test_what_must_stay_is_named_and_let_go_again(desk: Desk) -> None:
     page = desk.open(f"{CHOOSER}&mpm=event")
-    page.get_by_text("Every package of this change").click()
+    page.get_by_text("All packages in this change").click()
     page.get_by_role("link", name="must stay php74-php").click()
     expect(page.locator("#summary")).to_contain_text("1 blocker")
     expect(page.locator("#extras")).to_contain_text("php74-php")
@@ -162,26 +162,24 @@ def test_the_review_is_left_and_found_again_as_a_whole_page(desk: Desk) -> None:
     page.get_by_role("link", name="Edit selection").click()
     expect(page.get_by_role("radio", name="worker", exact=True)).to_be_checked()
     page.go_back()
-    expect(page.get_by_role("heading", name="The server’s own answer")).to_be_visible()
+    expect(page.get_by_role("heading", name="Plan")).to_be_visible()
     tab = page.context.new_page()
     tab.goto(address)
     expect(tab.locator("header.bar")).to_have_count(1)
-    expect(tab.get_by_role("button", name="Waiting for the server’s answer")).to_be_disabled()
+    expect(tab.get_by_role("button", name="Waiting for the plan…")).to_be_disabled()
     tab.close()
 
 
 def test_a_window_is_asked_for_and_the_change_waits_for_it(desk: Desk) -> None:
     page = desk.open(f"{MPM}review/{{review_later}}/")
-    page.get_by_label("In a window").check()
+    page.get_by_label("Schedule").check()
     later = datetime.now(UTC) + timedelta(days=30)
-    page.get_by_label("Not before").fill(f"{later:%Y-%m-%d}T21:00")
+    page.get_by_label("Start after").fill(f"{later:%Y-%m-%d}T21:00")
     page.get_by_label("Ticket").fill("HOST-4499")
     page.get_by_role("button", name="Change web14 from prefork to event").click()
     page.wait_for_url(re.compile(r"/history/\d+/$"))
     expect(page.locator("#state")).to_contain_text("Waiting for its window")
-    expect(
-        page.get_by_text(f"It begins not before {later.day} {later:%b %Y}, 21:00")
-    ).to_be_visible()
-    page.get_by_role("button", name="Cancel this change").click()
+    expect(page.get_by_text(f"Starts after {later.day} {later:%b %Y}, 21:00")).to_be_visible()
+    page.get_by_role("button", name="Cancel change").click()
     expect(page.locator("#state")).to_contain_text("Cancelled")
     expect(page.locator(".story")).to_contain_text("Nothing was touched")

@@ -77,7 +77,7 @@ def test_a_preview_is_waited_for_without_sending_the_same_thing_twice(
     assert answer.status_code == 200
     assert is_fragment(answer.content)
     assert b"yum is at work (pid 7)." in answer.content
-    assert b"Ask again" in answer.content
+    assert b"Refresh plan" in answer.content
 
 
 def test_the_live_part_says_only_what_is_new_and_ends_with_a_whole_page(
@@ -96,7 +96,7 @@ def test_the_live_part_says_only_what_is_new_and_ends_with_a_whole_page(
     assert last["HX-Trigger"] == "changeEnded"
     assert is_fragment(last.content)
     assert b"hx-trigger" not in last.content
-    assert f'href="{HISTORY}{change.pk}/">It has ended: show the result<' in last.content.decode()
+    assert f'href="{HISTORY}{change.pk}/">Finished. View result<' in last.content.decode()
 
 
 def test_steps_are_announced_and_lines_of_the_log_are_not(

@@ -94,32 +94,36 @@ def test_a_change_from_outside_tells_its_own_story(
     assert "made by root outside this panel" in page
     assert "web01 was taken from prefork to worker by root, without this panel." in page
     assert "The command was “dnf swap”." in page
-    for wrong in ("asked for by", "The reason given", "ucceeded", "took ", "Preflight", "log."):
+    for wrong in ("Requested by", "Reason: ", "ucceeded", "took ", "Preflight", "log."):
         assert wrong not in page
-    assert "Adopt: it is meant to be so" in page
-    assert "Adopt: it is meant" not in support.get(f"{HISTORY}{change.pk}/").content.decode()
+    assert "Accept" in page
+    assert "Accept" not in support.get(f"{HISTORY}{change.pk}/").content.decode()
     adopt(change, ADMIN)
     page = admin.get(f"{HISTORY}{change.pk}/").content.decode()
     assert "anna adopted it on" in page
-    assert "Adopt: it is meant" not in page
+    assert "Accept" not in page
 
 
 def test_a_change_from_outside_is_told_in_german(admin: Client, server: Server) -> None:
     change = outside_change(server, user="")
     german = {"Accept-Language": "de"}
     page = admin.get(f"{HISTORY}{change.pk}/", headers=german).content.decode()
-    told = "wurde web01 von prefork auf worker gebracht, durch eine Person auf dem Server"
-    for words in (told, "Der Befehl war „dnf swap“.", "Sie wartet auf eine Entscheidung"):
+    told = "wurde web01 durch eine Person auf dem Server außerhalb dieses Panels"
+    for words in (
+        told,
+        "Befehl: „dnf swap“.",
+        "Diese externe Änderung wurde noch nicht überprüft",
+    ):
         assert words in page
     assert told in admin.get(MPM, headers=german).content.decode()
-    assert "nicht übernommen" in admin.get(HISTORY, headers=german).content.decode()
+    assert "nicht akzeptiert" in admin.get(HISTORY, headers=german).content.decode()
 
 
 def test_a_module_installed_by_hand_leaves_the_mpm_as_it_was(admin: Client, server: Server) -> None:
     choice = Choice.parse("prefork", add=["ea-apache24-mod_suexec"])
     change = outside_change(server, choice, user="", command="")
     page = admin.get(f"{HISTORY}{change.pk}/").content.decode()
-    assert "packages of web01 were changed by somebody on the server, without this panel" in page
+    assert "packages on web01 were changed outside this panel by a user on the server" in page
     assert "The MPM stayed as it was: prefork." in page
     assert "from prefork to prefork" not in page
 
@@ -130,26 +134,26 @@ def test_what_nobody_has_adopted_is_marked_until_somebody_decides(
     change = outside_change(server)
     for path in (EA4, MPM):
         page = admin.get(path).content.decode()
-        assert "Nobody has adopted that yet." in page
+        assert "This external change hasn’t been reviewed yet." in page
         assert f'href="{HISTORY}{change.pk}/"' in page
-    assert "not adopted" in admin.get(HISTORY).content.decode()
+    assert "not accepted" in admin.get(HISTORY).content.decode()
     adopt(change, ADMIN)
     for path in (EA4, MPM, HISTORY):
         page = admin.get(path).content.decode()
-        assert "Nobody has adopted that yet." not in page
-        assert "not adopted" not in page
+        assert "This external change hasn’t been reviewed yet." not in page
+        assert "not accepted" not in page
 
 
 def test_what_was_taken_back_wants_no_decision(admin: Client, server: Server) -> None:
     change = outside_change(server)
     back = roll_back(change, ADMIN)
-    assert "not adopted" in admin.get(HISTORY).content.decode()
+    assert "not accepted" in admin.get(HISTORY).content.decode()
     record_reports("web01", back.uuid, [outcome(1, "succeeded", after(back))])
     for path in (EA4, MPM, HISTORY, f"{HISTORY}{change.pk}/"):
         page = admin.get(path).content.decode()
-        assert "not adopted" not in page
-        assert "Nobody has adopted" not in page
-    assert "It was taken back." in admin.get(f"{HISTORY}{change.pk}/").content.decode()
+        assert "not accepted" not in page
+        assert "This external change" not in page
+    assert "It was rolled back." in admin.get(f"{HISTORY}{change.pk}/").content.decode()
 
 
 @pytest.mark.parametrize("path", [EA4, MPM, HISTORY, f"{HISTORY}{{change}}/"])
@@ -168,7 +172,7 @@ def test_the_story_is_told_in_a_few_paragraphs(admin: Client, finished_change: C
     story = page.partition('class="body story">')[2].partition("</section>")[0]
     told = [paragraph for paragraph in re.findall(r"<p>(.*?)</p>", story) if paragraph]
     assert 2 <= len(told) <= 3
-    assert "asked for by ada" in told[0]
+    assert "Requested by ada" in told[0]
     assert "Long keep-alive" in told[0]
     assert told[1].startswith("It succeeded. The server now runs event. New on the server: ")
 
@@ -176,8 +180,8 @@ def test_the_story_is_told_in_a_few_paragraphs(admin: Client, finished_change: C
 def test_words_are_looked_for_without_a_chart(admin: Client, finished_change: Change) -> None:
     page = admin.get(f"{HISTORY}?text=KEEP-alive").content.decode()
     assert numbers(page) == [finished_change.pk]
-    assert "changes are not counted per day" in page
-    assert "no index for words" not in page
+    assert "The daily chart isn" in page
+    assert "this database has no text index" not in page
     assert '<svg class="chart"' not in page
     assert '<svg class="chart"' in admin.get(HISTORY).content.decode()
 
@@ -189,4 +193,4 @@ def test_a_page_says_when_words_have_no_index(admin: Client, finished_change: Ch
     finally:
         _known.clear()
     assert numbers(page) == [finished_change.pk]
-    assert "no index for words" in page
+    assert "this database has no text index" in page

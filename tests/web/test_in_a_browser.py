@@ -55,7 +55,7 @@ def test_the_whole_job_is_done_without_javascript(plain_page: Page, used_panel: 
     page = plain_page
     page.goto(f"{used_panel.address}{MPM}?server=sandbox")
     page.get_by_role("radio", name="event", exact=True).check()
-    page.get_by_role("button", name="Show what this does").click()
+    page.get_by_role("button", name="Update plan").click()
     expect(page.locator("#summary")).to_contain_text("to install")
     page.get_by_role("button", name="Review change").click()
     confirm = page.get_by_role("button", name=re.compile("^Change sandbox from prefork to event"))
@@ -67,7 +67,7 @@ def test_the_whole_job_is_done_without_javascript(plain_page: Page, used_panel: 
     page.get_by_role("link", name="Roll back").click()
     page.get_by_role("button", name=re.compile("^Take sandbox back to prefork")).click()
     wait_by_loading(page, page.get_by_role("heading", name="What happened").count)
-    expect(page.locator(".story")).to_contain_text("It succeeded")
+    expect(page.locator(".story")).to_contain_text("The change succeeded")
     page.get_by_role("link", name="Change history").first.click()
     expect(page.get_by_role("link", name=re.compile("event to prefork")).first).to_be_visible()
 
@@ -155,7 +155,7 @@ def test_a_new_sign_in_in_another_tab_does_not_break_this_one(
     other.wait_for_url("**/login/**")
     sign_in(other, used_panel)
     page.get_by_label("File name, without .json").fill(f"kept-{time.time_ns()}")
-    page.get_by_role("button", name="Save as a profile").click()
+    page.get_by_role("button", name="Save as profile").click()
     page.wait_for_url(re.compile(r"/profiles/own-\d+/(\?server=[^&]*)?$"))
     page.get_by_role("button", name="Delete").click()
     page.get_by_role("button", name="Undo").click()
@@ -174,7 +174,7 @@ def test_times_are_in_the_readers_zone_and_exact_when_pointed_at(
 def test_colours_are_kept_without_javascript(plain_page: Page, used_panel: Panel) -> None:
     page = plain_page
     page.goto(f"{used_panel.address}preferences/")
-    page.get_by_label("Colours").select_option("dark")
+    page.get_by_label("Theme").select_option("dark")
     page.get_by_role("button", name="Save").click()
     assert page.locator("html").get_attribute("data-theme") == "dark"
 

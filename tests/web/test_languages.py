@@ -66,9 +66,9 @@ def texts() -> Iterator[str]:
 
 def test_sentences_with_values_in_templates_are_among_the_texts() -> None:
     found = set(texts())
-    assert any(text.startswith("Too many wrong passwords came lately") for text in found)
-    assert "asked for by %(who)s" in found
-    assert "It has ended: show the result" in found
+    assert any(text.startswith("Too many attempts") for text in found)
+    assert "Requested by %(who)s" in found
+    assert "Finished. View result" in found
 
 
 def test_german_says_everything() -> None:

@@ -74,7 +74,7 @@ def test_pages_show_the_end_the_error_or_what_was_searched(
     assert 'class="line sought"' in sought
     assert "Installing number 17<" in sought
     assert 'class="line bad sought"' in admin.get(f"{address}?error=first").content.decode()
-    assert "does not hold" in admin.get(f"{address}?find=nowhere").content.decode()
+    assert "No log lines match" in admin.get(f"{address}?find=nowhere").content.decode()
     assert sought.count('class="line') <= 2000
 
 

@@ -198,8 +198,8 @@ def test_the_way_of_restarting_is_explained_in_german(admin: Client, server: Ser
         ("since=yesterday", "'yesterday' ist kein Datum. Schreiben Sie es als 2026-03-03."),
         ("since=2026-13-45", "'2026-13-45' ist kein Datum."),
         ("itk=perhaps", "'perhaps' ist weder ja noch nein."),
-        ("cursor=x1", "Dieser Zeiger ist keiner von unseren."),
-        (f"text={'x' * 201}", "Höchstens 200 Zeichen können gesucht werden."),
+        ("cursor=x1", "Ungültiger Cursor."),
+        (f"text={'x' * 201}", "Der Suchtext darf höchstens 200 Zeichen haben."),
     ],
 )
 def test_a_filter_that_means_nothing_is_explained_in_german(

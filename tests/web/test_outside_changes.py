@@ -67,13 +67,13 @@ def test_what_is_done_by_hand_shows_up_by_itself_and_is_adopted_or_taken_back(de
     page = desk.page
     meant = other_than(runs(host))
     by_hand(desk, host, meant)
-    expect(page.locator(".story")).to_contain_text("without this panel")
-    page.get_by_role("button", name="Adopt: it is meant to be so").click()
-    expect(page.locator("#flash")).to_contain_text("Adopted")
+    expect(page.locator(".story")).to_contain_text("outside this panel")
+    page.get_by_role("button", name="Accept").click()
+    expect(page.locator("#flash")).to_contain_text("External change accepted")
     expect(page.locator("main")).to_contain_text("admin adopted it")
     expect(page.get_by_role("button", name="Adopt")).to_have_count(0)
     by_hand(desk, host, other_than(meant))
-    page.get_by_role("link", name="Revert it").click()
+    page.get_by_role("link", name="Roll back…").click()
     page.get_by_role("button", name=f"Take sandbox back to {meant}").click()
     page.wait_for_url(re.compile(r"/history/\d+/$"))
     expect(page.get_by_role("heading", name="What happened")).to_be_visible(timeout=60_000)
@@ -88,7 +88,7 @@ def test_an_administrator_adopts_once_and_history_says_who(
     page = f"{HISTORY}{change.pk}/"
     answer = admin.post(f"/{page}adopt/", follow=True)
     assert answer.redirect_chain == [(f"/{page}", 302)]
-    assert b"Adopted: this is how the server is meant to be now." in answer.content
+    assert b"External change accepted." in answer.content
     change.refresh_from_db()
     assert change.adopted_by == "ada"
     assert change.adopted_at is not None
@@ -100,4 +100,4 @@ def test_an_administrator_adopts_once_and_history_says_who(
     for client in (admin, support):
         shown = client.get(f"/{page}").content
         assert b"ada adopted it" in shown
-        assert b"Adopt: it is meant" not in shown
+        assert b"Accept" not in shown

@@ -145,7 +145,7 @@ def test_a_message_that_is_shown_once_costs_one_query_and_not_the_budget(
     address = f"{HISTORY}{busy_panel['change']}/"
     assert admin.post(f"{address}share/", {"days": "7"}).status_code == 302
     with CaptureQueriesContext(connection) as asked:
-        assert b"The link is below" in admin.get(address).content
+        assert b"Share link created" in admin.get(address).content
     wrote = [one["sql"] for one in asked.captured_queries if "SAVEPOINT" not in one["sql"]]
     assert len(wrote) <= MOST
 
@@ -157,7 +157,7 @@ def test_a_search_that_finds_nothing_costs_no_more_on_a_change_that_failed(
     logged(change, b"nothing of note\n" * 9)
     finding = {"code": "disk", "title": "Full", "message": "The disk is full.", "remedy": ""}
     record_reports("web01", change.uuid, [report(1, "finding", **finding)])
-    told_end = {"outcome": "failed", "decided_by": "disk", "sentence": "It failed."}
+    told_end = {"outcome": "failed", "decided_by": "disk", "sentence": "The change failed."}
     record_reports("web01", change.uuid, [report(2, "outcome", **told_end)])
     for query in ("", "?error=first", "?find=x&behind=16", "?find=nothing&behind=128"):
         with CaptureQueriesContext(connection) as asked:

@@ -81,7 +81,7 @@ def test_rotating_shows_the_new_one_and_ends_the_old_when_said(
     with pytest.raises(tokens.Denied):
         tokens.check(new, "127.0.0.1", timezone.now() + timedelta(seconds=1))
     refused = admin.post(f"/tokens/{key}/rotate/", {"overlap": "24"}, follow=True)
-    assert b"make a new one" in refused.content
+    assert b"Create a new one" in refused.content
 
 
 def test_revoking_ends_it_at_once(admin: Client, server: Server) -> None:
@@ -118,9 +118,9 @@ def test_the_tools_lead_there(admin: Client, server: Server) -> None:
 def made(page: Page, panel: Panel, name: str) -> str:
     page.goto(f"{panel.address}tokens/")
     page.get_by_label("Name", exact=True).fill(name)
-    page.get_by_label("Change: switch the MPM").check()
-    page.get_by_role("button", name="Make the token").click()
-    expect(page.get_by_role("status")).to_contain_text(f"The token for {name}")
+    page.get_by_label("Change: change the MPM").check()
+    page.get_by_role("button", name="Create token").click()
+    expect(page.get_by_role("status")).to_contain_text(f"Token for {name}")
     return page.locator("#issued").inner_text()
 
 
@@ -134,7 +134,7 @@ def test_a_token_is_made_rotated_and_revoked_by_hand(page: Page, simulated_panel
     page.get_by_role("button", name="Copy").click()
     assert page.evaluate("navigator.clipboard.readText()") == first
     row = page.get_by_role("row", name=re.compile(first.split("_")[1]))
-    row.get_by_label("The old one ends").select_option(label="in a week")
+    row.get_by_label("Old token expires").select_option(label="in 7 days")
     row.get_by_role("button", name="Rotate").click()
     expect(page.locator("#issued")).not_to_have_text(first)
     second = page.locator("#issued").inner_text()
@@ -179,4 +179,4 @@ def test_support_is_told_that_tokens_are_not_theirs(page: Page, simulated_panel:
     sign_in(page, simulated_panel, "support")
     expect(page.get_by_role("link", name="API tokens")).to_have_count(0)
     page.goto(f"{simulated_panel.address}tokens/")
-    expect(page.locator("main")).to_contain_text("You may not do this")
+    expect(page.locator("main")).to_contain_text("You don’t have permission")

@@ -25,7 +25,7 @@ def test_two_tabs_on_two_servers_never_influence_each_other(desk: Desk) -> None:
     desk.complaints.listen(other)
     desk.open("?server=web06", other)
     expect(other.locator(".chosen")).to_contain_text("web06")
-    one.get_by_role("link", name="Discard").click()
+    one.get_by_role("link", name="Reset").click()
     expect(one.locator("h1")).to_contain_text("web03")
     one.locator("#tools").get_by_role("link", name="Users and roles").click()
     expect(one.locator(".chosen")).to_contain_text("web03")

@@ -68,7 +68,7 @@ def test_the_log_shows_every_attempt_and_sends_again(admin: Client, server: Serv
     with listening(500, 204, body=b"<b>no room</b>") as receiver:
         made = webhooks.make(ADMIN, name="Chat", url=receiver.url, kinds=["change.failed"])
         path = f"/webhooks/{made.uuid}/"
-        assert b"on its way" in admin.post(f"{path}alter/", {"action": "test"}, follow=True).content
+        assert b"Test sent" in admin.post(f"{path}alter/", {"action": "test"}, follow=True).content
         webhooks.deliver_due(timezone.now())
         page = admin.get(path).content.decode()
         assert "The receiver answered 500." in page
@@ -137,11 +137,11 @@ def test_a_receiver_is_added_tried_and_read_about_by_hand(page: Page, telling_pa
     page.get_by_role("link", name="Webhooks", exact=True).click()
     with listening(500, 204, body=b"come back later") as receiver:
         page.get_by_label("Name", exact=True).fill("Chat")
-        page.get_by_label("Address").fill(receiver.url)
+        page.get_by_label("Endpoint URL").fill(receiver.url)
         page.get_by_label("A change failed").check()
-        page.get_by_role("button", name="Add the webhook").click()
+        page.get_by_role("button", name="Create webhook").click()
         secret = page.locator("#secret").inner_text()
-        page.get_by_role("button", name="Send a test").click()
+        page.get_by_role("button", name="Send test").click()
         address = page.url
         end = time.monotonic() + 60
         while not page.get_by_text("delivered", exact=True).count():

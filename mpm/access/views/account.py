@@ -30,7 +30,7 @@ class Preferences(forms.Form):
         zone: str = self.cleaned_data["zone"].strip()
         if zone and zone not in ZONES:
             raise forms.ValidationError(
-                _("There is no time zone of that name. Use one such as Europe/Berlin.")
+                _("Unknown time zone. Use a name such as America/New_York.")
             )
         return zone
 

@@ -43,8 +43,8 @@ class SignIn(LoginView):
             messages.warning(
                 self.request,
                 _(
-                    "Your session had ended when you sent the form: nothing was sent, and nothing "
-                    "was changed. Look at it again, and send it once more."
+                    "Your session expired and nothing was changed. Check the form and submit it "
+                    "again."
                 ),
             )
         return answer

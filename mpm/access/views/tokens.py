@@ -25,10 +25,10 @@ from mpm.web.translation import in_words
 
 SCOPES = (
     (Scope.READ.value, gettext_lazy("Read: servers, changes, history")),
-    (Scope.PLAN.value, gettext_lazy("Plan: ask what a change would do")),
-    (Scope.CHANGE.value, gettext_lazy("Change: switch the MPM, cancel, restart httpd")),
+    (Scope.PLAN.value, gettext_lazy("Plan: preview changes")),
+    (Scope.CHANGE.value, gettext_lazy("Change: change the MPM, cancel, restart Apache")),
     (Scope.ROLLBACK.value, gettext_lazy("Roll back: undo a change")),
-    (Scope.ADMIN.value, gettext_lazy("Admin: everything, tokens and webhooks too")),
+    (Scope.ADMIN.value, gettext_lazy("Admin: everything, including tokens and webhooks")),
 )
 LIFETIMES = (
     ("30", gettext_lazy("30 days")),
@@ -37,9 +37,9 @@ LIFETIMES = (
     ("", gettext_lazy("Never")),
 )
 OVERLAPS = (
-    ("0", gettext_lazy("at once")),
-    ("24", gettext_lazy("in a day")),
-    ("168", gettext_lazy("in a week")),
+    ("0", gettext_lazy("immediately")),
+    ("24", gettext_lazy("in 1 day")),
+    ("168", gettext_lazy("in 7 days")),
 )
 
 
@@ -47,38 +47,38 @@ class NewToken(forms.Form):
     name = forms.CharField(
         label=gettext_lazy("Name"),
         max_length=100,
-        help_text=gettext_lazy("The program that will use it; history shows this name."),
+        help_text=gettext_lazy("Name of the program that uses the token. Shown in the history."),
         widget=forms.TextInput(attrs={"autocomplete": "off"}),
     )
     purpose = forms.CharField(label=gettext_lazy("Purpose"), max_length=300, required=False)
     scopes = forms.MultipleChoiceField(
-        label=gettext_lazy("May"),
+        label=gettext_lazy("Permissions"),
         choices=SCOPES,
         widget=forms.CheckboxSelectMultiple,
         initial=[Scope.READ.value],
     )
     servers = forms.MultipleChoiceField(
-        label=gettext_lazy("On these servers"),
+        label=gettext_lazy("Servers"),
         required=False,
         widget=forms.CheckboxSelectMultiple,
-        help_text=gettext_lazy("None ticked: on every server."),
+        help_text=gettext_lazy("None selected = all servers."),
     )
     networks = forms.CharField(
-        label=gettext_lazy("From these networks"),
+        label=gettext_lazy("Allowed networks"),
         required=False,
         max_length=2000,
-        help_text=gettext_lazy("One per line, as 198.51.100.0/24. Empty: from anywhere."),
+        help_text=gettext_lazy("One per line, such as 198.51.100.0/24. Leave empty to allow all."),
         widget=forms.Textarea(attrs={"rows": 2, "spellcheck": "false"}),
     )
     expires = forms.ChoiceField(
         label=gettext_lazy("Expires after"), choices=LIFETIMES, initial="90", required=False
     )
     per_minute = forms.IntegerField(
-        label=gettext_lazy("Requests a minute"),
+        label=gettext_lazy("Requests per minute"),
         required=False,
         min_value=1,
         max_value=100_000,
-        help_text=gettext_lazy("Empty: the panel’s own limit."),
+        help_text=gettext_lazy("Leave empty to use the panel’s limit."),
     )
     sandbox = forms.BooleanField(
         label=gettext_lazy("Sandbox: simulated servers only"), required=False
@@ -167,5 +167,5 @@ def rotate(request: HttpRequest, key_id: str) -> HttpResponse:
 def revoke(request: HttpRequest, key_id: str) -> HttpResponse:
     token = get_object_or_404(Token, key_id=key_id)
     if tokens.revoke(token, actor_of(request)):
-        messages.success(request, _("%(name)s is revoked.") % {"name": token.name})
+        messages.success(request, _("%(name)s was revoked.") % {"name": token.name})
     return redirect("tokens")

@@ -18,7 +18,7 @@ from mpm.web.responses import show
 from mpm.web.translation import in_words
 
 ROLE_NAMES = (
-    (SUPPORT, gettext_lazy("Support: reads only")),
+    (SUPPORT, gettext_lazy("Support: view only")),
     (ADMINISTRATOR, gettext_lazy("Administrator")),
 )
 
@@ -88,10 +88,10 @@ def alter(request: HttpRequest, pk: int) -> HttpResponse:
     try:
         if action in (ADMINISTRATOR, SUPPORT):
             set_role(user, action, actor)
-            said = _("%(name)s has another role now.")
+            said = _("The role of %(name)s was changed.")
         elif action in ("in", "out"):
             set_active(user, action == "in", actor)
-            said = _("%(name)s may sign in.") if action == "in" else _("%(name)s may not sign in.")
+            said = _("%(name)s is enabled.") if action == "in" else _("%(name)s is disabled.")
         elif action == "password":
             return _page(request, NewUser(), made=(user, reset_password(user, actor)))
         else:

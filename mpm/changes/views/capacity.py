@@ -134,8 +134,8 @@ def _picture(one: Capacity, load: Load) -> Picture:
 def _told(one: Capacity, load: Load) -> str:
     """The picture in one sentence, for whoever does not see it."""
     told = _(
-        "%(mpm)s needs %(peak)s when every worker is busy; the machine has %(machine)s and httpd "
-        "could have %(available)s of it. It serves %(requests)s requests at once."
+        "With all workers busy, %(mpm)s needs %(peak)s; the server has %(machine)s, and "
+        "%(available)s are available to Apache. It serves %(requests)s concurrent requests."
     ) % {
         "mpm": one.mpm.value,
         "peak": memory(one.memory_at_peak),
@@ -144,7 +144,7 @@ def _told(one: Capacity, load: Load) -> str:
         "requests": number_format(one.limits.requests),
     }
     if load.busiest:
-        seen = _("The most seen at once were %(busiest)s, for which it needs %(memory)s.")
+        seen = _("The highest load was %(busiest)s concurrent requests, which need %(memory)s.")
         told += " " + seen % {
             "busiest": number_format(load.busiest),
             "memory": memory(one.memory_at_busiest),

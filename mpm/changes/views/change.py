@@ -54,7 +54,7 @@ def change_or_404(pk: int) -> Change:
     changes = Change.objects.select_related("server").annotate(**AFTERMATH)
     found = changes.filter(pk=pk).first()
     if found is None:
-        raise Http404(_("There is no change of that number."))
+        raise Http404(_("There’s no change with that number."))
     return found
 
 
@@ -257,7 +257,7 @@ def adopt(request: HttpRequest, pk: int) -> HttpResponse:
     except Refused as refused:
         messages.error(request, in_words(refused.message))
     else:
-        messages.success(request, _("Adopted: this is how the server is meant to be now."))
+        messages.success(request, _("External change accepted."))
     return redirect("change", pk=pk)
 
 
@@ -271,7 +271,7 @@ def recover(request: HttpRequest, pk: int) -> HttpResponse:
     except Refused as refused:
         messages.error(request, in_words(refused.message))
     else:
-        said = _("Closed without word from the agent.") if close else _("The agent is asked again.")
+        said = _("Change closed manually.") if close else _("Request sent to the agent again.")
         messages.success(request, said)
     return redirect("change", pk=pk)
 
@@ -297,7 +297,7 @@ def share(request: HttpRequest, pk: int) -> HttpResponse:
     try:
         if request.POST.get("take_back") == "yes":
             take_back(one, actor)
-            messages.success(request, _("The links to this page are good no longer."))
+            messages.success(request, _("Share links revoked."))
             return back
         days = request.POST.get("days", "")
         include = request.POST.getlist("include")[: len(MAY_INCLUDE)]
@@ -305,5 +305,5 @@ def share(request: HttpRequest, pk: int) -> HttpResponse:
     except Refused as refused:
         messages.error(request, in_words(refused.message))
     else:
-        messages.success(request, _("The link is below; it opens this page and nothing else."))
+        messages.success(request, _("Share link created."))
     return back

@@ -104,12 +104,10 @@ def choice_from(data: QueryDict, profile: Profile) -> Choice:
     if "mpm" not in data:
         return Choice.parse(now.mpm or DEFAULT_MPM.value, now.itk)
     if len(data.getlist("add")) + len(data.getlist("keep")) > MOST_EXTRAS:
-        raise BadChoice(
-            Sentence("At most {count} packages can be named along with an MPM.", count=MOST_EXTRAS)
-        )
+        raise BadChoice(Sentence("You can add at most {count} packages.", count=MOST_EXTRAS))
     itk = data.get("itk", "")
     if itk not in ("", "on", "off"):
-        raise BadChoice(Sentence("ITK is on or off, and not {word!r}.", word=itk[:60]))
+        raise BadChoice(Sentence("itk must be on or off, not {word!r}.", word=itk[:60]))
     return Choice.parse(data.get("mpm", ""), itk == "on", data.getlist("add"), data.getlist("keep"))
 
 

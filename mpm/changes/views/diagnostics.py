@@ -27,30 +27,23 @@ from mpm.web.responses import show
 from mpm.web.translation import in_words
 
 ABOUT = {
-    "start-httpd": gettext_lazy(
-        "The configuration is tested, and httpd is started if it does not run."
-    ),
-    "restart-httpd": gettext_lazy(
-        "The configuration is tested, then httpd is restarted, so that what runs is what is "
-        "configured."
-    ),
+    "start-httpd": gettext_lazy("Tests the configuration and starts Apache if it isn’t running."),
+    "restart-httpd": gettext_lazy("Tests the configuration, then restarts Apache to apply it."),
     "settle-mpm": gettext_lazy(
-        "The packages are brought back to exactly one MPM: the one that runs, else the one that "
-        "is configured. httpd is restarted if it has to be."
+        "Restores exactly one MPM: the running one, or else the configured one. Restarts Apache "
+        "if necessary."
     ),
     "reinstall-files": gettext_lazy(
-        "Packages that lack files are installed again, in the versions that are there. Then httpd "
-        "is restarted, so that it loads what came back."
+        "Reinstalls packages with missing files in their installed versions, then restarts Apache."
     ),
     "accept-packages": gettext_lazy(
-        "Packages, their files and the configuration are looked through. Where nothing is "
-        "installed twice or missing and there is one MPM, the transaction that never ended no "
-        "longer keeps changes from beginning. Nothing is installed, removed or restarted."
+        "Checks packages, their files, and the configuration. If nothing is duplicated or "
+        "missing and there is one MPM, the interrupted transaction no longer blocks changes. "
+        "Nothing is installed, removed, or restarted."
     ),
     "take-back": gettext_lazy(
-        "The last change of this server, which ended half-way, is taken back from its rollback "
-        "kit: packages, edited module files and httpd. Then the sites that answered before it must "
-        "answer again."
+        "Undoes the incomplete change from its restore point: packages, edited module files, "
+        "and Apache. Then checks that all sites that worked before work again."
     ),
 }
 """What each repair does, for the person who is to confirm it."""
@@ -116,7 +109,7 @@ def repair(request: HttpRequest, server: Server) -> HttpResponse:
     action = request.POST.get("repair", "")
     query = {"server": server.name}
     if action not in REPAIR_LABELS:
-        messages.error(request, _("There is no such repair."))
+        messages.error(request, _("Unknown repair."))
     else:
         try:
             query["asked"] = start_repair(server, action, actor_of(request))

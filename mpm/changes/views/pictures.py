@@ -78,7 +78,7 @@ def _verdict(verdict: str) -> str:
         "ok": _("answered"),
         "slow": _("answered slowly"),
         "refused": _("refused"),
-        "reset": _("cut off"),
+        "reset": _("interrupted"),
     }
     return words.get(verdict, verdict)
 

@@ -59,21 +59,21 @@ class ConfirmForm(forms.Form):
         max_length=500,
         required=False,
         widget=forms.Textarea(attrs={"rows": 3}),
-        help_text=gettext_lazy("One line for whoever reads the history in a year."),
+        help_text=gettext_lazy("Shown in the change history."),
     )
     ticket = forms.CharField(label=gettext_lazy("Ticket"), max_length=100, required=False)
     when = forms.ChoiceField(
-        choices=[("now", gettext_lazy("Now")), ("window", gettext_lazy("In a window"))],
+        choices=[("now", gettext_lazy("Now")), ("window", gettext_lazy("Schedule"))],
         initial="now",
         required=False,
     )
     not_before = Moment(
-        label=gettext_lazy("Not before"),
+        label=gettext_lazy("Start after"),
         required=False,
         widget=forms.DateTimeInput(attrs={"type": "datetime-local"}, format=LOCAL_FORM),
     )
     not_after = Moment(
-        label=gettext_lazy("And not after"),
+        label=gettext_lazy("Don’t start after"),
         required=False,
         widget=forms.DateTimeInput(attrs={"type": "datetime-local"}, format=LOCAL_FORM),
     )
@@ -82,7 +82,7 @@ class ConfirmForm(forms.Form):
     def clean(self) -> dict[str, Any]:
         data = super().clean() or {}
         if data.get("when") == "window" and not data.get("not_before") and not self.errors:
-            self.add_error("not_before", _("Say from when on it may begin."))
+            self.add_error("not_before", _("Enter a start time."))
         return data
 
     def window(self) -> tuple[datetime | None, datetime | None]:

@@ -16,14 +16,14 @@ from mpm.history.story import observations_of
 TITLES: dict[Step, Any] = {
     Step.PREFLIGHT: _("Preflight"),
     Step.DOWNLOAD: _("Download"),
-    Step.REHEARSAL: _("Rehearsal"),
+    Step.REHEARSAL: _("Trial start"),
     Step.PACKAGES: _("Packages"),
     Step.CONFIGTEST: _("Config test"),
     Step.RESTART: _("Restart"),
     Step.VERIFY: _("Verify"),
-    Step.UNDO_PACKAGES: _("Packages back"),
-    Step.UNDO_RESTART: _("Restart back"),
-    Step.UNDO_VERIFY: _("Verify back"),
+    Step.UNDO_PACKAGES: _("Restore packages"),
+    Step.UNDO_RESTART: _("Restore: restart"),
+    Step.UNDO_VERIFY: _("Restore: verify"),
 }
 FOR_TRANSLATORS = (
     marked("verification"),
@@ -101,7 +101,7 @@ class Journal:
         """The evidence by phase: what decided first, what was before last."""
         titles = (
             ("after", _("After the change")),
-            ("undo", _("After going back")),
+            ("undo", _("After restoring")),
             ("before", _("Before the change")),
         )
         found = ((phase, title, self._of(phase)) for phase, title in titles)

@@ -169,7 +169,7 @@ def package(request: HttpRequest, server: Server, name: str) -> HttpResponse:
     scene = scene_of(profile)
     entry = scene.describe(name)
     if entry is None:
-        raise Http404(_("No package of that name is installed, or in the catalogue of this panel."))
+        raise Http404(_("Unknown package."))
     present = next((one for one in profile.packages if one.name == name), None) if profile else None
     return show(
         request,

@@ -48,13 +48,15 @@ class SaveForm(forms.Form):
 
 class UploadForm(forms.Form):
     file = forms.FileField(label=gettext_lazy("Profile file"))
-    overwrite = forms.BooleanField(label=gettext_lazy("Replace one of that name"), required=False)
+    overwrite = forms.BooleanField(
+        label=gettext_lazy("Replace an existing profile with this name"), required=False
+    )
 
 
 def shelved_or_404(key: str) -> Shelved:
     found = profile_library.find(key)
     if found is None:
-        raise Http404(_("There is no such profile; it may have been deleted."))
+        raise Http404(_("Unknown profile. It may have been deleted."))
     return found
 
 
@@ -126,7 +128,7 @@ def save(request: HttpRequest, server: Server) -> HttpResponse:
     form = SaveForm(request.POST)
     row = frame_of(request).installed
     if row is None:
-        messages.error(request, _("This server has not been looked at yet: nothing to save."))
+        messages.error(request, _("This server hasn’t been checked yet."))
         return redirect("profiles")
     if form.is_valid():
         file = of_installed(row.profile, form.cleaned_data["name"], form.cleaned_data["desc"])
@@ -180,7 +182,7 @@ def delete(request: HttpRequest, key: str) -> HttpResponse:
     """Takes effect at once, and can be undone from the message that says so."""
     one = shelved_or_404(key)
     if one.row is None:
-        messages.error(request, _("EasyApache 4’s own profiles cannot be deleted."))
+        messages.error(request, _("Built-in profiles can’t be deleted."))
         return redirect("profile", key=key)
     profile_library.delete(one, by=request.user.get_username(), at=timezone.now(), who=request)
     messages.success(
@@ -207,8 +209,8 @@ def restore(request: HttpRequest) -> HttpResponse:
     if kept is None:
         messages.error(
             request,
-            _("It could not be brought back: another profile has its file name now."),
+            _("Couldn’t restore the profile: another profile now has its file name."),
         )
         return redirect("profiles")
-    messages.success(request, _("%(file)s.json is back.") % {"file": kept.file_name})
+    messages.success(request, _("Restored %(file)s.json.") % {"file": kept.file_name})
     return redirect("profile", key=kept.key)

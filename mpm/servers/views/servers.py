@@ -98,7 +98,7 @@ def server(request: HttpRequest, name: str) -> HttpResponse:
     """One server: the three observations, the agent, and what it can do."""
     one = Server.objects.filter(name=name).first()
     if one is None:
-        raise Http404(_("There is no server of that name."))
+        raise Http404(_("Unknown server."))
     frame_of(request).turn_to(one)
     row = one.installed_profiles.order_by("-pk").first()
     profile = row.profile if row else None
@@ -125,9 +125,9 @@ def said_of_itself(server: Server) -> list[tuple[str, str]]:
     words = {
         "package_manager": _("Package manager"),
         "restart_method": _("Restart"),
-        "restart_reason": _("Why so"),
+        "restart_reason": _("Reason for method"),
         "restart_script": _("Restart script"),
-        "rehearsal": _("Rehearsal in"),
+        "rehearsal": _("Trial start in"),
         "systemd": "systemd",
         "root": _("Runs as root"),
         "kernel": _("Kernel"),

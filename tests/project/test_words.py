@@ -1,0 +1,143 @@
+"""The pages speak plain American product English: words that say too little stay out of them."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections import defaultdict
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+CATALOG = ROOT / "locale/de/LC_MESSAGES/django.po"
+BANNED = (
+    "asked for",
+    "beware",
+    "brought back",
+    "came",
+    "cancelled",
+    "cancelling",
+    "catalogue",
+    "colour",
+    "colours",
+    "comes",
+    "gets on with",
+    "goes",
+    "good no longer",
+    "half-way",
+    "is so",
+    "let expect",
+    "lets expect",
+    "looked at",
+    "mend",
+    "nobody",
+    "somebody",
+    "speaks against",
+    "stands",
+    "stands in the way",
+    "taken back",
+    "told",
+    "under way",
+    "whoever",
+)
+PATTERN = re.compile(rf"\b({'|'.join(sorted(BANNED, key=len, reverse=True))})\b", re.IGNORECASE)
+TAG = re.compile(
+    r"\{#.*?#\}|\{% comment.*?endcomment %\}|<[^>]*>|\{\{.*?\}\}|\{% (?!translate|plural).*?%\}",
+    re.DOTALL,
+)
+
+STILL: dict[str, set[str]] = {
+    "easyapache/agent/change/preflight.py": {"mend"},
+    "easyapache/agent/change/progress.py": {"came"},
+    "easyapache/agent/change/step_reporter.py": {"somebody"},
+    "easyapache/agent/change/steps.py": {"came", "stands in the way"},
+    "easyapache/agent/httpd/rehearsal.py": {"mend"},
+    "easyapache/agent/httpd/restart.py": {"told"},
+    "easyapache/agent/httpd/sockets.py": {"came"},
+    "easyapache/agent/packages/dnf.py": {"asked for", "brought back"},
+    "easyapache/agent/repair/repairs.py": {"half-way"},
+    "easyapache/agent/simulated/server.py": {"brought back", "nobody"},
+    "easyapache/agent/worker.py": {"asked for"},
+    "easyapache/ea4/conditions/httpd.py": {"nobody", "stands"},
+    "easyapache/ea4/conditions/misconfiguration.py": {
+        "asked for",
+        "came",
+        "comes",
+        "half-way",
+        "nobody",
+        "stands",
+    },
+    "easyapache/ea4/conditions/packages.py": {"asked for", "nobody"},
+    "easyapache/ea4/plan.py": {"came"},
+    "easyapache/ea4/resolution.py": {"asked for"},
+    "easyapache/ea4/rules/choice.py": {"asked for", "catalogue", "nobody"},
+    "easyapache/ea4/rules/modules.py": {"goes"},
+    "easyapache/ea4/rules/packages.py": {"asked for", "goes", "nobody"},
+    "easyapache/ea4/rules/server.py": {"goes", "mend"},
+    "easyapache/ea4/scope.py": {"goes"},
+    "mpm/api/mpm_state.py": {"asked for"},
+    "mpm/changes/models/change.py": {"cancelled", "somebody"},
+    "mpm/changes/services/cancel.py": {"cancelled", "told"},
+    "mpm/changes/services/planning.py": {"asked for", "looked at"},
+    "mpm/changes/services/record.py": {"cancelled", "under way"},
+    "mpm/changes/services/rollback.py": {"came", "cancelled"},
+    "mpm/changes/services/sharing.py": {"taken back"},
+    "mpm/cli/local/plans.py": {"looked at"},
+    "mpm/history/diagnosis.py": {"came", "somebody"},
+    "mpm/migrations/0001_initial.py": {"cancelled"},
+    "mpm/notify/views.py": {"asked for", "cancelled"},
+}
+"""Words that a file still has, by its path. The list only shrinks: take out what is no longer
+found."""
+
+
+def words_of(text: str) -> set[str]:
+    return {found.lower() for found in PATTERN.findall(" ".join(text.split()))}
+
+
+def msgids() -> list[str]:
+    entries = re.findall(
+        r'^msgid(?:_plural)? ((?:".*"\n)+)', CATALOG.read_text(encoding="utf-8"), re.MULTILINE
+    )
+    return ["".join(ast.literal_eval(line) for line in one.splitlines()) for one in entries]
+
+
+def files_of_messages() -> dict[str, set[str]]:
+    """The files of the code that hold a string, by the string."""
+    files = defaultdict(set)
+    for folder in ("mpm", "easyapache"):
+        for path in sorted((ROOT / folder).rglob("*.py")):
+            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+                if isinstance(node, ast.Constant) and isinstance(node.value, str):
+                    files[node.value].add(str(path.relative_to(ROOT)))
+    return files
+
+
+def found() -> dict[str, set[str]]:
+    words: dict[str, set[str]] = defaultdict(set)
+    for path in sorted((ROOT / "templates").rglob("*.html")):
+        text = TAG.sub(" ", path.read_text(encoding="utf-8"))
+        words[str(path.relative_to(ROOT))] |= words_of(text)
+    files = files_of_messages()
+    for message in msgids():
+        for file in files.get(message, ()):
+            words[file] |= words_of(message)
+    return {file: those for file, those in words.items() if those}
+
+
+def test_banned_words_are_in_no_template_and_no_message() -> None:
+    new = {file: words - STILL.get(file, set()) for file, words in found().items()}
+    assert {file: words for file, words in new.items() if words} == {}
+
+
+def test_every_word_that_is_still_allowed_is_still_needed() -> None:
+    now = found()
+    unneeded = {file: words - now.get(file, set()) for file, words in STILL.items()}
+    assert {file: words for file, words in unneeded.items() if words} == {}
+
+
+@pytest.mark.parametrize("sentence", ["Nothing stands in the way.", "3 packages came, 2 left."])
+def test_a_sentence_with_a_banned_word_is_found(sentence: str) -> None:
+    assert words_of(sentence)
+    assert not words_of("No problems found. 3 packages were installed.")
