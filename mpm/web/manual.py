@@ -72,7 +72,7 @@ def _page(top: Path, path: Path) -> Page:
     return Page(
         key=key_of(source),
         source=source,
-        title=heading[1].strip() if heading else path.stem,
+        title=heading[1].strip().replace("`", "") if heading else path.stem,
         text=text,
     )
 
