@@ -11,11 +11,12 @@ WORKERS  ?= 4
 TESTS    ?= tests
 export PORT EA4_DATA
 
-.PHONY: help demo test lint format smoke clients bench torture screenshots docs migrations locks ready ready-demo ready-bench clean
+.PHONY: help demo test coverage lint format smoke clients bench torture screenshots docs migrations locks ready ready-demo ready-bench clean
 
 help:
 	@echo 'make demo         a running panel with a real server in a folder, on 127.0.0.1:$$PORT (8000)'
 	@echo 'make test         every test, browser included; nothing is skipped'
+	@echo 'make coverage     the same, and how much of the code it reaches, written into README.md'
 	@echo 'make lint         ruff, mypy --strict, import contracts, djlint, codespell'
 	@echo 'make smoke        the main job without a browser: one JSON line per change'
 	@echo 'make clients      WHM clients that others wrote, unmodified, against this panel (needs npm)'
@@ -53,6 +54,12 @@ lint: ready
 format: ready
 	$(PY) -m ruff check --fix .
 	$(PY) -m ruff format .
+
+# Slower than `make test` where Python is older than 3.12, so it is not what CI waits for.
+coverage: ready
+	@exec $(PYTHON3) bootstrap/open_place.py $(PY) -m pytest -n $(WORKERS) --dist loadgroup \
+		--cov --cov-report= $(TESTS)
+	@exec $(PY) -m tests.coverage_in_readme
 
 screenshots: ready
 	@exec $(PY) -m tests.screenshots docs/screenshots
