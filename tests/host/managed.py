@@ -64,6 +64,7 @@ class Managed:
         before = before or self.server.inspect()
         kit = kits.prepare(folder, uuid.uuid4().hex, before, transaction, self.config)
         self.server.download(transaction, kit, self.log)
+        kits.seal(folder)  # as the engine does before anything begins that needs it
         return kit
 
     def packages(self, goal: Goal, transaction: Transaction, change: str = "") -> int | None:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import socket
+from typing import Any
+
 import pytest
 
 from easyapache.agent.httpd.listeners import ways_in
 from easyapache.agent.httpd.processes import children_of
+from easyapache.agent.httpd.verification import listener_checks
 from easyapache.agent.server import HostError
 from easyapache.ea4.profile import Transaction
 from lab.apache import processes_of
@@ -39,6 +43,28 @@ def test_a_listener_on_ipv6_addresses_is_asked_at_one_of_them(
     _, transaction = managed.plan("event")
     rehearse(managed, "event", transaction)
     assert f"::1:{port}" in managed.text.partition("answered on")[2]
+
+
+def test_a_listener_on_all_ipv6_addresses_alone_is_verified_at_one_of_them(
+    managed: Managed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Built with --disable-v4-mapped, httpd refuses IPv4 there."""
+    port, main = port_of(managed), managed.real.httpd.main_config
+    main.write_text(main.read_text().replace(f"127.0.0.1:{port}", f"[::]:{port}"))
+    managed.server.restart("graceful-stop", managed.log)
+    asked: list[tuple[str, int]] = []
+    connect = socket.create_connection
+
+    def noted(place: tuple[str, int], *rest: Any, **more: Any) -> socket.socket:
+        asked.append(place)
+        return connect(place, *rest, **more)
+
+    monkeypatch.setattr(socket, "create_connection", noted)
+    before = managed.real.httpd.held()
+    checks = listener_checks(managed.real.httpd, before)
+    assert [check.seen for check in checks if not check.ok] == []
+    assert ("::1", port) in asked
+    assert ("127.0.0.1", port) not in asked
 
 
 def test_tls_that_is_spoken_at_one_address_of_a_port_is_not_expected_at_another(

@@ -7,7 +7,8 @@ import time
 from collections.abc import Iterable, Sequence
 
 from easyapache.agent.httpd import sites
-from easyapache.agent.httpd.addresses import asked_at
+from easyapache.agent.httpd.addresses import ANY_4, ANY_6, asked_at
+from easyapache.agent.httpd.apache_config import ApacheConfig
 from easyapache.agent.httpd.httpd import SWITCHED_OFF, Httpd
 from easyapache.agent.httpd.processes import Identity, children_of
 from easyapache.agent.httpd.sockets import is_address, listening_of
@@ -126,11 +127,19 @@ def listener_checks(httpd: Httpd, before: Sequence[tuple[str, int]] = ()) -> lis
             seen = Sentence("is shared with process {pids}", pids=", ".join(others))
         else:
             try:
-                socket.create_connection((asked_at(address), port), timeout=5.0).close()
+                socket.create_connection((_way_in(conf, address, port), port), timeout=5.0).close()
             except OSError as error:
                 seen = str(error)
         checks.append(Check(f"listener:{address}:{port}", title, answers, seen, seen is answers))
     return checks
+
+
+def _way_in(conf: ApacheConfig, address: str, port: int) -> str:
+    """Where a listener is asked. Of a socket on all addresses the configuration says whether these
+    are those of IPv6 alone: IPv4 may be refused there."""
+    written = [where for where, number in conf.listeners() if number == port]
+    six = address == ANY_4 and ANY_6 in written and ANY_4 not in written
+    return asked_at(ANY_6 if six else address)
 
 
 def _is_among(held: Iterable[tuple[str, int]], address: str, port: int) -> bool:
