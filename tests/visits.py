@@ -98,7 +98,7 @@ def repair(page: Page) -> None:
 
 
 def new_password(page: Page) -> None:
-    page.get_by_role("button", name="New password sue").click()
+    page.get_by_role("button", name="Reset password sue").click()
     page.locator("#made").wait_for()
 
 

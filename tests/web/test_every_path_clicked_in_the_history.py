@@ -22,7 +22,7 @@ NOT_ENDED = ("Running", "Waiting", "Asked", "Being cancelled")
 FILTERS: tuple[tuple[str, str, Callable[[str], bool]], ...] = (
     ("Search", "shop http/2", lambda row: "shop" in row),
     ("Server", "web07", lambda row: "web07" in row),
-    ("Person", "ben", lambda row: "ben" in row),
+    ("User", "ben", lambda row: "ben" in row),
     ("Result", "Rolled back", lambda row: "Rolled back" in row),
     ("Result", "Not finished", lambda row: any(state in row for state in NOT_ENDED)),
     ("Source", "Outside the panel", lambda row: "Outside the panel" in row),
@@ -74,7 +74,7 @@ def test_every_filter_narrows_the_list_and_stays_in_its_form_and_address(desk: D
 
 def test_filters_are_combined_and_the_address_is_the_search_for_everybody(desk: Desk) -> None:
     page = desk.open(HISTORY)
-    narrow(page, "Person", "ada")
+    narrow(page, "User", "ada")
     narrow(page, "Result", "Succeeded")
     narrow(page, "Search", "shop")
     found = rows_of(page)
@@ -132,7 +132,7 @@ def test_older_and_newer_pages_join_without_a_gap(desk: Desk) -> None:
 
 def test_what_the_filters_leave_is_fetched_as_csv_and_as_json(desk: Desk) -> None:
     page = desk.open(HISTORY)
-    narrow(page, "Person", "deploy")
+    narrow(page, "User", "deploy")
     shown = [row.split()[0].removeprefix("#") for row in rows_of(page)]
     with page.expect_download() as fetched:
         page.get_by_role("link", name="CSV").click()

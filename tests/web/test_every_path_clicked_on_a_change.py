@@ -35,7 +35,7 @@ def test_a_log_is_searched_line_after_line_and_shows_its_first_error(desk: Desk)
     expect(sought).to_have_text("looked at file number 120")
     search.fill("nowhere at all")
     search.press("Enter")
-    expect(page.get_by_text("The log does not hold “nowhere at all”.")).to_be_visible()
+    expect(page.get_by_text("No log lines match “nowhere at all”.")).to_be_visible()
     page.get_by_role("link", name="First error").click()
     expect(page.locator(".line.bad.sought")).to_contain_text("<b>file number 700</b>")
 

@@ -136,7 +136,7 @@ def test_a_server_nobody_has_looked_at_says_so(admin: Client, db: None) -> None:
     for path in (EA4, MPM, f"{EA4}packages/", f"{EA4}profiles/", "/servers/new01/"):
         answer = admin.get(path)
         assert answer.status_code == 200
-        assert b"not been looked at" in answer.content, path
+        assert b"been checked yet" in answer.content, path
 
 
 def views_of(

@@ -48,7 +48,7 @@ def test_an_address_that_guesses_waits_even_with_the_right_password(
     )
     assert answer.status_code == 429
     assert 1 <= int(answer.headers["Retry-After"]) <= 60
-    assert "Too many wrong passwords" in answer.content.decode()
+    assert "Too many attempts" in answer.content.decode()
     assert client.get("/").status_code == 302
     assert sign_in(client, "robin", PASSWORD, "192.0.2.2") == 302
 

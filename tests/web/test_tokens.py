@@ -87,7 +87,7 @@ def test_rotating_shows_the_new_one_and_ends_the_old_when_said(
 def test_revoking_ends_it_at_once(admin: Client, server: Server) -> None:
     issued = tokens.issue(ADMIN, name="deploy", scopes=["read"])
     path = f"/tokens/{issued.token.key_id}/revoke/"
-    assert b"deploy is revoked." in admin.post(path, follow=True).content
+    assert b"deploy was revoked." in admin.post(path, follow=True).content
     with pytest.raises(tokens.Denied):
         tokens.check(issued.text, "127.0.0.1")
     page = admin.get("/tokens/").content
@@ -148,7 +148,7 @@ def test_a_token_is_made_rotated_and_revoked_by_hand(page: Page, simulated_panel
     page.get_by_role("row", name=re.compile(second.split("_")[1])).get_by_role(
         "button", name="Revoke"
     ).click()
-    expect(page.locator(".notice.success")).to_contain_text("by hand is revoked.")
+    expect(page.locator(".notice.success")).to_contain_text("by hand was revoked.")
     expect(page.locator("body")).not_to_contain_text(second)
     gone = page.request.get(
         f"{simulated_panel.address}api/v1/token", headers={"Authorization": f"Bearer {second}"}
