@@ -18,7 +18,8 @@ from mpm.models import ACTIVE_STATES, Change, Event, State
 
 ASKED = "server.repair_asked"
 _HALF_WAY = Q(state=State.FAILED, step__in=PAST_THE_POINT)
-_ENDED_BADLY = Q(state__in=(State.FAILED, State.ROLLED_BACK, State.CANCELLED))
+ENDED_BADLY = (State.RESTORED, State.NOT_STARTED, State.FAILED, State.CANCELED)
+_ENDED_BADLY = Q(state__in=(ENDED_BADLY))
 
 
 def _repair(kind: str) -> QuerySet[Event]:
@@ -92,5 +93,5 @@ def half_way(change: Change) -> bool:
 
 
 def not_started(change: Change) -> bool:
-    """Whether it was refused before anything on the server was changed."""
-    return change.state == State.FAILED and not past_the_point(change.step)
+    """Whether it was refused, or failed, before anything on the server was changed."""
+    return change.state == State.NOT_STARTED

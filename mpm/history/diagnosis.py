@@ -136,7 +136,7 @@ def examined(server: Server, profile: Profile | None) -> Examination:
     """Five queries, or four after a change that succeeded."""
     own = [*of_the_panel(), *_dropped(server), *_unrequested(server)]
     last = server.changes.order_by("-pk").first()
-    if last is None or last.state not in (State.FAILED, State.ROLLED_BACK):
+    if last is None or last.state not in (State.FAILED, State.NOT_STARTED, State.RESTORED):
         unasked = _unasked_removal(last) if last is not None else []
         return Examination((*diagnose("", profile), *unasked, *own), None)
     half_way = [known("half-way", str(last.sentence))] if _half_way(last) else []

@@ -8,15 +8,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 EVENT_KINDS: Mapping[str, str] = {
-    "change.requested": "A change was asked for, to begin later",
-    "change.queued": "A change was asked for, or its window has opened",
+    "change.scheduled": "A change was requested and waits for its maintenance window",
+    "change.queued": "A change was requested, or its maintenance window has opened",
     "change.running": "A change began on its server",
-    "change.canceling": "A cancel was asked for",
-    "change.cancel_refused": "A cancel came too late",
-    "change.cancelled": "A change was cancelled; nothing was touched",
+    "change.canceling": "A cancel was requested",
+    "change.cancel_refused": "A cancel was too late",
+    "change.canceled": "A change was canceled; nothing was changed",
     "change.succeeded": "A change succeeded",
-    "change.rolled_back": "A change failed and undid itself",
-    "change.failed": "A change failed",
+    "change.restored": "A change failed, and the previous state was restored automatically",
+    "change.not_started": "A change was refused, or failed, before anything was changed",
+    "change.failed": "A change failed and needs attention",
     "change.silent": "The agent of a change fell silent",
     "change.recover": "Somebody asked after a change that seemed stuck",
     "change.late_outcome": "An agent told how a change ended after it was closed here",

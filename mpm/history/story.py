@@ -190,17 +190,19 @@ def _and(names: list[str]) -> str:
 def _ending(change: Change) -> list[str]:
     if change.state == State.SUCCEEDED:
         ended = _("It succeeded.")
-    elif change.state == State.ROLLED_BACK:
+    elif change.state == State.RESTORED:
         ended = _("It did not pass, and the server was taken back to how it was.")
+    elif change.state == State.NOT_STARTED:
+        ended = _("It was not started.")
     elif change.state == State.FAILED:
         ended = _("It failed.")
-    elif change.state == State.CANCELLED:
+    elif change.state == State.CANCELED:
         ended = _("It was cancelled before anything was touched.")
     elif change.silent_since is not None:
         ended = _(
             "It has not ended, and the agent of the server has not been heard since %(since)s."
         ) % {"since": date_format(timezone.localtime(change.silent_since), "TIME_FORMAT")}
-    elif change.state == State.REQUESTED and change.not_before is not None:
+    elif change.state == State.SCHEDULED and change.not_before is not None:
         local = timezone.localtime(change.not_before)
         ended = _("It waits until %(moment)s.") % {"moment": date_format(local, "DATETIME_FORMAT")}
     else:
@@ -248,14 +250,15 @@ def _visitors(change: Change) -> list[str]:
 
 
 EVENT_TITLES = {
-    "change.requested": lambda: _("Asked for, to begin later"),
+    "change.scheduled": lambda: _("Asked for, to begin later"),
     "change.queued": lambda: _("Asked for"),
     "change.running": lambda: _("Begun on the server"),
     "change.canceling": lambda: _("Cancel asked for"),
     "change.cancel_refused": lambda: _("The cancel came too late"),
-    "change.cancelled": lambda: _("Cancelled"),
+    "change.canceled": lambda: _("Canceled"),
     "change.succeeded": lambda: _("Succeeded"),
-    "change.rolled_back": lambda: _("Rolled back"),
+    "change.restored": lambda: _("Failed, rolled back"),
+    "change.not_started": lambda: _("Not started"),
     "change.failed": lambda: _("Failed"),
     "change.silent": lambda: _("The agent fell silent"),
     "change.recover": lambda: _("Recovery asked for"),
@@ -295,10 +298,10 @@ def timeline(
     entries = [
         Entry(
             at=event.at,
-            kind=event.kind,
-            title=EVENT_TITLES.get(event.kind, lambda: "")() or event.kind,
+            kind=event.kind_now,
+            title=EVENT_TITLES.get(event.kind_now, lambda: "")() or event.kind_now,
             detail=" · ".join(part for part in (event.actor_name, _reason(event)) if part),
-            data=event.data,
+            data=event.data_now,
         )
         for event in events
     ]

@@ -216,8 +216,8 @@ def fan_out(now: datetime) -> int:
                     Delivery(
                         webhook=webhook,
                         event_id=event.pk,
-                        kind=event.kind,
-                        body=_body(event.kind, event.at, as_json(event)),
+                        kind=event.kind_now,
+                        body=_body(event.kind_now, event.at, as_json(event)),
                         created_at=now,
                         next_at=now,
                     )

@@ -17,6 +17,7 @@ from easyapache.ea4.profile import Package, Profile, Transaction
 from easyapache.ea4.protocol import BadMessage, Outcome, Report, Step
 from easyapache.ea4.sentences import Sentence, spoken
 from mpm.access.services.actor import Actor
+from mpm.changes.lifecycle import end_of
 from mpm.changes.models.change import Origin
 from mpm.changes.services import unrequested
 from mpm.changes.services.planning import keep_answer
@@ -213,9 +214,12 @@ def _outcome(change: Change, data: Mapping[str, Any], at: datetime, now: datetim
     sentence = _ending_of(data)
     if any(more):
         outcome, sentence = Outcome.FAILED, _more_than_confirmed(*more)
+    decided_by = "confirmed" if any(more) else str(data.get("decided_by", ""))[:200]
+    # The steps of a change that was closed here are not followed any more.
+    end = outcome if change.finished else Outcome(end_of(outcome, change.step, decided_by))
     told: dict[str, Any] = {
-        "outcome": outcome.value,
-        "decided_by": "confirmed" if any(more) else str(data.get("decided_by", ""))[:200],
+        "outcome": end.value,
+        "decided_by": decided_by,
         "sentence": sentence,
         "refused": change.refused,
         "longest_wait_ms": change.longest_wait_ms,
@@ -225,7 +229,7 @@ def _outcome(change: Change, data: Mapping[str, Any], at: datetime, now: datetim
     ended = move(
         change,
         (State.RUNNING, State.CANCELING),
-        State(outcome.value),
+        State(end.value),
         at,
         actor=agent,
         finished_at=at,
@@ -367,7 +371,7 @@ def record_unknown(server: str, change: str) -> None:
             move(
                 row,
                 (State.CANCELING,),
-                State.CANCELLED,
+                State.CANCELED,
                 now,
                 finished_at=now,
                 sentence=Sentence("Cancelled before the server began. Nothing was touched."),
