@@ -13,10 +13,11 @@ from easyapache.ea4.conditions.condition import TAKE_BACK
 from mpm.changes.incomplete import PAST_THE_POINT, REPAIRED
 from mpm.changes.lifecycle import past_the_point
 from mpm.changes.models.change import Origin
+from mpm.history import renamed
 from mpm.history.outside import TAKEN_BACK
 from mpm.models import ACTIVE_STATES, Change, Event, State
 
-ASKED = "server.repair_asked"
+ASKED = "server.repair_requested"
 _HALF_WAY = Q(state=State.FAILED, step__in=PAST_THE_POINT)
 ENDED_BADLY = (State.RESTORED, State.NOT_STARTED, State.FAILED, State.CANCELED)
 _ENDED_BADLY = Q(state__in=(ENDED_BADLY))
@@ -25,7 +26,7 @@ _ENDED_BADLY = Q(state__in=(ENDED_BADLY))
 def _repair(kind: str) -> QuerySet[Event]:
     return Event.objects.filter(
         server_name=OuterRef("server_name"),
-        kind=kind,
+        kind__in=renamed.spellings(kind),
         at__gte=OuterRef("finished_at"),
         data__action=TAKE_BACK,
     ).order_by("pk")

@@ -16,6 +16,7 @@ from easyapache.ea4.profile import Profile, Transaction
 from easyapache.ea4.sentences import Sentence, spoken
 from mpm.changes.lifecycle import past_the_point
 from mpm.changes.models.change import Origin
+from mpm.history import renamed
 from mpm.history.unrequested import UNREQUESTED
 from mpm.models import Change, Event, LogChunk, State
 from mpm.servers.models import Server
@@ -25,7 +26,8 @@ from mpm.web.exposure_checks import exposed_database, exposed_secrets
 
 TAIL = 64 * 1024
 """So many bytes at the end of a log are looked through: whatever ended a change is there."""
-ASKED, REPAIRED, NOT_REPAIRED = "server.repair_asked", "server.repaired", "server.repair_failed"
+ASKED = "server.repair_requested"
+REPAIRED, NOT_REPAIRED = "server.repaired", "server.repair_failed"
 MOST_REPAIRS = 20
 UNREQUESTED_SHOWN_FOR = timedelta(days=7)
 _OF_AN_MPM = ("ea-apache24-mod_mpm_", "ea-apache24-mod_cgi")
@@ -199,13 +201,13 @@ class RepairTold:
 def repairs(server: Server) -> list[RepairTold]:
     """The latest repairs, the newest first. One query."""
     events = Event.objects.filter(
-        server_name=server.name, kind__in=(ASKED, REPAIRED, NOT_REPAIRED)
+        server_name=server.name, kind__in=renamed.spellings(ASKED, REPAIRED, NOT_REPAIRED)
     ).order_by("-pk")[: MOST_REPAIRS * 2]
     answers: dict[str, Event] = {}
     found = []
     for event in events:
         number = str(event.data.get("request", ""))
-        if event.kind != ASKED:
+        if event.kind_now != ASKED:
             answers[number] = event
         else:
             found.append(_told(number, event, answers.get(number)))

@@ -24,6 +24,21 @@ KINDS: Mapping[str, str] = {
     "change.requested": "change.scheduled",
     "change.rolled_back": "change.restored",
     "change.cancelled": "change.canceled",
+    "change.told_later": "change.late_report",
+    "change.outside": "change.external",
+    "change.adopted": "change.accepted",
+    "preview.asked": "preview.requested",
+    "server.added": "server.created",
+    "server.altered": "server.updated",
+    "server.repair_asked": "server.repair_requested",
+    "token.made": "token.created",
+    "webhook.made": "webhook.created",
+    "webhook.changed": "webhook.updated",
+    "webhook.removed": "webhook.deleted",
+    "webhook.sent_again": "webhook.redelivered",
+    "user.added": "user.created",
+    "user.activated": "user.enabled",
+    "user.deactivated": "user.disabled",
 }
 """Kinds of events, old → new."""
 

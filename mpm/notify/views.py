@@ -29,7 +29,7 @@ KINDS = (
     ("change.not_started", gettext_lazy("A change was not started")),
     ("change.failed", gettext_lazy("A change failed")),
     ("change.canceled", gettext_lazy("A change was canceled")),
-    ("change.outside", gettext_lazy("A server was changed outside this panel")),
+    ("change.external", gettext_lazy("A server was changed outside this panel")),
 )
 """What most receivers want. By REST every kind of event can be named."""
 PAGE = 25

@@ -16,9 +16,11 @@ from django.utils import timezone
 from easyapache.ea4.protocol import Outcome
 from mpm.changes.lifecycle import end_of
 from mpm.changes.services.cancel import cancel
-from mpm.changes.services.record import record_reports
+from mpm.changes.services.record import record_reports, seal_what_came_later
+from mpm.changes.services.repairs import repair
 from mpm.changes.services.request import request_change
 from mpm.history import renamed
+from mpm.history.diagnosis import repairs
 from mpm.history.event_cursor import as_json, events_after
 from mpm.history.export import events_as_json
 from mpm.history.models.guards import install_guards, missing_guards, remove_guards
@@ -29,7 +31,8 @@ from mpm.history.verification.export import verify_export
 from mpm.models import Chain, Change, Event, Webhook
 from mpm.notify import webhooks
 from mpm.servers.models import Server
-from tests.panel.told import ADMIN, EVENT, finish, outcome, step
+from mpm.servers.services.inspection import adopt
+from tests.panel.told import ADMIN, EVENT, finish, outcome, outside_change, report, step
 
 OLD_STATES = {new: old for old, new in renamed.STATES.items()}
 OLD_KINDS = {new: old for old, new in renamed.KINDS.items()} | {
@@ -74,6 +77,12 @@ def opened(transactional_db: None, known_server: Callable[..., Server]) -> dict[
     half_way = [step(1, "packages"), step(2, "undo_packages"), outcome(3, "failed")]
     record_reports(made["failed"].server_name, made["failed"].uuid, half_way)
     cancel(made["canceled"], ADMIN)
+    made["external"] = outside_change(known_server("external"))
+    adopt(made["external"], ADMIN)
+    late = [report(4, "step", step="verify", status="done", detail="")]
+    record_reports("failed", made["failed"].uuid, late)
+    seal_what_came_later(timezone.now() + timedelta(minutes=5))
+    repair(made["failed"].server, "take-back", ADMIN)
     hook = webhooks.make(
         ADMIN, name="Chat", url="https://8.8.8.8/", kinds=["change.restored", "change.failed"]
     )
@@ -98,7 +107,7 @@ def test_a_database_of_the_version_before_opens_and_its_history_verifies(
     opened: dict[str, Change], tmp_path: Path
 ) -> None:
     assert {name: str(change.state) for name, change in opened.items()} == {
-        name: name for name in opened
+        name: "succeeded" if name == "external" else name for name in opened
     }
     assert missing_guards(connection) == []
     assert [fault.message for fault in verify_database().faults] == []
@@ -114,10 +123,8 @@ def test_old_events_are_shown_and_found_in_todays_codes(opened: dict[str, Change
     assert kinds_of(opened["canceled"]) == ["change.scheduled", "change.canceled"]
     ended = {name: opened[name] for name in ("succeeded", "restored", "not_started", "failed")}
     for name, change in ended.items():
-        assert kinds_of(change)[-1] == f"change.{name}"
-        last = change.events.order_by("seq").last()
-        assert last is not None
-        assert as_json(last)["data"]["outcome"] == name
+        end = next(event for event in change.events.all() if event.kind_now == f"change.{name}")
+        assert as_json(end)["data"]["outcome"] == name
         assert f"change.{name}" in [entry.kind for entry in timeline(change)]
         now = timezone.now() + timedelta(minutes=1)
         found, _ = events_after(0, 100, now, kinds=[f"change.{name}"])
@@ -143,8 +150,24 @@ def test_a_webhook_of_the_version_before_still_gets_what_it_wanted(
 def test_an_altered_row_of_the_version_before_is_still_found(opened: dict[str, Change]) -> None:
     remove_guards(connection)
     Change.objects.filter(pk=opened["restored"].pk).update(state="not_started")
+    Change.objects.filter(pk=opened["scheduled"].pk).update(reason="another")
+    Change.objects.filter(pk=opened["external"].pk).update(adopted_by="mallory")
     install_guards(connection)
-    assert any("its end was altered" in fault.message for fault in verify_database().faults)
+    found = [fault.message.split(": ")[1] for fault in verify_database().faults]
+    wanted = ["its end was altered.", "the reason was altered.", "who adopted it was altered."]
+    assert sorted(found) == wanted
+
+
+def test_a_repair_that_was_requested_before_the_upgrade_is_known(opened: dict[str, Change]) -> None:
+    server = opened["failed"].server
+    assert [one.asked_by for one in repairs(server)] == ["anna"]
+    now = timezone.now() + timedelta(minutes=1)
+    found, _ = events_after(0, 100, now, kinds=["server.repair_requested", "change.late_report"])
+    assert [as_json(event)["kind"] for event in found] == [
+        "change.late_report",
+        "server.repair_requested",
+    ]
+    assert kinds_of(opened["external"]) == ["change.external", "change.accepted"]
 
 
 @pytest.mark.django_db
