@@ -34,7 +34,7 @@ RARE = "needle"
 RARE_TICKET = "HD-RARE"
 """The ticket of ten changes, spread over the whole time."""
 
-_ENDS = {"succeeded": 930, "failed": 30, "rolled_back": 30, "cancelled": 10}
+_ENDS = {"succeeded": 930, "failed": 30, "restored": 30, "canceled": 10}
 _ORIGINS = {"web": 60, "rest": 20, "whmapi": 8, "cli": 10, "schedule": 2}
 _REASONS = (
     "HTTP/2 for the shop",

@@ -94,7 +94,7 @@ def settings_of(source: str) -> Iterator[tuple[str, str, str]]:
                 if isinstance(call, ast.Call) and reads(call):
                     name = call.args[0]
                     assert isinstance(name, ast.Constant)
-                    yield code(name.value), code(default_of(call)), said.replace("``", "`")
+                    yield code(str(name.value)), code(default_of(call)), said.replace("``", "`")
 
 
 def reads(call: ast.Call) -> bool:

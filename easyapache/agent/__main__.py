@@ -24,7 +24,7 @@ from easyapache.agent.change.spool import Spool
 from easyapache.agent.config import BadConfig, HostConfig, load_config
 from easyapache.agent.drivers import CONFIG_VARIABLE, config_of, open_server
 from easyapache.agent.packages import kit as kits
-from easyapache.ea4.protocol import BadMessage
+from easyapache.ea4.protocol import BadMessage, Outcome, Report
 
 OVER, UNFINISHED, FAILED, USAGE, BUSY = 0, 1, 1, 2, 75
 BY_HAND = "taken back by hand"
@@ -45,7 +45,7 @@ def _story(folder: ChangeFolder) -> Iterator[str]:
             yield f"{report.at}  {data['step']} {data['status']}: {data.get('detail', '')}"
     outcome, progress = folder.outcome, progress_of(folder.reports())
     if outcome:
-        yield f"{outcome.at}  {outcome.data['outcome']}: {outcome.data['sentence']}"
+        yield f"{outcome.at}  {_how(outcome)}: {outcome.data['sentence']}"
     elif folder.engine_at_work:
         yield f"Under way, in step {progress.last or 'preflight'}."
     else:
@@ -87,7 +87,7 @@ def undo(folder: ChangeFolder) -> int:
     outcome = folder.outcome
     if outcome is None:
         return _engine(folder, back=BY_HAND)
-    if outcome.data["outcome"] in ("cancelled", "rolled_back") or not _altered(folder):
+    if _how(outcome) in (Outcome.CANCELED, Outcome.RESTORED) or not _altered(folder):
         sys.stdout.write(f"There is nothing to take back. {outcome.data['sentence']}\n")
         return OVER
     if _config(folder).driver == "simulated":
@@ -125,8 +125,14 @@ def _engine(folder: ChangeFolder, *, back: str = "") -> int:
     except GoingDown:
         sys.stderr.write("The machine is shutting down: this goes on after its next start.\n")
         return BUSY
-    sys.stdout.write(f"{outcome.data['outcome']}: {outcome.data['sentence']}\n")
-    return FAILED if outcome.data["outcome"] == "failed" else OVER
+    how = _how(outcome)
+    sys.stdout.write(f"{how}: {outcome.data['sentence']}\n")
+    return FAILED if how in (Outcome.FAILED, Outcome.NOT_STARTED) else OVER
+
+
+def _how(outcome: Report) -> Outcome:
+    """How a change ended, in the words of this version."""
+    return Outcome(outcome.data["outcome"])
 
 
 COMMANDS = {"status": status, "resume": resume, "undo": undo}

@@ -76,14 +76,26 @@ class Step(StrEnum):
 
 
 POINT_OF_NO_RETURN = Step.PACKAGES
-"""From this step on a change cannot be cancelled, only finished or undone."""
+"""From this step on a change cannot be canceled, only finished or undone."""
 
 
 class Outcome(StrEnum):
+    """How a change ends: as requested; failed and restored to the previous state; refused or failed
+    before anything changed; failed, and the state is unknown; canceled before anything changed.
+
+    Journals and agents of earlier versions are understood: they say ``rolled_back`` and
+    ``cancelled``, and ``failed`` for NOT_STARTED as well.
+    """
+
     SUCCEEDED = "succeeded"
-    ROLLED_BACK = "rolled_back"
+    RESTORED = "restored"
+    NOT_STARTED = "not_started"
     FAILED = "failed"
-    CANCELLED = "cancelled"
+    CANCELED = "canceled"
+
+    @classmethod
+    def _missing_(cls, value: object) -> Outcome | None:
+        return {"rolled_back": cls.RESTORED, "cancelled": cls.CANCELED}.get(str(value))
 
 
 class BadMessage(ValueError):

@@ -235,7 +235,9 @@ def issue(
             expires_at=expires_at,
             replaces=replaces,
         )
-        append("token.rotated" if replaces else "token.made", now, actor=actor, data=_told(token))
+        append(
+            "token.rotated" if replaces else "token.created", now, actor=actor, data=_told(token)
+        )
     return Issued(token, f"{PREFIX}{key_id}_{secret}")
 
 

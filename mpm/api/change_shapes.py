@@ -27,8 +27,9 @@ class ChangeOut(Schema):
     href: str
     server: str
     state: str = Field(
-        description="requested, queued, running, canceling; then succeeded, rolled_back, "
-        "failed or cancelled, which never changes again."
+        description="scheduled, queued, running, canceling; then succeeded, restored (failed, and "
+        "the previous state was restored automatically), not_started (refused or failed before "
+        "anything changed), failed (needs attention) or canceled, which never changes again."
     )
     finished: bool
     step: str
@@ -83,7 +84,7 @@ class ChangeDetailOut(ChangeOut):
         description="The server's own answer, where it was not the confirmed one."
     )
     story: list[str] = Field(description="The whole change in plain sentences.")
-    why_not_cancel: str = Field(description="Empty while it can be cancelled.")
+    why_not_cancel: str = Field(description="Empty while it can be canceled.")
     why_not_roll_back: str = Field(description="Empty when it can be rolled back.")
 
 

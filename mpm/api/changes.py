@@ -40,14 +40,15 @@ router = Router(tags=["changes"])
 
 LOG_PIECE = 256 * 1024
 State = Literal[
-    "requested",
+    "scheduled",
     "queued",
     "running",
     "canceling",
     "succeeded",
-    "rolled_back",
+    "restored",
+    "not_started",
     "failed",
-    "cancelled",
+    "canceled",
     "active",
 ]
 Word = Annotated[str, Query(max_length=200, pattern=LINE)]

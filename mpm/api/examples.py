@@ -258,7 +258,7 @@ EVENT: Json = {
 WEBHOOK_WISH: Json = {
     "name": "Chat",
     "url": "https://hooks.example.net/ea4",
-    "kinds": ["change.failed", "change.rolled_back", "change.succeeded"],
+    "kinds": ["change.failed", "change.restored", "change.succeeded"],
     "servers": ["web03"],
 }
 WEBHOOK: Json = {

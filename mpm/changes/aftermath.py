@@ -13,18 +13,20 @@ from easyapache.ea4.conditions.condition import TAKE_BACK
 from mpm.changes.incomplete import PAST_THE_POINT, REPAIRED
 from mpm.changes.lifecycle import past_the_point
 from mpm.changes.models.change import Origin
+from mpm.history import renamed
 from mpm.history.outside import TAKEN_BACK
 from mpm.models import ACTIVE_STATES, Change, Event, State
 
-ASKED = "server.repair_asked"
+ASKED = "server.repair_requested"
 _HALF_WAY = Q(state=State.FAILED, step__in=PAST_THE_POINT)
-_ENDED_BADLY = Q(state__in=(State.FAILED, State.ROLLED_BACK, State.CANCELLED))
+ENDED_BADLY = (State.RESTORED, State.NOT_STARTED, State.FAILED, State.CANCELED)
+_ENDED_BADLY = Q(state__in=(ENDED_BADLY))
 
 
 def _repair(kind: str) -> QuerySet[Event]:
     return Event.objects.filter(
         server_name=OuterRef("server_name"),
-        kind=kind,
+        kind__in=renamed.spellings(kind),
         at__gte=OuterRef("finished_at"),
         data__action=TAKE_BACK,
     ).order_by("pk")
@@ -92,5 +94,5 @@ def half_way(change: Change) -> bool:
 
 
 def not_started(change: Change) -> bool:
-    """Whether it was refused before anything on the server was changed."""
-    return change.state == State.FAILED and not past_the_point(change.step)
+    """Whether it was refused, or failed, before anything on the server was changed."""
+    return change.state == State.NOT_STARTED

@@ -25,7 +25,13 @@ REPAIRED = "server.repaired"
 LATE_OUTCOME = "change.late_outcome"
 CLOSED_BY_HAND = "recover"
 """What decided the end of a change that was closed without the agent's word."""
-SETTLED_LATE = (State.SUCCEEDED.value, State.ROLLED_BACK.value, State.CANCELLED.value)
+SETTLED_LATE = (
+    *(state.value for state in (State.SUCCEEDED, State.RESTORED, State.NOT_STARTED)),
+    State.CANCELED.value,
+    "rolled_back",
+    "cancelled",
+)
+"""The last two are the words of earlier versions, sealed as they were."""
 PAST_THE_POINT = tuple(step.value for step in Step if past_the_point(step.value))
 _TOUCHED = Q(state=State.SUCCEEDED) | Q(state=State.FAILED, step__in=PAST_THE_POINT)
 

@@ -2,22 +2,25 @@
 
 ::
 
-    requested ──► queued ──► running ──► succeeded
-        │           │           │  ├───► rolled_back   it failed and undid itself
+    scheduled ──► queued ──► running ──► succeeded
+        │           │           │  ├───► restored      it failed, and the previous state is back
+        │           │           │  ├───► not_started   it failed before anything was changed
         │           │           │  └───► failed        it failed, and could not undo everything
         │           │           ▼
-        │           ├──────► canceling ──► cancelled   nothing was changed
-        └──► cancelled ◄──┘     │
-                                └──► running, succeeded, rolled_back, failed
+        │           ├──────► canceling ──► canceled    nothing was changed
+        └──► canceled ◄──┘     │
+                                └──► running, succeeded, restored, not_started, failed
                                      the cancel came too late
 
-* **requested**: waits for its window or for approval. Nothing was sent to the server.
-* **queued**: is due; the agent has not said that it has begun. It may be cancelled outright
+* **scheduled**: waits for its window. Nothing was sent to the server. (A change that is due at
+  once is queued from the start.)
+* **queued**: is due; the agent has not said that it has begun. It may be canceled outright
   while no message can have reached an agent, and else by asking the agent.
 * **running**: the agent has begun. It can be asked to cancel until the packages are touched.
 * **canceling**: the agent was asked. It decides: before the point of no return the answer is
-  cancelled, afterwards the change goes on as if nobody had asked.
-* **succeeded**, **rolled_back**, **failed**, **cancelled**: the end. No state follows.
+  canceled, afterwards the change goes on as if nobody had asked.
+* **succeeded**, **restored**, **not_started**, **failed**, **canceled**: the end. No state
+  follows. *failed* needs attention: what the server is now is not what it was, or is unknown.
 
 A change that the agent refuses before its first step (the server has moved, an obstacle)
 fails from queued or running alike, since reports may arrive together. Whoever moves a change
@@ -28,26 +31,32 @@ from __future__ import annotations
 
 from easyapache.ea4.protocol import POINT_OF_NO_RETURN, Outcome, Step
 
-REQUESTED, QUEUED, RUNNING, CANCELING = "requested", "queued", "running", "canceling"
-SUCCEEDED, ROLLED_BACK = Outcome.SUCCEEDED.value, Outcome.ROLLED_BACK.value
-FAILED, CANCELLED = Outcome.FAILED.value, Outcome.CANCELLED.value
+SCHEDULED, QUEUED, RUNNING, CANCELING = "scheduled", "queued", "running", "canceling"
+SUCCEEDED, RESTORED = Outcome.SUCCEEDED.value, Outcome.RESTORED.value
+NOT_STARTED = Outcome.NOT_STARTED.value
+FAILED, CANCELED = Outcome.FAILED.value, Outcome.CANCELED.value
 
-ACTIVE = (REQUESTED, QUEUED, RUNNING, CANCELING)
+ACTIVE = (SCHEDULED, QUEUED, RUNNING, CANCELING)
 """A server has at most one change in one of these."""
-TERMINAL = (SUCCEEDED, ROLLED_BACK, FAILED, CANCELLED)
+TERMINAL = (SUCCEEDED, RESTORED, NOT_STARTED, FAILED, CANCELED)
 STATES = (*ACTIVE, *TERMINAL)
 
 TRANSITIONS: dict[str, frozenset[str]] = {
-    REQUESTED: frozenset({QUEUED, CANCELLED, FAILED}),
-    QUEUED: frozenset({RUNNING, CANCELING, CANCELLED, FAILED}),
-    RUNNING: frozenset({CANCELING, SUCCEEDED, ROLLED_BACK, FAILED, CANCELLED}),
-    CANCELING: frozenset({RUNNING, SUCCEEDED, ROLLED_BACK, FAILED, CANCELLED}),
+    SCHEDULED: frozenset({QUEUED, CANCELED, NOT_STARTED, FAILED}),
+    QUEUED: frozenset({RUNNING, CANCELING, CANCELED, NOT_STARTED, FAILED}),
+    RUNNING: frozenset({CANCELING, *TERMINAL}),
+    CANCELING: frozenset({RUNNING, *TERMINAL}),
     SUCCEEDED: frozenset(),
-    ROLLED_BACK: frozenset(),
+    RESTORED: frozenset(),
+    NOT_STARTED: frozenset(),
     FAILED: frozenset(),
-    CANCELLED: frozenset(),
+    CANCELED: frozenset(),
 }
-CANCELLABLE = frozenset({REQUESTED, QUEUED, RUNNING})
+CANCELABLE = frozenset({SCHEDULED, QUEUED, RUNNING})
+
+UNKNOWN_ENDS = ("recover", "spool", "confirmed")
+"""What decided the end of a change (``decided_by``) of whose server nobody can say that nothing was
+changed: closed by hand, the agent lost its spool, more packages than confirmed were changed."""
 
 _STEPS = tuple(Step)
 
@@ -74,9 +83,20 @@ def past_the_point(step: str) -> bool:
     return _STEPS.index(Step(step)) >= _STEPS.index(POINT_OF_NO_RETURN)
 
 
+def end_of(outcome: str, step: str, decided_by: str) -> str:
+    """The state in which a change ends whose agent reports ``outcome`` after ``step``.
+
+    Agents that do not know *not_started* yet say *failed* for it. None is believed that says
+    nothing was changed where packages may have been touched.
+    """
+    if past_the_point(step):
+        return FAILED if outcome == NOT_STARTED else outcome
+    return NOT_STARTED if outcome == FAILED and decided_by not in UNKNOWN_ENDS else outcome
+
+
 def may_cancel(state: str, step: str = "") -> bool:
     """Whether asking for a cancel still makes sense."""
-    return state in CANCELLABLE and not past_the_point(step)
+    return state in CANCELABLE and not past_the_point(step)
 
 
 def why_not_cancel(state: str, step: str = "") -> str:

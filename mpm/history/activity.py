@@ -77,7 +77,7 @@ however many days there are; every value stays a parameter."""
 def _counts(rows: QuerySet[Change], starts: Sequence[datetime]) -> dict[int, tuple[int, int]]:
     """How many of ``rows`` are between each start and the next, and how many of those went wrong,
     by the place of the start."""
-    wrong = rows.filter(state__in=(State.FAILED, State.ROLLED_BACK))
+    wrong = rows.filter(state__in=(State.FAILED, State.NOT_STARTED, State.RESTORED))
     try:
         sql, parameters = rows.values("pk").query.sql_with_params()
     except EmptyResultSet:

@@ -95,10 +95,12 @@ def outcome(change: Change, after: Aftermath) -> str:
         return _("Failed, repaired") if after.repaired_at else _("Failed, needs attention")
     if change.state == State.SUCCEEDED and after.rolled_back_by:
         return _("Succeeded, rolled back later")
+    if change.state == State.FAILED:
+        return _("Failed, needs attention")
     names = {
         State.SUCCEEDED: _("Succeeded"),
-        State.ROLLED_BACK: _("Failed, rolled back"),
-        State.CANCELLED: _("Canceled"),
+        State.RESTORED: _("Failed, rolled back"),
+        State.CANCELED: _("Canceled"),
     }
     return names.get(State(change.state), _("In progress"))
 
@@ -115,7 +117,7 @@ def impact(change: Change) -> str:
     """What visitors noticed, and nothing that was not measured."""
     if change.origin == Origin.OUTSIDE:
         return _("Not measured.")
-    if change.state == State.CANCELLED or not_started(change):
+    if change.state == State.CANCELED or not_started(change):
         return _("None. Apache wasn't touched.")
     measured = change.interruption is not None and change.refused is not None
     if not measured:
@@ -142,13 +144,13 @@ def _done(change: Change) -> str:
         "from": label(change.from_mpm, change.from_itk),
         "to": label(change.to_mpm, change.to_itk),
     }
-    if change.state == State.CANCELLED:
+    if change.state == State.CANCELED:
         return _("The change was canceled. Nothing was changed.")
     if not_started(change):
         return _("A check stopped the change before it began. Nothing was changed.")
-    if half_way(change):
+    if change.state == State.FAILED:
         return _("The change from %(from)s to %(to)s failed and couldn't be undone.") % words
-    if change.state == State.ROLLED_BACK:
+    if change.state == State.RESTORED:
         return (
             _(
                 "The change from %(from)s to %(to)s failed, and the previous state was restored "
@@ -178,7 +180,7 @@ def _now(change: Change, after: Aftermath) -> str:
         return _("The change was rolled back later. The server is on %(mpm)s again.") % before
     if after.going_back_by:
         return _("The change is being rolled back.")
-    if half_way(change):
+    if change.state == State.FAILED:
         return _("Not resolved yet.")
     if change.state == State.SUCCEEDED:
         return _("The server is on %(mpm)s.") % {"mpm": label(change.to_mpm, change.to_itk)}

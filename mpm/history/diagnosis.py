@@ -16,6 +16,7 @@ from easyapache.ea4.profile import Profile, Transaction
 from easyapache.ea4.sentences import Sentence, spoken
 from mpm.changes.lifecycle import past_the_point
 from mpm.changes.models.change import Origin
+from mpm.history import renamed
 from mpm.history.unrequested import UNREQUESTED
 from mpm.models import Change, Event, LogChunk, State
 from mpm.servers.models import Server
@@ -25,7 +26,8 @@ from mpm.web.exposure_checks import exposed_database, exposed_secrets
 
 TAIL = 64 * 1024
 """So many bytes at the end of a log are looked through: whatever ended a change is there."""
-ASKED, REPAIRED, NOT_REPAIRED = "server.repair_asked", "server.repaired", "server.repair_failed"
+ASKED = "server.repair_requested"
+REPAIRED, NOT_REPAIRED = "server.repaired", "server.repair_failed"
 MOST_REPAIRS = 20
 UNREQUESTED_SHOWN_FOR = timedelta(days=7)
 _OF_AN_MPM = ("ea-apache24-mod_mpm_", "ea-apache24-mod_cgi")
@@ -136,7 +138,7 @@ def examined(server: Server, profile: Profile | None) -> Examination:
     """Five queries, or four after a change that succeeded."""
     own = [*of_the_panel(), *_dropped(server), *_unrequested(server)]
     last = server.changes.order_by("-pk").first()
-    if last is None or last.state not in (State.FAILED, State.ROLLED_BACK):
+    if last is None or last.state not in (State.FAILED, State.NOT_STARTED, State.RESTORED):
         unasked = _unasked_removal(last) if last is not None else []
         return Examination((*diagnose("", profile), *unasked, *own), None)
     half_way = [known("half-way", str(last.sentence))] if _half_way(last) else []
@@ -199,13 +201,13 @@ class RepairTold:
 def repairs(server: Server) -> list[RepairTold]:
     """The latest repairs, the newest first. One query."""
     events = Event.objects.filter(
-        server_name=server.name, kind__in=(ASKED, REPAIRED, NOT_REPAIRED)
+        server_name=server.name, kind__in=renamed.spellings(ASKED, REPAIRED, NOT_REPAIRED)
     ).order_by("-pk")[: MOST_REPAIRS * 2]
     answers: dict[str, Event] = {}
     found = []
     for event in events:
         number = str(event.data.get("request", ""))
-        if event.kind != ASKED:
+        if event.kind_now != ASKED:
             answers[number] = event
         else:
             found.append(_told(number, event, answers.get(number)))

@@ -9,9 +9,11 @@ from itertools import pairwise
 from typing import Any
 
 from django.db import connection
-from django.db.models import Max
+from django.db.models import Max, Q
 
 from easyapache.ea4.sentences import plain
+from mpm.changes.lifecycle import UNKNOWN_ENDS
+from mpm.history import renamed
 from mpm.models import Event
 
 SETTLED_AFTER = timedelta(seconds=5)
@@ -70,11 +72,24 @@ def events_after(
     if servers is not None:
         query = query.filter(server_name__in=servers)
     if kinds:
-        query = query.filter(kind__in=kinds)
+        query = query.filter(_of_kinds(kinds))
     found = list(query[: limit + 1])
     if len(found) > limit:
         return found[:limit], found[limit - 1].pk
     return found, max(position, end)
+
+
+def _of_kinds(kinds: Collection[str]) -> Q:
+    """Events of ``kinds``, also those that were sealed under an earlier name. A change that was not
+    started was once a failed one."""
+    failed, not_started = "change.failed", "change.not_started"
+    wanted = Q(kind__in=renamed.spellings(*kinds))
+    if (failed in kinds) == (not_started in kinds):
+        return wanted
+    untouched = Q(kind=failed, data__step__in=renamed.BEFORE_THE_POINT) & ~Q(
+        data__decided_by__in=UNKNOWN_ENDS
+    )
+    return wanted & ~untouched if failed in kinds else wanted | untouched
 
 
 def last_id() -> int:
@@ -82,10 +97,11 @@ def last_id() -> int:
 
 
 def as_json(event: Event) -> dict[str, Any]:
-    """An event as REST and webhooks show it. ``hash`` seals it to the one before."""
+    """An event as REST and webhooks show it, in today's codes. ``hash`` seals it, in the codes it
+    was written with, to the one before."""
     return {
         "id": event.pk,
-        "kind": event.kind,
+        "kind": event.kind_now,
         "at": event.at.isoformat(),
         "server": event.server_name or None,
         "change": event.change_id,
@@ -98,6 +114,6 @@ def as_json(event: Event) -> dict[str, Any]:
             "agent": event.agent_class,
         },
         "request_id": event.request_id,
-        "data": plain(event.data),
+        "data": plain(event.data_now),
         "hash": event.hash,
     }

@@ -65,7 +65,7 @@ def predicted(server: Server) -> Prediction:
     restart = restart_of(server)
     method = str(restart.get("method", ""))
     touched = Q(state=State.SUCCEEDED, refused__isnull=False) | Q(
-        state__in=(State.ROLLED_BACK, State.FAILED), step__in=PAST_THE_POINT
+        state__in=(State.RESTORED, State.FAILED), step__in=PAST_THE_POINT
     )
     rows = (
         Change.objects.filter(touched, server=server)
@@ -91,7 +91,7 @@ def predicted(server: Server) -> Prediction:
     return Prediction(
         changes=len(past),
         smooth=sum(one.refused == 0 and one.state != State.FAILED for one in past),
-        restored=sum(one.state == State.ROLLED_BACK for one in past),
+        restored=sum(one.state == State.RESTORED for one in past),
         failed=sum(one.state == State.FAILED for one in past),
         refused=max((one.refused or 0 for one in past), default=0),
         longest_wait_ms=max((one.longest_wait_ms or 0.0 for one in past), default=0.0),

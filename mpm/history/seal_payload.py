@@ -17,10 +17,10 @@ from django.db import models
 from mpm.history.seal import canonical, digest, stamp
 from mpm.models import TERMINAL_STATES, Change, LogChunk, Report
 
-OUTSIDE = "change.outside"
-ASKED = ("change.requested", "change.queued", OUTSIDE)
+OUTSIDE = "change.external"
+ASKED = ("change.scheduled", "change.queued", OUTSIDE)
 ENDED = (*(f"change.{state.value}" for state in TERMINAL_STATES), OUTSIDE)
-TOLD_LATER, ADOPTED = "change.told_later", "change.adopted"
+TOLD_LATER, ADOPTED = "change.late_report", "change.accepted"
 NOTHING = hashlib.sha256().hexdigest()
 
 

@@ -184,17 +184,19 @@ def _and(names: list[str]) -> str:
 def _ending(change: Change) -> list[str]:
     if change.state == State.SUCCEEDED:
         ended = _("The change succeeded.")
-    elif change.state == State.ROLLED_BACK:
+    elif change.state == State.RESTORED:
         ended = _("The change failed, and the previous state was restored automatically.")
+    elif change.state == State.NOT_STARTED:
+        ended = _("The change was not started.")
     elif change.state == State.FAILED:
         ended = _("The change failed.")
-    elif change.state == State.CANCELLED:
+    elif change.state == State.CANCELED:
         ended = _("The change was canceled. Nothing was changed.")
     elif change.silent_since is not None:
         ended = _("The change isn’t finished, and the agent has been offline since %(since)s.") % {
             "since": date_format(timezone.localtime(change.silent_since), "TIME_FORMAT")
         }
-    elif change.state == State.REQUESTED and change.not_before is not None:
+    elif change.state == State.SCHEDULED and change.not_before is not None:
         local = timezone.localtime(change.not_before)
         ended = _("Scheduled for %(moment)s.") % {"moment": date_format(local, "DATETIME_FORMAT")}
     else:
@@ -236,14 +238,15 @@ def _visitors(change: Change) -> list[str]:
 
 
 EVENT_TITLES = {
-    "change.requested": lambda: _("Scheduled"),
+    "change.scheduled": lambda: _("Scheduled"),
     "change.queued": lambda: _("Requested"),
     "change.running": lambda: _("Started"),
     "change.canceling": lambda: _("Cancel requested"),
     "change.cancel_refused": lambda: _("Too late to cancel"),
-    "change.cancelled": lambda: _("Canceled"),
+    "change.canceled": lambda: _("Canceled"),
     "change.succeeded": lambda: _("Succeeded"),
-    "change.rolled_back": lambda: _("Failed, rolled back"),
+    "change.restored": lambda: _("Failed, rolled back"),
+    "change.not_started": lambda: _("Not started"),
     "change.failed": lambda: _("Failed"),
     "change.silent": lambda: _("Agent offline"),
     "change.recover": lambda: _("Recovery requested"),
@@ -283,10 +286,10 @@ def timeline(
     entries = [
         Entry(
             at=event.at,
-            kind=event.kind,
-            title=EVENT_TITLES.get(event.kind, lambda: "")() or event.kind,
+            kind=event.kind_now,
+            title=EVENT_TITLES.get(event.kind_now, lambda: "")() or event.kind_now,
             detail=" · ".join(part for part in (event.actor_name, _reason(event)) if part),
-            data=event.data,
+            data=event.data_now,
         )
         for event in events
     ]

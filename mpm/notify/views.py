@@ -25,10 +25,11 @@ KINDS = (
     ("change.queued", gettext_lazy("A change was asked for")),
     ("change.running", gettext_lazy("A change began")),
     ("change.succeeded", gettext_lazy("A change succeeded")),
-    ("change.rolled_back", gettext_lazy("A change was rolled back")),
+    ("change.restored", gettext_lazy("A change failed and was rolled back")),
+    ("change.not_started", gettext_lazy("A change was not started")),
     ("change.failed", gettext_lazy("A change failed")),
-    ("change.cancelled", gettext_lazy("A change was cancelled")),
-    ("change.outside", gettext_lazy("A server was changed outside this panel")),
+    ("change.canceled", gettext_lazy("A change was canceled")),
+    ("change.external", gettext_lazy("A server was changed outside this panel")),
 )
 """What most receivers want. By REST every kind of event can be named."""
 PAGE = 25

@@ -136,7 +136,7 @@ def make(
             created_at=now,
             created_by_name=actor.name,
         )
-        append("webhook.made", now, actor=actor, data=_told(webhook))
+        append("webhook.created", now, actor=actor, data=_told(webhook))
     return webhook
 
 
@@ -156,7 +156,7 @@ def change(
         for key, value in fields.items():
             setattr(webhook, key, _CHECKS[key](value) if key in _CHECKS else value)
         webhook.save(update_fields=[*fields, "position"])
-        append("webhook.changed", now, actor=actor, data=_told(webhook))
+        append("webhook.updated", now, actor=actor, data=_told(webhook))
     return webhook
 
 
@@ -178,7 +178,7 @@ def rotate(webhook: Webhook, actor: Actor, now: datetime | None = None) -> str:
 
 def remove(webhook: Webhook, actor: Actor, now: datetime | None = None) -> None:
     with transaction.atomic():
-        append("webhook.removed", now or timezone.now(), actor=actor, data=_told(webhook))
+        append("webhook.deleted", now or timezone.now(), actor=actor, data=_told(webhook))
         webhook.delete()
 
 
@@ -216,8 +216,8 @@ def fan_out(now: datetime) -> int:
                     Delivery(
                         webhook=webhook,
                         event_id=event.pk,
-                        kind=event.kind,
-                        body=_body(event.kind, event.at, as_json(event)),
+                        kind=event.kind_now,
+                        body=_body(event.kind_now, event.at, as_json(event)),
                         created_at=now,
                         next_at=now,
                     )
@@ -271,7 +271,7 @@ def redeliver(delivery: Delivery, actor: Actor, now: datetime | None = None) -> 
                 "delivery": delivery.uuid,
                 "event": delivery.event_id,
             }
-            append("webhook.sent_again", now, actor=actor, data=told)
+            append("webhook.redelivered", now, actor=actor, data=told)
     return bool(updated)
 
 

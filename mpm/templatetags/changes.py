@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 from django import template
-from django.utils.translation import gettext as _
 
-from mpm.changes.aftermath import aftermath, not_started
+from mpm.changes.aftermath import aftermath
 from mpm.history.outside import undecided
 from mpm.models import Change, State
 
 register = template.Library()
 
 TONES = {
-    State.REQUESTED: "blue",
+    State.SCHEDULED: "blue",
     State.QUEUED: "blue",
     State.RUNNING: "blue",
     State.CANCELING: "amber",
     State.SUCCEEDED: "green",
-    State.ROLLED_BACK: "amber",
+    State.RESTORED: "amber",
+    State.NOT_STARTED: "amber",
     State.FAILED: "red",
-    State.CANCELLED: "",
+    State.CANCELED: "",
 }
 
 
@@ -27,8 +27,6 @@ TONES = {
 def state(change: Change) -> dict[str, object]:
     """The state as a word with a color, and what became of the change where that is known."""
     tone, label = TONES.get(State(change.state), ""), change.get_state_display()
-    if not_started(change):
-        tone, label = "amber", _("Not started")
     known = hasattr(change, "repaired_at")
     return {
         "change": change,

@@ -95,7 +95,7 @@ def rendered(page: Page, pages: Manual) -> SafeString:
     for token in tokens:
         if token.children:
             token.children = list(_inline(token.children, page, pages))
-    html = reader.renderer.render(list(_framed_tables(tokens)), reader.options, {})
+    html = str(reader.renderer.render(list(_framed_tables(tokens)), reader.options, {}))
     return mark_safe(html)  # noqa: S308 -- the renderer escapes, and takes no HTML
 
 

@@ -1,4 +1,4 @@
-"""The history by API, one change, its log, cancelling and going back."""
+"""The history by API, one change, its log, canceling and going back."""
 
 from __future__ import annotations
 
@@ -167,14 +167,14 @@ def test_rolling_back_is_a_change_of_its_own(
     )
 
 
-def test_a_change_nobody_was_told_of_is_cancelled_at_once(
+def test_a_change_nobody_was_told_of_is_canceled_at_once(
     server: Server, add_token: AddToken, call: Call
 ) -> None:
     token = add_token("change")
     later = {**EVENT, "not_before": (timezone.now() + timedelta(days=30)).isoformat()}
     number = call("PUT", "servers/web03/mpm", later, token=token).body["change"]["id"]
     answer = call("POST", f"changes/{number}/cancel", {}, token=token)
-    assert (answer.status, answer.body["state"]) == (202, "cancelled")
+    assert (answer.status, answer.body["state"]) == (202, "canceled")
     again = call("POST", f"changes/{number}/cancel", {}, token=token)
     assert (again.status, again.body["code"]) == (409, "too_late")
     assert call("POST", f"changes/{number}/cancel", token=add_token("read")).status == 403

@@ -266,7 +266,7 @@ def test_the_status_of_a_followed_log_is_that_of_the_change(
     assert (status, out) == (cli.FAILED, "eins ☃\n")
     assert "The disk is full." in err
     status, said = terminal.json("log", "-f", number)
-    assert (status, said["state"], said["log"]) == (cli.FAILED, "failed", "eins ☃\n")
+    assert (status, said["state"], said["log"]) == (cli.FAILED, "not_started", "eins ☃\n")
 
 
 def test_a_change_that_went_well_ends_with_status_0(terminal: Terminal, change: Change) -> None:
@@ -288,7 +288,7 @@ def test_servers_that_disagree_with_themselves_end_status_with_1(
     assert terminal.json("status", "drifted")[0] == cli.FAILED
 
 
-def test_a_change_is_cancelled_and_asking_twice_is_asking_once(
+def test_a_change_is_canceled_and_asking_twice_is_asking_once(
     terminal: Terminal, add_server: AddServer
 ) -> None:
     add_server("web03")
@@ -298,8 +298,8 @@ def test_a_change_is_cancelled_and_asking_twice_is_asking_once(
     )
     number = str(made["change"]["id"])
     status, answer = terminal.json("cancel", number)
-    assert (status, answer["state"]) == (0, "cancelled")
-    assert Change.objects.get().state == "cancelled"
+    assert (status, answer["state"]) == (0, "canceled")
+    assert Change.objects.get().state == "canceled"
     assert terminal.run("log", "-f", number)[0] == cli.FAILED
     status, problem = terminal.json("cancel", number)
     assert (status, problem["code"]) == (cli.REFUSED, "too_late")

@@ -99,7 +99,7 @@ def test_a_repair_is_asked_for_followed_and_listed(
     asked = call("POST", "servers/web03/repairs", {"action": "start-httpd"}, token=token)
     assert (asked.status, asked.body["ok"]) == (202, None)
     path = asked.headers["Location"].removeprefix("/api/v1/")
-    event = Event.objects.get(kind="server.repair_asked")
+    event = Event.objects.get(kind="server.repair_requested")
     assert (event.token_name, event.origin) == ("deploy", "rest")
     assert call("GET", path, token=token).body == asked.body
     record_repair(
@@ -117,7 +117,7 @@ def test_the_same_key_asks_for_one_repair(server: Server, call: Call, add_token:
         for _ in range(3)
     ]
     assert {answer.body["id"] for answer in answers} == {answers[0].body["id"]}
-    assert Event.objects.filter(kind="server.repair_asked").count() == 1
+    assert Event.objects.filter(kind="server.repair_requested").count() == 1
 
 
 def test_what_may_not_be_is_refused(
@@ -135,4 +135,4 @@ def test_what_may_not_be_is_refused(
         assert answer.status == 404
     request_change(server, Choice.parse("event"), actor=ADMIN)
     assert call("POST", "servers/web03/repairs", wish, token=change).body["code"] == "busy"
-    assert not Event.objects.filter(kind="server.repair_asked").exists()
+    assert not Event.objects.filter(kind="server.repair_requested").exists()

@@ -166,7 +166,7 @@ def test_a_change_that_is_taken_back_ends_with_status_1(
     with simulated(simulated_panel, server).state() as state:
         state["faults"]["restart"] = 1
     ended = shell.json("switch", server, other_than(shell, server), "--yes", "--wait", status=1)
-    assert ended["state"] == "rolled_back"
+    assert ended["state"] == "restored"
     shell.run("log", "-f", str(ended["id"]), status=1)
     settled(simulated_panel, shell.environment["EA4MPM_TOKEN"], server)
     assert shell.json("status", server)["mpm"] == before

@@ -155,7 +155,7 @@ def refused_as_moved(change: Change, moves: Transaction, seen: Profile | None = 
         ],
     )
     change.refresh_from_db()
-    assert change.state == State.FAILED
+    assert change.state == State.NOT_STARTED
 
 
 def test_a_change_that_was_refused_as_moved_can_be_asked_for_again(

@@ -86,13 +86,13 @@ def test_who_asked_a_server_is_in_the_history(
     call("POST", path, {"mpm": "event"}, token=token, X_Request_Id="who-asked-1")
     event = Event.objects.get(request_id="who-asked-1")
     assert (event.kind, event.server_name, event.token_name) == (
-        "preview.asked",
+        "preview.requested",
         "web03",
         "planner",
     )
     assert event.data["preview"] == Preview.objects.get().uuid
     call("POST", PATH, {"mpm": "event"}, token=token)
-    assert Event.objects.filter(kind="preview.asked").count() == 1
+    assert Event.objects.filter(kind="preview.requested").count() == 1
 
 
 def test_a_server_that_cannot_answer_says_why(

@@ -151,7 +151,7 @@ def test_a_restart_that_nobody_answered_was_asked_for_all_the_same(
 ) -> None:
     monkeypatch.setattr(httpd, "WAIT_SECONDS", 0.1)
     assert "may still take place" in refused(whm("restartservice", server="web03", service="httpd"))
-    assert Event.objects.filter(kind="server.repair_asked", server_name="web03").count() == 1
+    assert Event.objects.filter(kind="server.repair_requested", server_name="web03").count() == 1
 
 
 def test_a_token_that_asks_too_often_is_told_so_in_the_envelope(

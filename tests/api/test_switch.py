@@ -216,7 +216,7 @@ def test_a_change_can_wait_for_its_window(server: Server, add_token: AddToken, c
         "PUT", "servers/web03/mpm", {**EVENT, "not_before": later.isoformat()}, token=token
     )
     assert answer.status == 202
-    assert answer.body["change"]["state"] == "requested"
+    assert answer.body["change"]["state"] == "scheduled"
     assert Change.objects.get().not_before == later
 
 
@@ -305,7 +305,7 @@ def test_what_is_only_busy_is_decided_anew_with_the_same_key(
     ]
     assert [(one.status, one.headers["Retry-After"]) for one in busy] == [(409, "5")] * 2
     assert "Idempotency-Replayed" not in busy[1].headers
-    Change.objects.filter(pk=first).update(state=State.CANCELLED)
+    Change.objects.filter(pk=first).update(state=State.CANCELED)
     made = call("PUT", "servers/web03/mpm", wish, token=token, Idempotency_Key="k-2")
     assert made.status == 202
     again = call("PUT", "servers/web03/mpm", wish, token=token, Idempotency_Key="k-2")
@@ -319,7 +319,7 @@ def test_a_key_is_forgotten_after_a_day(server: Server, add_token: AddToken, cal
     call("PUT", "servers/web03/mpm", EVENT, token=token, Idempotency_Key="k-1")
     old = timezone.now() - timedelta(hours=24, seconds=1)
     IdempotentAnswer.objects.update(created_at=old)
-    Change.objects.update(state=State.CANCELLED)
+    Change.objects.update(state=State.CANCELED)
     again = call("PUT", "servers/web03/mpm", {"mpm": "worker"}, token=token, Idempotency_Key="k-1")
     assert again.status == 202
     IdempotentAnswer.objects.update(created_at=old)

@@ -46,7 +46,7 @@ def test_a_token_is_made_listed_rotated_and_revoked(add_server: AddServer) -> No
         tokens.check(turned["token"], "192.0.2.9")
     assert "was revoked already" in mpm("token", "revoke", turned["key_id"])[1]
     told = list(Event.objects.filter(kind__startswith="token.").values_list("kind", "origin"))
-    assert told == [("token.made", "cli"), ("token.rotated", "cli"), ("token.revoked", "cli")]
+    assert told == [("token.created", "cli"), ("token.rotated", "cli"), ("token.revoked", "cli")]
 
 
 def test_a_token_is_for_the_servers_that_were_named(add_server: AddServer) -> None:

@@ -159,11 +159,11 @@ class TwoClients(RuleBasedStateMachine):
         cancel_change(active, ADMIN)
 
     @precondition(lambda self: self.active is not None)
-    @rule(result=st.sampled_from(["succeeded", "rolled_back", "failed", "cancelled"]))
+    @rule(result=st.sampled_from(["succeeded", "restored", "not_started", "canceled"]))
     def end(self, result: str) -> None:
         active = self.active
         assert active is not None
-        if active.state == State.REQUESTED:
+        if active.state == State.SCHEDULED:
             return
         finish(active, result)
         if result == "succeeded":

@@ -107,7 +107,7 @@ def test_events_are_read_on_from_where_one_left_off(
     assert answer("events", "--after", said["next"])[1]["items"] == []
     assert len(answer("events", "--kind", "change.queued")[1]["items"]) == 2
     text = mpm("events", "--limit", "1")[1]
-    assert "token.made" in text
+    assert "token.created" in text
     assert "mpm events --after" in text
     assert mpm("events", "--after", "x y")[0] == 2
 

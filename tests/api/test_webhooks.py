@@ -223,7 +223,7 @@ def test_what_is_sent_by_hand_is_in_the_history_with_the_id_of_its_request(
     told = Event.objects.filter(request_id__startswith="by-hand-").order_by("pk")
     assert [(event.kind, event.token_name) for event in told] == [
         ("webhook.tested", "ops"),
-        ("webhook.sent_again", "ops"),
+        ("webhook.redelivered", "ops"),
     ]
     assert {event.data["delivery"] for event in told} == {sent.body["id"]}
 

@@ -133,7 +133,7 @@ def test_the_state_of_httpd(server: Server, whm: Whm) -> None:
 def test_a_restart_is_asked_of_the_server(server: Server, whm: Whm) -> None:
     answer = whm("restartservice", service="httpd", queue_task="1")
     assert answer["data"]["service"] == "httpd"
-    asked = Event.objects.get(kind="server.repair_asked")
+    asked = Event.objects.get(kind="server.repair_requested")
     assert (asked.data["action"], asked.token_name) == ("restart-httpd", "billing")
     assert "not managed" in refused(whm("restartservice", service="named"))
     assert refused(whm("restartservice"))

@@ -58,19 +58,19 @@ def test_an_undo_turns_an_unfinished_change_round(
 ) -> None:
     folder = cut_off(simulation, "config_test", monkeypatch)
     assert main(["undo", str(folder.path)]) == 0
-    assert "rolled_back" in capsys.readouterr().out
+    assert "restored" in capsys.readouterr().out
     now = simulation.sound()
     assert (now.names, now.configured) == (simulation.start.names, simulation.start.configured)
     assert main(["undo", str(folder.path)]) == 0
     assert "There is nothing to take back." in capsys.readouterr().out
 
 
-def test_an_undo_of_what_altered_nothing_ends_it_as_cancelled(
+def test_an_undo_of_what_altered_nothing_ends_it_as_canceled(
     simulation: Simulation, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = cut_off(simulation, "rehearse", monkeypatch)
     assert main(["undo", str(folder.path)]) == 0
-    assert "cancelled: Stopped before anything was touched." in capsys.readouterr().out
+    assert "canceled: Stopped before anything was touched." in capsys.readouterr().out
     assert simulation.sound().names == simulation.start.names
 
 

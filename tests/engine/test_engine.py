@@ -77,11 +77,11 @@ def test_each_fault_ends_as_before_or_as_asked(tmp_path: Path, fault: str) -> No
     if fault in HARMLESS:
         assert outcome == "succeeded"
     elif fault in BEFORE_ANYTHING:
-        assert outcome == "failed"
+        assert outcome == "not_started"
         assert "Nothing was touched" in folder.reports()[-1].data["sentence"]
         assert "packages started" not in kinds(folder)
     else:
-        assert outcome == "rolled_back"
+        assert outcome == "restored"
     assert same(now, simulation.start) is (outcome != "succeeded")
     if outcome != "succeeded":
         assert folder.reports()[-1].data["decided_by"]
@@ -91,14 +91,14 @@ def test_each_fault_ends_as_before_or_as_asked(tmp_path: Path, fault: str) -> No
 def test_what_decided_is_the_observation_of_the_site(tmp_path: Path) -> None:
     simulation = Simulation(tmp_path, {"site_differs": 1})
     outcome = simulation.run(simulation.request())
-    assert outcome.data["outcome"] == "rolled_back"
+    assert outcome.data["outcome"] == "restored"
     assert outcome.data["decided_by"] == "php php.example.test: expected 200, saw 500"
 
 
 def test_what_visitors_noticed_is_told_of_the_way_back_too(tmp_path: Path) -> None:
     simulation = Simulation(tmp_path, {"site_differs": 1})
     folder = simulation.folder(simulation.request())
-    assert simulation.engine(folder).run().data["outcome"] == "rolled_back"
+    assert simulation.engine(folder).run().data["outcome"] == "restored"
     lines = kinds(folder)
     assert lines.count("interruption") == 2
     assert lines.index("undo_restart started") < len(lines) - lines[::-1].index("interruption")
@@ -107,7 +107,7 @@ def test_what_visitors_noticed_is_told_of_the_way_back_too(tmp_path: Path) -> No
 def test_an_undo_that_fails_at_first_is_tried_again(tmp_path: Path) -> None:
     simulation = Simulation(tmp_path, {"restart": 1, "undo_packages": 1, "undo_restart": 1})
     outcome = simulation.run(simulation.request())
-    assert outcome.data["outcome"] == "rolled_back"
+    assert outcome.data["outcome"] == "restored"
     assert same(simulation.sound(), simulation.start)
 
 
@@ -129,7 +129,7 @@ def test_a_server_that_moved_is_left_alone(tmp_path: Path) -> None:
     fewer = Transaction(request.transaction.install, request.transaction.remove[1:])
     folder = simulation.folder(replace(request, transaction=fewer))
     outcome = simulation.engine(folder).run()
-    assert outcome.data["outcome"] == "failed"
+    assert outcome.data["outcome"] == "not_started"
     assert outcome.data["decided_by"] == "moved"
     moved = next(r for r in folder.reports() if r.kind == "moved")
     assert Transaction.from_json(moved.data["transaction"]).digest == request.transaction.digest
@@ -166,7 +166,7 @@ def test_a_stop_in_time_is_honoured(tmp_path: Path) -> None:
     folder = simulation.folder(simulation.request())
     folder.request_cancel()
     outcome = simulation.engine(folder).run()
-    assert outcome.data["outcome"] == "cancelled"
+    assert outcome.data["outcome"] == "canceled"
     cancels = [r.data for r in folder.reports() if r.kind == "cancel"]
     assert [item["accepted"] for item in cancels] == [True]
     assert same(simulation.sound(), simulation.start)
@@ -185,7 +185,7 @@ def test_a_stop_asked_during_the_download_does_not_wait_for_its_end(tmp_path: Pa
     reader.request_cancel()
     thread.join()
     lines = kinds(reader)
-    assert lines[-1] == "outcome cancelled"
+    assert lines[-1] == "outcome canceled"
     assert lines.index("download skipped") < lines.index("cancel")
     assert reader.log_from(0).count(b"fetched") == 1
     assert same(simulation.sound(), simulation.start)
@@ -248,9 +248,9 @@ def test_a_change_waits_its_turn_while_a_half_done_one_is_there(tmp_path: Path) 
     half = simulation.folder(simulation.request("event"))
     cut_off(simulation, half, after="packages started")
     other = simulation.run(simulation.request("worker"))
-    assert other.data["outcome"] == "failed"
+    assert other.data["outcome"] == "not_started"
     assert "Another change" in other.data["sentence"]
-    assert simulation.engine(half).run().data["outcome"] in ("succeeded", "rolled_back")
+    assert simulation.engine(half).run().data["outcome"] in ("succeeded", "restored")
     simulation.sound()
 
 
@@ -261,17 +261,17 @@ def test_an_engine_that_keeps_dying_in_one_step_turns_round(tmp_path: Path) -> N
     for _ in range(8):
         folder.note_start("restart")
     outcome = simulation.engine(folder).run()
-    assert outcome.data["outcome"] == "rolled_back"
+    assert outcome.data["outcome"] == "restored"
     assert "cut off" in outcome.data["decided_by"]
     assert same(simulation.sound(), simulation.start)
 
 
-def test_a_request_that_cannot_be_read_ends_as_failed(tmp_path: Path) -> None:
+def test_a_request_that_cannot_be_read_ends_as_not_started(tmp_path: Path) -> None:
     simulation = Simulation(tmp_path)
     bad = {**simulation.request().as_json(), "mpm": "; rm -rf /"}
     folder, _ = simulation.spool.create_raw(bad["change"], bad)
     outcome = simulation.engine(folder).run()
-    assert outcome.data["outcome"] == "failed"
+    assert outcome.data["outcome"] == "not_started"
     assert same(simulation.sound(), simulation.start)
 
 
@@ -330,7 +330,7 @@ def ends_true(simulation: Simulation, path: Path) -> str:
     if outcome["outcome"] == "succeeded":
         assert (now.running.mpm, now.running.itk) == (request.mpm, request.itk)
     else:
-        assert outcome["outcome"] in ("rolled_back", "failed", "cancelled")
+        assert outcome["outcome"] in ("restored", "not_started", "canceled")
         assert "ATTENTION" not in outcome["sentence"]
         assert same(now, simulation.start)
     assert [r.seq for r in folder.reports()] == list(range(1, len(folder.reports()) + 1))

@@ -97,7 +97,7 @@ def test_a_torn_file_of_a_change_raises_nothing_when_it_is_taken_up(
         assert outcome.data["outcome"] == "failed"
         assert "no longer known" in outcome.data["sentence"]
     else:
-        wanted = "succeeded" if command == "resume" else "rolled_back"
+        wanted = "succeeded" if command == "resume" else "restored"
         assert outcome.data["outcome"] == wanted
         simulation.sound()
 
@@ -221,7 +221,7 @@ def test_no_undo_attempt_is_burnt_while_the_machine_shuts_down(
     assert said.count("undo_packages started") == 1
     assert "undo_packages failed" not in said
     machine.going_down = False
-    assert machine.engine().run().data["outcome"] == "rolled_back"
+    assert machine.engine().run().data["outcome"] == "restored"
     simulation.sound()
 
 
@@ -366,7 +366,7 @@ def refused(simulation: Simulation) -> ChangeFolder:
     request = replace(simulation.request(), server="sim")
     folder = simulation.folder(request)
     folder.request_cancel()
-    assert simulation.engine(folder).run().data["outcome"] == "cancelled"
+    assert simulation.engine(folder).run().data["outcome"] == "canceled"
     folder.set_delivered(len(folder.reports()), folder.log_size)
     return folder
 

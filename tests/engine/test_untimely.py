@@ -20,7 +20,7 @@ def test_a_change_that_comes_after_its_cancel_touches_nothing(tmp_path: Path) ->
     assert simulation.spool.forestall(request.change) is None
     assert simulation.spool.forestall(request.change) is None
     outcome = simulation.run(request)
-    assert outcome.data["outcome"] == "cancelled"
+    assert outcome.data["outcome"] == "canceled"
     assert simulation.sound().digest == simulation.start.digest
 
 
@@ -37,7 +37,7 @@ def test_what_forestalls_is_forgotten_when_no_message_can_come_any_more(tmp_path
     simulation = Simulation(tmp_path)
     request = simulation.request()
     simulation.spool.forestall(request.change)
-    mark = simulation.spool.root / ".cancelled" / request.change
+    mark = simulation.spool.root / ".canceled" / request.change
     simulation.spool.prune(now())
     assert mark.exists()
     long_ago = (now() - timedelta(days=2)).timestamp()
@@ -75,7 +75,7 @@ def test_a_change_whose_window_has_passed_is_not_begun(tmp_path: Path) -> None:
     simulation = Simulation(tmp_path)
     late = replace(simulation.request(), not_after=now() - timedelta(seconds=1))
     outcome = simulation.run(late)
-    assert (outcome.data["outcome"], outcome.data["decided_by"]) == ("cancelled", "window")
+    assert (outcome.data["outcome"], outcome.data["decided_by"]) == ("canceled", "window")
     assert "window passed" in outcome.data["sentence"]
     assert simulation.sound().digest == simulation.start.digest
     in_time = replace(simulation.request(), not_after=now() + timedelta(hours=1))

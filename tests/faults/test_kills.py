@@ -27,7 +27,7 @@ BACK = {
     *(f"step {step} {status}" for step in list(Step)[:3] for status in ("started", "done")),
     *("step packages started", "step packages failed"),
     *(f"step {step} {status}" for step in list(Step)[7:] for status in ("started", "done")),
-    *("evidence before", "evidence undo", "outcome rolled_back"),
+    *("evidence before", "evidence undo", "outcome restored"),
 }
 """And of one whose new packages cannot be installed. (httpd was not restarted: there is no
 interruption to tell of.)"""

@@ -79,7 +79,7 @@ def test_a_listener_that_the_new_mpm_takes_away_is_missed(make_lab: MakeLab, tol
     drop_in(field.lab, f"<IfModule !mpm_event_module>\nListen 127.0.0.1:{port}\n</IfModule>\n")
     field.lab.up()
     ending = told(run(field, "a listener is gone afterwards"))
-    assert (ending.end, ending.outcome) == (BEFORE, "rolled_back"), ending
+    assert (ending.end, ending.outcome) == (BEFORE, "restored"), ending
     assert str(port) in sentence(field)
     assert port in held(field)
 

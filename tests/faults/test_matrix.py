@@ -64,7 +64,7 @@ def test_a_failing_scriptlet(
     ending = told(run(field, f"%{scriptlet.removeprefix('fail')} fails"))
     assert ending.end == end, ending
     if end == BEFORE:
-        assert ending.outcome == "rolled_back"
+        assert ending.outcome == "restored"
         assert "scriptlet" in findings(field)
 
 
@@ -84,7 +84,7 @@ def test_a_bad_signature_touches_nothing(
     request = field.request("event")
     field.lab.use_repository(variant)
     ending = told(run(field, f"bad signature: {name}", request))
-    assert (ending.end, ending.outcome) == (BEFORE, "failed"), ending
+    assert (ending.end, ending.outcome) == (BEFORE, "not_started"), ending
     assert "Nothing was touched" in sentence(field)
     assert code in findings(field)
 
@@ -105,7 +105,7 @@ def test_a_repository_that_is_gone_touches_nothing(make_lab: MakeLab, told: Tell
     request = field.request("event")
     unplug(field.lab)
     ending = told(run(field, "repository gone", request))
-    assert (ending.end, ending.outcome) == (BEFORE, "failed"), ending
+    assert (ending.end, ending.outcome) == (BEFORE, "not_started"), ending
     assert findings(field)
 
 
@@ -126,7 +126,7 @@ def test_a_lock_that_is_held_touches_nothing_and_names_the_holder(
         before, sites = field.server.inspect(), field.server.sites()
         field.finish(field.folder(request))
     ending = told(field.judge("lock held", request, before, sites))
-    assert (ending.end, ending.outcome) == (BEFORE, "failed"), ending
+    assert (ending.end, ending.outcome) == (BEFORE, "not_started"), ending
     assert str(os.getpid()) in sentence(field)
 
 
@@ -157,7 +157,7 @@ def test_itk_under_event_is_found_by_the_rehearsal(make_lab: MakeLab, told: Tell
     field.lab.down()
     field.lab.up()
     ending = told(run(field, "ITK under event"))
-    assert (ending.end, ending.outcome) == (BEFORE, "failed"), ending
+    assert (ending.end, ending.outcome) == (BEFORE, "not_started"), ending
     assert "Nothing was touched" in sentence(field)
     assert "itk-threaded" in findings(field)
 
@@ -172,7 +172,7 @@ def test_php_as_a_module_under_event_is_found_before_anything_is_touched(
     field.lab.down()
     field.lab.up()
     ending = told(run(field, "DSO PHP under event"))
-    assert (ending.end, ending.outcome) == (BEFORE, "failed"), ending
+    assert (ending.end, ending.outcome) == (BEFORE, "not_started"), ending
     assert "php-not-threadsafe" in findings(field)
 
 
@@ -228,7 +228,7 @@ def test_a_disk_that_is_full_before_touches_nothing(
     field.finish(folder)
     filler.unlink()
     ending = told(field.judge("disk full before", request, before, sites))
-    assert (ending.end, ending.outcome) == (BEFORE, "failed"), ending
+    assert (ending.end, ending.outcome) == (BEFORE, "not_started"), ending
     assert "Nothing was touched" in sentence(field)
 
 

@@ -69,5 +69,5 @@ def test_a_change_whose_sites_differ_is_undone_with_one_restart_more(
     )
     began = starts(field)
     ending = told(run(field, "with cPanel's hooks, a site differs"))
-    assert (ending.end, ending.outcome) == (BEFORE, "rolled_back"), ending
+    assert (ending.end, ending.outcome) == (BEFORE, "restored"), ending
     assert starts(field) == began + 2

@@ -79,7 +79,7 @@ class Watched:
         end = time.monotonic() + TRUE_AFTER
         while True:
             row: dict[str, Any] = self.ask("GET", f"changes/{number}").json()
-            if row["state"] in ("succeeded", "rolled_back", "failed", "cancelled"):
+            if row["state"] in ("succeeded", "restored", "failed", "canceled"):
                 return row
             assert time.monotonic() < end, (row, self.panel.said)
             time.sleep(0.1)
@@ -87,7 +87,7 @@ class Watched:
     def judge(self, fault: str, kills: int, row: dict[str, Any], before: str, goal: str) -> Ending:
         """What the row says, held against the server."""
         now = self.lab.status()
-        shown = {"succeeded": goal, "rolled_back": before}.get(row["state"])
+        shown = {"succeeded": goal, "restored": before}.get(row["state"])
         packages = {name for name in now.installed if name in ("event", "worker", "prefork")}
         wrong = unclean(self.lab, self.lab.rpm("-qa", "--qf", "%{name}\\n").split())
         sites = [self.lab.fetch(site).status for site in self.lab.sites]

@@ -168,7 +168,7 @@ def test_a_handler_of_php_that_breaks_alone_is_noticed_with_no_site_named(
     assert seen["older.test"].status == 200
     assert "third.test" not in seen
     ending = told(run(field, "one handler of PHP breaks"))
-    assert (ending.end, ending.outcome) == (BEFORE, "rolled_back"), ending
+    assert (ending.end, ending.outcome) == (BEFORE, "restored"), ending
     assert "older.test (php ea-php74)" in sentence(field)
 
 
@@ -242,5 +242,5 @@ def test_a_site_that_drips_after_the_change_neither_holds_it_nor_spoils_its_undo
     # Two calls each of the test's own looks and of preflight are fine.
     field = with_tenant(Field(make_lab().up()), 4, DRIP)
     ending = told(run(field, "a site drips after the change"))
-    assert (ending.end, ending.outcome) == (BEFORE, "rolled_back"), ending
+    assert (ending.end, ending.outcome) == (BEFORE, "restored"), ending
     assert "tenant.test" in sentence(field)

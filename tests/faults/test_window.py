@@ -140,7 +140,7 @@ def test_both_restarts_of_a_change_that_is_undone_are_told(make_lab: MakeLab, to
     drop_in = field.config.server_root / "conf.d/under-event.conf"
     drop_in.write_text("<IfModule mpm_event_module>\nRedirectMatch 503 ^/$\n</IfModule>\n")
     ending, folder = judged(field, "a site differs", field.request("event"))
-    assert (told(ending).end, ending.outcome) == (BEFORE, "rolled_back"), ending
+    assert (told(ending).end, ending.outcome) == (BEFORE, "restored"), ending
     there, back = interruptions(folder)
     assert there["probes"] > 0
     assert back["probes"] > 0
@@ -152,7 +152,7 @@ def test_a_window_that_was_never_restarted_does_not_grow_into_the_next_change(
 ) -> None:
     field = Field(make_lab(variant=Variant(faults=((EVENT, "failpre"),))).up())
     ending, folder = judged(field, "%pre fails", field.request("event"))
-    assert (told(ending).end, ending.outcome) == (BEFORE, "rolled_back"), ending
+    assert (told(ending).end, ending.outcome) == (BEFORE, "restored"), ending
     assert interruptions(folder) == []
     time.sleep(3.0)
     begun = time.monotonic()
@@ -196,7 +196,7 @@ def test_a_change_killed_in_its_restart_and_taken_back_leaves_one_httpd(
     field.kill(lambda line: "easyapache.agent.change.engine" in line)
     engine.wait()
     if folder.outcome is None:
-        assert "rolled_back" in undo(field, folder)
+        assert "restored" in undo(field, folder)
         ending = told(field.judge("killed in the restart, undone", request, before, sites))
         assert ending.end == BEFORE, ending
     else:

@@ -320,7 +320,7 @@ def test_switch_and_wait_follows_a_change_to_its_end(house: House) -> None:
     with house.simulated.state() as state:
         state["faults"] = {"configtest": 1}
     status, done = answer("switch", "prefork", "--wait", "--timeout", "60")
-    assert (status, done["state"]) == (1, "rolled_back")
+    assert (status, done["state"]) == (1, "restored")
     # Numbers go on from test to test.
     first = Change.objects.earliest("pk").pk
     status, back = answer("rollback", str(first), "--wait", "--timeout", "60")

@@ -67,7 +67,7 @@ def test_of_eight_requests_at_once_one_becomes_a_change_and_seven_hear_which(
 
 def test_reports_cancels_and_sweeps_at_once_leave_one_truth(server: Server) -> None:
     change = request_change(server, Choice.parse("event"), actor=ADMIN)
-    told = [step(1, "preflight"), step(2, "download"), outcome(3, "cancelled")]
+    told = [step(1, "preflight"), step(2, "download"), outcome(3, "canceled")]
 
     def work(number: int) -> None:
         if number % 3 == 0:
@@ -80,8 +80,8 @@ def test_reports_cancels_and_sweeps_at_once_leave_one_truth(server: Server) -> N
     all_at_once(6, work)
     record_reports("web01", change.uuid, told)
     change.refresh_from_db()
-    assert change.state == State.CANCELLED
-    ends = Event.objects.filter(change=change, kind="change.cancelled")
+    assert change.state == State.CANCELED
+    ends = Event.objects.filter(change=change, kind="change.canceled")
     assert ends.count() == 1
     assert verify_database().faults == ()
 

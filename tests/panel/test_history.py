@@ -285,9 +285,7 @@ def test_the_story_tells_it_to_somebody_who_was_not_there(
 
 
 def test_a_change_that_failed_left_all_as_it_was(known_server: Callable[..., Server]) -> None:
-    change = finish(
-        request_change(known_server(), Choice.parse("event"), actor=ADMIN), "rolled_back"
-    )
+    change = finish(request_change(known_server(), Choice.parse("event"), actor=ADMIN), "restored")
     assert not any(row.moved for row in before_and_after(change))
     assert "taken back" in " ".join(story(change))
 

@@ -110,7 +110,7 @@ def test_killing_agent_worker_and_redis_together_loses_nothing(house: House) -> 
     house.start("agent")
     house.start("control")
     ended(change)
-    assert change.state in (State.SUCCEEDED, State.ROLLED_BACK), change.sentence
+    assert change.state in (State.SUCCEEDED, State.RESTORED), change.sentence
     chunks = LogChunk.objects.filter(change=change).order_by("offset")
     assert sum(chunk.size for chunk in chunks) == change.log_size
 

@@ -32,7 +32,7 @@ Ended = Callable[..., Change]
 def ended(known_server: Callable[..., Server]) -> Ended:
     """A change in which these interruptions were told before its outcome."""
 
-    def make(*interruptions: dict[str, Any], how: str = "rolled_back", said: str = "") -> Change:
+    def make(*interruptions: dict[str, Any], how: str = "restored", said: str = "") -> Change:
         change = request_change(known_server(), Choice.parse("event"), actor=ADMIN)
         told = [step(1, "preflight")]
         told += [report(n, "interruption", **one) for n, one in enumerate(interruptions, 2)]

@@ -162,7 +162,7 @@ def test_a_cancel_that_the_agent_never_knew_of_came_in_time(change: Change) -> N
     record_unknown("web01", change.uuid)
     Change.objects.update(unknown_since=timezone.now() - timedelta(seconds=9))
     record_unknown("web01", change.uuid)
-    assert fresh(change).state == State.CANCELLED
+    assert fresh(change).state == State.CANCELED
 
 
 def test_a_change_whose_agent_is_silent_says_so_within_a_minute_and_takes_it_back(

@@ -316,10 +316,10 @@ def test_a_window_waits_then_runs_once_then_passes(known_server: KnownServer) ->
     server = known_server()
     now = timezone.now()
     change = ask(server, not_before=now + timedelta(hours=1), not_after=now + timedelta(hours=2))
-    assert change.state == State.REQUESTED
+    assert change.state == State.SCHEDULED
     sweep(now + timedelta(minutes=59))
     change.refresh_from_db()
-    assert change.state == State.REQUESTED
+    assert change.state == State.SCHEDULED
     for _ in range(3):
         sweep(now + timedelta(minutes=61))
     change.refresh_from_db()
@@ -334,28 +334,28 @@ def test_a_window_that_was_missed_entirely_leads_to_nothing(known_server: KnownS
     )
     sweep(now + timedelta(days=2))
     change.refresh_from_db()
-    assert (change.state, change.decided_by) == (State.CANCELLED, "window")
+    assert (change.state, change.decided_by) == (State.CANCELED, "window")
 
 
 def test_an_agent_that_comes_back_after_the_window_ends_the_change_by_it(
     known_server: KnownServer,
 ) -> None:
     change = ask(known_server(), not_after=timezone.now() + timedelta(hours=1))
-    late = outcome(1, "cancelled", decided_by="window", sentence="Its window passed.")
+    late = outcome(1, "canceled", decided_by="window", sentence="Its window passed.")
     record_reports(change.server_name, change.uuid, [late])
     change.refresh_from_db()
-    assert (change.state, change.decided_by) == (State.CANCELLED, "window")
+    assert (change.state, change.decided_by) == (State.CANCELED, "window")
 
 
-def test_a_change_nobody_was_told_of_is_cancelled_at_once(known_server: KnownServer) -> None:
+def test_a_change_nobody_was_told_of_is_canceled_at_once(known_server: KnownServer) -> None:
     change = cancel(ask(known_server()), ADMIN)
-    assert change.state == State.CANCELLED
+    assert change.state == State.CANCELED
     assert change.finished_at
     with pytest.raises(TooLate):
         cancel(change, ADMIN)
 
 
-def test_a_change_that_was_sent_is_cancelled_by_its_agent_and_asking_twice_is_fine(
+def test_a_change_that_was_sent_is_canceled_by_its_agent_and_asking_twice_is_fine(
     known_server: KnownServer,
 ) -> None:
     change = ask(known_server())

@@ -52,7 +52,7 @@ def test_what_was_rolled_back_is_not_rolled_back_again(
         roll_back(change, ADMIN)
 
 
-@pytest.mark.parametrize("ending", ["rolled_back", "failed", "cancelled"])
+@pytest.mark.parametrize("ending", ["restored", "not_started", "canceled"])
 def test_only_what_succeeded_can_be_rolled_back(
     known_server: Callable[..., Server], ending: str
 ) -> None:

@@ -70,7 +70,7 @@ def two_months(machines: list[Machine]) -> None:
                 reason=("HTTP/2 for the shop", "memory runs out in the evening")[number % 2],
                 ticket=f"OPS-{300 + number}" if number % 3 == 0 else "",
             )
-            outcome = "rolled_back" if number % 9 == 4 else "succeeded"
+            outcome = "restored" if number % 9 == 4 else "succeeded"
             said = {"outcome": outcome, "decided_by": "verification", "sentence": ""}
             report = {"seq": 1, "at": timezone.now().isoformat(), "kind": "outcome", "data": said}
             record_reports(machine.name, change.uuid, [report])
@@ -92,13 +92,13 @@ def endings(folder: Path, web03: Machine, web04: Machine, db1: Machine) -> dict[
             more_log=more_log(30, wrong=7),
         )
     with ago(days=1, hours=7), web04.broken("site_differs"):
-        found["rolled_back"] = web04.ended("event", DEPLOY, reason="as on the other servers")
+        found["restored"] = web04.ended("event", DEPLOY, reason="as on the other servers")
     with ago(days=1, hours=6), web04.broken("pre_scriptlet", "undo_packages"):
         found["failed"] = web04.ended("event", reason="once more", ticket="HOST-4472")
     with ago(days=1, hours=2):
         later = timezone.now() + timedelta(hours=8)
-        found["cancelled"] = web03.change("worker", BEN, not_before=later)
-        cancel(found["cancelled"], ADA)
+        found["canceled"] = web03.change("worker", BEN, not_before=later)
+        cancel(found["canceled"], ADA)
     web07 = Machine.add(folder, "web07")
     with ago(hours=20):
         change = web07.change("worker", reason="asked for while somebody else was at work")
@@ -127,9 +127,9 @@ def at_work(folder: Path) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for name, server, up_to in (
         ("running", "web08", "packages"),
-        ("cancellable", "web09", "rehearsal"),
+        ("cancelable", "web09", "rehearsal"),
         ("spare_running", "web10", "packages"),
-        ("spare_cancellable", "web11", "rehearsal"),
+        ("spare_cancelable", "web11", "rehearsal"),
     ):
         machine = Machine.add(folder, server)
         if name == "running":

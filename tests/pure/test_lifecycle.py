@@ -5,7 +5,7 @@ import pytest
 from easyapache.ea4.protocol import Outcome, Step
 from mpm.changes.lifecycle import (
     ACTIVE,
-    CANCELLABLE,
+    CANCELABLE,
     STATES,
     TERMINAL,
     TRANSITIONS,
@@ -52,9 +52,9 @@ def test_an_unknown_state_goes_nowhere() -> None:
     assert not is_legal("queued", "lost")
 
 
-def test_a_change_can_be_cancelled_until_packages_are_touched() -> None:
+def test_a_change_can_be_canceled_until_packages_are_touched() -> None:
     assert may_cancel("running", "rehearsal")
-    assert may_cancel("requested")
+    assert may_cancel("scheduled")
     assert not may_cancel("running", "packages")
     assert not may_cancel("canceling", "download")
     assert [step.value for step in Step if not past_the_point(step)] == [
@@ -68,4 +68,4 @@ def test_the_button_that_is_off_says_why() -> None:
     for state in STATES:
         for step in ("", *Step):
             assert bool(why_not_cancel(state, step)) is not may_cancel(state, step)
-    assert {"requested", "queued", "running"} == CANCELLABLE
+    assert {"scheduled", "queued", "running"} == CANCELABLE

@@ -48,7 +48,7 @@ def asked(client: Client, action: str = "start-httpd") -> str:
     """Confirm a repair; the number of the request."""
     answer = client.post(f"{DOCTOR}repair/", {"server": "web01", "repair": action})
     assert answer.status_code == 302
-    return str(Event.objects.get(kind="server.repair_asked").data["request"])
+    return str(Event.objects.get(kind="server.repair_requested").data["request"])
 
 
 def test_a_healthy_server_has_no_findings(admin: Client, server: Server) -> None:
@@ -68,7 +68,7 @@ def test_nothing_is_repaired_before_it_is_confirmed(admin: Client, stopped_serve
     page = words(admin, "&repair=start-httpd")
     assert "starts Apache if it" in page
     assert "Start httpd on web01" in page
-    assert not Event.objects.filter(kind="server.repair_asked").exists()
+    assert not Event.objects.filter(kind="server.repair_requested").exists()
 
 
 def test_a_confirmed_repair_is_waited_for_and_its_result_shown(
@@ -162,7 +162,7 @@ def test_support_reads_the_findings_and_repairs_nothing(
     assert "doctor/repair/" not in page
     refused = support.post(f"{DOCTOR}repair/", {"server": "web01", "repair": "start-httpd"})
     assert refused.status_code == 403
-    assert not Event.objects.filter(kind="server.repair_asked").exists()
+    assert not Event.objects.filter(kind="server.repair_requested").exists()
 
 
 @pytest.mark.parametrize("action", ["", "rm -rf", "start-httpd\0"])
@@ -170,7 +170,7 @@ def test_only_repairs_that_are_known_are_asked_for(
     action: str, admin: Client, stopped_server: Server
 ) -> None:
     admin.post(f"{DOCTOR}repair/", {"server": "web01", "repair": action})
-    assert not Event.objects.filter(kind="server.repair_asked").exists()
+    assert not Event.objects.filter(kind="server.repair_requested").exists()
 
 
 def test_while_a_change_is_at_work_nothing_is_repaired(
@@ -180,7 +180,7 @@ def test_while_a_change_is_at_work_nothing_is_repaired(
         f"{DOCTOR}repair/", {"server": "web01", "repair": "restart-httpd"}, follow=True
     )
     assert b"has not ended" in answer.content
-    assert not Event.objects.filter(kind="server.repair_asked").exists()
+    assert not Event.objects.filter(kind="server.repair_requested").exists()
 
 
 def test_a_failed_change_leads_to_the_repair_of_what_was_recognised(

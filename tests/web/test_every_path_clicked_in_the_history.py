@@ -18,12 +18,12 @@ from tests.visits import HISTORY
 pytestmark = pytest.mark.browser
 
 YESTERDAY = (datetime.now(UTC) - timedelta(days=1)).date().isoformat()
-NOT_ENDED = ("Running", "Waiting", "Asked", "Being cancelled")
+NOT_ENDED = ("Running", "Scheduled", "Queued", "Canceling")
 FILTERS: tuple[tuple[str, str, Callable[[str], bool]], ...] = (
     ("Search", "shop http/2", lambda row: "shop" in row),
     ("Server", "web07", lambda row: "web07" in row),
     ("User", "ben", lambda row: "ben" in row),
-    ("Result", "Rolled back", lambda row: "Rolled back" in row),
+    ("Result", "Failed, rolled back", lambda row: "Failed, rolled back" in row),
     ("Result", "Not finished", lambda row: any(state in row for state in NOT_ENDED)),
     ("Source", "Outside the panel", lambda row: "Outside the panel" in row),
     ("From", "worker", lambda row: "worker to" in row or "worker →" in row),

@@ -103,7 +103,7 @@ def test_a_log_is_followed_held_and_never_more_than_two_thousand_lines_long(
 
 
 def test_a_link_is_made_copied_opened_without_an_account_and_taken_back(desk: Desk) -> None:
-    page = desk.open(f"{HISTORY}{{rolled_back}}/")
+    page = desk.open(f"{HISTORY}{{restored}}/")
     page.get_by_label("Expires in").select_option("30 days")
     page.get_by_role("button", name="Create link").click()
     page.locator("#share").get_by_role("button", name="Copy").first.click()
@@ -144,8 +144,8 @@ def test_a_change_on_paper_is_its_story_without_the_panel_around_it(desk: Desk) 
     assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
 
 
-def test_a_change_is_cancelled_while_that_is_possible_and_later_says_why_not(desk: Desk) -> None:
-    page = desk.open(f"{HISTORY}{{spare_cancellable}}/")
+def test_a_change_is_canceled_while_that_is_possible_and_later_says_why_not(desk: Desk) -> None:
+    page = desk.open(f"{HISTORY}{{spare_cancelable}}/")
     page.get_by_role("button", name="Cancel change").click()
     expect(page.locator("#flash")).to_contain_text("Cancel requested")
     expect(page.get_by_text("The server has been asked to stop")).to_be_visible()

@@ -178,10 +178,10 @@ def test_a_window_is_asked_for_and_the_change_waits_for_it(desk: Desk) -> None:
     page.get_by_label("Ticket").fill("HOST-4499")
     page.get_by_role("button", name="Change web14 to event").click()
     page.wait_for_url(re.compile(r"/history/\d+/$"))
-    expect(page.locator("#state")).to_contain_text("Waiting for its window")
+    expect(page.locator("#state")).to_contain_text("Scheduled")
     expect(
         page.get_by_text(f"Starts after {later:%b} {later.day}, {later:%Y}, 9:00 PM")
     ).to_be_visible()
     page.get_by_role("button", name="Cancel change").click()
-    expect(page.locator("#state")).to_contain_text("Cancelled")
+    expect(page.locator("#state")).to_contain_text("Canceled")
     expect(page.locator(".story")).to_contain_text("Nothing was touched")

@@ -92,11 +92,11 @@ def test_an_administrator_adopts_once_and_history_says_who(
     change.refresh_from_db()
     assert change.adopted_by == "ada"
     assert change.adopted_at is not None
-    event = Event.objects.get(kind="change.adopted")
+    event = Event.objects.get(kind="change.accepted")
     assert (event.actor_name, event.change_id) == ("ada", change.pk)
     again = admin.post(f"/{page}adopt/", follow=True)
     assert b"was adopted already" in again.content
-    assert Event.objects.filter(kind="change.adopted").count() == 1
+    assert Event.objects.filter(kind="change.accepted").count() == 1
     for client in (admin, support):
         shown = client.get(f"/{page}").content
         assert b"ada adopted it" in shown

@@ -39,7 +39,7 @@ def test_a_token_is_shown_once_and_works(admin: Client, server: Server) -> None:
     again = admin.get("/tokens/").content
     assert text.encode() not in again
     assert token.key_id.encode() in again
-    assert Event.objects.get(kind="token.made").actor_name == "ada"
+    assert Event.objects.get(kind="token.created").actor_name == "ada"
 
 
 @pytest.mark.parametrize(

@@ -41,7 +41,7 @@ def test_a_webhook_is_added_and_its_secret_shown_once(admin: Client, server: Ser
     made.refresh_from_db()
     assert secret_in(rotated.content) == webhooks.secret(made)
     kinds = Event.objects.filter(kind__startswith="webhook.").values_list("kind", flat=True)
-    assert list(kinds.order_by("pk")) == ["webhook.made", "webhook.rotated"]
+    assert list(kinds.order_by("pk")) == ["webhook.created", "webhook.rotated"]
 
 
 @pytest.mark.parametrize(

@@ -193,7 +193,7 @@ def test_a_silent_agent_is_a_warning_on_every_page_and_in_every_plan(
 def test_a_late_word_of_the_agent_settles_what_was_closed_or_failed(server: Server) -> None:
     change = failed_half_way(server)
     assert health_of(server).incomplete_change == change.pk
-    said = {"outcome": "rolled_back", "decided_by": "verify", "sentence": "It is as before."}
+    said = {"outcome": "restored", "decided_by": "verify", "sentence": "It is as before."}
     record_reports("web01", change.uuid, [report(4, "outcome", **said)])
     assert health_of(server).incomplete_change is None
 
@@ -344,8 +344,8 @@ def test_a_prediction_counts_every_outcome_of_the_same_restart_method(
     Server.objects.filter(pk=server.pk).update(agent={"capabilities": how})
     measured(server, "succeeded", 12, "start")
     measured(server, "succeeded", 0, "overlap")
-    measured(server, "rolled_back", 0, "overlap")
-    measured(server, "rolled_back", 3, "overlap")
+    measured(server, "restored", 0, "overlap")
+    measured(server, "restored", 3, "overlap")
     preview = answered_preview(server, Choice.parse("event"))
     said = page(admin, f"{MPM}review/{preview.uuid}/")
     assert "2 of 3 earlier changes: no connection refused." in said

@@ -92,7 +92,7 @@ class Engine:
         that could read it."""
         if not self._progress().touched:
             return self._end(
-                Outcome.FAILED,
+                Outcome.NOT_STARTED,
                 "request",
                 Sentence("Nothing was touched: {error}.", error=str(error)),
             )
@@ -128,7 +128,7 @@ class Engine:
             except Stopped:
                 self.stopping.accept()
                 sentence = Sentence("Stopped before anything was touched. The server is as it was.")
-                return self._end(Outcome.CANCELLED, "cancel", sentence)
+                return self._end(Outcome.CANCELED, "cancel", sentence)
             except Moved as moved:
                 self.folder.report("moved", {"transaction": moved.transaction.as_json()})
                 if self._progress().touched:
@@ -158,7 +158,7 @@ class Engine:
         if too_late is not None and now() > too_late:
             # The agent may have been away, or its queue, since the panel sent this in time.
             sentence = Sentence("Its window passed before it could begin. Nothing was touched.")
-            return self._end(Outcome.CANCELLED, "window", sentence)
+            return self._end(Outcome.CANCELED, "window", sentence)
         if deaths > DEATHS_PER_STEP:
             return self._refuse(
                 Sentence(
@@ -268,7 +268,7 @@ class Engine:
                 "The change was undone and the server is as it was. Reason: {cause}",
                 cause=ended(cause),
             )
-            return self._end(Outcome.ROLLED_BACK, cause, sentence)
+            return self._end(Outcome.RESTORED, cause, sentence)
         try:
             steps.keep_httpd_running()
         except Exception as error:  # noqa: BLE001 -- what is told here is the last word
@@ -335,14 +335,14 @@ class Engine:
     def _refuse(self, why: str, decided_by: str = "") -> Report:
         """End a change that has altered nothing."""
         return self._end(
-            Outcome.FAILED, decided_by or why, Sentence("Nothing was touched. {why}", why=why)
+            Outcome.NOT_STARTED, decided_by or why, Sentence("Nothing was touched. {why}", why=why)
         )
 
     def _end(self, outcome: Outcome, decided_by: str, sentence: str) -> Report:
         if outcome is Outcome.FAILED:
             self.telling.stay_up()
         profile = self._look()
-        verified = outcome in (Outcome.SUCCEEDED, Outcome.ROLLED_BACK)
+        verified = outcome in (Outcome.SUCCEEDED, Outcome.RESTORED)
         if verified and self._settle(profile):
             profile = self._look()
         with self.stopping.closing():

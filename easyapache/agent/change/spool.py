@@ -41,7 +41,7 @@ from easyapache.agent.change.durable import RESERVE_BYTES, locked, sync_folder, 
 from easyapache.agent.change.folder import ChangeFolder
 from easyapache.agent.change.progress import progress_of
 from easyapache.agent.repair.folder import RepairFolder
-from easyapache.ea4.protocol import CHANGE_ID, BadMessage, ChangeRequest
+from easyapache.ea4.protocol import CHANGE_ID, BadMessage, ChangeRequest, Outcome
 
 MOST_WAITING = 8
 """Changes without an outcome. A panel asks for one at a time, and again for what is not known."""
@@ -140,7 +140,7 @@ class Spool:
             return self.create_raw(change, message)
 
     def forestall(self, change: str) -> ChangeFolder | None:
-        """A cancel came before its change: should the change still come, it ends as cancelled.
+        """A cancel came before its change: should the change still come, it ends as canceled.
         Returns its folder where it came in this very moment."""
         self.prepare_once()
         path = self._forestalled(change)
@@ -149,7 +149,8 @@ class Spool:
         return self.folder(change)
 
     def _forestalled(self, change: str) -> Path:
-        return self.root / ".cancelled" / change
+        old = self.root / ".cancelled" / change
+        return old if old.exists() else self.root / ".canceled" / change
 
     # -- repairs ----------------------------------------------------------------------------
 
@@ -196,7 +197,7 @@ class Spool:
         more cannot run a change a second time.
         """
         slimmed = 0
-        for path in (self.root / ".cancelled").glob("*"):
+        for path in (*self.root.glob(".canceled/*"), *self.root.glob(".cancelled/*")):
             if path.stat().st_mtime < (moment - timedelta(days=1)).timestamp():
                 path.unlink(missing_ok=True)
         old = (moment - timedelta(days=keep_days)).timestamp()
@@ -216,7 +217,7 @@ class Spool:
         return slimmed
 
     def _prune_untouched(self) -> int:
-        """What was refused or cancelled before anything was altered has nothing to take back: it
+        """What was refused or canceled before anything was altered has nothing to take back: it
         is slimmed at once, and of what lies far back only its number is kept. However many are
         asked for, the spool does not grow without end. Returns how many were slimmed."""
         told = [folder for folder in self.folders() if _untouched_and_told(folder)]
@@ -242,9 +243,13 @@ class Spool:
             return []
 
 
+_MAY_BE_UNTOUCHED = (Outcome.NOT_STARTED, Outcome.CANCELED, Outcome.FAILED, "cancelled")
+"""Journals of earlier versions say *failed* of what altered nothing, and *cancelled*."""
+
+
 def _untouched_and_told(folder: ChangeFolder) -> bool:
     outcome = folder.outcome
-    if outcome is None or outcome.data.get("outcome") not in ("failed", "cancelled"):
+    if outcome is None or outcome.data.get("outcome") not in _MAY_BE_UNTOUCHED:
         return False
     return not progress_of(folder.reports()).touched and folder.delivered()[0] >= outcome.seq
 

@@ -135,13 +135,13 @@ class Steps:
         request = self.request
         with ThreadPoolExecutor(max_workers=3) as pool:
             profile = pool.submit(self.server.inspect)
-            sites = pool.submit(self.server.sites, self._cancelled)
+            sites = pool.submit(self.server.sites, self._canceled)
             in_the_way = pool.submit(
                 self.server.obstacles,
                 request.goal,
                 request.transaction,
                 profile.result,
-                self._cancelled,
+                self._canceled,
             )
             self.before, self.sites = profile.result(), tuple(sites.result())
             self._within_scope()
@@ -165,7 +165,7 @@ class Steps:
             "{count} addresses asked; nothing stands in the way.", count=len(self.sites)
         )
 
-    def _cancelled(self) -> bool:
+    def _canceled(self) -> bool:
         """Whether somebody asked to stop, at a moment when that is still possible."""
         return self.folder.cancel_requested
 
@@ -245,7 +245,7 @@ class Steps:
         kit = self.lay_out_kit()
         if not self.from_kit:
             try:
-                self.server.download(self.request.transaction, kit, self.log, self._cancelled)
+                self.server.download(self.request.transaction, kit, self.log, self._canceled)
             except HostError as error:
                 if error.code not in _KIT_SERVES or not self.turn_to_kit(error.message):
                     raise

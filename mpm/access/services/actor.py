@@ -168,7 +168,7 @@ class NothingToDo(Refused):
 
 
 class TooLate(Refused):
-    """The change cannot be cancelled or altered any more; the message says why."""
+    """The change cannot be canceled or altered any more; the message says why."""
 
     status = 409
     code = "too_late"

@@ -43,7 +43,7 @@ def add_user(
         with transaction.atomic():
             user = User.objects.create_user(name, password=password)
             user.groups.set([Group.objects.get(name=role)])
-            _tell("user.added", user, actor, role=role)
+            _tell("user.created", user, actor, role=role)
     except IntegrityError:
         raise Refused(
             Sentence("There is an account called {name} already.", name=name),
@@ -74,7 +74,7 @@ def set_active(user: User, active: bool, actor: Actor) -> User:
             _keep_an_administrator(user)
         user.is_active = active
         user.save(update_fields=["is_active"])
-        _tell("user.activated" if active else "user.deactivated", user, actor)
+        _tell("user.enabled" if active else "user.disabled", user, actor)
     return user
 
 

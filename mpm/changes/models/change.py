@@ -24,18 +24,25 @@ def new_id() -> str:
 class State(models.TextChoices):
     """The states of mpm.changes.lifecycle, with the words a page shows."""
 
-    REQUESTED = "requested", _("Waiting for its window")
+    SCHEDULED = "scheduled", _("Scheduled")
     QUEUED = "queued", _("Queued")
     RUNNING = "running", _("Running")
-    CANCELING = "canceling", _("Being cancelled")
+    CANCELING = "canceling", _("Canceling")
     SUCCEEDED = "succeeded", _("Succeeded")
-    ROLLED_BACK = "rolled_back", _("Rolled back")
-    FAILED = "failed", _("Failed")
-    CANCELLED = "cancelled", _("Cancelled")
+    RESTORED = "restored", _("Failed, rolled back")
+    NOT_STARTED = "not_started", _("Not started")
+    FAILED = "failed", _("Needs attention")
+    CANCELED = "canceled", _("Canceled")
 
 
-ACTIVE_STATES = (State.REQUESTED, State.QUEUED, State.RUNNING, State.CANCELING)
-TERMINAL_STATES = (State.SUCCEEDED, State.ROLLED_BACK, State.FAILED, State.CANCELLED)
+ACTIVE_STATES = (State.SCHEDULED, State.QUEUED, State.RUNNING, State.CANCELING)
+TERMINAL_STATES = (
+    State.SUCCEEDED,
+    State.RESTORED,
+    State.NOT_STARTED,
+    State.FAILED,
+    State.CANCELED,
+)
 
 
 class Origin(models.TextChoices):
@@ -186,20 +193,21 @@ class Change(models.Model):
         constraints: ClassVar = [
             models.UniqueConstraint(
                 fields=["server"],
-                condition=Q(state__in=["requested", "queued", "running", "canceling"]),
+                condition=Q(state__in=["scheduled", "queued", "running", "canceling"]),
                 name="one_active_change_per_server",
             ),
             models.CheckConstraint(
                 condition=Q(
                     state__in=[
-                        "requested",
+                        "scheduled",
                         "queued",
                         "running",
                         "canceling",
                         "succeeded",
-                        "rolled_back",
+                        "restored",
+                        "not_started",
                         "failed",
-                        "cancelled",
+                        "canceled",
                     ]
                 ),
                 name="change_state_exists",
@@ -221,7 +229,7 @@ class Change(models.Model):
             models.Index(fields=["request_id", "-id", "state"], name="change_by_request"),
             models.Index(
                 fields=["id"],
-                condition=Q(state__in=["requested", "queued", "running", "canceling"]),
+                condition=Q(state__in=["scheduled", "queued", "running", "canceling"]),
                 name="change_active",
             ),
             models.Index(

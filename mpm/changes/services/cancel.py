@@ -37,7 +37,7 @@ def why_not_cancel(change: Change) -> str:
 def cancel(change: Change, actor: Actor) -> Change:
     """Ask that ``change`` ends without touching the server. Asking twice is asking once.
 
-    A change of which no agent was told is cancelled here and now. One that was sent goes to
+    A change of which no agent was told is canceled here and now. One that was sent goes to
     ``canceling``, and the agent decides: it accepts until the packages begin to move.
     Raises NotAllowed and TooLate with the reason.
     """
@@ -52,8 +52,8 @@ def cancel(change: Change, actor: Actor) -> Change:
         asked: dict[str, Any] = {"cancel_requested_at": now, "cancel_requested_by": actor.name}
         at_once = move(
             change,
-            (State.REQUESTED, State.QUEUED),
-            State.CANCELLED,
+            (State.SCHEDULED, State.QUEUED),
+            State.CANCELED,
             now,
             actor=actor,
             where={"dispatched_at": None},

@@ -107,7 +107,7 @@ def request_preview(server: Server, choice: Choice, actor: Actor) -> Preview:
             requested_at=now,
         )
         told = {"preview": preview.uuid, "choice": preview.choice, "digest": plan.digest}
-        append("preview.asked", now, server_name=server.name, actor=actor, data=told)
+        append("preview.requested", now, server_name=server.name, actor=actor, data=told)
     transaction.on_commit(lambda: ask_again(preview))
     return preview
 

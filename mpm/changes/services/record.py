@@ -17,6 +17,7 @@ from easyapache.ea4.profile import Package, Profile, Transaction
 from easyapache.ea4.protocol import BadMessage, Outcome, Report, Step
 from easyapache.ea4.sentences import Sentence, spoken
 from mpm.access.services.actor import agent_of
+from mpm.changes.lifecycle import end_of
 from mpm.changes.models.change import Origin
 from mpm.changes.services import unrequested
 from mpm.changes.services.outside import outside_change
@@ -210,9 +211,12 @@ def _outcome(change: Change, data: Mapping[str, Any], at: datetime, now: datetim
     sentence = _ending_of(data)
     if any(more):
         outcome, sentence = Outcome.FAILED, _more_than_confirmed(*more)
+    decided_by = "confirmed" if any(more) else str(data.get("decided_by", ""))[:200]
+    # The steps of a change that was closed here are not followed any more.
+    end = outcome if change.finished else Outcome(end_of(outcome, change.step, decided_by))
     told: dict[str, Any] = {
-        "outcome": outcome.value,
-        "decided_by": "confirmed" if any(more) else str(data.get("decided_by", ""))[:200],
+        "outcome": end.value,
+        "decided_by": decided_by,
         "sentence": sentence,
         "refused": change.refused,
         "longest_wait_ms": change.longest_wait_ms,
@@ -222,7 +226,7 @@ def _outcome(change: Change, data: Mapping[str, Any], at: datetime, now: datetim
     ended = move(
         change,
         (State.RUNNING, State.CANCELING),
-        State(outcome.value),
+        State(end.value),
         at,
         actor=agent,
         finished_at=at,
@@ -362,7 +366,7 @@ def record_unknown(server: str, change: str) -> None:
             move(
                 row,
                 (State.CANCELING,),
-                State.CANCELLED,
+                State.CANCELED,
                 now,
                 finished_at=now,
                 sentence=Sentence("Cancelled before the server began. Nothing was touched."),

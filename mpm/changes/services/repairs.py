@@ -12,6 +12,7 @@ from easyapache.ea4.sentences import Sentence, with_words
 from mpm.access.services.actor import Actor, Refused, agent_of
 from mpm.changes.services.lookup import must_be_allowed
 from mpm.changes.services.record import heard
+from mpm.history import renamed
 from mpm.history.diagnosis import ASKED, NOT_REPAIRED, REPAIRED
 from mpm.history.services.events import append
 from mpm.history.services.text_checks import storable
@@ -65,7 +66,9 @@ def repeat_unanswered(now: datetime, away: Container[str]) -> None:
     It does no harm: an agent does each once, begins none that is long past, and answers
     each time."""
     since = now - REPEATED_FOR
-    asked = Event.objects.filter(kind=ASKED, at__gte=since, at__lte=now - REPEAT)
+    asked = Event.objects.filter(
+        kind__in=renamed.spellings(ASKED), at__gte=since, at__lte=now - REPEAT
+    )
     waiting = {str(event.data.get("request")): event for event in asked.order_by("-id")[:200]}
     if not waiting:
         return

@@ -313,7 +313,7 @@ def create_change(
     waits = not_before is not None and not_before > at
     values = {
         "server_name": server.name,
-        "state": State.REQUESTED if waits else State.QUEUED,
+        "state": State.SCHEDULED if waits else State.QUEUED,
         "from_mpm": before.mpm or "",
         "from_itk": before.itk,
         "to_mpm": plan.choice.mpm.value,

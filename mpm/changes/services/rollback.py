@@ -71,9 +71,10 @@ def why_not_roll_back(change: Change) -> str:
 
 
 _ENDINGS = {
-    State.ROLLED_BACK: Sentence("undid itself when it failed"),
+    State.RESTORED: Sentence("undid itself when it failed"),
+    State.NOT_STARTED: Sentence("did not succeed"),
     State.FAILED: Sentence("did not succeed"),
-    State.CANCELLED: Sentence("was cancelled before anything was touched"),
+    State.CANCELED: Sentence("was canceled before anything was changed"),
 }
 
 

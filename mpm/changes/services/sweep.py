@@ -76,19 +76,19 @@ def _servers_with_full_queues() -> set[str]:
 
 def _queue_what_is_due(now: datetime) -> None:
     """A window that was missed once or ten times leads to one change, and only while it lasts."""
-    due = Change.objects.filter(state=State.REQUESTED, not_before__lte=now).order_by("pk")
+    due = Change.objects.filter(state=State.SCHEDULED, not_before__lte=now).order_by("pk")
     for change in due:
         if change.not_after is not None and change.not_after < now:
             move(
                 change,
-                (State.REQUESTED,),
-                State.CANCELLED,
+                (State.SCHEDULED,),
+                State.CANCELED,
                 now,
                 finished_at=now,
                 sentence=Sentence("Its window passed before it could begin. Nothing was touched."),
                 decided_by="window",
             )
-        elif move(change, (State.REQUESTED,), State.QUEUED, now, queued_at=now):
+        elif move(change, (State.SCHEDULED,), State.QUEUED, now, queued_at=now):
             dispatch(change, now)
 
 
@@ -131,7 +131,7 @@ def _note_asked(change: Change, now: datetime, read: datetime) -> None:
 def _notice_silence(change: Change, now: datetime, read: datetime) -> None:
     """Say that nobody has been heard of, once, as soon as it is so: the host has been asked and
     has had time to answer. heard() takes it back."""
-    if change.state == State.REQUESTED or change.silent_since is not None:
+    if change.state == State.SCHEDULED or change.silent_since is not None:
         return
     last = _last_word(change)
     if read - last < timedelta(seconds=settings.SILENCE_SECONDS):

@@ -22,7 +22,14 @@ from easyapache.ea4.sentences import spoken
 from mpm.access.roles import actor_of, may_change, may_read
 from mpm.access.services.actor import Refused, Stale
 from mpm.changes import log_window
-from mpm.changes.aftermath import AFTERMATH, Aftermath, aftermath, half_way, not_started
+from mpm.changes.aftermath import (
+    AFTERMATH,
+    ENDED_BADLY,
+    Aftermath,
+    aftermath,
+    half_way,
+    not_started,
+)
 from mpm.changes.services.cancel import cancel as cancel_change
 from mpm.changes.services.cancel import why_not_cancel
 from mpm.changes.services.outside import adopt as accept_change
@@ -37,7 +44,7 @@ from mpm.changes.views.steps import Journal, journal_of
 from mpm.history.customer import MAY_INCLUDE, ticket_text
 from mpm.history.outside import undecided
 from mpm.history.story import author, before_and_after, paragraphs, timeline
-from mpm.models import Change, Event, State
+from mpm.models import Change, Event
 from mpm.templatetags.panel import milliseconds
 from mpm.web.page_context import frame_of
 from mpm.web.responses import show
@@ -117,7 +124,7 @@ def change(request: HttpRequest, pk: int) -> HttpResponse:
 def again_query(change: Change, after: Aftermath) -> str:
     """The address of the same choice for another try of a change that did not succeed; "" where
     there is nothing to try again, or somebody has."""
-    ended_badly = change.state in (State.ROLLED_BACK, State.FAILED, State.CANCELLED)
+    ended_badly = change.state in ENDED_BADLY
     open_still = half_way(change) and not (after.repaired_at or after.rolled_back_by)
     if not ended_badly or open_still or after.tried_again_as or change.rollback_of_id:
         return ""

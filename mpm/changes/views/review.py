@@ -151,7 +151,7 @@ def look(request: HttpRequest, preview: Preview) -> dict[str, Any]:
     related = list(
         Change.objects.filter(
             Q(server=server, state__in=ACTIVE_STATES)
-            | Q(preview=preview, state__in=(State.SUCCEEDED, State.ROLLED_BACK))
+            | Q(preview=preview, state__in=(State.SUCCEEDED, State.RESTORED))
         ).order_by("-pk")[:10]
     )
     moved = answer is not None and row is not None and answer.base_digest != row.digest

@@ -181,7 +181,9 @@ def run_events(terminal: Terminal, options: dict[str, Any]) -> int:
     for event in events:
         about = f" #{event.change_id}" if event.change_id else ""
         at = f"{event.at:%Y-%m-%d %H:%M:%S} UTC"
-        terminal.say(f"{at}  {event.kind:22} {event.server_name or '-'}{about}  {event.actor_name}")
+        terminal.say(
+            f"{at}  {event.kind_now:22} {event.server_name or '-'}{about}  {event.actor_name}"
+        )
     terminal.say(f"Go on with: mpm events --after {position:x}")
     return DONE
 

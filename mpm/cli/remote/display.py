@@ -16,7 +16,13 @@ MARKS = {
     "note": ("·", "blue"),
     "gain": ("+", "green"),
 }
-COLOURS = {"succeeded": "green", "rolled_back": "yellow", "failed": "red", "cancelled": "dim"}
+COLOURS = {
+    "succeeded": "green",
+    "restored": "yellow",
+    "not_started": "yellow",
+    "failed": "red",
+    "canceled": "dim",
+}
 Json = dict[str, Any]
 
 

@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 from django.db import models
 
 from mpm.changes.models.change import Change
+from mpm.history import renamed
 from mpm.history.models.append_only import OnceQuerySet, WrittenOnce
 from mpm.history.seal import stamp
 
@@ -67,6 +68,16 @@ class Event(WrittenOnce):
 
     def __str__(self) -> str:
         return f"{self.server_name or 'panel'}/{self.seq} {self.kind}"
+
+    @property
+    def kind_now(self) -> str:
+        """Its kind in today's codes; ``kind`` is what was sealed."""
+        return renamed.kind_of(self.kind, self.data)
+
+    @property
+    def data_now(self) -> dict[str, Any]:
+        """What it holds, in today's codes; ``data`` is what was sealed."""
+        return renamed.data_of(self.data)
 
     @property
     def sealed(self) -> dict[str, Any]:

@@ -69,8 +69,8 @@ FROZEN_AT_THE_END = (
     "search",
 )
 """What the agent tells after the end is kept as reports and log, and alters nothing of these."""
-_ACTIVE = "('requested','queued','running','canceling')"
-_ENDED = "('succeeded','rolled_back','failed','cancelled')"
+_ACTIVE = "('scheduled','queued','running','canceling')"
+_ENDED = "('succeeded','restored','not_started','failed','canceled')"
 
 KEYS: dict[str, tuple[tuple[str, ...], ...]] = {
     "mpm_chain": (("server_name",),),

@@ -8,14 +8,16 @@ from itertools import groupby
 from typing import Any
 
 from mpm.changes.models.change import Origin
-from mpm.history import seal_payload
+from mpm.history import renamed, seal_payload
 from mpm.history.seal import Fault
 from mpm.models import Change, Event
 
 AT_ONCE = 200
 """So many changes are held in memory."""
 
-KINDS = {*seal_payload.ASKED, *seal_payload.ENDED, seal_payload.TOLD_LATER, seal_payload.ADOPTED}
+KINDS = renamed.spellings(
+    *seal_payload.ASKED, *seal_payload.ENDED, seal_payload.TOLD_LATER, seal_payload.ADOPTED
+)
 WHO = {
     "actor_name": "its author",
     "actor_role": "the role of its author",
@@ -105,9 +107,10 @@ def _altered(one: _Told) -> Iterator[Fault]:
     found, ended = seal_payload.found(change), seal_payload.ended(change)
     for event in one.events:
         altered = set()
-        if event.kind in seal_payload.ASKED and "uuid" in event.data:
+        kind = event.kind_now
+        if kind in seal_payload.ASKED and "uuid" in event.data:
             altered |= _differences(event.data, found)
-            if event.kind != seal_payload.OUTSIDE:
+            if kind != seal_payload.OUTSIDE:
                 altered |= {
                     words
                     for name, words in WHO.items()
@@ -115,15 +118,15 @@ def _altered(one: _Told) -> Iterator[Fault]:
                 }
             elif change.origin != Origin.OUTSIDE:
                 altered.add(WHO["origin"])
-        if event.kind in seal_payload.ENDED:
-            altered |= _differences(event.data, ended)
-            if event.kind not in (f"change.{change.state}", seal_payload.OUTSIDE):
+        if kind in seal_payload.ENDED:
+            altered |= _differences(event.data_now, ended)
+            if kind not in (f"change.{change.state}", seal_payload.OUTSIDE):
                 altered.add(WHAT["outcome"])
-        if event.kind == seal_payload.ADOPTED and event.actor_name != change.adopted_by:
+        if kind == seal_payload.ADOPTED and event.actor_name != change.adopted_by:
             altered.add("who adopted it")
         for words in sorted(altered):
             yield one.fault(f"{words} was altered.", event)
-    kinds = {event.kind for event in one.events}
+    kinds = {event.kind_now for event in one.events}
     if change.finished and not kinds & set(seal_payload.ENDED):
         yield one.fault("its end is not in the history.")
     if change.adopted_at is not None and seal_payload.ADOPTED not in kinds:

@@ -58,7 +58,7 @@ def add_server(
     try:
         with transaction.atomic():
             server = Server.objects.create(name=name, created_at=now, **values)
-            append("server.added", now, server_name=name, actor=actor, data=values)
+            append("server.created", now, server_name=name, actor=actor, data=values)
     except IntegrityError:
         raise Refused(
             Sentence("There is a server called {name} already.", name=name),
@@ -88,7 +88,7 @@ def alter_server(server: Server, actor: Actor, **values: Any) -> Server:
     with transaction.atomic():
         Server.objects.filter(pk=server.pk).update(**moved)
         append(
-            "server.altered",
+            "server.updated",
             now,
             server_name=server.name,
             actor=actor,

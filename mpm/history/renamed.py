@@ -1,0 +1,72 @@
+"""Codes that were renamed. What was sealed keeps the old one: it is compared, found and shown in
+the new one. Pure.
+
+Earlier versions ended a change as *failed* also where nothing had been changed; what else the event
+sealed of that end tells which of the two it was (mpm.changes.lifecycle.end_of).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from easyapache.ea4.protocol import Step
+from mpm.changes.lifecycle import FAILED, end_of, past_the_point
+
+STATES: Mapping[str, str] = {
+    "requested": "scheduled",
+    "rolled_back": "restored",
+    "cancelled": "canceled",
+}
+"""States of a change, old → new."""
+
+KINDS: Mapping[str, str] = {
+    "change.requested": "change.scheduled",
+    "change.rolled_back": "change.restored",
+    "change.cancelled": "change.canceled",
+    "change.told_later": "change.late_report",
+    "change.outside": "change.external",
+    "change.adopted": "change.accepted",
+    "preview.asked": "preview.requested",
+    "server.added": "server.created",
+    "server.altered": "server.updated",
+    "server.repair_asked": "server.repair_requested",
+    "token.made": "token.created",
+    "webhook.made": "webhook.created",
+    "webhook.changed": "webhook.updated",
+    "webhook.removed": "webhook.deleted",
+    "webhook.sent_again": "webhook.redelivered",
+    "user.added": "user.created",
+    "user.activated": "user.enabled",
+    "user.deactivated": "user.disabled",
+}
+"""Kinds of events, old → new."""
+
+BEFORE_THE_POINT = ("", *(step.value for step in Step if not past_the_point(step.value)))
+_OUTCOME = "outcome"
+
+
+def spellings(*kinds: str) -> tuple[str, ...]:
+    """``kinds``, and the names under which events of them may have been sealed before."""
+    return (*kinds, *(old for old, new in KINDS.items() if new in kinds))
+
+
+def kind_of(kind: str, data: Mapping[str, Any]) -> str:
+    """The kind of an event in today's codes, from what was sealed."""
+    if kind == f"change.{FAILED}":
+        return f"change.{_outcome(FAILED, data)}"
+    return KINDS.get(kind, kind)
+
+
+def data_of(data: Mapping[str, Any]) -> dict[str, Any]:
+    """What an event holds, its outcome in today's codes."""
+    if not isinstance(data.get(_OUTCOME), str):
+        return dict(data)
+    return {**data, _OUTCOME: _outcome(data[_OUTCOME], data)}
+
+
+def _outcome(outcome: str, data: Mapping[str, Any]) -> str:
+    step, decided_by = data.get("step"), data.get("decided_by")
+    if outcome == FAILED and step in BEFORE_THE_POINT and isinstance(decided_by, str):
+        return end_of(outcome, str(step), decided_by)
+    return STATES.get(outcome, outcome)
