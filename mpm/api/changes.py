@@ -86,7 +86,6 @@ def list_changes(
     state: Annotated[
         State | None, Query(description="A state, or active: whatever has not ended.")
     ] = None,
-    result: Annotated[State | None, Query(description="An older name of state.")] = None,
     mpm_from: Literal["event", "worker", "prefork"] | None = None,
     mpm_to: Literal["event", "worker", "prefork"] | None = None,
     itk: QueryFlag | None = None,
@@ -105,13 +104,11 @@ def list_changes(
 ) -> dict[str, Any]:
     """Every filter is optional, all together narrow. Pages keep their place while new changes
     arrive."""
-    if state and result and state != result:
-        raise BadRequest("state and result are two names of one filter.", code="invalid")
     filters = ChangeFilters(
         server=server.strip(),
         person=person.strip(),
         origin=origin or "",
-        result=state or result or "",
+        result=state or "",
         mpm_from=mpm_from or "",
         mpm_to=mpm_to or "",
         itk=itk,

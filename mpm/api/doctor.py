@@ -76,7 +76,7 @@ class RepairsOut(Schema):
     "servers/{server}/doctor",
     auth=Bearer(Scope.READ),
     response={200: ExaminationOut, READS: ProblemOut},
-    operation_id="examineServer",
+    operation_id="getDiagnostics",
     summary="What is known to be wrong",
 )
 def examine(request: HttpRequest, server: str) -> dict[str, Any]:

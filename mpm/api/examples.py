@@ -308,7 +308,7 @@ ERROR: Json = {"where": "body.mpm", "message": "Input should be 'event', 'worker
 IN_THE_WAY: Json = {"id": 1284, "href": "/api/v1/changes/1284", "state": "running"}
 PROBLEM: Json = {
     "type": "/api/docs#problem-busy",
-    "title": "Another change of this server has not finished",
+    "title": "Another change is running on this server",
     "status": 409,
     "detail": "Change #1284 of web03 (running) has not finished. One change at a time is made on "
     "a server.",

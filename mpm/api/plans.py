@@ -98,7 +98,7 @@ class PendingOut(Schema):
     "servers/{server}/plans",
     auth=Bearer(Scope.PLAN),
     response={200: PlanOut, 202: PendingOut, WRITES: ProblemOut},
-    operation_id="makePlan",
+    operation_id="createPlan",
     summary="Plan a change",
 )
 def make_plan(

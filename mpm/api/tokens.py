@@ -96,7 +96,7 @@ def list_tokens(request: HttpRequest) -> dict[str, Any]:
     "tokens",
     auth=Bearer(Scope.ADMIN),
     response={201: TokenMade, WRITES: ProblemOut},
-    operation_id="makeToken",
+    operation_id="createToken",
     summary="Make a token",
 )
 def make_token(request: HttpRequest, body: TokenIn, response: HttpResponse) -> Any:

@@ -105,7 +105,7 @@ def list_webhooks(request: HttpRequest) -> dict[str, Any]:
     "webhooks",
     auth=Bearer(Scope.ADMIN),
     response={201: WebhookMade, WRITES: ProblemOut},
-    operation_id="makeWebhook",
+    operation_id="createWebhook",
     summary="Make a webhook",
 )
 def make_webhook(request: HttpRequest, body: WebhookIn, response: HttpResponse) -> Any:
@@ -139,7 +139,7 @@ def get_webhook(request: HttpRequest, webhook: str) -> dict[str, Any]:
     "webhooks/{webhook}",
     auth=Bearer(Scope.ADMIN),
     response={200: WebhookOut, WRITES: ProblemOut},
-    operation_id="changeWebhook",
+    operation_id="updateWebhook",
     summary="Alter a webhook",
 )
 def change_webhook(request: HttpRequest, webhook: str, body: WebhookChange) -> dict[str, Any]:
@@ -156,7 +156,7 @@ def change_webhook(request: HttpRequest, webhook: str, body: WebhookChange) -> d
     "webhooks/{webhook}",
     auth=Bearer(Scope.ADMIN),
     response={204: None, READS: ProblemOut},
-    operation_id="removeWebhook",
+    operation_id="deleteWebhook",
     summary="Remove a webhook",
 )
 def remove_webhook(request: HttpRequest, webhook: str) -> Any:
@@ -220,7 +220,7 @@ def list_deliveries(
     "webhooks/{webhook}/deliveries/{delivery}/redeliver",
     auth=Bearer(Scope.ADMIN),
     response={202: DeliveryOut, READS: ProblemOut},
-    operation_id="redeliver",
+    operation_id="redeliverWebhook",
     summary="Send again",
 )
 def redeliver(request: HttpRequest, webhook: str, delivery: str) -> Any:

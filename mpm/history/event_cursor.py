@@ -12,6 +12,7 @@ from django.db import connection
 from django.db.models import Max, Q
 
 from easyapache.ea4.sentences import plain
+from mpm.changes.incomplete import PAST_THE_POINT
 from mpm.changes.lifecycle import UNKNOWN_ENDS
 from mpm.history import renamed
 from mpm.models import Event
@@ -83,13 +84,15 @@ def _of_kinds(kinds: Collection[str]) -> Q:
     """Events of ``kinds``, also those that were sealed under an earlier name. A change that was not
     started was once a failed one."""
     failed, not_started = "change.failed", "change.not_started"
-    wanted = Q(kind__in=renamed.spellings(*kinds))
     if (failed in kinds) == (not_started in kinds):
-        return wanted
-    untouched = Q(kind=failed, data__step__in=renamed.BEFORE_THE_POINT) & ~Q(
-        data__decided_by__in=UNKNOWN_ENDS
-    )
-    return wanted & ~untouched if failed in kinds else wanted | untouched
+        return Q(kind__in=renamed.spellings(*kinds))
+    unknown, before = Q(data__decided_by__in=UNKNOWN_ENDS), renamed.BEFORE_THE_POINT
+    if not_started in kinds:
+        untouched = Q(kind=failed, data__step__in=before) & ~unknown
+        return Q(kind__in=renamed.spellings(*kinds)) | untouched
+    others = renamed.spellings(*(kind for kind in kinds if kind != failed))
+    begun = Q(data__step__isnull=True) | Q(data__step__in=PAST_THE_POINT) | unknown
+    return Q(kind__in=others) | (Q(kind=failed) & begun)
 
 
 def last_id() -> int:

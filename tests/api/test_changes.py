@@ -91,8 +91,8 @@ def test_every_filter_narrows(add_server: AddServer, add_token: AddToken, call: 
         "person=nobody": 0,
         "origin=rest": 2,
         "origin=web": 0,
-        "result=active": 2,
-        "result=succeeded": 0,
+        "state=active": 2,
+        "state=succeeded": 0,
         "mpm_from=prefork&mpm_to=event": 2,
         "itk=true": 0,
         "ticket=T-web02": 1,
@@ -103,7 +103,7 @@ def test_every_filter_narrows(add_server: AddServer, add_token: AddToken, call: 
         answer = call("GET", f"changes?{query}", token=token)
         assert answer.status == 200, query
         assert len(answer.body["items"]) == count, query
-    for query in ("itk=maybe", "result=lost", "cursor=b", "limit=0", "since=yesterday", "text=%00"):
+    for query in ("itk=maybe", "state=lost", "cursor=b", "limit=0", "since=yesterday", "text=%00"):
         assert call("GET", f"changes?{query}", token=token).status == 422, query
 
 

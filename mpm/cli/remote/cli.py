@@ -191,7 +191,7 @@ def history(run: Run) -> int:
         "server": options.server,
         "person": options.person,
         "origin": options.origin,
-        "result": options.result,
+        "state": options.result,
         "ticket": options.ticket,
         "text": options.text,
         "since": options.since,
