@@ -26,7 +26,7 @@ from tests.labs import MakeLab
 
 pytestmark = pytest.mark.lab
 
-HOST = Path(__file__).resolve().parents[2] / "easyapache" / "host"
+DRIVERS = Path(__file__).resolve().parents[2] / "easyapache" / "agent" / "packages"
 MPM_PACKAGES = frozenset(mpm.package for mpm in MPM)
 
 Moves = tuple[list[str], list[str]] | str
@@ -39,7 +39,7 @@ def ask_dnf(lab: Lab, goals: Sequence[Goal]) -> list[dict[str, Any]]:
     }
     script = Path(__file__).with_name("ask_dnf.py")
     done = subprocess.run(
-        ["/usr/bin/python3", str(script), str(HOST), json.dumps(request)],
+        ["/usr/bin/python3", str(script), str(DRIVERS), json.dumps(request)],
         env={**os.environ, **lab.place.environment},
         check=True,
         capture_output=True,
