@@ -7,8 +7,8 @@ from dataclasses import dataclass, field, replace
 
 from easyapache.ea4.capabilities import Capability, Entry, entry_of, evr_of, rebased
 from easyapache.ea4.profile import Transaction
-from easyapache.ea4.sentences import Sentence, marked
-from easyapache.ea4.solver import Contradiction, Rule, Search
+from easyapache.ea4.sentences import Sentence
+from easyapache.ea4.solver import Contradiction, solve
 from easyapache.ea4.versions import compare_evr
 
 
@@ -24,14 +24,6 @@ class Why:
     kind: str
     by: str = ""
     relation: str = ""
-
-
-_ONE_VERSION = marked("{name} can be there in one version only.")
-_NOT_OFFERED = marked("{name} needs {other}; nothing offers it.")
-_NEEDS = marked("{name} needs {other}.")
-_EXCLUDES = marked("{name} cannot be with {other}.")
-_ASKED_FOR = marked("{name} was asked for.")
-_ASKED_TO_LEAVE = marked("{name} was asked to leave.")
 
 
 class Unsolvable(Exception):
@@ -57,10 +49,8 @@ class Scene:
         """What a package manager would do to have ``install`` and not ``remove``, erasing
         whatever stands in the way. Raises Unsolvable."""
         wanted, unwanted = sorted(set(install)), sorted(set(remove))
-        question = _Question(self, wanted)
-        final = question.answer(wanted, unwanted)
         before = {entry.package for entry in self.installed.values()}
-        after = {entry.package for entry in final.values()}
+        after = {entry.package for entry in self._solved(wanted, unwanted)}
         change = Transaction(
             install=tuple(sorted(after - before)), remove=tuple(sorted(before - after))
         )
@@ -69,6 +59,23 @@ class Scene:
             for name, why in self.explain(change, wanted, unwanted).items()
         }
         return replace(change, reasons=reasons)
+
+    def _solved(self, wanted: Sequence[str], unwanted: Sequence[str]) -> list[Entry]:
+        """What is installed in the end. Raises Unsolvable."""
+        unknown = [name for name in wanted if self.describe(name) is None]
+        if unknown:
+            raise Unsolvable(
+                [Sentence("No repository is known to offer {name}.", name=name) for name in unknown]
+            )
+        offered = tuple(entry for entry in self.available.values() if self._is_newer(entry))
+        try:
+            return solve(tuple(self.installed.values()), offered, wanted, unwanted)
+        except Contradiction as error:
+            raise Unsolvable(error.reasons) from error
+
+    def _is_newer(self, entry: Entry) -> bool:
+        there = self.installed.get(entry.name)
+        return there is None or compare_evr(evr_of(there.package), evr_of(entry.package)) < 0
 
     def after(self, change: Transaction) -> dict[str, Entry]:
         """The entries installed once ``change`` is done, by name."""
@@ -180,154 +187,3 @@ def _first_need(entry: Entry, among: Iterable[Entry]) -> tuple[str, str] | None:
         if entry.offers(relation)
     )
     return needs[0] if needs else None
-
-
-class _Question:
-    """The candidates and rules of one resolution, numbered for the search.
-
-    Candidates are what is installed and what could become so because of the goal. A relation
-    among installed packages that is broken already is left alone, as dnf does.
-    """
-
-    def __init__(self, scene: Scene, wanted: Sequence[str]) -> None:
-        self.entries: list[Entry] = []
-        self.installed: dict[str, int] = {}
-        self.offered: dict[str, int] = {}
-        self._by_capability: dict[str, list[int]] = {}
-        for name, entry in scene.installed.items():
-            self.installed[name] = self._add(entry)
-        for name, entry in scene.available.items():
-            there = scene.installed.get(name)
-            if there is not None and compare_evr(evr_of(there.package), evr_of(entry.package)) >= 0:
-                continue
-            self.offered[name] = self._add(entry)
-        self.wanted = wanted
-        self.rules: list[Rule] = []
-        self.labels: list[tuple[str, str, object]] = []
-
-    def _add(self, entry: Entry) -> int:
-        self.entries.append(entry)
-        number = len(self.entries)
-        for offer in entry.provides:
-            numbers = self._by_capability.setdefault(offer.name, [])
-            if not numbers or numbers[-1] != number:
-                numbers.append(number)
-        return number
-
-    def _providers(self, relation: Capability) -> list[int]:
-        return [
-            number
-            for number in self._by_capability.get(relation.name, ())
-            if self.entries[number - 1].offers(relation)
-        ]
-
-    def _rule(self, literals: Iterable[int], template: str, name: str, other: object = "") -> None:
-        """One rule, and what to say of it should it turn out to forbid what was asked."""
-        self.rules.append(tuple(literals))
-        self.labels.append((template, name, other))
-
-    def _write_rules(self) -> None:
-        """Rules for everything reachable from what is installed and what is wanted."""
-        last_installed = len(self.installed)
-        queue = list(range(1, last_installed + 1))
-        queue += [self.offered[name] for name in self.wanted if name in self.offered]
-        reached = set(queue)
-        while queue:
-            number = queue.pop(0)
-            entry = self.entries[number - 1]
-            here = number <= last_installed
-            if here and entry.name in self.offered:
-                update = self.offered[entry.name]
-                self._rule((-number, -update), _ONE_VERSION, entry.name)
-                if update not in reached:
-                    reached.add(update)
-                    queue.append(update)
-            for relation in entry.requires:
-                providers = self._providers(relation)
-                if number in providers:
-                    continue
-                if not providers:
-                    # A name nobody here knows is the operating system's to offer; a known one
-                    # in a version nobody has makes the package impossible to install.
-                    if not here and relation.name in self._by_capability:
-                        self._rule((-number,), _NOT_OFFERED, entry.name, relation)
-                    continue
-                if here and not any(item <= last_installed for item in providers):
-                    continue  # broken before: not ours to mend here
-                self._rule((-number, *providers), _NEEDS, entry.name, relation)
-                for item in providers:
-                    if item not in reached:
-                        reached.add(item)
-                        queue.append(item)
-            for relation in entry.conflicts:
-                for item in self._providers(relation):
-                    other = self.entries[item - 1]
-                    if other.name == entry.name or (here and item <= last_installed):
-                        continue
-                    self._rule((-number, -item), _EXCLUDES, entry.name, other.name)
-
-    def answer(self, wanted: Sequence[str], unwanted: Sequence[str]) -> dict[str, Entry]:
-        """The entries installed in the end, by name. Raises Unsolvable."""
-        unknown = [
-            name for name in wanted if name not in self.installed and name not in self.offered
-        ]
-        if unknown:
-            raise Unsolvable(
-                [Sentence("No repository is known to offer {name}.", name=name) for name in unknown]
-            )
-        for name in wanted:
-            literals = [n for n in (self.installed.get(name), self.offered.get(name)) if n]
-            self._rule(literals, _ASKED_FOR, name)
-        for name in unwanted:
-            for number in (self.installed.get(name), self.offered.get(name)):
-                if number:
-                    self._rule((-number,), _ASKED_TO_LEAVE, name)
-        self._write_rules()
-        search = Search(len(self.entries), self.rules)
-        try:
-            search.start()
-            self._decide(search)
-        except Contradiction as error:
-            raise Unsolvable(
-                [
-                    Sentence(template, name=name, other=str(other))
-                    for template, name, other in dict.fromkeys(
-                        self.labels[index] for index in error.rules
-                    )
-                ]
-            ) from error
-        return {
-            entry.name: entry
-            for number, entry in enumerate(self.entries, 1)
-            if search.is_in(number)
-        }
-
-    def _decide(self, search: Search) -> None:
-        given = range(len(self.rules))
-        while True:
-            if not self._keep_installed(search):
-                continue
-            waiting = search.unmet(given)
-            if waiting is None:
-                return
-            search.try_in(max(waiting, key=self._preference))
-
-    def _keep_installed(self, search: Search) -> bool:
-        """False when a decision had to be taken back: then everything is looked at again."""
-        for name, number in self.installed.items():
-            if search.is_in(number):
-                continue
-            if search.is_open(number):
-                if not search.try_in(number):
-                    return False
-                continue
-            update = self.offered.get(name)
-            if update and search.is_open(update) and not search.try_in(update):
-                return False
-        return True
-
-    def _preference(self, number: int) -> tuple[bool, str]:
-        """Among several providers dnf takes what is installed, else the last by name: so
-        mod_proxy_balancer brings lbmethod_heartbeat, not lbmethod_bybusyness."""
-        entry = self.entries[number - 1]
-        return (entry.name in self.installed, entry.name)

@@ -1,209 +1,178 @@
-"""The search behind a previewed transaction: which packages stay, come and go.
+"""The search behind a previewed transaction: libsolv, the library that dnf itself decides with.
 
-It answers as libsolv does under dnf with ``--allowerasing``, because the preview is worth
-something only where it agrees with the server. The order of decisions is therefore libsolv's:
+The preview is worth something only where it agrees with the server, so the question is put as
+``agent/packages/dnf_resolve.py`` puts it to dnf: with the flags dnf sets for ``--allowerasing``,
+a wanted package that is there is to stay as it is, and one that is not is to be installed.
 
-1. what was asked for is fixed, and everything that follows from it by necessity;
-2. each installed package is kept if it still can be, an update of it counting as keeping;
-3. what is then still required is chosen: an installed provider, else the last by name.
-
-A decision that turns out impossible is taken back and the reason is learned as a new rule
-(conflict-driven search). The input is sorted, so the same question has the same answer.
+The bindings (``solv``) are imported when the first question is put: nothing that runs on a
+managed server puts one, its own dnf answers there.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
+from typing import Any
 
-Rule = tuple[int, ...]
-"""At least one of these literals holds: ``n`` = candidate n is in, ``-n`` = it is out."""
+from easyapache.ea4.capabilities import Capability, Entry, evr_of
+from easyapache.ea4.sentences import Sentence, marked
+
+_ONE_VERSION = marked("{name} can be there in one version only.")
+_NOT_OFFERED = marked("{name} needs {other}; nothing offers it.")
+_NEEDS = marked("{name} needs {other}.")
+_EXCLUDES = marked("{name} cannot be with {other}.")
+_ASKED_FOR = marked("{name} was asked for.")
+_ASKED_TO_LEAVE = marked("{name} was asked to leave.")
+
+_URPM_REORDER = 23
+"""A flag of libsolv's solver.h that its bindings have no name for."""
+_MOST_POOLS = 16
+"""How many servers' packages are kept in libsolv's form: about 100 KiB each."""
 
 
 class Contradiction(Exception):
-    """What was asked for is impossible. ``rules``: indexes of those that together forbid it."""
+    """What was asked for is impossible. ``reasons``: sentences, nearest first."""
 
-    def __init__(self, rules: Sequence[int]) -> None:
-        super().__init__("the rules contradict each other")
-        self.rules = tuple(rules)
+    def __init__(self, reasons: Sequence[str]) -> None:
+        super().__init__(" ".join(reasons))
+        self.reasons = tuple(reasons)
 
 
-class Search:
-    """One question. ``count`` candidates, numbered from 1."""
+def solve(
+    installed: tuple[Entry, ...],
+    offered: tuple[Entry, ...],
+    wanted: Iterable[str],
+    unwanted: Iterable[str],
+) -> list[Entry]:
+    """What is installed in the end.
 
-    def __init__(self, count: int, rules: Sequence[Rule]) -> None:
-        self._rules = list(rules)
-        self._value = [0] * (count + 1)  # 1 in, -1 out, 0 open
-        self._level = [0] * (count + 1)
-        self._because: list[int] = [-1] * (count + 1)  # index of the rule that forced it
-        self._trail: list[int] = []
-        self._depth = 0
-        self._done = 0
-        self._starts: list[int] = []
-        self._watch: dict[int, list[int]] = {}
-        for index, rule in enumerate(self._rules):
-            for literal in rule:
-                self._watch.setdefault(-literal, []).append(index)
-        # What each learned rule was derived from, to explain a contradiction with given rules.
-        self._origin: dict[int, tuple[int, ...]] = {}
-        self._given = len(self._rules)
+    ``offered``: what may come, one build a name, newer than the one ``installed``. Every wanted
+    name is in one of the two. Raises Contradiction.
+    """
+    return _pool(installed, offered).answer(wanted, unwanted)
 
-    # -- reading ---------------------------------------------------------------------
-    def is_in(self, candidate: int) -> bool:
-        return self._value[candidate] > 0
 
-    def is_open(self, candidate: int) -> bool:
-        return self._value[candidate] == 0
+@lru_cache(maxsize=_MOST_POOLS)
+def _pool(installed: tuple[Entry, ...], offered: tuple[Entry, ...]) -> _Pool:
+    """Made once for equal packages: one click after the other asks about the same server."""
+    return _Pool(installed, offered)
 
-    # -- the search ------------------------------------------------------------------
-    def start(self) -> None:
-        """Fix what follows from rules of one literal. Raises Contradiction."""
-        for index, rule in enumerate(self._rules):
-            if not rule:
-                raise Contradiction([index])
-            if len(rule) == 1 and not self._assign(rule[0], index):
-                raise Contradiction(self._blame(index))
-        self._settle()
 
-    def try_in(self, candidate: int) -> bool:
-        """Decide that ``candidate`` is in. False when that proved impossible: then something
-        was learned, earlier decisions may have been taken back, and the caller looks anew."""
-        self._depth += 1
-        self._starts.append(len(self._trail))
-        self._assign(candidate, -1)
-        return self._settle()
+class _Pool:
+    """The packages of one server and its repositories, as libsolv keeps them."""
 
-    def unmet(self, given: Sequence[int]) -> tuple[int, ...] | None:
-        """The open literals of the first of the ``given`` rules that nothing fulfils yet."""
-        value = self._value
-        for index in given:
-            rule = self._rules[index]
-            waiting: list[int] = []
-            for literal in rule:
-                state = value[literal] if literal > 0 else -value[-literal]
-                if state > 0:
-                    break
-                if state == 0:
-                    if literal < 0:
-                        break  # its package is not in: asks for nothing
-                    waiting.append(literal)
-            else:
-                if waiting:
-                    return tuple(waiting)
-        return None
+    def __init__(self, installed: Sequence[Entry], offered: Sequence[Entry]) -> None:
+        import solv  # here, not above: an agent runs without it
 
-    # -- inside ----------------------------------------------------------------------
-    def _assign(self, literal: int, because: int) -> bool:
-        candidate, wanted = (literal, 1) if literal > 0 else (-literal, -1)
-        if self._value[candidate]:
-            return self._value[candidate] == wanted
-        self._value[candidate] = wanted
-        self._level[candidate] = self._depth
-        self._because[candidate] = because
-        self._trail.append(literal)
-        return True
+        self._solv = solv
+        self._lock = threading.Lock()  # libsolv's pool is for one thread at a time
+        self._pool = solv.Pool()
+        self._pool.setdisttype(solv.Pool.DISTTYPE_RPM)
+        entries = (*installed, *offered)
+        # What nobody here provides is the operating system's to offer, and what nobody here
+        # asks for decides nothing: neither is told to libsolv. A package goes by its own name.
+        provided = {offer.name for entry in entries for offer in entry.provides}
+        asked = {item.name for entry in entries for item in (*entry.requires, *entry.conflicts)}
+        self._known = (provided & asked) | {entry.name for entry in entries}
+        self._relations: dict[Capability, Any] = {}
+        self._entries: dict[int, Entry] = {}  # by libsolv's number of the package
+        self._asked: dict[str, int] = {}  # the number to ask for: the installed one, if any
+        self._pool.installed = self._pool.add_repo("installed")
+        repository = self._pool.add_repo("offered")
+        for entry in offered:
+            self._add(entry, repository)
+        for entry in installed:
+            self._add(entry, self._pool.installed)
+        self._pool.createwhatprovides()
 
-    def _settle(self) -> bool:
-        """Propagate; learn from every conflict until there is none. False if one was met."""
-        clean = True
-        while (conflict := self._propagate()) is not None:
-            clean = False
-            if self._depth == 0:
-                raise Contradiction(self._blame(conflict))
-            self._learn(conflict)
-        return clean
+    def _add(self, entry: Entry, repository: Any) -> None:
+        found = repository.add_solvable()
+        found.name, found.arch = entry.name, entry.package.arch
+        found.evr = str(evr_of(entry.package))
+        for key, items in (
+            (self._solv.SOLVABLE_PROVIDES, entry.provides),
+            (self._solv.SOLVABLE_REQUIRES, entry.requires),
+            (self._solv.SOLVABLE_CONFLICTS, entry.conflicts),
+        ):
+            for item in items:
+                if item.name in self._known:
+                    found.add_deparray(key, self._relation(item))
+        self._entries[found.id] = entry
+        self._asked[entry.name] = found.id
 
-    def _propagate(self) -> int | None:
-        value, rules = self._value, self._rules
-        while self._done < len(self._trail):
-            literal = self._trail[self._done]
-            self._done += 1
-            for index in self._watch.get(literal, ()):
-                free = 0
-                for other in rules[index]:
-                    state = value[other] if other > 0 else -value[-other]
-                    if state > 0:
-                        break
-                    if state == 0:
-                        if free:
-                            break
-                        free = other
-                else:
-                    if not free:
-                        return index
-                    self._assign(free, index)
-        return None
+    def _relation(self, item: Capability) -> Any:
+        if item not in self._relations:
+            self._relations[item] = self._made(item)
+        return self._relations[item]
 
-    def _learn(self, conflict: int) -> None:
-        """Derive the rule that forbids this conflict from happening again, and go back to
-        the earliest decision at which it would have forced something."""
-        seen: set[int] = set()
-        learned: list[int] = []
-        sources = [conflict]
-        pending = 0
-        position = len(self._trail)
-        rule: Sequence[int] = self._rules[conflict]
-        while True:
-            for literal in rule:
-                candidate = abs(literal)
-                if candidate in seen:
-                    continue
-                if self._level[candidate] == 0:
-                    sources.append(-candidate)  # fixed from the start: blame it when asked
-                    continue
-                seen.add(candidate)
-                if self._level[candidate] == self._depth:
-                    pending += 1
-                else:
-                    learned.append(literal)
-            while True:
-                position -= 1
-                pivot = self._trail[position]
-                if abs(pivot) in seen:
-                    break
-            pending -= 1
-            if not pending:
-                break
-            because = self._because[abs(pivot)]
-            sources.append(because)
-            rule = [literal for literal in self._rules[because] if literal != pivot]
-        back = max((self._level[abs(literal)] for literal in learned), default=0)
-        index = len(self._rules)
-        self._rules.append((-pivot, *learned))
-        self._origin[index] = tuple(sources)
-        for literal in self._rules[index]:
-            self._watch.setdefault(-literal, []).append(index)
-        self._undo_to(back)
-        self._assign(-pivot, index)
+    def _made(self, item: Capability) -> Any:
+        name = self._pool.Dep(item.name)
+        if item.evr is None:
+            return name
+        flags = {"<": self._solv.REL_LT, "=": self._solv.REL_EQ, ">": self._solv.REL_GT}
+        return name.Rel(sum(flags[sign] for sign in item.op), self._pool.Dep(str(item.evr)))
 
-    def _undo_to(self, depth: int) -> None:
-        if depth >= self._depth:
-            return
-        keep = self._starts[depth]
-        for literal in self._trail[keep:]:
-            self._value[abs(literal)] = 0
-        del self._trail[keep:]
-        del self._starts[depth:]
-        self._done = min(self._done, keep)
-        self._depth = depth
+    def answer(self, wanted: Iterable[str], unwanted: Iterable[str]) -> list[Entry]:
+        """See ``solve``."""
+        with self._lock:
+            return self._answer(wanted, unwanted)
 
-    def _blame(self, conflict: int) -> list[int]:
-        """The given rules behind a conflict among things fixed from the start."""
-        found: list[int] = []
-        done: set[int] = set()
-        queue = [conflict]
-        while queue:
-            source = queue.pop(0)
-            if source in done:
-                continue
-            done.add(source)
-            if source < 0:
-                because = self._because[-source]
-                if because >= 0:
-                    queue.append(because)
-                continue
-            if source in self._origin:
-                queue.extend(self._origin[source])
-                continue
-            found.append(source)
-            queue.extend(-abs(literal) for literal in self._rules[source])
-        return found
+    def _answer(self, wanted: Iterable[str], unwanted: Iterable[str]) -> list[Entry]:
+        job = self._solv.Job
+        install = job.SOLVER_INSTALL | job.SOLVER_SOLVABLE
+        erase = job.SOLVER_ERASE | job.SOLVER_SOLVABLE_NAME
+        coming, leaving = list(wanted), list(unwanted)
+        jobs = [self._pool.Job(install, self._asked[name]) for name in coming]
+        jobs += [self._pool.Job(erase, self._pool.str2id(name)) for name in leaving]
+        solver = self._solver()
+        problems = solver.solve(jobs)
+        if problems:
+            asked = [Sentence(_ASKED_FOR, name=name) for name in coming]
+            asked += [Sentence(_ASKED_TO_LEAVE, name=name) for name in leaving]
+            reasons = [text for problem in problems for text in self._reasons(problem, asked)]
+            raise Contradiction(list(dict.fromkeys(reasons)))
+        change = solver.transaction()
+        final = [found.id for found in (*change.newsolvables(), *change.keptsolvables())]
+        return [self._entries[number] for number in final]
+
+    def _solver(self) -> Any:
+        """One with the flags that dnf sets for --allowerasing."""
+        solver = self._pool.Solver()
+        for flag in (
+            solver.SOLVER_FLAG_ALLOW_UNINSTALL,
+            solver.SOLVER_FLAG_ALLOW_VENDORCHANGE,
+            solver.SOLVER_FLAG_KEEP_ORPHANS,
+            solver.SOLVER_FLAG_BEST_OBEY_POLICY,
+            solver.SOLVER_FLAG_YUM_OBSOLETES,
+            _URPM_REORDER,
+        ):
+            solver.set_flag(flag, 1)
+        return solver
+
+    def _reasons(self, problem: Any, asked: Sequence[str]) -> list[str]:
+        """The relations that stand against each other, then what of ``asked`` (a sentence for
+        each job) libsolv would drop to solve the rest."""
+        rules = [info for rule in problem.findallproblemrules() for info in rule.allinfos()]
+        found = [text for info in rules if (text := self._sentence(info)) is not None]
+        elements = [item for way in problem.solutions() for item in way.elements()]
+        dropped = {
+            item.jobidx for item in elements if item.type == self._solv.Solver.SOLVER_SOLUTION_JOB
+        }
+        return found + [asked[index] for index in sorted(dropped)]
+
+    def _sentence(self, info: Any) -> str | None:
+        solver = self._solv.Solver
+        templates = {
+            solver.SOLVER_RULE_PKG_SAME_NAME: _ONE_VERSION,
+            solver.SOLVER_RULE_PKG_NOTHING_PROVIDES_DEP: _NOT_OFFERED,
+            solver.SOLVER_RULE_PKG_REQUIRES: _NEEDS,
+            solver.SOLVER_RULE_PKG_CONFLICTS: _EXCLUDES,
+        }
+        template = templates.get(info.type)
+        if template is None:
+            return None
+        if template == _EXCLUDES:  # said once, whichever of the two says so
+            name, other = sorted((info.solvable.name, info.othersolvable.name))
+            return Sentence(template, name=name, other=other)
+        return Sentence(template, name=info.solvable.name, other=str(info.dep))
