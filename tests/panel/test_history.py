@@ -266,12 +266,12 @@ def test_the_story_tells_it_to_somebody_who_was_not_there(
     change.refresh_from_db()
     told = " ".join(story(change))
     for words in (
-        "web01 was to go from prefork to event, asked for by anna (Web)",
+        "anna requested a change of web01 from prefork to event (Web)",
         "too much memory",
         "T-1",
         "mod_ruid2",
         "The change succeeded",
-        "No visitor was refused; the longest wait for an answer was 12 ms",
+        "No connections were refused. Longest wait: 12 ms",
     ):
         assert words in told
     ticket = ticket_text(change, "https://panel.example/1")
@@ -287,7 +287,7 @@ def test_the_story_tells_it_to_somebody_who_was_not_there(
 def test_a_change_that_failed_left_all_as_it_was(known_server: Callable[..., Server]) -> None:
     change = finish(request_change(known_server(), Choice.parse("event"), actor=ADMIN), "restored")
     assert not any(row.moved for row in before_and_after(change))
-    assert "taken back" in " ".join(story(change))
+    assert "the previous state was restored automatically" in " ".join(story(change))
 
 
 def test_names_stay_readable_when_the_person_is_gone(known_server: Callable[..., Server]) -> None:

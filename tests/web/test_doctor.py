@@ -142,7 +142,7 @@ def test_a_change_that_ended_half_way_can_be_taken_back(admin: Client, server: S
     page = unescape(admin.get(path).content.decode())
     assert f"{path}rollback/" in page
     assert "repair=take-back#confirm" in page
-    assert "ended half-way" in admin.get(f"{path}rollback/").content.decode()
+    assert "is incomplete" in admin.get(f"{path}rollback/").content.decode()
     assert 'data-code="half-way"' in words(admin)
     assert "incomplete change from its restore point" in words(admin, "&repair=take-back")
     number = asked(admin, "take-back")

@@ -93,9 +93,7 @@ def test_filters_are_combined_and_the_address_is_the_search_for_everybody(desk: 
 def test_a_day_of_the_chart_shows_the_changes_of_that_day(desk: Desk) -> None:
     page = desk.open(f"{HISTORY}?person=ada")
     bar = page.locator("svg.chart a").first
-    told = re.match(
-        r"(.+): (\d+) changes?, (\d+) did not pass", bar.get_attribute("aria-label") or ""
-    )
+    told = re.match(r"(.+): (\d+) changes?, (\d+) failed", bar.get_attribute("aria-label") or "")
     assert told is not None
     day, count = told[1], int(told[2])
     bar.click()

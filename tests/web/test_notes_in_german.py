@@ -170,7 +170,7 @@ def test_the_strip_of_probes_is_told_in_the_readers_language() -> None:
         "nach 0 ms: beantwortet, 0,8 ms",
         "nach 5 ms: langsam beantwortet, 12,5 ms",
         "nach 1000 ms: abgewiesen, 3,0 ms",
-        "nach 1010 ms: abgerissen, 4,0 ms",
+        "nach 1010 ms: unterbrochen, 4,0 ms",
     ]
 
 
@@ -194,10 +194,10 @@ def test_the_way_of_restarting_is_explained_in_german(admin: Client, server: Ser
 @pytest.mark.parametrize(
     ("query", "said"),
     [
-        ("result=wonderful", "'wonderful' ist keines von requested, queued"),
-        ("since=yesterday", "'yesterday' ist kein Datum. Schreiben Sie es als 2026-03-03."),
+        ("result=wonderful", "'wonderful' muss eines von requested, queued"),
+        ("since=yesterday", "'yesterday' ist kein Datum. Verwenden Sie ein Format wie 2026-03-03."),
         ("since=2026-13-45", "'2026-13-45' ist kein Datum."),
-        ("itk=perhaps", "'perhaps' ist weder ja noch nein."),
+        ("itk=perhaps", "'perhaps' muss yes oder no sein."),
         ("cursor=x1", "Ungültiger Cursor."),
         (f"text={'x' * 201}", "Der Suchtext darf höchstens 200 Zeichen haben."),
     ],
@@ -248,7 +248,7 @@ def test_a_name_that_is_taken_or_cannot_be_is_explained_in_german(
     form = {"name": "Mine", "file_name": "mine", "server": "web01"}
     assert admin.post(f"{EA4}profiles/save/", form).status_code == 302
     taken = admin.post(f"{EA4}profiles/save/", form, headers=GERMAN)
-    assert "Es gibt schon ein Profil mine.json." in taken.content.decode()
+    assert "Ein Profil namens mine.json ist bereits vorhanden." in taken.content.decode()
     wrong = admin.post(f"{EA4}profiles/save/", form | {"file_name": ".."}, headers=GERMAN)
     assert "enthält keinen Schrägstrich." in wrong.content.decode()
 
