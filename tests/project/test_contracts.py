@@ -35,7 +35,7 @@ def layers_contracts() -> Iterator[dict[str, Any]]:
 def layered() -> set[str]:
     """The full name of every module or package that a layers contract lists."""
     return {
-        f"{container}.{name.strip()}"
+        f"{container}.{name.strip(' ()')}"
         for contract in layers_contracts()
         for container in contract["containers"]
         for layer in contract["layers"]
