@@ -84,7 +84,7 @@ def test_who_only_asked_for_a_page_is_not_told_that_something_was_lost(
     admin.cookies.pop("sessionid")
     refused = admin.get(HERE)
     assert query_of(refused["Location"]) == {"next": [HERE]}
-    assert "Sign in to continue" not in admin.get(refused["Location"]).content.decode()
+    assert "Your session expired" not in admin.get(refused["Location"]).content.decode()
     form = {"username": "ada", "password": "a good long password", "next": HERE}
     back = admin.post(refused["Location"], form, follow=True)
     assert "Your session expired" not in back.content.decode()

@@ -79,7 +79,7 @@ def test_the_current_state_becomes_a_profile_is_fetched_deleted_and_brought_back
     expect(page.locator("#flash")).to_contain_text(f"Deleted {name}.json")
     expect(page.get_by_role("cell", name=f"{name}.json")).to_have_count(0)
     page.get_by_role("button", name="Undo").click()
-    expect(page.locator("#flash")).to_contain_text("is back")
+    expect(page.locator("#flash")).to_contain_text(f"Restored {name}.json")
     expect(page.locator(".page-head")).to_contain_text("before the sale")
 
 

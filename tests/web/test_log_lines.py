@@ -103,7 +103,7 @@ def test_what_is_looked_for_is_shown_among_thousands_of_empty_lines(
     logged(running_change, b"\n" * 30_000 + b"Error: it is here\n" + b"\n" * 30_000)
     for query in ("?find=it+is+here", "?error=first"):
         page = admin.get(f"{HISTORY}{running_change.pk}/{query}").content.decode()
-        lines = re.findall(r'<div class="([^"]*)" data-at', page)
+        lines = re.findall(r'<div class="([^"]*)"\s+data-at', page)
         assert len(lines) == MOST
         assert lines.index("line bad sought") == log_window.LINES_ABOVE
 

@@ -194,7 +194,7 @@ def test_the_way_of_restarting_is_explained_in_german(admin: Client, server: Ser
 @pytest.mark.parametrize(
     ("query", "said"),
     [
-        ("result=wonderful", "'wonderful' muss eines von requested, queued"),
+        ("result=wonderful", "'wonderful' muss eines von scheduled, queued"),
         ("since=yesterday", "'yesterday' ist kein Datum. Verwenden Sie ein Format wie 2026-03-03."),
         ("since=2026-13-45", "'2026-13-45' ist kein Datum."),
         ("itk=perhaps", "'perhaps' muss yes oder no sein."),

@@ -18,7 +18,7 @@ from mpm.models import Change, Event
 from mpm.models import Report as ReportRow
 from mpm.servers.models import Server
 
-LONGEST_LOG = 32 * 1024 * 1024
+LONGEST_LOG = 64 * 1024 * 1024
 """Bytes of log kept of one change; a chatty one has a hundredth of it."""
 MOST_REPORTS = 5000
 MOST_AN_HOUR = 20
