@@ -148,7 +148,7 @@ def test_a_change_is_canceled_while_that_is_possible_and_later_says_why_not(desk
     page = desk.open(f"{HISTORY}{{spare_cancelable}}/")
     page.get_by_role("button", name="Cancel change").click()
     expect(page.locator("#flash")).to_contain_text("Cancel requested")
-    expect(page.get_by_text("The server has been asked to stop")).to_be_visible()
+    expect(page.get_by_text("Cancel requested. Waiting for the server.")).to_be_visible()
     expect(page.get_by_role("button", name="Cancel change")).to_have_count(0)
     desk.open(RUNNING)
     button = page.get_by_role("button", name="Cancel change")
