@@ -128,7 +128,7 @@ def test_an_answer_to_another_choice_or_of_another_state_confirms_nothing(
     assert not Change.objects.exists()
 
 
-def test_a_package_that_only_the_server_knows_comes_with_its_answer(
+def test_a_package_that_only_the_server_knows_is_shown_and_is_no_part_of_an_mpm_change(
     server: Server, add_token: AddToken, call: Call
 ) -> None:
     token = add_token("change")
@@ -140,7 +140,9 @@ def test_a_package_that_only_the_server_knows_comes_with_its_answer(
     moves = replace(moves, install=tuple(sorted((*moves.install, theirs))))
     plan = answered(call, token, server, wish, moves)
     assert not plan["blocked"]
-    assert call("PUT", PATH, {**wish, "digest": plan["digest"]}, token=token).status == 202
+    refused = call("PUT", PATH, {**wish, "digest": plan["digest"]}, token=token)
+    assert (refused.status, refused.body["code"]) == (422, "beyond_the_mpm")
+    assert not Change.objects.exists()
 
 
 def refused_as_moved(change: Change, moves: Transaction, seen: Profile | None = None) -> None:

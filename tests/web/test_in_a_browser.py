@@ -159,7 +159,7 @@ def test_a_new_sign_in_in_another_tab_does_not_break_this_one(
     page.wait_for_url(re.compile(r"/profiles/own-\d+/(\?server=[^&]*)?$"))
     page.get_by_role("button", name="Delete").click()
     page.get_by_role("button", name="Undo").click()
-    expect(page.locator(".notice.success")).to_contain_text("is back")
+    expect(page.locator(".notice.success")).to_contain_text("Restored kept-")
 
 
 def test_times_are_in_the_readers_zone_and_exact_when_pointed_at(

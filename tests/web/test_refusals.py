@@ -275,7 +275,10 @@ def test_a_file_of_fifty_megabytes_is_refused_without_being_read_whole(
         return profile_file.parse(raw, known)
 
     monkeypatch.setattr("mpm.servers.views.profiles.parse", parse)
-    status, page = upload(admin, json.dumps(GOOD).encode() + b" " * (50 * 1024 * 1024))
+    good = json.dumps(GOOD).encode()
+    status, _ = upload(admin, good + b" " * (50 * 1024 * 1024))
+    assert (status, asked) == (413, [])
+    status, page = upload(admin, good + b" " * (MOST_BYTES + 1))
     assert status == 422
     assert "larger than" in page
     assert asked == [MOST_BYTES + 1]

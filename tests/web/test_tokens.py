@@ -105,11 +105,11 @@ def test_support_and_strangers_see_no_tokens(support: Client, server: Server) ->
         assert Client().post(path, GRANTS)["Location"].startswith("/login/")
     assert Token.objects.count() == 1
     assert tokens.check(issued.text, "127.0.0.1").pk
-    assert b'href="/tokens/"' not in support.get("/").content
+    assert b'href="/tokens/?server=web01"' not in support.get("/").content
 
 
 def test_the_tools_lead_there(admin: Client, server: Server) -> None:
-    assert b'href="/tokens/"' in admin.get("/").content
+    assert b'href="/tokens/?server=web01"' in admin.get("/").content
 
 
 # -- in a browser ----------------------------------------------------------------------------

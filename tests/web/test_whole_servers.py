@@ -213,7 +213,7 @@ def test_every_link_of_the_frame_names_the_server(
             assert [link for link in links if "server=web01" not in link] == [], (path, part)
     chooser = page(admin, f"{MPM}?server=web01")
     assert "Apache MPM on web01" in chooser.split("<h1>")[1].split("</h1>")[0]
-    assert re.search(r'href="[^"]*server=web01">\s*Discard', chooser)
+    assert re.search(r'href="[^"]*server=web01">\s*Reset', chooser)
     assert "Review change for web01" in chooser
     assert chooser.split('id="summary"')[1].split("</p>")[0].count("web01")
 

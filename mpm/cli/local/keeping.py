@@ -132,7 +132,7 @@ def run_user_list(terminal: Terminal, _options: dict[str, Any]) -> int:
     ]
     terminal.answer(rows)
     for row in rows:
-        state = "" if row["active"] else "switched off"
+        state = "" if row["active"] else "disabled"
         terminal.say(f"{row['name']:30} {', '.join(row['roles']):20} {state}".rstrip())
     return DONE
 

@@ -100,7 +100,7 @@ def run_list(terminal: Terminal, _options: dict[str, Any]) -> int:
     for row in rows:
         what = ", ".join(row["kinds"]) or "everything"
         where = ", ".join(row["servers"]) or "every server"
-        state = "" if row["active"] else " (switched off)"
+        state = "" if row["active"] else " (disabled)"
         terminal.say(f"{row['id']}  {row['name']}{state}: {what} on {where} to {row['url']}")
     return DONE
 
