@@ -36,7 +36,7 @@ from mpm.changes.services.sweep import sweep as sweep_changes
 from mpm.models import Change, Event, Preview, State
 from mpm.servers import agents, reading
 from mpm.servers.agents import backlogs, unread
-from mpm.servers.looks import first_look
+from mpm.servers.looks import first_look, request_number
 from mpm.servers.models import Pulse, Server
 from mpm.servers.services.heartbeat import record_heartbeat
 from mpm.servers.services.inspection import record_inspection
@@ -313,7 +313,7 @@ def test_what_the_last_look_failed_with_survives_a_heartbeat(
 ) -> None:
     server = known_server()
     error = {"code": "rpm", "message": "The database is locked.", "remedy": ""}
-    record_inspection("web01", "0" * 32, None, error)
+    record_inspection("web01", request_number(timezone.now()), None, error)
     record_heartbeat("web01", "1.0", {})
     server.refresh_from_db()
     assert server.agent["scan_error"] == error

@@ -35,7 +35,9 @@ def test_a_change_is_made_with_keys_alone_and_taken_back_with_clicks(desk: Desk)
         page.keyboard.press("ArrowUp" if before == "prefork" else "ArrowDown")
     after = page.locator("input[name=mpm]:checked").get_attribute("value")
     assert after != before
-    expect(page.locator("#summary")).to_contain_text(re.compile(rf"{before}\s.*to\s+{after}", re.DOTALL))
+    expect(page.locator("#summary")).to_contain_text(
+        re.compile(rf"{before}\s.*to\s+{after}", re.DOTALL)
+    )
     expect(page.locator("#review button")).to_be_enabled()
     page.keyboard.press("Enter")
     page.wait_for_url("**/review/*/")
