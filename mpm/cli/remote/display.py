@@ -71,7 +71,7 @@ def plan(console: Console, body: Json) -> None:
             console.print(line.append(f"  {item['reason']}", style="dim"))
     if body["nothing_to_do"] and not body["satisfied"]:
         console.print(
-            "  httpd is restarted: what it runs is not what is installed.", style="yellow"
+            "  This restarts Apache: the running MPM isn't the installed one.", style="yellow"
         )
     findings(console, body["findings"])
     expected = body["predicted_interruption"]
