@@ -183,8 +183,10 @@ def agent() -> Agent:
 
 
 @signals.worker_init.connect
-def _prepare(**_: Any) -> None:
+def _prepare(sender: Any = None, **_: Any) -> None:
     global _agent
+    if getattr(sender, "app", None) is not app:
+        return  # the worker of another application in this process
     path = os.environ.get(CONFIG_VARIABLE)
     if not path or not os.environ.get("REDIS_URL"):
         sys.stderr.write(f"the agent needs {CONFIG_VARIABLE} and REDIS_URL\n")
@@ -206,7 +208,8 @@ def _begin(**_: Any) -> None:
 
 @signals.worker_shutdown.connect
 def _end(**_: Any) -> None:
-    agent().end()
+    if _agent is not None:
+        _agent.end()
 
 
 def _version() -> str:
