@@ -94,7 +94,7 @@ def confirm_nothing(page: Page) -> None:
 
 def repair(page: Page) -> None:
     page.get_by_role("button", name=re.compile("^Start httpd on")).click()
-    page.get_by_text("has been asked").wait_for()
+    page.get_by_text("Repair requested on").wait_for()
 
 
 def new_password(page: Page) -> None:

@@ -20,7 +20,7 @@ from mpm.history import renamed
 from mpm.history.unrequested import UNREQUESTED
 from mpm.models import Change, Event, LogChunk, State
 from mpm.servers.models import Server
-from mpm.web.background_parts import SHOWN_FOR, dropped_messages, met_an_unknown_proxy
+from mpm.web.background_parts import SHOWN_FOR, proxy_and_drops
 from mpm.web.broker_trouble import trouble
 from mpm.web.exposure_checks import exposed_database, exposed_secrets
 
@@ -61,12 +61,29 @@ UNKNOWN_PROXY = Diagnosis(
 """Of the panel, not of a server; it makes the panel's own records wrong."""
 
 
+_DROPPED = Sentence("Messages were dropped that no part of this panel sends")
+_DROPPED_FIX = Sentence(
+    "Find out who else has the password of the broker (Redis), and give it a new one. The log of "
+    "the worker or agent says what came."
+)
+
+
 def of_the_panel() -> tuple[Diagnosis, ...]:
     """What is wrong with the panel itself, whichever server is asked about. One query, and one
     question to the broker."""
-    found = []
-    if met_an_unknown_proxy(timezone.now()):
+    now = timezone.now()
+    found: list[Diagnosis] = []
+    met, count, last = proxy_and_drops(now)
+    if met:
         found.append(UNKNOWN_PROXY)
+    if last is not None and now - last < SHOWN_FOR:
+        cause = Sentence(
+            "The control worker dropped {count} messages from the broker that are malformed, too "
+            "large or compressed.",
+            count=count,
+        )
+        seen = f"{last:%Y-%m-%d %H:%M:%S} UTC"
+        found.append(Diagnosis("messages-dropped", _DROPPED, cause, _DROPPED_FIX, seen))
     if (broken := trouble()) is not None:
         title = Sentence("The broker (Redis) takes no messages")
         found.append(Diagnosis("broker", title, broken.cause, broken.fix, broken.seen))
@@ -79,25 +96,9 @@ def of_the_panel() -> tuple[Diagnosis, ...]:
     return tuple(found)
 
 
-_DROPPED = Sentence("Messages were dropped that no part of this panel sends")
-_DROPPED_FIX = Sentence(
-    "Find out who else has the password of the broker (Redis), and give it a new one. The log of "
-    "the worker or agent says what came."
-)
-
-
 def _dropped(server: Server) -> list[Diagnosis]:
-    """What the panel's worker dropped lately, and the agent of this server since it started."""
+    """What the agent of this server dropped since it started."""
     found = []
-    count, last = dropped_messages()
-    if last is not None and timezone.now() - last < SHOWN_FOR:
-        cause = Sentence(
-            "The control worker dropped {count} messages from the broker that are malformed, too "
-            "large or compressed.",
-            count=count,
-        )
-        seen = f"{last:%Y-%m-%d %H:%M:%S} UTC"
-        found.append(Diagnosis("messages-dropped", _DROPPED, cause, _DROPPED_FIX, seen))
     if count := _dropped_by_agent(server.agent):
         cause = Sentence(
             "The agent of {server} dropped {count} messages since its start that are malformed, "
@@ -135,7 +136,7 @@ def _dropped_by_agent(said: Mapping[str, Any]) -> int:
 
 
 def examined(server: Server, profile: Profile | None) -> Examination:
-    """Five queries, or four after a change that succeeded."""
+    """Four queries, or three after a change that succeeded."""
     own = [*of_the_panel(), *_dropped(server), *_unrequested(server)]
     last = server.changes.order_by("-pk").first()
     if last is None or last.state not in (State.FAILED, State.NOT_STARTED, State.RESTORED):

@@ -94,3 +94,12 @@ def note_unknown_proxy(request: HttpRequest) -> None:
 def met_an_unknown_proxy(now: datetime) -> bool:
     """Whether one was met lately, by whichever process. One query."""
     return Pulse.objects.filter(name=PROXY, at__gt=now - REMEMBERED_FOR).exists()
+
+
+def proxy_and_drops(now: datetime) -> tuple[bool, int, datetime | None]:
+    """Whether an unknown proxy was met lately, how many messages the worker has dropped so far,
+    and when last. One query."""
+    found = {pulse.name: pulse for pulse in Pulse.objects.filter(name__in=(PROXY, DROPPED))}
+    proxy, drops = found.get(PROXY), found.get(DROPPED)
+    met = proxy is not None and proxy.at > now - REMEMBERED_FOR
+    return (met, drops.count, drops.at) if drops else (met, 0, None)

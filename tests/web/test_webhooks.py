@@ -139,7 +139,7 @@ def test_a_receiver_is_added_tried_and_read_about_by_hand(page: Page, telling_pa
     with listening(500, 204, body=b"come back later") as receiver:
         page.get_by_label("Name", exact=True).fill("Chat")
         page.get_by_label("Endpoint URL").fill(receiver.url)
-        page.get_by_label("A change failed").check()
+        page.get_by_label("A change failed", exact=True).check()
         page.get_by_role("button", name="Create webhook").click()
         secret = page.locator("#secret").inner_text()
         page.get_by_role("button", name="Send test").click()
