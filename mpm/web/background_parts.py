@@ -91,11 +91,6 @@ def note_unknown_proxy(request: HttpRequest) -> None:
     Pulse.beat(PROXY, now)
 
 
-def met_an_unknown_proxy(now: datetime) -> bool:
-    """Whether one was met lately, by whichever process. One query."""
-    return Pulse.objects.filter(name=PROXY, at__gt=now - REMEMBERED_FOR).exists()
-
-
 def proxy_and_drops(now: datetime) -> tuple[bool, int, datetime | None]:
     """Whether an unknown proxy was met lately, how many messages the worker has dropped so far,
     and when last. One query."""

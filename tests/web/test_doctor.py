@@ -234,7 +234,7 @@ def test_a_token_that_comes_through_an_unknown_proxy_is_noted_once(
             "/api/v1/servers",
             headers={"Authorization": "Bearer x", "X-Forwarded-For": "203.0.113.9"},
         )
-    assert background_parts.met_an_unknown_proxy(timezone.now())
+    assert background_parts.proxy_and_drops(timezone.now())[0]
     with django_assert_num_queries(0):
         background_parts.note_unknown_proxy(
             RequestFactory().get("/", HTTP_X_FORWARDED_FOR="203.0.113.9")
