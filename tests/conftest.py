@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 
 import pytest
@@ -18,6 +19,15 @@ pytest_plugins = [
     "tests.desk",
     "tests.together",
 ]
+
+
+@pytest.fixture(autouse=True)
+def files_as_by_default() -> Iterator[None]:
+    """The panel's processes create files for themselves alone, and so does a test that has loaded
+    one of them. The next test begins as any process does."""
+    before = os.umask(0o022)
+    yield
+    os.umask(before)
 
 
 @pytest.hookimpl(wrapper=True)

@@ -22,8 +22,8 @@ _ONE_VERSION = marked("{name} can be there in one version only.")
 _NOT_OFFERED = marked("{name} needs {other}; nothing offers it.")
 _NEEDS = marked("{name} needs {other}.")
 _EXCLUDES = marked("{name} cannot be with {other}.")
-_ASKED_FOR = marked("{name} was asked for.")
-_ASKED_TO_LEAVE = marked("{name} was asked to leave.")
+_ASKED_FOR = marked("{name} was requested.")
+_ASKED_TO_LEAVE = marked("Removal of {name} was requested.")
 
 _URPM_REORDER = 23
 """A flag of libsolv's solver.h that its bindings have no name for."""

@@ -62,8 +62,8 @@ def test_what_is_impossible_is_said_once_with_what_was_asked() -> None:
         raise AssertionError("event and ITK went together")
     assert reasons == (
         f"{MPM.EVENT.package} cannot be with {ITK}.",
-        f"{MPM.EVENT.package} was asked for.",
-        f"{ITK} was asked for.",
+        f"{MPM.EVENT.package} was requested.",
+        f"{ITK} was requested.",
     )
 
 
