@@ -85,7 +85,7 @@ def make(page: Page, panel: Panel, mpm: str, *, itk: bool) -> list[str]:
     page.get_by_role("button", name="Review change").click()
     page.get_by_label("Reason").fill(f"To {mpm}, from a browser")
     page.get_by_label("Ticket").fill("E2E-1")
-    page.get_by_role("button", name=re.compile(r"^(Change|Switch) .*")).click()
+    page.get_by_role("button", name=re.compile(r"^(Change|Enable|Disable) .*")).click()
     page.wait_for_url(re.compile(r".*/history/\d+/$"))
     story = page.get_by_role("heading", name="What happened")
     running = page.locator(".steps [aria-current=step] strong")

@@ -104,7 +104,7 @@ def begin(page: Page, panel: Panel) -> None:
     expect(page.locator("#review button")).to_be_enabled()
     page.keyboard.press("Enter")
     page.wait_for_url("**/review/*/")
-    page.get_by_role("button", name=re.compile(r"^(Change|Switch) .*")).click()
+    page.get_by_role("button", name=re.compile(r"^(Change|Enable|Disable) .*")).click()
     page.wait_for_url(re.compile(r".*/history/\d+/$"))
 
 
