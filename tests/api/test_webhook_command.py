@@ -58,7 +58,7 @@ def test_a_webhook_is_made_listed_altered_tested_and_removed(add_server: AddServ
     told = Event.objects.filter(kind__startswith="webhook.").order_by("pk")
     assert [(event.kind.removeprefix("webhook."), event.origin) for event in told] == [
         (kind, "cli")
-        for kind in ("made", "changed", "changed", "rotated", "tested", "sent_again", "removed")
+        for kind in ("created", "updated", "updated", "rotated", "tested", "redelivered", "deleted")
     ]
 
 
