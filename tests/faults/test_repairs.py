@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import re
 import subprocess
 import sys
 import time
@@ -74,10 +75,16 @@ def test_a_change_that_ended_half_way_is_taken_back_without_a_repository(
     before, sites = field.server.inspect(), field.server.sites()
     change = field.folder(field.request("event"))
     engine = field.start_engine(change)
-    assert field.until(engine, lambda: touched(change))
-    (change.kit / "rpms").rename(change.kit / "away")
+    old = field.lab.root / "etc/apache2/conf.modules.d/000_mod_mpm_prefork.conf"
+    assert field.until(engine, lambda: touched(change) and not old.exists())
+    away = change.kit.parents[2] / "away"  # in no kit, and no repository to fetch it again from
+    (change.kit / "rpms").rename(away)
+    repository = field.lab.place.repo_file
+    repository.write_text(
+        re.sub("(?m)^baseurl=.*", "baseurl=file:///nowhere", repository.read_text())
+    )
     assert field.finish(change, engine) == "failed"
-    (change.kit / "away").rename(change.kit / "rpms")
+    away.rename(change.kit / "rpms")
     field.lab.down()
     unplug(field.lab)
     torn = field.server.inspect()
