@@ -47,11 +47,9 @@ finally:
 
 def test_an_ordinary_user_has_a_whole_lab_except_itk(lab_folder: Path) -> None:
     """Runs a copy of the project's platform, because the checkout may be closed to others."""
-    shutil.copytree(
-        PROJECT / "easyapache",
-        lab_folder / "easyapache",
-        ignore=shutil.ignore_patterns("__pycache__"),
-    )
+    for name in ("easyapache", "lab"):
+        unneeded = shutil.ignore_patterns("__pycache__")
+        shutil.copytree(PROJECT / name, lab_folder / name, ignore=unneeded)
     home = lab_folder / "home"
     home.mkdir()
     become: list[str] = []
