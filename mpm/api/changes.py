@@ -12,7 +12,6 @@ from pydantic import Field
 from mpm.access.scopes import Scope
 from mpm.access.services.actor import BadRequest, NotFound, Refused, UnderWay
 from mpm.api.auth import Bearer, actor_of, reachable_names, token_of
-from mpm.api.change_shapes import ChangeDetailOut, ChangeOut, change_detail, change_json
 from mpm.api.idempotency import Answer, fingerprint, once
 from mpm.api.problems import from_refusal
 from mpm.api.shapes import (
@@ -20,7 +19,7 @@ from mpm.api.shapes import (
     Digest,
     Line,
     Moment,
-    ProblemOut,
+    ProblemDetails,
     QueryFlag,
     QueryNumber,
     Wish,
@@ -28,15 +27,18 @@ from mpm.api.shapes import (
 from mpm.api.statuses import READS, WRITES
 from mpm.api.switch import Key
 from mpm.changes import log_bytes
+from mpm.changes.detail import change_detail
 from mpm.changes.services.cancel import cancel
 from mpm.changes.services.lookup import change_numbered
 from mpm.changes.services.rollback import roll_back
 from mpm.history.filters import BadFilter, ChangeFilters
 from mpm.history.pages import changes as page_of
 from mpm.models import Change, Token
+from mpm.schemas.change import Change as ChangeSchema
+from mpm.schemas.change import ChangeDetail
 from mpm.web.polling import wait_for
 
-router = Router(tags=["changes"])
+router = Router(tags=["changes"], by_alias=True)
 
 LOG_PIECE = 256 * 1024
 State = Literal[
@@ -54,8 +56,8 @@ State = Literal[
 Word = Annotated[str, Query(max_length=200, pattern=LINE)]
 
 
-class ChangesOut(Schema):
-    items: list[ChangeOut]
+class ChangeList(Schema):
+    items: list[ChangeSchema]
     next: str | None = Field(description="`cursor` of the next (older) page.")
     previous: str | None = Field(description="`cursor` of the previous (newer) page.")
 
@@ -73,7 +75,7 @@ class RollBackIn(Wish):
 @router.get(
     "changes",
     auth=Bearer(Scope.READ),
-    response={200: ChangesOut, READS: ProblemOut},
+    response={200: ChangeList, READS: ProblemDetails},
     operation_id="listChanges",
     summary="Changes, newest first",
 )
@@ -123,7 +125,7 @@ def list_changes(
     except BadFilter as error:
         raise BadRequest(f"{error.name}: {error}", code="invalid") from error
     return {
-        "items": [change_json(item) for item in page.items],
+        "items": [ChangeSchema.of(item) for item in page.items],
         "next": page.next_cursor or None,
         "previous": page.previous_cursor or None,
     }
@@ -139,7 +141,7 @@ def _sensible(name: str, moment: datetime | None) -> datetime | None:
 @router.get(
     "changes/{change}",
     auth=Bearer(Scope.READ),
-    response={200: ChangeDetailOut, READS: ProblemOut},
+    response={200: ChangeDetail, READS: ProblemDetails},
     operation_id="getChange",
     summary="One change",
 )
@@ -153,7 +155,7 @@ def get_change(
     state: Annotated[
         State | None, Query(description="With wait: the state that is known already.")
     ] = None,
-) -> dict[str, Any]:
+) -> ChangeDetail:
     """What it moved, its steps, its evidence and how it ended.
 
     With `wait` and no `state` the answer comes when it has ended; with `state`, as soon as
@@ -172,7 +174,7 @@ def get_change(
 @router.get(
     "changes/{change}/log",
     auth=Bearer(Scope.READ),
-    response={200: None, READS: ProblemOut},
+    response={200: None, READS: ProblemDetails},
     operation_id="getLog",
     summary="The log, byte for byte",
     openapi_extra={
@@ -226,7 +228,7 @@ def get_log(
 @router.post(
     "changes/{change}/cancel",
     auth=Bearer(Scope.CHANGE),
-    response={202: ChangeOut, WRITES: ProblemOut},
+    response={202: ChangeSchema, WRITES: ProblemDetails},
     operation_id="cancelChange",
     summary="Cancel",
 )
@@ -247,7 +249,7 @@ def cancel_change(
             asked = cancel(row, actor)
         except Refused as refused:
             return _refused(request, refused)
-        return Answer(202, change_json(asked), change=asked)
+        return Answer(202, ChangeSchema.of(asked).as_json(), change=asked)
 
     return once(token, idempotency_key, fingerprint(request, None), act)
 
@@ -255,7 +257,7 @@ def cancel_change(
 @router.post(
     "changes/{change}/rollback",
     auth=Bearer(Scope.ROLLBACK),
-    response={202: ChangeOut, WRITES: ProblemOut},
+    response={202: ChangeSchema, WRITES: ProblemDetails},
     operation_id="rollBackChange",
     summary="Roll back",
 )
@@ -279,7 +281,7 @@ def roll_back_change(
         except Refused as refused:
             return _refused(request, refused)
         href = f"/api/v1/changes/{back.pk}"
-        return Answer(202, change_json(back), {"Location": href}, back)
+        return Answer(202, ChangeSchema.of(back).as_json(), {"Location": href}, back)
 
     return once(token, idempotency_key, fingerprint(request, body.dict()), act)
 

@@ -58,9 +58,9 @@ OF_OPERATIONS: Mapping[tuple[str, int], tuple[str, ...]] = {
     ("createPlan", 202): ("Location", "Retry-After"),
     ("createToken", 201): ("Location",),
     ("createWebhook", 201): ("Location",),
-    ("repairServer", 202): ("Location",),
+    ("createRepair", 202): ("Location",),
     ("rollBackChange", 202): ("Location",),
-    ("switchMpm", 202): ("Location",),
+    ("updateMpm", 202): ("Location",),
 }
 
 

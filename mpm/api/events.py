@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Annotated, Any
 
 from django.http import HttpRequest
@@ -12,45 +11,25 @@ from pydantic import Field
 
 from mpm.access.scopes import Scope
 from mpm.api.auth import Bearer, reachable_names, token_of
-from mpm.api.shapes import LINE, ProblemOut, QueryNumber
+from mpm.api.shapes import LINE, ProblemDetails, QueryNumber
 from mpm.api.statuses import READS
-from mpm.history.event_cursor import as_json, events_after
+from mpm.history.event_cursor import events_after
 from mpm.models import Event
+from mpm.schemas.event import Event as EventSchema
 from mpm.web.polling import wait_for
 
 router = Router(tags=["events"])
 
 
-class ActorOut(Schema):
-    name: str
-    role: str
-    origin: str
-    token: str
-    address: str
-    agent: str
-
-
-class EventOut(Schema):
-    id: int
-    kind: str
-    at: datetime
-    server: str | None
-    change: int | None
-    actor: ActorOut
-    request_id: str = Field(description="X-Request-Id of the request that caused it.")
-    data: dict[str, Any]
-    hash: str = Field(description="Seals this event to the one before on the same server.")
-
-
-class EventsOut(Schema):
-    items: list[EventOut]
+class EventList(Schema):
+    items: list[EventSchema]
     next: str = Field(description="Send it as `after` to go on from here; valid for ever.")
 
 
 @router.get(
     "events",
     auth=Bearer(Scope.READ),
-    response={200: EventsOut, READS: ProblemOut},
+    response={200: EventList, READS: ProblemDetails},
     operation_id="listEvents",
     summary="What happened, oldest first",
 )
@@ -83,4 +62,4 @@ def list_events(
         return found or None
 
     events = wait_for(look, wait) or []
-    return {"items": [as_json(event) for event in events], "next": f"{position:x}"}
+    return {"items": [EventSchema.of(event) for event in events], "next": f"{position:x}"}

@@ -14,9 +14,9 @@ Json = dict[str, Any]
 _STATE = "7c1f0a3b5d9e8f6a1b2c3d4e5f60718a"
 _PLAN = "0d4c6f0e8b1a4d3c9e2f7a6b5c4d3e2f"
 _ASKED, _BEGUN, _ENDED = (
-    "2026-03-03T21:04:11.802+00:00",
-    "2026-03-03T21:04:12.010+00:00",
-    "2026-03-03T21:04:19.101+00:00",
+    "2026-03-03T21:04:11.802Z",
+    "2026-03-03T21:04:12.010Z",
+    "2026-03-03T21:04:19.101Z",
 )
 _EVENT, _PREFORK = "ea-apache24-mod_mpm_event", "ea-apache24-mod_mpm_prefork"
 
@@ -41,8 +41,27 @@ FINDING: Json = {
     "packages": ["ea-apache24-mod_suexec"],
     "fixes": [FIX],
 }
-IN: Json = {"name": _EVENT, "evr": "2.4.67-2", "reason": "chosen"}
-OUT: Json = {"name": _PREFORK, "evr": "2.4.67-2", "reason": "one MPM at a time"}
+IN: Json = {
+    "name": _EVENT,
+    "evr": "2.4.67-2",
+    "arch": "x86_64",
+    "reason": "selected",
+    "cause": "asked",
+}
+OUT: Json = {
+    "name": _PREFORK,
+    "evr": "2.4.67-2",
+    "arch": "x86_64",
+    "reason": "one MPM at a time",
+    "cause": "conflict",
+}
+KEPT: Json = {
+    "name": "ea-apache24-mod_http2",
+    "evr": "2.4.67-2",
+    "arch": "x86_64",
+    "reason": "works with event",
+    "cause": "",
+}
 EXPECTED: Json = {
     "samples": 3,
     "refused": 0,
@@ -66,21 +85,26 @@ DIAGNOSIS: Json = {
 }
 REPAIR: Json = {
     "id": "019cb5b1c6caf1d04e6a8c02b7d95e13",
+    "href": "/api/v1/servers/web03/repairs/019cb5b1c6caf1d04e6a8c02b7d95e13",
+    "server": "web03",
     "action": "start-httpd",
-    "asked_by": "anna",
-    "asked_at": _ASKED,
+    "state": "succeeded",
+    "requested_by": "ada",
+    "requested_at": _ASKED,
     "ok": True,
-    "message": "httpd runs with event.",
+    "message": "Apache runs with event.",
     "log": "Syntax OK",
 }
 PLAN: Json = {
+    "id": None,
     "server": "web03",
     "source": "stored",
-    "mpm": "event",
-    "itk": False,
+    "from": BEFORE,
+    "to": AFTER,
     "headline": "prefork → event · 1 to install · 1 to remove",
     "install": [IN],
     "remove": [OUT],
+    "keep": [KEPT],
     "findings": [FINDING],
     "blocked": False,
     "nothing_to_do": False,
@@ -106,11 +130,14 @@ PROBLEM_OF_SERVER: Json = {
 HEALTH: Json = {"state": "critical", "problems": [PROBLEM_OF_SERVER]}
 SERVER: Json = {
     "name": "web03",
+    "href": "/api/v1/servers/web03",
     "hostname": "web03.example.net",
     "kind": "real",
     "active": True,
     "require_digest": False,
-    "last_seen_at": "2026-03-03T21:04:11Z",
+    "note": "",
+    "created_at": "2026-01-12T09:00:00.000Z",
+    "last_seen_at": "2026-03-03T21:04:11.000Z",
     "mpm": "prefork",
     "itk": False,
     "digest": _STATE,
@@ -134,8 +161,8 @@ PACKAGE: Json = {
 PROFILE: Json = {
     "server": "web03",
     "digest": _STATE,
-    "observed_at": "2026-03-03T20:00:00Z",
-    "confirmed_at": "2026-03-03T21:04:00Z",
+    "observed_at": "2026-03-03T20:00:00.000Z",
+    "confirmed_at": "2026-03-03T21:04:00.000Z",
     "source": "scan",
     "packages": [PACKAGE],
     "configured": SEEN,
@@ -162,13 +189,15 @@ CHANGE: Json = {
     "state": "running",
     "finished": False,
     "step": "packages",
-    "before": BEFORE,
-    "after": AFTER,
+    "from": BEFORE,
+    "to": AFTER,
     "reason": "HTTP/2 for the shop",
     "ticket": "OPS-2114",
+    "requested_by": "deploy",
+    "role": "token",
     "origin": "rest",
-    "actor": "deploy",
     "token": "deploy",
+    "address": "198.51.100.7",
     "request_id": "5f0c6a2b9d3e4f10",
     "digest": _PLAN,
     "base_digest": _STATE,
@@ -177,13 +206,46 @@ CHANGE: Json = {
     "not_after": None,
     "started_at": _BEGUN,
     "finished_at": None,
-    "sentence": "",
+    "silent_since": None,
+    "outcome": "",
     "decided_by": "",
     "error": "",
     "refused": None,
     "longest_wait_ms": None,
     "log_size": 2211,
     "rollback_of": None,
+}
+CHECK: Json = {
+    "name": "running_mpm",
+    "title": "Running MPM",
+    "expected": "event",
+    "seen": "event",
+    "ok": True,
+}
+EVIDENCE: Json = {"phase": "after", "checks": [CHECK]}
+INTERRUPTION: Json = {
+    "method": "overlap",
+    "reason": "old and new httpd share the ports: this kernel and these rights allow it",
+    "probes": 120,
+    "refused": 0,
+    "reset": 0,
+    "longest_wait_ms": 41.5,
+    "window_ms": 612.0,
+    "partial": False,
+}
+ENTRY: Json = {
+    "at": _ENDED,
+    "kind": "change.succeeded",
+    "title": "The change succeeded",
+    "detail": "agent of web03",
+    "status": "",
+}
+FOUND: Json = {
+    "code": "httpd-down",
+    "title": "Apache isn't running",
+    "message": "It ended or did not start; its error log says why.",
+    "remedy": "Test the configuration (httpd -t), then start it.",
+    "repair": "start-httpd",
 }
 STEP: Json = {"step": "packages", "status": "done", "at": _ENDED, "detail": ""}
 DETAIL: Json = {
@@ -192,7 +254,7 @@ DETAIL: Json = {
     "finished": True,
     "step": "verify",
     "finished_at": _ENDED,
-    "sentence": "web03 runs event.",
+    "outcome": "web03 runs event.",
     "decided_by": "verification",
     "refused": 0,
     "longest_wait_ms": 41.5,
@@ -200,25 +262,16 @@ DETAIL: Json = {
     "remove": [OUT],
     "findings": [FINDING],
     "steps": [STEP],
-    "evidence": [
-        {
-            "phase": "after",
-            "observations": [
-                {
-                    "name": "running_mpm",
-                    "title": "Running MPM",
-                    "expected": "event",
-                    "seen": "event",
-                    "ok": True,
-                }
-            ],
-        }
-    ],
+    "evidence": [EVIDENCE],
     "diagnosis": [],
-    "interruption": {"method": "overlap", "refused": 0, "reset": 0, "longest_wait_ms": 41.5},
+    "interruption": INTERRUPTION,
     "moved": None,
-    "story": ["deploy asked for event on web03.", "It succeeded after 7 seconds."],
-    "why_not_cancel": "Change #1284 has ended.",
+    "story": [
+        "deploy changed web03 from prefork to event on Mar 3, 2026, 9:04 PM UTC.",
+        "The change succeeded. web03 now runs event.",
+    ],
+    "timeline": [ENTRY],
+    "why_not_cancel": "Change #1284 has ended (succeeded).",
     "why_not_roll_back": "",
 }
 SWITCH: Json = {
@@ -266,13 +319,17 @@ WEBHOOK: Json = {
     "href": "/api/v1/webhooks/4f1e2d3c4b5a69788796a5b4c3d2e1f0",
     **WEBHOOK_WISH,
     "active": True,
-    "created_at": "2026-03-01T09:00:00Z",
+    "sandbox": False,
+    "created_at": "2026-03-01T09:00:00.000Z",
     "created_by": "ops",
+    "pepper": "2026",
 }
 WHSEC = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw0000000000"
 ATTEMPT: Json = {"at": _ENDED, "status": 204, "ms": 38, "error": "", "answer": ""}
 DELIVERY: Json = {
     "id": "7a6b5c4d3e2f10213243546576879809",
+    "href": "/api/v1/webhooks/4f1e2d3c4b5a69788796a5b4c3d2e1f0/deliveries/"
+    "7a6b5c4d3e2f10213243546576879809",
     "event": 90211,
     "kind": "change.succeeded",
     "state": "delivered",
@@ -289,19 +346,23 @@ TOKEN_WISH: Json = {
     "scopes": ["change", "rollback"],
     "servers": ["web03"],
     "networks": ["198.51.100.0/24"],
-    "expires_at": "2027-01-01T00:00:00Z",
+    "expires_at": "2027-01-01T00:00:00.000Z",
 }
 TOKEN: Json = {
-    "key_id": "4Fv9QxT2mLw7",
+    "id": "4Fv9QxT2mLw7",
+    "href": "/api/v1/tokens/4Fv9QxT2mLw7",
     **TOKEN_WISH,
     "sandbox": False,
     "per_minute": None,
     "state": "active",
-    "created_at": "2026-03-01T09:00:00Z",
+    "created_at": "2026-03-01T09:00:00.000Z",
     "created_by": "ada",
-    "last_used_at": "2026-03-03T21:04:11Z",
+    "last_used_at": "2026-03-03T21:04:11.000Z",
     "last_used_address": "198.51.100.7",
+    "revoked_at": None,
+    "revoked_by": "",
     "replaces": None,
+    "pepper": "2026",
 }
 
 ERROR: Json = {"where": "body.mpm", "message": "Input should be 'event', 'worker' or 'prefork'"}
@@ -320,75 +381,81 @@ PROBLEM: Json = {
 }
 
 EXAMPLES: Mapping[str, Json] = {
-    "ActorOut": ACTOR,
-    "AttemptOut": ATTEMPT,
+    "Actor": ACTOR,
+    "Attempt": ATTEMPT,
     "CancelIn": {},
-    "ChangeDetailOut": DETAIL,
-    "ChangeOut": CHANGE,
-    "ChangesOut": {"items": [CHANGE], "next": "b1284", "previous": None},
+    "Change": CHANGE,
+    "ChangeDetail": DETAIL,
+    "ChangeList": {"items": [CHANGE], "next": "b1284", "previous": None},
+    "Check": CHECK,
     "ChoiceIn": CHOICE,
-    "DeliveriesOut": {"items": [DELIVERY], "next": None},
-    "DeliveryOut": DELIVERY,
-    "DiagnosisOut": DIAGNOSIS,
-    "ErrorOut": ERROR,
-    "EventOut": EVENT,
-    "EventsOut": {"items": [EVENT], "next": "16063"},
-    "ExaminationOut": {
+    "Delivery": DELIVERY,
+    "DeliveryList": {"items": [DELIVERY], "next": None},
+    "Diagnosed": FOUND,
+    "Diagnosis": DIAGNOSIS,
+    "Diagnostics": {
         "server": "web03",
         "observed_at": _ASKED,
         "change": None,
         "findings": [DIAGNOSIS],
     },
-    "FindingOut": FINDING,
-    "FixOut": FIX,
-    "InterruptionOut": EXPECTED,
-    "MovedPackageOut": IN,
+    "Event": EVENT,
+    "EventList": {"items": [EVENT], "next": "16063"},
+    "Evidence": EVIDENCE,
+    "Finding": FINDING,
+    "Fix": FIX,
+    "Health": HEALTH,
+    "Interruption": INTERRUPTION,
+    "InvalidValue": ERROR,
+    "Moved": {"install": [_EVENT], "remove": [_PREFORK]},
+    "MovedPackage": IN,
     "MovedPlan": MOVED,
-    "MpmOut": MPM,
-    "ObservationOut": SEEN,
-    "PackageOut": PACKAGE,
-    "PendingOut": {
-        "href": "/api/v1/servers/web03/plans/1c2d3e4f5061728394a5b6c7d8e9f001",
-        "state": "pending",
-    },
-    "PlanOut": PLAN,
-    "PlannedOut": IN,
-    "ProblemOut": PROBLEM,
-    "ProfileOut": PROFILE,
-    "RecommendationOut": ADVICE,
-    "RelatedChange": IN_THE_WAY,
-    "RepairIn": {"action": "start-httpd"},
-    "RepairOut": REPAIR,
-    "RepairsOut": {"items": [REPAIR]},
-    "RollBackIn": {"reason": "The shop's plugin needs prefork", "ticket": "OPS-2120"},
-    "RotateIn": {"overlap_hours": 24},
-    "SecretOut": {"secret": WHSEC},
-    "HealthOut": HEALTH,
-    "ProblemOfServerOut": PROBLEM_OF_SERVER,
-    "ServerOut": SERVER,
-    "ServersOut": {"items": [SERVER]},
-    "SideOut": BEFORE,
-    "StepOut": STEP,
-    "SwitchIn": SWITCH,
-    "SwitchOut": SWITCHED,
-    "TokenIn": TOKEN_WISH,
-    "TokenMade": {
+    "MpmStatus": MPM,
+    "NewToken": {
         **TOKEN,
         "last_used_at": None,
         "last_used_address": "",
         "token": "ea4mpm_4Fv9QxT2mLw7_" + "0" * 43,
     },
-    "TokenOut": TOKEN,
-    "TokensOut": {"items": [TOKEN]},
+    "NewWebhook": {**WEBHOOK, "secret": WHSEC},
+    "Observation": SEEN,
+    "Package": PACKAGE,
+    "PendingPlan": {
+        "id": "1c2d3e4f5061728394a5b6c7d8e9f001",
+        "href": "/api/v1/servers/web03/plans/1c2d3e4f5061728394a5b6c7d8e9f001",
+        "state": "pending",
+    },
+    "Plan": PLAN,
+    "PredictedInterruption": EXPECTED,
+    "ProblemDetails": PROBLEM,
+    "Profile": PROFILE,
+    "Recommendation": ADVICE,
+    "RelatedChange": IN_THE_WAY,
+    "Repair": REPAIR,
+    "RepairIn": {"action": "start-httpd"},
+    "RepairList": {"items": [REPAIR]},
+    "RollBackIn": {"reason": "The shop's plugin needs prefork", "ticket": "OPS-2120"},
+    "RotateIn": {"overlap_hours": 24},
+    "SecretOut": {"secret": WHSEC},
+    "Selection": BEFORE,
+    "Server": SERVER,
+    "ServerList": {"items": [SERVER]},
+    "ServerProblem": PROBLEM_OF_SERVER,
+    "StepReport": STEP,
+    "SwitchIn": SWITCH,
+    "SwitchOut": SWITCHED,
+    "TimelineEntry": ENTRY,
+    "Token": TOKEN,
+    "TokenIn": TOKEN_WISH,
+    "TokenList": {"items": [TOKEN]},
+    "Webhook": WEBHOOK,
     "WebhookChange": {"active": False},
     "WebhookIn": WEBHOOK_WISH,
-    "WebhookMade": {**WEBHOOK, "secret": WHSEC},
-    "WebhookOut": WEBHOOK,
-    "WebhooksOut": {"items": [WEBHOOK]},
+    "WebhookList": {"items": [WEBHOOK]},
 }
 
 OF_ANSWERS: Mapping[tuple[str, int], Json] = {
-    ("switchMpm", 200): {
+    ("updateMpm", 200): {
         "changed": False,
         "dry_run": False,
         "detail": "The server already runs event, with every package it needs.",

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from functools import lru_cache
-from typing import Any
 
 from django.db import connection
 
-from easyapache.ea4.advice import recommend
-from easyapache.ea4.mpm import installed
-from easyapache.ea4.profile import Profile
 from easyapache.ea4.protocol import SERVER_NAME
 from mpm.access.services.actor import Refused
 from mpm.access.tokens import reaches
 from mpm.api.auth import reachable
 from mpm.models import Token
+from mpm.schemas.server import MpmStatus
 from mpm.servers.models import InstalledProfile, Server
 
 _LATEST = """
@@ -46,24 +42,7 @@ def mpm_answer(token: Token, name: str) -> tuple[str, bytes]:
 @lru_cache(maxsize=2048)
 def _body(name: str, profile: int, _digest: str) -> bytes:
     row = InstalledProfile.objects.get(pk=profile)
-    return json.dumps(mpm_of(name, row.profile)).encode()
-
-
-def mpm_of(name: str, profile: Profile) -> dict[str, Any]:
-    """The three observations, whether they agree on one MPM, and what the server is advised."""
-    by_packages = installed(profile.names)
-    seen = (by_packages, profile.configured, profile.running)
-    return {
-        "server": name,
-        "mpm": by_packages.mpm,
-        "itk": by_packages.itk,
-        "sound": by_packages.mpm is not None and all(item == by_packages for item in seen),
-        "installed": by_packages.as_json(),
-        "configured": profile.configured.as_json() if profile.configured else None,
-        "running": profile.running.as_json() if profile.running else None,
-        "digest": profile.digest,
-        "recommendation": recommend(profile).as_json(),
-    }
+    return MpmStatus.of(name, row.profile).model_dump_json().encode()
 
 
 def latest_of(server: Server) -> InstalledProfile:

@@ -9,6 +9,8 @@ from typing import Annotated, Any
 from ninja import Schema
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, StrictBool, StrictStr
 
+from mpm.schemas.finding import Finding
+
 LINE = r"^[^\x00-\x1f\x7f]*$"
 PACKAGE = r"^ea-[a-z0-9][a-z0-9_.+-]{0,126}$"
 _DATE_TIME = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d(:\d\d(\.\d{1,9})?)?([Zz]|[+-]\d\d:?\d\d)\Z")
@@ -58,25 +60,7 @@ class Wish(Schema):
     model_config = ConfigDict(extra="forbid")
 
 
-class FixOut(Schema):
-    label: str
-    add: list[str]
-    unkeep: list[str]
-    mpm: str | None
-    itk: bool | None
-
-
-class FindingOut(Schema):
-    code: str = Field(description="Stable: scripts may match on it.")
-    severity: str = Field(description="block, warn, note or gain.")
-    title: str
-    message: str
-    remedy: str
-    packages: list[str]
-    fixes: list[FixOut]
-
-
-class ErrorOut(Schema):
+class InvalidValue(Schema):
     where: str
     message: str
 
@@ -95,7 +79,7 @@ class MovedPlan(Schema):
     remove: list[str]
 
 
-class ProblemOut(Schema):
+class ProblemDetails(Schema):
     """What went wrong, for a program (`code`) and for a person (`detail`, `remedy`)."""
 
     type: str
@@ -106,8 +90,8 @@ class ProblemOut(Schema):
     code: str
     request_id: str
     remedy: str | None = None
-    errors: list[ErrorOut] | None = None
-    findings: list[FindingOut] | None = None
+    errors: list[InvalidValue] | None = None
+    findings: list[Finding] | None = None
     change: RelatedChange | None = Field(None, description="The change in the way.")
     plan: MovedPlan | None = Field(None, description="The plan as it would be now.")
     digest: str | None = Field(None, description="The state the server is in now.")

@@ -14,16 +14,18 @@ from easyapache.ea4.profile import Profile
 from mpm.access.scopes import Scope
 from mpm.access.services.actor import Actor, NothingToDo, Refused, UnderWay
 from mpm.api.auth import Bearer, actor_of, reachable, token_of
-from mpm.api.change_shapes import ChangeOut, change_json
 from mpm.api.conditions import BadCondition, etag, matches, parse_tags
 from mpm.api.idempotency import Answer, fingerprint, once
-from mpm.api.plans import ChoiceIn, PlanOut, plan_json
+from mpm.api.plans import ChoiceIn
 from mpm.api.problems import Problem, from_refusal
 from mpm.api.servers import router
-from mpm.api.shapes import Digest, Flag, Line, Moment, ProblemOut
+from mpm.api.shapes import Digest, Flag, Line, Moment, ProblemDetails
 from mpm.api.statuses import CONDITIONAL
+from mpm.changes.detail import plan_of_server
 from mpm.changes.services.fresh_look import OF_ITS_STATE, on_a_fresh_look
 from mpm.changes.services.request import Check, Terms, request_change, would_change
+from mpm.schemas.change import Change as ChangeSchema
+from mpm.schemas.plan import Plan as PlanSchema
 from mpm.servers.models import Server
 
 Key = Annotated[
@@ -54,15 +56,15 @@ class SwitchOut(Schema):
     changed: bool
     dry_run: bool
     detail: str
-    change: ChangeOut | None
-    plan: PlanOut | None
+    change: ChangeSchema | None
+    plan: PlanSchema | None
 
 
 @router.put(
     "servers/{server}/mpm",
     auth=Bearer(Scope.CHANGE),
-    response={200: SwitchOut, 202: SwitchOut, CONDITIONAL: ProblemOut},
-    operation_id="switchMpm",
+    response={200: SwitchOut, 202: SwitchOut, CONDITIONAL: ProblemDetails},
+    operation_id="updateMpm",
     summary="Change the MPM",
 )
 def put_mpm(
@@ -164,16 +166,22 @@ def _switch(
     try:
         if body.dry_run:
             plan = would_change(server, choice, actor=actor, **terms)
-            said = _said(f"Would do: {plan.headline}.", plan=plan_json(server, plan), dry_run=True)
+            said = _said(
+                f"Would do: {plan.headline}.",
+                plan=plan_of_server(server, plan).as_json(),
+                dry_run=True,
+            )
             return Answer(200, said)
         change = request_change(server, choice, actor=actor, **terms)
         detail = f"Change #{change.pk} was made."
     except UnderWay as same:
         change, detail = same.change, same.message
         if body.dry_run:
-            return Answer(200, _said(detail, change=change_json(change), dry_run=True))
+            return Answer(
+                200, _said(detail, change=ChangeSchema.of(change).as_json(), dry_run=True)
+            )
     href = f"/api/v1/changes/{change.pk}"
-    said = _said(detail, change=change_json(change), changed=True)
+    said = _said(detail, change=ChangeSchema.of(change).as_json(), changed=True)
     return Answer(202, said, {"Location": href}, change)
 
 

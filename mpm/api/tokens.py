@@ -14,9 +14,11 @@ from mpm.access import tokens
 from mpm.access.scopes import BadGrant, Scope, checked_networks, no_wider, scopes_of
 from mpm.access.services.actor import BadRequest, NotAllowed, NotFound
 from mpm.api.auth import Bearer, actor_of, reachable_names, token_of
-from mpm.api.shapes import Flag, Line, Moment, Names, ProblemOut, Wish
+from mpm.api.shapes import Flag, Line, Moment, Names, ProblemDetails, Wish
 from mpm.api.statuses import READS, WRITES
 from mpm.models import Token
+from mpm.schemas.token import NewToken
+from mpm.schemas.token import Token as TokenSchema
 
 router = Router(tags=["tokens"])
 
@@ -40,48 +42,26 @@ class RotateIn(Wish):
     ] = 24
 
 
-class TokenOut(Schema):
-    key_id: str
-    name: str
-    purpose: str
-    scopes: list[str]
-    servers: list[str]
-    networks: list[str]
-    sandbox: bool
-    per_minute: int | None
-    state: str = Field(description="active, expired or revoked.")
-    created_at: datetime
-    created_by: str
-    expires_at: datetime | None
-    last_used_at: datetime | None
-    last_used_address: str
-    replaces: str | None
-
-
-class TokenMade(TokenOut):
-    token: str = Field(description="Shown once.")
-
-
-class TokensOut(Schema):
-    items: list[TokenOut]
+class TokenList(Schema):
+    items: list[TokenSchema]
 
 
 @router.get(
     "token",
     auth=Bearer(Scope.READ),
-    response={200: TokenOut, READS: ProblemOut},
+    response={200: TokenSchema, READS: ProblemDetails},
     operation_id="getOwnToken",
     summary="What this token may do",
 )
-def own_token(request: HttpRequest) -> dict[str, Any]:
+def own_token(request: HttpRequest) -> TokenSchema:
     """The token that makes this request."""
-    return shown(token_of(request))
+    return TokenSchema.of(token_of(request), timezone.now())
 
 
 @router.get(
     "tokens",
     auth=Bearer(Scope.ADMIN),
-    response={200: TokensOut, READS: ProblemOut},
+    response={200: TokenList, READS: ProblemDetails},
     operation_id="listTokens",
     summary="Tokens",
 )
@@ -89,13 +69,14 @@ def list_tokens(request: HttpRequest) -> dict[str, Any]:
     """Tokens that may do no more than this one, newest first."""
     own = token_of(request)
     rows = Token.objects.select_related("replaces")
-    return {"items": [shown(item) for item in rows if _covers(own, item)]}
+    now = timezone.now()
+    return {"items": [TokenSchema.of(item, now) for item in rows if _covers(own, item)]}
 
 
 @router.post(
     "tokens",
     auth=Bearer(Scope.ADMIN),
-    response={201: TokenMade, WRITES: ProblemOut},
+    response={201: NewToken, WRITES: ProblemDetails},
     operation_id="createToken",
     summary="Make a token",
 )
@@ -115,72 +96,53 @@ def make_token(request: HttpRequest, body: TokenIn, response: HttpResponse) -> A
         per_minute=_rate(own, body.per_minute),
         behind=own.created_by_id,
     )
-    response["Location"] = f"/api/v1/tokens/{issued.token.key_id}"
-    return Status(201, {**shown(issued.token), "token": issued.text})
+    made = NewToken.with_secret(issued.token, timezone.now(), issued.text)
+    response["Location"] = made.href
+    return Status(201, made)
 
 
 @router.get(
-    "tokens/{key_id}",
+    "tokens/{token}",
     auth=Bearer(Scope.ADMIN),
-    response={200: TokenOut, READS: ProblemOut},
+    response={200: TokenSchema, READS: ProblemDetails},
     operation_id="getToken",
     summary="One token",
 )
-def get_token(request: HttpRequest, key_id: str) -> dict[str, Any]:
-    return shown(_named(token_of(request), key_id))
+def get_token(request: HttpRequest, token: str) -> TokenSchema:
+    return TokenSchema.of(_named(token_of(request), token), timezone.now())
 
 
 @router.post(
-    "tokens/{key_id}/rotate",
+    "tokens/{token}/rotate",
     auth=Bearer(Scope.ADMIN),
-    response={201: TokenMade, WRITES: ProblemOut},
+    response={201: NewToken, WRITES: ProblemDetails},
     operation_id="rotateToken",
     summary="A new secret, the same grants",
 )
-def rotate_token(request: HttpRequest, key_id: str, body: RotateIn) -> Any:
+def rotate_token(request: HttpRequest, token: str, body: RotateIn) -> Any:
     """The old one goes on for `overlap_hours`, so that every user of it can be changed over."""
     own = token_of(request)
     overlap = timedelta(hours=body.overlap_hours)
-    row = _named(own, key_id)
+    row = _named(own, token)
     if not no_wider(row.networks, own.networks) or _outlives(row.expires_at, own):
         # Whoever rotates a token learns its new secret.
         raise NotAllowed("That token is let in from elsewhere, or for longer, than this one.")
     issued = tokens.rotate(row, actor_of(request, own), overlap)
-    return Status(201, {**shown(issued.token), "token": issued.text})
+    return Status(201, NewToken.with_secret(issued.token, timezone.now(), issued.text))
 
 
 @router.delete(
-    "tokens/{key_id}",
+    "tokens/{token}",
     auth=Bearer(Scope.ADMIN),
-    response={204: None, READS: ProblemOut},
-    operation_id="revokeToken",
+    response={204: None, READS: ProblemDetails},
+    operation_id="deleteToken",
     summary="Revoke a token",
 )
-def revoke_token(request: HttpRequest, key_id: str) -> Any:
+def delete_token(request: HttpRequest, token: str) -> Any:
     """It ends at once. Revoking one that has ended is no error."""
     own = token_of(request)
-    tokens.revoke(_named(own, key_id), actor_of(request, own))
+    tokens.revoke(_named(own, token), actor_of(request, own))
     return Status(204, None)
-
-
-def shown(token: Token) -> dict[str, Any]:
-    return {
-        "key_id": token.key_id,
-        "name": token.name,
-        "purpose": token.purpose,
-        "scopes": token.scopes,
-        "servers": token.servers,
-        "networks": token.networks,
-        "sandbox": token.sandbox,
-        "per_minute": token.per_minute,
-        "state": token.state(timezone.now()),
-        "created_at": token.created_at,
-        "created_by": token.created_by_name,
-        "expires_at": token.expires_at,
-        "last_used_at": token.last_used_at,
-        "last_used_address": token.last_used_address,
-        "replaces": token.replaces.key_id if token.replaces else None,
-    }
 
 
 def _covers(own: Token, other: Token) -> bool:

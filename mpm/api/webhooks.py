@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Annotated, Any
 
 from django.http import HttpRequest, HttpResponse
@@ -12,10 +11,13 @@ from pydantic import Field
 from mpm.access.scopes import Scope
 from mpm.access.services.actor import NotFound, Refused
 from mpm.api.auth import Bearer, actor_of, reachable_names, token_of
-from mpm.api.shapes import Flag, Line, Names, ProblemOut, QueryNumber, Wish
+from mpm.api.shapes import Flag, Line, Names, ProblemDetails, QueryNumber, Wish
 from mpm.api.statuses import READS, WRITES
-from mpm.models import Delivery, Token, Webhook
+from mpm.models import Token, Webhook
 from mpm.notify import webhooks
+from mpm.schemas.webhook import Delivery as DeliverySchema
+from mpm.schemas.webhook import NewWebhook
+from mpm.schemas.webhook import Webhook as WebhookSchema
 
 router = Router(tags=["webhooks"])
 
@@ -39,72 +41,38 @@ class WebhookChange(Wish):
     active: Flag | None = None
 
 
-class WebhookOut(Schema):
-    id: str
-    href: str
-    name: str
-    url: str
-    kinds: list[str]
-    servers: list[str]
-    active: bool
-    created_at: datetime
-    created_by: str
-
-
-class WebhookMade(WebhookOut):
-    secret: str = Field(description="What signatures are made with. Shown once.")
-
-
-class WebhooksOut(Schema):
-    items: list[WebhookOut]
+class WebhookList(Schema):
+    items: list[WebhookSchema]
 
 
 class SecretOut(Schema):
     secret: str
 
 
-class AttemptOut(Schema):
-    at: datetime
-    status: int | None
-    ms: int
-    error: str
-    answer: str = Field(description="The beginning of what the receiver answered.")
-
-
-class DeliveryOut(Schema):
-    id: str = Field(description="The `webhook-id` header: the same over all attempts.")
-    event: int | None
-    kind: str
-    state: str = Field(description="pending, sending, delivered or given_up.")
-    attempts: int
-    created_at: datetime
-    next_at: datetime | None
-    delivered_at: datetime | None
-    log: list[AttemptOut]
-
-
-class DeliveriesOut(Schema):
-    items: list[DeliveryOut]
+class DeliveryList(Schema):
+    items: list[DeliverySchema]
     next: str | None = Field(description="Send it as `before` for older ones.")
 
 
 @router.get(
     "webhooks",
     auth=Bearer(Scope.ADMIN),
-    response={200: WebhooksOut, READS: ProblemOut},
+    response={200: WebhookList, READS: ProblemDetails},
     operation_id="listWebhooks",
     summary="Webhooks",
 )
 def list_webhooks(request: HttpRequest) -> dict[str, Any]:
     """All webhooks this token may manage."""
     token = token_of(request)
-    return {"items": [shown(item) for item in Webhook.objects.all() if _manages(token, item)]}
+    return {
+        "items": [WebhookSchema.of(item) for item in Webhook.objects.all() if _manages(token, item)]
+    }
 
 
 @router.post(
     "webhooks",
     auth=Bearer(Scope.ADMIN),
-    response={201: WebhookMade, WRITES: ProblemOut},
+    response={201: NewWebhook, WRITES: ProblemDetails},
     operation_id="createWebhook",
     summary="Make a webhook",
 )
@@ -120,42 +88,44 @@ def make_webhook(request: HttpRequest, body: WebhookIn, response: HttpResponse) 
         servers=_within(token, body.servers),
         sandbox=token.sandbox,
     )
-    response["Location"] = f"/api/v1/webhooks/{made.uuid}"
-    return Status(201, {**shown(made), "secret": webhooks.secret(made)})
+    created = NewWebhook.with_secret(made, webhooks.secret(made))
+    response["Location"] = created.href
+    return Status(201, created)
 
 
 @router.get(
     "webhooks/{webhook}",
     auth=Bearer(Scope.ADMIN),
-    response={200: WebhookOut, READS: ProblemOut},
+    response={200: WebhookSchema, READS: ProblemDetails},
     operation_id="getWebhook",
     summary="One webhook",
 )
-def get_webhook(request: HttpRequest, webhook: str) -> dict[str, Any]:
-    return shown(_named(token_of(request), webhook))
+def get_webhook(request: HttpRequest, webhook: str) -> WebhookSchema:
+    return WebhookSchema.of(_named(token_of(request), webhook))
 
 
 @router.patch(
     "webhooks/{webhook}",
     auth=Bearer(Scope.ADMIN),
-    response={200: WebhookOut, WRITES: ProblemOut},
+    response={200: WebhookSchema, WRITES: ProblemDetails},
     operation_id="updateWebhook",
     summary="Alter a webhook",
 )
-def change_webhook(request: HttpRequest, webhook: str, body: WebhookChange) -> dict[str, Any]:
+def update_webhook(request: HttpRequest, webhook: str, body: WebhookChange) -> WebhookSchema:
     """Only what is given is altered. `active: false` stops deliveries."""
     token = token_of(request)
     row = _named(token, webhook)
     fields = {key: value for key, value in body.dict().items() if value is not None}
     if "servers" in fields:
         fields["servers"] = _within(token, fields["servers"])
-    return shown(webhooks.change(row, actor_of(request, token), fields) if fields else row)
+    changed = webhooks.change(row, actor_of(request, token), fields) if fields else row
+    return WebhookSchema.of(changed)
 
 
 @router.delete(
     "webhooks/{webhook}",
     auth=Bearer(Scope.ADMIN),
-    response={204: None, READS: ProblemOut},
+    response={204: None, READS: ProblemDetails},
     operation_id="deleteWebhook",
     summary="Remove a webhook",
 )
@@ -169,7 +139,7 @@ def remove_webhook(request: HttpRequest, webhook: str) -> Any:
 @router.post(
     "webhooks/{webhook}/rotate",
     auth=Bearer(Scope.ADMIN),
-    response={200: SecretOut, READS: ProblemOut},
+    response={200: SecretOut, READS: ProblemDetails},
     operation_id="rotateWebhook",
     summary="A new secret",
 )
@@ -182,7 +152,7 @@ def rotate_webhook(request: HttpRequest, webhook: str) -> dict[str, str]:
 @router.post(
     "webhooks/{webhook}/test",
     auth=Bearer(Scope.ADMIN),
-    response={202: DeliveryOut, READS: ProblemOut},
+    response={202: DeliverySchema, READS: ProblemDetails},
     operation_id="testWebhook",
     summary="Send a test",
 )
@@ -190,13 +160,13 @@ def test_webhook(request: HttpRequest, webhook: str) -> Any:
     """A delivery of the kind `webhook.test`; read its log for what became of it."""
     token = token_of(request)
     sent = webhooks.send_test(_named(token, webhook), actor_of(request, token))
-    return Status(202, delivery_json(sent))
+    return Status(202, DeliverySchema.of(sent, webhook))
 
 
 @router.get(
     "webhooks/{webhook}/deliveries",
     auth=Bearer(Scope.ADMIN),
-    response={200: DeliveriesOut, READS: ProblemOut},
+    response={200: DeliveryList, READS: ProblemDetails},
     operation_id="listDeliveries",
     summary="What was sent, newest first",
 )
@@ -213,13 +183,13 @@ def list_deliveries(
         rows = rows.filter(pk__lt=int(before, 16))
     found = list(rows[: limit + 1])
     more = f"{found[limit - 1].pk:x}" if len(found) > limit else None
-    return {"items": [delivery_json(item) for item in found[:limit]], "next": more}
+    return {"items": [DeliverySchema.of(item, webhook) for item in found[:limit]], "next": more}
 
 
 @router.post(
     "webhooks/{webhook}/deliveries/{delivery}/redeliver",
     auth=Bearer(Scope.ADMIN),
-    response={202: DeliveryOut, READS: ProblemOut},
+    response={202: DeliverySchema, READS: ProblemDetails},
     operation_id="redeliverWebhook",
     summary="Send again",
 )
@@ -233,35 +203,7 @@ def redeliver(request: HttpRequest, webhook: str, delivery: str) -> Any:
     if not webhooks.redeliver(found, actor_of(request, token)):
         raise Refused("It is being sent at this moment.", code="being_sent", status=409)
     found.refresh_from_db()
-    return Status(202, delivery_json(found))
-
-
-def shown(webhook: Webhook) -> dict[str, Any]:
-    return {
-        "id": webhook.uuid,
-        "href": f"/api/v1/webhooks/{webhook.uuid}",
-        "name": webhook.name,
-        "url": webhook.url,
-        "kinds": webhook.kinds,
-        "servers": webhook.servers,
-        "active": webhook.active,
-        "created_at": webhook.created_at,
-        "created_by": webhook.created_by_name,
-    }
-
-
-def delivery_json(delivery: Delivery) -> dict[str, Any]:
-    return {
-        "id": delivery.uuid,
-        "event": delivery.event_id,
-        "kind": delivery.kind,
-        "state": str(delivery.state),
-        "attempts": delivery.attempts,
-        "created_at": delivery.created_at,
-        "next_at": delivery.next_at,
-        "delivered_at": delivery.delivered_at,
-        "log": delivery.log,
-    }
+    return Status(202, DeliverySchema.of(found, webhook))
 
 
 def _manages(token: Token, webhook: Webhook) -> bool:

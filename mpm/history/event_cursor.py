@@ -6,12 +6,10 @@ import threading
 from collections.abc import Collection
 from datetime import datetime, timedelta
 from itertools import pairwise
-from typing import Any
 
 from django.db import connection
 from django.db.models import Max, Q
 
-from easyapache.ea4.sentences import plain
 from mpm.changes.incomplete import PAST_THE_POINT
 from mpm.changes.lifecycle import UNKNOWN_ENDS
 from mpm.history import renamed
@@ -97,26 +95,3 @@ def _of_kinds(kinds: Collection[str]) -> Q:
 
 def last_id() -> int:
     return int(Event.objects.aggregate(last=Max("id"))["last"] or 0)
-
-
-def as_json(event: Event) -> dict[str, Any]:
-    """An event as REST and webhooks show it, in today's codes. ``hash`` seals it, in the codes it
-    was written with, to the one before."""
-    return {
-        "id": event.pk,
-        "kind": event.kind_now,
-        "at": event.at.isoformat(),
-        "server": event.server_name or None,
-        "change": event.change_id,
-        "actor": {
-            "name": event.actor_name,
-            "role": event.actor_role,
-            "origin": event.origin,
-            "token": event.token_name,
-            "address": event.address,
-            "agent": event.agent_class,
-        },
-        "request_id": event.request_id,
-        "data": plain(event.data_now),
-        "hash": event.hash,
-    }

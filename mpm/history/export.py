@@ -10,78 +10,37 @@ from collections.abc import Iterator
 from typing import Any
 
 from mpm.history.filters import ChangeFilters
-from mpm.history.seal import stamp
+from mpm.history.outside import HEAVY
 from mpm.models import Chain, Change, Event
+from mpm.schemas.change import Change as ChangeSchema
 
 BATCH = 1000
-COLUMNS = (
-    "number",
-    "id",
-    "server",
-    "state",
-    "from_mpm",
-    "from_itk",
-    "to_mpm",
-    "to_itk",
-    "requested_at",
-    "started_at",
-    "finished_at",
-    "person",
-    "role",
-    "origin",
-    "token",
-    "address",
-    "request",
-    "reason",
-    "ticket",
-    "outcome",
-    "decided_by",
-    "refused",
-    "longest_wait_ms",
-    "rollback_of",
-)
-_FIELDS = (
-    "pk",
-    "uuid",
-    "server_name",
-    "state",
-    "from_mpm",
-    "from_itk",
-    "to_mpm",
-    "to_itk",
-    "requested_at",
-    "started_at",
-    "finished_at",
-    "actor_name",
-    "actor_role",
-    "origin",
-    "token_name",
-    "address",
-    "request_id",
-    "reason",
-    "ticket",
-    "sentence",
-    "decided_by",
-    "refused",
-    "longest_wait_ms",
-    "rollback_of_id",
-)
+_SIDES = ("from", "to")
 
 
-def rows(filters: ChangeFilters) -> Iterator[dict[str, Any]]:
+def _columns() -> Iterator[str]:
+    for name, field in ChangeSchema.model_fields.items():
+        column = field.alias or name
+        if column in _SIDES:
+            yield from (f"{column}_mpm", f"{column}_itk")
+        else:
+            yield column
+
+
+COLUMNS = tuple(_columns())
+"""Of a CSV file: the fields of a change, with both sides spread out."""
+
+
+def rows(filters: ChangeFilters) -> Iterator[ChangeSchema]:
     """Every change the filters leave, newest first, in batches that each hold no cursor open."""
     edge: int | None = None
     while True:
-        part = filters.newest(Change.objects.all(), edge)
-        batch = list(part.values_list(*_FIELDS)[:BATCH])
-        for values in batch:
-            row = dict(zip(COLUMNS, values, strict=True))
-            for name in ("requested_at", "started_at", "finished_at"):
-                row[name] = stamp(row[name]) if row[name] else None
-            yield row
+        part = filters.newest(Change.objects.defer(*HEAVY), edge)
+        batch = list(part[:BATCH])
+        yield from (ChangeSchema.of(row) for row in batch)
         if len(batch) < BATCH:
             return
-        edge = batch[-1][0]
+        edge = batch[-1].pk
 
 
 def as_csv(filters: ChangeFilters) -> Iterator[str]:
@@ -90,12 +49,20 @@ def as_csv(filters: ChangeFilters) -> Iterator[str]:
     writer = csv.writer(buffer)
     writer.writerow(COLUMNS)
     for number, row in enumerate(rows(filters), start=1):
-        writer.writerow([_cell(value) for value in row.values()])
+        writer.writerow([_cell(value) for value in _flat(row)])
         if number % 200 == 0:
             yield buffer.getvalue()
             buffer.seek(0)
             buffer.truncate()
     yield buffer.getvalue()
+
+
+def _flat(row: ChangeSchema) -> Iterator[Any]:
+    for name, value in row.as_json().items():
+        if name in _SIDES:
+            yield from (value["mpm"], value["itk"])
+        else:
+            yield value
 
 
 def _cell(value: Any) -> Any:
@@ -106,8 +73,8 @@ def _cell(value: Any) -> Any:
 
 
 def as_json(filters: ChangeFilters) -> Iterator[str]:
-    """Pieces of one JSON list, a change per line."""
-    yield from _listed(rows(filters))
+    """Pieces of one JSON list, a change per line, as REST shows it."""
+    yield from _listed(row.as_json() for row in rows(filters))
 
 
 def events_as_json(server: str | None = None) -> Iterator[str]:

@@ -24,7 +24,7 @@ from django.utils import timezone
 from easyapache.ea4.sentences import Sentence
 from mpm.access.services.actor import Actor, BadRequest
 from mpm.changes.services.lookup import known_servers
-from mpm.history.event_cursor import as_json, events_after, last_id
+from mpm.history.event_cursor import events_after, last_id
 from mpm.history.event_kinds import EVENT_KINDS
 from mpm.history.services.events import append
 from mpm.history.services.text_checks import one_text
@@ -32,6 +32,7 @@ from mpm.models import Delivery, Webhook
 from mpm.notify.delivery import Attempt, send
 from mpm.notify.signature import derive_secret, headers_for
 from mpm.notify.ssrf import BadDestination, destination, origin_of
+from mpm.schemas.event import Event as EventSchema
 from mpm.servers.models import Server
 
 log = logging.getLogger(__name__)
@@ -217,7 +218,7 @@ def fan_out(now: datetime) -> int:
                         webhook=webhook,
                         event_id=event.pk,
                         kind=event.kind_now,
-                        body=_body(event.kind_now, event.at, as_json(event)),
+                        body=_body(event.kind_now, event.at, EventSchema.of(event).as_json()),
                         created_at=now,
                         next_at=now,
                     )

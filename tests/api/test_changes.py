@@ -160,7 +160,7 @@ def test_rolling_back_is_a_change_of_its_own(
         )
         assert back.status == 202
         assert back.body["rollback_of"] == change.pk
-        assert back.body["after"] == {"mpm": "prefork", "itk": False}
+        assert back.body["to"] == {"mpm": "prefork", "itk": False}
     assert Change.objects.count() == 2
     assert (
         call("POST", f"changes/{change.pk}/rollback", {}, token=add_token("change")).status == 403

@@ -338,6 +338,6 @@ def test_a_token_is_rotated_and_its_secret_stands_alone_on_standard_output(
 
 def test_a_token_is_revoked_and_that_is_said(terminal: Terminal, other: Token) -> None:
     status, answer = terminal.json("token", "revoke", other.key_id)
-    assert (status, answer["key_id"], answer["state"]) == (0, other.key_id, "revoked")
+    assert (status, answer["id"], answer["state"]) == (0, other.key_id, "revoked")
     status, out, _ = terminal.run("token", "revoke", other.key_id)
     assert (status, out.strip()) == (0, f"{other.key_id}: revoked")

@@ -33,7 +33,7 @@ def test_a_change_is_accepted_and_has_an_address(
     assert answer.status == 202
     change = Change.objects.get()
     assert answer.headers["Location"] == f"/api/v1/changes/{change.pk}"
-    assert answer.body["change"]["after"] == {"mpm": "event", "itk": False}
+    assert answer.body["change"]["to"] == {"mpm": "event", "itk": False}
     assert (change.origin, change.token_name, change.actor_role) == ("rest", "deploy", "token")
     assert (change.reason, change.ticket, change.agent_class) == ("HTTP/2", "OPS-1", "curl")
     assert change.request_id == answer.headers["X-Request-Id"] == "follow-me-1"

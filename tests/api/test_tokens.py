@@ -192,13 +192,13 @@ def test_an_admin_token_manages_tokens_no_greater_than_itself(
     listed = call("GET", "tokens", token=admin).body["items"]
     assert {item["name"] for item in listed} == {"ci", "deploy"}
     assert all("token" not in item and "digest" not in item for item in listed)
-    key = made.body["key_id"]
+    key = made.body["id"]
     rotated = call("POST", f"tokens/{key}/rotate", {"overlap_hours": 0}, token=admin)
     assert rotated.status == 201
     assert call("GET", "token", token=made.body["token"]).status == 401
     assert call("GET", "token", token=rotated.body["token"]).status == 200
     for _ in range(2):
-        assert call("DELETE", f"tokens/{rotated.body['key_id']}", token=admin).status == 204
+        assert call("DELETE", f"tokens/{rotated.body['id']}", token=admin).status == 204
     assert call("GET", "token", token=rotated.body["token"]).status == 401
     every = add_token("admin")
     assert call("GET", f"tokens/{every.token.key_id}", token=admin).status == 404
@@ -242,7 +242,7 @@ def test_a_token_makes_and_rotates_none_that_is_let_in_from_elsewhere_longer_or_
     ):
         path = f"tokens/{other.token.key_id}/rotate"
         assert call("POST", path, {"overlap_hours": 0}, token=admin).status == 403
-    path = f"tokens/{made['key_id']}/rotate"
+    path = f"tokens/{made['id']}/rotate"
     assert call("POST", path, {"overlap_hours": 0}, token=admin).status == 201
 
 
@@ -252,7 +252,7 @@ def test_a_token_is_worth_nothing_once_its_maker_is_no_administrator(db: None, c
     actor = Actor(name="cleo", role="administrator", user_id=cleo.pk)
     first = tokens.issue(actor, name="ci", scopes=["admin"])
     made = call("POST", "tokens", {"name": "child", "scopes": ["read"]}, token=first).body
-    path = f"tokens/{made['key_id']}/rotate"
+    path = f"tokens/{made['id']}/rotate"
     child = call("POST", path, {"overlap_hours": 0}, token=first).body["token"]
     both = (first.text, child)
     assert [call("GET", "token", token=text).status for text in both] == [200, 200]

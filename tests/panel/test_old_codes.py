@@ -22,7 +22,7 @@ from mpm.changes.services.repairs import repair
 from mpm.changes.services.request import request_change
 from mpm.history import renamed
 from mpm.history.diagnosis import repairs
-from mpm.history.event_cursor import as_json, events_after
+from mpm.history.event_cursor import events_after
 from mpm.history.export import events_as_json
 from mpm.history.models.guards import install_guards, missing_guards, remove_guards
 from mpm.history.seal import seal
@@ -31,6 +31,7 @@ from mpm.history.verification.database import verify_database
 from mpm.history.verification.export import verify_export
 from mpm.models import Chain, Change, Event, Webhook
 from mpm.notify import webhooks
+from mpm.schemas.event import Event as EventSchema
 from mpm.servers.models import Server
 from tests.panel.told import ADMIN, EVENT, finish, outcome, outside_change, report, step
 
@@ -100,7 +101,7 @@ def opened(transactional_db: None, known_server: Callable[..., Server]) -> dict[
 
 
 def kinds_of(change: Change) -> list[str]:
-    return [as_json(event)["kind"] for event in change.events.order_by("seq")]
+    return [EventSchema.of(event).kind for event in change.events.order_by("seq")]
 
 
 def test_a_database_of_the_version_before_opens_and_its_history_verifies(
@@ -124,7 +125,7 @@ def test_old_events_are_shown_and_found_in_todays_codes(opened: dict[str, Change
     ended = {name: opened[name] for name in ("succeeded", "restored", "not_started", "failed")}
     for name, change in ended.items():
         end = next(event for event in change.events.all() if event.kind_now == f"change.{name}")
-        assert as_json(end)["data"]["outcome"] == name
+        assert EventSchema.of(end).data["outcome"] == name
         assert f"change.{name}" in [entry.kind for entry in timeline(change)]
         now = timezone.now() + timedelta(minutes=1)
         found, _ = events_after(0, 100, now, kinds=[f"change.{name}"])
@@ -163,7 +164,7 @@ def test_a_repair_that_was_requested_before_the_upgrade_is_known(opened: dict[st
     assert [one.asked_by for one in repairs(server)] == ["anna"]
     now = timezone.now() + timedelta(minutes=1)
     found, _ = events_after(0, 100, now, kinds=["server.repair_requested", "change.late_report"])
-    assert [as_json(event)["kind"] for event in found] == [
+    assert [EventSchema.of(event).kind for event in found] == [
         "change.late_report",
         "server.repair_requested",
     ]

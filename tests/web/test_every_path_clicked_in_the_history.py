@@ -135,12 +135,12 @@ def test_what_the_filters_leave_is_fetched_as_csv_and_as_json(desk: Desk) -> Non
     with page.expect_download() as fetched:
         page.get_by_role("link", name="CSV").click()
     table = list(csv.DictReader(io.StringIO(text_of(fetched.value))))
-    assert [row["number"] for row in table] == shown
+    assert [row["id"] for row in table] == shown
     with page.expect_download() as fetched:
         page.get_by_role("link", name="JSON").click()
     assert fetched.value.suggested_filename == "changes.json"
     listed = json.loads(text_of(fetched.value))
-    assert [str(one["number"]) for one in listed] == shown
+    assert [str(one["id"]) for one in listed] == shown
     with page.expect_download() as fetched:
         page.get_by_role("link", name="Audit log").click()
     assert json.loads(text_of(fetched.value))

@@ -26,6 +26,7 @@ from easyapache.agent.simulated.state import FAULTS
 from easyapache.ea4.mpm import Choice
 from easyapache.ea4.profile import Observation, Profile
 from easyapache.ea4.sentences import spoken
+from mpm.changes.detail import change_detail
 from mpm.changes.services.planning import request_preview
 from mpm.changes.services.record import record_reports
 from mpm.changes.services.repairs import repair
@@ -121,11 +122,9 @@ def test_the_page_of_a_change_is_german_down_to_its_notes(
 def test_programs_get_english_without_what_it_was_made_of(
     admin: Client, server: Server, tmp_path: Path
 ) -> None:
-    from mpm.api.change_shapes import change_detail
-
     change = recorded(server, told_by_an_engine(tmp_path / "sim", {"configtest": 1}))
     with override("de"):
-        said = json.dumps(change_detail(change), default=str)
+        said = json.dumps(change_detail(change).as_json())
     assert '"words"' not in said
     assert "addresses asked; nothing stands in the way." in said
     assert "Configured MPM" in said

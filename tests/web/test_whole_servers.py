@@ -30,6 +30,7 @@ from mpm.models import Change
 from mpm.servers.health import health_of, with_health
 from mpm.servers.inventory import record_scan
 from mpm.servers.models import Server
+from mpm.servers.overview import server_now
 from tests.web.conftest import ADMIN, HISTORY, MPM, answered_preview, report
 
 StockProfile = Callable[..., Profile]
@@ -134,15 +135,12 @@ def test_every_service_refuses_a_change_on_an_incomplete_one(server: Server) -> 
 
 
 def test_rest_and_command_line_say_the_same_as_the_pages(server: Server) -> None:
-    from mpm.api.servers import shown
-
     change = failed_half_way(server)
     health = health_of(server)
     assert [(item.code, item.change) for item in health.problems] == [
         ("incomplete_change", change.pk)
     ]
-    latest = server.installed_profiles.order_by("-pk").first()
-    assert shown(row_of(server), latest, None)["health"] == health.as_json()
+    assert server_now(server).health.as_json() == health.as_json()
     for words in (["status", "--server", "web01"], ["server", "list"]):
         out = io.StringIO()
         call_command("mpm", *words, "--json", stdout=out)

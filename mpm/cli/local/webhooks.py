@@ -10,9 +10,10 @@ from django.utils import timezone
 from mpm.access.services.actor import BadRequest, NotFound
 from mpm.changes.services.lookup import server_named
 from mpm.cli.local.terminal import DONE, FAILED, Terminal, actor, at_least_one, of_a_server
-from mpm.history.event_cursor import as_json, events_after
+from mpm.history.event_cursor import events_after
 from mpm.models import Delivery, Event, Webhook
 from mpm.notify import webhooks
+from mpm.schemas.event import Event as EventSchema
 from mpm.web.polling import wait_for
 
 
@@ -177,7 +178,9 @@ def run_events(terminal: Terminal, options: dict[str, Any]) -> int:
         return found or None
 
     events = wait_for(look, options["wait"]) or []
-    terminal.answer({"items": [as_json(event) for event in events], "next": f"{position:x}"})
+    terminal.answer(
+        {"items": [EventSchema.of(event).as_json() for event in events], "next": f"{position:x}"}
+    )
     for event in events:
         about = f" #{event.change_id}" if event.change_id else ""
         at = f"{event.at:%Y-%m-%d %H:%M:%S} UTC"

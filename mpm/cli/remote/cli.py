@@ -235,7 +235,7 @@ def token(run: Run) -> int:
         run.panel.request("DELETE", path)
         run.answer(
             run.panel.get(path),
-            lambda console, value: console.print(f"{value['key_id']}: {value['state']}"),
+            lambda console, value: console.print(f"{value['id']}: {value['state']}"),
         )
         return DONE
     if options.action == "rotate":

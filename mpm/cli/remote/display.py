@@ -113,8 +113,8 @@ def history(console: Console, items: Iterable[Json]) -> None:
             f"#{item['id']}",
             item["requested_at"][:16].replace("T", " "),
             item["server"],
-            f"{side(item['before'])} → {side(item['after'])}",
-            escape(item["actor"]),
+            f"{side(item['from'])} → {side(item['to'])}",
+            escape(item["requested_by"]),
             f"[{colour}]{item['state']}[/]",
         )
     console.print(table)
@@ -122,7 +122,7 @@ def history(console: Console, items: Iterable[Json]) -> None:
 
 def ending(console: Console, body: Json) -> None:
     colour = COLOURS.get(body["state"], "cyan")
-    console.print(f"[{colour}]Change #{body['id']}: {body['state']}.[/] {escape(body['sentence'])}")
+    console.print(f"[{colour}]Change #{body['id']}: {body['state']}.[/] {escape(body['outcome'])}")
     if body["error"]:
         console.print(body["error"], style="red", markup=False)
     for item in body.get("diagnosis", ()):
@@ -151,7 +151,7 @@ def tokens(console: Console, items: Iterable[Json]) -> None:
     table = Table("key", "name", "may", "servers", "used", "state", box=None, header_style="dim")
     for item in items:
         table.add_row(
-            item["key_id"],
+            item["id"],
             escape(item["name"]),
             ", ".join(item["scopes"]),
             ", ".join(item["servers"]) or "all",

@@ -41,7 +41,7 @@ def picture(body: Json) -> Group:
     latest: dict[str, Json] = {}
     for step in body["steps"]:
         latest[step["step"]] = step
-    title = f"#{body['id']} {body['server']}: {side(body['before'])} → {side(body['after'])}"
+    title = f"#{body['id']} {body['server']}: {side(body['from'])} → {side(body['to'])}"
     lines: list[Any] = [Text(title, style="bold")]
     for name, step in latest.items():
         if step["status"] == "started" and not body["finished"]:

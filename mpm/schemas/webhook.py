@@ -1,0 +1,102 @@
+"""A webhook and its deliveries."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+from pydantic import Field
+
+from mpm.schemas.event import Kind
+from mpm.schemas.resource import Moment, Resource, one_of
+
+if TYPE_CHECKING:
+    from mpm.models import Delivery as DeliveryRow
+    from mpm.models import Webhook as Row
+
+STATES = ("pending", "sending", "delivered", "given_up")
+
+
+class Webhook(Resource):
+    """An address that is notified of events."""
+
+    id: str
+    href: str
+    name: str
+    url: str
+    kinds: list[str] = Field(
+        description="Kinds of events, or `change.*` for all that begin so. Empty: every kind."
+    )
+    servers: list[str] = Field(description="Empty: every server.")
+    active: bool
+    sandbox: bool = Field(description="Is notified of simulated servers only.")
+    created_at: Moment
+    created_by: str
+    pepper: str = Field(description="The name of the pepper its secret is derived with.")
+
+    @classmethod
+    def of(cls, row: Row) -> Webhook:
+        return cls(
+            id=row.uuid,
+            href=f"/api/v1/webhooks/{row.uuid}",
+            name=row.name,
+            url=row.url,
+            kinds=list(row.kinds),
+            servers=list(row.servers),
+            active=row.active,
+            sandbox=row.sandbox,
+            created_at=row.created_at,
+            created_by=row.created_by_name,
+            pepper=row.pepper_id,
+        )
+
+
+class NewWebhook(Webhook):
+    """A webhook with its secret."""
+
+    secret: str = Field(description="What signatures are made with. Shown only once.")
+
+    @classmethod
+    def with_secret(cls, row: Row, secret: str) -> NewWebhook:
+        return cls(**dict(Webhook.of(row)), secret=secret)
+
+
+class Attempt(Resource):
+    """One attempt to deliver."""
+
+    at: Moment
+    status: int | None = Field(description="HTTP status; null where there was no answer.")
+    ms: int
+    error: str
+    answer: str = Field(description="The beginning of what the receiver answered.")
+
+
+class Delivery(Resource):
+    """An event on its way to a webhook."""
+
+    id: str = Field(description="The `webhook-id` header: the same over all attempts.")
+    href: str
+    event: int | None = Field(description="The id of the event; null for a test.")
+    kind: Kind
+    state: Annotated[str, one_of(STATES)]
+    attempts: int
+    created_at: Moment
+    next_at: Moment | None = Field(description="When it is sent next.")
+    delivered_at: Moment | None
+    log: list[Attempt] = Field(description="The latest attempts, the oldest first.")
+
+    @classmethod
+    def of(cls, row: DeliveryRow, webhook: str) -> Delivery:
+        """``webhook``: the id of its webhook."""
+        attempts: list[dict[str, Any]] = row.log
+        return cls(
+            id=row.uuid,
+            href=f"/api/v1/webhooks/{webhook}/deliveries/{row.uuid}",
+            event=row.event_id,
+            kind=row.kind,
+            state=str(row.state),
+            attempts=row.attempts,
+            created_at=row.created_at,
+            next_at=row.next_at,
+            delivered_at=row.delivered_at,
+            log=[Attempt.model_validate(item) for item in attempts],
+        )
