@@ -30,7 +30,7 @@ def check(broker: str) -> int:
     except (LabError, redis.RedisError) as error:
         say(str(error))
         return 1
-    say(f"httpd runs with {running}; the broker answers")
+    say(f"Apache runs {running}; the broker answers")
     return 0 if running else 1
 
 

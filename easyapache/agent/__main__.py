@@ -1,8 +1,8 @@
-"""For root, by hand, on a server: ``python -m easyapache.agent status|resume|undo FOLDER``.
+"""Work on a change by hand, as root: ``python -m easyapache.agent status|resume|undo FOLDER``.
 
-FOLDER is the folder of one change in the agent's spool. Nothing else is needed: no panel, no
-database, no Redis, no agent. ``resume --all`` finishes every change that was cut off after it had
-begun to alter the server; a unit may call it at boot. FOLDER is then the spool, by default that
+FOLDER is the folder of one change in the agent's spool. Neither the panel, its database, Redis nor
+the agent has to run. ``resume --all`` finishes every change that was interrupted after it had
+started to change the server; a unit may call it at boot. FOLDER is then the spool, by default that
 of the agent's configuration.
 """
 
@@ -27,18 +27,18 @@ from easyapache.agent.packages import kit as kits
 from easyapache.ea4.protocol import BadMessage, Outcome, Report
 
 OVER, UNFINISHED, FAILED, USAGE, BUSY = 0, 1, 1, 2, 75
-BY_HAND = "taken back by hand"
+BY_HAND = "undone on the server by hand"
 
 
 def status(folder: ChangeFolder) -> int:
-    """What was asked, how far it got, and what can be done. Exit status 1: it is unfinished."""
+    """Show the request, the steps so far and the next commands. Exit status 1: it is unfinished."""
     for line in _story(folder):
         sys.stdout.write(f"{line}\n")
     return OVER if folder.outcome else UNFINISHED
 
 
 def _story(folder: ChangeFolder) -> Iterator[str]:
-    yield f"Change {folder.change}: {_wish(folder)}"
+    yield f"Change {folder.change}: {_goal_of(folder)}"
     for report in folder.reports():
         if report.kind == "step" and report.data["status"] != "started":
             data = report.data
@@ -47,30 +47,30 @@ def _story(folder: ChangeFolder) -> Iterator[str]:
     if outcome:
         yield f"{outcome.at}  {_how(outcome)}: {outcome.data['sentence']}"
     elif folder.engine_at_work:
-        yield f"Under way, in step {progress.last or 'preflight'}."
+        yield f"Running, in step {progress.last or 'preflight'}."
     else:
-        where = "The server may have been altered" if progress.touched else "Nothing was altered"
-        yield f"Cut off in step {progress.last or 'preflight'}. {where}. Next: resume, or undo."
+        where = "The server may have been changed" if progress.touched else "Nothing was changed"
+        yield f"Interrupted in step {progress.last or 'preflight'}. {where}. Next: resume or undo."
     if progress.touched and kits.load(folder.kit):
-        yield f"The way back is kept in {folder.kit}."
+        yield f"Restore point: {folder.kit}."
 
 
-def _wish(folder: ChangeFolder) -> str:
+def _goal_of(folder: ChangeFolder) -> str:
     try:
         request = folder.request()
     except BadMessage as error:
-        return f"its request cannot be read ({error})"
+        return f"its request can't be read ({error})"
     return f"server {request.server} to {label(request.mpm, request.itk)}"
 
 
 def resume(folder: ChangeFolder) -> int:
-    """Finish the change, or undo it where it cannot be finished."""
+    """Finish an interrupted change, or undo it if it can't be finished."""
     return _engine(folder)
 
 
 def resume_all(spool: Spool) -> int:
-    """Finish or undo what was cut off on this server, the oldest first. What had altered nothing
-    is left to the agent. The exit status is the worst one."""
+    """Finish or undo every interrupted change on this server, the oldest first. A change that has
+    changed nothing yet is left to the agent. Returns the worst exit status."""
     worst = OVER
     for folder in spool.unfinished():
         if _altered(folder):
@@ -78,30 +78,30 @@ def resume_all(spool: Spool) -> int:
             try:
                 worst = max(worst, _engine(folder))
             except Busy:
-                sys.stderr.write("An engine is at work on it already.\n")
+                sys.stderr.write("An engine is already working on it.\n")
     return worst
 
 
 def undo(folder: ChangeFolder) -> int:
-    """Back to what was before this change, wherever it is and whether it is over or not."""
+    """Restore the state before this change, whether it has finished or not."""
     outcome = folder.outcome
     if outcome is None:
         return _engine(folder, back=BY_HAND)
     if _how(outcome) in (Outcome.CANCELED, Outcome.RESTORED) or not _altered(folder):
-        sys.stdout.write(f"There is nothing to take back. {outcome.data['sentence']}\n")
+        sys.stdout.write(f"There is nothing to undo. {outcome.data['sentence']}\n")
         return OVER
     if _config(folder).driver == "simulated":
-        sys.stderr.write("A simulated server is only taken back by a rollback from the panel.\n")
+        sys.stderr.write("To undo a change of a simulated server, roll back in the panel.\n")
         return USAGE
     script = folder.kit / "undo"
     if not script.is_file():
-        sys.stderr.write(f"{script} is gone: kits are kept for a month.\n")
+        sys.stderr.write(f"{script} is missing: restore points are kept for a month.\n")
         return USAGE
     spool = Spool(folder.path.parent)
     with spool.server_lock(wait=False):
         half = [other for other in spool.unfinished() if progress_of(other.reports()).touched]
         if half:
-            sys.stderr.write(f"First: python -m easyapache.agent resume {half[0].path}\n")
+            sys.stderr.write(f"Run first: python -m easyapache.agent resume {half[0].path}\n")
             return BUSY
         return (
             OVER
@@ -123,7 +123,9 @@ def _engine(folder: ChangeFolder, *, back: str = "") -> int:
     try:
         outcome = Engine(folder, open_server(config), config).run(back=back)
     except GoingDown:
-        sys.stderr.write("The machine is shutting down: this goes on after its next start.\n")
+        sys.stderr.write(
+            "The machine is shutting down. The change continues after the next start.\n"
+        )
         return BUSY
     how = _how(outcome)
     sys.stdout.write(f"{how}: {outcome.data['sentence']}\n")
@@ -144,8 +146,8 @@ def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m easyapache.agent", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True, metavar="|".join(COMMANDS))
     for name, run in COMMANDS.items():
-        said = (run.__doc__ or "").strip()
-        command = commands.add_parser(name, help=said.splitlines()[0], description=said)
+        text = (run.__doc__ or "").strip()
+        command = commands.add_parser(name, help=text.splitlines()[0], description=text)
         several = name == "resume"
         command.add_argument(
             "folder",
@@ -155,13 +157,13 @@ def main(arguments: list[str]) -> int:
         )
         if several:
             command.add_argument(
-                "--all", action="store_true", help="every change of the spool that was cut off"
+                "--all", action="store_true", help="every interrupted change in the spool"
             )
     options = parser.parse_args(arguments)
     if getattr(options, "all", False):
         return _resume_all(options.folder)
     if options.folder is None:
-        parser.error("name the folder of a change, or --all")
+        parser.error("give the folder of a change, or --all")
     path = options.folder.resolve()
     if not (path / "request.json").is_file():
         parser.error(f"{path} is not the folder of a change")
@@ -171,7 +173,7 @@ def main(arguments: list[str]) -> int:
         sys.stderr.write(f"{error}\n")
         return USAGE
     except Busy:
-        sys.stderr.write("Something else is at work on this change or on this server.\n")
+        sys.stderr.write("Another change, repair or engine is running on this server.\n")
         return BUSY
 
 
@@ -180,7 +182,9 @@ def _resume_all(spool: Path | None) -> int:
         if spool is None:
             configured = os.environ.get(CONFIG_VARIABLE)
             if not configured:
-                raise BadConfig(f"name the spool, or the agent's configuration: {CONFIG_VARIABLE}")
+                raise BadConfig(
+                    f"give the spool, or set {CONFIG_VARIABLE} to the agent's configuration"
+                )
             spool = load_config(Path(configured)).spool
         return resume_all(Spool(spool.resolve()))
     except BadConfig as error:

@@ -133,7 +133,7 @@ def load_config(path: Path) -> HostConfig:
         raise BadConfig(f"{path}: {error}") from error
     if mode.st_uid != os.geteuid() or mode.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
         raise BadConfig(
-            f"{path} must belong to the agent's user and be writable by nobody else: "
+            f"{path} must belong to the agent's user and be writable only by that user: "
             f"chown {os.geteuid()} {path} && chmod 600 {path}"
         )
     try:
@@ -150,5 +150,5 @@ def _text(key: str, value: Any) -> str:
 
 def _texts(key: str, value: Any) -> dict[str, str]:
     if not isinstance(value, Mapping):
-        raise BadConfig(f"{key} must hold names and texts, not {type(value).__name__}")
+        raise BadConfig(f"{key} must hold names and strings, not {type(value).__name__}")
     return {_text(key, name): _text(key, item) for name, item in value.items()}

@@ -236,14 +236,14 @@ class RealServer:
         if not said.ok:
             raise HostError(
                 "configtest",
-                Sentence("httpd does not accept its configuration."),
-                Sentence("Read what httpd said."),
+                Sentence("Apache refuses its configuration."),
+                Sentence("See Apache's output."),
                 said.text,
             )
 
     def restart(self, method: str, log: Log) -> Interruption:
         chosen = self.restarter.choose(method)
-        log(f"restart by {chosen.name}: {chosen.reason}")
+        log(f"restart method {chosen.name}: {chosen.reason}")
         watch = self._watch
         if watch is not None:
             watch.window.note(chosen.name, chosen.reason)

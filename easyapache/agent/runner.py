@@ -90,7 +90,7 @@ class Runner:
                         program=argv[0],
                         seconds=f"{limit:.0f}",
                     ),
-                    Sentence("Look at what it waits for, then try again."),
+                    Sentence("Find out what it is waiting for, then try again."),
                     _text(err),
                 ) from None
         return Finished(tuple(argv), process.returncode, _text(out), _text(err))
@@ -205,7 +205,7 @@ class Runner:
             raise HostError(
                 "no_such_program",
                 Sentence(
-                    "{program} cannot be run: {error}.",
+                    "{program} can't be run: {error}.",
                     program=argv[0],
                     error=str(error.strerror),
                 ),
@@ -273,7 +273,7 @@ class Detached:
         end = time.monotonic() + _START_LIMIT
         while not self.started:
             if time.monotonic() > end and self._forgo():
-                why = Sentence("{program} did not begin.", program=self.name)
+                why = Sentence("{program} did not start.", program=self.name)
                 raise HostError("not_started", why, "", self.output())
             time.sleep(0.005)
 

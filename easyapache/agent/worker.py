@@ -43,7 +43,7 @@ from easyapache.ea4.protocol import (
     PreviewRequest,
     host_queue,
 )
-from easyapache.ea4.sentences import Sentence, with_words
+from easyapache.ea4.sentences import Sentence, counted, with_words
 
 log = logging.getLogger(__name__)
 
@@ -96,10 +96,10 @@ class Agent:
         try:
             finished = repairs.finish_restart(self.server, self.spool, log.info)
         except Exception:  # an agent that cannot mend httpd can still tell and be told
-            log.exception("a restart had been cut off and cannot be completed")
+            log.exception("cannot complete an interrupted restart")
         else:
             if finished:
-                log.warning("a restart had been cut off: %s", finished)
+                log.warning("completed an interrupted restart: %s", finished)
 
     def end(self) -> None:
         self._over.set()
@@ -122,7 +122,7 @@ class Agent:
                 expires=expires,
             )
         except (OperationalError, OSError) as error:
-            log.warning("%s could not be sent: %s", name, error)
+            log.warning("cannot send %s: %s", name, error)
             return False
         self.last_sent = time.monotonic()
         return True
@@ -166,10 +166,10 @@ class Agent:
                     nonce = f"self:{uuid.uuid4().hex}"
                     self._publish("host.ping", {"nonce": nonce}, own, DEAF_AFTER)
                 if self.last_sent - self.last_heard > DEAF_AFTER:
-                    log.critical("nothing is heard though everything is sent; starting anew")
+                    log.critical("no message received although sending works; restarting")
                     os.execv(sys.executable, sys.orig_argv)  # noqa: S606
             except Exception:  # an agent without a heartbeat would look dead and not be
-                log.exception("the heartbeat missed a beat")
+                log.exception("cannot send the heartbeat")
 
 
 _agent: Agent | None = None
@@ -229,7 +229,7 @@ def operation(name: str) -> Callable[[Callable[[Mapping[str, Any]], None]], Any]
     def register(work: Callable[[Mapping[str, Any]], None]) -> Any:
         def task(*arguments: Any, **message: Any) -> None:
             if arguments or len(repr(message)) > LONGEST_MESSAGE:
-                log.warning("%s refused: not a message of ours", name)
+                log.warning("%s refused: positional arguments, or too long", name)
                 return
             try:
                 work(message)
@@ -260,7 +260,7 @@ def inspect(message: Mapping[str, Any]) -> None:
     try:
         particulars = me.server.particulars()
     except HostError as error:
-        log.warning("The particulars of the server cannot be read: %s", error)
+        log.warning("cannot read the metadata of the packages: %s", error)
         return
     if particulars.digest != known:
         me.send(
@@ -288,7 +288,7 @@ def apply(message: Mapping[str, Any]) -> None:
     me = agent()
     change = _change(message)
     if message.get("server") != me.config.server:
-        raise BadMessage(f"it is not for {me.config.server}")
+        raise BadMessage(f"the message is not for {me.config.server}")
     try:
         ChangeRequest.from_json(message)
     except BadMessage as error:
@@ -297,7 +297,7 @@ def apply(message: Mapping[str, Any]) -> None:
         log.warning("change %s refused: %s", change, error)
     folder, fresh = me.spool.take(change, message)
     if fresh:
-        log.info("change %s begins", change)
+        log.info("change %s started", change)
     me.courier.follow(folder)
     if folder.outcome is None:
         me.engines.ensure(folder)
@@ -335,7 +335,7 @@ def repair(message: Mapping[str, Any]) -> None:
     folder, action = me.spool.repair(_text(message, "request")), _text(message, "action")
     asked_at = _moment(message, "asked_at")
     if action not in repairs.REPAIRS:
-        raise BadMessage(f"there is no repair {action!r}")
+        raise BadMessage(f"unknown repair {action!r}")
     if not folder.known:
         if wrong := _why_not_begin(me.spool, asked_at):
             answer = {"server": me.config.server, "request": folder.request, "action": action}
@@ -350,16 +350,18 @@ def _why_not_begin(spool: Spool, asked_at: datetime) -> str:
     moment = now()
     if abs(moment - asked_at) > REPAIR_BEGINS_WITHIN:
         return Sentence(
-            "Nothing was done: this was asked for at {asked}, and it is {now} here. Look "
-            "at the server, then ask again.",
-            asked=stamp(asked_at),
+            "Nothing was done: the repair was requested at {requested}, and the server's "
+            "clock shows {now}. Check the server, then try again.",
+            requested=stamp(asked_at),
             now=stamp(moment),
         )
     since = (moment - REPAIRS_WITHIN).timestamp()
     if sum(repair.begun > since for repair in spool.repairs()) >= REPAIRS_AT_MOST:
-        return Sentence(
-            "Nothing was done: this server was repaired {count} times within the last hour. "
-            "Find out who asks for it, then ask again.",
+        return counted(
+            "Nothing was done: this server was repaired {count} time in the last hour. Find out "
+            "what requests these repairs, then try again.",
+            "Nothing was done: this server was repaired {count} times in the last hour. Find out "
+            "what requests these repairs, then try again.",
             count=REPAIRS_AT_MOST,
         )
     return ""
@@ -381,7 +383,7 @@ def _error(error: HostError) -> dict[str, Any]:
 def _text(message: Mapping[str, Any], key: str) -> str:
     value = message.get(key)
     if not isinstance(value, str) or not 0 < len(value) <= 200:
-        raise BadMessage(f"{key} must be a short text")
+        raise BadMessage(f"{key} must be a string of 1 to 200 characters")
     return value
 
 
@@ -389,9 +391,9 @@ def _moment(message: Mapping[str, Any], key: str) -> datetime:
     try:
         moment = datetime.fromisoformat(_text(message, key))
     except ValueError as error:
-        raise BadMessage(f"{key} must be a moment in ISO 8601") from error
+        raise BadMessage(f"{key} must be a time in ISO 8601") from error
     if moment.tzinfo is None:
-        raise BadMessage(f"{key} must say its time zone")
+        raise BadMessage(f"{key} must include a time zone")
     return moment
 
 

@@ -8,6 +8,10 @@ language translates the template and fills the values in (see ``translation.in_w
 Templates are written out where they are used, so that xgettext finds them (see the project's
 ``makemessages``). Values are filled in as ``str.format`` does; a sentence without values is its
 own template. A value may be a sentence itself and is then translated as well.
+
+A sentence that counts has a second template and a value ``count``, as ngettext wants it:
+``counted("{count} package", "{count} packages", count=2)``. English has two forms; the catalog of a
+language has as many as that language needs.
 """
 
 from __future__ import annotations
@@ -25,26 +29,45 @@ _TEMPLATE = re.compile(r"(?:[^{}]|\{\{|\}\}|\{\w+(?:!r)?\})*")
 
 
 class Sentence(str):
-    """English text with its ``template`` and ``values``. Equal to the same text as ``str``."""
+    """English text with its ``template`` and ``values``. Equal to the same text as ``str``.
 
-    __slots__ = ("template", "values")
+    ``plural`` is the template for every ``count`` but 1; empty in a sentence that counts nothing.
+    """
+
+    __slots__ = ("plural", "template", "values")
 
     template: str
+    plural: str
     values: dict[str, str | int]
 
-    def __new__(cls, template: str, /, **values: str | int) -> Sentence:
-        """Raises KeyError when the template has a place for which there is no value."""
-        self = super().__new__(cls, template.format_map(values) if values else template)
-        self.template, self.values = template, values
+    def __new__(cls, template: str, plural: str = "", /, **values: str | int) -> Sentence:
+        """Raises KeyError when the template has a place for which there is no value, TypeError
+        when there is a plural and ``count`` is not a whole number."""
+        count = values.get("count")
+        if plural and (not isinstance(count, int) or isinstance(count, bool)):
+            raise TypeError("a sentence with a plural needs count, a whole number")
+        form = plural if plural and count != 1 else template
+        self = super().__new__(cls, form.format_map(values) if values else form)
+        self.template, self.plural, self.values = template, plural, values
         return self
 
-    def __getnewargs_ex__(self) -> tuple[tuple[str], dict[str, str | int]]:
-        return (self.template,), self.values
+    def __getnewargs_ex__(self) -> tuple[tuple[str, str], dict[str, str | int]]:
+        return (self.template, self.plural), self.values
+
+    @property
+    def number(self) -> int:
+        """What decides the plural form."""
+        return int(self.values["count"])
 
 
 def marked(template: str) -> str:
     """``template`` as it is, shown to xgettext here and made a sentence elsewhere."""
     return template
+
+
+def counted(one: str, many: str, /, *, count: int, **values: str | int) -> Sentence:
+    """A sentence about ``count`` things: ``one`` is the template for 1, ``many`` for the rest."""
+    return Sentence(one, many, count=count, **values)
 
 
 def joined(separator: str, sentences: Iterable[str]) -> Sentence:
@@ -112,21 +135,23 @@ def plain(data: Any) -> Any:
 
 
 def _made_of(sentence: Sentence) -> list[Any]:
-    return [
-        sentence.template,
-        {
-            name: _made_of(value) if isinstance(value, Sentence) else value
-            for name, value in sentence.values.items()
-        },
-    ]
+    """``[template, values]``, and the plural as a third where there is one: a panel or a log of an
+    earlier version has two, and shows the English text beside what it cannot read."""
+    values = {
+        name: _made_of(value) if isinstance(value, Sentence) else value
+        for name, value in sentence.values.items()
+    }
+    return [sentence.template, values, *([sentence.plural] if sentence.plural else [])]
 
 
 def _sentence(made_of: Any) -> Sentence:
-    template, values = made_of
-    if not _TEMPLATE.fullmatch(template):
-        raise ValueError("a template that asks for more than its values")
+    template, values, *rest = made_of
+    [plural] = rest or [""]
+    if not _TEMPLATE.fullmatch(template) or not _TEMPLATE.fullmatch(plural):
+        raise ValueError("a template with more than the names of its values")
     return Sentence(
         template,
+        plural,
         **{
             name: _sentence(value) if isinstance(value, list) else value
             for name, value in values.items()

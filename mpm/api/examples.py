@@ -73,7 +73,10 @@ EXPECTED: Json = {
     "restored": 0,
     "failed": 0,
     "method": "overlap",
-    "why": "old and new httpd share the ports: this kernel and these rights allow it",
+    "why": (
+        "the old and new Apache share the ports (supported by this kernel and the agent's "
+        "permissions)"
+    ),
 }
 DIAGNOSIS: Json = {
     "code": "httpd-down",
@@ -92,7 +95,7 @@ REPAIR: Json = {
     "requested_by": "ada",
     "requested_at": _ASKED,
     "ok": True,
-    "message": "Apache runs with event.",
+    "message": "Apache runs event.",
     "log": "Syntax OK",
 }
 PLAN: Json = {

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from django.utils.translation import gettext
+from django.utils.translation import gettext, ngettext
 
 from easyapache.ea4.sentences import Sentence
 
@@ -22,4 +22,6 @@ def in_words(text: str) -> str:
         name: in_words(value) if isinstance(value, Sentence) else value
         for name, value in text.values.items()
     }
+    if text.plural:
+        return ngettext(text.template, text.plural, text.number).format_map(values)
     return gettext(text.template).format_map(values)

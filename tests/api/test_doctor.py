@@ -102,11 +102,9 @@ def test_a_repair_is_asked_for_followed_and_listed(
     event = Event.objects.get(kind="server.repair_requested")
     assert (event.token_name, event.origin) == ("deploy", "rest")
     assert call("GET", path, token=token).body == asked.body
-    record_repair(
-        "web03", asked.body["id"], "start-httpd", ok=True, message="httpd runs with prefork."
-    )
+    record_repair("web03", asked.body["id"], "start-httpd", ok=True, message="Apache runs prefork.")
     done = call("GET", f"{path}?wait=20", token=token).body
-    assert (done["ok"], done["message"]) == (True, "httpd runs with prefork.")
+    assert (done["ok"], done["message"]) == (True, "Apache runs prefork.")
     assert call("GET", "servers/web03/repairs", token=token).body == {"items": [done]}
 
 

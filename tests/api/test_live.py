@@ -202,9 +202,9 @@ def test_a_whm_script_is_told_that_httpd_did_not_come_up(
         state["faults"]["undo_restart" if state.get("undone") else "restart"] = 1
     answer = whm_answer(simulated_panel, token, "restartservice", service="httpd", server=server)
     assert set(answer) == {"metadata"}
-    assert "httpd did not come up" in answer["metadata"]["reason"]
+    assert "Apache didn't start" in answer["metadata"]["reason"]
     done = whm(simulated_panel, token, "restartservice", service="httpd", server=server)
-    assert "httpd runs" in done["output"]
+    assert "Apache runs" in done["output"]
 
 
 def test_a_whm_script_restarts_httpd_and_refreshes_the_cache(
@@ -213,7 +213,7 @@ def test_a_whm_script_restarts_httpd_and_refreshes_the_cache(
     token = shell.environment["EA4MPM_TOKEN"]
     done = whm(simulated_panel, token, "restartservice", service="httpd", server=server)
     assert done["service"] == "httpd"
-    assert "httpd runs" in done["output"]
+    assert "Apache runs" in done["output"]
     assert whm(simulated_panel, token, "package_manager_fixcache", server=server) == {
         "cache_seems_ok_now": 1
     }

@@ -346,7 +346,7 @@ def test_whoever_forges_repairs_restarts_httpd_ten_times_an_hour_at_most(
     for message in forged:
         (answer,) = repaired(house, message)
         assert answer["ok"] is False
-        assert "repaired 10 times within the last hour" in answer["message"]
+        assert "repaired 10 times in the last hour" in answer["message"]
     assert house.simulation.server.inspect().facts["httpd_started"] == before
     hour_ago = now().timestamp() - 3601
     os.utime(earlier[0].path / "asked.json", (hour_ago, hour_ago))

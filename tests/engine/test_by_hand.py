@@ -45,7 +45,7 @@ def test_the_status_tells_how_far_a_change_got(
     said = capsys.readouterr().out
     assert "server sim to event" in said
     assert "packages done" in said
-    assert "Cut off in step configtest. The server may have been altered." in said
+    assert "Interrupted in step configtest. The server may have been changed." in said
     assert str(folder.kit) in said
     assert main(["resume", str(folder.path)]) == 0
     assert main(["status", str(folder.path)]) == 0
@@ -62,7 +62,7 @@ def test_an_undo_turns_an_unfinished_change_round(
     now = simulation.sound()
     assert (now.names, now.configured) == (simulation.start.names, simulation.start.configured)
     assert main(["undo", str(folder.path)]) == 0
-    assert "There is nothing to take back." in capsys.readouterr().out
+    assert "There is nothing to undo." in capsys.readouterr().out
 
 
 def test_an_undo_of_what_altered_nothing_ends_it_as_canceled(
@@ -70,7 +70,7 @@ def test_an_undo_of_what_altered_nothing_ends_it_as_canceled(
 ) -> None:
     folder = cut_off(simulation, "rehearse", monkeypatch)
     assert main(["undo", str(folder.path)]) == 0
-    assert "canceled: Stopped before anything was touched." in capsys.readouterr().out
+    assert "canceled: Canceled before anything was changed." in capsys.readouterr().out
     assert simulation.sound().names == simulation.start.names
 
 
@@ -80,7 +80,7 @@ def test_while_an_engine_is_at_work_a_second_hand_is_refused(
     folder = simulation.folder(simulation.request())
     with ChangeFolder(folder.path).engine_lock():
         assert main(["status", str(folder.path)]) == 1
-        assert "Under way" in capsys.readouterr().out
+        assert "Running, in step" in capsys.readouterr().out
         assert main(["resume", str(folder.path)]) == 75
         assert main(["undo", str(folder.path)]) == 75
     assert simulation.sound().names == simulation.start.names

@@ -191,9 +191,9 @@ SAID: Mapping[str, tuple[str, ...]] = {
         "There are unfinished transactions remaining. You might consider running "
         "yum-complete-transaction",
     ),
-    "old-mpm-running": ("Running MPM: expected event, saw prefork",),
+    "old-mpm-running": ("Running MPM: expected event, got prefork",),
     "pinned": ("All matches were filtered out by exclude filtering for argument: ea-apache24",),
-    "event-or-worker": ("MPM package: expected event, saw worker",),
+    "event-or-worker": ("MPM package: expected event, got worker",),
     "spare-servers-throttle": (
         "AH00162: server seems busy, (you may need to increase StartServers, or "
         "Min/MaxSpareServers), spawning 8 children, there are 0 idle, and 20 total children",
@@ -205,7 +205,7 @@ SAID: Mapping[str, tuple[str, ...]] = {
         "Min/MaxSpareThreads), spawning 8 children",
     ),
     "httpd-down": ("httpd (no pid file) not running",),
-    "transaction-cut": ("The packages are not as asked: not there: ea-x.",),
+    "transaction-cut": ("The installed packages don't match the plan: not installed: ea-x.",),
 }
 """What programs write when a failure happens, by its code. The texts are those of httpd 2.4.71,
 dnf 4.14, rpm 4.18 and mod_mpm_itk 2.4.7-04."""

@@ -78,7 +78,7 @@ def test_each_fault_ends_as_before_or_as_asked(tmp_path: Path, fault: str) -> No
         assert outcome == "succeeded"
     elif fault in BEFORE_ANYTHING:
         assert outcome == "not_started"
-        assert "Nothing was touched" in folder.reports()[-1].data["sentence"]
+        assert "Nothing was changed" in folder.reports()[-1].data["sentence"]
         assert "packages started" not in kinds(folder)
     else:
         assert outcome == "restored"
@@ -92,7 +92,7 @@ def test_what_decided_is_the_observation_of_the_site(tmp_path: Path) -> None:
     simulation = Simulation(tmp_path, {"site_differs": 1})
     outcome = simulation.run(simulation.request())
     assert outcome.data["outcome"] == "restored"
-    assert outcome.data["decided_by"] == "php php.example.test: expected 200, saw 500"
+    assert outcome.data["decided_by"] == "php php.example.test: expected 200, got 500"
 
 
 def test_what_visitors_noticed_is_told_of_the_way_back_too(tmp_path: Path) -> None:
@@ -116,7 +116,7 @@ def test_an_undo_that_cannot_succeed_says_so_loudly(tmp_path: Path) -> None:
     folder = simulation.folder(simulation.request())
     outcome = simulation.engine(folder).run()
     assert outcome.data["outcome"] == "failed"
-    assert "ATTENTION" in outcome.data["sentence"]
+    assert "could not be fully undone" in outcome.data["sentence"]
     assert str(folder.kit / "undo") in outcome.data["sentence"]
     assert simulation.server.inspect().running is not None
     findings = [r.data["code"] for r in folder.reports() if r.kind == "finding"]
@@ -240,7 +240,7 @@ def test_a_change_is_taken_back_from_its_kit_when_the_repository_is_gone(tmp_pat
     outcome = simulation.engine(folder).run()
     assert outcome.data["outcome"] == "succeeded", outcome.data["sentence"]
     assert same(simulation.sound(), simulation.start)
-    assert "rollback kit" in folder.log_from(0).decode()
+    assert "restore point" in folder.log_from(0).decode()
 
 
 def test_a_change_waits_its_turn_while_a_half_done_one_is_there(tmp_path: Path) -> None:
@@ -262,7 +262,7 @@ def test_an_engine_that_keeps_dying_in_one_step_turns_round(tmp_path: Path) -> N
         folder.note_start("restart")
     outcome = simulation.engine(folder).run()
     assert outcome.data["outcome"] == "restored"
-    assert "cut off" in outcome.data["decided_by"]
+    assert "was interrupted" in outcome.data["decided_by"]
     assert same(simulation.sound(), simulation.start)
 
 
@@ -331,7 +331,7 @@ def ends_true(simulation: Simulation, path: Path) -> str:
         assert (now.running.mpm, now.running.itk) == (request.mpm, request.itk)
     else:
         assert outcome["outcome"] in ("restored", "not_started", "canceled")
-        assert "ATTENTION" not in outcome["sentence"]
+        assert "could not be fully undone" not in outcome["sentence"]
         assert same(now, simulation.start)
     assert [r.seq for r in folder.reports()] == list(range(1, len(folder.reports()) + 1))
     assert [r.kind for r in folder.reports()].count("outcome") == 1

@@ -95,7 +95,7 @@ def test_a_torn_file_of_a_change_raises_nothing_when_it_is_taken_up(
     assert "own fault" not in str(outcome.data)
     if name == "before.json":
         assert outcome.data["outcome"] == "failed"
-        assert "no longer known" in outcome.data["sentence"]
+        assert "can't be read" in outcome.data["sentence"]
     else:
         wanted = "succeeded" if command == "resume" else "restored"
         assert outcome.data["outcome"] == wanted
@@ -210,7 +210,7 @@ def test_no_undo_attempt_is_burnt_while_the_machine_shuts_down(
     machine = Machine(simulation, simulation.folder(simulation.request()))
 
     def fail(*_: object) -> None:
-        raise HostError("restart", "httpd did not start.")
+        raise HostError("restart", "Apache didn't start.")
 
     with monkeypatch.context() as patched:
         patched.setattr(simulation.server, "restart", fail)
@@ -251,7 +251,7 @@ def test_a_repair_that_fails_while_the_machine_shuts_down_has_no_result(
     folder.create("restart-httpd", "2026-03-03T21:04:11.802Z")
 
     def fail(*_: object) -> None:
-        raise HostError("restart", "httpd did not start.")
+        raise HostError("restart", "Apache didn't start.")
 
     with monkeypatch.context() as patched:
         patched.setattr(simulation.server, "restart", fail)
@@ -271,7 +271,7 @@ def test_taking_back_says_what_is_lost_when_what_was_before_is_torn(
     (folder.path / "before.json").write_bytes(torn)
     done = repair("take-back", simulation.server, simulation.spool)
     assert not done.ok
-    assert "The rollback kit is gone." in done.message
+    assert "The restore point is missing." in done.message
 
 
 def test_the_log_is_on_the_disk_before_it_is_told(

@@ -103,7 +103,7 @@ def test_a_repair_that_always_dies_says_so_in_the_end(
         cut_off(simulation, folder, monkeypatch, after=False)
     done = carry_out(folder, simulation.server, simulation.spool)
     assert not done.ok
-    assert f"cut off {STARTS} times" in done.message
+    assert f"interrupted {STARTS} times" in done.message
     assert folder.over
 
 
@@ -257,7 +257,7 @@ def test_what_did_not_end_half_way_is_not_taken_back(tmp_path: Path) -> None:
     simulation = Simulation(tmp_path)
     for _ in range(2):
         done = repairs.repair("take-back", simulation.server, simulation.spool)
-        assert "nothing to take back" in done.message
+        assert "nothing to undo" in done.message
         simulation.run(simulation.request())
     assert simulation.sound().running != simulation.start.running
 
@@ -269,5 +269,5 @@ def test_taking_back_says_which_site_is_not_as_before(tmp_path: Path) -> None:
         state["faults"], state["differs_under"] = {}, ["prefork"]
     done = repairs.repair("take-back", simulation.server, simulation.spool)
     assert not done.ok
-    assert "The packages are back" in done.message
+    assert "The packages are restored" in done.message
     assert "500" in done.message

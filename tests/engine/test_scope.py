@@ -66,7 +66,7 @@ def test_a_request_for_more_than_the_mpm_is_refused_and_changes_nothing(
     for undo_of in (None, uuid.uuid4().hex):
         folder = ended(simulation, forged(simulation, goal, mpm=mpm, undo_of=undo_of))
         assert outcome(folder).startswith("not_started"), outcome(folder)
-        assert "Nothing was touched" in outcome(folder) or "MPM and ITK" in outcome(folder)
+        assert "Nothing was changed" in outcome(folder) or "MPM and ITK" in outcome(folder)
     assert simulation.server.inspect().names == start.names
 
 

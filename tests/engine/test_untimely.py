@@ -54,7 +54,7 @@ def test_nothing_is_repaired_while_a_half_done_change_waits_for_its_engine(tmp_p
     for action in ("restart-httpd", "settle-mpm"):
         done = repair(action, simulation.server, simulation.spool)
         assert not done.ok
-        assert "A change is at work" in done.message
+        assert "A change is running" in done.message
 
 
 def test_a_request_lost_in_the_middle_does_not_pass_for_an_untouched_server(tmp_path: Path) -> None:
@@ -65,7 +65,7 @@ def test_a_request_lost_in_the_middle_does_not_pass_for_an_untouched_server(tmp_
     (folder.path / "request.json").write_text("{")
     outcome = simulation.engine(folder).run()
     assert outcome.data["outcome"] == "failed"
-    assert "Nothing was touched" not in outcome.data["sentence"]
+    assert "Nothing was changed" not in outcome.data["sentence"]
     assert str(folder.kit / "undo") in outcome.data["sentence"]
     assert kinds(folder)[-1] == "outcome failed"
 

@@ -33,7 +33,7 @@ PREFIX = "ea-apache24-mod_"
 PROJECT = Path(easyapache.__file__).resolve().parent.parent
 PATIENCE = 180.0
 
-BEFORE, ASKED, NEITHER = "as before", "as asked", "neither"
+BEFORE, ASKED, NEITHER = "as before", "as planned", "neither"
 
 
 @dataclass(frozen=True, slots=True)

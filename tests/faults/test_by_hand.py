@@ -105,7 +105,7 @@ def by_hand(
     assert now.running == before.running
     assert now.configured == before.configured
     assert now.names == before.names
-    assert "as it was before" in done.stdout
+    assert "The state before change" in done.stdout
 
 
 def scripted(field: Field, *script: str) -> Field:
@@ -202,7 +202,7 @@ def test_an_httpd_that_does_not_come_up_is_not_called_as_it_was(make_lab: MakeLa
     done = run_script(field, request)
     assert done.returncode == 1
     assert "does NOT run as before" in done.stdout
-    assert "as it was before" not in done.stdout
+    assert "The state before change" not in done.stdout
 
 
 @pytest.mark.parametrize(

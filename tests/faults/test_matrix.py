@@ -85,7 +85,7 @@ def test_a_bad_signature_touches_nothing(
     field.lab.use_repository(variant)
     ending = told(run(field, f"bad signature: {name}", request))
     assert (ending.end, ending.outcome) == (BEFORE, "not_started"), ending
-    assert "Nothing was touched" in sentence(field)
+    assert "Nothing was changed" in sentence(field)
     assert code in findings(field)
 
 
@@ -143,7 +143,7 @@ def test_an_httpd_that_does_not_come_up_is_undone(make_lab: MakeLab, told: Tell)
         f"PidFile {field.lab.root}/no/such/folder/httpd.pid\n"
         "</IfModule>\n",
     )
-    ending = told(run(field, "httpd does not come up"))
+    ending = told(run(field, "Apache does not start"))
     assert ending.end == BEFORE, ending
 
 
@@ -158,7 +158,7 @@ def test_itk_under_event_is_found_by_the_rehearsal(make_lab: MakeLab, told: Tell
     field.lab.up()
     ending = told(run(field, "ITK under event"))
     assert (ending.end, ending.outcome) == (BEFORE, "not_started"), ending
-    assert "Nothing was touched" in sentence(field)
+    assert "Nothing was changed" in sentence(field)
     assert "itk-threaded" in findings(field)
 
 
@@ -229,7 +229,7 @@ def test_a_disk_that_is_full_before_touches_nothing(
     filler.unlink()
     ending = told(field.judge("disk full before", request, before, sites))
     assert (ending.end, ending.outcome) == (BEFORE, "not_started"), ending
-    assert "Nothing was touched" in sentence(field)
+    assert "Nothing was changed" in sentence(field)
 
 
 def test_a_disk_that_fills_up_within_the_transaction_is_undone_once_there_is_room(

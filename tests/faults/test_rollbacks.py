@@ -71,7 +71,7 @@ def test_a_rollback_does_not_force_a_kit_on_what_came_since(make_lab: MakeLab, t
     unplug(field.lab)
     ending = told(run(field, "kit does not fit, repository gone", field.inverse(request, before)))
     assert (ending.end, ending.outcome) == (BEFORE, "not_started"), ending
-    assert "Nothing was touched" in sentence(field)
+    assert "Nothing was changed" in sentence(field)
     assert "ea-apache24-mod_http2" in field.server.inspect().names
 
 

@@ -69,7 +69,7 @@ def test_an_httpd_started_after_all_packages_is_not_restarted_and_its_gap_is_tol
     assert told(ending).end == ASKED, ending
     log = folder.log_from(0).decode()
     assert "started again" in log
-    assert "restart by" not in log
+    assert "restart method" not in log
     (noticed,) = interruptions(folder)
     assert (noticed["method"], noticed["partial"]) == ("start", False)
     assert noticed["refused"] > 0
@@ -132,7 +132,7 @@ def test_what_was_measured_outlives_the_engine_that_measured_it(
     assert len(list((folder.path / "window-1").glob("probe-*.json"))) == 2
     outcome = folder.outcome
     assert outcome is not None
-    assert "while it was measured" in outcome.data["sentence"]
+    assert "while measuring" in outcome.data["sentence"]
 
 
 def test_both_restarts_of_a_change_that_is_undone_are_told(make_lab: MakeLab, told: Tell) -> None:
@@ -181,7 +181,7 @@ def undo(field: Field, folder: ChangeFolder) -> str:
 
 @pytest.mark.parametrize(
     ("said", "after_ms"),
-    [(b"restart by overlap", ms) for ms in (0, 40, 80, 120, 200)] + [(b"serves beside", 0)],
+    [(b"restart method overlap", ms) for ms in (0, 40, 80, 120, 200)] + [(b"serves beside", 0)],
 )
 def test_a_change_killed_in_its_restart_and_taken_back_leaves_one_httpd(
     make_lab: MakeLab, told: Tell, said: bytes, after_ms: int

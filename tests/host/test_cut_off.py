@@ -47,7 +47,7 @@ class Restarting:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
-        self.until(f"restart by {method}")
+        self.until(f"restart method {method}")
 
     def until(self, words: str) -> None:
         wait_until(

@@ -183,7 +183,7 @@ def test_the_doctor_accepts_sound_packages_after_somebody_elses_broken_transacti
     managed: Managed,
 ) -> None:
     before, planned = managed.server.inspect(), managed.plan("event")
-    assert accepted(managed).message == "No transaction is unfinished."
+    assert accepted(managed).message == "There is no interrupted transaction."
     break_off(managed)
     seen = diagnose("", managed.server.inspect())
     assert "accept-packages" in [item.repair for item in seen]

@@ -325,7 +325,7 @@ def test_missing_files_of_any_package_are_brought_back_and_loaded(managed: Manag
     assert "missing_files" not in now.facts
     assert now.packages == before.packages
     assert not [site for site in managed.server.sites() if site.error]
-    assert bring_back(managed).message == "No file is missing."
+    assert bring_back(managed).message == "No files are missing."
 
 
 def test_missing_files_are_brought_back_from_a_kit_when_the_repository_is_gone(

@@ -142,7 +142,7 @@ def test_a_keeper_that_comes_after_it_was_given_up_starts_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("easyapache.agent.runner._START_LIMIT", 0.05)
-    with pytest.raises(HostError, match="did not begin"):
+    with pytest.raises(HostError, match="did not start"):
         Detached(tmp_path, "job").wait_for_start()
     mark = tmp_path / "mark"
     assert process_wrapper.keep(str(tmp_path), "job", ["touch", str(mark)]) == 0

@@ -309,14 +309,14 @@ def test_an_httpd_started_by_something_else_meanwhile_is_taken(
         os.kill(old.pid, signal.SIGTERM)
         wait_until(lambda: not old.alive)
         httpd.runner.ask(["systemctl", "start", "httpd.service"])
-        raise HostError("restart", "httpd did not start.")
+        raise HostError("restart", "Apache didn't start.")
 
     monkeypatch.setattr(Httpd, "start", beaten)
     managed.server.restart("overlap", managed.log)
     new = parent_of(managed)
     assert new != old
     assert "started by something else" in managed.text
-    assert "goes on serving" not in managed.text
+    assert "keeps serving" not in managed.text
     assert managed.config.pid_file.read_text().strip() == str(new.pid)
     assert managed.real.httpd.parents() == [new]
 

@@ -311,7 +311,7 @@ def test_free_text_finds_the_error_of_a_failed_change(known_server: Callable[...
             report(
                 1, "finding", code="disk", title="Disk full", message="No room in /var", remedy=""
             ),
-            outcome(2, "failed", sentence="Nothing was touched."),
+            outcome(2, "failed", sentence="Nothing was changed."),
         ],
     )
     found = changes(ChangeFilters.parse({"text": "no ROOM"})).items

@@ -341,7 +341,7 @@ def test_an_agent_that_comes_back_after_the_window_ends_the_change_by_it(
     known_server: KnownServer,
 ) -> None:
     change = ask(known_server(), not_after=timezone.now() + timedelta(hours=1))
-    late = outcome(1, "canceled", decided_by="window", sentence="Its window passed.")
+    late = outcome(1, "canceled", decided_by="window", sentence="The maintenance window passed.")
     record_reports(change.server_name, change.uuid, [late])
     change.refresh_from_db()
     assert (change.state, change.decided_by) == (State.CANCELED, "window")

@@ -161,7 +161,7 @@ def reviews(web03: Machine) -> dict[str, Any]:
         found["unanswered"].uuid,
         error={
             "code": "repository",
-            "message": "The repository EA4 cannot be reached.",
+            "message": "The repository EA4 can't be reached.",
             "remedy": "Check the network and the repository's address.",
         },
     )

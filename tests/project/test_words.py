@@ -49,16 +49,6 @@ TAG = re.compile(
 
 STILL: dict[str, set[str]] = {
     "easyapache/agent/change/preflight.py": {"mend"},
-    "easyapache/agent/change/progress.py": {"came"},
-    "easyapache/agent/change/step_reporter.py": {"somebody"},
-    "easyapache/agent/change/steps.py": {"came", "stands in the way"},
-    "easyapache/agent/httpd/rehearsal.py": {"mend"},
-    "easyapache/agent/httpd/restart.py": {"told"},
-    "easyapache/agent/httpd/sockets.py": {"came"},
-    "easyapache/agent/packages/dnf.py": {"asked for", "brought back"},
-    "easyapache/agent/repair/repairs.py": {"half-way"},
-    "easyapache/agent/simulated/server.py": {"brought back", "nobody"},
-    "easyapache/agent/worker.py": {"asked for"},
     "easyapache/ea4/conditions/httpd.py": {"nobody", "stands"},
     "easyapache/ea4/conditions/misconfiguration.py": {
         "asked for",

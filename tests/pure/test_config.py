@@ -35,9 +35,9 @@ def test_two_lines_are_enough_on_a_production_server() -> None:
         ({"package_manager": "dnf -y"}, "one per argument"),
         ({"httpd": ["/usr/sbin/httpd", 1]}, "one per argument"),
         ({"environment": {"A": 1}}, "must be text"),
-        ({"environment": ["A=1"]}, "names and texts"),
+        ({"environment": ["A=1"]}, "names and strings"),
         ({"sites": "http://x"}, "list of tables"),
-        ({"sites": ["http://x"]}, "names and texts"),
+        ({"sites": ["http://x"]}, "names and strings"),
     ],
 )
 def test_a_mistake_is_named(parts: dict[str, Any], words: str) -> None:
@@ -67,7 +67,7 @@ def test_the_file_must_belong_to_the_agent_and_nobody_else_may_write_it(tmp_path
     assert load_config(path).server == "web03"
     for mode in (0o620, 0o602):
         path.chmod(mode)
-        with pytest.raises(BadConfig, match="writable by nobody else"):
+        with pytest.raises(BadConfig, match="writable only by that user"):
             load_config(path)
 
 

@@ -33,6 +33,43 @@ def test_a_sentence_is_its_english() -> None:
         Sentence("{mpm} needs {count}.", mpm="event")
 
 
+def test_a_counted_sentence_has_two_forms_in_english() -> None:
+    def packages(count: int) -> Sentence:
+        return Sentence(
+            "{count} package for {mpm}", "{count} packages for {mpm}", count=count, mpm="event"
+        )
+
+    assert [packages(count) for count in (0, 1, 2, 21)] == [
+        "0 packages for event",
+        "1 package for event",
+        "2 packages for event",
+        "21 packages for event",
+    ]
+    for wrong in ({}, {"count": "2"}, {"count": True}):
+        with pytest.raises(TypeError):
+            Sentence("{count} package", "{count} packages", **wrong)
+
+
+@given(st.integers(min_value=0), WORDS)
+def test_a_counted_sentence_survives_json_and_copies(count: int, name: str) -> None:
+    sentence = Sentence("{count} file of {name}", "{count} files of {name}", count=count, name=name)
+    outer = Sentence("{what}!", what=sentence)
+    data = json.loads(json.dumps(with_words({"one": sentence, "two": outer}, "one", "two")))
+    back = spoken(data)
+    for now, then in ((back["one"], sentence), (back["two"].values["what"], sentence)):
+        assert (now, now.template, now.plural) == (then, then.template, then.plural)
+        assert now.number == count
+    copy = pickle.loads(pickle.dumps(sentence))  # noqa: S301  # our own
+    assert (copy, copy.plural) == (sentence, sentence.plural)
+
+
+def test_a_sentence_that_an_earlier_version_has_stored_still_opens() -> None:
+    stored = {"message": "1 package", "words": {"message": ["{count} package", {"count": 1}]}}
+    back = spoken(stored)["message"]
+    assert (back, back.template, back.plural) == ("1 package", "{count} package", "")
+    assert with_words({"message": back}, "message") == stored
+
+
 @given(sentences())
 def test_what_a_sentence_was_made_of_survives_json_and_copies(said: Sentence) -> None:
     data = json.loads(json.dumps(with_words({"message": said, "n": 1}, "message")))
@@ -55,6 +92,10 @@ def test_what_a_sentence_was_made_of_survives_json_and_copies(said: Sentence) ->
         {"message": ["{other}", {}]},
         {"message": ["{mpm}", {"mpm": "worker"}]},
         {"message": ["{mpm.__class__}", {"mpm": "event"}]},
+        {"message": ["event", {"count": 1}, "{count.__class__}"]},
+        {"message": ["event", {"count": "1"}, "{count} events"]},
+        {"message": ["event", {"count": 2}, "event", "event"]},
+        {"message": ["event", {"count": 1}, 7]},
         {"message": ["{mpm:>5}", {"mpm": "event"}]},
         {"message": ["{mpm", {"mpm": "event"}]},
         {"elsewhere": ["{mpm}", {"mpm": "event"}]},

@@ -186,4 +186,4 @@ def test_a_window_is_asked_for_and_the_change_waits_for_it(desk: Desk) -> None:
     ).to_be_visible()
     page.get_by_role("button", name="Cancel change").click()
     expect(page.locator("#state")).to_contain_text("Canceled")
-    expect(page.locator(".story")).to_contain_text("Nothing was touched")
+    expect(page.locator(".story")).to_contain_text("Nothing was changed")

@@ -9,7 +9,7 @@ import json
 import re
 from collections.abc import Iterator
 from dataclasses import replace
-from html import unescape
+from html import escape, unescape
 from pathlib import Path
 from typing import Any
 
@@ -110,13 +110,13 @@ def test_the_page_of_a_change_is_german_down_to_its_notes(
         words = unescape(re.sub(r"<[^>]+>", " ", part)).replace("agent of web01", "")
         assert english_in(words) == "", words
     if fault != "locked":
-        assert "Adressen gefragt; nichts steht im Wege." in page
+        assert "Websites geprüft. Keine Probleme gefunden." in page
         assert "Konfiguriertes MPM" in page
     if not fault:
-        assert "dieser Server ist nur eine Datei" in page
+        assert "simulierter Server" in page
     english = admin.get(f"{HISTORY}{change.pk}/").content.decode()
     if fault != "locked":
-        assert "addresses asked; nothing stands in the way." in english
+        assert "sites checked. No problems found." in english
 
 
 def test_programs_get_english_without_what_it_was_made_of(
@@ -126,7 +126,7 @@ def test_programs_get_english_without_what_it_was_made_of(
     with override("de"):
         said = json.dumps(change_detail(change).as_json())
     assert '"words"' not in said
-    assert "addresses asked; nothing stands in the way." in said
+    assert "sites checked. No problems found." in said
     assert "Configured MPM" in said
 
 
@@ -157,7 +157,7 @@ def test_a_cancel_that_came_too_late_is_explained_in_german(
         server.name, running_change.uuid, [report(running_change.last_report + 1, "cancel", **data)]
     )
     page = admin.get(f"{HISTORY}{running_change.pk}/", headers=GERMAN).content.decode()
-    assert "Auf halbem Wege anzuhalten würde den Server beschädigen" in page
+    assert "Zum Abbrechen zu spät" in page
 
 
 def test_the_strip_of_probes_is_told_in_the_readers_language() -> None:
@@ -177,14 +177,17 @@ def test_the_way_of_restarting_is_explained_in_german(admin: Client, server: Ser
     from easyapache.ea4.sentences import Sentence, with_words
 
     why = Sentence(
-        "old and new httpd share the ports: {why}",
-        why=Sentence("this kernel and these rights allow it"),
+        "the old and new Apache share the ports ({why})",
+        why=Sentence("supported by this kernel and the agent's permissions"),
     )
     how = with_words({"restart_method": "overlap", "restart_reason": why}, "restart_reason")
     record_heartbeat(server.name, "1.0", json.loads(json.dumps(how)))
-    said = "alter und neuer httpd teilen sich die Ports: dieser Kernel und diese Rechte erlauben es"
+    said = (
+        "alter und neuer Apache teilen sich die Ports (von diesem Kernel und den Rechten des "
+        "Agenten unterstützt)"
+    )
     assert said in admin.get("/servers/web01/", headers=GERMAN).content.decode()
-    assert str(why) in admin.get("/servers/web01/").content.decode()
+    assert escape(why) in admin.get("/servers/web01/").content.decode()
     told = Interruption("overlap", why).as_json()
     with override("de"):
         assert in_words(spoken(told)["reason"]) == said
@@ -258,12 +261,12 @@ def test_an_answer_to_a_repair_keeps_its_values_in_german(admin: Client, server:
     from mpm.tasks import repaired
 
     asked = repair(server, "restart-httpd", ADMIN)
-    done = Repaired(ok=True, message=Sentence("httpd runs with {mpm}.", mpm="event"))
+    done = Repaired(ok=True, message=Sentence("Apache runs {mpm}.", mpm="event"))
     answer = json.loads(json.dumps(done.as_json()))
     repaired(server=server.name, request=asked, action="restart-httpd", **answer)
     address = f"{EA4}doctor/?server=web01&asked={asked}"
-    assert "httpd läuft mit event." in admin.get(address, headers=GERMAN).content.decode()
-    assert "httpd runs with event." in admin.get(address).content.decode()
+    assert "Apache läuft mit event." in admin.get(address, headers=GERMAN).content.decode()
+    assert "Apache runs event." in admin.get(address).content.decode()
 
 
 def test_a_preview_that_failed_says_why_in_german(admin: Client, server: Server) -> None:
@@ -274,13 +277,13 @@ def test_a_preview_that_failed_says_why_in_german(admin: Client, server: Server)
     preview = request_preview(server, Choice.parse("event"), ADMIN)
     error = HostError(
         "no_such_package",
-        Sentence("No repository has {names} any more.", names="ea-apache24"),
-        Sentence("Look at the plan again."),
+        Sentence("No repository provides {names} anymore.", names="ea-apache24"),
+        Sentence("Refresh the plan."),
     )
     record_preview(server.name, preview.uuid, None, json.loads(json.dumps(_error(error))))
     page = admin.get(f"{EA4}mpm/review/{preview.uuid}/", headers=GERMAN).content.decode()
-    assert "Kein Repository hat ea-apache24 mehr." in page
-    assert "Sehen Sie den Plan noch einmal an." in page
+    assert "Kein Repository stellt ea-apache24 noch bereit." in page
+    assert "Aktualisieren Sie den Plan." in page
 
 
 def test_observations_of_a_real_server_are_said_in_german() -> None:

@@ -316,16 +316,16 @@ def test_a_text_without_translation_stays_english() -> None:
 def test_how_a_change_ended_is_told_in_german(running_change: Change) -> None:
     change = running_change
     said = Sentence(
-        "Nothing was touched. {why}", why=Sentence("Another change is at work on this server.")
+        "Nothing was changed. {why}", why=Sentence("Another change is running on this server.")
     )
     outcome = with_words({"outcome": "failed", "decided_by": "lock", "sentence": said}, "sentence")
     told = json.loads(json.dumps(report(change.last_report + 1, "outcome", **outcome)))
     record_reports(change.server_name, change.uuid, [told])
     change.refresh_from_db()
-    assert change.sentence == "Nothing was touched. Another change is at work on this server."
+    assert change.sentence == "Nothing was changed. Another change is running on this server."
     assert change.sentence in story(change)
     with override("de"):
         assert (
-            "Nichts wurde angefasst. Eine andere Änderung ist auf diesem Server bei der Arbeit."
+            "Nichts wurde geändert. Auf diesem Server läuft bereits eine andere Änderung."
             in story(change)
         )

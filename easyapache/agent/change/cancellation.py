@@ -12,10 +12,9 @@ from easyapache.agent.server import Stopped
 from easyapache.ea4.sentences import Sentence
 
 ALREADY_TOO_LATE = Sentence(
-    "The packages are being changed. Stopping halfway would break the server, so the change "
-    "is finished, or undone if it fails; it can be rolled back afterwards."
+    "Too late to cancel: packages are being changed. You can roll back when it finishes."
 )
-OVER = Sentence("The change was over before it could be stopped.")
+OVER = Sentence("The change finished before it could be canceled.")
 LOOK = 0.1
 """Seconds between two looks whether somebody asks."""
 
@@ -68,7 +67,7 @@ class Stopping:
 
     def accept(self) -> None:
         with self._gate:
-            self._answer(accepted=True, reason=Sentence("Nothing was touched."))
+            self._answer(accepted=True, reason=Sentence("Nothing was changed."))
 
     def _refuse(self) -> None:
         progress = progress_of(self.folder.reports())

@@ -78,7 +78,7 @@ class Handover:
         except HostError as error:
             if error.code != "bad_method" or not somehow:
                 raise
-            self.log(f"{error.message} Another way, then.")
+            self.log(f"{error.message} Using auto instead.")
             noticed = self.server.restart("auto", self.log)
         self._tell(noticed)
         return Sentence("{method}: {reason}", method=noticed.method, reason=noticed.reason)

@@ -40,7 +40,7 @@ from easyapache.agent.server import HostError, Server, Stopped
 from easyapache.ea4.conditions.condition import TAKE_BACK
 from easyapache.ea4.profile import Profile
 from easyapache.ea4.protocol import BadMessage, Outcome, Report, Step
-from easyapache.ea4.sentences import Sentence, ended, with_words
+from easyapache.ea4.sentences import Sentence, counted, ended, with_words
 
 UNDO_ATTEMPTS = 3
 DEATHS_PER_STEP = 5
@@ -94,11 +94,14 @@ class Engine:
             return self._end(
                 Outcome.NOT_STARTED,
                 "request",
-                Sentence("Nothing was touched: {error}.", error=str(error)),
+                Sentence(
+                    "Nothing was changed. The request can't be read: {error}.", error=str(error)
+                ),
             )
         sentence = Sentence(
-            "ATTENTION: this change had begun to alter the packages, and its request can no longer "
-            "be read ({error}). As root, run: sh {undo}, then: mpm doctor.",
+            "The change was interrupted while packages were being changed, and its request "
+            "can no longer be read ({error}). Apache may be down. As root, run: sh {undo}. "
+            "Then open Diagnostics.",
             error=str(error),
             undo=str(self.folder.kit / "undo"),
         )
@@ -117,27 +120,26 @@ class Engine:
                 stack.callback(self.steps.handover.close)
                 self.server.settle_restart(self.telling.log)
                 if deaths:
-                    self.telling.log(f"Picked up again: step {self.telling.step} had been cut off.")
+                    self.telling.log(f"resuming: step {self.telling.step} was interrupted")
                 if back and not progress.touched:
                     raise Stopped
                 if progress.touched:
                     return self._resume(progress, deaths, back)
                 return self._begin(deaths)
             except Busy:
-                return self._refuse(Sentence("Another change is at work on this server."))
+                return self._refuse(Sentence("Another change is running on this server."))
             except Stopped:
                 self.stopping.accept()
-                sentence = Sentence("Stopped before anything was touched. The server is as it was.")
+                sentence = Sentence("Canceled before anything was changed.")
                 return self._end(Outcome.CANCELED, "cancel", sentence)
             except Moved as moved:
                 self.folder.report("moved", {"transaction": moved.transaction.as_json()})
                 if self._progress().touched:
-                    return self._undo(Sentence("the packages on the server have changed meanwhile"))
+                    return self._undo(Sentence("packages on the server changed in the meantime"))
                 return self._refuse(
                     Sentence(
-                        "The packages on the server have changed since this was confirmed, so its "
-                        "package manager would now do something else. Look at the new difference "
-                        "and confirm again."
+                        "Packages on this server changed after this plan was made. Refresh "
+                        "the plan, then confirm again."
                     ),
                     decided_by="moved",
                 )
@@ -157,12 +159,15 @@ class Engine:
         too_late = self.steps.request.not_after
         if too_late is not None and now() > too_late:
             # The agent may have been away, or its queue, since the panel sent this in time.
-            sentence = Sentence("Its window passed before it could begin. Nothing was touched.")
+            sentence = Sentence(
+                "The maintenance window passed before the change could start. Nothing was changed."
+            )
             return self._end(Outcome.CANCELED, "window", sentence)
         if deaths > DEATHS_PER_STEP:
             return self._refuse(
-                Sentence(
-                    "The work was cut off {count} times in step {step}.",
+                counted(
+                    "The engine was interrupted {count} time in step {step}.",
+                    "The engine was interrupted {count} times in step {step}.",
                     count=deaths,
                     step=self.telling.step.value,
                 )
@@ -185,7 +190,7 @@ class Engine:
             return self._undo(self._cut_off(deaths))
         if Step.PACKAGES not in progress.done:
             if self.steps.packages_never_moved() and progress.tries < DEATHS_PER_STEP:
-                self.telling.log("No package had moved yet: from the start.")
+                self.telling.log("no package was changed yet: starting again")
                 self._settle()
                 self.steps.handover.close()
                 return self._forward()
@@ -193,8 +198,9 @@ class Engine:
         return self._finish(progress)
 
     def _cut_off(self, deaths: int) -> str:
-        return Sentence(
-            "the work was cut off {count} times in {step}",
+        return counted(
+            "the engine was interrupted {count} time in step {step}",
+            "the engine was interrupted {count} times in step {step}",
             count=deaths,
             step=self.telling.step.value,
         )
@@ -207,13 +213,11 @@ class Engine:
             wanted = label(request.mpm, request.itk)
             if shows(steps.before, request.mpm, request.itk):
                 for step in list(Step)[1:7]:
-                    self.telling.skip(step, Sentence("There is nothing to do."))
-                sentence = Sentence(
-                    "Nothing had to be done: the server already runs {mpm}.", mpm=wanted
-                )
+                    self.telling.skip(step, Sentence("No changes needed."))
+                sentence = Sentence("No changes needed: the server already runs {mpm}.", mpm=wanted)
                 return self._end(Outcome.SUCCEEDED, "nothing_to_do", sentence)
             steps.lay_out_kit()
-            no_package = Sentence("No package has to move.")
+            no_package = Sentence("No packages to install or remove.")
             for step in (Step.DOWNLOAD, Step.REHEARSAL):
                 self.telling.skip(step, no_package)
             self._past_the_point()
@@ -249,7 +253,7 @@ class Engine:
         self.telling.stay_up()
         for attempt in range(UNDO_ATTEMPTS):
             if attempt:
-                self.telling.log(f"Not as before yet ({wrong}); once more.")
+                self.telling.log(f"not restored yet ({wrong}); trying again")
                 self.pause(1.0)
             try:
                 steps.handover.watch()
@@ -265,7 +269,7 @@ class Engine:
                 wrong = error.message if isinstance(error, HostError) else repr(error)
                 continue
             sentence = Sentence(
-                "The change was undone and the server is as it was. Reason: {cause}",
+                "The change was undone, and the previous state was restored. Reason: {cause}",
                 cause=ended(cause),
             )
             return self._end(Outcome.RESTORED, cause, sentence)
@@ -274,7 +278,7 @@ class Engine:
         except Exception as error:  # noqa: BLE001 -- what is told here is the last word
             self.telling.log(traceback.format_exc())
             wrong = Sentence(
-                "{wrong}; and httpd could not be started: {error}", wrong=wrong, error=str(error)
+                "{wrong}; and Apache could not be started: {error}", wrong=wrong, error=str(error)
             )
         steps.handover.close()
         return self._lost(wrong, cause)
@@ -282,8 +286,9 @@ class Engine:
     def _lost(self, wrong: str, cause: str = "") -> Report:
         request = self.steps.request
         sentence = Sentence(
-            "ATTENTION: this server is neither on {mpm} nor proved to be as it was. {wrong} "
-            "As root, run: sh {undo} (the old packages are in {kit}), then: mpm doctor.",
+            "The change to {mpm} failed and could not be fully undone. Apache may be down. "
+            "{wrong} Open Diagnostics and choose “Undo the incomplete change”. Without the "
+            "panel, run as root: sh {undo} (restore point: {kit})",
             mpm=label(request.mpm, request.itk),
             wrong=ended(wrong),
             undo=str(self.folder.kit / "undo"),
@@ -291,7 +296,7 @@ class Engine:
         )
         finding = {
             "code": "by_hand",
-            "title": Sentence("This server needs a person"),
+            "title": Sentence("Manual repair needed"),
             "message": wrong,
             "remedy": f"sh {self.folder.kit / 'undo'}",
             "repair": TAKE_BACK,
@@ -335,7 +340,7 @@ class Engine:
     def _refuse(self, why: str, decided_by: str = "") -> Report:
         """End a change that has altered nothing."""
         return self._end(
-            Outcome.NOT_STARTED, decided_by or why, Sentence("Nothing was touched. {why}", why=why)
+            Outcome.NOT_STARTED, decided_by or why, Sentence("Nothing was changed. {why}", why=why)
         )
 
     def _end(self, outcome: Outcome, decided_by: str, sentence: str) -> Report:
@@ -368,7 +373,7 @@ class Engine:
         try:
             return self.server.inspect()
         except Exception as error:  # noqa: BLE001 -- a change must end even if nobody can look
-            self.telling.log(f"The server could not be looked at: {error}")
+            self.telling.log(f"cannot inspect the server: {error}")
             return None
 
 
@@ -390,7 +395,7 @@ def main(arguments: list[str]) -> int:
         sys.stderr.write(f"{error}\n")
         return 2
     except Busy:
-        sys.stderr.write("another engine works on this change\n")
+        sys.stderr.write("another engine is already working on this change\n")
         return 75
     sys.stdout.write(f"{outcome.data['outcome']}: {outcome.data['sentence']}\n")
     return 0

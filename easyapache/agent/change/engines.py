@@ -143,7 +143,7 @@ class Engines:
             return False
         watched.process, watched.waits_since = Detached(where, name), None
         if watched.started > 1:
-            log.warning("the engine of %s had died; number %d", work.key, watched.started)
+            log.warning("the engine of %s died; started number %d", work.key, watched.started)
         return True
 
 

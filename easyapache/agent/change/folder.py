@@ -169,7 +169,7 @@ class ChangeFolder:
         with self._writing:
             reports = self.reports()
             if reports and reports[-1].kind == "outcome":
-                raise RuntimeError(f"change {self.change} is over; nothing more can be reported")
+                raise RuntimeError(f"change {self.change} has ended and takes no more reports")
             entry = Report(len(reports) + 1, stamp(now()), kind, data)
             line = json.dumps(entry.as_json(), separators=(",", ":")).encode() + b"\n"
             self._despite_a_full_disk(lambda: append(self.journal_path, line, durable=True))

@@ -38,7 +38,7 @@ class Remembered:
             try:
                 write_atomically(self.path, json.dumps(known).encode())
             except OSError as error:
-                log.warning("What is installed cannot be written down: %s", error)
+                log.warning("cannot save the list of installed packages: %s", error)
 
     def states_before(self, undone: str, now: Profile) -> list[Collection[str]]:
         """Every set of packages that the change ``undone`` may be taken back to: the one it began
@@ -72,6 +72,6 @@ class Remembered:
         except FileNotFoundError:
             return []
         except (OSError, ValueError) as error:
-            log.warning("What was installed before cannot be read: %s", error)
+            log.warning("cannot read an earlier list of packages: %s", error)
             return []
         return [list(map(str, names)) for names in said]

@@ -96,7 +96,7 @@ class Window:
         """
         how = spoken(self._read("method.json") or {}) or {
             "method": "start",
-            "reason": Sentence("httpd had ended and was started again"),
+            "reason": Sentence("Apache had stopped and was started again"),
         }
         parts = [part for part in map(self._read, self._names()) if part is not None]
         if not parts:

@@ -21,7 +21,7 @@ from easyapache.agent.packages import manager_locks
 from easyapache.agent.server import HostError, Obstacle
 from easyapache.ea4.pins import pinned
 from easyapache.ea4.profile import Profile, Transaction
-from easyapache.ea4.sentences import Sentence, joined, marked
+from easyapache.ea4.sentences import Sentence, counted, joined, marked
 
 _PANEL = re.compile(r"easyapache\.(wsgi|asgi)|manage\.py\b.*\b(runserver|demo)\b")
 _MPM = re.compile(r"ea-apache24-mod_mpm_(event|worker|prefork)\Z")
@@ -213,10 +213,10 @@ class Preflight:
         coming = sum(int(item["installed"] or 0) for item in sources.values())
         download = sum(int(item["download"] or 0) for item in sources.values())
         places = {
-            Sentence("files of the packages"): (root / "usr", coming),
+            Sentence("package files"): (root / "usr", coming),
             Sentence("rpm database"): (root / "var/lib/rpm", 4 * MB),
             Sentence("package cache"): (root / "var/cache", download),
-            Sentence("rollback kit"): (self.config.spool, 2 * download + 8 * MB),
+            Sentence("restore point"): (self.config.spool, 2 * download + 8 * MB),
         }
         short: dict[int, list[tuple[str, Path, int]]] = {}
         for title, (path, need) in places.items():
@@ -234,7 +234,7 @@ class Preflight:
             lack = (
                 Sentence("{free} MB free, {need} MB needed", free=free // MB, need=need // MB)
                 if free < need
-                else Sentence("{count} inodes free", count=nodes)
+                else counted("{count} inode free", "{count} inodes free", count=nodes)
             )
             found.append(
                 Obstacle(
@@ -411,7 +411,7 @@ def refusal(error: HostError) -> Obstacle:
         error.code,
         error.message,
         error.output.strip()[:800] or error.message,
-        error.remedy or Sentence("Read what the package manager said."),
+        error.remedy or Sentence("See the output of the package manager."),
     )
 
 

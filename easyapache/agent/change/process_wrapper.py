@@ -105,7 +105,7 @@ def main(arguments):
     folder, name = arguments[stay : stay + 2]
     argv = arguments[stay + 2 :]
     if not argv:
-        sys.stderr.write("keeper: nothing to run\n")
+        sys.stderr.write("process_wrapper: nothing to run\n")
         return 2
     if not stay:
         # Twice, so that it has init for a parent and no terminal can ever become its own.

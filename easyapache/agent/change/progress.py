@@ -9,7 +9,7 @@ from typing import Any
 
 from easyapache.ea4.profile import Profile, Transaction
 from easyapache.ea4.protocol import ChangeRequest, Report, Step
-from easyapache.ea4.sentences import Sentence, all_of, joined, spoken
+from easyapache.ea4.sentences import Sentence, all_of, counted, joined, spoken
 
 _MPM_PREFIX = "ea-apache24-mod_mpm_"
 _MPM_PACKAGES = frozenset(f"{_MPM_PREFIX}{name}" for name in ("event", "worker", "prefork"))
@@ -133,15 +133,15 @@ def difference(now: Profile, before: Profile, transaction: Transaction) -> str:
     )
     parts = []
     if missing := sorted(aim - have):
-        parts.append(Sentence("not there: {names}", names=", ".join(missing)))
+        parts.append(Sentence("not installed: {names}", names=", ".join(missing)))
     if extra := sorted(have - aim):
-        parts.append(Sentence("still there: {names}", names=", ".join(extra)))
+        parts.append(Sentence("not removed: {names}", names=", ".join(extra)))
     lost = sorted(set(_missing(now)) - set(_missing(before)))
-    parts += [Sentence("files of {package} are missing", package=package) for package in lost]
+    parts += [Sentence("missing files of {package}", package=package) for package in lost]
     if not parts and now.configured and len(now.configured.mpms) != 1:
         loaded = all_of(now.configured.mpms) or Sentence("no MPM")
         parts.append(Sentence("the module files load {mpms}", mpms=loaded))
-    return joined("; ", parts) if parts else Sentence("as asked")
+    return joined("; ", parts) if parts else Sentence("as planned")
 
 
 def shows(profile: Profile, mpm: str, itk: bool) -> bool:
@@ -161,47 +161,45 @@ def label(mpm: str, itk: bool) -> str:
 
 
 def succeeded_sentence(request: ChangeRequest, interruption: Mapping[str, Any] | None) -> str:
-    came, left = len(request.transaction.install), len(request.transaction.remove)
-    mpm = label(request.mpm, request.itk)
-    text = (
-        Sentence(
-            "The server now runs {mpm}: {came} package came, {left} left.",
-            mpm=mpm,
-            came=came,
-            left=left,
-        )
-        if came == 1
-        else Sentence(
-            "The server now runs {mpm}: {came} packages came, {left} left.",
-            mpm=mpm,
-            came=came,
-            left=left,
-        )
+    text = Sentence(
+        "The server now runs {mpm}: {moves}.",
+        mpm=label(request.mpm, request.itk),
+        moves=moves_of(request.transaction),
     )
     noticed = interruption_sentence(interruption)
     return joined(" ", [text, noticed]) if noticed else text
 
 
+def moves_of(transaction: Transaction) -> Sentence:
+    """How many packages a transaction installs and removes: ``3 packages installed, 2 packages
+    removed``. Two sentences, because a language chooses the form for each number by itself."""
+    installed, removed = len(transaction.install), len(transaction.remove)
+    return joined(
+        ", ",
+        [
+            counted("{count} package installed", "{count} packages installed", count=installed),
+            counted("{count} package removed", "{count} packages removed", count=removed),
+        ],
+    )
+
+
 def interruption_sentence(interruption: Mapping[str, Any] | None) -> str:
-    """What visitors noticed, for somebody who has to tell a customer."""
+    """The visitor impact, for whoever answers a customer; empty where nothing was measured."""
     if not interruption or not interruption.get("probes"):
         return ""
     refused, reset = int(interruption["refused"]), int(interruption["reset"])
     wait = float(interruption["longest_wait_ms"])
     if refused + reset == 0 and interruption.get("partial"):
         return Sentence(
-            "No visitor was refused while it was measured (with gaps); "
-            "the longest wait was {wait} ms.",
+            "No connections were refused while measuring (with gaps). Longest wait: {wait} ms.",
             wait=f"{wait:.0f}",
         )
     if refused + reset == 0:
-        return Sentence(
-            "No visitor was refused; the longest wait was {wait} ms.", wait=f"{wait:.0f}"
-        )
-    return Sentence(
-        "Of {probes} test connections {refused} were refused and {reset} cut; "
-        "the longest wait was {wait} ms.",
-        probes=int(interruption["probes"]),
+        return Sentence("No connections were refused. Longest wait: {wait} ms.", wait=f"{wait:.0f}")
+    return counted(
+        "{count} probe: {refused} refused, {reset} reset. Longest wait: {wait} ms.",
+        "{count} probes: {refused} refused, {reset} reset. Longest wait: {wait} ms.",
+        count=int(interruption["probes"]),
         refused=refused,
         reset=reset,
         wait=f"{wait:.0f}",

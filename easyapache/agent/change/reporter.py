@@ -218,5 +218,5 @@ def _guarded(what: str, work: Callable[[], bool]) -> bool:
     try:
         return work()
     except Exception:
-        log.exception("%s cannot be followed just now", what)
+        log.exception("cannot follow %s", what)
         return False

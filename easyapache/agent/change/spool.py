@@ -67,7 +67,7 @@ class Spool:
         if owner != os.geteuid():
             raise PermissionError(
                 errno.EPERM,
-                f"the spool belongs to user {owner}, not to the agent's",
+                f"the spool belongs to user {owner}, not to the agent's user",
                 str(self.root),
             )
         self.root.chmod(0o700)
@@ -108,7 +108,7 @@ class Spool:
         if existing:
             return existing, False
         if change in self._refused():
-            raise BadMessage("this change has ended long ago without altering anything")
+            raise BadMessage("this change ended long ago and changed nothing")
         self.prepare_once()
         scratch = self.root / f".new-{uuid.uuid4().hex}"
         scratch.mkdir(mode=0o700)
@@ -136,7 +136,7 @@ class Spool:
         """The same for a message that somebody sent. Raises BadMessage when too many wait."""
         with self._taking:
             if self.folder(change) is None and len(self.unfinished()) >= MOST_WAITING:
-                raise BadMessage(f"{MOST_WAITING} changes wait for this server already")
+                raise BadMessage(f"{MOST_WAITING} changes are already waiting for this server")
             return self.create_raw(change, message)
 
     def forestall(self, change: str) -> ChangeFolder | None:
@@ -158,7 +158,7 @@ class Spool:
         """Where the repair of that number is, if it is ``known``. Raises BadMessage for what
         is no number of a request."""
         if not CHANGE_ID.match(request):
-            raise BadMessage("the number of a repair has 32 hexadecimal digits")
+            raise BadMessage("a repair id has 32 hexadecimal digits")
         return RepairFolder(self.root / "repairs" / request)
 
     def repairs(self) -> list[RepairFolder]:

@@ -51,10 +51,10 @@ class Telling:
         try:
             detail = work()
         except Moved:
-            self.report_step(step, "failed", Sentence("The server has moved."))
+            self.report_step(step, "failed", Sentence("The server changed."))
             raise
         except Stopped:
-            self.skip(step, Sentence("Given up: somebody asked to stop."))
+            self.skip(step, Sentence("Canceled."))
             raise
         except HostError as error:
             self.log(error.message)
@@ -70,7 +70,7 @@ class Telling:
             self.log(traceback.format_exc())
             self.stay_up()
             said_by = Sentence(
-                "the panel's own fault: {kind}: {error}",
+                "internal error: {kind}: {error}",
                 kind=type(error).__name__,
                 error=str(error),
             )
@@ -82,7 +82,7 @@ class Telling:
     def stay_up(self) -> None:
         """Raises GoingDown when the machine is being shut down."""
         if self.goes_down():
-            self.log("The machine is shutting down: this goes on after the next start.")
+            self.log("the machine is shutting down: the change continues after the next start")
             raise GoingDown
 
     def _explain(self, error: HostError) -> None:

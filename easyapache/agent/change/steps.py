@@ -19,6 +19,7 @@ from easyapache.agent.change.progress import (
     Packages,
     difference,
     label,
+    moves_of,
     observed,
     packages_now,
     progress_of,
@@ -39,7 +40,7 @@ from easyapache.agent.server import (
 from easyapache.ea4.profile import Profile, Transaction
 from easyapache.ea4.protocol import ChangeRequest
 from easyapache.ea4.scope import beyond, leads_back
-from easyapache.ea4.sentences import Sentence
+from easyapache.ea4.sentences import Sentence, counted
 
 VERIFY_ATTEMPTS = 4
 VERIFY_PAUSE = 0.4
@@ -70,7 +71,7 @@ class Moved(Exception):
     """The server's own answer is no longer the one that was confirmed."""
 
     def __init__(self, transaction: Transaction) -> None:
-        super().__init__("the server has moved")
+        super().__init__("the server changed")
         self.transaction = transaction
 
 
@@ -122,8 +123,8 @@ class Steps:
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise HostError(
                 "before_lost",
-                Sentence("What the server was before this change is no longer known."),
-                Sentence("Look at the server and run the doctor."),
+                Sentence("The state of the server before this change can't be read."),
+                Sentence("Check the server in Diagnostics."),
                 repr(error),
             ) from error
         self.handover.in_place(self.before)
@@ -159,10 +160,10 @@ class Steps:
         if not self.from_kit:
             self.resolve()
         self.remember()
-        if len(self.sites) == 1:
-            return Sentence("1 address asked; nothing stands in the way.")
-        return Sentence(
-            "{count} addresses asked; nothing stands in the way.", count=len(self.sites)
+        return counted(
+            "{count} site checked. No problems found.",
+            "{count} sites checked. No problems found.",
+            count=len(self.sites),
         )
 
     def _canceled(self) -> bool:
@@ -181,11 +182,11 @@ class Steps:
             if leads_back(goal.install, goal.remove, states):
                 return
             wrong = Sentence(
-                "This change is said to take another one back, and the agent does not remember "
-                "this server with the packages it leads to. Nothing was touched."
+                "This change claims to roll back another one, but the agent has no record of "
+                "this server with the packages it would restore. Nothing was changed."
             )
         raise HostError(
-            "beyond_the_mpm", wrong, Sentence("Use the package manager of the server for it.")
+            "beyond_the_mpm", wrong, Sentence("Use the server's package manager instead.")
         )
 
     def resolve(self, *, last: bool = False) -> None:
@@ -201,7 +202,7 @@ class Steps:
                 raise
             return
         if answer.digest != self.request.transaction.digest and (
-            last or not self.turn_to_kit("The package manager would now do something else.")
+            last or not self.turn_to_kit("the package manager's plan changed")
         ):
             raise Moved(answer)
 
@@ -214,17 +215,17 @@ class Steps:
         kit = self.lay_out_kit()
         missing = kits.gather(kit, self.config.spool)
         if missing:
-            self.log(f"No rollback kit has {', '.join(missing)}.")
+            self.log(f"not in any restore point: {', '.join(missing)}")
             return False
         try:
             kept = kit.folder / kits.INCOMING
             answer = self.server.resolve(self.request.goal, protect=True, kept=kept)
         except HostError as error:
-            self.log(f"The rollback kits do not serve: {error.message} {error.output}".rstrip())
+            self.log(f"the restore points can't be used: {error.message} {error.output}".rstrip())
             return False
         self.from_kit = answer.digest == self.request.transaction.digest
         if self.from_kit:
-            self.log(f"{why.rstrip('.')}. The rollback kits have what was confirmed.")
+            self.log(f"{why.rstrip('.')}. Using packages from restore points.")
         return self.from_kit
 
     def lay_out_kit(self) -> Kit:
@@ -252,8 +253,8 @@ class Steps:
         kits.seal(self.folder.kit)
         self.remember()
         if self.from_kit:
-            return Sentence("From the rollback kits; no repository is needed.")
-        return Sentence("All packages are here, and those that leave are kept.")
+            return Sentence("Packages taken from restore points. No repository needed.")
+        return Sentence("Packages downloaded. Old packages saved for rollback.")
 
     def rehearse(self) -> str:
         request = self.request
@@ -269,7 +270,7 @@ class Steps:
             )
             if last:
                 last.result()
-        return Sentence("The new modules started with the present configuration.")
+        return Sentence("Apache started with the new modules and your configuration.")
 
     # -- the transaction ------------------------------------------------------------------
 
@@ -296,16 +297,17 @@ class Steps:
     def packages_are_right(self) -> str:
         now, transaction = self.server.inspect(), self.request.transaction
         if packages_now(now, self.before, transaction) is not Packages.ASKED:
-            said = difference(now, self.before, transaction)
+            wrong = difference(now, self.before, transaction)
             raise HostError(
-                "packages", Sentence("The packages are not as asked: {said}.", said=said)
+                "packages",
+                Sentence(
+                    "The installed packages don't match the plan: {difference}.", difference=wrong
+                ),
             )
         self._restore_files(self._kit_of_undone())
         if self.handover.in_place(now):
             self.remember()
-        return Sentence(
-            "{came} came, {left} left.", came=len(transaction.install), left=len(transaction.remove)
-        )
+        return Sentence("{moves}.", moves=moves_of(transaction))
 
     def _kit_of_undone(self) -> Kit | None:
         undone = Spool(self.config.spool).folder(self.request.undo_of or "")
@@ -323,7 +325,7 @@ class Steps:
 
     def config_test(self) -> str:
         self.server.config_test(self.log)
-        return Sentence("httpd accepts its configuration.")
+        return Sentence("Apache accepts its configuration.")
 
     def restart(self) -> str:
         request = self.request
@@ -346,7 +348,7 @@ class Steps:
         self._evidence(phase, checks)
         for check in checks:
             if not check.ok:
-                self.log(f"{check.title}: expected {check.expected}, saw {check.seen}")
+                self.log(f"{check.title}: expected {check.expected}, got {check.seen}")
         off = [check for check in checks if check.name == SWITCHED_OFF]
         if off and phase == "after":
             raise Undecided(
@@ -355,28 +357,32 @@ class Steps:
             )
         wrong = next((check for check in checks if not check.ok), None)
         if phase == "undo" and wrong and self._sites_alone(checks):
-            self.log("The packages and httpd are as they were; these sites now answer otherwise.")
+            self.log("packages and Apache are restored; only these sites answer differently")
             wrong = None
         if wrong:
             raise Undecided(
                 "verification",
                 Sentence(
-                    "{title}: expected {expected}, saw {seen}",
+                    "{title}: expected {expected}, got {seen}",
                     title=wrong.title,
                     expected=wrong.expected or Sentence("as before"),
                     seen=wrong.seen,
                 ),
             )
-        return Sentence("{count} observations are as they should be.", count=len(checks))
+        return counted(
+            "{count} of {count} check passed.",
+            "{count} of {count} checks passed.",
+            count=len(checks),
+        )
 
     def _sites_alone(self, checks: Sequence[Check]) -> bool:
         """Whether all that differs after an undo are a few sites that differed before it too. With
         the packages as they were and most sites as before, those have altered by themselves:
         whoever owns a site can let it answer as they like, and is no judge of the undo."""
-        told = (report for report in self.folder.reports() if report.kind == "evidence")
+        evidence = (report for report in self.folder.reports() if report.kind == "evidence")
         seen = {
             str(item["name"])
-            for report in told
+            for report in evidence
             if report.data.get("phase") == "after"
             for item in report.data["observations"]
             if not item["ok"]
@@ -399,37 +405,40 @@ class Steps:
             if kit is None:
                 raise HostError(
                     "kit",
-                    Sentence("The rollback kit is gone."),
-                    Sentence("Install the packages by hand."),
+                    Sentence("The restore point is missing."),
+                    Sentence("Install the packages with the server's package manager."),
                 )
             self.server.undo_packages(kit, self.log)
         self._restore_files(kit)
         now = self.server.inspect()
         if packages_now(now, self.before, self.request.transaction) is not Packages.BEFORE:
-            said = difference(now, self.before, Transaction())
+            wrong = difference(now, self.before, Transaction())
             raise HostError(
-                "packages", Sentence("The packages are not as they were: {said}.", said=said)
+                "packages",
+                Sentence(
+                    "The packages could not be fully restored: {difference}.", difference=wrong
+                ),
             )
         self.handover.in_place(now)
-        return Sentence("The packages are as they were.")
+        return Sentence("The previous packages are installed again.")
 
     def _restore_files(self, kit: Kit | None) -> None:
         for path in kits.restore_files(kit) if kit else ():
-            self.log(f"Restored {path} as it had been edited.")
+            self.log(f"restored edited file {path}")
 
     def undo_restart(self) -> str:
         mpm, itk = kits.mpm_of(self.before)
         self.server.settle_restart(self.log)
         original = self.before.facts.get("httpd_started")
         if self.server.httpd_start() == original and runs(self.server.inspect(), mpm, itk):
-            return Sentence("httpd was never restarted and still runs {mpm}.", mpm=label(mpm, itk))
+            return Sentence("Apache was not restarted and still runs {mpm}.", mpm=label(mpm, itk))
         self.server.config_test(self.log)
         try:
             return self.handover.restart(self.request.restart_method, mpm, itk, somehow=True)
         except HostError as error:
             if error.code != SWITCHED_OFF:
                 raise
-            return Sentence("{why} It was not started.", why=error.message)
+            return Sentence("{why} Apache was not started.", why=error.message)
 
     def undo_verify(self) -> str:
         mpm, itk = kits.mpm_of(self.before)
@@ -438,7 +447,7 @@ class Steps:
     def keep_httpd_running(self) -> None:
         """The last resort: whatever the packages are, visitors get answers if at all possible."""
         if self.server.inspect().running is None:
-            self.log("httpd does not run; starting it.")
+            self.log("httpd does not run: starting it")
             self.handover.replace(self.request.restart_method, somehow=True)
 
     # -- what was seen --------------------------------------------------------------------
@@ -449,14 +458,14 @@ class Steps:
 
 
 def _seen_before(profile: Profile, sites: Sequence[SiteAnswer]) -> list[Check]:
-    def said(observation: Any) -> str:
+    def seen(observation: Any) -> str:
         if observation is None:
             return Sentence("no answer")
         return observed(observation.mpms, observation.itk)
 
     checks = [
-        Check("configured", Sentence("Configured MPM"), "", said(profile.configured), ok=True),
-        Check("running", Sentence("Running MPM"), "", said(profile.running), ok=True),
+        Check("configured", Sentence("Configured MPM"), "", seen(profile.configured), ok=True),
+        Check("running", Sentence("Running MPM"), "", seen(profile.running), ok=True),
     ]
     for site in sites:
         answer = site.error or f"{site.status} {site.content_type}".strip()

@@ -276,7 +276,7 @@ class _Reader:
         self.problem(text)
         self._deep += 1
         if self._deep > _MOST_PROBLEMS:
-            raise GaveUp("it includes itself again and again")
+            raise GaveUp("it includes itself")
 
     def read(self, path: Path, depth: int, outer: _Sections, *, optional: bool = False) -> None:
         if depth > _DEPTH:

@@ -395,8 +395,8 @@ class Httpd:
             said.append(words)
         raise HostError(
             "restart",
-            Sentence("httpd did not start."),
-            Sentence("Read what httpd said; its error log has the last word."),
+            Sentence("Apache didn't start."),
+            Sentence("See Apache's output and its error log."),
             "\n".join(part for part in (*said, self.log_since(mark)) if part),
         )
 
@@ -453,7 +453,8 @@ class Httpd:
         state = self.unit.settled()
         if state.skipped:
             self._refuse_switched_off()
-        log(f"systemd did not start httpd ({state.result or done.text}): starting it without")
+        why = state.result or done.text
+        log(f"systemd did not start httpd ({why}): starting it without systemd")
         try:
             files = cgroups.made(self.unit.group(state))
             command = self._inherit(files, None, argv)

@@ -146,7 +146,7 @@ class Rehearsal:
         try:
             result: dict[str, Any] = json.loads(said.stdout)
         except ValueError:
-            why = Sentence("The rehearsal itself failed.")
+            why = Sentence("The trial start could not be run.")
             raise HostError("rehearsal", why, "", said.text) from None
         errors = runtime / "error_log"
         text = errors.read_text(errors="replace") if errors.exists() else ""
@@ -214,12 +214,12 @@ class Rehearsal:
             ended = result["status"] is not None
             raise HostError(
                 "rehearsal",
-                Sentence("httpd would not start with {mpm}: {why}", mpm=mpm, why=_reason(text))
+                Sentence("Apache would not start with {mpm}: {why}", mpm=mpm, why=_reason(text))
                 if ended
                 else Sentence(
-                    "httpd started with {mpm} and does not answer: {why}", mpm=mpm, why=failed
+                    "Apache started with {mpm} but doesn't answer: {why}", mpm=mpm, why=failed
                 ),
-                Sentence("Nothing was changed. Mend what httpd says, then try again."),
+                Sentence("Nothing was changed. Fix the error, then try again."),
                 text,
             )
         seen = result["mpms"]
@@ -228,7 +228,7 @@ class Rehearsal:
             raise HostError(
                 "rehearsal",
                 Sentence(
-                    "httpd started as {seen}, not as {wanted}.",
+                    "Apache started with {seen} instead of {wanted}.",
                     seen=observed(seen, result["itk"]),
                     wanted=label(mpm, itk),
                 ),
@@ -289,4 +289,4 @@ def _reason(text: str) -> str:
                 # A syntax error's own words stand on the line after its place.
                 more = lines[number + 1 : number + 2] if line.endswith(":") else []
                 return " ".join([line, *more])[:400]
-    return lines[-1][:400] if lines else "it ended without a word"
+    return lines[-1][:400] if lines else "it exited without a message"

@@ -105,37 +105,35 @@ class Restart:
         if wanted not in ("auto", *METHODS):
             raise HostError(
                 "bad_method",
-                Sentence("There is no restart method {name!r}.", name=wanted),
-                Sentence("Choose one of auto, {names}.", names=", ".join(METHODS)),
+                Sentence("Unknown restart method {name!r}.", name=wanted),
+                Sentence("Choose one of: auto, {names}.", names=", ".join(METHODS)),
             )
         if wanted == "script":
             if not self.script():
                 raise HostError(
                     "bad_method",
                     Sentence("This server has no restart script."),
-                    Sentence(
-                        "Name it as restart_script in the agent's configuration, or choose auto."
-                    ),
+                    Sentence("Set restart_script in the agent's configuration, or choose auto."),
                 )
-            return Method("script", Sentence("told to use {script}", script=self.script()[0]))
+            return Method("script", Sentence("restarts with {script}", script=self.script()[0]))
         if wanted == "graceful-stop":
-            return Method("graceful-stop", Sentence("told to stop gracefully and start at once"))
+            return Method("graceful-stop", Sentence("stop and start was requested"))
         why_not = self.why_no_overlap()
         if why_not is None:
             told = (
-                Sentence("told to overlap")
+                Sentence("requested")
                 if wanted == "overlap"
-                else Sentence("this kernel and these rights allow it")
+                else Sentence("supported by this kernel and the agent's permissions")
             )
-            why = Sentence("old and new httpd share the ports: {why}", why=told)
+            why = Sentence("the old and new Apache share the ports ({why})", why=told)
             return Method("overlap", why)
         if wanted == "overlap":
             raise HostError(
                 "bad_method",
-                Sentence("Old and new httpd cannot overlap: {why}.", why=why_not),
-                Sentence("Choose auto."),
+                Sentence("The old and new Apache can't overlap: {why}.", why=why_not),
+                Sentence("Choose the restart method auto."),
             )
-        why = Sentence("old and new httpd cannot overlap: {why}", why=why_not)
+        why = Sentence("the old and new Apache can't overlap: {why}", why=why_not)
         return Method("graceful-stop", why)
 
     def why_no_overlap(self) -> str | None:
@@ -175,7 +173,7 @@ class Restart:
             try:
                 count = share_ports(old.pid)
             except CannotReach as error:
-                why = Sentence("The ports cannot be shared: {error}.", error=error.why)
+                why = Sentence("Apache's ports can't be shared: {error}.", error=error.why)
                 raise HostError("restart", why) from error
             log(f"httpd {old.pid}: {count} listening sockets are open to a second server")
             self._move_pid_file_away(old)
@@ -188,7 +186,7 @@ class Restart:
                 found = self._started_meanwhile(others, log)
                 if found is None and old.alive:
                     self._write_pid(old)
-                    log(f"the new httpd failed; httpd {old.pid} goes on serving")
+                    log(f"the new httpd failed; httpd {old.pid} keeps serving")
                 if found is None:
                     raise
                 new = found
@@ -223,7 +221,7 @@ class Restart:
         orphans = [other for other in others if not children_of(other.pid)]
         for other in others:
             if other in orphans:
-                log(f"httpd {other.pid} has lost its parent: it is ended")
+                log(f"httpd {other.pid} has lost its parent: ending it")
                 _signal(other, signal.SIGUSR1)
             else:
                 _signal(other, signal.SIGWINCH)
@@ -239,7 +237,7 @@ class Restart:
             self._stop_holders(inodes, log)
         for other in others:
             if other not in orphans:
-                log(f"httpd {other.pid} takes no more connections and finishes what it has")
+                log(f"httpd {other.pid} accepts no more connections and finishes its requests")
 
     def _graceful_stop(self, old: Identity, log: Log) -> None:
         self._memory.save(old)
@@ -256,7 +254,7 @@ class Restart:
             new = found
         finally:
             self._memory.forget()
-        log(f"httpd {new.pid} serves; httpd {old.pid} finishes what it has")
+        log(f"httpd {new.pid} serves; httpd {old.pid} finishes its requests")
 
     def _started_meanwhile(self, before: Sequence[Identity], log: Log) -> Identity | None:
         """An httpd that something else has started while ours failed, or is just starting, as
@@ -284,7 +282,7 @@ class Restart:
                 raise HostError(
                     "restart",
                     Sentence("{program} failed.", program=call[0]),
-                    Sentence("Read what it said."),
+                    Sentence("See its output."),
                     done.text,
                 )
         end = time.monotonic() + 60.0
@@ -297,7 +295,7 @@ class Restart:
             time.sleep(0.01)
         raise HostError(
             "restart",
-            Sentence("{program} ended, but no new httpd serves.", program=self.script()[0]),
+            Sentence("{program} finished, but no new Apache is serving.", program=self.script()[0]),
         )
 
     # -- after a crash of ours -----------------------------------------------------------
@@ -317,9 +315,9 @@ class Restart:
             elif old in parents:
                 stays = old
             else:
-                log("a restart was cut off, and no httpd takes connections")
+                log("a restart was interrupted, and no httpd accepts connections")
                 return True
-            log(f"a restart was cut off: httpd {stays.pid} stays")
+            log(f"a restart was interrupted: httpd {stays.pid} stays")
             self._retire(stays, log)
             self.httpd.entrust(stays, log)
             return True
@@ -367,7 +365,7 @@ class Restart:
         for pid in holders(inodes):
             identity = identify(pid)
             if identity is not None and self.httpd.is_ours(pid):
-                log(f"process {pid} does not close its port: it is ended")
+                log(f"process {pid} does not close its port: ending it")
                 _signal(identity, signal.SIGTERM)
         time.sleep(0.2)
 

@@ -185,7 +185,7 @@ def ask(
     def asked(site: SiteAnswer) -> SiteAnswer:
         left = min(LIMIT, end - time.monotonic())
         if left <= 0:
-            return replace(site, error=Sentence("not asked: the other sites took too long"))
+            return replace(site, error=Sentence("not checked: the other sites took too long"))
         return filled(site, fetch(site.url, host=site.host, limit=left, stop=stop))
 
     with ThreadPoolExecutor(max_workers=8) as pool:

@@ -167,7 +167,7 @@ def share_ports(pid: int) -> int:
     were. Raises CannotReach."""
     descriptors = sorted(listening_of(pid))
     if not descriptors:
-        raise CannotReach(Sentence("process {pid} listens nowhere", pid=pid))
+        raise CannotReach(Sentence("process {pid} has no listening socket", pid=pid))
     with borrowed(pid, descriptors) as sockets:
         for item in sockets:
             item.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
@@ -205,7 +205,7 @@ def _pidfd_getfd(handle: int, descriptor: int) -> int:
     if number == errno.ENOSYS:
         raise CannotReach(
             Sentence(
-                "kernel {release} has no pidfd_getfd (it came with 5.6)",
+                "kernel {release} has no pidfd_getfd (added in 5.6)",
                 release=platform.release(),
             )
         )

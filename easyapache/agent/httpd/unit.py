@@ -158,7 +158,7 @@ class Unit:
             try:
                 cgroups.move_family(parent.pid, group)
             except OSError as error:
-                log(f"It cannot be moved there: {error.strerror}")
+                log(f"cannot move it there: {error.strerror}")
         return state
 
 

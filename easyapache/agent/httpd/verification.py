@@ -17,7 +17,7 @@ from easyapache.agent.httpd.unit import NAME, State
 from easyapache.agent.packages.rpm import RpmDatabase
 from easyapache.agent.server import Check, SiteAnswer
 from easyapache.ea4.profile import Observation, Profile, Transaction
-from easyapache.ea4.sentences import Sentence, all_of, joined
+from easyapache.ea4.sentences import Sentence, all_of, counted, joined
 
 PREFIX = "ea-apache24-mod_"
 MPMS = ("event", "worker", "prefork")
@@ -43,8 +43,8 @@ def package_checks(packages: Profile, transaction: Transaction, mpm: str, itk: b
         p.nevra for p in transaction.remove if p.name not in coming and p.nevra in installed
     )
     wrong = [
-        *(Sentence("{name} is not there", name=name) for name in lacking),
-        *(Sentence("{name} is still there", name=name) for name in staying),
+        *(Sentence("{name} is not installed", name=name) for name in lacking),
+        *(Sentence("{name} is still installed", name=name) for name in staying),
     ]
     confirmed = Sentence("as confirmed")
     found = sorted(name for name in MPMS if mpm_package(name) in names)
@@ -86,10 +86,10 @@ def file_check(rpm: RpmDatabase, packages: Profile, transaction: Transaction, mp
                         package=package,
                     )
                 )
-    all_there = Sentence("all there")
+    all_there = Sentence("complete")
     return Check(
         "files",
-        Sentence("Files of the packages"),
+        Sentence("Package files"),
         all_there,
         joined("; ", wrong) if wrong else all_there,
         not wrong,
@@ -122,7 +122,7 @@ def listener_checks(httpd: Httpd, before: Sequence[tuple[str, int]] = ()) -> lis
         answers = Sentence("answers")
         seen: str = answers
         if not _is_among(held, address, port):
-            seen = Sentence("is not this httpd's")
+            seen = Sentence("belongs to another process")
         elif others:
             seen = Sentence("is shared with process {pids}", pids=", ".join(others))
         else:
@@ -166,9 +166,7 @@ def service_checks(httpd: Httpd) -> list[Check]:
         same = Sentence("as before")
         other = expected.differences(now)
         seen = joined("; ", other) if other else same
-        checks.append(
-            Check("surroundings", Sentence("Settings of the service"), same, seen, not other)
-        )
+        checks.append(Check("surroundings", Sentence("Service settings"), same, seen, not other))
     return checks
 
 
@@ -177,7 +175,7 @@ def _service_seen(httpd: Httpd, state: State, parent: Identity | None) -> str:
     if not state.up:
         return Sentence("{state}, main process {pid}", state=state.active, pid=state.main)
     if parent is None:
-        return Sentence("active, and no httpd runs")
+        return Sentence("active, but httpd isn't running")
     if not httpd.is_main(state, parent):
         return Sentence("main process {pid} is not httpd", pid=state.main)
     if group := httpd.other_group(state, parent):
@@ -202,16 +200,14 @@ def worker_check(httpd: Httpd) -> Check:
         if enough or parent is None or time.monotonic() > end:
             break  # where no httpd runs at all, something has ended it: waiting brings none back
         time.sleep(0.1)
-    seen = (
-        Sentence(
-            "{processes} processes, {busy} busy and {idle} idle workers",
-            processes=processes,
+    seen = counted("{count} process", "{count} processes", count=processes)
+    if status.fields:
+        seen = Sentence(
+            "{processes}, workers: {busy} busy, {idle} idle",
+            processes=seen,
             busy=status.count("BusyWorkers"),
             idle=status.count("IdleWorkers"),
         )
-        if status.fields
-        else Sentence("{processes} processes", processes=processes)
-    )
     return Check("workers", Sentence("Workers"), Sentence("at least one"), seen, enough)
 
 

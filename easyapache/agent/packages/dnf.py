@@ -54,15 +54,15 @@ _SYMPTOMS = (
     _Symptom(
         r"already locked by (\d+)|Waiting for process with pid (\d+)",
         "package_manager_busy",
-        Sentence("Another package manager is at work."),
-        Sentence("Wait until it has finished, then try again."),
+        Sentence("Another package manager is running."),
+        Sentence("Wait until it finishes, then try again."),
     ),
     _Symptom(
         r"No space left on device|needs \d+\s*[KMG]?B more space|Not enough free space"
         r"|Disk Requirements",
         "disk_full",
         Sentence("The disk is full."),
-        Sentence("Free some space, then try again."),
+        Sentence("Free up disk space, then try again."),
     ),
     _Symptom(
         r"is not signed|Public key for .* is not installed|wrong key\(s\)|GPG check FAILED"
@@ -71,53 +71,53 @@ _SYMPTOMS = (
         "bad_signature",
         Sentence("A package or the repository is not signed by a key this server trusts."),
         Sentence(
-            "Do not install it. Compare the repository's gpgkey with its publisher's, then: "
-            "dnf clean all"
+            "Don't install it. Compare the repository's gpgkey with its publisher's, then "
+            "run: dnf clean all"
         ),
     ),
     _Symptom(
         r"has incorrect checksum|Downloading successful, but checksum doesn't match",
         "bad_checksum",
-        Sentence("A downloaded file is not the one the repository describes."),
-        Sentence("Try again later; a mirror may be out of step. Then: dnf clean all"),
+        Sentence("A downloaded file doesn't match the repository's metadata."),
+        Sentence("A mirror may be out of sync. Run dnf clean all, then try again later."),
     ),
     _Symptom(
         r"Failed to download metadata|Cannot download repomd|Error downloading packages"
         r"|No more mirrors to try|Cannot prepare internal mirrorlist|All mirrors were tried"
         r"|Cache-only enabled but no cache",
         "repository_unreachable",
-        Sentence("A package repository cannot be reached."),
+        Sentence("A package repository can't be reached."),
         Sentence("Check the network and the repository's address: dnf repolist -v"),
     ),
     _Symptom(
         r"removing the following protected packages",
         "protected",
-        Sentence("Packages that must stay would have to go."),
-        Sentence("Look at the plan again; allow those packages to leave or choose otherwise."),
+        Sentence("Packages to keep would be removed."),
+        Sentence("Refresh the plan, then allow their removal or change the selection."),
     ),
     _Symptom(
         r"Extra package|which is not part of the stored|which is not present in the stored",
         "unsatisfiable",
-        Sentence("The package manager would have to change more than was confirmed."),
-        Sentence("Look at the new plan and confirm it."),
+        Sentence("The package manager would change more than you confirmed."),
+        Sentence("Refresh the plan, then confirm again."),
     ),
     _Symptom(
         r"Unable to find a match|Cannot find rpm nevra|No match for argument|not available",
         "no_such_package",
         Sentence("A package is not in any enabled repository."),
-        Sentence("Check the enabled repositories, then: dnf clean expire-cache"),
+        Sentence("Check the enabled repositories, then run: dnf clean expire-cache"),
     ),
     _Symptom(
         r"\n? Problem\b|conflicting requests|nothing provides",
         "unsatisfiable",
         Sentence("The packages cannot be installed together."),
-        Sentence("Read what the package manager says excludes what."),
+        Sentence("See which packages conflict in the package manager's output."),
     ),
     _Symptom(
         r"Error in PREIN scriptlet|Error in PREUN scriptlet|Transaction failed|Error unpacking",
         "transaction_failed",
-        Sentence("The transaction broke off in the middle."),
-        Sentence("The server is brought back to what it was."),
+        Sentence("The package transaction was interrupted."),
+        Sentence("The previous state is restored automatically."),
     ),
 )
 
@@ -130,7 +130,7 @@ def classify(text: str) -> HostError:
     return HostError(
         "package_manager",
         Sentence("The package manager failed."),
-        Sentence("Read what it said."),
+        Sentence("See its output."),
         text,
     )
 
@@ -158,7 +158,7 @@ class PackageManager:
         raise HostError(
             "no_package_manager",
             Sentence("This server has neither dnf nor yum."),
-            Sentence("Install one, or name it as package_manager in the agent's configuration."),
+            Sentence("Install one, or set package_manager in the agent's configuration."),
         )
 
     # -- questions -----------------------------------------------------------------------
@@ -220,13 +220,13 @@ class PackageManager:
             raise HostError(
                 "not_supported",
                 Sentence(
-                    "This server's package manager cannot be asked for a plan: {message}.",
+                    "This server's package manager can't make a plan: {message}.",
                     message=message,
                 ),
                 Sentence(
-                    "dnf 4.4 or newer with its Python module is needed (Enterprise Linux 8.4 and "
-                    "later); yum 3 is not supported. If the module belongs to another "
-                    "interpreter, name that as python in the agent's configuration."
+                    "dnf 4.4 or newer with its Python module is required (Enterprise Linux "
+                    "8.4 and later); yum 3 is not supported. If the module belongs to another "
+                    "interpreter, set python in the agent's configuration."
                 ),
                 said.stderr,
             )
@@ -272,19 +272,17 @@ class PackageManager:
         if any(package.nevra in missing for package in transaction.install):
             raise HostError(
                 "no_such_package",
-                Sentence("No repository has {names} any more.", names=", ".join(missing)),
-                Sentence("Look at the new plan: dnf clean expire-cache, then preview again."),
+                Sentence("No repository provides {names} anymore.", names=", ".join(missing)),
+                Sentence("Run dnf clean expire-cache, then refresh the plan."),
             )
         if missing:
             raise HostError(
                 "kit",
                 Sentence(
-                    "The way back cannot be secured: no repository has {names} any more.",
+                    "A rollback would not be possible: no repository provides {names} anymore.",
                     names=", ".join(missing),
                 ),
-                Sentence(
-                    "Bring EasyApache 4 up to date first (dnf upgrade 'ea-*'), then try again."
-                ),
+                Sentence("Update EasyApache 4 first (dnf upgrade 'ea-*'), then try again."),
             )
 
     def begin(

@@ -82,7 +82,7 @@ def mark(base: Any, install: List[str], remove: List[str], protect: List[str]) -
             continue
         available = base.sack.query().available().filter(name=name)
         if not available:
-            raise Refused("no_such_package", "No enabled repository has %s." % name)
+            raise Refused("no_such_package", "No enabled repository provides %s." % name)
         same = []
         if httpd:
             evr = {

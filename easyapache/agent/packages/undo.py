@@ -54,18 +54,18 @@ class Distance:
         return not (self.absent or self.broken or self.surplus)
 
     @property
-    def said(self) -> str:
+    def summary(self) -> str:
         parts = (
-            (marked("not there: {names}"), self.absent),
+            (marked("not installed: {names}"), self.absent),
             (marked("files missing: {names}"), self.broken),
-            (marked("still there: {names}"), self.surplus),
+            (marked("not removed: {names}"), self.surplus),
         )
         return joined(
             "; ", [Sentence(what, names=", ".join(names)) for what, names in parts if names]
         )
 
     def __str__(self) -> str:
-        return str(self.said)
+        return str(self.summary)
 
 
 class Undo:
@@ -99,25 +99,29 @@ class Undo:
     def back(self, kit: Kit, log: Log) -> None:
         """To what was before the kit's change. Raises HostError ``undo`` with what is still
         wrong."""
-        log("back to what was")
+        log("restoring the previous packages")
         rpms, incoming, output = kits.RPMS, kits.INCOMING, kits.BACK
-        now, said = self._bring_about(kit, kit.transaction.inverse, rpms, incoming, output, log)
+        now, output_text = self._bring_about(
+            kit, kit.transaction.inverse, rpms, incoming, output, log
+        )
         if not now.none:
             raise HostError(
                 "undo",
-                Sentence("The packages are not what they were ({now}).", now=now.said),
-                Sentence("As root: {program}", program=f"{kit.folder}/undo"),
-                said,
+                Sentence("The packages could not be restored ({now}).", now=now.summary),
+                Sentence("Run as root: {program}", program=f"{kit.folder}/undo"),
+                output_text,
             )
 
     def forth(self, kit: Kit, log: Log) -> None:
         """To what the kit's change is to lead to. Raises HostError ``packages``."""
-        log("from the packages that were kept")
+        log("using the saved packages")
         rpms, incoming, output = kits.RPMS, kits.INCOMING, kits.FORTH
-        now, said = self._bring_about(kit, kit.transaction, incoming, rpms, output, log)
+        now, output_text = self._bring_about(kit, kit.transaction, incoming, rpms, output, log)
         if not now.none:
-            message = Sentence("The packages are not as asked: {said}.", said=now.said)
-            raise HostError("packages", message, "", said)
+            message = Sentence(
+                "The installed packages don't match the plan: {difference}.", difference=now.summary
+            )
+            raise HostError("packages", message, "", output_text)
 
     def _bring_about(
         self, kit: Kit, moves: Transaction, coming: str, leaving: str, output: str, log: Log
@@ -134,7 +138,7 @@ class Undo:
         calls.finish_earlier()
         now = self.distance(aim)
         files = {} if now.none else self._whole(moves.install, kit.folder / coming, log)
-        log(str(now) if not now.none else "the packages are so already")
+        log(str(now) if not now.none else "the packages are already restored")
         local = ["--disablerepo=*"]
         self._clear([*now.broken, *now.surplus], log)
         if now.absent:
@@ -148,7 +152,7 @@ class Undo:
             calls.run_dnf(self._dnf([*local, "reinstall", *_paths(files, now.broken)], aim))
             now = self.distance(aim)
         if not now.none:
-            log(f"the package manager could not: {now}; rpm does the rest")
+            log(f"the package manager failed: {now}; using rpm")
             self._by_force(now, files, calls)
             now = self.distance(aim)
         self._sweep(moves.remove, kit.folder / leaving, log)
@@ -168,7 +172,8 @@ class Undo:
                 torn.append(package)
         if not torn:
             return files
-        log(f"torn or gone in the kit: {', '.join(package.nevra for package in torn)}")
+        names = ", ".join(package.nevra for package in torn)
+        log(f"damaged or missing in the restore point: {names}")
         try:
             self.manager.fetch(Transaction(tuple(torn)), folder, folder, log)
         except HostError as error:
@@ -241,7 +246,7 @@ class Undo:
         if not now.none:
             raise HostError(
                 "repair",
-                Sentence("The packages could not be repaired ({now}).", now=now.said),
+                Sentence("The packages could not be repaired ({now}).", now=now.summary),
                 "",
                 calls.output(),
             )
@@ -261,17 +266,14 @@ class Undo:
             now = self.distance(aim)
         kept = {name: kits.kept(self.config.spool, installed[name]) for name in now.broken}
         if paths := _paths(kept, now.broken):
-            log(f"no repository has {', '.join(now.broken)} any more; a rollback kit does")
+            log(f"no repository provides {', '.join(now.broken)} anymore; a restore point does")
             calls.run_dnf(self._dnf(["--disablerepo=*", "reinstall", *paths], aim))
             now = self.distance(aim)
         if now.broken:
             raise HostError(
                 "repair",
-                Sentence("Files are still missing, of {names}.", names=", ".join(now.broken)),
-                Sentence(
-                    "If the repositories have newer builds only: dnf upgrade 'ea-*' brings whole "
-                    "ones."
-                ),
+                Sentence("Files of {names} are still missing.", names=", ".join(now.broken)),
+                Sentence("If the repositories only have newer builds, run: dnf upgrade 'ea-*'"),
                 calls.output(),
             )
 
@@ -312,7 +314,7 @@ class _Calls:
     def finish_earlier(self) -> None:
         for call in self._begun():
             if call.running:
-                self.log("an earlier undo is still at work: waiting for it")
+                self.log("an earlier undo is still running: waiting for it")
                 call.follow(self.log)
 
     def run_dnf(self, argv: Sequence[str]) -> int | None:
@@ -324,7 +326,7 @@ class _Calls:
             if other is None:
                 # It has just ended; or a stale file names somebody else, and force is right.
                 return self.run(argv)
-            self.log(f"another package manager is at work: waiting for {described(other)}")
+            self.log(f"another package manager is running: waiting for {described(other)}")
             time.sleep(_LOCK_PAUSE)
         return status
 

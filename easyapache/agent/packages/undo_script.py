@@ -86,11 +86,11 @@ def _lines(items: Sequence[str]) -> str:
 
 
 _UNDO = """#!/bin/sh
-# Takes change @CHANGE@ back: afterwards this server runs @MPM@ again.
+# Undoes change @CHANGE@: afterwards this server runs @MPM@ again.
 #
-# Run it as root when nothing else can do it any more. It needs no panel, no database, no
+# Run it as root when nothing else can undo the change. It needs no panel, no database, no
 # Redis and no repository: only rpm and httpd, and dnf or yum where they work. Running it
-# twice does no harm. Stop the agent first if it is still there.
+# twice does no harm. Stop the agent first if it is still running.
 set -u
 PATH=/usr/sbin:/usr/bin:/sbin:/bin
 LC_ALL=C
@@ -238,26 +238,26 @@ stop_and_start() {
     httpd_ -k start || { sleep 1; httpd_ -k start; }
 }
 
-say "Taking change @CHANGE@ back, to @MPM@."
+say "Undoing change @CHANGE@: back to @MPM@."
 if right; then
-    say "1. The packages are already as they were."
+    say "1. The packages are already restored."
 else
-    say "1. Packages, by the package manager and from this folder alone"
+    say "1. Packages, with the package manager and the files of this folder"
     set --
     for file in "$here"/rpms/*.rpm; do
         if rpm_ -K --nosignature "$file" >/dev/null 2>&1; then
             set -- "$@" "$file"
         else
-            say "   torn, and left out: $file"
+            say "   damaged, skipped: $file"
         fi
     done
     if [ $# -gt 0 ]; then
         manager_ -y --disablerepo='*' --setopt=clean_requirements_on_remove=False \\
             install --allowerasing "$@" </dev/null ||
-            say "   The package manager could not do it."
+            say "   The package manager failed."
     fi
     if ! right; then
-        say "   Packages, by rpm alone"
+        say "   Packages, with rpm only"
         for package in $unwanted; do
             if rpm_ -q "$package" >/dev/null 2>&1; then
                 rpm_ -e --nodeps "$package" || rpm_ -e --nodeps --noscripts "$package"
@@ -269,7 +269,7 @@ else
         fi
     fi
     if ! right; then
-        say "The packages are NOT as they were. Wanted: $wanted. Not wanted: $unwanted."
+        say "The packages are NOT restored. Expected: $wanted. Not expected: $unwanted."
         exit 1
     fi
 fi
@@ -289,24 +289,24 @@ say "2. Edited module files"
 
 say "3. Configuration"
 if ! httpd_ -t; then
-    say "httpd does not accept its configuration, so it was left alone. Mend what it says above,"
+    say "Apache refuses its configuration and was not restarted. Fix the error above,"
     say "then run this script again."
     exit 1
 fi
 
-say "4. httpd"
+say "4. Apache"
 if switched_off && ! running; then
-    now="httpd is switched off, because $off exists: it was not started"
+    now="Apache is switched off ($off exists) and was not started"
 else
     restart_script_ && comes_up || { restart_service_ && comes_up; } ||
         { stop_and_start && comes_up; } || {
-        say "httpd does NOT run as before. Its error log says why."
+        say "Apache does NOT run as before. See its error log."
         exit 1
     }
-    now="httpd runs as process $pid with @MPM@"
+    now="Apache runs @MPM@, process $pid"
 fi
 
-say "5. What there is now"
+say "5. Result"
 say "   $now"
 missing=0
 while read -r package; do
@@ -316,5 +316,5 @@ done <<'BEFORE'
 @BEFORE@
 BEFORE
 [ "$missing" = 0 ] || exit 1
-say "This server is as it was before change @CHANGE@."
+say "The state before change @CHANGE@ is restored."
 """

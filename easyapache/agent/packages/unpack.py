@@ -36,7 +36,7 @@ def unpack(runner: Runner, folder: Path, packages: Sequence[Package], target: Pa
         done = runner.ask(["rpm2archive", str(link)], limit=300.0)
         archives = sorted(target.parent.glob(f"{source.name}.t*"))
         if not done.ok or not archives:
-            why = Sentence("{file} cannot be unpacked.", file=source.name)
+            why = Sentence("{file} can't be unpacked.", file=source.name)
             raise HostError("rehearsal", why, "", done.text)
         with tarfile.open(archives[0]) as archive:
             for member in archive:

@@ -18,7 +18,7 @@ from easyapache.agent.drivers import config_of, open_server
 from easyapache.agent.repair.folder import RepairFolder
 from easyapache.agent.repair.repairs import Repaired, repair
 from easyapache.agent.server import HostError, Server
-from easyapache.ea4.sentences import Sentence
+from easyapache.ea4.sentences import counted
 
 STARTS = 5
 """So often is a repair set about; what dies more often would die for ever."""
@@ -41,8 +41,10 @@ def carry_out(
         if folder.note_start() > STARTS:
             done = Repaired(
                 ok=False,
-                message=Sentence(
-                    "The repair was cut off {count} times. Look at the server before you ask "
+                message=counted(
+                    "The repair was interrupted {count} time. Check the server before you try "
+                    "again.",
+                    "The repair was interrupted {count} times. Check the server before you try "
                     "again.",
                     count=STARTS,
                 ),
@@ -80,7 +82,7 @@ def main(arguments: list[str]) -> int:
         sys.stderr.write(f"{error}\n")
         return 2
     except Busy:
-        sys.stderr.write("somebody else is at this repair\n")
+        sys.stderr.write("another engine is already working on this repair\n")
         return 75
     sys.stdout.write(f"{done.message}\n")
     return 0

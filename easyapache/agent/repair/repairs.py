@@ -61,7 +61,7 @@ class Job:
         now = self.server.inspect()
         started = now.facts.get("httpd_started")
         if self.begun and started not in (None, self.begun) and _agrees(now):
-            self.log("httpd had been restarted before this was cut off.")
+            self.log("httpd was already restarted before the interruption")
             return
         self.server.config_test(self.log)
         self.server.restart("auto", self.log)
@@ -71,11 +71,11 @@ class Job:
         now = self.server.inspect()
         if now.running is None or now.running.mpm is None:
             raise HostError(
-                "restart", Sentence("httpd does not answer."), Sentence("See its error log.")
+                "restart", Sentence("Apache doesn't answer."), Sentence("See its error log.")
             )
         if now.configured != now.running:
-            raise HostError("restart", Sentence("httpd runs with another MPM than is configured."))
-        return Sentence("httpd runs with {mpm}.", mpm=label(now.running.mpm, now.running.itk))
+            raise HostError("restart", Sentence("Apache runs a different MPM than is configured."))
+        return Sentence("Apache runs {mpm}.", mpm=label(now.running.mpm, now.running.itk))
 
 
 def repair(action: str, server: Server, spool: Spool, *, begun: str | None = None) -> Repaired:
@@ -88,7 +88,8 @@ def repair(action: str, server: Server, spool: Spool, *, begun: str | None = Non
             message = REPAIRS[action](Job(server, spool, lines.append, begun))
     except Busy:
         return Repaired(
-            ok=False, message=Sentence("A change is at work on this server; let it end first.")
+            ok=False,
+            message=Sentence("A change is running on this server. Wait until it finishes."),
         )
     except HostError as error:
         said = "\n".join([*lines, error.output]).strip()
@@ -96,7 +97,7 @@ def repair(action: str, server: Server, spool: Spool, *, begun: str | None = Non
         return Repaired(ok=False, message=message, log=said)
     except Exception as error:  # noqa: BLE001 -- a mistake of ours is an answer too
         said = "\n".join([*lines, traceback.format_exc()])
-        message = Sentence("The agent's own fault: {error}.", error=repr(error))
+        message = Sentence("Internal error of the agent: {error}.", error=repr(error))
         return Repaired(ok=False, message=message, log=said)
     return Repaired(ok=True, message=message, log="\n".join(lines))
 
@@ -126,7 +127,7 @@ def _agrees(now: Profile) -> bool:
 
 def start_httpd(job: Job) -> str:
     if job.server.inspect().running is not None:
-        return Sentence("httpd is running already.") if job.begun is None else job.running()
+        return Sentence("Apache is already running.") if job.begun is None else job.running()
     job.server.config_test(job.log)
     job.server.restart("auto", job.log)
     return job.running()
@@ -140,7 +141,7 @@ def restart_httpd(job: Job) -> str:
 def settle_mpm(job: Job) -> str:
     """Exactly one MPM again, with all its files: the one that runs, else the configured one."""
     mpm, _itk = kits.mpm_of(job.server.inspect())
-    job.log(f"Settling on {mpm}.")
+    job.log(f"repairing packages for {mpm}")
     job.server.repair(mpm, job.log)
     job.server.config_test(job.log)
     if not _agrees(job.server.inspect()):
@@ -153,11 +154,11 @@ def reinstall_files(job: Job) -> str:
     have been started without a module whose file was gone."""
     missing = job.server.inspect().facts.get("missing_files") or {}
     if not missing and job.begun is None:
-        return Sentence("No file is missing.")
+        return Sentence("No files are missing.")
     if missing:
         job.server.reinstall(sorted(missing), job.log)
     job.restart()
-    return joined(" ", [Sentence("No file is missing any more."), job.running()])
+    return joined(" ", [Sentence("All files are in place again."), job.running()])
 
 
 def accept_packages(job: Job) -> str:
@@ -166,20 +167,22 @@ def accept_packages(job: Job) -> str:
     now = job.server.inspect()
     unfinished = str(now.facts.get("unfinished_transaction") or "")
     if not unfinished:
-        return Sentence("No transaction is unfinished.")
+        return Sentence("There is no interrupted transaction.")
     wrong = [*_left_behind(now)]
     if wrong:
         raise HostError(
             "unfinished_transaction",
-            Sentence("The packages are not sound: {wrong}.", wrong=joined("; ", wrong)),
+            Sentence("The packages are damaged: {wrong}.", wrong=joined("; ", wrong)),
             Sentence(
-                "Bring missing files back or settle on one MPM first; dnf remove --duplicates ends "
-                "what is installed twice."
+                "Reinstall missing files or settle on one MPM first. To remove packages that "
+                "are installed twice, run: dnf remove --duplicates"
             ),
         )
     job.server.config_test(job.log)
     job.spool.settle(unfinished)
-    return Sentence("Nothing is missing or installed twice, so the packages are taken as they are.")
+    return Sentence(
+        "Nothing is missing or installed twice. The packages were accepted as they are."
+    )
 
 
 def take_back(job: Job) -> str:
@@ -190,19 +193,19 @@ def take_back(job: Job) -> str:
     outcome = last.outcome if last else None
     if last is None or outcome is None or outcome.data["outcome"] != "failed":
         return Sentence(
-            "The last change of this server did not end half-way: there is nothing to take back."
+            "The last change on this server is not incomplete. There is nothing to undo."
         )
     kit, sites = kits.load(last.kit), _answers_before(last)
     if kit is None or sites is None:
         raise HostError(
             "kit",
-            Sentence("The rollback kit is gone."),
+            Sentence("The restore point is missing."),
             Sentence("Settle on one MPM instead."),
         )
-    job.log(f"Taking change {last.change} back.")
+    job.log(f"undoing change {last.change}")
     job.server.undo_packages(kit, job.log)
     for path in kits.restore_files(kit):
-        job.log(f"Restored {path} as it had been edited.")
+        job.log(f"restored edited file {path}")
     job.server.config_test(job.log)
     if not shows(job.server.inspect(), kit.mpm, kit.itk):
         job.server.restart("auto", job.log)
@@ -210,7 +213,7 @@ def take_back(job: Job) -> str:
     unfinished = job.server.inspect().facts.get("unfinished_transaction")
     if unfinished:
         job.spool.settle(str(unfinished))
-    as_it_was = Sentence("The server is as it was before its last change.")
+    as_it_was = Sentence("The state before the last change is restored.")
     return joined(" ", [as_it_was, job.running()])
 
 
@@ -236,7 +239,7 @@ def _verify(job: Job, kit: Kit, sites: Sequence[SiteAnswer]) -> None:
     raise HostError(
         "verification",
         Sentence(
-            "The packages are back, but not all is as before: {title}: expected {expected}, saw "
+            "The packages are restored, but a check failed: {title}: expected {expected}, got "
             "{seen}.",
             title=wrong.title,
             expected=wrong.expected or Sentence("as before"),
@@ -251,7 +254,7 @@ def _left_behind(now: Profile) -> Iterator[str]:
     if twice := sorted(name for name, count in builds.items() if count > 1):
         yield Sentence("installed twice: {names}", names=", ".join(twice))
     if missing := now.facts.get("missing_files"):
-        yield Sentence("files are missing of {names}", names=", ".join(sorted(missing)))
+        yield Sentence("missing files of {names}", names=", ".join(sorted(missing)))
     mpms = mpm_packages(now)
     if len(mpms) != 1:
         yield (

@@ -77,7 +77,7 @@ class SimulatedServer:
             if state["missing_files"]:
                 facts["missing_files"] = dict(state["missing_files"])
             if state["running"] is None:
-                facts["running_error"] = "No httpd answers (simulated)."
+                facts["running_error"] = "Apache does not answer (simulated)."
             facts["httpd_started"] = state["started"]
             facts.update(load=model.load_of(state, self.clock()), simulated=True)
             return Profile(
@@ -101,7 +101,7 @@ class SimulatedServer:
         if kept is None and protect and fetches and self._strikes("repository_gone"):
             raise HostError(
                 "repository_unreachable",
-                Sentence("The repository EA4 cannot be reached."),
+                Sentence("The repository EA4 can't be reached."),
                 Sentence("Check the network and the repository's address."),
                 "Error: Failed to download metadata for repo 'EA4'",
             )
@@ -110,8 +110,8 @@ class SimulatedServer:
         except Unsolvable as error:
             raise HostError(
                 "unsatisfiable",
-                Sentence("No set of packages fulfils this."),
-                Sentence("Choose otherwise."),
+                Sentence("No combination of packages meets this request."),
+                Sentence("Change the selection."),
                 str(error),
             ) from error
         if protect:
@@ -122,10 +122,10 @@ class SimulatedServer:
                 raise HostError(
                     "protected",
                     Sentence(
-                        "This would remove {names}, which nobody agreed to.",
+                        "This would remove {names}, which you didn't allow.",
                         names=", ".join(lost),
                     ),
-                    Sentence("Look at the plan again."),
+                    Sentence("Refresh the plan."),
                     "Error: The operation would result in removing the following protected "
                     f"packages: {', '.join(lost)}",
                 )
@@ -204,7 +204,7 @@ class SimulatedServer:
             "package_manager": "simulated",
             "systemd": False,
             "restart_method": "simulated",
-            "restart_reason": Sentence("this server is only a file; nobody visits it"),
+            "restart_reason": Sentence("simulated server without visitors"),
         }
 
     # -- operations -----------------------------------------------------------------------
@@ -213,14 +213,14 @@ class SimulatedServer:
         if self._strikes("repository_gone"):
             raise HostError(
                 "repository_unreachable",
-                Sentence("The packages cannot be fetched."),
+                Sentence("The packages can't be downloaded."),
                 Sentence("Check the network and the repository's address."),
                 "Error: Error downloading packages: Cannot download EA4 (simulated)",
             )
         if self._strikes("bad_signature"):
             raise HostError(
                 "bad_signature",
-                Sentence("A package is not signed as it must be."),
+                Sentence("A package has no valid signature."),
                 Sentence("Import the right key, or clean the cache."),
                 "Error: GPG check FAILED (simulated)",
             )
@@ -241,8 +241,8 @@ class SimulatedServer:
         if self._strikes("rehearsal") or (itk and mpm != "prefork"):
             raise HostError(
                 "rehearsal",
-                Sentence("httpd would not start with the new modules."),
-                Sentence("See what it said."),
+                Sentence("Apache would not start with the new modules."),
+                Sentence("See its output."),
                 "[mpm_itk:emerg] mpm-itk cannot use threaded MPMs; please use prefork. (simulated)",
             )
         log(f"simulated: httpd started with {model.say(Observation((mpm,), itk))}")
@@ -323,9 +323,7 @@ class SimulatedServer:
         else:
             log("simulated: Syntax OK")
             return
-        raise HostError(
-            "configtest", Sentence("httpd does not accept its configuration."), "", text
-        )
+        raise HostError("configtest", Sentence("Apache refuses its configuration."), "", text)
 
     def restart(self, method: str, log: Log) -> Interruption:
         self._rest()
@@ -339,8 +337,8 @@ class SimulatedServer:
         if fails:
             raise HostError(
                 "restart",
-                Sentence("httpd did not come up."),
-                Sentence("Look at its error log."),
+                Sentence("Apache didn't start."),
+                Sentence("See its error log."),
                 "AH00016: Configuration Failed (simulated)",
             )
         log("simulated: httpd replaced")
@@ -362,13 +360,13 @@ class SimulatedServer:
         self._rest()
         if self._strikes("undo_packages"):
             raise HostError(
-                "undo", Sentence("The packages could not be brought back."), "", "(simulated)"
+                "undo", Sentence("The packages could not be restored."), "", "(simulated)"
             )
         with self.state() as state:
             model.move(state, kit.transaction.inverse)
             state["undone"] = True
         for package in kit.transaction.remove:
-            log(f"simulated: brought back {package.nevra}")
+            log(f"simulated: restored {package.nevra}")
 
     def repair(self, mpm: str, log: Log) -> None:
         self._rest()

@@ -19,21 +19,21 @@ from easyapache.ea4.sentences import Sentence
 
 FAULTS: Mapping[str, str] = {
     "locked": "another package manager holds the lock",
-    "disk_full": "no room, seen before anything is touched",
+    "disk_full": "not enough disk space, found by preflight",
     "repository_gone": "the repository does not answer",
-    "bad_signature": "a package is not signed as it must be",
-    "rehearsal": "the dress rehearsal does not start",
+    "bad_signature": "a package has no valid signature",
+    "rehearsal": "the trial start fails",
     "pre_scriptlet": "%pre of the new MPM fails: the old one is gone, the new one is not there",
     "preun_scriptlet": "%preun of the old MPM fails: both are there",
     "post_scriptlet": "%post of the new MPM fails: a message, and nothing else",
-    "killed_within": "the transaction dies in its middle",
-    "disk_full_within": "files are gone that rpm believes in",
+    "killed_within": "the transaction is interrupted",
+    "disk_full_within": "files of installed packages are missing",
     "dies_in_window": "a reload by something else ends httpd between packages and restart",
     "configtest": "httpd does not accept its configuration",
-    "restart": "the old httpd is stopped and the new one does not come up",
+    "restart": "the old httpd is stopped and the new one does not start",
     "site_differs": "one site answers 500 under the new MPM",
-    "undo_packages": "bringing the packages back fails",
-    "undo_restart": "httpd does not come up with the old packages",
+    "undo_packages": "restoring the packages fails",
+    "undo_restart": "httpd does not start with the old packages",
 }
 """A fault strikes as often as its number in the state says; -1 is for ever."""
 
@@ -44,7 +44,7 @@ PACE = 0.15
 _STRIP = tuple((number * 5, 0.4, "ok") for number in range(120))
 NOTICED = Interruption(
     method="simulated",
-    reason=Sentence("this server is only a file"),
+    reason=Sentence("simulated server"),
     probes=len(_STRIP),
     longest_wait_ms=0.4,
     window_ms=float(len(_STRIP) * 5),
@@ -241,12 +241,10 @@ def checks(
     extra = sorted(p.nevra for p in transaction.remove if p.nevra in have)
     missing = sorted(profile.facts.get("missing_files", {}))
     wanted = say(Observation((mpm,), itk))
-    as_asked, all_there = Sentence("as asked"), Sentence("all there")
+    as_asked, all_there = Sentence("as planned"), Sentence("complete")
     found = [
         compared("packages", Sentence("Packages"), as_asked, ", ".join(absent + extra) or as_asked),
-        compared(
-            "files", Sentence("Files of the packages"), all_there, ", ".join(missing) or all_there
-        ),
+        compared("files", Sentence("Package files"), all_there, ", ".join(missing) or all_there),
         compared("configured", Sentence("Configured MPM"), wanted, say(profile.configured)),
         compared("running", Sentence("Running MPM"), wanted, say(profile.running)),
     ]
@@ -258,7 +256,7 @@ def checks(
                 f"site:{answer.url}",
                 f"{answer.kind} {answer.host}",
                 answer.error or str(answer.status),
-                (seen.error or str(seen.status)) if seen else Sentence("not asked"),
+                (seen.error or str(seen.status)) if seen else Sentence("not checked"),
             )
         )
     return found

@@ -14,7 +14,7 @@ MANNERS: tuple[Failure, ...] = (
             "httpd was only reloaded. A reload never changes the MPM, ServerLimit or ThreadLimit."
         ),
         Sentence("Restart httpd fully (stop and start), then compare with server-status."),
-        (r"Running MPM: expected \w+, saw (event|worker|prefork)\b",),
+        (r"Running MPM: expected \w+, (?:saw|got) (event|worker|prefork)\b",),
         RESTART,
     ),
     Failure(
@@ -57,7 +57,7 @@ MANNERS: tuple[Failure, ...] = (
         Sentence("The other threaded MPM came"),
         Sentence("What was asked for was any threaded MPM, and the solver chose."),
         Sentence("Name the MPM explicitly; this panel does and verifies which one runs."),
-        (r"MPM package: expected (event|worker), saw (worker|event)\b",),
+        (r"MPM package: expected (event|worker), (?:saw|got) (worker|event)\b",),
     ),
     Failure(
         "limit-150",
@@ -125,7 +125,7 @@ MANNERS: tuple[Failure, ...] = (
         Sentence(
             "The change is undone from its kit. Look at the system log (dmesg, journalctl) for why."
         ),
-        (r"The packages are not as asked",),
+        (r"The installed packages don't match the plan", r"The packages are not as asked"),
         SETTLE,
         last_resort=True,
     ),

@@ -85,7 +85,10 @@ def _queue_what_is_due(now: datetime) -> None:
                 State.CANCELED,
                 now,
                 finished_at=now,
-                sentence=Sentence("Its window passed before it could begin. Nothing was touched."),
+                sentence=Sentence(
+                    "The maintenance window passed before the change could start. Nothing was "
+                    "changed."
+                ),
                 decided_by="window",
             )
         elif move(change, (State.SCHEDULED,), State.QUEUED, now, queued_at=now):

@@ -11,12 +11,14 @@ from django.core.management.commands import makemessages
 
 
 class Command(makemessages.Command):
-    """``Sentence("…")`` and ``marked("…")`` are texts to translate, like ``_("…")``."""
+    """``Sentence("…")`` and ``marked("…")`` are texts to translate, like ``_("…")``;
+    ``counted("…", "…", count=2)`` is one entry with a plural, like ``ngettext``."""
 
     xgettext_options: list[str] = [  # as Django declares it
         *makemessages.Command.xgettext_options,
         "--keyword=Sentence",
         "--keyword=marked",
+        "--keyword=counted:1,2",
     ]
 
     def handle(self, *args: Any, **options: Any) -> None:
