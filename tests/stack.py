@@ -61,17 +61,24 @@ def panel_without_labs() -> Iterator[Panel]:
 
 
 @pytest.fixture(scope="session")
-def simulated_panel() -> Iterator[Panel]:
-    """One such panel, shared by all tests that ask for it, and stopped after the last of them
-    (``tests.together``). What a test changes there stays: none may rely on what another left."""
+def _panel_and_past() -> Iterator[tuple[Panel, dict[str, str]]]:
+    """The past is made before anything is changed: numbers of changes follow their times, as they
+    do on every panel."""
     with panel_without_labs() as panel:
-        yield panel
+        yield panel, make_past(panel)
 
 
 @pytest.fixture(scope="session")
-def past(simulated_panel: Panel) -> dict[str, str]:
+def simulated_panel(_panel_and_past: tuple[Panel, dict[str, str]]) -> Panel:
+    """One such panel, shared by all tests that ask for it, and stopped after the last of them
+    (``tests.together``). What a test changes there stays: none may rely on what another left."""
+    return _panel_and_past[0]
+
+
+@pytest.fixture(scope="session")
+def past(_panel_and_past: tuple[Panel, dict[str, str]]) -> dict[str, str]:
     """What happened on that panel; see ``make_past``."""
-    return make_past(simulated_panel)
+    return _panel_and_past[1]
 
 
 @contextmanager
