@@ -11,7 +11,7 @@ WORKERS  ?= 4
 TESTS    ?= tests
 export PORT EA4_DATA
 
-.PHONY: help demo test coverage lint format smoke clients bench torture screenshots docs migrations locks ready ready-demo ready-bench clean
+.PHONY: help demo test coverage lint format smoke clients bench torture screenshots docs migrations locks ready ready-demo ready-bench ready-clients clean
 
 help:
 	@echo 'make demo         a running panel with a real server in a folder, on 127.0.0.1:$$PORT (8000)'
@@ -67,7 +67,7 @@ screenshots: ready
 docs: ready
 	@exec $(PY) -m bootstrap.reference
 
-clients: ready
+clients: ready-clients
 	@command -v npm >/dev/null || { echo 'make clients needs node and npm' >&2; exit 1; }
 	npm ci --prefix tests/clients --ignore-scripts --no-audit --no-fund
 	@exec $(PY) -m tests.clients
@@ -97,6 +97,10 @@ ready-bench:
 	@echo 'Preparing this machine'
 	@$(PYTHON3) bootstrap/prepare.py bench
 
+ready-clients:
+	@echo 'Preparing this machine'
+	@$(PYTHON3) bootstrap/prepare.py clients
+
 locks:
 	@command -v uv >/dev/null || { echo 'make locks needs uv (pip install uv)' >&2; exit 1; }
 	$(LOCK) --group dev -o requirements/dev.lock
@@ -104,6 +108,8 @@ locks:
 	$(LOCK) -c requirements/dev.lock -o requirements/runtime.lock
 	uv pip compile -q --group bench --python-version 3.11 --universal --generate-hashes \
 		--no-header --no-emit-index-url -o requirements/bench.lock
+	uv pip compile -q --group clients --python-version 3.11 --universal --generate-hashes \
+		--no-header --no-emit-index-url -o requirements/clients.lock
 
 clean:
-	rm -rf .venv .venv-bench .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf .venv .venv-bench .venv-clients .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -31,9 +31,17 @@ from pathlib import Path
 TOP = Path(__file__).resolve().parent.parent
 VENV = TOP / ".venv"
 OLDEST = (3, 11)
-BENCH_VENV = TOP / ".venv-bench"
-"""What the bench compares with: it has dependencies of its own, and none of ours."""
-LOCKS = {"demo": "demo.lock", "test": "dev.lock", "bench": "bench.lock"}
+APART = {"bench": TOP / ".venv-bench", "clients": TOP / ".venv-clients"}
+"""What the bench compares with, and clients that others wrote: each has dependencies of its own,
+and none of ours."""
+LOCKS = {
+    "demo": "demo.lock",
+    "test": "dev.lock",
+    "bench": "bench.lock",
+    "clients": "clients.lock",
+}
+FROM_SOURCE = {"clients": ("pycpanel", "whambampy")}
+"""Published as source only."""
 
 NOBODY = "65534"
 WHICH_PYTHON = (
@@ -201,9 +209,9 @@ def digest_of_locks() -> str:
 
 
 def virtual_environment(purpose: str) -> None:
-    """Make .venv hold what ``purpose`` needs, or .venv-bench for ``bench``. What ``test`` needs
-    includes ``demo``."""
-    venv = BENCH_VENV if purpose == "bench" else VENV
+    """Make .venv hold what ``purpose`` needs, or the environment of its own that it has. What
+    ``test`` needs includes ``demo``."""
+    venv = APART.get(purpose, VENV)
     stamp = venv / "made-from"
     digest = digest_of_locks()
     made = stamp.read_text().split() if stamp.exists() else []
@@ -221,7 +229,9 @@ def virtual_environment(purpose: str) -> None:
     say(f"Python packages: {lock.relative_to(TOP)}")
     pip = [str(python), "-m", "pip", "--disable-pip-version-check", "--no-input"]
     stamp.unlink(missing_ok=True)
-    run([*pip, "install", "-q", "--require-hashes", "--only-binary", ":all:", "-r", str(lock)])
+    source = FROM_SOURCE.get(purpose, ())
+    kinds = ["--only-binary", ":all:", *(("--no-binary", ",".join(source)) if source else ())]
+    run([*pip, "install", "-q", "--require-hashes", *kinds, "-r", str(lock)])
     stamp.write_text(f"{digest} {purpose}\n")
     say(f"Python packages: done in {time.monotonic() - started:.0f} s")
 
@@ -281,8 +291,8 @@ def main() -> int:
             python_packages = both.submit(virtual_environment, purpose)
             missing = system_packages(purpose)
             python_packages.result()
-        if asked == "bench":
-            virtual_environment("bench")
+        if asked in APART:
+            virtual_environment(asked)
         if missing and purpose == "test":
             raise CannotPrepare(
                 f"missing on this machine: {' '.join(missing)}\n"

@@ -10,6 +10,7 @@ from mpm.access.views import account
 from mpm.servers.views import packages, profiles, servers
 
 EA4 = "software/easyapache4/"
+handler400 = "mpm.whmapi.views.bad_request"
 handler500 = "mpm.web.responses.fault"
 
 urlpatterns: list[URLPattern | URLResolver] = [

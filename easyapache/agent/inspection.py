@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 import sqlite3
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -28,6 +30,7 @@ from easyapache.ea4.directives import MPMS
 from easyapache.ea4.profile import Profile
 
 MODULE_FOLDER = "conf.modules.d"
+_CPANEL_VERSION = re.compile(r"\d{1,4}(?:\.\d{1,4}){1,4}")
 _MOST_PLACES = 50
 """Lines of the configuration of one kind that are told."""
 _LOCK_FILES = ("etc/dnf/plugins/versionlock.list", "etc/yum/pluginconf.d/versionlock.list")
@@ -71,6 +74,8 @@ def inspect(config: HostConfig, httpd: Httpd, rpm: RpmDatabase) -> Profile:
             "relations": unknown.result(),
             "last_transaction": last_transaction(config.root),
             "load": measure(httpd, conf),
+            "load_average": [round(value, 2) for value in os.getloadavg()],
+            "cpanel_version": cpanel_version(config.root),
         }
     parent = httpd.parent()
     if parent is not None:
@@ -127,6 +132,16 @@ def operating_system(root: Path) -> str:
             if line.startswith("PRETTY_NAME="):
                 return line.partition("=")[2].strip().strip("\"'")
     return ""
+
+
+def cpanel_version(root: Path) -> str:
+    """What cPanel's own file says, as ``11.136.0.13``; empty where cPanel is not installed."""
+    try:
+        with (root / "usr/local/cpanel/version").open(encoding="utf-8", errors="replace") as file:
+            found = file.read(64).strip()
+    except OSError:
+        return ""
+    return found if _CPANEL_VERSION.fullmatch(found) else ""
 
 
 def file_facts(verified: Mapping[str, Iterable[Verified]]) -> dict[str, Any]:

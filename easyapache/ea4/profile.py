@@ -177,6 +177,15 @@ def _of(*kinds: type) -> Callable[[Any], bool]:
     return lambda value: isinstance(value, kinds)
 
 
+def _load_average(value: Any) -> bool:
+    """Of one, five and fifteen minutes."""
+    return (
+        isinstance(value, list)
+        and len(value) == 3
+        and all(isinstance(one, int | float) and 0 <= one < 1e6 for one in value)
+    )
+
+
 _SHAPES: Mapping[str, Callable[[Any], bool]] = {
     **dict.fromkeys(("php_dso_sites", "missing_files"), _lists_by_name),
     **dict.fromkeys(("edited_config_files", "httpd_said"), _texts_by_name),
@@ -185,12 +194,13 @@ _SHAPES: Mapping[str, Callable[[Any], bool]] = {
     **dict.fromkeys(
         (
             *("httpd_version", "os", "unfinished_transaction", "httpd_started"),
-            *("configured_error", "running_error"),
+            *("configured_error", "running_error", "cpanel_version"),
         ),
         _of(str),
     ),
     **dict.fromkeys(("last_transaction", "load", "capacity", "service"), _of(dict)),
     "prefork_only_directives": _directives,
+    "load_average": _load_average,
     "relations": _relations,
 }
 

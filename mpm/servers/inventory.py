@@ -15,7 +15,7 @@ from easyapache.ea4.package_metadata import Particulars
 from easyapache.ea4.profile import Observation, Package, Profile, Transaction
 from mpm.servers.models import InstalledProfile, Peak, Server, ServerParticulars
 
-VOLATILE_FACTS = frozenset({"load", "last_transaction", "httpd_said"})
+VOLATILE_FACTS = frozenset({"load", "load_average", "last_transaction", "httpd_said"})
 """Facts that differ at every look; they are kept up to date, but make no new snapshot."""
 
 

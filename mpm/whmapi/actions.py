@@ -26,7 +26,8 @@ from mpm.changes.services.lookup import change_numbered
 from mpm.changes.services.planning import plan_for, profile_of, request_preview, settled
 from mpm.changes.services.request import UP_TO_THE_SERVER, refuse_if_satisfied, request_change
 from mpm.changes.services.unfinished import unfinished
-from mpm.models import Change, Preview
+from mpm.models import ACTIVE_STATES, Change, Preview
+from mpm.servers.models import Server
 from mpm.web.page_context import liveness
 from mpm.web.polling import ANSWERS, wait_for
 from mpm.whmapi.call import Call, function
@@ -36,6 +37,8 @@ FAMILY = frozenset({ITK, *(mpm.package for mpm in MPM), *(mpm.cgi_package for mp
 """What an MPM change moves by its nature; it need not be spelt out."""
 LOG_PIECE = 128 * 1024
 ANSWER_SECONDS = 15
+NO_BUILD = 0
+"""Stands for a build that had nothing to do, on a server that was never changed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,8 +92,8 @@ def check_moves(plan: Plan, wanted: Wanted, names: Collection[str]) -> None:
     surprising = sorted(plan.leaving - wanted.uninstall - FAMILY)
     if surprising:
         raise Failed(
-            f"This would also remove {', '.join(surprising)}. If that is meant, name "
-            f"{'it' if len(surprising) == 1 else 'them'} in “uninstall”."
+            f"This would also remove {', '.join(surprising)}. To agree, add "
+            f"{'&'.join(f'uninstall={name}' for name in surprising)} to the call."
         )
     staying = sorted((wanted.uninstall & frozenset(names)) - plan.leaving)
     if staying:
@@ -107,14 +110,25 @@ def check_moves(plan: Plan, wanted: Wanted, names: Collection[str]) -> None:
 @function("package_manager_submit_actions", Scope.CHANGE)
 def submit_actions(call: Call) -> dict[str, Any]:
     """Answers at once; the change goes on by itself, and ``build`` is its number. Where an
-    unfinished change already leads there, it is that one's."""
+    unfinished change already leads there, it is that one's.
+
+    A script that lost an answer sends the same again. Where the server already is as requested,
+    ``build`` is that of the latest change that ended there, which is finished: nothing is changed,
+    and ``output`` says so.
+    """
     try:
         change = on_a_fresh_look(call.server, lambda: _on_what_is_true(call))
     except UnderWay as same:
         change = same.change
     except NothingToDo as nothing:
-        raise Failed(f"There is nothing to do. {nothing.message}") from nothing
+        return {"build": _latest_build(call.server), "output": str(nothing.message)}
     return {"build": change.pk}
+
+
+def _latest_build(server: Server) -> int:
+    """Of the latest change that has ended on this server; NO_BUILD where there is none yet."""
+    ended = Change.objects.filter(server=server).exclude(state__in=ACTIVE_STATES)
+    return ended.order_by("-pk").values_list("pk", flat=True).first() or NO_BUILD
 
 
 def _on_what_is_true(call: Call) -> Change:
@@ -185,7 +199,8 @@ def _answer(call: Call, choice: Choice) -> Preview | None:
 
 @function("package_manager_is_performing_actions")
 def is_performing_actions(call: Call) -> dict[str, Any]:
-    return {"active": int(_build(call).active)}
+    change = _build(call)
+    return {"active": int(change is not None and change.active)}
 
 
 @function("package_manager_get_build_log")
@@ -196,6 +211,8 @@ def get_build_log(call: Call) -> dict[str, Any]:
     """
     change = _build(call)
     offset = call.parameters.integer("offset", minimum=0, default=0)
+    if change is None:
+        return {"content": [], "offset": 0, "still_running": 0}
     piece = log_bytes.read(change, offset, LOG_PIECE)
     at_end = offset + len(piece) >= change.log_size
     if not (change.finished and at_end):
@@ -208,8 +225,11 @@ def get_build_log(call: Call) -> dict[str, Any]:
     }
 
 
-def _build(call: Call) -> Change:
-    number = call.parameters.integer("build", minimum=1)
+def _build(call: Call) -> Change | None:
+    """None for ``NO_BUILD``. Raises Failed."""
+    number = call.parameters.integer("build", minimum=NO_BUILD)
+    if number == NO_BUILD:
+        return None
     change = Change.objects.filter(pk=number).first()
     if change is None or not call.caller.reaches(change.server):
         raise Failed(f"There is no build {number}.")

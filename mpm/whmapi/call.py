@@ -21,11 +21,20 @@ from mpm.whmapi.parameters import Parameters
 
 @dataclass(frozen=True)
 class Call:
-    """What a function works with."""
+    """What a function works with. ``meant`` is None where no server is meant and the function
+    works without one; ``host`` is the host name that was called."""
 
-    server: Server
+    meant: Server | None
     caller: Caller
     parameters: Parameters
+    host: str = ""
+
+    @property
+    def server(self) -> Server:
+        """Of every function that is not registered as ``anywhere``."""
+        if self.meant is None:
+            raise LookupError("this function was registered as one that works without a server")
+        return self.meant
 
     @cached_property
     def profile(self) -> Profile:
@@ -46,22 +55,25 @@ Work = Callable[[Call], Mapping[str, Any]]
 
 @dataclass(frozen=True, slots=True)
 class Function:
-    """``scope``: what the caller's token must have. ``work`` raises Failed, Refused or
-    BadParameters, or returns the data."""
+    """``scope``: what the caller's token must have. ``anywhere``: works without a server. ``work``
+    raises Failed, Refused or BadParameters, or returns the data."""
 
     name: str
     scope: Scope
     work: Work
+    anywhere: bool = False
 
 
 FUNCTIONS: dict[str, Function] = {}
 
 
-def function(name: str, scope: Scope = Scope.READ) -> Callable[[Work], Work]:
+def function(
+    name: str, scope: Scope = Scope.READ, *, anywhere: bool = False
+) -> Callable[[Work], Work]:
     """Register a function under its WHM name."""
 
     def register(work: Work) -> Work:
-        FUNCTIONS[name] = Function(name, scope, work)
+        FUNCTIONS[name] = Function(name, scope, work, anywhere)
         return work
 
     return register

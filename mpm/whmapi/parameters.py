@@ -1,9 +1,10 @@
 """What a WHM client sent, whichever of the usual ways it sent it.
 
-The query counts, and the body of a POST: a form of either kind, or JSON. Lists arrive in three
+The query counts, and the body of a POST: a form of either kind, or JSON. Lists arrive in several
 styles, and mixed: the same name again (``install=a&install=b``), the bare name followed by
-numbered ones (``install=a&install-1=b``), or numbered ones only (``package-0=a&package-1=b``). In
-a JSON body a list may also be a list. Booleans are 1 and 0.
+numbered ones (``install=a&install-1=b``), or numbered ones only (``package-0=a``, and as other
+languages' libraries write it, ``package[0]=a``, ``package[]=a`` and ``package.0=a``). In a JSON
+body a list may also be a list. Booleans are 1 and 0.
 """
 
 from __future__ import annotations
@@ -15,7 +16,9 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qsl
 
-_NUMBERED = re.compile(r"(?P<name>.+)-(?P<number>\d{1,6})\Z")
+_NUMBERED = re.compile(
+    r"(?P<name>.+?)(?:-(?P<dash>\d{1,6})|\.(?P<dot>\d{1,6})|\[(?P<bracket>\d{0,6})\])\Z"
+)
 MAX_VALUES = 5000
 MAX_BODY = 1024 * 1024
 
@@ -31,10 +34,11 @@ class Parameters:
     pairs: tuple[tuple[str, str], ...] = ()
 
     def text(self, name: str, default: str = "") -> str:
-        """The last value sent under exactly this name, or under ``name-0``."""
+        """The last value sent under exactly this name, or as the first of a list."""
         found = [value for key, value in self.pairs if key == name]
         if not found:
-            found = [value for key, value in self.pairs if key == f"{name}-0"]
+            first = {f"{name}-0", f"{name}.0", f"{name}[0]", f"{name}[]"}
+            found = [value for key, value in self.pairs if key in first]
         return found[-1] if found else default
 
     def required(self, name: str) -> str:
@@ -52,7 +56,8 @@ class Parameters:
         for key, value in self.pairs:
             match = _NUMBERED.match(key)
             if match and match["name"] == name:
-                numbered.append((int(match["number"]), value))
+                number = match["dash"] or match["dot"] or match["bracket"] or "0"
+                numbered.append((int(number), value))
         numbered.sort(key=lambda item: item[0])
         bare = [value for key, value in self.pairs if key == name]
         values = [*bare, *(value for _, value in numbered)]

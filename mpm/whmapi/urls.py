@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from django.urls import path, re_path
+from django.urls import re_path
 
 from mpm.whmapi import views
 
 urlpatterns = [
-    path("json-api/<str:function>", views.json_api, name="whm-api"),
-    re_path(r"^cpsess\d{1,20}/json-api/(?P<function>[^/]+)$", views.json_api),
+    re_path(
+        r"^(?:cpsess\d{1,20}/)?(?P<form>json|xml)-api(?:/(?P<function>.*))?$",
+        views.whm_api,
+        name="whm-api",
+    ),
 ]

@@ -12,13 +12,18 @@ from urllib.parse import urlsplit
 from demo.panel import Panel
 
 HERE = Path(__file__).parent
+APART = str(HERE.parent.parent / ".venv-clients" / "bin" / "python")
+"""A virtual environment for clients that pin old versions of what they need."""
 CLIENTS: dict[str, tuple[str, ...]] = {
     "cpanel-api": (sys.executable, "with_cpanel_api.py"),
+    "curl": ("sh", "with_curl.sh"),
+    "pycpanel": (APART, "with_pycpanel.py"),
+    "WhamBamPy": (APART, "with_whambampy.py"),
     "cpanel-lib": ("node", "with_cpanel_lib.js"),
     "cpanel-node": ("node", "with_cpanel_node.js"),
     "cPanel::PublicAPI": ("perl", "with_publicapi.pl"),
 }
-"""By name; the first two and the last use WHM API 1 as WHM has it."""
+"""By name; all but cpanel-node call the functions where WHM has them."""
 WAY = ("event", "prefork")
 
 
