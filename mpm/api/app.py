@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Callable
 from functools import wraps
 from typing import Any
@@ -22,10 +23,10 @@ from ninja.openapi.schema import OpenAPISchema
 from mpm.access.services.actor import Refused
 from mpm.api import changes, doctor, events, plans, servers, switch, tokens, webhooks
 from mpm.api.description import complete
-from mpm.api.parameters import described_by
+from mpm.api.parameters import learn
 from mpm.api.problems import Problem, answer, from_refusal, from_validation
 from mpm.web.middleware import refused_body
-from mpm.web.polling import RETRY_AFTER, found_no_place
+from mpm.web.polling import TURNS, found_no_place
 
 log = logging.getLogger(__name__)
 
@@ -53,13 +54,15 @@ class Api(NinjaAPI):
     """Describes itself in full, and works that out once: it takes long, and anybody may ask."""
 
     _described: OpenAPISchema | None = None
+    _describing = threading.Lock()
 
     def get_openapi_schema(self, **_options: Any) -> OpenAPISchema:
-        if self._described is None:
-            schema = super().get_openapi_schema(path_prefix="api/v1/")
-            complete(schema)
-            self._described = schema
-        return self._described
+        with self._describing:
+            if self._described is None:
+                schema = super().get_openapi_schema(path_prefix="api/v1/")
+                complete(schema)
+                self._described = schema
+            return self._described
 
 
 api = Api(
@@ -80,7 +83,7 @@ for router in (
     tokens.router,
 ):
     api.add_router("", router)
-described_by(api.get_openapi_schema)
+learn(api, "api/v1")
 
 
 @api.exception_handler(Problem)
@@ -162,9 +165,10 @@ def finished(view: View) -> View:
         if refused_body(request) == 411:
             detail = "Send the length of the body with it (Content-Length)."
             return answer(request, Problem(411, "length_required", detail))
-        response = view(request, *args, **kwargs)
-        if found_no_place() and response.status_code < 400:
-            response.headers.setdefault("Retry-After", str(RETRY_AFTER))
+        with TURNS.answering() as turn:
+            response = view(request, *args, **kwargs)
+            if found_no_place() and response.status_code < 400:
+                response.headers.setdefault("Retry-After", str(turn()))
         if response.status_code == 405:
             response = _method_not_allowed(request, response)
         verdict = getattr(request, "rate_limit", None)

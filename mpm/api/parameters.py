@@ -3,35 +3,43 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
-from functools import cache
-from typing import Any
 
 from django.http import HttpRequest
+from ninja import NinjaAPI
+from ninja.utils import normalize_path
 
 from mpm.api.problems import Problem
 
 _PLACE = re.compile(r"<(?:\w+:)?(\w+)>")
-_descriptions: list[Callable[[], Mapping[str, Any]]] = []
+_CONVERTER = re.compile(r"{\w+:")
+_known: dict[tuple[str, str], frozenset[str]] = {}
 
 
-def described_by(describe: Callable[[], Mapping[str, Any]]) -> None:
-    """Hand in what returns the OpenAPI description of the assembled API. It is called with the
-    first request that has a query: working out the description takes long."""
-    _descriptions[:] = [describe]
-    _known.cache_clear()
+def learn(api: NinjaAPI, prefix: str) -> None:
+    """Take the query parameters of every operation from what reads them; ``prefix`` is where the
+    API is, as in a route.
+
+    The OpenAPI description says the same, and working it out takes a second of processor time: the
+    first requests after a start would each wait for that.
+    """
+    _known.clear()
+    for router in api._get_bound_routers():  # noqa: SLF001 -- ninja shows them nowhere else
+        for path, view in router.path_operations.items():
+            place = normalize_path(f"{prefix}/{router.prefix}/{path}").strip("/")
+            for operation in view.operations:
+                names = frozenset(
+                    name
+                    for model in operation.models
+                    if model.__ninja_param_source__ == "query"
+                    for name in getattr(model, "__ninja_flatten_map__", ())
+                )
+                for method in operation.methods:
+                    _known[_CONVERTER.sub("{", place), method] = names
 
 
-@cache
-def _known(route: str, method: str) -> frozenset[str] | None:
-    """The query parameters that the description has of an operation; None where it has none."""
-    [describe] = _descriptions
-    address = "/" + _PLACE.sub(r"{\1}", route)
-    operation = describe()["paths"].get(address, {}).get(method.lower())
-    if operation is None:
-        return None
-    parameters = operation.get("parameters", ())
-    return frozenset(item["name"] for item in parameters if item["in"] == "query")
+def known(route: str, method: str) -> frozenset[str] | None:
+    """The query parameters of an operation; None where there is none at ``route``."""
+    return _known.get((_PLACE.sub(r"{\1}", route).strip("/"), method))
 
 
 def refuse_unknown(request: HttpRequest) -> None:
@@ -41,11 +49,11 @@ def refuse_unknown(request: HttpRequest) -> None:
     """
     if not request.GET or request.resolver_match is None:
         return
-    known = _known(request.resolver_match.route, str(request.method))
-    unknown = sorted(set(request.GET) - known) if known is not None else []
+    taken = known(request.resolver_match.route, str(request.method))
+    unknown = sorted(set(request.GET) - taken) if taken is not None else []
     if not unknown:
         return
-    has = f"It takes {', '.join(sorted(known or ()))}." if known else "It takes none."
+    has = f"It takes {', '.join(sorted(taken or ()))}." if taken else "It takes none."
     told = [{"where": f"query.{name[:200]}", "message": f"Unknown. {has}"} for name in unknown[:20]]
     first = f"{told[0]['where']}: {told[0]['message']}"
     raise Problem(422, "invalid", first, errors=told)

@@ -3,38 +3,27 @@
 from __future__ import annotations
 
 import os
-import re
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
 import pytest
 
+from bench.waiting import command_of_the_image
 from mpm.access.services.actor import Actor
 from mpm.access.tokens import issue
 from mpm.servers.models import Server
-from mpm.web.polling import ANSWERS, POLLS, THREADS
+from mpm.web.polling import ANSWERS, LATEST, POLLS, SOONEST, THREADS
 from tests.panel.told import EVENT
 from tests.panel_fixtures import PROJECT, RedisServer, database_url, wait_until
 
 ADMIN = Actor(name="anna", role="administrator")
-
-
-def command_of_the_image() -> list[str]:
-    """What the image runs, without where it listens and what it logs."""
-    text = (PROJECT / "Dockerfile").read_text()
-    found = re.search(r"^CMD \[(\"gunicorn\".*?)\]$", text, re.DOTALL | re.MULTILINE)
-    assert found is not None
-    words = re.findall(r'"([^"]+)"', found[1])
-    for option in ("--bind", "--worker-tmp-dir", "--access-logfile"):
-        at = words.index(option)
-        del words[at : at + 2]
-    return words
 
 
 def test_the_demo_runs_it_with_as_many_threads_as_the_image() -> None:
@@ -110,6 +99,46 @@ def web(
         folder.rmdir()
 
 
+@dataclass
+class Round:
+    """What forty polls and what others met meanwhile. ``waited``: polls that were still waiting
+    when the others had been answered; ``others``: the statuses of those."""
+
+    ended: list[httpx.Response]
+    waited: list[httpx.Response]
+    others: list[int]
+
+    @property
+    def turned(self) -> list[httpx.Response]:
+        return [answer for answer in self.ended if "Retry-After" in answer.headers]
+
+
+def forty_polls(
+    web: Callable[[], httpx.Client], addresses: list[str], headers: dict[str, str]
+) -> Round:
+    clients = [web() for _ in range(40)]
+    asker = web()
+
+    def poll(number: int) -> tuple[httpx.Response, float]:
+        answer = clients[number].get(addresses[number % len(addresses)], headers=headers)
+        return answer, time.monotonic()
+
+    with ThreadPoolExecutor(40) as pool:
+        polls = [pool.submit(poll, number) for number in range(40)]
+        # Until whoever found no place has been answered; a wait ends by itself at the latest.
+        wait_until(lambda: sum(one.done() for one in polls) >= 40 - 2 * POLLS.count, 120, "stuck")
+        others = [
+            asker.get("/login/").status_code,
+            asker.get("/api/v1/openapi.json").status_code,
+            asker.get("/api/v1/servers", headers=headers).status_code,
+        ]
+        served = time.monotonic()
+        ended = [one.result() for one in polls]
+    return Round(
+        [answer for answer, _ in ended], [answer for answer, at in ended if at > served], others
+    )
+
+
 def test_the_sign_in_page_answers_while_forty_polls_and_logs_are_followed(
     web: Callable[[], httpx.Client], known_server: Callable[..., Server]
 ) -> None:
@@ -118,29 +147,20 @@ def test_the_sign_in_page_answers_while_forty_polls_and_logs_are_followed(
     change = request_change(known_server(), EVENT, actor=ADMIN)
     headers = {"Authorization": f"Bearer {issue(ADMIN, name='nosy', scopes=('read',)).text}"}
     addresses = [
-        "/api/v1/events?after=ffff&wait=25",
-        f"/api/v1/changes/{change.pk}?wait=25",
-        f"/api/v1/changes/{change.pk}/log?wait=25",
+        "/api/v1/events?after=ffff&wait=30",
+        f"/api/v1/changes/{change.pk}?wait=30",
+        f"/api/v1/changes/{change.pk}/log?wait=30",
     ]
-
-    clients = [web() for _ in range(40)]
-
-    def poll(number: int) -> tuple[httpx.Response, float]:
-        answer = clients[number].get(addresses[number % 3], headers=headers)
-        return answer, time.monotonic()
-
-    with ThreadPoolExecutor(40) as pool:
-        polls = [pool.submit(poll, number) for number in range(40)]
-        # Whoever found no place has been answered by now; the others wait.
-        wait_until(lambda: sum(one.done() for one in polls) >= 40 - 2 * POLLS.count, 20, "stuck")
-        for path in ("/login/", "/api/v1/openapi.json"):
-            assert web().get(path).status_code == 200
-        assert web().get("/api/v1/servers", headers=headers).status_code == 200
-        served = time.monotonic()
-        ended = [one.result() for one in polls]
-    waited = [answer for answer, at in ended if at > served]
-    assert waited
-    assert all("Retry-After" not in answer.headers for answer in waited)
-    turned = [answer for answer, _ in ended if "Retry-After" in answer.headers]
-    assert len(turned) == 40 - len(waited)
-    assert {answer.status_code for answer, _ in ended} == {200}
+    # On a machine that has much else to do forty answers may take longer than a poll waits. That
+    # says nothing of the panel, and a panel whose pages stand behind its polls fails each round.
+    seen = forty_polls(web, addresses, headers)
+    for _ in range(3):
+        assert seen.others == [200, 200, 200]
+        assert {answer.status_code for answer in seen.ended} == {200}
+        if len(seen.waited) + len(seen.turned) == 40:
+            break
+        seen = forty_polls(web, addresses, headers)
+    assert seen.waited
+    assert all("Retry-After" not in answer.headers for answer in seen.waited)
+    assert len(seen.turned) == 40 - len(seen.waited)
+    assert all(SOONEST <= int(answer.headers["Retry-After"]) <= LATEST for answer in seen.turned)

@@ -206,9 +206,11 @@ class Connection:
 
 def _rest(began: float, response: httpx.Response | None = None) -> None:
     """Wait a little after a long poll that did not wait by itself, or as long as it says."""
-    if time.monotonic() - began < PAUSE:
-        later = response.headers.get("Retry-After") if response is not None else None
-        time.sleep(min(30.0, max(PAUSE, _seconds(later))))
+    later = response.headers.get("Retry-After") if response is not None else None
+    if later is not None:
+        time.sleep(min(120.0, max(PAUSE, _seconds(later))))
+    elif time.monotonic() - began < PAUSE:
+        time.sleep(PAUSE)
 
 
 def _trust(panel: Panel) -> ssl.SSLContext | bool:
