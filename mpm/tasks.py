@@ -16,7 +16,7 @@ from django.utils import timezone
 
 from easyapache import envelopes
 from easyapache.celery import app
-from easyapache.ea4.protocol import BadMessage
+from easyapache.ea4.schema import BadMessage
 from easyapache.ea4.sentences import spoken
 from mpm.access import tokens
 from mpm.changes.services.record import record_log, record_reports, record_unknown

@@ -24,7 +24,8 @@ from easyapache.agent.change.spool import Spool
 from easyapache.agent.config import BadConfig, HostConfig, load_config
 from easyapache.agent.drivers import CONFIG_VARIABLE, config_of, open_server
 from easyapache.agent.packages import kit as kits
-from easyapache.ea4.protocol import BadMessage, Outcome, Report
+from easyapache.ea4.protocol import Outcome, Report
+from easyapache.ea4.schema import BadMessage
 
 OVER, UNFINISHED, FAILED, USAGE, BUSY = 0, 1, 1, 2, 75
 BY_HAND = "undone on the server by hand"

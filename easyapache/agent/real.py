@@ -44,7 +44,8 @@ from easyapache.agent.server import (
 )
 from easyapache.ea4.package_metadata import Particulars
 from easyapache.ea4.profile import Profile, Transaction
-from easyapache.ea4.protocol import BadMessage, Goal
+from easyapache.ea4.protocol import Goal
+from easyapache.ea4.schema import BadMessage
 from easyapache.ea4.sentences import Sentence, with_words
 
 _JUST_NOW = 5.0

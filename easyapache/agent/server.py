@@ -11,12 +11,12 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 from easyapache.ea4.package_metadata import Particulars
 from easyapache.ea4.profile import Profile, Transaction
 from easyapache.ea4.protocol import Goal
-from easyapache.ea4.sentences import with_words
+from easyapache.ea4.schema import Schema, Spoken
 
 Log = Callable[[str], None]
 """Takes one line of output, without its end of line."""
@@ -32,26 +32,18 @@ class HostError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Obstacle:
+class Obstacle(Spoken):
     """A reason found before anything was touched why the change must not begin."""
 
+    SENTENCES: ClassVar = ("title", "message", "remedy")
     code: str
     title: str
     message: str
     remedy: str
 
-    def as_json(self) -> dict[str, Any]:
-        data = {
-            "code": self.code,
-            "title": self.title,
-            "message": self.message,
-            "remedy": self.remedy,
-        }
-        return with_words(data, "title", "message", "remedy")
-
 
 @dataclass(frozen=True, slots=True)
-class SiteAnswer:
+class SiteAnswer(Schema):
     """What one address answered: enough to say *as before*, too little to hold content.
 
     ``size_class``: the power of two of the body's length; ``error`` is set when no HTTP
@@ -67,17 +59,15 @@ class SiteAnswer:
     size_class: int = 0
     error: str = ""
 
-    def as_json(self) -> dict[str, Any]:
-        return {name: getattr(self, name) for name in self.__slots__}
-
 
 @dataclass(frozen=True, slots=True)
-class Interruption:
+class Interruption(Spoken):
     """What visitors would have noticed: measured by opening a connection every few milliseconds.
 
     Without a probe nothing is known, and it says so (None). ``partial``: for a while nobody asked.
     """
 
+    SENTENCES: ClassVar = ("reason",)
     method: str
     reason: str
     probes: int = 0
@@ -89,34 +79,20 @@ class Interruption:
     strip: tuple[tuple[int, float, str], ...] = ()
 
     def as_json(self) -> dict[str, Any]:
-        measured = self.probes > 0
-        data = {
-            "method": self.method,
-            "reason": self.reason,
-            "probes": self.probes,
-            "refused": self.refused if measured else None,
-            "reset": self.reset if measured else None,
-            "longest_wait_ms": self.longest_wait_ms if measured else None,
-            "window_ms": self.window_ms,
-            "partial": self.partial,
-            "strip": [list(item) for item in self.strip],
-        }
-        return with_words(data, "reason")
+        unknown = () if self.probes else ("refused", "reset", "longest_wait_ms")
+        return Spoken.as_json(self) | dict.fromkeys(unknown)
 
 
 @dataclass(frozen=True, slots=True)
-class Check:
+class Check(Spoken):
     """One observation of verification: what was expected, what was seen."""
 
+    SENTENCES: ClassVar = ("title", "expected", "seen")
     name: str
     title: str
     expected: str
     seen: str
     ok: bool
-
-    def as_json(self) -> dict[str, Any]:
-        data = {name: getattr(self, name) for name in self.__slots__}
-        return with_words(data, "title", "expected", "seen")
 
 
 Stop = Callable[[], bool]

@@ -38,11 +38,11 @@ from easyapache.agent.server import HostError
 from easyapache.ea4.protocol import (
     CHANGE_ID,
     CONTROL_QUEUE,
-    BadMessage,
     ChangeRequest,
     PreviewRequest,
     host_queue,
 )
+from easyapache.ea4.schema import BadMessage
 from easyapache.ea4.sentences import Sentence, counted, with_words
 
 log = logging.getLogger(__name__)

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 from easyapache.ea4.mpm import ITK, MPM, PHP_DSO, QOS
 from easyapache.ea4.profile import Profile
 from easyapache.ea4.rules.findings import listing
+from easyapache.ea4.schema import Schema
 from easyapache.ea4.sentences import Sentence
 
 
@@ -26,7 +26,7 @@ class Answers:
 
 
 @dataclass(frozen=True, slots=True)
-class Advice:
+class Advice(Schema):
     """The recommendation. ``why`` are sentences; ``detected`` what the system said by itself
     (``threads``, ``safe_polling``: True, False, or None where it could not tell)."""
 
@@ -35,15 +35,6 @@ class Advice:
     threads: bool
     safe_polling: bool
     detected: Mapping[str, bool | None] = field(default_factory=dict)
-
-    def as_json(self) -> dict[str, Any]:
-        return {
-            "mpm": self.mpm.value,
-            "why": list(self.why),
-            "threads": self.threads,
-            "safe_polling": self.safe_polling,
-            "detected": dict(self.detected),
-        }
 
 
 def recommend(profile: Profile, answers: Answers | None = None) -> Advice:

@@ -10,11 +10,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
+from typing import ClassVar
 
 from easyapache.ea4.limits import CPANEL_MAX_REQUEST_WORKERS, DEFAULTS, HARD, Limits, limits_of
 from easyapache.ea4.mpm import MPM
-from easyapache.ea4.sentences import Sentence, with_words
+from easyapache.ea4.schema import Schema, Spoken
+from easyapache.ea4.sentences import Sentence
 
 MIB = 1024 * 1024
 ESTIMATED_THREAD = MIB // 2
@@ -28,7 +29,7 @@ SPARE = 2
 
 
 @dataclass(frozen=True, slots=True)
-class Measured:
+class Measured(Schema):
     """What was measured on a server. Zero or None: could not be.
 
     ``process_bytes``: proportional memory of one child, with prefork all of it, with threads
@@ -46,30 +47,6 @@ class Measured:
     busiest: int = 0
     directives: Mapping[str, int] = field(default_factory=dict)
 
-    def as_json(self) -> dict[str, Any]:
-        return {
-            "memory_total": self.memory_total,
-            "mpm": self.mpm.value if self.mpm else None,
-            "process_bytes": self.process_bytes,
-            "thread_bytes": self.thread_bytes,
-            "other_bytes": self.other_bytes,
-            "busiest": self.busiest,
-            "directives": dict(self.directives),
-        }
-
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> Measured:
-        """Raises KeyError or ValueError for what is not a measurement."""
-        return cls(
-            memory_total=int(data["memory_total"]),
-            mpm=MPM(data["mpm"]) if data.get("mpm") else None,
-            process_bytes=int(data.get("process_bytes") or 0),
-            thread_bytes=int(data.get("thread_bytes") or 0),
-            other_bytes=int(data.get("other_bytes") or 0),
-            busiest=int(data.get("busiest") or 0),
-            directives={str(k): int(v) for k, v in (data.get("directives") or {}).items()},
-        )
-
 
 class Source(StrEnum):
     """Where a number comes from: from this MPM at work, from another one, or from nowhere."""
@@ -80,29 +57,24 @@ class Source(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Share:
+class Share(Schema):
     """The memory of one process or of one thread, and where the number comes from."""
 
-    size: int
+    bytes: int
     source: Source
-
-    def as_json(self) -> dict[str, Any]:
-        return {"bytes": self.size, "source": self.source.value}
 
 
 @dataclass(frozen=True, slots=True)
-class Caution:
+class Caution(Spoken):
     """One thing to know about the capacity of a choice. ``code`` is stable."""
 
+    SENTENCES: ClassVar = ("message",)
     code: str
     message: str
 
-    def as_json(self) -> dict[str, Any]:
-        return with_words({"code": self.code, "message": self.message}, "message")
-
 
 @dataclass(frozen=True, slots=True)
-class Capacity:
+class Capacity(Schema):
     """One MPM on one server.
 
     ``process`` and ``thread``: the memory of one child without its threads' own share, and that
@@ -112,6 +84,11 @@ class Capacity:
     values to copy, in the order they are written; ``snippet`` is the same as text.
     """
 
+    KEYS: ClassVar = (
+        *("mpm", "limits", "process", "thread", "memory_at_peak", "memory_at_busiest"),
+        *("memory_total", "available", "requests_that_fit", "fits", "estimated", "warnings"),
+        *("directives", "snippet"),
+    )
     mpm: MPM
     limits: Limits
     process: Share
@@ -122,7 +99,7 @@ class Capacity:
     memory_total: int
     requests_that_fit: int
     warnings: tuple[Caution, ...]
-    directives: tuple[tuple[str, int], ...]
+    directives: Mapping[str, int]
 
     @property
     def estimated(self) -> bool:
@@ -136,26 +113,8 @@ class Capacity:
 
     @property
     def snippet(self) -> str:
-        lines = [f"    {name} {value}" for name, value in self.directives]
+        lines = [f"    {name} {value}" for name, value in self.directives.items()]
         return "\n".join([f"<IfModule mpm_{self.mpm.value}_module>", *lines, "</IfModule>", ""])
-
-    def as_json(self) -> dict[str, Any]:
-        return {
-            "mpm": self.mpm.value,
-            "limits": self.limits.as_json(),
-            "process": self.process.as_json(),
-            "thread": self.thread.as_json() if self.thread else None,
-            "memory_at_peak": self.memory_at_peak,
-            "memory_at_busiest": self.memory_at_busiest,
-            "memory_total": self.memory_total,
-            "available": self.available,
-            "requests_that_fit": self.requests_that_fit,
-            "fits": self.fits,
-            "estimated": self.estimated,
-            "warnings": [item.as_json() for item in self.warnings],
-            "directives": dict(self.directives),
-            "snippet": self.snippet,
-        }
 
 
 def capacity_of(mpm: MPM, measured: Measured) -> Capacity:
@@ -175,7 +134,7 @@ def capacity_of(mpm: MPM, measured: Measured) -> Capacity:
         memory_total=measured.memory_total,
         requests_that_fit=size.requests_in(available),
         warnings=tuple(_warnings(mpm, measured, limits, available, size)),
-        directives=_directives(mpm, measured, limits, size.requests_in(available)),
+        directives=dict(_directives(mpm, measured, limits, size.requests_in(available))),
     )
 
 
@@ -192,7 +151,7 @@ def _shares(mpm: MPM, measured: Measured) -> tuple[Share, Share | None]:
         return process, share(measured.thread_bytes, ESTIMATED_THREAD)
     was_threaded = measured.mpm is not None and measured.mpm.threaded
     along = measured.thread_bytes if was_threaded else 0
-    return Share(process.size + along, process.source), None
+    return Share(process.bytes + along, process.source), None
 
 
 def capacities(measured: Measured) -> tuple[Capacity, ...]:
@@ -210,8 +169,8 @@ class _Size:
     @classmethod
     def of(cls, process: Share, thread: Share | None, threads: int) -> _Size:
         if thread is None:
-            return cls(process.size, 1)
-        return cls(process.size + threads * thread.size, threads)
+            return cls(process.bytes, 1)
+        return cls(process.bytes + threads * thread.bytes, threads)
 
     def memory(self, requests: int) -> int:
         """httpd's memory with so many requests at once; a process has all its threads at once."""

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from easyapache.ea4.mpm import MPM
+from easyapache.ea4.schema import Schema
 from easyapache.ea4.sentences import Sentence
 
 CPANEL_MAX_REQUEST_WORKERS = 150
@@ -45,7 +45,7 @@ _CODES = {
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class Limits(Schema):
     """What httpd makes of the directives. ``requests`` = served at once at most;
     ``connections`` = open at once at most. ``corrections``: what httpd would write into its
     error log when it starts, each with its number."""
@@ -56,11 +56,6 @@ class Limits:
     server_limit: int
     connections: int
     corrections: tuple[str, ...] = ()
-
-    def as_json(self) -> dict[str, Any]:
-        return {name: getattr(self, name) for name in self.__slots__} | {
-            "corrections": list(self.corrections)
-        }
 
 
 def limits_of(mpm: MPM, directives: Mapping[str, int]) -> Limits:

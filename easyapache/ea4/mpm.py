@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from typing import Any
+from typing import Annotated
 
-from easyapache.ea4.profile import Observation
+from msgspec import Meta
+
+from easyapache.ea4.profile import MOST_PACKAGES, Observation
+from easyapache.ea4.schema import Schema
 from easyapache.ea4.sentences import Sentence, joined
 
 PREFIX = "ea-apache24-"
@@ -36,6 +39,15 @@ PHP_DSO = re.compile(r"ea-php([57][0-9])-php\Z")
 PACKAGE_NAME = re.compile(r"ea-[a-z0-9][a-z0-9_.+-]{0,126}\Z")
 """A name that may be asked for. It cannot start with a dash, hold a slash, a blank or a
 shell character, and it must be one of EasyApache 4's own."""
+PackageSet = Annotated[
+    frozenset[
+        Annotated[
+            str,
+            Meta(pattern=f"^{PACKAGE_NAME.pattern}", description="an EasyApache 4 package name"),
+        ]
+    ],
+    Meta(max_length=MOST_PACKAGES),
+]
 
 
 class MPM(StrEnum):
@@ -116,7 +128,7 @@ class BadChoice(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
+class Choice(Schema):
     """What a person asks for.
 
     ``add``: packages to install along with the change; ``keep``: packages that must still be
@@ -125,16 +137,8 @@ class Choice:
 
     mpm: MPM
     itk: bool = False
-    add: frozenset[str] = field(default_factory=frozenset)
-    keep: frozenset[str] = field(default_factory=frozenset)
-
-    def as_json(self) -> dict[str, Any]:
-        return {
-            "mpm": self.mpm.value,
-            "itk": self.itk,
-            "add": sorted(self.add),
-            "keep": sorted(self.keep),
-        }
+    add: PackageSet = field(default_factory=frozenset)
+    keep: PackageSet = field(default_factory=frozenset)
 
     @property
     def label(self) -> str:
@@ -157,13 +161,6 @@ class Choice:
             itk=self.itk if itk is None else itk,
             add=(self.add | frozenset(add)) - off,
             keep=self.keep - frozenset(unkeep),
-        )
-
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> Choice:
-        """The reverse of ``as_json``. Raises BadChoice, as ``parse`` does."""
-        return cls.parse(
-            data.get("mpm"), bool(data.get("itk")), data.get("add", ()), data.get("keep", ())
         )
 
     @classmethod

@@ -13,6 +13,7 @@ from importlib import resources
 from typing import Any
 
 from easyapache.ea4.profile import digest_of
+from easyapache.ea4.schema import BadMessage, Schema, read
 
 TOOLS = "ea-cpanel-tools"
 """The package that brings these files."""
@@ -26,7 +27,7 @@ _LONGEST_LINE, _LONGEST_TEXT = 300, 4000
 
 
 @dataclass(frozen=True, slots=True)
-class Description:
+class Description(Schema):
     """One package in words. ``size``: bytes once it is installed; 0 where nobody knows it."""
 
     summary: str = ""
@@ -36,31 +37,20 @@ class Description:
     url: str = ""
     size: int = 0
 
-    def as_json(self) -> dict[str, Any]:
-        return {item.name: getattr(self, item.name) for item in fields(self)}
-
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> Description:
+    def __post_init__(self) -> None:
         """Whatever a package says of itself, cut to what can be shown."""
-
-        def text(key: str, longest: int = _LONGEST_LINE) -> str:
-            return str(data.get(key) or "")[:longest]
-
-        return cls(
-            summary=text("summary"),
-            description=text("description", _LONGEST_TEXT),
-            license=text("license"),
-            group=text("group"),
-            url=text("url"),
-            size=max(0, int(data.get("size") or 0)),
-        )
+        for item in fields(self):
+            if item.name != "size":
+                longest = _LONGEST_TEXT if item.name == "description" else _LONGEST_LINE
+                object.__setattr__(self, item.name, getattr(self, item.name)[:longest])
+        object.__setattr__(self, "size", max(0, self.size))
 
 
 Descriptions = Mapping[str, Description]
 
 
 @dataclass(frozen=True, slots=True)
-class Particulars:
+class Particulars(Schema):
     """``installed`` is what the rpm database says of the packages there, ``offered`` what the
     package manager's metadata says of those that could be. ``metainfo`` is the content of
     ea4-metainfo.json, ``recommendations`` that of the files for each installed package,
@@ -83,34 +73,20 @@ class Particulars:
     def digest(self) -> str:
         return digest_of(self.as_json())
 
-    def as_json(self) -> dict[str, Any]:
-        return {
-            "installed": {name: item.as_json() for name, item in self.installed.items()},
-            "offered": {name: item.as_json() for name, item in self.offered.items()},
-            "metainfo": dict(self.metainfo),
-            "recommendations": {name: list(said) for name, said in self.recommendations.items()},
-            "prefixes": list(self.prefixes),
-        }
-
     @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> Particulars:
-        """Raises ValueError for anything that as_json() could not have made."""
-        try:
-            return cls(
-                installed=described(data["installed"]),
-                offered=described(data["offered"]),
-                metainfo=dict(data["metainfo"]),
-                recommendations={
-                    name: list(said) for name, said in data["recommendations"].items()
-                },
-                prefixes=tuple(sorted(map(str, data["prefixes"]))),
-            )
-        except (AttributeError, KeyError, OverflowError, TypeError) as error:
-            raise ValueError(f"not the particulars of a server: {error}") from error
+    def from_json(cls, data: Any) -> Particulars:
+        """Raises BadMessage, also where anything is missing: it replaces what is known."""
+        told = read(cls, data)
+        if missing := [item.name for item in fields(cls) if item.name not in data]:
+            raise BadMessage(f"{missing[0]} is missing")
+        return told
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "prefixes", tuple(sorted(self.prefixes)))
 
 
 def described(data: Mapping[str, Mapping[str, Any]]) -> dict[str, Description]:
-    return {str(name): Description.from_json(item) for name, item in data.items()}
+    return read(dict[str, Description], data)
 
 
 @cache

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
+from typing import ClassVar
 
 from easyapache.ea4.mpm import ITK, MPM, Choice, installed, short
 from easyapache.ea4.profile import Observation, Package, Profile, Transaction, digest_of
@@ -15,7 +15,8 @@ from easyapache.ea4.relations import Relations, Scene, Unsolvable, Why
 from easyapache.ea4.rules.findings import Finding, Severity, Situation
 from easyapache.ea4.rules.panel import PANEL_CODES, panel_findings
 from easyapache.ea4.rules.rulebook import findings_for, in_order
-from easyapache.ea4.sentences import Sentence, spoken, with_words
+from easyapache.ea4.schema import Schema, Spoken
+from easyapache.ea4.sentences import Sentence
 from easyapache.ea4.versions import parse_evr
 
 STORED = "stored"
@@ -25,13 +26,15 @@ SERVER = "server"
 
 
 @dataclass(frozen=True, slots=True)
-class PlannedPackage:
+class PlannedPackage(Spoken):
     """One package of a plan. ``action``: ``in``, ``out`` or ``keep``. ``cause`` is the solver's
     word (asked, dependency, conflict, dependent), ``reason`` says it to a person.
 
     A package that is updated is both in (the new version) and out (the old one).
     """
 
+    KEYS: ClassVar = ("name", "evr", "arch", "action", "reason", "cause")
+    SENTENCES: ClassVar = ("reason",)
     name: str
     evr: str
     action: str
@@ -48,32 +51,9 @@ class PlannedPackage:
     def short_name(self) -> str:
         return short(self.name)
 
-    def as_json(self) -> dict[str, Any]:
-        data = {
-            "name": self.name,
-            "evr": self.evr,
-            "arch": self.arch,
-            "action": self.action,
-            "reason": self.reason,
-            "cause": self.cause,
-        }
-        return with_words(data, "reason")
-
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> PlannedPackage:
-        data = spoken(data)
-        return cls(
-            name=data["name"],
-            evr=data["evr"],
-            action=data["action"],
-            reason=data.get("reason", ""),
-            arch=data.get("arch", "x86_64"),
-            cause=data.get("cause", ""),
-        )
-
 
 @dataclass(frozen=True)
-class Plan:
+class Plan(Schema):
     """What one choice would do to one server in one state.
 
     ``base_digest`` names that state, ``before`` its MPM by packages. ``digest`` names the plan:
@@ -81,6 +61,10 @@ class Plan:
     the plan out. ``goal`` is what the server's package manager is asked.
     """
 
+    KEYS: ClassVar = (
+        *("choice", "base_digest", "before", "install", "remove", "keep", "findings", "goal"),
+        *("source", "digest", "blocked", "headline"),
+    )
     choice: Choice
     base_digest: str
     before: Observation
@@ -185,39 +169,6 @@ class Plan:
             findings=findings,
             goal=Goal(install=tuple(sorted(again)), remove=gone, may_remove=gone),
             source=self.source,
-        )
-
-    def as_json(self) -> dict[str, Any]:
-        return {
-            "choice": self.choice.as_json(),
-            "base_digest": self.base_digest,
-            "before": self.before.as_json(),
-            "install": [item.as_json() for item in self.install],
-            "remove": [item.as_json() for item in self.remove],
-            "keep": [item.as_json() for item in self.keep],
-            "findings": [item.as_json() for item in self.findings],
-            "goal": self.goal.as_json(),
-            "source": self.source,
-            "digest": self.digest,
-            "blocked": self.blocked,
-            "headline": self.headline,
-        }
-
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> Plan:
-        def planned(key: str) -> tuple[PlannedPackage, ...]:
-            return tuple(PlannedPackage.from_json(item) for item in data[key])
-
-        return cls(
-            choice=Choice.from_json(data["choice"]),
-            base_digest=data["base_digest"],
-            before=Observation.from_json(data["before"]),
-            install=planned("install"),
-            remove=planned("remove"),
-            keep=planned("keep"),
-            findings=tuple(Finding.from_json(item) for item in data["findings"]),
-            goal=Goal.from_json(data["goal"]),
-            source=data.get("source", STORED),
         )
 
 

@@ -13,19 +13,30 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, TypedDict
+
+from msgspec import Meta
+
+from easyapache.ea4.schema import Schema, Short, fits
+
+MOST_PACKAGES = 10_000
+if TYPE_CHECKING:
+    Facts = Mapping[str, Any]
+else:
+    Facts = Any  # anything is let in, and left out where it has another shape
 
 
 @dataclass(frozen=True, order=True, slots=True)
-class Package:
+class Package(Schema):
     """One installed or available package, named the way rpm names it."""
 
-    name: str
-    version: str
-    release: str
-    arch: str
+    KEYS: ClassVar = ("name", "epoch", "version", "release", "arch")
+    name: Short
+    version: Short
+    release: Short
+    arch: Short
     epoch: int = 0
 
     @property
@@ -38,34 +49,18 @@ class Package:
     def nevra(self) -> str:
         return f"{self.name}-{self.evr}.{self.arch}"
 
-    def as_json(self) -> dict[str, Any]:
-        return {
-            "name": self.name,
-            "epoch": self.epoch,
-            "version": self.version,
-            "release": self.release,
-            "arch": self.arch,
-        }
 
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> Package:
-        return cls(
-            name=data["name"],
-            version=data["version"],
-            release=data["release"],
-            arch=data["arch"],
-            epoch=int(data.get("epoch", 0)),
-        )
+Packages = Annotated[tuple[Package, ...], Meta(max_length=MOST_PACKAGES)]
 
 
 @dataclass(frozen=True, slots=True)
-class Observation:
+class Observation(Schema):
     """Which MPMs one observer saw, and whether it saw ITK.
 
     ``mpms`` is sorted. Exactly one is sound; none or several is a torn server.
     """
 
-    mpms: tuple[str, ...] = ()
+    mpms: Annotated[tuple[Short, ...], Meta(max_length=100)] = ()
     itk: bool = False
 
     @property
@@ -73,16 +68,12 @@ class Observation:
         """The one MPM seen, or None when there is none or more than one."""
         return self.mpms[0] if len(self.mpms) == 1 else None
 
-    def as_json(self) -> dict[str, Any]:
-        return {"mpms": list(self.mpms), "itk": self.itk}
-
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> Observation:
-        return cls(mpms=tuple(sorted(data.get("mpms", ()))), itk=bool(data.get("itk", False)))
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "mpms", tuple(sorted(self.mpms)))
 
 
 @dataclass(frozen=True, slots=True)
-class Profile:
+class Profile(Schema):
     """The installed profile of one server at one moment.
 
     ``configured`` and ``running`` are None when that observer could not answer (httpd is
@@ -112,10 +103,18 @@ class Profile:
     of installed packages that the catalogue does not know.
     """
 
-    packages: tuple[Package, ...]
+    packages: Packages
     configured: Observation | None = None
     running: Observation | None = None
-    facts: Mapping[str, Any] = field(default_factory=dict)
+    facts: Facts = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "packages", tuple(sorted(self.packages)))
+        told: Any = self.facts
+        told = told if isinstance(told, Mapping) else {}
+        known = {name: fact for name, fact in told.items() if _readable(name, fact)}
+        if known != self.facts:
+            object.__setattr__(self, "facts", known)
 
     @property
     def names(self) -> frozenset[str]:
@@ -132,93 +131,44 @@ class Profile:
             }
         )
 
-    def as_json(self) -> dict[str, Any]:
-        return {
-            "packages": [package.as_json() for package in sorted(self.packages)],
-            "configured": self.configured.as_json() if self.configured else None,
-            "running": self.running.as_json() if self.running else None,
-            "facts": dict(self.facts),
-        }
 
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> Profile:
-        configured, running = data.get("configured"), data.get("running")
-        return cls(
-            packages=tuple(sorted(Package.from_json(item) for item in data["packages"])),
-            configured=Observation.from_json(configured) if configured else None,
-            running=Observation.from_json(running) if running else None,
-            facts=_facts(data.get("facts")),
-        )
+class Place(TypedDict):
+    """A directive in a file of httpd's configuration."""
+
+    path: str
+    line: int
+    directive: str
 
 
-def _texts(value: Any) -> bool:
-    return isinstance(value, list) and all(isinstance(item, str) for item in value)
+_Average = Annotated[float, Meta(ge=0, lt=1e6)]
+"""Of one, five and fifteen minutes."""
 
-
-def _lists_by_name(value: Any) -> bool:
-    return isinstance(value, dict) and all(map(_texts, value.values()))
-
-
-def _texts_by_name(value: Any) -> bool:
-    return isinstance(value, dict) and all(isinstance(item, str) for item in value.values())
-
-
-def _relations(value: Any) -> bool:
-    return isinstance(value, dict) and all(map(_lists_by_name, value.values()))
-
-
-def _directives(value: Any) -> bool:
-    return isinstance(value, list) and all(
-        isinstance(item, dict) and {"path", "line", "directive"} <= item.keys() for item in value
-    )
-
-
-def _of(*kinds: type) -> Callable[[Any], bool]:
-    return lambda value: isinstance(value, kinds)
-
-
-def _load_average(value: Any) -> bool:
-    """Of one, five and fifteen minutes."""
-    return (
-        isinstance(value, list)
-        and len(value) == 3
-        and all(isinstance(one, int | float) and 0 <= one < 1e6 for one in value)
-    )
-
-
-_SHAPES: Mapping[str, Callable[[Any], bool]] = {
-    **dict.fromkeys(("php_dso_sites", "missing_files"), _lists_by_name),
-    **dict.fromkeys(("edited_config_files", "httpd_said"), _texts_by_name),
-    **dict.fromkeys(("foreign_mpm_files", "excludes", "version_locks"), _texts),
-    **dict.fromkeys(("threads", "safe_thread_polling"), _of(bool)),
+_SHAPES: Mapping[str, Any] = {
+    **dict.fromkeys(("php_dso_sites", "missing_files"), dict[str, list[str]]),
+    **dict.fromkeys(("edited_config_files", "httpd_said"), dict[str, str]),
+    **dict.fromkeys(("foreign_mpm_files", "excludes", "version_locks"), list[str]),
+    **dict.fromkeys(("threads", "safe_thread_polling"), bool),
     **dict.fromkeys(
         (
             *("httpd_version", "os", "unfinished_transaction", "httpd_started"),
             *("configured_error", "running_error", "cpanel_version"),
         ),
-        _of(str),
+        str,
     ),
-    **dict.fromkeys(("last_transaction", "load", "capacity", "service"), _of(dict)),
-    "prefork_only_directives": _directives,
-    "load_average": _load_average,
-    "relations": _relations,
+    **dict.fromkeys(("last_transaction", "load", "capacity", "service"), dict[str, Any]),
+    "prefork_only_directives": list[Place],
+    "load_average": tuple[_Average, _Average, _Average],
+    "relations": dict[str, dict[str, list[str]]],
 }
 
 
-def _facts(said: Any) -> dict[str, Any]:
-    """The facts that have the shape the rules and pages read; one of another shape is as if nobody
-    had told it."""
-    if not isinstance(said, Mapping):
-        return {}
-    return {
-        str(name): value
-        for name, value in said.items()
-        if value is None or name not in _SHAPES or _SHAPES[name](value)
-    }
+def _readable(name: str, fact: Any) -> bool:
+    """Whether a fact has the shape that rules and pages read; one of another is left out."""
+    return fact is None or name not in _SHAPES or fits(_SHAPES[name], fact)
 
 
 @dataclass(frozen=True, slots=True)
-class Transaction:
+class Transaction(Schema):
     """What a package manager would do: whole packages in and out, each with its reason.
 
     Reasons are the solver's: ``asked``, ``dependency``, ``conflict``, ``dependent``. ``sizes``
@@ -227,10 +177,15 @@ class Transaction:
     that move the same packages are the same, whatever was said of sizes.
     """
 
-    install: tuple[Package, ...] = ()
-    remove: tuple[Package, ...] = ()
+    IF_ANY: ClassVar = frozenset({"sizes"})
+    install: Packages = ()
+    remove: Packages = ()
     reasons: Mapping[str, str] = field(default_factory=dict)
     sizes: Mapping[str, Mapping[str, int]] = field(default_factory=dict, compare=False)
+
+    def __post_init__(self) -> None:
+        for name in ("install", "remove"):
+            object.__setattr__(self, name, tuple(sorted(getattr(self, name))))
 
     @property
     def empty(self) -> bool:
@@ -248,31 +203,6 @@ class Transaction:
     @property
     def inverse(self) -> Transaction:
         return Transaction(install=self.remove, remove=self.install)
-
-    def as_json(self) -> dict[str, Any]:
-        return {
-            "install": [package.as_json() for package in sorted(self.install)],
-            "remove": [package.as_json() for package in sorted(self.remove)],
-            "reasons": dict(self.reasons),
-            **(
-                {"sizes": {kind: dict(by) for kind, by in self.sizes.items()}} if self.sizes else {}
-            ),
-        }
-
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> Transaction:
-        def packages(items: Iterable[Mapping[str, Any]]) -> tuple[Package, ...]:
-            return tuple(sorted(Package.from_json(item) for item in items))
-
-        return cls(
-            install=packages(data.get("install", ())),
-            remove=packages(data.get("remove", ())),
-            reasons=dict(data.get("reasons") or {}),
-            sizes={
-                str(kind): {str(name): int(size) for name, size in by.items()}
-                for kind, by in (data.get("sizes") or {}).items()
-            },
-        )
 
 
 def digest_of(value: Any) -> str:

@@ -34,12 +34,14 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
 from enum import StrEnum
-from typing import Any
+from typing import Annotated, Any
 
-from easyapache.ea4.profile import Transaction
-from easyapache.ea4.scope import names_one_mpm
+from msgspec import Meta
+
+from easyapache.ea4.profile import MOST_PACKAGES, Transaction
+from easyapache.ea4.schema import BadMessage, Moment, Schema, Short, read
+from easyapache.ea4.scope import MPMS, names_one_mpm
 
 CONTROL_QUEUE = "control"
 SERVER_NAME = re.compile(r"[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?\Z")
@@ -98,84 +100,60 @@ class Outcome(StrEnum):
         return {"rolled_back": cls.RESTORED, "cancelled": cls.CANCELED}.get(str(value))
 
 
-class BadMessage(ValueError):
-    """A message that is not what it must be. It is refused whole and logged."""
-
-
-def _is(pattern: re.Pattern[str], value: Any) -> bool:
-    return isinstance(value, str) and pattern.match(value) is not None
-
-
-def _names(value: Any, what: str) -> tuple[str, ...]:
-    if not isinstance(value, list) or not all(
-        isinstance(item, str) and ALLOWED_PACKAGE.match(item) for item in value
-    ):
-        raise BadMessage(f"{what} must be a list of EasyApache 4 package names")
-    return tuple(sorted(set(value)))
+ChangeId = Annotated[
+    str, Meta(pattern=f"^{CHANGE_ID.pattern}", description="an ID of 32 hexadecimal digits")
+]
+ServerName = Annotated[
+    str,
+    Meta(
+        pattern=f"^{SERVER_NAME.pattern}",
+        description="the name of a server: lower-case letters, digits, dots and dashes",
+    ),
+]
+PackageName = Annotated[
+    str, Meta(pattern=f"^{ALLOWED_PACKAGE.pattern}", description="an EasyApache 4 package name")
+]
+RestartMethod = Annotated[
+    str,
+    Meta(
+        pattern=rf"^({'|'.join(RESTART_METHODS)})\Z",
+        description=f"one of {', '.join(RESTART_METHODS)}",
+    ),
+]
+MpmName = Annotated[
+    str, Meta(pattern=rf"^({'|'.join(MPMS)})\Z", description=f"one of {', '.join(MPMS)}")
+]
+PackageNames = Annotated[tuple[PackageName, ...], Meta(max_length=MOST_PACKAGES)]
 
 
 @dataclass(frozen=True, slots=True)
-class Goal:
+class Goal(Schema):
     """What the solver is asked: packages that must be there, and packages that must go.
 
     ``may_remove`` is the whole of what may leave; everything else that is installed and
     belongs to EasyApache 4 is protected, and the solver refuses rather than lose it.
     """
 
-    install: tuple[str, ...]
-    remove: tuple[str, ...] = ()
-    may_remove: tuple[str, ...] = ()
+    install: PackageNames
+    remove: PackageNames = ()
+    may_remove: PackageNames = ()
 
-    def as_json(self) -> dict[str, Any]:
-        return {
-            "install": list(self.install),
-            "remove": list(self.remove),
-            "may_remove": list(self.may_remove),
-        }
-
-    @classmethod
-    def from_json(cls, data: Any) -> Goal:
-        if not isinstance(data, Mapping):
-            raise BadMessage("a goal must be an object")
-        return cls(
-            install=_names(data.get("install"), "install"),
-            remove=_names(data.get("remove", []), "remove"),
-            may_remove=_names(data.get("may_remove", []), "may_remove"),
-        )
+    def __post_init__(self) -> None:
+        for name in ("install", "remove", "may_remove"):
+            object.__setattr__(self, name, tuple(sorted(set(getattr(self, name)))))
 
 
 @dataclass(frozen=True, slots=True)
-class PreviewRequest:
+class PreviewRequest(Schema):
     """Ask the server's own package manager what it would do. ``may_remove`` is ignored:
     the preview must show everything that would leave."""
 
-    preview: str
+    preview: ChangeId
     goal: Goal
-
-    def as_json(self) -> dict[str, Any]:
-        return {"preview": self.preview, "goal": self.goal.as_json()}
-
-    @classmethod
-    def from_json(cls, data: Any) -> PreviewRequest:
-        if not isinstance(data, Mapping) or not _is(CHANGE_ID, data.get("preview")):
-            raise BadMessage("a preview request needs an id of 32 hexadecimal digits")
-        return cls(preview=data["preview"], goal=Goal.from_json(data.get("goal")))
-
-
-def _deadline(value: Any) -> datetime | None:
-    if value is None:
-        return None
-    try:
-        moment = datetime.fromisoformat(value)
-    except (TypeError, ValueError) as error:
-        raise BadMessage("not_after must be a time as 2026-03-03T21:00:00+00:00") from error
-    if moment.tzinfo is None:
-        raise BadMessage("not_after needs a zone")
-    return moment
 
 
 @dataclass(frozen=True, slots=True)
-class ChangeRequest:
+class ChangeRequest(Schema):
     """Everything the agent needs to carry out, finish or undo one change by itself.
 
     ``transaction`` is what the person confirmed. The agent resolves ``goal`` again just
@@ -184,81 +162,31 @@ class ChangeRequest:
     ``not_after``: when it is too late to begin, aware; None: never.
     """
 
-    change: str
-    server: str
+    change: ChangeId
+    server: ServerName
     goal: Goal
     transaction: Transaction
-    mpm: str
+    mpm: MpmName
     itk: bool
-    undo_of: str | None = None
-    restart_method: str = "auto"
+    undo_of: ChangeId | None = None
+    restart_method: RestartMethod = "auto"
     note: Mapping[str, Any] = field(default_factory=dict)
-    not_after: datetime | None = None
-
-    def as_json(self) -> dict[str, Any]:
-        return {
-            "change": self.change,
-            "server": self.server,
-            "goal": self.goal.as_json(),
-            "transaction": self.transaction.as_json(),
-            "mpm": self.mpm,
-            "itk": self.itk,
-            "undo_of": self.undo_of,
-            "restart_method": self.restart_method,
-            "note": dict(self.note),
-            "not_after": self.not_after.isoformat() if self.not_after else None,
-        }
+    not_after: Moment | None = None
 
     @classmethod
     def from_json(cls, data: Any) -> ChangeRequest:
-        """Raises BadMessage when anything is not exactly what it must be."""
-        if not isinstance(data, Mapping):
-            raise BadMessage("a change request must be an object")
-        if not _is(CHANGE_ID, data.get("change")):
-            raise BadMessage("a change id has 32 hexadecimal digits")
-        undo_of = data.get("undo_of")
-        if undo_of is not None and not _is(CHANGE_ID, undo_of):
-            raise BadMessage("undo_of must be a change id")
-        if data.get("mpm") not in ("event", "worker", "prefork"):
-            raise BadMessage("mpm must be event, worker or prefork")
-        if not isinstance(data.get("itk"), bool):
-            raise BadMessage("itk must be true or false")
-        if not _is(SERVER_NAME, data.get("server")):
-            raise BadMessage("server must be the name of a server")
-        try:
-            transaction = Transaction.from_json(data["transaction"])
-        except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
-            raise BadMessage(f"the transaction cannot be read: {error}") from error
-        for package in (*transaction.install, *transaction.remove):
-            parts = (package.name, package.version, package.release, package.arch)
-            if not all(isinstance(part, str) for part in parts):
-                raise BadMessage("a package is named by texts")
-        note = data.get("note") or {}
-        if not isinstance(note, Mapping):
-            raise BadMessage("note must be an object")
-        # Known here and not at the restart, when the packages would have been exchanged already.
-        if data.get("restart_method", "auto") not in RESTART_METHODS:
-            raise BadMessage(f"restart_method must be one of {', '.join(RESTART_METHODS)}")
-        goal = Goal.from_json(data.get("goal"))
-        back = undo_of is not None
-        if wrong := names_one_mpm(goal.install, data["mpm"], itk=data["itk"], back=back):
+        """Raises BadMessage, also for a request that is not about the MPM it names: known here
+        and not at the restart, when the packages would have been exchanged already."""
+        request = read(cls, data)
+        back = request.undo_of is not None
+        wrong = names_one_mpm(request.goal.install, request.mpm, itk=request.itk, back=back)
+        if wrong:
             raise BadMessage(wrong)
-        return cls(
-            change=data["change"],
-            server=data["server"],
-            goal=goal,
-            transaction=transaction,
-            mpm=data["mpm"],
-            itk=data["itk"],
-            undo_of=undo_of,
-            restart_method=data.get("restart_method", "auto"),
-            note=dict(note),
-            not_after=_deadline(data.get("not_after")),
-        )
+        return request
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class Report(Schema):
     """One line of the journal of a change, as the agent wrote it.
 
     ``seq`` counts from 1 without gaps within a change; ``at`` is ISO 8601 in UTC.
@@ -276,17 +204,7 @@ class Report:
     * ``outcome``: {outcome, decided_by, sentence, profile}; always the last line
     """
 
-    seq: int
-    at: str
-    kind: str
+    seq: Annotated[int, Meta(ge=1)]
+    at: Short
+    kind: Short
     data: Mapping[str, Any]
-
-    def as_json(self) -> dict[str, Any]:
-        return {"seq": self.seq, "at": self.at, "kind": self.kind, "data": dict(self.data)}
-
-    @classmethod
-    def from_json(cls, data: Any) -> Report:
-        try:
-            return cls(int(data["seq"]), str(data["at"]), str(data["kind"]), dict(data["data"]))
-        except (KeyError, TypeError, ValueError) as error:
-            raise BadMessage(f"not a report: {error}") from error

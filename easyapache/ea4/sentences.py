@@ -118,13 +118,18 @@ def spoken(data: Mapping[str, Any]) -> dict[str, Any]:
     found = {name: value for name, value in data.items() if name != WORDS}
     words = data.get(WORDS)
     for name, made_of in words.items() if isinstance(words, Mapping) else ():
-        try:
-            sentence = _sentence(made_of)
-        except (TypeError, ValueError, LookupError, AttributeError):
-            continue
-        if sentence == found.get(name):
+        sentence = sentence_from(made_of)
+        if sentence is not None and sentence == found.get(name):
             found[name] = sentence
     return found
+
+
+def sentence_from(made_of: Any) -> Sentence | None:
+    """The inverse of ``words_of``; None for what makes no sentence."""
+    try:
+        return _sentence(made_of)
+    except (TypeError, ValueError, LookupError, AttributeError):
+        return None
 
 
 def plain(data: Any) -> Any:

@@ -26,7 +26,7 @@ from easyapache.agent.repair.folder import RepairFolder
 from easyapache.agent.repair.repairs import repair
 from easyapache.agent.runner import Detached, Runner
 from easyapache.agent.server import HostError
-from easyapache.ea4.protocol import BadMessage
+from easyapache.ea4.schema import BadMessage
 from tests.engine.simulation import Simulation, kinds
 from tests.engine.test_by_hand import PowerCut, cut_off
 

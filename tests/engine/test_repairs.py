@@ -19,7 +19,7 @@ from easyapache.agent.repair.folder import RepairFolder
 from easyapache.agent.server import Interruption, Log
 from easyapache.ea4.conditions.diagnosis import diagnose
 from easyapache.ea4.profile import Package
-from easyapache.ea4.protocol import BadMessage
+from easyapache.ea4.schema import BadMessage
 from tests.engine.simulation import Simulation
 
 

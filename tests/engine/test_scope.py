@@ -11,7 +11,8 @@ import pytest
 from easyapache.agent.change.folder import ChangeFolder
 from easyapache.agent.change.known_states import MOST, Remembered
 from easyapache.ea4.profile import Package, Profile
-from easyapache.ea4.protocol import BadMessage, ChangeRequest, Goal
+from easyapache.ea4.protocol import ChangeRequest, Goal
+from easyapache.ea4.schema import BadMessage
 from tests.engine.simulation import PREFIX, Simulation
 
 PREFORK = (f"{PREFIX}mod_cgi", f"{PREFIX}mod_mpm_prefork")

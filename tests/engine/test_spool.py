@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from easyapache.agent.change.durable import Busy
 from easyapache.agent.change.folder import ChangeFolder, now
 from easyapache.agent.change.spool import Spool
-from easyapache.ea4.protocol import BadMessage
+from easyapache.ea4.schema import BadMessage
 from tests.engine.simulation import Simulation
 
 

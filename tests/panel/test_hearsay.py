@@ -14,7 +14,7 @@ from django.utils import timezone
 
 from easyapache.ea4.mpm import Choice
 from easyapache.ea4.profile import Package, Profile
-from easyapache.ea4.protocol import BadMessage
+from easyapache.ea4.schema import BadMessage
 from mpm.access.services.users import add_user
 from mpm.changes.models.change import Origin, new_id
 from mpm.changes.services import unrequested

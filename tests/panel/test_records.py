@@ -13,7 +13,7 @@ from django.utils import timezone
 from easyapache.ea4.mpm import Choice
 from easyapache.ea4.package_metadata import Description, Particulars
 from easyapache.ea4.profile import Profile
-from easyapache.ea4.protocol import BadMessage
+from easyapache.ea4.schema import BadMessage
 from mpm import tasks
 from mpm.access.services.actor import Refused
 from mpm.changes.services.cancel import cancel

@@ -10,14 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from easyapache.ea4.profile import Package, Profile, Transaction
-from easyapache.ea4.protocol import (
-    BadMessage,
-    ChangeRequest,
-    Goal,
-    PreviewRequest,
-    Report,
-    host_queue,
-)
+from easyapache.ea4.protocol import ChangeRequest, Goal, PreviewRequest, Report, host_queue
+from easyapache.ea4.schema import BadMessage
 from tests.pure.servers import NAMES, sound_servers
 
 ID = "0123456789abcdef" * 2
@@ -77,7 +71,7 @@ def test_a_change_request_arrives_as_it_was_sent() -> None:
 @pytest.mark.parametrize("part", ["install", "remove", "may_remove"])
 def test_no_name_outside_easyapache_reaches_the_package_manager(name: str, part: str) -> None:
     goal = {"install": ["ea-apache24"], part: [name]}
-    with pytest.raises(BadMessage, match="EasyApache 4 package names"):
+    with pytest.raises(BadMessage, match="an EasyApache 4 package name"):
         Goal.from_json(goal)
     with pytest.raises(BadMessage):
         ChangeRequest.from_json(a_change(goal=goal))

@@ -39,7 +39,8 @@ from easyapache.agent.drivers import config_of, open_server
 from easyapache.agent.server import HostError, Server, Stopped
 from easyapache.ea4.conditions.condition import TAKE_BACK
 from easyapache.ea4.profile import Profile
-from easyapache.ea4.protocol import BadMessage, Outcome, Report, Step
+from easyapache.ea4.protocol import Outcome, Report, Step
+from easyapache.ea4.schema import BadMessage
 from easyapache.ea4.sentences import Sentence, counted, ended, with_words
 
 UNDO_ATTEMPTS = 3

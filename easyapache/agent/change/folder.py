@@ -25,7 +25,8 @@ from easyapache.agent.change.durable import (
     write_atomically,
     write_plainly,
 )
-from easyapache.ea4.protocol import BadMessage, ChangeRequest, Report
+from easyapache.ea4.protocol import ChangeRequest, Report
+from easyapache.ea4.schema import BadMessage
 
 LOG_CHUNK = 64 * 1024
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from easyapache.agent.change.durable import write_atomically
 from easyapache.agent.change.spool import Spool
 from easyapache.ea4.profile import Profile
-from easyapache.ea4.protocol import BadMessage
+from easyapache.ea4.schema import BadMessage
 
 log = logging.getLogger(__name__)
 

@@ -41,7 +41,8 @@ from easyapache.agent.change.durable import RESERVE_BYTES, locked, sync_folder, 
 from easyapache.agent.change.folder import ChangeFolder
 from easyapache.agent.change.progress import progress_of
 from easyapache.agent.repair.folder import RepairFolder
-from easyapache.ea4.protocol import CHANGE_ID, BadMessage, ChangeRequest, Outcome
+from easyapache.ea4.protocol import CHANGE_ID, ChangeRequest, Outcome
+from easyapache.ea4.schema import BadMessage
 
 MOST_WAITING = 8
 """Changes without an outcome. A panel asks for one at a time, and again for what is not known."""

@@ -6,8 +6,8 @@ import os
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+from easyapache.ea4.schema import Schema
 from easyapache.ea4.sentences import Sentence
 
 PROC = Path("/proc")
@@ -15,7 +15,7 @@ _TICKS = os.sysconf("SC_CLK_TCK")
 
 
 @dataclass(frozen=True, slots=True)
-class Identity:
+class Identity(Schema):
     """One process, told apart from a later one that got the same pid.
 
     ``started`` is the start time in clock ticks since ``boot`` (the kernel's boot id).
@@ -24,13 +24,6 @@ class Identity:
     pid: int
     started: int
     boot: str
-
-    def as_json(self) -> dict[str, Any]:
-        return {"pid": self.pid, "started": self.started, "boot": self.boot}
-
-    @classmethod
-    def from_json(cls, data: Any) -> Identity:
-        return cls(int(data["pid"]), int(data["started"]), str(data["boot"]))
 
     @property
     def alive(self) -> bool:

@@ -220,11 +220,11 @@ def offered(base: Any, names: List[str]) -> Dict[str, Any]:
     packages = {}
     for package in base.sack.query().available().filter(name=names).latest():
         packages[package.name] = {
-            "summary": package.summary,
-            "description": package.description,
-            "license": package.license,
-            "group": package.group,
-            "url": package.url,
+            "summary": package.summary or "",
+            "description": package.description or "",
+            "license": package.license or "",
+            "group": package.group or "",
+            "url": package.url or "",
             "size": package.installsize,
         }
     return {"packages": packages, "cache": base.conf.cachedir}

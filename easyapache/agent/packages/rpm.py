@@ -153,7 +153,7 @@ def descriptions_from(text: str) -> dict[str, Description]:
         parts = [part if part != "(none)" else "" for part in record.split(_FIELD)]
         if len(parts) == len(_TAGS) and parts[1].isdecimal():
             said = dict(zip(_KEYS, parts, strict=True))
-            found[said["name"]] = Description.from_json(said)
+            found[said.pop("name")] = Description.from_json(said | {"size": int(parts[1])})
     return found
 
 

@@ -11,7 +11,7 @@ import traceback
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import ClassVar
 
 from easyapache.agent.change.durable import Busy
 from easyapache.agent.change.folder import ChangeFolder
@@ -29,21 +29,20 @@ from easyapache.ea4.conditions.condition import (
 )
 from easyapache.ea4.conditions.diagnosis import mpm_packages
 from easyapache.ea4.profile import Profile
-from easyapache.ea4.sentences import Sentence, joined, with_words
+from easyapache.ea4.schema import Spoken
+from easyapache.ea4.sentences import Sentence, joined
 
 VERIFY_ATTEMPTS, VERIFY_PAUSE = 4, 0.4
 
 
 @dataclass(frozen=True, slots=True)
-class Repaired:
+class Repaired(Spoken):
     """Whether the repair did what it should, in a sentence, and what was written meanwhile."""
 
+    SENTENCES: ClassVar = ("message",)
     ok: bool
     message: str
     log: str = ""
-
-    def as_json(self) -> dict[str, Any]:
-        return with_words({"ok": self.ok, "message": self.message, "log": self.log}, "message")
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ from typing import Any
 from easyapache.ea4.capabilities import evr_of
 from easyapache.ea4.conditions import FAILURES, HTTPD, Failure
 from easyapache.ea4.profile import Profile
+from easyapache.ea4.schema import Schema
 from easyapache.ea4.sentences import Sentence, all_of, with_words
 from easyapache.ea4.versions import compare_evr, parse_evr
 
@@ -32,7 +33,7 @@ EXCERPT = 400
 
 
 @dataclass(frozen=True, slots=True)
-class Diagnosis:
+class Diagnosis(Schema):
     """One known failure that was recognised. ``seen`` is what it was recognised by;
     ``repair`` the code of a safe repair (see ``conditions.repairs``), or empty."""
 
@@ -42,9 +43,6 @@ class Diagnosis:
     fix: str
     seen: str
     repair: str = ""
-
-    def as_json(self) -> dict[str, str]:
-        return {name: getattr(self, name) for name in self.__slots__}
 
     def as_finding(self) -> dict[str, Any]:
         """In the shape of a report of kind ``finding``."""

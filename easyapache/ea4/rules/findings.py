@@ -6,12 +6,13 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cached_property
-from typing import Any
+from typing import Any, ClassVar
 
 from easyapache.ea4.mpm import Choice, installed, short
 from easyapache.ea4.profile import Observation, Profile, Transaction
 from easyapache.ea4.relations import Entry, Scene
-from easyapache.ea4.sentences import Sentence, spoken, with_words
+from easyapache.ea4.schema import Spoken
+from easyapache.ea4.sentences import Sentence
 
 
 class Severity(StrEnum):
@@ -24,44 +25,25 @@ class Severity(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Fix:
+class Fix(Spoken):
     """A way out of a finding that is itself a choice: what to add to it or alter in it."""
 
+    SENTENCES: ClassVar = ("label",)
     label: str
     add: tuple[str, ...] = ()
     unkeep: tuple[str, ...] = ()
     mpm: str | None = None
     itk: bool | None = None
 
-    def as_json(self) -> dict[str, Any]:
-        data = {
-            "label": self.label,
-            "add": list(self.add),
-            "unkeep": list(self.unkeep),
-            "mpm": self.mpm,
-            "itk": self.itk,
-        }
-        return with_words(data, "label")
-
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> Fix:
-        data = spoken(data)
-        return cls(
-            label=data["label"],
-            add=tuple(data.get("add", ())),
-            unkeep=tuple(data.get("unkeep", ())),
-            mpm=data.get("mpm"),
-            itk=data.get("itk"),
-        )
-
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class Finding(Spoken):
     """One thing a rule has to say about a choice on a server.
 
     ``code`` never changes once released: scripts match on it.
     """
 
+    SENTENCES: ClassVar = ("title", "message", "remedy")
     code: str
     severity: Severity
     title: str
@@ -69,31 +51,6 @@ class Finding:
     remedy: str = ""
     packages: tuple[str, ...] = ()
     fixes: tuple[Fix, ...] = field(default_factory=tuple)
-
-    def as_json(self) -> dict[str, Any]:
-        data = {
-            "code": self.code,
-            "severity": self.severity.value,
-            "title": self.title,
-            "message": self.message,
-            "remedy": self.remedy,
-            "packages": list(self.packages),
-            "fixes": [fix.as_json() for fix in self.fixes],
-        }
-        return with_words(data, "title", "message", "remedy")
-
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> Finding:
-        data = spoken(data)
-        return cls(
-            code=data["code"],
-            severity=Severity(data["severity"]),
-            title=data["title"],
-            message=data["message"],
-            remedy=data.get("remedy", ""),
-            packages=tuple(data.get("packages", ())),
-            fixes=tuple(Fix.from_json(item) for item in data.get("fixes", ())),
-        )
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,8 @@ from django.db.models import Q
 from django.utils import timezone
 
 from easyapache.ea4.profile import Package, Profile, Transaction
-from easyapache.ea4.protocol import BadMessage, Outcome, Report, Step
+from easyapache.ea4.protocol import Outcome, Report, Step
+from easyapache.ea4.schema import BadMessage
 from easyapache.ea4.sentences import Sentence, spoken
 from mpm.access.services.actor import agent_of
 from mpm.changes.lifecycle import end_of

@@ -10,7 +10,8 @@ from django.db import transaction
 
 from easyapache.ea4.plan import Plan
 from easyapache.ea4.profile import Package, Profile, Transaction
-from easyapache.ea4.protocol import CHANGE_ID, BadMessage, Report
+from easyapache.ea4.protocol import CHANGE_ID, Report
+from easyapache.ea4.schema import BadMessage
 from mpm.access.services.actor import Actor
 from mpm.history.services.events import append
 from mpm.history.unrequested import CONTRADICTED, TOO_MANY, UNREQUESTED

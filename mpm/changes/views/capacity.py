@@ -91,8 +91,8 @@ def shown(server: Server, row: InstalledProfile) -> Shown | None:
         Column(
             capacity=one,
             picture=_picture(one, load),
-            process=memory(one.process.size),
-            thread=memory(one.thread.size) if one.thread else "",
+            process=memory(one.process.bytes),
+            thread=memory(one.thread.bytes) if one.thread else "",
             peak=memory(one.memory_at_peak),
             at_busiest=memory(one.memory_at_busiest),
             told=_told(one, load),

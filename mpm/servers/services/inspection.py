@@ -14,8 +14,8 @@ from easyapache.ea4.mpm import Choice
 from easyapache.ea4.package_metadata import Particulars
 from easyapache.ea4.plan import plan_from_transaction
 from easyapache.ea4.profile import Profile, Transaction
-from easyapache.ea4.protocol import BadMessage
 from easyapache.ea4.relations import load_catalogue
+from easyapache.ea4.schema import BadMessage
 from mpm.access.services.actor import agent_of
 from mpm.changes.models.change import Origin
 from mpm.changes.services.outside import ours, outside_change

@@ -1,0 +1,227 @@
+"""How what crosses a border is read and written: messages, plans, profiles, journals and files.
+
+A class that crosses one is a dataclass and a ``Schema``: its annotations describe its JSON.
+
+Reading is strict (no text where a number belongs) and bounded by the annotations
+(``Annotated[str, Meta(max_length=200)]``). A field that a newer version has added is left out of
+account, one that an older version did not write has its default. Whatever cannot be read raises
+BadMessage with one sentence that names the field.
+
+Writing gives plain JSON values in the order of the fields, or of ``KEYS``: digests and seals are
+worked out from them, so they stay as they are.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import types
+from collections.abc import Iterator, Mapping
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, field, fields
+from datetime import datetime
+from enum import Enum
+from functools import cache
+from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar, Union, get_args, get_origin
+from typing import get_type_hints as hints_of
+
+import msgspec
+from msgspec import Meta
+
+from easyapache.ea4.sentences import sentence_from, with_words
+
+T = TypeVar("T")
+
+Short = Annotated[str, Meta(max_length=200)]
+Line = Annotated[str, Meta(max_length=4000)]
+Count = Annotated[int, Meta(ge=0, lt=2**53)]
+Moment = Annotated[datetime, Meta(tz=True)]
+"""ISO 8601 with its offset from UTC."""
+
+
+class BadMessage(ValueError):
+    """A message, or what a file holds, that is not what it must be. It is refused whole."""
+
+
+class Schema:
+    """A dataclass that crosses a border. See the head of this module."""
+
+    __slots__ = ()
+    KEYS: ClassVar[tuple[str, ...]] = ()
+    """What is written, in this order: fields and properties. Empty: the fields as they are."""
+    IF_ANY: ClassVar[frozenset[str]] = frozenset()
+    """Keys that are left out while they hold nothing."""
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain values: what ``json.dumps`` takes."""
+        kind: Any = type(self)
+        held = ((name, getattr(self, name)) for name in _keys(kind))
+        values = {name: it if type(it) in _BARE else _plain(it) for name, it in held}
+        for name in self.IF_ANY:
+            if not values[name]:
+                del values[name]
+        return values
+
+    @classmethod
+    def from_json(cls, data: Any) -> Self:
+        """Raises BadMessage for what is no such thing."""
+        return read(cls, data)
+
+
+@dataclass(frozen=True, slots=True)
+class Spoken(Schema):
+    """A schema with sentences for people. ``words``, in JSON only, holds what they were made of,
+    so that a page can show them in another language."""
+
+    SENTENCES: ClassVar[tuple[str, ...]] = ()
+    words: Any = field(default=None, repr=False, compare=False, kw_only=True)
+
+    def __post_init__(self) -> None:
+        words = self.words if isinstance(self.words, Mapping) else {}
+        for name in self.SENTENCES:
+            if (said := sentence_from(words.get(name))) and said == getattr(self, name):
+                object.__setattr__(self, name, said)
+        object.__setattr__(self, "words", None)
+
+    def as_json(self) -> dict[str, Any]:
+        return with_words(Schema.as_json(self), *self.SENTENCES)
+
+
+@cache
+def _keys(kind: Any) -> tuple[str, ...]:
+    return kind.KEYS or tuple(item.name for item in fields(kind) if item.name != "words")
+
+
+_BARE = frozenset({str, int, float, bool, type(None)})
+
+
+def _plain(value: Any) -> Any:
+    if type(value) in _BARE:
+        return value
+    if isinstance(value, Schema):
+        return value.as_json()
+    if isinstance(value, Enum):
+        return value.value
+    if isinstance(value, Mapping):
+        return {name: _plain(item) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, AbstractSet):
+        return sorted(map(_plain, value))
+    return value.isoformat() if isinstance(value, datetime) else value
+
+
+def read(kind: type[T], data: Any) -> T:
+    """``data``, as ``json.loads`` gives it, as a value of ``kind``. Raises BadMessage."""
+    try:
+        return msgspec.convert(data, kind)
+    except msgspec.ValidationError as error:
+        raise BadMessage(_sentence(kind, str(error))) from error
+    except RecursionError as error:
+        raise BadMessage(f"{_name(kind)} is nested too deep") from error
+
+
+def loads(kind: type[T], text: str | bytes) -> T:
+    """The same of a JSON text."""
+    try:
+        data = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise BadMessage(f"{_name(kind)} is not JSON: {error}") from error
+    return read(kind, data)
+
+
+def fits(kind: Any, data: Any) -> bool:
+    """Whether ``data`` could be read as ``kind``."""
+    try:
+        msgspec.convert(data, kind)
+    except (msgspec.ValidationError, RecursionError):
+        return False
+    return True
+
+
+# -- an error as one sentence --------------------------------------------------------------
+
+_PLACE = re.compile(r"(?P<problem>.*?)(?: - at (?P<key>`key` in )?`\$(?P<path>[^`]*)`)?", re.DOTALL)
+_OTHER_KIND = re.compile(r"Expected `([^`]*)`, got `([^`]*)`")
+_MISSING = re.compile(r"Object missing required field `([^`]*)`")
+_LIMIT = re.compile(r"Expected `(str|array|object)` of length (<=|>=) (\d+)")
+_RANGE = re.compile(r"Expected `(?:int|float)` (<=|>=|<|>) (\S+)")
+_KINDS = {
+    "array": "a list",
+    "bool": "true or false",
+    "datetime": "a time",
+    "float": "a number",
+    "int": "a whole number",
+    "null": "null",
+    "object": "an object",
+    "str": "a text",
+}
+_COUNTED = {"array": "entries", "object": "entries", "str": "characters"}
+_COMPARED = {"<=": "at most", ">=": "at least", "<": "below", ">": "above"}
+
+
+def _sentence(kind: Any, text: str) -> str:
+    place = _PLACE.fullmatch(text)
+    problem, path = (place["problem"], place["path"] or "") if place else (text, "")
+    where = path.replace("[...]", ".*").removeprefix(".") or _name(kind)
+    if place and place["key"]:
+        where = f"a name in {where}"
+    if found := _MISSING.fullmatch(problem):
+        return f"{path}.{found[1]}".removeprefix(".") + " is missing"
+    if found := _OTHER_KIND.fullmatch(problem):
+        wanted = " or ".join(_KINDS.get(name, name) for name in found[1].split(" | "))
+        return f"{where} must be {wanted}, not {_KINDS.get(found[2], found[2])}"
+    if found := _LIMIT.fullmatch(problem):
+        return f"{where} must have {_COMPARED[found[2]]} {found[3]} {_COUNTED[found[1]]}"
+    if found := _RANGE.fullmatch(problem):
+        return f"{where} must be {_COMPARED[found[1]]} {found[2]}"
+    if problem.startswith(("Expected", "Invalid")) and (wanted := _described(kind, path)):
+        return f"{where} must be {wanted}"
+    return f"{where}: {problem}" if path else problem
+
+
+def _described(kind: Any, path: str) -> str:
+    """What the annotation at ``path`` says of its values, ``""`` where it says nothing."""
+    for name, _ in re.findall(r"\.([^.\[]+)|\[([^\]]*)\]", path):
+        inner = [hint for item in _variants(kind) for hint in _inside(item, name)]
+        if not inner:
+            return ""
+        kind = inner[0]
+    wanted = []
+    for item in _variants(kind):
+        if get_origin(item) is Annotated:
+            wanted += [extra.description for extra in item.__metadata__ if extra.description]
+        elif get_origin(item) is Literal:
+            wanted.append(f"one of {', '.join(get_args(item))}")
+        elif isinstance(item, type) and issubclass(item, Enum):
+            wanted.append(f"one of {', '.join(str(one.value) for one in item)}")
+        elif item is datetime:
+            wanted.append("a time in ISO 8601, as 2026-03-03T21:00:00+00:00")
+    return " or ".join(wanted)
+
+
+def _variants(kind: Any) -> Iterator[Any]:
+    """The kind itself, or each one of a union; of an annotated one also what is annotated."""
+    if get_origin(kind) in (Union, types.UnionType):
+        for item in get_args(kind):
+            yield from _variants(item)
+        return
+    yield kind
+    if get_origin(kind) is Annotated:
+        yield from _variants(get_args(kind)[0])
+
+
+def _inside(kind: Any, name: str) -> list[Any]:
+    """What the field of that name is, or without a name what the entries are."""
+    if name:
+        hints = hints_of(kind, include_extras=True) if isinstance(kind, type) else {}
+        return [hints[name]] if name in hints else []
+    if get_origin(kind) is Annotated:
+        return []
+    return [item for item in get_args(kind) if item is not Ellipsis][-1:]
+
+
+def _name(kind: Any) -> str:
+    """``ChangeRequest`` as people write it."""
+    bare = getattr(kind, "__name__", "this")
+    return "the " + re.sub(r"(?<=[a-z])(?=[A-Z])", " ", bare).lower()
