@@ -85,9 +85,9 @@ class Environment:
             return list(default)
         return [item.strip() for item in value.split(",") if item.strip()]
 
-    def networks(self, name: str) -> list[str]:
+    def networks(self, name: str, default: tuple[str, ...] = ()) -> list[str]:
         """A list of networks in CIDR notation, separated by commas."""
-        found = self.names(name)
+        found = self.names(name, default)
         for item in found:
             try:
                 ipaddress.ip_network(item)

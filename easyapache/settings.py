@@ -65,6 +65,7 @@ INSTALLED_APPS = [
 ]
 MIDDLEWARE = [
     "mpm.web.middleware.request_id",
+    "mpm.monitoring.probes.probes",
     "mpm.web.middleware.content_security_policy",
     "mpm.web.middleware.bounded_body",
     "django.middleware.security.SecurityMiddleware",
@@ -196,6 +197,9 @@ API_PER_MINUTE = env.integer("API_PER_MINUTE", 600, minimum=1)
 """Requests a minute of one token, where the token itself does not say."""
 WEBHOOK_ALLOWED_NETWORKS = env.networks("WEBHOOK_ALLOWED_NETWORKS")
 """Private networks that webhooks may reach all the same, as 10.20.0.0/16."""
+METRICS_ALLOWED_NETWORKS = env.networks("METRICS_ALLOWED_NETWORKS", ("127.0.0.0/8", "::1/128"))
+"""Networks that may read /metrics without a token, as 10.20.0.0/16. Every other address needs a
+token with the scope read for all servers."""
 WHM_SERVER = env.text("WHM_SERVER")
 """The server that /json-api/ means, where neither ?server= nor the host name says."""
 
@@ -204,6 +208,12 @@ LOG_LEVEL = env.text("LOG_LEVEL", "INFO").upper()
 """DEBUG, INFO, WARNING or ERROR."""
 if LOG_LEVEL not in {"DEBUG", "INFO", "WARNING", "ERROR"}:
     raise ImproperlyConfigured(f"LOG_LEVEL={LOG_LEVEL!r}: one of DEBUG, INFO, WARNING, ERROR.")
+LOG_FORMAT = env.text("LOG_FORMAT", "text").lower()
+"""text, or json: one JSON object for each line, with the IDs of the request and the change."""
+if LOG_FORMAT not in {"text", "json"}:
+    raise ImproperlyConfigured(f"LOG_FORMAT={LOG_FORMAT!r}: text or json.")
+ACCESS_LOG = env.boolean("ACCESS_LOG", False)
+"""Whether each request is logged: method, path without its query, status, milliseconds, address."""
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
@@ -212,14 +222,15 @@ LOGGING = {
         "line": {
             "()": "mpm.web.log_lines.OneLine",
             "format": "%(asctime)s %(levelname)s %(name)s [%(request_id)s] %(message)s",
-        }
+        },
+        "json": {"()": "mpm.web.log_lines.JsonLine"},
     },
     "handlers": {
         "stderr": {
             "class": "logging.StreamHandler",
             "stream": sys.stderr,
             "filters": ["request_id"],
-            "formatter": "line",
+            "formatter": "json" if LOG_FORMAT == "json" else "line",
         }
     },
     "root": {"handlers": ["stderr"], "level": LOG_LEVEL},

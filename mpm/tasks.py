@@ -30,6 +30,7 @@ from mpm.servers.looks import first_look
 from mpm.servers.services.heartbeat import record_heartbeat
 from mpm.servers.services.inspection import note_particulars, record_inspection, record_preview
 from mpm.web.background_parts import note_dropped
+from mpm.web.log_lines import current_change
 
 log = logging.getLogger(__name__)
 P = ParamSpec("P")
@@ -45,10 +46,13 @@ def control(name: str) -> Callable[[Callable[P, object]], Callable[P, None]]:
         def run(*args: P.args, **kwargs: P.kwargs) -> None:
             if untold := envelopes.dropped.take():
                 note_dropped(untold)
+            about = current_change.set(str(kwargs.get("change") or "-")[:40])
             try:
                 function(*args, **kwargs)
             except (BadMessage, KeyError, TypeError, ValueError):
                 log.exception("A message for control.%s was refused", name)
+            finally:
+                current_change.reset(about)
 
         return run
 

@@ -84,6 +84,13 @@ def unread() -> int | None:
     return lengths[0] if lengths else None
 
 
+def messages_waiting(queues: Iterable[str]) -> dict[str, int] | None:
+    """How many messages wait in each of these queues; None when the broker cannot say."""
+    names = list(queues)
+    lengths = _waiting(names)
+    return None if lengths is None else dict(zip(names, lengths, strict=True))
+
+
 def put_mark(at: datetime) -> bool:
     """Put a mark behind everything that waits for the panel now (``mpm.servers.reading``)."""
     return _send("control.mark", {"put_at": at.isoformat()}, CONTROL_QUEUE)

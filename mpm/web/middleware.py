@@ -6,6 +6,7 @@ from __future__ import annotations
 import logging
 import re
 import secrets
+import time
 from collections.abc import Callable
 from contextvars import ContextVar
 from typing import Any
@@ -16,11 +17,15 @@ from django.http.response import HttpResponseBase
 from django.middleware.gzip import GZipMiddleware
 from django.template.loader import get_template
 
+from mpm.web.address import client_address
+from mpm.web.log_lines import current_change
 from mpm.web.responses import page_above
 
 GetResponse = Callable[[HttpRequest], HttpResponseBase]
 
 current_request_id: ContextVar[str] = ContextVar("request_id", default="-")
+access = logging.getLogger("ea4.access")
+_OF_A_CHANGE = re.compile(r"history/<int:pk>|changes/<")
 _ACCEPTABLE = re.compile(r"[A-Za-z0-9._-]{8,64}\Z")
 
 POLICY = (
@@ -42,15 +47,43 @@ def request_id(get_response: GetResponse) -> GetResponse:
         sent = request.headers.get("X-Request-Id", "")
         identity = sent if _ACCEPTABLE.match(sent) else secrets.token_hex(8)
         request.id = identity  # type: ignore[attr-defined]
+        began = time.perf_counter()
         token = current_request_id.set(identity)
+        about = current_change.set("-")
         try:
             response = get_response(request)
+            if settings.ACCESS_LOG:
+                _note_access(request, response, time.perf_counter() - began)
         finally:
+            current_change.reset(about)
             current_request_id.reset(token)
         response["X-Request-Id"] = identity
         return response
 
+    def process_view(
+        request: HttpRequest, _view: Callable[..., Any], _args: Any, kwargs: dict[str, Any]
+    ) -> None:
+        route = request.resolver_match.route if request.resolver_match else ""
+        if _OF_A_CHANGE.search(route):
+            number = kwargs.get("pk", kwargs.get("change", "-"))
+            current_change.set(str(number)[:40])
+
+    handle.process_view = process_view  # type: ignore[attr-defined]
     return handle
+
+
+def _note_access(request: HttpRequest, response: HttpResponseBase, seconds: float) -> None:
+    """One line for a request, without its query: that may hold what nobody else is to read."""
+    told = {
+        "method": str(request.method)[:20],
+        "path": request.path[:500],
+        "status": response.status_code,
+        "ms": round(seconds * 1000, 1),
+        "address": client_address(request),
+    }
+    access.info(
+        "%(method)s %(path)s %(status)s in %(ms)s ms for %(address)s", told, extra={"access": told}
+    )
 
 
 def bounded_body(get_response: GetResponse) -> GetResponse:
@@ -111,10 +144,11 @@ class Compression(GZipMiddleware):
 
 
 class RequestIdFilter(logging.Filter):
-    """Puts the id of the request being served on every line of the log; and of the one a line is
-    about, which Django writes after the request has left the middleware."""
+    """Puts the id of the request being served on every line of the log, and the change it is about;
+    and the request that a line is about, which Django writes after it has left the middleware."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         about = getattr(getattr(record, "request", None), "id", None)
         record.request_id = about or current_request_id.get()
+        record.change_id = current_change.get()
         return True

@@ -11,6 +11,7 @@ from django.db import connection
 from mpm.access.services.actor import SYSTEM, Actor
 from mpm.history.seal import seal
 from mpm.models import Chain, Change, Event
+from mpm.web.log_lines import current_change
 
 
 def append(
@@ -30,6 +31,8 @@ def append(
     """
     if not connection.in_atomic_block:
         raise RuntimeError("An event belongs into the transaction of what it tells.")
+    if change is not None:
+        current_change.set(str(change.pk))  # what is logged from here on is about it
     Chain.objects.get_or_create(server_name=server_name)
     chain = Chain.objects.select_for_update().get(server_name=server_name)
     event = Event(

@@ -1,0 +1,1 @@
+"""What a monitoring system reads: whether the panel is alive, ready, and its figures."""
