@@ -34,7 +34,9 @@ COPY --from=build /srv/ea4 /srv/ea4
 ENV VAR_DIR=/srv/ea4/var HOME=/tmp
 USER 10001:10001
 EXPOSE 8000
-CMD ["gunicorn", "--preload", "easyapache.wsgi:application", "--bind", "0.0.0.0:8000", \
+# Whatever starts first: the web part waits for its tables by itself.
+CMD ["python", "manage.py", "when_ready", "--", \
+     "gunicorn", "--preload", "easyapache.wsgi:application", "--bind", "0.0.0.0:8000", \
      "--worker-class", "gthread", "--workers", "2", "--threads", "8", \
      "--timeout", "60", "--graceful-timeout", "10", "--keep-alive", "15", \
      "--worker-tmp-dir", "/tmp", "--no-control-socket", "--access-logfile", "-"]

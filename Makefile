@@ -11,7 +11,7 @@ WORKERS  ?= 4
 TESTS    ?= tests
 export PORT EA4_DATA
 
-.PHONY: help demo test coverage lint format smoke clients bench torture screenshots docs migrations locks ready ready-demo ready-bench ready-clients clean
+.PHONY: help demo test coverage lint format smoke clients bench torture compose-test screenshots docs migrations locks ready ready-demo ready-bench ready-clients clean
 
 help:
 	@echo 'make demo         a running panel with a real server in a folder, on 127.0.0.1:$$PORT (8000)'
@@ -22,6 +22,7 @@ help:
 	@echo 'make clients      WHM clients that others wrote, unmodified, against this panel (needs npm)'
 	@echo 'make bench        this panel beside raw dnf, a shell script and Ansible'
 	@echo 'make torture      500 kills and 100 pulled plugs at random instants (KILLS=, PLUGS=)'
+	@echo 'make compose-test both images and docker-compose.yml on a real engine (docker, podman)'
 	@echo 'make screenshots  docs/screenshots/ from the running panel'
 	@echo 'make docs         docs/reference/ from the code itself'
 	@echo 'make format       let ruff arrange the code'
@@ -78,6 +79,10 @@ bench: ready-bench
 
 torture: ready
 	@exec $(PY) -m tests.faults.torture --kills $(or $(KILLS),500) --plugs $(or $(PLUGS),100)
+
+# ENGINE=podman and COMPOSE='podman-compose' choose; BUILD_ARGS are passed to the builds.
+compose-test: ready
+	@exec $(PY) -m tests.compose
 
 # -- upkeep ------------------------------------------------------------------------------------
 
