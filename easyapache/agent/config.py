@@ -8,22 +8,31 @@ writable by nobody else, because what it names is run with that user's rights.
 from __future__ import annotations
 
 import os
+import re
 import stat
 import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, ClassVar
 
-from easyapache.ea4.protocol import RESTART_METHODS, SERVER_NAME
+from msgspec import Meta
+
+from easyapache.ea4.protocol import RestartMethod, ServerName
+from easyapache.ea4.schema import BadMessage, Schema
+
+LARGEST = 1024 * 1024
+"""Bytes of the file that are read; the rest of a longer one is cut off."""
+Driver = Annotated[str, Meta(pattern=r"^(dnf|simulated)\Z", description="one of dnf, simulated")]
+Arguments = Annotated[tuple[str, ...], Meta(description="a list of strings, one for each argument")]
 
 
 class BadConfig(ValueError):
-    """The configuration file cannot be used; the message says which line of thought is wrong."""
+    """The configuration file cannot be used; the message names the key and, in a file, the line."""
 
 
 @dataclass(frozen=True, slots=True)
-class HostConfig:
+class HostConfig(Schema):
     """How to reach one server's package manager and httpd.
 
     ``package_manager``: argv prefix, as ``["dnf"]`` or ``["yum"]``, with the fixed options an
@@ -37,9 +46,10 @@ class HostConfig:
     ``environment``: added to every process that is started.
     """
 
-    server: str
+    IF_ANY: ClassVar = frozenset({"simulated_state"})
+    server: ServerName
     spool: Path
-    driver: str = "dnf"
+    driver: Driver = "dnf"
     package_manager: tuple[str, ...] = ()
     rpm: tuple[str, ...] = ("rpm",)
     python: str = "/usr/bin/python3"
@@ -50,7 +60,7 @@ class HostConfig:
     error_log: Path = Path("/var/log/apache2/error_log")
     status_url: str = "http://127.0.0.1/whm-server-status"
     sites: tuple[Mapping[str, str], ...] = ()
-    restart_method: str = "auto"
+    restart_method: RestartMethod = "auto"
     restart_script: tuple[str, ...] = ()
     environment: Mapping[str, str] = field(default_factory=dict)
     simulated_state: Path | None = None
@@ -76,45 +86,16 @@ def restart_script_of(config: HostConfig) -> tuple[str, ...]:
     return (str(path),) if path.exists() else ()
 
 
-_PATHS = {"spool", "root", "server_root", "pid_file", "error_log", "simulated_state"}
-_LISTS = {"package_manager", "rpm", "httpd", "restart_script"}
-_DRIVERS = ("dnf", "simulated")
-
-
-def config_from(data: Mapping[str, Any]) -> HostConfig:
+def config_from(data: Any) -> HostConfig:
     """Raises BadConfig for a key that does not exist or a value of the wrong kind."""
-    known = set(HostConfig.__dataclass_fields__)
-    unknown = sorted(set(data) - known)
+    known = {item.name for item in fields(HostConfig)}
+    unknown = sorted(set(data) - known) if isinstance(data, Mapping) else []
     if unknown:
         raise BadConfig(f"unknown setting {unknown[0]!r}; known are {', '.join(sorted(known))}")
-    values: dict[str, Any] = {}
-    for key, value in data.items():
-        if key in _PATHS:
-            values[key] = Path(_text(key, value))
-        elif key in _LISTS:
-            if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
-                raise BadConfig(f"{key} must be a list of strings, one per argument")
-            values[key] = tuple(value)
-        elif key == "sites":
-            if not isinstance(value, list):
-                raise BadConfig("sites must be a list of tables")
-            values[key] = tuple(_texts(key, item) for item in value)
-        elif key == "environment":
-            values[key] = _texts(key, value)
-        else:
-            values[key] = _text(key, value)
-    for required in ("server", "spool"):
-        if required not in values:
-            raise BadConfig(f"{required} is missing")
-    config = HostConfig(**values)
-    if not SERVER_NAME.match(config.server):
-        raise BadConfig(f"server = {config.server!r}: lower-case letters, digits, dots and dashes")
-    if config.driver not in _DRIVERS:
-        raise BadConfig(f"driver = {config.driver!r}: one of {', '.join(_DRIVERS)}")
-    if config.restart_method not in RESTART_METHODS:
-        methods = ", ".join(RESTART_METHODS)
-        raise BadConfig(f"restart_method = {config.restart_method!r}: one of {methods}")
-    return config
+    try:
+        return HostConfig.from_json(data)
+    except BadMessage as error:
+        raise BadConfig(str(error)) from error
 
 
 def load_config(path: Path) -> HostConfig:
@@ -126,10 +107,11 @@ def load_config(path: Path) -> HostConfig:
     try:
         with path.open("rb") as handle:
             mode = os.fstat(handle.fileno())
-            data = tomllib.load(handle)
+            text = handle.read(LARGEST).decode("utf-8")
+        data = tomllib.loads(text)
     except OSError as error:
         raise BadConfig(f"{path}: {error.strerror}") from error
-    except tomllib.TOMLDecodeError as error:
+    except ValueError as error:  # not UTF-8, or not TOML, which names the line
         raise BadConfig(f"{path}: {error}") from error
     if mode.st_uid != os.geteuid() or mode.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
         raise BadConfig(
@@ -139,16 +121,14 @@ def load_config(path: Path) -> HostConfig:
     try:
         return config_from(data)
     except BadConfig as error:
-        raise BadConfig(f"{path}: {error}") from error
+        raise BadConfig(f"{path}{_line_of(str(error), text)}: {error}") from error
 
 
-def _text(key: str, value: Any) -> str:
-    if not isinstance(value, str):
-        raise BadConfig(f"{key} must be text, not {type(value).__name__}")
-    return value
-
-
-def _texts(key: str, value: Any) -> dict[str, str]:
-    if not isinstance(value, Mapping):
-        raise BadConfig(f"{key} must hold names and strings, not {type(value).__name__}")
-    return {_text(key, name): _text(key, item) for name, item in value.items()}
+def _line_of(mistake: str, text: str) -> str:
+    """``, line 3`` where the file sets the key that the sentence of a mistake begins with."""
+    name = re.match(r"(?:unknown setting ')?([\w-]+)", mistake)
+    sets = re.compile(rf"\s*\[*[\"']?{re.escape(name[1])}\b") if name else None
+    for number, line in enumerate(text.splitlines(), 1):
+        if sets and sets.match(line):
+            return f", line {number}"
+    return ""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import os
 from pathlib import Path
@@ -31,12 +30,7 @@ def open_server(config: HostConfig) -> Server:
 def remember(config: HostConfig) -> None:
     """Keep the configuration in the spool: whoever resumes a change there, by hand even,
     then works on the same server in the same way."""
-    values = {
-        name: _plain(value)
-        for name, value in ((f.name, getattr(config, f.name)) for f in dataclasses.fields(config))
-        if value is not None
-    }
-    write_atomically(config.spool / _REMEMBERED, json.dumps(values, indent=1).encode())
+    write_atomically(config.spool / _REMEMBERED, json.dumps(config.as_json(), indent=1).encode())
 
 
 def config_of(spool: Path) -> HostConfig:
@@ -52,13 +46,3 @@ def config_of(spool: Path) -> HostConfig:
                 f"in {CONFIG_VARIABLE}"
             ) from None
         return load_config(Path(path))
-
-
-def _plain(value: object) -> object:
-    if isinstance(value, Path):
-        return str(value)
-    if isinstance(value, tuple):
-        return [_plain(item) for item in value]
-    if hasattr(value, "items"):
-        return dict(value.items())
-    return value

@@ -22,6 +22,7 @@ from dataclasses import dataclass, field, fields
 from datetime import datetime
 from enum import Enum
 from functools import cache
+from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar, Union, get_args, get_origin
 from typing import get_type_hints as hints_of
 
@@ -108,17 +109,26 @@ def _plain(value: Any) -> Any:
         return [_plain(item) for item in value]
     if isinstance(value, AbstractSet):
         return sorted(map(_plain, value))
+    if isinstance(value, Path):
+        return str(value)
     return value.isoformat() if isinstance(value, datetime) else value
 
 
 def read(kind: type[T], data: Any) -> T:
     """``data``, as ``json.loads`` gives it, as a value of ``kind``. Raises BadMessage."""
     try:
-        return msgspec.convert(data, kind)
+        return msgspec.convert(data, kind, dec_hook=_path)
     except msgspec.ValidationError as error:
         raise BadMessage(_sentence(kind, str(error))) from error
     except RecursionError as error:
         raise BadMessage(f"{_name(kind)} is nested too deep") from error
+
+
+def _path(kind: type[Any], value: Any) -> Path:
+    """The one kind that JSON and TOML do not have."""
+    if kind is not Path or not isinstance(value, str):
+        raise ValueError(f"Expected `str`, got `{type(value).__name__}`")
+    return Path(value)
 
 
 def loads(kind: type[T], text: str | bytes) -> T:
@@ -149,12 +159,15 @@ _RANGE = re.compile(r"Expected `(?:int|float)` (<=|>=|<|>) (\S+)")
 _KINDS = {
     "array": "a list",
     "bool": "true or false",
+    "dict": "an object",
     "datetime": "a time",
     "float": "a number",
     "int": "a whole number",
+    "list": "a list",
+    "NoneType": "null",
     "null": "null",
     "object": "an object",
-    "str": "a text",
+    "str": "a string",
 }
 _COUNTED = {"array": "entries", "object": "entries", "str": "characters"}
 _COMPARED = {"<=": "at most", ">=": "at least", "<": "below", ">": "above"}
