@@ -9,6 +9,7 @@ import logging
 import threading
 from collections.abc import Callable, Mapping
 from functools import wraps
+from inspect import signature
 from typing import Any, ParamSpec
 
 from django.conf import settings
@@ -37,16 +38,19 @@ Json = Mapping[str, Any]
 
 
 def control(name: str) -> Callable[[Callable[P, object]], Callable[P, None]]:
-    """Register a function as the task ``control.<name>`` that refuses what it cannot read."""
+    """Register a function as the task ``control.<name>`` that refuses what it cannot read. What a
+    newer agent tells besides is left out of account."""
 
     def decorate(function: Callable[P, object]) -> Callable[P, None]:
-        @app.task(name=f"control.{name}")
+        known = signature(function).parameters
+
+        @app.task(name=f"control.{name}", typing=False)
         @wraps(function)
         def run(*args: P.args, **kwargs: P.kwargs) -> None:
             if untold := envelopes.dropped.take():
                 note_dropped(untold)
             try:
-                function(*args, **kwargs)
+                function(*args, **{name: kwargs[name] for name in known if name in kwargs})  # type: ignore[arg-type]
             except (BadMessage, KeyError, TypeError, ValueError):
                 log.exception("A message for control.%s was refused", name)
 
@@ -110,9 +114,9 @@ def log_piece(server: str, change: str, offset: int, text: str) -> None:
 
 @control("heartbeat")
 def heartbeat(
-    server: str, agent: Any = None, capabilities: Json | None = None, **_nonce: Any
+    server: str, agent: Any = None, capabilities: Json | None = None, at: Any = None
 ) -> None:
-    record_heartbeat(server, agent, capabilities or {}, _nonce.get("at"))
+    record_heartbeat(server, agent, capabilities or {}, at)
     first_look(server)
 
 

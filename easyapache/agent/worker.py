@@ -19,7 +19,7 @@ from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from celery import Celery, signals
 from kombu.exceptions import OperationalError
@@ -36,16 +36,23 @@ from easyapache.agent.drivers import CONFIG_VARIABLE, open_server, remember
 from easyapache.agent.repair import repairs
 from easyapache.agent.server import HostError
 from easyapache.ea4.protocol import (
-    CHANGE_ID,
     CONTROL_QUEUE,
+    Addressed,
+    CancelRequest,
     ChangeRequest,
+    Failure,
+    InspectRequest,
+    Ping,
     PreviewRequest,
+    RepairRequest,
+    SyncRequest,
     host_queue,
 )
-from easyapache.ea4.schema import BadMessage
-from easyapache.ea4.sentences import Sentence, counted, with_words
+from easyapache.ea4.schema import BadMessage, read
+from easyapache.ea4.sentences import Sentence, counted
 
 log = logging.getLogger(__name__)
+T = TypeVar("T")
 
 HEARTBEAT = 10.0
 SELF_TEST = 20.0
@@ -222,17 +229,17 @@ def _version() -> str:
 # -- the operations: each validates its message whole, then does one thing -----------------
 
 
-def operation(name: str) -> Callable[[Callable[[Mapping[str, Any]], None]], Any]:
+def operation(kind: type[T], name: str) -> Callable[[Callable[[T], None]], Any]:
     """Register a task. A message that is not what it must be is refused and logged; it never
     reaches the server and never stops the worker."""
 
-    def register(work: Callable[[Mapping[str, Any]], None]) -> Any:
+    def register(work: Callable[[T], None]) -> Any:
         def task(*arguments: Any, **message: Any) -> None:
             if arguments or len(repr(message)) > LONGEST_MESSAGE:
                 log.warning("%s refused: positional arguments, or too long", name)
                 return
             try:
-                work(message)
+                work(read(kind, message))
             except BadMessage as error:
                 log.warning("%s refused: %s", name, error)
 
@@ -242,10 +249,10 @@ def operation(name: str) -> Callable[[Callable[[Mapping[str, Any]], None]], Any]
     return register
 
 
-@operation("host.inspect")
-def inspect(message: Mapping[str, Any]) -> None:
-    me, request = agent(), _text(message, "request")
-    answer: dict[str, Any] = {"server": me.config.server, "request": request}
+@operation(InspectRequest, "host.inspect")
+def inspect(asked: InspectRequest) -> None:
+    me = agent()
+    answer: dict[str, Any] = {"server": me.config.server, "request": asked.request}
     try:
         seen = me.server.inspect()
         answer["profile"] = seen.as_json()
@@ -254,24 +261,23 @@ def inspect(message: Mapping[str, Any]) -> None:
     else:
         Remembered(me.spool).note(seen)
     me.send("control.inspected", answer)
-    known = message.get("particulars")
-    if not isinstance(known, str) or "error" in answer:
+    if asked.particulars is None or "error" in answer:
         return
     try:
         particulars = me.server.particulars()
     except HostError as error:
         log.warning("cannot read the metadata of the packages: %s", error)
         return
-    if particulars.digest != known:
+    if particulars.digest != asked.particulars:
         me.send(
             "control.particulars",
             {"server": me.config.server, "particulars": particulars.as_json()},
         )
 
 
-@operation("host.preview")
-def preview(message: Mapping[str, Any]) -> None:
-    me, request = agent(), PreviewRequest.from_json(message)
+@operation(PreviewRequest, "host.preview")
+def preview(request: PreviewRequest) -> None:
+    me = agent()
     answer: dict[str, Any] = {"server": me.config.server, "preview": request.preview}
     try:
         answer["profile"] = me.server.inspect().as_json()
@@ -281,13 +287,13 @@ def preview(message: Mapping[str, Any]) -> None:
     me.send("control.previewed", answer)
 
 
-@operation("host.apply")
-def apply(message: Mapping[str, Any]) -> None:
+@operation(dict, "host.apply")
+def apply(message: dict[str, Any]) -> None:
     """Write the request down, then let an engine work on it. The same message again finds
     the folder there and changes nothing."""
-    me = agent()
-    change = _change(message)
-    if message.get("server") != me.config.server:
+    me, addressed = agent(), Addressed.from_json(message)
+    change = addressed.change
+    if addressed.server != me.config.server:
         raise BadMessage(f"the message is not for {me.config.server}")
     try:
         ChangeRequest.from_json(message)
@@ -303,9 +309,9 @@ def apply(message: Mapping[str, Any]) -> None:
         me.engines.ensure(folder)
 
 
-@operation("host.cancel")
-def cancel(message: Mapping[str, Any]) -> None:
-    me, change = agent(), _change(message)
+@operation(CancelRequest, "host.cancel")
+def cancel(asked: CancelRequest) -> None:
+    me, change = agent(), asked.change
     folder = me.spool.folder(change) or me.spool.forestall(change)
     if folder is None:
         me.send("control.unknown", {"server": me.config.server, "change": change})
@@ -314,26 +320,22 @@ def cancel(message: Mapping[str, Any]) -> None:
     me.courier.follow(folder)
 
 
-@operation("host.sync")
-def sync(message: Mapping[str, Any]) -> None:
-    me, change = agent(), _change(message)
-    report, byte = message.get("after_report"), message.get("after_byte")
-    if not _is_count(report) or not _is_count(byte):
-        raise BadMessage("after_report and after_byte must be counts")
-    folder = me.spool.folder(change)
+@operation(SyncRequest, "host.sync")
+def sync(asked: SyncRequest) -> None:
+    me = agent()
+    folder = me.spool.folder(asked.change)
     if folder is None:
-        me.send("control.unknown", {"server": me.config.server, "change": change})
+        me.send("control.unknown", {"server": me.config.server, "change": asked.change})
         return
-    me.courier.rewind(folder, int(report or 0), int(byte or 0))
+    me.courier.rewind(folder, asked.after_report, asked.after_byte)
 
 
-@operation("host.repair")
-def repair(message: Mapping[str, Any]) -> None:
+@operation(RepairRequest, "host.repair")
+def repair(asked: RepairRequest) -> None:
     """Write a repair down and see it through; answer again for one that is known. One that
     somebody asked for long ago, on a server that was something else then, is not begun."""
     me = agent()
-    folder, action = me.spool.repair(_text(message, "request")), _text(message, "action")
-    asked_at = _moment(message, "asked_at")
+    folder, action, asked_at = me.spool.repair(asked.request), asked.action, asked.asked_at
     if action not in repairs.REPAIRS:
         raise BadMessage(f"unknown repair {action!r}")
     if not folder.known:
@@ -367,42 +369,13 @@ def _why_not_begin(spool: Spool, asked_at: datetime) -> str:
     return ""
 
 
-@operation("host.ping")
-def ping(message: Mapping[str, Any]) -> None:
-    me, nonce = agent(), _text(message, "nonce")
+@operation(Ping, "host.ping")
+def ping(asked: Ping) -> None:
+    me, nonce = agent(), asked.nonce
     me.last_heard = time.monotonic()
     if not nonce.startswith("self:"):
         me.heartbeat(nonce)
 
 
 def _error(error: HostError) -> dict[str, Any]:
-    data = {"code": error.code, "message": error.message, "remedy": error.remedy}
-    return with_words(data, "message", "remedy")
-
-
-def _text(message: Mapping[str, Any], key: str) -> str:
-    value = message.get(key)
-    if not isinstance(value, str) or not 0 < len(value) <= 200:
-        raise BadMessage(f"{key} must be a string of 1 to 200 characters")
-    return value
-
-
-def _moment(message: Mapping[str, Any], key: str) -> datetime:
-    try:
-        moment = datetime.fromisoformat(_text(message, key))
-    except ValueError as error:
-        raise BadMessage(f"{key} must be a time in ISO 8601") from error
-    if moment.tzinfo is None:
-        raise BadMessage(f"{key} must include a time zone")
-    return moment
-
-
-def _change(message: Mapping[str, Any]) -> str:
-    change = message.get("change")
-    if not isinstance(change, str) or not CHANGE_ID.match(change):
-        raise BadMessage("a change id has 32 hexadecimal digits")
-    return change
-
-
-def _is_count(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**53
+    return Failure(error.code, error.message, error.remedy).as_json()

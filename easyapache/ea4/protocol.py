@@ -35,13 +35,14 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 from msgspec import Meta
 
-from easyapache.ea4.profile import MOST_PACKAGES, Transaction
-from easyapache.ea4.schema import BadMessage, Moment, Schema, Short, read
+from easyapache.ea4.profile import MOST_PACKAGES, Profile, Transaction
+from easyapache.ea4.schema import BadMessage, Count, Moment, Schema, Short, Spoken, read
 from easyapache.ea4.scope import MPMS, names_one_mpm
+from easyapache.ea4.sentences import spoken
 
 CONTROL_QUEUE = "control"
 SERVER_NAME = re.compile(r"[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?\Z")
@@ -123,6 +124,7 @@ RestartMethod = Annotated[
 MpmName = Annotated[
     str, Meta(pattern=rf"^({'|'.join(MPMS)})\Z", description=f"one of {', '.join(MPMS)}")
 ]
+Name = Annotated[str, Meta(min_length=1, max_length=200)]
 PackageNames = Annotated[tuple[PackageName, ...], Meta(max_length=MOST_PACKAGES)]
 
 
@@ -186,6 +188,59 @@ class ChangeRequest(Schema):
 
 
 @dataclass(frozen=True, slots=True)
+class Addressed(Schema):
+    """What is read of a change request first: what else it holds is for its engine to refuse, so
+    that the panel learns of it."""
+
+    change: ChangeId
+    server: ServerName
+
+
+@dataclass(frozen=True, slots=True)
+class InspectRequest(Schema):
+    """``particulars``: the digest of those the panel has; None where it wants none."""
+
+    request: Name
+    particulars: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CancelRequest(Schema):
+    change: ChangeId
+
+
+@dataclass(frozen=True, slots=True)
+class SyncRequest(Schema):
+    """Everything after these is to be sent again."""
+
+    change: ChangeId
+    after_report: Count
+    after_byte: Count
+
+
+@dataclass(frozen=True, slots=True)
+class RepairRequest(Schema):
+    request: ChangeId
+    action: Name
+    asked_at: Moment
+
+
+@dataclass(frozen=True, slots=True)
+class Ping(Schema):
+    nonce: Name
+
+
+@dataclass(frozen=True, slots=True)
+class Failure(Spoken):
+    """An answer that came to nothing."""
+
+    SENTENCES: ClassVar = ("message", "remedy")
+    code: str
+    message: str
+    remedy: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Report(Schema):
     """One line of the journal of a change, as the agent wrote it.
 
@@ -208,3 +263,96 @@ class Report(Schema):
     at: Short
     kind: Short
     data: Mapping[str, Any]
+
+    def told(self) -> Told | None:
+        """``data`` by its kind, None for a kind of a newer version. Raises BadMessage."""
+        kind = _TOLD.get(self.kind)
+        return kind.from_json(self.data) if kind else None
+
+
+# -- what reports tell ---------------------------------------------------------------------
+
+
+Number = Annotated[float, Meta(gt=-(2**31), lt=2**31)]
+Words = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Told(Schema):
+    """What a report holds. Most are kept as they came; what is read of them is here."""
+
+
+@dataclass(frozen=True, slots=True)
+class StepTold(Told):
+    step: Step
+    status: str = ""
+    words: Words | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class EvidenceTold(Told):
+    phase: str = ""
+    observations: tuple[Mapping[str, Any], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class FindingTold(Told):
+    code: str = ""
+    title: str = ""
+    message: str = ""
+    words: Words | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class InterruptionTold(Told):
+    """What nobody measured is None: it may have been anything."""
+
+    probes: Number | None = None
+    refused: Number | None = None
+    reset: Number | None = None
+    longest_wait_ms: Number | None = None
+    window_ms: Number | None = None
+    partial: bool = False
+    strip: Annotated[tuple[tuple[Any, Any, Any], ...], Meta(max_length=5000)] | None = None
+    words: Words | None = None
+
+    @property
+    def measured(self) -> bool:
+        return self.refused is not None and self.probes != 0
+
+
+@dataclass(frozen=True, slots=True)
+class MovedTold(Told):
+    transaction: Transaction
+
+
+@dataclass(frozen=True, slots=True)
+class CancelTold(Told):
+    accepted: bool = False
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class OutcomeTold(Told):
+    outcome: Outcome
+    decided_by: str = ""
+    sentence: str = ""
+    words: Words | None = None
+    profile: Profile | None = None
+
+    @property
+    def ending(self) -> str:
+        """The sentence, with what it was made of."""
+        text: str = spoken({"sentence": self.sentence, "words": self.words})["sentence"]
+        return text
+
+
+_TOLD: Mapping[str, type[Told]] = {
+    "step": StepTold,
+    "evidence": EvidenceTold,
+    "finding": FindingTold,
+    "interruption": InterruptionTold,
+    "moved": MovedTold,
+    "cancel": CancelTold,
+    "outcome": OutcomeTold,
+}

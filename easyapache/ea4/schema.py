@@ -185,6 +185,8 @@ def _sentence(kind: Any, text: str) -> str:
         wanted = " or ".join(_KINDS.get(name, name) for name in found[1].split(" | "))
         return f"{where} must be {wanted}, not {_KINDS.get(found[2], found[2])}"
     if found := _LIMIT.fullmatch(problem):
+        if found[2] == ">=" and found[3] == "1":
+            return f"{where} must not be empty"
         return f"{where} must have {_COMPARED[found[2]]} {found[3]} {_COUNTED[found[1]]}"
     if found := _RANGE.fullmatch(problem):
         return f"{where} must be {_COMPARED[found[1]]} {found[2]}"

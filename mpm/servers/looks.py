@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from django.utils import timezone
 from django.utils.crypto import constant_time_compare, salted_hmac
 
+from easyapache.ea4.protocol import InspectRequest
 from mpm.servers.agents import wake
 from mpm.servers.models import Server, ServerParticulars
 from mpm.servers.reading import read_until
@@ -40,7 +41,7 @@ def rescan(server: Server) -> str:
 def ask_for_look(server: str, known: str | None) -> str:
     """The same where it is ``known`` already which particulars the panel has, by their digest."""
     number = request_number(timezone.now())
-    wake(server, "inspect", {"request": number, "particulars": known or ""})
+    wake(server, "inspect", InspectRequest(number, known or "").as_json())
     return number
 
 

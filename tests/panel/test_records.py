@@ -6,6 +6,7 @@ import random
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from django.utils import timezone
@@ -266,6 +267,21 @@ def test_particulars_replace_those_before_and_malformed_ones_change_nothing(
     tasks.particulars(server="nobody", particulars=right)
     assert particulars_of(server) == kept
     assert particulars_of(known_server("web02")) == Particulars()
+
+
+def test_what_a_newer_agent_tells_besides_is_left_out_of_account(change: Change) -> None:
+    told = {**step(1, "preflight"), "newer": 1}
+    told["data"] = {**told["data"], "newer": {"a": [1]}}
+    reports: Any = tasks.reports
+    heartbeat: Any = tasks.heartbeat
+    reports(server="web01", change=change.uuid, reports=[told], newer={"a": 1})
+    reports(server="web01", change=change.uuid, reports=[report(2, "newer", thing=1)], newer=1)
+    change.refresh_from_db()
+    assert change.last_report == 2
+    assert change.step == "preflight"
+    heartbeat(server="web01", agent="9", capabilities={"newer": 1}, nonce="x", newer=[1])
+    change.server.refresh_from_db()
+    assert change.server.agent["version"] == "9"
 
 
 def test_a_scan_from_before_the_end_of_a_change_is_no_outside_change(change: Change) -> None:

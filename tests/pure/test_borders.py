@@ -22,7 +22,17 @@ from easyapache.ea4.mpm import Choice
 from easyapache.ea4.package_metadata import Description, Particulars
 from easyapache.ea4.plan import Plan
 from easyapache.ea4.profile import Observation, Package, Profile, Transaction
-from easyapache.ea4.protocol import ChangeRequest, Goal, PreviewRequest, Report
+from easyapache.ea4.protocol import (
+    CancelRequest,
+    ChangeRequest,
+    Goal,
+    InspectRequest,
+    Ping,
+    PreviewRequest,
+    RepairRequest,
+    Report,
+    SyncRequest,
+)
 from easyapache.ea4.rules.findings import Finding, Fix
 from easyapache.ea4.schema import BadMessage, Schema, loads
 from easyapache.ea4.sentences import Sentence
@@ -63,6 +73,8 @@ def test_the_journal_of_the_version_before_opens_and_is_written_back_as_it_was(c
         for line in text.splitlines()
     )
     assert again == text
+    for line in text.splitlines():
+        assert loads(Report, line).told() is not None
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
@@ -164,6 +176,77 @@ def test_whatever_stands_in_one_place_it_is_read_or_refused(
         return
     text = json.dumps(again.as_json())
     assert "NaN" in text or kind.from_json(json.loads(text)) == again
+
+
+REQUESTS: dict[type[Schema], dict[str, Any]] = {
+    InspectRequest: {"request": "r1", "particulars": ""},
+    CancelRequest: {"change": "a" * 32},
+    SyncRequest: {"change": "a" * 32, "after_report": 3, "after_byte": 0},
+    RepairRequest: {"request": "a" * 32, "action": "x", "asked_at": "2026-03-03T21:00:00+00:00"},
+    Ping: {"nonce": "x"},
+}
+
+
+@pytest.mark.parametrize("kind", REQUESTS, ids=lambda kind: kind.__name__)
+def test_a_request_to_an_agent_is_written_as_it_was_before_it_had_a_schema(
+    kind: type[Schema],
+) -> None:
+    sent = REQUESTS[kind]
+    assert json.dumps(kind.from_json(sent).as_json()) == json.dumps(sent)
+
+
+@pytest.mark.parametrize(
+    ("kind", "odd", "sentence"),
+    [
+        (InspectRequest, {"request": 7}, "request must be a string, not a whole number"),
+        (InspectRequest, {"request": "x" * 201}, "request must have at most 200 characters"),
+        (Ping, {"nonce": ""}, "nonce must not be empty"),
+        (CancelRequest, {"change": "../../etc"}, "change must be an ID of 32 hexadecimal digits"),
+        (SyncRequest, {"after_report": -1}, "after_report must be at least 0"),
+        (SyncRequest, {"after_byte": 2**53}, "after_byte must be"),
+        (SyncRequest, {"after_byte": True}, "after_byte must be a whole number, not true"),
+        (RepairRequest, {"asked_at": "yesterday"}, "asked_at must be a time in ISO 8601"),
+        (RepairRequest, {"asked_at": "2026-03-03T21:00:00"}, "asked_at must be a time in ISO"),
+    ],
+)
+def test_a_request_out_of_bounds_is_refused_in_one_sentence(
+    kind: type[Schema], odd: dict[str, Any], sentence: str
+) -> None:
+    with pytest.raises(BadMessage) as caught:
+        kind.from_json({**REQUESTS[kind], **odd})
+    assert str(caught.value).startswith(sentence)
+
+
+_TOLD = ("step", "evidence", "finding", "interruption", "moved", "cancel", "outcome", "newer")
+
+
+@given(
+    st.sampled_from(_TOLD),
+    st.dictionaries(
+        st.sampled_from(
+            [
+                "step",
+                "outcome",
+                "transaction",
+                "words",
+                "strip",
+                "refused",
+                "probes",
+                "profile",
+                "reason",
+            ]
+        ),
+        _VALUES,
+        max_size=5,
+    ),
+)
+def test_whatever_a_report_holds_it_is_read_or_refused(kind: str, data: dict[str, Any]) -> None:
+    report = Report.from_json({"seq": 1, "at": "", "kind": kind, "data": data})
+    try:
+        told = report.told()
+    except BadMessage:
+        return
+    assert (told is None) is (kind == "newer")
 
 
 def test_what_is_nested_without_end_is_refused() -> None:

@@ -7,6 +7,7 @@ from typing import Any
 from django.db import transaction
 from django.utils import timezone
 
+from easyapache.ea4.protocol import CancelRequest
 from easyapache.ea4.sentences import Sentence
 from mpm.access.services.actor import Actor, TooLate
 from mpm.changes.lifecycle import past_the_point
@@ -80,5 +81,5 @@ def cancel(change: Change, actor: Actor) -> Change:
                 or Sentence("Change #{number} has just moved on.", number=change.pk)
             )
     if change.state == State.CANCELING:
-        wake(change.server_name, "cancel", {"change": change.uuid})
+        wake(change.server_name, "cancel", CancelRequest(change.uuid).as_json())
     return change

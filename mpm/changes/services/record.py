@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -13,10 +13,21 @@ from django.db import transaction
 from django.db.models import Q
 from django.utils import timezone
 
-from easyapache.ea4.profile import Package, Profile, Transaction
-from easyapache.ea4.protocol import Outcome, Report, Step
+from easyapache.ea4.profile import Package, Transaction
+from easyapache.ea4.protocol import (
+    CancelTold,
+    FindingTold,
+    InterruptionTold,
+    MovedTold,
+    Outcome,
+    OutcomeTold,
+    Report,
+    StepTold,
+    SyncRequest,
+    Told,
+)
 from easyapache.ea4.schema import BadMessage
-from easyapache.ea4.sentences import Sentence, spoken
+from easyapache.ea4.sentences import Sentence
 from mpm.access.services.actor import agent_of
 from mpm.changes.lifecycle import end_of
 from mpm.changes.models.change import Origin
@@ -68,8 +79,8 @@ def heard(server_name: str, at: datetime, change: Change | None = None) -> None:
 
 def ask_for_rest(change: Change) -> None:
     """Have the agent send everything that is not here yet."""
-    after = {"after_report": change.last_report, "after_byte": change.log_size}
-    wake(change.server_name, "sync", {"change": change.uuid, **after})
+    after = SyncRequest(change.uuid, change.last_report, change.log_size)
+    wake(change.server_name, "sync", after.as_json())
 
 
 def record_reports(server: str, change: str, reports: Iterable[Any]) -> int:
@@ -79,8 +90,7 @@ def record_reports(server: str, change: str, reports: Iterable[Any]) -> int:
     for later, and the agent is asked for what lies between. Raises BadMessage for what is
     no report; then nothing of the message is kept.
     """
-    told = [unrequested.well_shaped(Report.from_json(storable(item))) for item in reports]
-    parsed = sorted(told, key=lambda report: report.seq)
+    parsed = sorted(map(_told, reports), key=lambda pair: pair[0].seq)
     found = find_change(server, change)
     if found is None:
         return 0
@@ -89,18 +99,25 @@ def record_reports(server: str, change: str, reports: Iterable[Any]) -> int:
     with transaction.atomic():
         row = _locked(found)
         heard(server, now, row)
-        for report in parsed:
+        for report, told in parsed:
             if report.seq <= row.last_report:
                 unrequested.note_contradiction(row, report, now, agent_of(server))
                 continue
             if report.seq != row.last_report + 1:
                 gap = True
                 break
-            _take(row, report, now)
+            _take(row, report, told, now)
             fresh += 1
     if gap:
         ask_for_rest(row)
     return fresh
+
+
+def _told(item: Any) -> tuple[Report, Told | None]:
+    report = Report.from_json(storable(item))
+    if report.seq > unrequested.MOST_REPORTS:
+        raise BadMessage(f"a change has at most {unrequested.MOST_REPORTS} reports")
+    return report, report.told()
 
 
 def _locked(change: Change) -> Change:
@@ -109,7 +126,7 @@ def _locked(change: Change) -> Change:
     return Change.objects.select_for_update().get(pk=change.pk)
 
 
-def _take(change: Change, report: Report, now: datetime) -> None:
+def _take(change: Change, report: Report, told: Told | None, now: datetime) -> None:
     at = _moment(report.at, now)
     ReportRow.objects.create(
         change=change, seq=report.seq, at=at, kind=report.kind, data=dict(report.data)
@@ -125,9 +142,20 @@ def _take(change: Change, report: Report, now: datetime) -> None:
             actor=agent_of(change.server_name),
             started_at=at,
         )
-    handler = _HANDLERS.get(report.kind)
-    if handler is not None:
-        handler(change, report.data, at, now)
+    # How a change ended stays; what is told of it later is in its timeline, and sealed by itself.
+    match told:
+        case StepTold():
+            _step(change, told, at)
+        case FindingTold():
+            _finding(change, dict(report.data))
+        case InterruptionTold():
+            _interruption(change, told, dict(report.data))
+        case MovedTold() if not change.finished:
+            _set(change, moved=report.data["transaction"])
+        case CancelTold() if not told.accepted:
+            _refused_to_cancel(change, told, at)
+        case OutcomeTold():
+            _outcome(change, told, at, now)
 
 
 def _set(change: Change, **fields: Any) -> None:
@@ -136,26 +164,22 @@ def _set(change: Change, **fields: Any) -> None:
         setattr(change, name, value)
 
 
-def _step(change: Change, data: Mapping[str, Any], at: datetime, _now: datetime) -> None:
-    try:
-        step = Step(str(data.get("step")))
-    except ValueError as error:
-        raise BadMessage(f"there is no step {data.get('step')!r}") from error
+def _step(change: Change, told: StepTold, at: datetime) -> None:
     if change.finished:
         return
-    fields: dict[str, Any] = {"step": step.value}
+    fields: dict[str, Any] = {"step": told.step.value}
     if change.started_at is None:
         fields["started_at"] = at
     _set(change, **fields)
 
 
-def _finding(change: Change, data: Mapping[str, Any], _at: datetime, _now: datetime) -> None:
+def _finding(change: Change, data: dict[str, Any]) -> None:
     """What was found once more, at the next attempt, says nothing new."""
-    if not change.finished and dict(data) not in change.diagnosis:
-        _set(change, diagnosis=[*change.diagnosis, dict(data)])
+    if not change.finished and data not in change.diagnosis:
+        _set(change, diagnosis=[*change.diagnosis, data])
 
 
-def _interruption(change: Change, data: Mapping[str, Any], _at: datetime, _now: datetime) -> None:
+def _interruption(change: Change, told: InterruptionTold, data: dict[str, Any]) -> None:
     """A change that was undone restarts httpd twice; visitors noticed the sum of both. What
     nobody measured is unknown (None): it may have been anything, so it cannot add up to nothing.
     """
@@ -163,28 +187,21 @@ def _interruption(change: Change, data: Mapping[str, Any], _at: datetime, _now: 
         return
     earlier = change.interruption
     known = [] if earlier is None else [change.refused]
-    measured = data.get("refused") is not None and data.get("probes") != 0
-    known.append(int(data["refused"]) + int(data.get("reset", 0)) if measured else None)
+    measured = told.measured
+    known.append(int(told.refused or 0) + int(told.reset or 0) if measured else None)
     total = sum(count or 0 for count in known)
-    waits = [change.longest_wait_ms, data.get("longest_wait_ms") if measured else None]
-    told = {**data, "partial": bool(data.get("partial") or (earlier or {}).get("partial"))}
+    waits = [change.longest_wait_ms, told.longest_wait_ms if measured else None]
+    partial = told.partial or bool((earlier or {}).get("partial"))
     _set(
         change,
-        interruption=told,
+        interruption={**data, "partial": partial},
         refused=None if total == 0 and None in known else total,
-        longest_wait_ms=max((float(wait) for wait in waits if wait is not None), default=None),
+        longest_wait_ms=max((wait for wait in waits if wait is not None), default=None),
     )
 
 
-def _moved(change: Change, data: Mapping[str, Any], _at: datetime, _now: datetime) -> None:
-    if not change.finished:
-        _set(change, moved=data.get("transaction"))
-
-
-def _cancel(change: Change, data: Mapping[str, Any], at: datetime, _now: datetime) -> None:
-    if data.get("accepted", False):
-        return
-    reason = str(data.get("reason", ""))[:500]
+def _refused_to_cancel(change: Change, told: CancelTold, at: datetime) -> None:
+    reason = told.reason[:500]
     move(
         change,
         (State.CANCELING,),
@@ -197,22 +214,16 @@ def _cancel(change: Change, data: Mapping[str, Any], at: datetime, _now: datetim
     )
 
 
-def _outcome(change: Change, data: Mapping[str, Any], at: datetime, now: datetime) -> None:
+def _outcome(change: Change, report: OutcomeTold, at: datetime, now: datetime) -> None:
     """The last line of the journal: what the server shows, and therefore how it ended."""
-    try:
-        outcome = Outcome(str(data.get("outcome")))
-    except ValueError as bad:
-        raise BadMessage(f"there is no outcome {data.get('outcome')!r}") from bad
-    agent = agent_of(change.server_name)
-    said = data.get("profile")
-    seen = Profile.from_json(said) if isinstance(said, dict) else None
+    agent, outcome, seen = agent_of(change.server_name), report.outcome, report.profile
     more = (
         unrequested.unexpected(change, seen) if seen and outcome is Outcome.SUCCEEDED else ((), ())
     )
-    sentence = _ending_of(data)
+    sentence = report.ending
     if any(more):
         outcome, sentence = Outcome.FAILED, _more_than_confirmed(*more)
-    decided_by = "confirmed" if any(more) else str(data.get("decided_by", ""))[:200]
+    decided_by = "confirmed" if any(more) else report.decided_by[:200]
     # The steps of a change that was closed here are not followed any more.
     end = outcome if change.finished else Outcome(end_of(outcome, change.step, decided_by))
     told: dict[str, Any] = {
@@ -265,26 +276,9 @@ def _more_than_confirmed(there: Iterable[Package], missing: Iterable[Package]) -
     )
 
 
-def _ending_of(data: Mapping[str, Any]) -> str:
-    said = {"sentence": str(data.get("sentence", "")), "words": data.get("words")}
-    text: str = spoken(said)["sentence"]
-    return text
-
-
 def _error_of(change: Change, sentence: str) -> str:
     words = [f"{item.get('title', '')}: {item.get('message', '')}" for item in change.diagnosis]
     return "\n".join([sentence, *words])[:10_000]
-
-
-# How a change ended stays; what is told of it later is in its timeline, and sealed by itself.
-_HANDLERS = {
-    "step": _step,
-    "finding": _finding,
-    "interruption": _interruption,
-    "moved": _moved,
-    "cancel": _cancel,
-    "outcome": _outcome,
-}
 
 
 def record_log(server: str, change: str, offset: int, text: str) -> int:

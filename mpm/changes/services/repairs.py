@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from django.db import transaction
 from django.utils import timezone
 
+from easyapache.ea4.protocol import RepairRequest
 from easyapache.ea4.sentences import Sentence, with_words
 from mpm.access.services.actor import Actor, Refused, agent_of
 from mpm.changes.services.lookup import must_be_allowed
@@ -56,8 +57,8 @@ def repair(server: Server, action: str, actor: Actor) -> str:
 
 
 def _ask(event: Event) -> None:
-    asked = {"request": event.data["request"], "action": event.data["action"]}
-    wake(event.server_name, "repair", {**asked, "asked_at": event.at.isoformat()})
+    asked = RepairRequest(event.data["request"], event.data["action"], event.at)
+    wake(event.server_name, "repair", asked.as_json())
 
 
 def repeat_unanswered(now: datetime, away: Container[str]) -> None:

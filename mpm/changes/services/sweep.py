@@ -14,6 +14,7 @@ from django.db import transaction
 from django.db.models import Q
 from django.utils import timezone
 
+from easyapache.ea4.protocol import CancelRequest, Ping
 from easyapache.ea4.sentences import Sentence, joined
 from mpm.access.services.actor import Actor, Refused
 from mpm.changes.lifecycle import past_the_point
@@ -101,7 +102,7 @@ def _remind(change: Change, now: datetime, read: datetime) -> None:
             dispatch(change, now)
     elif change.state in (State.RUNNING, State.CANCELING):
         if change.state == State.CANCELING:
-            wake(change.server_name, "cancel", {"change": change.uuid})
+            wake(change.server_name, "cancel", CancelRequest(change.uuid).as_json())
         quiet = change.heartbeat_at is None or read - change.heartbeat_at >= REPEAT
         if quiet and (_unasked(change) or read - (change.asked_at or read) >= REPEAT):
             ask_for_rest(change)
@@ -183,7 +184,7 @@ def ping_all(now: datetime | None = None) -> None:
     names = Server.objects.filter(unheard, active=True).values_list("name", flat=True)
     for name, length in backlogs(names).items():
         if length < FULL_QUEUE:
-            wake(name, "ping", {"nonce": f"{int(now.timestamp() * 1000):x}"})
+            wake(name, "ping", Ping(f"{int(now.timestamp() * 1000):x}").as_json())
 
 
 def rescan_all(now: datetime | None = None) -> None:

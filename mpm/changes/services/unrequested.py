@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import transaction
 
 from easyapache.ea4.plan import Plan
-from easyapache.ea4.profile import Package, Profile, Transaction
+from easyapache.ea4.profile import Package, Profile
 from easyapache.ea4.protocol import CHANGE_ID, Report
-from easyapache.ea4.schema import BadMessage
 from mpm.access.services.actor import Actor
 from mpm.history.services.events import append
 from mpm.history.unrequested import CONTRADICTED, TOO_MANY, UNREQUESTED
@@ -24,57 +22,6 @@ LONGEST_LOG = 64 * 1024 * 1024
 MOST_REPORTS = 5000
 MOST_AN_HOUR = 20
 """So many changes from outside, or not requested, are told of one server in an hour."""
-
-
-def well_shaped(report: Report) -> Report:
-    """The report itself. Raises BadMessage where its data are not what its kind has."""
-    data = report.data
-    if not 0 < report.seq <= MOST_REPORTS:
-        raise BadMessage(f"a change has at most {MOST_REPORTS} reports")
-    if report.kind == "evidence":
-        seen = data.get("observations", [])
-        whole = isinstance(data.get("phase", ""), str) and _objects(seen)
-    elif report.kind == "finding":
-        whole = all(isinstance(data.get(key, ""), str) for key in ("code", "title", "message"))
-    elif report.kind == "interruption":
-        whole = _an_interruption(data)
-    elif report.kind == "moved":
-        whole = _a_transaction(data.get("transaction"))
-    else:
-        whole = all(
-            isinstance(data.get(key, ""), str) for key in ("step", "status", "outcome", "sentence")
-        )
-    words = data.get("words")
-    if not whole or not (words is None or isinstance(words, Mapping)):
-        raise BadMessage(f"what it reports is no {report.kind:.40}")
-    return report
-
-
-def _objects(value: Any) -> bool:
-    return isinstance(value, list) and all(isinstance(item, Mapping) for item in value)
-
-
-def _number(value: Any) -> bool:
-    return value is None or (isinstance(value, int | float) and abs(value) < 2**31)
-
-
-def _an_interruption(data: Mapping[str, Any]) -> bool:
-    strip = data.get("strip") or []
-    counts = ("probes", "refused", "reset", "longest_wait_ms", "window_ms")
-    return (
-        all(_number(data.get(key)) for key in counts)
-        and isinstance(strip, list)
-        and len(strip) <= 5000
-        and all(isinstance(item, list) and len(item) == 3 for item in strip)
-    )
-
-
-def _a_transaction(value: Any) -> bool:
-    try:
-        Transaction.from_json(value)
-    except (KeyError, TypeError, ValueError, AttributeError, OverflowError):
-        return False
-    return True
 
 
 def unexpected(change: Change, seen: Profile) -> tuple[tuple[Package, ...], tuple[Package, ...]]:
