@@ -11,6 +11,7 @@ import argparse
 import ast
 import inspect
 import os
+import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
@@ -265,22 +266,54 @@ def events_page() -> Iterator[str]:
     )
 
 
+_SEVERITIES = {"block": "Blocker", "warn": "Warning", "note": "Note", "gain": "Benefit"}
+_PLACES = {
+    "plan": "plan",
+    "preflight": "preflight",
+    "change": "failed change",
+    "diagnostics": "Diagnostics",
+    "health": "health of the server",
+}
+
+
 def conditions_page() -> Iterator[str]:
-    from easyapache.ea4.conditions import FAILURES
+    from easyapache.ea4.conditions import CATALOG
+    from easyapache.ea4.conditions.repairs import REPAIR_LABELS
+
+    def shown(text: str) -> str:
+        return re.sub(r"\{\w+\}", "…", text)
 
     yield "# Conditions"
     yield ""
-    yield f"{MADE} What is known to go wrong, as Diagnostics and failed changes name it."
+    yield (
+        f"{MADE} Everything a plan, preflight, a failed change, and Diagnostics can show, by code. "
+        "A code means the same on every page, in REST, in WHM, and on the command line."
+    )
     yield ""
-    for one in FAILURES:
-        yield f"## {one.title}"
+    yield from table(
+        ("Code", "Severity", "Title", "Shown in"),
+        (
+            (
+                f"[`{one.code}`](#{one.code})",
+                _SEVERITIES[one.severity.value],
+                shown(one.title),
+                ", ".join(_PLACES[place.value] for place in one.places),
+            )
+            for one in sorted(CATALOG, key=lambda one: one.code)
+        ),
+    )
+    for one in sorted(CATALOG, key=lambda one: one.code):
+        yield f"## {one.code}"
         yield ""
-        yield f"`{one.code}`. {one.cause}"
+        yield f"**{_SEVERITIES[one.severity.value]}: {shown(one.title)}.** {one.text}"
         yield ""
-        yield f"**What to do:** {one.fix}"
+        yield f"Shown in: {', '.join(_PLACES[place.value] for place in one.places)}."
+        if one.remedy:
+            yield ""
+            yield f"**Recommended action:** {shown(one.remedy)}"
         if one.repair:
             yield ""
-            yield f"**Repair:** `{one.repair}`"
+            yield f"**Repair:** {REPAIR_LABELS[one.repair]} (`{one.repair}`)"
         yield ""
 
 

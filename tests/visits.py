@@ -93,7 +93,7 @@ def confirm_nothing(page: Page) -> None:
 
 
 def repair(page: Page) -> None:
-    page.get_by_role("button", name=re.compile("^Start httpd on")).click()
+    page.get_by_role("button", name=re.compile("^Start Apache on")).click()
     page.get_by_text("Repair requested on").wait_for()
 
 

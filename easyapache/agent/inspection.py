@@ -18,10 +18,13 @@ from easyapache.agent.change.spool import Spool
 from easyapache.agent.config import HostConfig
 from easyapache.agent.httpd.apache_config import ApacheConfig, Directive
 from easyapache.agent.httpd.error_log import words_of_httpd
+from easyapache.agent.httpd.front import other_servers
+from easyapache.agent.httpd.htaccess import directives_in, patterns_for
 from easyapache.agent.httpd.httpd import Httpd
 from easyapache.agent.httpd.load import measure
 from easyapache.agent.httpd.processes import Identity
 from easyapache.agent.packages.dnf_history import HISTORY, last_transaction
+from easyapache.agent.packages.held_back import excludes, repository_filters, version_locks
 from easyapache.agent.packages.manager_locks import manager_at_work
 from easyapache.agent.packages.rpm import RpmDatabase, Verified, by_owner
 from easyapache.agent.server import HostError
@@ -33,9 +36,7 @@ MODULE_FOLDER = "conf.modules.d"
 _CPANEL_VERSION = re.compile(r"\d{1,4}(?:\.\d{1,4}){1,4}")
 _MOST_PLACES = 50
 """Lines of the configuration of one kind that are told."""
-_LOCK_FILES = ("etc/dnf/plugins/versionlock.list", "etc/yum/pluginconf.d/versionlock.list")
 _DSO_HANDLER = "application/x-httpd-php"
-_DNF_CONFS = ("etc/dnf/dnf.conf", "etc/yum.conf", "etc/yum/yum.conf")
 
 
 @cache
@@ -69,7 +70,9 @@ def inspect(config: HostConfig, httpd: Httpd, rpm: RpmDatabase) -> Profile:
             "safe_thread_polling": build.result().safe_thread_polling,
             **file_facts(by_owner(altered.result(), owned.result())),
             **config_facts(config, conf, set(owned.result()), names),
+            **htaccess_facts(config, conf, names),
             "excludes": excludes(config.root),
+            "repository_filters": repository_filters(config.root),
             "version_locks": version_locks(config.root),
             "relations": unknown.result(),
             "last_transaction": last_transaction(config.root),
@@ -82,6 +85,8 @@ def inspect(config: HostConfig, httpd: Httpd, rpm: RpmDatabase) -> Profile:
         facts["httpd_started"] = start_of(parent)
         facts["listeners"] = [list(item) for item in httpd.held()]
         facts["service"] = service_astray(httpd)
+    if config.root == Path("/"):
+        facts["other_servers"] = other_servers(parent.pid if parent else None)
     said = "\n".join([warned, words_of_httpd(config.error_log, parent)])
     facts["httpd_said"] = heard_of_httpd(said, frozenset(names), running=parent is not None)
     unfinished = unfinished_transaction(config.root, config.spool)
@@ -190,6 +195,7 @@ def config_facts(
             {**_place_of(config, item), "name": name, "right": right}
             for item, name, right in conf.misnamed()[:_MOST_PLACES]
         ],
+        "overridden_limits": overridden_limits(config, conf),
         "config_unread": list(conf.problems),
         "php_dso_sites": php_dso_sites(conf, names),
     }
@@ -215,6 +221,53 @@ def guarded_mpm_lines(
             "under": [mpm for mpm in MPMS if _line(item) in under[mpm]],
         }
     return [found[place] for place in sorted(found)][:_MOST_PLACES]
+
+
+_GENERATED = {
+    "startservers": "startservers",
+    "serverlimit": "serverlimit",
+    "maxrequestworkers": "maxrequestworkers",
+    "maxclients": "maxrequestworkers",
+    "maxconnectionsperchild": "maxconnectionsperchild",
+    "maxrequestsperchild": "maxconnectionsperchild",
+}
+"""Limits that cPanel writes into httpd.conf, after pre_main_global.conf, each with what its older
+name means."""
+
+
+def overridden_limits(config: HostConfig, conf: ApacheConfig) -> list[dict[str, Any]]:
+    """Limits in an included file that the main file sets again later, to another value: the last
+    one counts."""
+    earlier: list[Directive] = []
+    pairs: list[tuple[Directive, Directive]] = []
+    effective: dict[str, tuple[str, ...]] = {}
+    for item in conf.named(*_GENERATED):
+        if item.virtual_host is not None:
+            continue
+        limit = _GENERATED[item.name]
+        effective[limit] = item.arguments
+        if item.path == conf.main:
+            pairs += [(one, item) for one in earlier if _GENERATED[one.name] == limit]
+            earlier = [one for one in earlier if _GENERATED[one.name] != limit]
+        else:
+            earlier.append(item)
+    return [
+        {**_place_of(config, one), "by": _place_of(config, later)}
+        for one, later in pairs
+        if one.arguments != effective[_GENERATED[one.name]]
+    ][:_MOST_PLACES]
+
+
+def htaccess_facts(config: HostConfig, conf: ApacheConfig, names: set[str]) -> dict[str, Any]:
+    """What sites' ``.htaccess`` files need of modules that a change of the MPM may remove."""
+    patterns = patterns_for(names)
+    if not patterns:
+        return {}
+    found = directives_in((host.root for host in conf.virtual_hosts()), patterns)
+    directives = [
+        {**item, "path": server_path(config.root, Path(item["path"]))} for item in found.directives
+    ]
+    return {"htaccess_directives": directives, "htaccess_incomplete": not found.complete}
 
 
 def _line(item: Directive) -> tuple[Path, int]:
@@ -260,41 +313,6 @@ def _name_of(opening: Directive, inside: Iterable[Directive]) -> str:
     """What a person calls a virtual host: its ServerName, else its address."""
     named = (item.arguments[0] for item in inside if item.name == "servername" and item.arguments)
     return next(named, " ".join(opening.arguments))
-
-
-def excludes(root: Path) -> list[str]:
-    """Patterns of ``exclude=`` and ``excludepkgs=`` in the package manager's files."""
-    found: list[str] = []
-    files = [root / name for name in _DNF_CONFS]
-    files += sorted((root / "etc/yum.repos.d").glob("*.repo"))
-    for path in files:
-        try:
-            lines = path.read_text(errors="replace").splitlines()
-        except (FileNotFoundError, PermissionError):
-            continue
-        continued = False
-        for line in lines:
-            key, sep, value = line.partition("=")
-            if sep and key.strip() in ("exclude", "excludepkgs"):
-                continued = True
-                found += value.replace(",", " ").split()
-            elif continued and line[:1] in " \t":
-                found += line.replace(",", " ").split()
-            else:
-                continued = False
-    return sorted(set(found))
-
-
-def version_locks(root: Path) -> list[str]:
-    """Patterns that the versionlock plugin pins."""
-    found: set[str] = set()
-    for name in _LOCK_FILES:
-        try:
-            lines = (root / name).read_text(errors="replace").splitlines()
-        except (FileNotFoundError, PermissionError):
-            continue
-        found.update(line.strip() for line in lines if line.strip() and not line.startswith("#"))
-    return sorted(found)
 
 
 def unfinished_transaction(root: Path, spool: Path) -> str:

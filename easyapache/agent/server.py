@@ -13,10 +13,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
+from easyapache.ea4.conditions import BY_CODE
+from easyapache.ea4.conditions.condition import Condition
 from easyapache.ea4.package_metadata import Particulars
 from easyapache.ea4.profile import Profile, Transaction
 from easyapache.ea4.protocol import Goal
 from easyapache.ea4.schema import Schema, Spoken
+from easyapache.ea4.sentences import ended, joined, with_words
 
 Log = Callable[[str], None]
 """Takes one line of output, without its end of line."""
@@ -32,14 +35,40 @@ class HostError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Obstacle(Spoken):
-    """A reason found before anything was touched why the change must not begin."""
+class Obstacle:
+    """A reason found before anything was touched why the change must not begin: a condition of the
+    catalogue, and what was seen of it."""
 
-    SENTENCES: ClassVar = ("title", "message", "remedy")
     code: str
-    title: str
-    message: str
-    remedy: str
+    seen: str
+
+    @property
+    def condition(self) -> Condition:
+        return BY_CODE[self.code]
+
+    @property
+    def title(self) -> str:
+        return self.condition.title_for({})
+
+    @property
+    def message(self) -> str:
+        """What was seen, and the cause in general."""
+        return joined(" ", [ended(self.seen), self.condition.text])
+
+    @property
+    def remedy(self) -> str:
+        return self.condition.remedy_for({})
+
+    def as_json(self) -> dict[str, Any]:
+        data = {
+            "code": self.code,
+            "severity": self.condition.severity.value,
+            "title": self.title,
+            "message": self.message,
+            "remedy": self.remedy,
+            "repair": self.condition.repair,
+        }
+        return with_words(data, "title", "message", "remedy")
 
 
 @dataclass(frozen=True, slots=True)

@@ -52,40 +52,40 @@ def recommend(profile: Profile, answers: Answers | None = None) -> Advice:
     safe = _first(answers.safe_polling, detected["safe_polling"])
     unsafe = sorted(name for name in profile.names if PHP_DSO.match(name))
     if not threads:
-        why = [Sentence("This system has no threads, and prefork is the MPM that needs none.")]
+        why = [Sentence("This system has no threads, and prefork needs none.")]
         return Advice(MPM.PREFORK, tuple(why), threads, safe, detected)
     if unsafe:
         why = [
             Sentence(
-                "{names} runs inside Apache and is not thread-safe: prefork only.",
+                "{names} runs inside Apache and isn't thread-safe, so it requires prefork.",
                 names=listing(unsafe),
             ),
             Sentence(
-                "Once its sites use PHP-FPM or CGI, {mpm} would suit this server.",
+                "When its sites use PHP-FPM or CGI, {mpm} suits this server better.",
                 mpm=_threaded(safe).value,
             ),
         ]
         return Advice(MPM.PREFORK, tuple(why), threads, safe, detected)
     if ITK in profile.names:
         why = [
-            Sentence("ITK is switched on, and it works on prefork only."),
-            Sentence("Without it, {mpm} would suit this server.", mpm=_threaded(safe).value),
+            Sentence("MPM ITK is enabled, and it works with prefork only."),
+            Sentence("Without it, {mpm} suits this server better.", mpm=_threaded(safe).value),
         ]
         return Advice(MPM.PREFORK, tuple(why), threads, safe, detected)
     if QOS in profile.names:
-        why = [Sentence("mod-qos is installed, and it works with worker only.")]
+        why = [Sentence("mod-qos is installed, and it requires worker.")]
         return Advice(MPM.WORKER, tuple(why), threads, safe, detected)
     if safe:
         why = [
-            Sentence("This system has threads, and polling that threads can share safely."),
+            Sentence("This system supports threads and thread-safe polling."),
             Sentence(
-                "event holds kept-alive connections without a worker waiting on each of them."
+                "event keeps idle keep-alive connections open without using a worker for each."
             ),
         ]
     else:
         why = [
-            Sentence("This system has threads, but polling that threads cannot share safely."),
-            Sentence("worker uses threads and does without a shared poll."),
+            Sentence("This system supports threads, but not thread-safe polling."),
+            Sentence("worker uses threads and doesn't need shared polling."),
         ]
     return Advice(_threaded(safe), tuple(why), threads, safe, detected)
 

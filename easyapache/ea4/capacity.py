@@ -213,8 +213,9 @@ def _warnings(
             Caution(
                 "does_not_fit",
                 Sentence(
-                    "With all {requests} workers busy, {mpm} needs {needed}; {available} are to be "
-                    "had. That serves {fit} requests at once before the machine begins to swap.",
+                    "With all {requests} workers busy, {mpm} needs {needed}, and {available} "
+                    "are available to Apache. {fit} concurrent requests fit before the server"
+                    " starts to swap.",
                     requests=limits.requests,
                     mpm=mpm.value,
                     needed=_mib(peak),
@@ -230,9 +231,9 @@ def _warnings(
             Caution(
                 "limit_stays_150",
                 Sentence(
-                    "MaxRequestWorkers stays {set_now}: {mpm} would serve {requests} requests at "
-                    "once in {processes} processes, no more than prefork does now. Raise it to "
-                    "gain from the change.",
+                    "MaxRequestWorkers stays at {set_now}. {mpm} would serve {requests} "
+                    "concurrent requests in {processes} processes, no more than prefork does "
+                    "now. Raise it to benefit from the change.",
                     set_now=set_now,
                     mpm=mpm.value,
                     requests=limits.requests,
@@ -245,8 +246,8 @@ def _warnings(
             Caution(
                 "limit_too_low",
                 Sentence(
-                    "{busiest} requests were seen at once; {mpm} with these values serves "
-                    "{requests}. Further visitors wait.",
+                    "The peak was {busiest} concurrent requests; with these values, {mpm} "
+                    "serves {requests}. Other visitors wait.",
                     busiest=measured.busiest,
                     mpm=mpm.value,
                     requests=limits.requests,

@@ -180,11 +180,13 @@ class Choice(Schema):
         if name not in set(MPM):
             known = ", ".join(item.value for item in MPM)
             said = Sentence(
-                "There is no MPM called {name!r}. Choose one of {known}.",
+                "{name!r} is not an MPM. Select one of {known}.",
                 name=name[:60],
                 known=known,
             )
-            hint = Sentence("ITK is not an MPM: choose prefork and switch ITK on.")
+            hint = Sentence(
+                "MPM ITK is an add-on, not an MPM of its own: select prefork and enable MPM ITK."
+            )
             raise BadChoice(joined(" ", [said, hint] if "itk" in name else [said]))
         wanted, kept = frozenset(add), frozenset(keep)
         for package in sorted(wanted | kept):
@@ -192,7 +194,7 @@ class Choice(Schema):
                 raise BadChoice(
                     Sentence(
                         "{package!r} is not the name of an EasyApache 4 package. Names start "
-                        "with ea- and hold lower-case letters, digits, dots, + _ and -.",
+                        "with ea- and contain lower-case letters, digits, dots, +, _, and -.",
                         package=package[:80],
                     )
                 )

@@ -1,9 +1,10 @@
-"""What ``exclude=`` and the versionlock plugin hold back. Pure."""
+"""What ``exclude=``, ``includepkgs=`` and the versionlock plugin hold back. Pure."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from fnmatch import fnmatchcase
+from typing import Any
 
 from easyapache.ea4.profile import Package
 
@@ -26,3 +27,30 @@ def pinned(patterns: Iterable[str], package: Package) -> str | None:
         if plain.endswith(".*") and any(fnmatchcase(s, plain[:-2]) for s in spellings):
             return pattern
     return None
+
+
+def hidden(facts: Mapping[str, Any], package: Package, *, offered: bool) -> str | None:
+    """By what dnf does not see a package: a pattern of [main], or the repositories of EasyApache 4
+    that all filter it. ``offered``: it is to be installed; what repositories filter does not
+    matter for one that is removed.
+
+    Another repository's own exclude is no obstacle: people hide the builds of one to get those of
+    another (``[cl-ea4] exclude=ea-apache24*``).
+    """
+    if found := pinned([str(item) for item in facts.get("excludes") or ()], package):
+        return found
+    filters = facts.get("repository_filters")
+    if not offered or not isinstance(filters, Mapping):
+        return None
+    of_ea4 = {name: item for name, item in filters.items() if "ea4" in str(name).lower()}
+    if of_ea4 and all(_filtered(item, package) for item in of_ea4.values()):
+        return ", ".join(f"[{name}]" for name in sorted(of_ea4))
+    return None
+
+
+def _filtered(filters: Any, package: Package) -> bool:
+    if not isinstance(filters, Mapping):
+        return False
+    includes = [str(item) for item in filters.get("includes") or ()]
+    outside = bool(includes) and pinned(includes, package) is None
+    return outside or pinned([str(i) for i in filters.get("excludes") or ()], package) is not None

@@ -7,12 +7,13 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import ClassVar
 
+from easyapache.ea4.conditions.condition import Severity
 from easyapache.ea4.mpm import ITK, MPM, Choice, installed, short
 from easyapache.ea4.profile import Observation, Package, Profile, Transaction, digest_of
 from easyapache.ea4.protocol import Goal
 from easyapache.ea4.reasons import Words
 from easyapache.ea4.relations import Relations, Scene, Unsolvable, Why
-from easyapache.ea4.rules.findings import Finding, Severity, Situation
+from easyapache.ea4.rules.findings import Finding, Situation, finding
 from easyapache.ea4.rules.panel import PANEL_CODES, panel_findings
 from easyapache.ea4.rules.rulebook import findings_for, in_order
 from easyapache.ea4.schema import Schema, Spoken
@@ -134,7 +135,7 @@ class Plan(Schema):
             (len(self.remove) - len(updates), "to remove"),
         )
         parts += [f"{count} {words}" for count, words in counts if count]
-        return " · ".join(parts if len(parts) > 1 else [*parts, "no package moves"])
+        return " · ".join(parts if len(parts) > 1 else [*parts, "no package changes"])
 
     @cached_property
     def inverse(self) -> Plan:
@@ -148,13 +149,18 @@ class Plan(Schema):
             mpm=self.choice.mpm if self.before.mpm is None else MPM(self.before.mpm),
             itk=self.before.itk,
         )
-        findings = (_GOES_BACK_TO_TORN,) if torn and not self.empty else ()
+        findings = (finding("no_state_to_restore"),) if torn and not self.empty else ()
         back_in = [
-            replace(item, action="in", reason=Sentence("was installed before"), cause="asked")
+            replace(
+                item,
+                action="in",
+                reason=Sentence("previously installed"),
+                cause="asked",
+            )
             for item in self.remove
         ]
         back_out = [
-            replace(item, action="out", reason=Sentence("came with the change"), cause="asked")
+            replace(item, action="out", reason=Sentence("installed by the change"), cause="asked")
             for item in self.install
         ]
         again = {item.name for item in self.remove}
@@ -182,18 +188,7 @@ class Difference:
 
     @property
     def sentence(self) -> str:
-        return f"{self.name}: expected {self.stored}, the server says {self.server}."
-
-
-_GOES_BACK_TO_TORN = Finding(
-    code="back_to_torn",
-    severity=Severity.BLOCK,
-    title=Sentence("There is no sound state to go back to"),
-    message=Sentence(
-        "Before this change the server did not have exactly one MPM. httpd cannot start so."
-    ),
-    remedy=Sentence("Choose an MPM instead of rolling back."),
-)
+        return f"{self.name}: expected {self.stored}, the server plans {self.server}."
 
 
 def goal_of(profile: Profile, choice: Choice) -> Goal:
@@ -251,7 +246,7 @@ def differences(stored: Plan, server: Plan) -> tuple[Difference, ...]:
 
 
 def _moves(plan: Plan) -> dict[str, str]:
-    moves = {item.name: f"{item.evr} to leave" for item in plan.remove}
+    moves = {item.name: f"remove {item.evr}" for item in plan.remove}
     for item in plan.install:
         words = "update to" if item.name in moves else "install"
         moves[item.name] = f"{words} {item.evr}"

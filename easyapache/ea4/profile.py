@@ -89,7 +89,11 @@ class Profile(Schema):
     loaded outside the packages, where another one runs), ``misnamed_sections`` ([{path, line,
     directive, name, right}]), ``config_unread`` ([str]), ``listeners`` ([[address, port]] held by
     httpd, the address empty for all), ``excludes`` ([str]),
-    ``version_locks`` ([str]), ``missing_files`` ({package: [path]}).
+    ``version_locks`` ([str]), ``repository_filters`` ({repository: {excludes, includes}} of the
+    enabled ones), ``missing_files`` ({package: [path]}), ``overridden_limits`` ([{path, line,
+    directive, by: {path, line, directive}}]), ``htaccess_directives`` ([{path, line, directive,
+    package}], which only ``package`` provides), ``htaccess_incomplete`` (bool: a bound of that
+    search was reached), ``other_servers`` ([{program, port, pid}] that listen on 80 or 443).
     ``httpd_started`` (str; another value after every full start of httpd, the same after a
     graceful reload).
     ``httpd_said`` ({code of a known failure: line}) is what its error log tells since then, and

@@ -107,7 +107,7 @@ def check_file_name(name: str) -> str:
     bare = name.strip().removesuffix(".json")
     if bare in ("", ".", "..") or not _FILE_NAME.match(bare):
         raise BadProfile(
-            Sentence("A file name has 1 to 120 characters, is not . or .., and holds no slash.")
+            Sentence("A file name has 1 to 120 characters, is not . or .., and contains no slash.")
         )
     return bare
 
@@ -129,7 +129,7 @@ def parse(raw: bytes, known: Iterable[str] = ()) -> ProfileFile:
     if len(raw) > MOST_BYTES:
         raise BadProfile(
             Sentence(
-                "The file is larger than {size} kB: no EasyApache 4 profile is.",
+                "The file is larger than {size} kB, the limit for a profile.",
                 size=MOST_BYTES // 1024,
             )
         )
@@ -145,25 +145,23 @@ def parse(raw: bytes, known: Iterable[str] = ()) -> ProfileFile:
         )
         raise BadProfile(said) from error
     if not _is_plain(data):
-        raise BadProfile(Sentence("The file holds characters or numbers that cannot be stored."))
+        raise BadProfile(Sentence("The file contains characters or numbers that can't be stored."))
     if not isinstance(data, dict):
-        raise BadProfile(Sentence("A profile is a JSON object, and this is something else."))
+        raise BadProfile(Sentence("A profile must be a JSON object."))
     missing = [key for key in REQUIRED if key not in data]
     if missing:
-        raise BadProfile(Sentence("The profile lacks {names}.", names=", ".join(missing)))
+        raise BadProfile(Sentence("The profile is missing {names}.", names=", ".join(missing)))
     tags = data["tags"]
     if not isinstance(tags, list) or not all(isinstance(tag, str) for tag in tags):
-        raise BadProfile(Sentence("“tags” must be a list of texts."))
+        raise BadProfile(Sentence("“tags” must be a list of strings."))
     if not isinstance(data["version"], str | int | float) or isinstance(data["version"], bool):
-        raise BadProfile(Sentence("“version” must be a text or a number."))
+        raise BadProfile(Sentence("“version” must be a string or a number."))
     if not isinstance(data["name"], str) or not data["name"].strip():
-        raise BadProfile(Sentence("“name” must be a text that is not empty."))
+        raise BadProfile(Sentence("“name” must be a non-empty string."))
     if ".." in re.split(r"[/\\]", data["name"]):
-        raise BadProfile(
-            Sentence("“name” holds “../”: a profile's name is no way out of a folder.")
-        )
+        raise BadProfile(Sentence("“name” must not contain “../”."))
     if not isinstance(data["desc"], str):
-        raise BadProfile(Sentence("“desc” must be a text."))
+        raise BadProfile(Sentence("“desc” must be a string."))
     names = tuple(known)
     return ProfileFile(
         name=data["name"].strip()[:200],
@@ -205,7 +203,7 @@ def _packages(items: Any, key: str, known: tuple[str, ...]) -> tuple[str, ...]:
         if not isinstance(item, str) or not _PACKAGE.match(item):
             raise BadProfile(
                 Sentence(
-                    "“{key}” holds {name!r}, which is no package name.",
+                    "“{key}” contains {name!r}, which is not a package name.",
                     key=key,
                     name=str(item)[:60],
                 )

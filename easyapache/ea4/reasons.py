@@ -20,15 +20,15 @@ class Words:
 
     def staying(self, name: str) -> str:
         if name in self.choice.keep:
-            return Sentence("you asked to keep it")
+            return Sentence("kept at your request")
         if name in self.goal.install:
-            return Sentence("needed, and there already")
+            return Sentence("required, already installed")
         return Sentence("not affected")
 
     def moving(self, name: str, why: Why, action: str) -> str:
         if why.kind == "update":
             return (
-                Sentence("another version is needed by {name}", name=short(why.by))
+                Sentence("{name} requires another version", name=short(why.by))
                 if why.by
                 else Sentence("update")
             )
@@ -36,9 +36,9 @@ class Words:
 
     def _coming(self, name: str, why: Why) -> str:
         if name == self.choice.mpm.package or (name == ITK and self.choice.itk):
-            return Sentence("chosen")
+            return Sentence("selected")
         if name in self.choice.add:
-            return Sentence("added to the choice")
+            return Sentence("extra package")
         if name == self.choice.mpm.cgi_package:
             return Sentence("required by {mpm}", mpm=self.choice.mpm.value)
         return (
@@ -48,25 +48,27 @@ class Words:
     def _leaving(self, name: str, why: Why) -> str:
         mpms = {mpm.package for mpm in MPM}
         if name in mpms:
-            return Sentence("one MPM at a time")
+            return Sentence("only one MPM can be installed")
         if name == ITK and why.kind == "asked":
-            return Sentence("ITK is switched off")
+            return Sentence("MPM ITK is disabled")
         if name in {mpm.cgi_package for mpm in MPM}:
-            return Sentence("{name} takes its place", name=short(self.choice.mpm.cgi_package))
+            return Sentence("replaced by {name}", name=short(self.choice.mpm.cgi_package))
         entry = self.scene.installed.get(name)
         for relation in entry.requires if entry else ():
             if relation.name == MPM_CAPABILITY and relation.evr:
                 if relation.evr.version != self.choice.mpm.kind:
-                    return Sentence("needs a {kind} MPM", kind=relation.evr.version)
+                    return Sentence("requires a {kind} MPM", kind=relation.evr.version)
             elif relation.name in mpms and relation.name != self.choice.mpm.package:
-                return Sentence("needs {name}", name=short(relation.name).removeprefix("mod_mpm_"))
+                return Sentence(
+                    "requires {name}", name=short(relation.name).removeprefix("mod_mpm_")
+                )
         if why.kind == "conflict":
-            other = "ITK" if why.by == ITK else short(why.by).removeprefix("mod_mpm_")
-            return Sentence("cannot be together with {other}", other=other)
+            other = "MPM ITK" if why.by == ITK else short(why.by).removeprefix("mod_mpm_")
+            return Sentence("conflicts with {other}", other=other)
         if why.kind == "dependent" and why.relation:
             return (
-                Sentence("needs {name}", name=short(why.by))
+                Sentence("requires {name}", name=short(why.by))
                 if why.by
-                else Sentence("needs {relation}", relation=why.relation)
+                else Sentence("requires {relation}", relation=why.relation)
             )
-        return Sentence("has to leave")
+        return Sentence("no longer possible")

@@ -65,7 +65,7 @@ class Scene:
         unknown = [name for name in wanted if self.describe(name) is None]
         if unknown:
             raise Unsolvable(
-                [Sentence("No repository is known to offer {name}.", name=name) for name in unknown]
+                [Sentence("No known repository offers {name}.", name=name) for name in unknown]
             )
         offered = tuple(entry for entry in self.available.values() if self._is_newer(entry))
         try:

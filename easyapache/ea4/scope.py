@@ -47,12 +47,12 @@ def names_one_mpm(install: Collection[str], mpm: str, *, itk: bool, back: bool) 
     named = sorted(set(MPMS.values()) & set(install))
     if named != [MPMS[mpm]] and not (back and not named):
         return Sentence(
-            "A change installs exactly one MPM, and this one is about {mpm} and installs {names}.",
+            "A change installs exactly one MPM. This one is for {mpm} and installs {names}.",
             mpm=mpm,
             names=", ".join(named) or Sentence("none"),
         )
     if ITK in install and not itk:
-        return Sentence("A change that installs ITK says so, and this one says that ITK is off.")
+        return Sentence("The change installs MPM ITK, but says that MPM ITK is disabled.")
     return ""
 
 
@@ -60,23 +60,29 @@ def beyond(install: Iterable[str], remove: Iterable[str], profile: Profile, mpm:
     """Why a request is more than a change of the MPM on a server with ``profile``; "" when it is
     not. ``install`` and ``remove`` are what it asks for; ``mpm`` and ITK are what it leads to."""
     install, remove = frozenset(install), frozenset(remove)
-    if surplus := sorted(remove - (BOUND - {MPMS[mpm]})):
+    if names := sorted(remove - (BOUND - {MPMS[mpm]})):
         return Sentence(
-            "Only an MPM, ITK and the CGI modules can be removed on request, and this change asks "
-            "to remove {names}. Nothing was touched.",
-            names=", ".join(surplus),
+            "Only an MPM, MPM ITK, and the CGI modules can be removed on request, and this change "
+            "would remove {names}. Nothing was changed.",
+            names=", ".join(names),
         )
-    new = install - profile.names
+    if extra := surplus(install, profile, mpm):
+        return Sentence(
+            "This panel changes the MPM, MPM ITK, and the packages that belong to them. It can't "
+            "install {names}; use the server's package manager.",
+            names=", ".join(extra),
+        )
+    return ""
+
+
+def surplus(install: Collection[str], profile: Profile, mpm: str) -> list[str]:
+    """Names among ``install`` that are more than a change to ``mpm`` of a server with
+    ``profile``."""
     known: Collection[str] = COMPANIONS
     if _another(install, profile, mpm):
         known = COMPANIONS | load_catalogue().entries.keys()
-    if surplus := sorted(n for n in new if n not in known and not _PHP_MODULE.match(n)):
-        return Sentence(
-            "This panel changes the MPM and ITK, and what goes with them. {names} cannot be "
-            "installed this way; use the package manager of the server.",
-            names=", ".join(surplus),
-        )
-    return ""
+    new = frozenset(install) - profile.names
+    return sorted(name for name in new if name not in known and not _PHP_MODULE.match(name))
 
 
 def leads_back(

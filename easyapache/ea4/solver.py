@@ -18,10 +18,10 @@ from typing import Any
 from easyapache.ea4.capabilities import Capability, Entry, evr_of
 from easyapache.ea4.sentences import Sentence, marked
 
-_ONE_VERSION = marked("{name} can be there in one version only.")
-_NOT_OFFERED = marked("{name} needs {other}; nothing offers it.")
-_NEEDS = marked("{name} needs {other}.")
-_EXCLUDES = marked("{name} cannot be with {other}.")
+_ONE_VERSION = marked("Only one version of {name} can be installed.")
+_NOT_OFFERED = marked("{name} requires {other}, which no repository offers.")
+_NEEDS = marked("{name} requires {other}.")
+_EXCLUDES = marked("{name} conflicts with {other}.")
 _ASKED_FOR = marked("{name} was requested.")
 _ASKED_TO_LEAVE = marked("Removal of {name} was requested.")
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from easyapache.ea4.conditions.diagnosis import known
+
 Json = dict[str, Any]
 
 _STATE = "7c1f0a3b5d9e8f6a1b2c3d4e5f60718a"
@@ -78,14 +80,7 @@ EXPECTED: Json = {
         "permissions)"
     ),
 }
-DIAGNOSIS: Json = {
-    "code": "httpd-down",
-    "title": "httpd does not run",
-    "cause": "It ended or did not start; its error log says why.",
-    "fix": "Test the configuration (httpd -t), then start it.",
-    "seen": "httpd is not running",
-    "repair": "start-httpd",
-}
+DIAGNOSIS: Json = known("httpd_down", "httpd is not running").as_json()
 REPAIR: Json = {
     "id": "019cb5b1c6caf1d04e6a8c02b7d95e13",
     "href": "/api/v1/servers/web03/repairs/019cb5b1c6caf1d04e6a8c02b7d95e13",

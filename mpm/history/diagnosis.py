@@ -4,7 +4,7 @@ change where that did not succeed."""
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -48,26 +48,6 @@ class Examination:
         }
 
 
-UNKNOWN_PROXY = Diagnosis(
-    "unknown-proxy",
-    Sentence("A proxy in front of this panel is not known to it"),
-    Sentence(
-        "Requests came with X-Forwarded-For while TRUSTED_PROXIES is 0. So all visitors count as "
-        "one address: in the limits, in the networks of tokens and in the history."
-    ),
-    Sentence("Set TRUSTED_PROXIES to the number of your own proxies, and start the panel again."),
-    "X-Forwarded-For",
-)
-"""Of the panel, not of a server; it makes the panel's own records wrong."""
-
-
-_DROPPED = Sentence("Messages were dropped that no part of this panel sends")
-_DROPPED_FIX = Sentence(
-    "Find out who else has the password of the broker (Redis), and give it a new one. The log of "
-    "the worker or agent says what came."
-)
-
-
 def of_the_panel() -> tuple[Diagnosis, ...]:
     """What is wrong with the panel itself, whichever server is asked about. One query, and one
     question to the broker."""
@@ -75,57 +55,43 @@ def of_the_panel() -> tuple[Diagnosis, ...]:
     found: list[Diagnosis] = []
     met, count, last = proxy_and_drops(now)
     if met:
-        found.append(UNKNOWN_PROXY)
+        found.append(known("unknown_proxy", "X-Forwarded-For"))
     if last is not None and now - last < SHOWN_FOR:
-        cause = Sentence(
-            "The control worker dropped {count} messages from the broker that are malformed, too "
-            "large or compressed.",
+        seen = Sentence(
+            "{count} messages, the last one at {at} UTC.",
             count=count,
+            at=f"{last:%Y-%m-%d %H:%M:%S}",
         )
-        seen = f"{last:%Y-%m-%d %H:%M:%S} UTC"
-        found.append(Diagnosis("messages-dropped", _DROPPED, cause, _DROPPED_FIX, seen))
+        found.append(known("messages_dropped", seen))
     if (broken := trouble()) is not None:
-        title = Sentence("The broker (Redis) takes no messages")
-        found.append(Diagnosis("broker", title, broken.cause, broken.fix, broken.seen))
+        named = known("broker_trouble", broken.seen)
+        found.append(replace(named, cause=broken.cause, fix=broken.fix))
     if exposed := [*exposed_database(), *exposed_secrets().values()]:
-        cause = Sentence("Other accounts of this machine can read the database or a secret file.")
-        fix = Sentence("Run manage.py check as the panel's account, and do what it says.")
-        seen = "\n".join(map(str, exposed))
-        title = Sentence("Other accounts can read the panel's files")
-        found.append(Diagnosis("files-readable", title, cause, fix, seen))
+        found.append(known("files_readable", "\n".join(map(str, exposed))))
     return tuple(found)
 
 
 def _dropped(server: Server) -> list[Diagnosis]:
     """What the agent of this server dropped since it started."""
-    found = []
     if count := _dropped_by_agent(server.agent):
-        cause = Sentence(
-            "The agent of {server} dropped {count} messages since its start that are malformed, "
-            "too large or compressed.",
-            server=server.name,
+        seen = Sentence(
+            "{count} messages from the queue {queue} since the agent started.",
             count=count,
+            queue=f"host.{server.name}",
         )
-        seen = f"host.{server.name}"
-        found.append(Diagnosis("agent-messages-dropped", _DROPPED, cause, _DROPPED_FIX, seen))
-    return found
+        return [known("agent_messages_dropped", seen)]
+    return []
 
 
 def _unrequested(server: Server) -> list[Diagnosis]:
-    """What was told of changes that this panel did not request, within the last week."""
+    """What agents reported of changes that this panel did not request, within the last week."""
     since = timezone.now() - UNREQUESTED_SHOWN_FOR
-    told = Event.objects.filter(server_name=server.name, kind=UNREQUESTED, at__gt=since)
-    last = told.order_by("-pk").first()
+    reported = Event.objects.filter(server_name=server.name, kind=UNREQUESTED, at__gt=since)
+    last = reported.order_by("-pk").first()
     if last is None:
         return []
-    cause = Sentence(
-        "The agent of {server} carries out a change that was not requested, or somebody with the "
-        "password of the broker says so in its name.",
-        server=server.name,
-    )
     seen = f"{last.data.get('change')} ({last.at:%Y-%m-%d %H:%M:%S} UTC)"
-    title = Sentence("A change was carried out that this panel did not request")
-    return [Diagnosis("change-not-requested", title, cause, _DROPPED_FIX, seen)]
+    return [known("change_not_requested", seen)]
 
 
 def _dropped_by_agent(said: Mapping[str, Any]) -> int:
@@ -142,7 +108,7 @@ def examined(server: Server, profile: Profile | None) -> Examination:
     if last is None or last.state not in (State.FAILED, State.NOT_STARTED, State.RESTORED):
         unasked = _unasked_removal(last) if last is not None else []
         return Examination((*diagnose("", profile), *unasked, *own), None)
-    half_way = [known("half-way", str(last.sentence))] if _half_way(last) else []
+    half_way = [known("incomplete_change", str(last.sentence))] if _half_way(last) else []
     chunks = LogChunk.objects.filter(change=last, offset__gte=max(0, last.log_size - TAIL))
     said = b"".join(bytes(chunk.data) for chunk in chunks.order_by("offset"))
     found = diagnose(said.decode("utf-8", "replace"), profile)
@@ -176,11 +142,11 @@ def _unasked_removal(change: Change) -> list[Diagnosis]:
     if not gone:
         return []
     seen = Sentence(
-        "Change #{number}, made outside this panel, took away {names}.",
+        "Change #{number}, made outside of this panel, removed {names}.",
         number=change.pk,
         names=", ".join(gone),
     )
-    return [known("unasked-removal", seen)]
+    return [known("packages_removed_outside", seen)]
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,10 +7,13 @@ sealed of that end tells which of the two it was (mpm.changes.lifecycle.end_of).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
+from easyapache.ea4.conditions import BY_CODE
+from easyapache.ea4.conditions.renamed import RENAMED, code_of
 from easyapache.ea4.protocol import Step
+from easyapache.ea4.sentences import WORDS
 from mpm.changes.lifecycle import FAILED, end_of, past_the_point
 
 STATES: Mapping[str, str] = {
@@ -42,6 +45,9 @@ KINDS: Mapping[str, str] = {
 }
 """Kinds of events, old → new."""
 
+CONDITIONS: Mapping[str, str] = RENAMED
+"""Codes of conditions, old → new."""
+
 BEFORE_THE_POINT = ("", *(step.value for step in Step if not past_the_point(step.value)))
 _OUTCOME = "outcome"
 
@@ -70,3 +76,29 @@ def _outcome(outcome: str, data: Mapping[str, Any]) -> str:
     if outcome == FAILED and step in BEFORE_THE_POINT and isinstance(decided_by, str):
         return end_of(outcome, str(step), decided_by)
     return STATES.get(outcome, outcome)
+
+
+def findings_of(reported: Iterable[Any]) -> list[dict[str, Any]]:
+    """``finding_of`` each, of what a change keeps as its diagnosis."""
+    return [finding_of(item) for item in reported if isinstance(item, Mapping)]
+
+
+def finding_of(data: Mapping[str, Any]) -> dict[str, Any]:
+    """A finding that an agent reported, in the present code, title and remedy of its condition;
+    what was seen stays as it was written."""
+    condition = BY_CODE.get(code_of(str(data.get("code"))))
+    if condition is None:
+        return dict(data)
+    present = {**data, "code": condition.code, "severity": condition.severity.value}
+    words = data.get(WORDS)
+    for name, template in (("title", condition.title), ("remedy", condition.remedy)):
+        if "{" in template:
+            continue
+        present[name] = template
+        if isinstance(words, Mapping):
+            words = {key: value for key, value in words.items() if key != name}
+    if words:
+        present[WORDS] = words
+    else:
+        present.pop(WORDS, None)
+    return present

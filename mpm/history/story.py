@@ -15,7 +15,7 @@ from django.utils.translation import ngettext
 from easyapache.ea4.mpm import short
 from easyapache.ea4.sentences import spoken
 from mpm.changes.models.change import SOMEBODY, Origin
-from mpm.history import seal_payload
+from mpm.history import renamed, seal_payload
 from mpm.history.outside import undecided
 from mpm.models import Change, Event, Report, State
 from mpm.web.translation import in_words
@@ -315,6 +315,7 @@ def _told(report: Report) -> Entry:
         return Entry(report.at, "step", title, detail, status, data)
     if report.kind == "moved":
         return Entry(report.at, "moved", _("The server’s plan was different"), data=data)
+    data = spoken(renamed.finding_of(report.data))
     title, message = (in_words(data.get(name) or "") for name in ("title", "message"))
     return Entry(report.at, "finding", title, message, data=data)
 

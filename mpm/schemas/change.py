@@ -10,6 +10,7 @@ from pydantic import Field
 from easyapache.ea4.protocol import Step as Steps
 from easyapache.ea4.sentences import plain
 from mpm.changes.lifecycle import STATES
+from mpm.history import renamed
 from mpm.schemas.finding import Finding
 from mpm.schemas.resource import Moment, Resource, one_of
 
@@ -224,7 +225,9 @@ class ChangeDetail(Change):
             findings=[Finding.of(item) for item in plan.get("findings", ())],
             steps=list(steps),
             evidence=list(evidence),
-            diagnosis=[Diagnosed.of(item) for item in plain(list(row.diagnosis or ()))],
+            diagnosis=[
+                Diagnosed.of(item) for item in plain(renamed.findings_of(row.diagnosis or ()))
+            ],
             interruption=Interruption.of(plain(row.interruption)) if row.interruption else None,
             moved=Moved(**_names(row.moved)) if row.moved else None,
             timeline=list(timeline),

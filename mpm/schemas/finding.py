@@ -7,8 +7,9 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from easyapache.ea4.rules.findings import Severity
+from easyapache.ea4.conditions.condition import Severity
 from easyapache.ea4.sentences import plain
+from mpm.history import renamed
 from mpm.schemas.resource import Resource, one_of
 
 SEVERITIES = tuple(severity.value for severity in Severity)
@@ -37,8 +38,8 @@ class Finding(Resource):
 
     @classmethod
     def of(cls, data: Mapping[str, Any]) -> Finding:
-        """From ``Finding.as_json`` of the rules, or as a plan stored it."""
-        told = plain(dict(data))
+        """From ``Finding.as_json`` of the rules, or as a plan stored it, with its present code."""
+        told = plain(renamed.finding_of(data))
         texts = ("code", "severity", "title", "message", "remedy")
         return cls(
             **{name: str(told.get(name) or "") for name in texts},
@@ -60,6 +61,7 @@ class Diagnosis(Resource):
     """A known problem of a server, its cause and what to do about it."""
 
     code: str = Field(description="Stable: scripts may match on it.")
+    severity: Annotated[str, one_of(SEVERITIES)]
     title: str
     cause: str
     fix: str

@@ -19,9 +19,9 @@ from django.db.models import OuterRef, QuerySet, Subquery
 from django.db.models.expressions import Combinable
 from django.utils import timezone
 
-from easyapache.ea4.faults import FAULTS
+from easyapache.ea4.conditions import BY_CODE
 from easyapache.ea4.profile import Profile
-from easyapache.ea4.sentences import Sentence
+from easyapache.ea4.sentences import Sentence, ended
 from mpm.servers.models import InstalledProfile, Pulse, Server
 from mpm.servers.reading import READ, judged_at
 
@@ -172,7 +172,9 @@ def judged(
     sent (see mpm.servers.reading)."""
     found = [source.judge(values.get(name)) for name, source in _sources.items()]
     found += [
-        Problem(code, State.CRITICAL, FAULTS[code]) for code in faults or () if code in FAULTS
+        Problem(code, State.CRITICAL, ended(BY_CODE[code].title))
+        for code in faults or ()
+        if code in BY_CODE
     ]
     if server.active and silent(server, judged_at(timezone.now(), read)):
         sentence = Sentence("The agent is offline. What this panel shows may be out of date.")

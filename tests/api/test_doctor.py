@@ -60,10 +60,10 @@ def test_command_page_and_api_tell_the_same(
     body = call("GET", f"servers/{sick.name}/doctor", token=add_token("read")).body
     codes = [item["code"] for item in body["findings"]]
     assert set(codes) >= {
-        "missing-files",
-        "old-mpm-running",
-        "unfinished-transaction",
-        "repository-gone",
+        "files_missing",
+        "pending_restart",
+        "unfinished_transaction",
+        "repository_unreachable",
     }
     assert body["change"] == sick.changes.get().pk
     out = io.StringIO()

@@ -139,9 +139,14 @@ def test_a_package_that_only_the_server_knows_is_shown_and_is_no_part_of_an_mpm_
     moves = other_build(server)
     moves = replace(moves, install=tuple(sorted((*moves.install, theirs))))
     plan = answered(call, token, server, wish, moves)
-    assert not plan["blocked"]
+    blockers = [item for item in plan["findings"] if item["severity"] == "block"]
+    assert plan["blocked"]
+    assert [(item["code"], item["packages"]) for item in blockers] == [
+        ("beyond_the_mpm", [theirs.name])
+    ]
     refused = call("PUT", PATH, {**wish, "digest": plan["digest"]}, token=token)
-    assert (refused.status, refused.body["code"]) == (422, "beyond_the_mpm")
+    assert (refused.status, refused.body["code"]) == (422, "blocked")
+    assert "beyond_the_mpm" in {item["code"] for item in refused.body["findings"]}
     assert not Change.objects.exists()
 
 

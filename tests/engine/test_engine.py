@@ -120,7 +120,7 @@ def test_an_undo_that_cannot_succeed_says_so_loudly(tmp_path: Path) -> None:
     assert str(folder.kit / "undo") in outcome.data["sentence"]
     assert simulation.server.inspect().running is not None
     findings = [r.data["code"] for r in folder.reports() if r.kind == "finding"]
-    assert "by_hand" in findings
+    assert "incomplete_change" in findings
 
 
 def test_a_server_that_moved_is_left_alone(tmp_path: Path) -> None:

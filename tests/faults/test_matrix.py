@@ -65,16 +65,16 @@ def test_a_failing_scriptlet(
     assert ending.end == end, ending
     if end == BEFORE:
         assert ending.outcome == "restored"
-        assert "scriptlet" in findings(field)
+        assert "scriptlet_failed" in findings(field)
 
 
 @pytest.mark.parametrize(
     ("name", "variant", "code"),
     [
-        ("not signed", Variant(unsigned=(EVENT,)), "signature"),
-        ("altered on the mirror", Variant(tampered=(EVENT,)), "signature"),
-        ("broken download", Variant(corrupt=(EVENT,)), "signature"),
-        ("altered metadata", Variant(bad_metadata=True), "signature"),
+        ("not signed", Variant(unsigned=(EVENT,)), "bad_signature"),
+        ("altered on the mirror", Variant(tampered=(EVENT,)), "bad_signature"),
+        ("broken download", Variant(corrupt=(EVENT,)), "bad_checksum"),
+        ("altered metadata", Variant(bad_metadata=True), "bad_signature"),
     ],
 )
 def test_a_bad_signature_touches_nothing(
@@ -159,7 +159,7 @@ def test_itk_under_event_is_found_by_the_rehearsal(make_lab: MakeLab, told: Tell
     ending = told(run(field, "ITK under event"))
     assert (ending.end, ending.outcome) == (BEFORE, "not_started"), ending
     assert "Nothing was changed" in sentence(field)
-    assert "itk-threaded" in findings(field)
+    assert "itk_needs_prefork" in findings(field)
 
 
 def test_php_as_a_module_under_event_is_found_before_anything_is_touched(
@@ -173,7 +173,7 @@ def test_php_as_a_module_under_event_is_found_before_anything_is_touched(
     field.lab.up()
     ending = told(run(field, "DSO PHP under event"))
     assert (ending.end, ending.outcome) == (BEFORE, "not_started"), ending
-    assert "php-not-threadsafe" in findings(field)
+    assert "php_dso_needs_prefork" in findings(field)
 
 
 # -- a disk that is full ------------------------------------------------------------------

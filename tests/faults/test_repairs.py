@@ -17,7 +17,8 @@ from easyapache.agent.change.folder import now
 from easyapache.agent.drivers import remember
 from easyapache.agent.real import RealServer
 from easyapache.agent.repair.folder import RepairFolder
-from easyapache.ea4.conditions.diagnosis import diagnose, mpm_packages
+from easyapache.ea4.conditions.diagnosis import diagnose
+from easyapache.ea4.conditions.evidence import mpm_packages
 from lab.repository import Variant
 from tests.faults.field import PATIENCE, PROJECT, Field, touched
 from tests.faults.test_matrix import EVENT, unplug

@@ -42,7 +42,7 @@ def test_all_workers_busy_is_seen_while_httpd_runs_and_gone_with_the_next_start(
         asked = [pool.submit(fetch, slow, host="cgi.lab.test") for _ in range(3)]
         answers = [answer.result() for answer in asked]
     assert {answer.status for answer in answers} == {200}
-    assert_found(managed, "workers-exhausted", "AH00161")
+    assert_found(managed, "workers_exhausted", "AH00161")
     before = managed.server.inspect().digest
     configure(managed, "")  # with two workers the next one would soon say the same of itself
     managed.server.restart("auto", managed.log)
@@ -54,17 +54,17 @@ def test_all_workers_busy_is_seen_while_httpd_runs_and_gone_with_the_next_start(
 def test_limits_that_do_not_fit_are_seen_before_and_after_a_reload(managed: Managed) -> None:
     assert managed.lab is not None
     configure(managed, "MaxRequestWorkers 300\nServerLimit 256\n")
-    assert_found(managed, "limits-lowered", "AH00180")
+    assert_found(managed, "limits_lowered", "AH00180")
     managed.lab.httpd("-k", "graceful")
-    assert_found(managed, "limits-lowered", "AH00181")
+    assert_found(managed, "limits_lowered", "AH00181")
 
 
 def test_an_httpd_that_a_reload_ended_says_why(managed: Managed) -> None:
     assert managed.lab is not None
     managed.lab.dnf("-y", "install", f"{PREFIX}mpm_event", "--allowerasing")
     managed.lab.httpd("-k", "graceful", check=False)
-    assert_found(managed, "mpm-changed-in-graceful", "cannot be changed during restart")
-    assert_found(managed, "httpd-down", "not running")
+    assert_found(managed, "mpm_changed_in_reload", "cannot be changed during restart")
+    assert_found(managed, "httpd_down", "not running")
     managed.server.restart("auto", managed.log)
     assert "httpd_said" not in managed.server.inspect().facts
 
@@ -78,6 +78,6 @@ def test_an_httpd_that_does_not_start_says_why(managed: Managed) -> None:
     shutil.copy(module, managed.config.root / "usr/lib64/apache2/modules/mpm_itk.so")
     configure(managed, "LoadModule mpm_itk_module modules/mpm_itk.so\n")
     managed.lab.httpd("-k", "start", check=False)
-    assert "please use prefork" in managed.server.inspect().facts["httpd_said"]["itk-threaded"]
+    assert "please use prefork" in managed.server.inspect().facts["httpd_said"]["itk_needs_prefork"]
     codes = [item.code for item in diagnose("", managed.server.inspect())]
-    assert "setup-failed" not in codes
+    assert "module_setup_failed" not in codes

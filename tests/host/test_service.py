@@ -266,13 +266,13 @@ def test_an_httpd_outside_its_service_is_a_finding_until_it_is_restarted(
     seen = managed.server.inspect()
     pid = parent_of(managed).pid
     assert seen.facts["service"] == {"active": "failed", "main": 0, "pid": pid, "group": ""}
-    found = {item.code: item for item in diagnose("", seen)}["service-astray"]
+    found = {item.code: item for item in diagnose("", seen)}["service_unmanaged"]
     assert "httpd.service is failed with main process 0" in found.seen
     done = repair(found.repair, managed.server, Spool(managed.config.spool))
     assert done.ok, done.log
     now = managed.server.inspect()
     assert "service" not in now.facts
-    assert "service-astray" not in [item.code for item in diagnose("", now)]
+    assert "service_unmanaged" not in [item.code for item in diagnose("", now)]
 
 
 def test_an_httpd_in_another_control_group_than_its_service_is_a_finding(
@@ -280,7 +280,7 @@ def test_an_httpd_in_another_control_group_than_its_service_is_a_finding(
 ) -> None:
     monkeypatch.setattr(cgroups, "group_of", lambda _: "/system.slice/by-hand.service")
     found = {item.code: item for item in diagnose("", managed.server.inspect())}
-    assert "in the control group /system.slice/by-hand.service" in found["service-astray"].seen
+    assert "in the control group /system.slice/by-hand.service" in found["service_unmanaged"].seen
 
 
 def test_a_service_that_was_stopped_during_the_verification_is_noticed_at_once(

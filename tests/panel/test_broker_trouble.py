@@ -80,7 +80,7 @@ def test_the_doctor_names_it_on_a_panel_without_a_server(broker: RedisServer) ->
     err = io.StringIO()
     with pytest.raises(SystemExit):
         call_command("mpm", "doctor", stderr=err)
-    assert "The broker (Redis) takes no messages" in err.getvalue()
+    assert "The broker (Redis) accepts no messages" in err.getvalue()
 
 
 @pytest.mark.django_db

@@ -91,7 +91,7 @@ def test_a_change_that_was_not_requested_is_told_once_and_not_without_end(
         record_reports("web01", number, [step(1, "preflight")])
         record_log("web01", number, 0, "eA==")
     assert kinds().count(UNREQUESTED) == 1
-    (finding,) = [f for f in examined(server, None).findings if f.code == "change-not-requested"]
+    (finding,) = [f for f in examined(server, None).findings if f.code == "change_not_requested"]
     assert number in finding.seen
     for _ in range(unrequested.MOST_AN_HOUR + 5):
         record_reports("web01", new_id(), [step(1, "preflight")])

@@ -100,9 +100,9 @@ def test_no_malformed_message_ends_a_worker_or_comes_back(
         wake("web01", "ping", {"nonce": "counted"})
         wait_until(lambda: dropped_messages()[0] == expected, 20, str(dropped_messages()))
         (finding,) = [
-            f for f in examined(house.server, None).findings if f.code == "messages-dropped"
+            f for f in examined(house.server, None).findings if f.code == "messages_dropped"
         ]
-        assert str(expected) in finding.cause
+        assert str(expected) in finding.seen
         Pulse.beat("control", timezone.now())
         said = StringIO()
         call_command("pulse", "control", stdout=said)
@@ -117,7 +117,7 @@ def test_no_malformed_message_ends_a_worker_or_comes_back(
         wait_until(lambda: told() == expected, 20, "the agent does not say how many")
         server = Server.objects.get(name="web01")
         codes = {finding.code for finding in examined(server, None).findings}
-        assert "agent-messages-dropped" in codes
+        assert "agent_messages_dropped" in codes
     house.kill(part)
     house.start(part)
     moment = timezone.now()

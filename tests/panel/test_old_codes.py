@@ -199,3 +199,29 @@ def test_an_unknown_end_is_never_taken_for_one_before_anything_changed() -> None
         assert end_of("failed", "", decided_by) == "failed"
     assert end_of("failed", "download", "lock") == "not_started"
     assert (Outcome("rolled_back"), Outcome("cancelled")) == (Outcome.RESTORED, Outcome.CANCELED)
+
+
+@pytest.mark.django_db
+def test_a_finding_of_the_version_before_is_shown_in_todays_code_and_words(
+    known_server: Callable[..., Server],
+) -> None:
+    change = request_change(known_server("web01"), EVENT, actor=ADMIN)
+    old = report(
+        change.last_report + 1,
+        "finding",
+        code="two-mpms",
+        title="Two MPMs at once",
+        message="Two files load an MPM. Seen: AH00534: More than one MPM loaded.",
+        remedy="Keep one MPM package and remove the other.",
+        repair="settle-mpm",
+    )
+    record_reports(change.server_name, change.uuid, [old])
+    change.refresh_from_db()
+    assert change.diagnosis[0]["code"] == "two-mpms"
+    [shown] = renamed.findings_of(change.diagnosis)
+    assert (shown["code"], shown["title"]) == ("several_mpms", "More than one MPM")
+    assert "Restore one MPM" in shown["remedy"]
+    assert "AH00534" in shown["message"]
+    assert "More than one MPM" in [entry.title for entry in timeline(change)]
+    unknown = {"code": "of-tomorrow", "title": "t", "message": "m"}
+    assert renamed.finding_of(unknown) == unknown

@@ -18,7 +18,7 @@ from easyapache.agent.change.folder import Before
 from easyapache.agent.httpd.processes import Identity
 from easyapache.agent.packages.kit import Manifest
 from easyapache.agent.repair.repairs import Repaired
-from easyapache.agent.server import Check, Obstacle, SiteAnswer
+from easyapache.agent.server import Check, SiteAnswer
 from easyapache.ea4.capacity import Measured
 from easyapache.ea4.mpm import Choice
 from easyapache.ea4.package_metadata import Description, Particulars
@@ -42,7 +42,7 @@ from easyapache.ea4.sentences import Sentence
 DATA = Path(__file__).parent.parent / "data" / "borders"
 KINDS: tuple[type[Schema], ...] = (
     *(Check, ChangeRequest, Choice, Description, Finding, Fix, Goal, Identity),
-    *(Measured, Observation, Obstacle, Package, Particulars, Plan, PreviewRequest, Profile),
+    *(Measured, Observation, Package, Particulars, Plan, PreviewRequest, Profile),
     *(Repaired, SiteAnswer, Transaction),
 )
 WORDED_ANEW = {"headline"}
@@ -94,12 +94,12 @@ def test_what_an_older_version_did_not_write_has_its_default() -> None:
 
 
 def test_a_sentence_keeps_what_it_was_made_of() -> None:
-    said = Obstacle("x", "t", Sentence("{name} is locked.", name="dnf"), "")
-    again = Obstacle.from_json(json.loads(json.dumps(said.as_json())))
-    assert isinstance(again.message, Sentence)
-    assert again.message.template == "{name} is locked."
-    forged = {**said.as_json(), "message": "Another text."}
-    assert type(Obstacle.from_json(forged).message) is str
+    said = Check("x", "t", Sentence("{name} is locked.", name="dnf"), "", ok=True)
+    again = Check.from_json(json.loads(json.dumps(said.as_json())))
+    assert isinstance(again.expected, Sentence)
+    assert again.expected.template == "{name} is locked."
+    forged = {**said.as_json(), "expected": "Another text."}
+    assert type(Check.from_json(forged).expected) is str
 
 
 A_GOAL = {"install": ["ea-apache24"]}

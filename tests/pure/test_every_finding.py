@@ -6,10 +6,11 @@ import re
 
 from hypothesis import given, settings
 
+from easyapache.ea4.conditions.condition import Severity
 from easyapache.ea4.mpm import CGI, CGID, ITK, MPM, Choice
 from easyapache.ea4.plan import Plan, make_plan
 from easyapache.ea4.profile import Profile
-from easyapache.ea4.rules.findings import Finding, Severity
+from easyapache.ea4.rules.findings import Finding
 from tests.pure.servers import CATALOGUE, choices, sound_servers
 
 

@@ -40,23 +40,21 @@ def applied(profile: Profile, transaction: Transaction) -> set[Package]:
 
 def test_every_package_that_moves_has_a_reason_in_plain_words() -> None:
     assert reasons(plan(prefork(RUID2, PHP), Choice(MPM.EVENT, add=frozenset({SUEXEC})))) == {
-        MPM.EVENT.package: "chosen",
+        MPM.EVENT.package: "selected",
         CGID: "required by event",
-        SUEXEC: "added to the choice",
-        MPM.PREFORK.package: "one MPM at a time",
-        CGI: "mod_cgid takes its place",
-        RUID2: "needs a forked MPM",
-        PHP: "needs a forked MPM",
+        SUEXEC: "extra package",
+        MPM.PREFORK.package: "only one MPM can be installed",
+        CGI: "replaced by mod_cgid",
+        RUID2: "requires a forked MPM",
+        PHP: "requires a forked MPM",
     }
     qos = "ea-apache24-mod-qos"
-    assert reasons(plan(worker(qos), Choice(MPM.EVENT)))[qos] == "needs worker"
-    assert reasons(plan(with_itk(), Choice(MPM.PREFORK)))[ITK] == "ITK is switched off"
+    assert reasons(plan(worker(qos), Choice(MPM.EVENT)))[qos] == "requires worker"
+    assert reasons(plan(with_itk(), Choice(MPM.PREFORK)))[ITK] == "MPM ITK is disabled"
     assert reasons(plan(worker(SUEXEC), Choice(MPM.PREFORK, itk=True)))[SUEXEC] == (
-        "cannot be together with ITK"
+        "conflicts with MPM ITK"
     )
-    assert reasons(plan(event(HTTP2), Choice(MPM.PREFORK)))[HTTP2] == (
-        "cannot be together with prefork"
-    )
+    assert reasons(plan(event(HTTP2), Choice(MPM.PREFORK)))[HTTP2] == ("conflicts with prefork")
 
 
 def test_may_remove_is_exactly_what_leaves() -> None:
@@ -88,7 +86,7 @@ def test_the_headline_says_the_whole_change() -> None:
     assert plan(prefork(), Choice(MPM.EVENT)).headline == (
         "prefork → event · 2 to install · 3 to remove"
     )
-    assert plan(prefork(), Choice(MPM.PREFORK)).headline == "prefork · no package moves"
+    assert plan(prefork(), Choice(MPM.PREFORK)).headline == "prefork · no package changes"
     assert plan(with_itk(), Choice(MPM.PREFORK)).headline.startswith("prefork with ITK → prefork")
 
 
@@ -128,8 +126,8 @@ def test_where_the_server_disagrees_every_package_is_named() -> None:
     said = Transaction(install=newer, remove=(*stored.transaction.remove, lost))
     answered = plan_from_transaction(prefork(), Choice(MPM.EVENT), said, CATALOGUE)
     assert [item.sentence for item in differences(stored, answered)] == [
-        f"{CGID}: expected install 2.4.67-2, the server says install 2.4.68-1.",
-        "ea-vendor-module: expected no change, the server says 1.0-1 to leave.",
+        f"{CGID}: expected install 2.4.67-2, the server plans install 2.4.68-1.",
+        "ea-vendor-module: expected no change, the server plans remove 1.0-1.",
     ]
     assert lost.name in answered.goal.may_remove
 

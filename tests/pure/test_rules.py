@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from easyapache.ea4.conditions.condition import Severity
 from easyapache.ea4.mpm import (
     CGI,
     CGID,
@@ -21,7 +22,7 @@ from easyapache.ea4.mpm import (
 )
 from easyapache.ea4.plan import Plan, make_plan, plan_from_transaction
 from easyapache.ea4.profile import Observation, Package, Profile, Transaction
-from easyapache.ea4.rules.findings import Finding, Severity
+from easyapache.ea4.rules.findings import Finding
 from tests.pure.servers import (
     CATALOGUE,
     event,
@@ -76,7 +77,7 @@ def test_another_mpm_cannot_be_added() -> None:
     findings = found(prefork(), adding(MPM.EVENT, MPM.WORKER.package))
     assert findings["more_than_one_mpm"].severity is Severity.BLOCK
     assert findings["more_than_one_mpm"].fixes[0].mpm == "worker"
-    assert "no_solution" not in findings
+    assert "unsatisfiable" not in findings
 
 
 def test_adding_the_package_of_itk_is_not_switching_it_on() -> None:
@@ -85,19 +86,30 @@ def test_adding_the_package_of_itk_is_not_switching_it_on() -> None:
 
 
 def test_an_unknown_package_is_blocked_with_a_suggestion() -> None:
-    finding = found(prefork(), adding(MPM.EVENT, f"{P}mod-http2"))["package_unknown"]
+    finding = found(prefork(), adding(MPM.EVENT, f"{P}mod-http2"))["no_such_package"]
     assert finding.severity is Severity.BLOCK
-    assert HTTP2 in finding.remedy
-    assert "spelling" in found(prefork(), adding(MPM.EVENT, "ea-zzzz"))["package_unknown"].remedy
+    assert f"Did you mean {HTTP2}" in finding.message
+    assert "misspelled" in found(prefork(), adding(MPM.EVENT, "ea-zzzz"))["no_such_package"].message
 
 
-def test_a_package_that_only_the_server_knows_is_no_mistake() -> None:
+def test_a_package_that_only_the_server_knows_exists_and_is_no_part_of_an_mpm_change() -> None:
     choice = adding(MPM.EVENT, "ea-vendor-module")
-    assert found(prefork(), choice)["package_unknown"].severity is Severity.BLOCK
+    assert found(prefork(), choice)["no_such_package"].severity is Severity.BLOCK
     stored = plan(prefork(), Choice(MPM.EVENT)).transaction
     brought = Package("ea-vendor-module", "1.0", "1", "x86_64")
     answer = Transaction(install=(*stored.install, brought), remove=stored.remove)
-    assert not plan_from_transaction(prefork(), choice, answer, CATALOGUE).blocked
+    answered = plan_from_transaction(prefork(), choice, answer, CATALOGUE)
+    assert [finding.code for finding in answered.blocks] == ["beyond_the_mpm"]
+    assert answered.blocks[0].packages == ("ea-vendor-module",)
+
+
+def test_a_package_that_is_no_companion_is_blocked_on_the_plan_while_the_mpm_stays() -> None:
+    header = f"{P}mod_substitute"
+    finding = found(prefork(), adding(MPM.PREFORK, header))["beyond_the_mpm"]
+    assert finding.severity is Severity.BLOCK
+    assert finding.packages == (header,)
+    assert "beyond_the_mpm" not in found(prefork(), adding(MPM.EVENT, header))
+    assert "beyond_the_mpm" not in found(event(), adding(MPM.EVENT, HTTP2))
 
 
 def test_php_inside_apache_is_not_for_every_system() -> None:
@@ -114,19 +126,19 @@ def test_php_inside_apache_is_not_for_every_system() -> None:
 @pytest.mark.parametrize(
     ("choice", "words", "ways"),
     [
-        (adding(MPM.EVENT, RUID2), "needs a forked MPM", {"prefork"}),
-        (adding(MPM.WORKER, PHP), "needs a forked MPM", {"prefork"}),
+        (adding(MPM.EVENT, RUID2), "requires a forked MPM", {"prefork"}),
+        (adding(MPM.WORKER, PHP), "requires a forked MPM", {"prefork"}),
         (adding(MPM.EVENT, QOS), "works with worker only", {"worker"}),
-        (adding(MPM.PREFORK, HTTP2), "cannot be together with prefork", {"event", "worker"}),
-        (adding(MPM.PREFORK, HCHECK), "cannot be together with prefork", {"event", "worker"}),
-        (adding(MPM.PREFORK, SUEXEC, itk=True), "cannot be together with ITK", set(MPM)),
-        (adding(MPM.EVENT, CGI), "needs a forked MPM", {"prefork"}),
+        (adding(MPM.PREFORK, HTTP2), "conflicts with prefork", {"event", "worker"}),
+        (adding(MPM.PREFORK, HCHECK), "conflicts with prefork", {"event", "worker"}),
+        (adding(MPM.PREFORK, SUEXEC, itk=True), "conflicts with MPM ITK", set(MPM)),
+        (adding(MPM.EVENT, CGI), "requires a forked MPM", {"prefork"}),
     ],
 )
 def test_what_does_not_go_with_the_choice_says_what_it_goes_with(
     choice: Choice, words: str, ways: set[str]
 ) -> None:
-    finding = found(event(), choice)["add_does_not_fit"]
+    finding = found(event(), choice)["extra_package_conflicts"]
     assert finding.severity is Severity.BLOCK
     assert words in finding.message
     assert {fix.mpm for fix in finding.fixes} == ways
@@ -135,14 +147,16 @@ def test_what_does_not_go_with_the_choice_says_what_it_goes_with(
 
 
 def test_additions_that_exclude_each_other_are_explained() -> None:
-    finding = found(event(), adding(MPM.PREFORK, RUID2, SUEXEC))["no_solution"]
+    finding = found(event(), adding(MPM.PREFORK, RUID2, SUEXEC))["unsatisfiable"]
     assert finding.severity is Severity.BLOCK
-    assert "cannot be with" in finding.message
+    assert "conflicts with" in finding.message
 
 
 def test_keeping_what_must_go_blocks_the_change() -> None:
     profile = prefork(RUID2, PHP)
-    finding = found(profile, Choice(MPM.EVENT, keep=frozenset({RUID2, PHP})))["kept_package_leaves"]
+    finding = found(profile, Choice(MPM.EVENT, keep=frozenset({RUID2, PHP})))[
+        "kept_package_removed"
+    ]
     assert finding.severity is Severity.BLOCK
     assert set(finding.packages) == {RUID2, PHP}
     stay, let_go = finding.fixes
@@ -152,7 +166,9 @@ def test_keeping_what_must_go_blocks_the_change() -> None:
 
 
 def test_keeping_what_is_not_there_is_pointed_out() -> None:
-    assert "kept_package_absent" in found(event(), Choice(MPM.EVENT, keep=frozenset({HTTP2})))
+    assert "kept_package_not_installed" in found(
+        event(), Choice(MPM.EVENT, keep=frozenset({HTTP2}))
+    )
 
 
 def test_nothing_to_do_is_said_only_when_all_three_agree() -> None:
@@ -177,7 +193,7 @@ def test_without_apache_there_is_nothing_to_choose() -> None:
 def test_a_torn_server_is_the_doctors_before_it_is_changed() -> None:
     none = found(bare(MPM.PREFORK.package, CGI), EVENT)["no_mpm"]
     assert "AH00534" in none.message
-    assert "doctor" in none.remedy
+    assert "Diagnostics" in none.remedy
     assert none.severity is Severity.BLOCK
     both = {*packages_of(MPM.EVENT.package), *packages_of(MPM.PREFORK.package)}
     finding = found(Profile(tuple(sorted(both))), EVENT)["several_mpms"]
@@ -239,7 +255,7 @@ def test_what_could_not_be_observed_is_said() -> None:
     facts = {"configured_error": "AH00526", "running_error": "connection refused"}
     findings = found(Profile(prefork().packages, facts=facts), EVENT)
     assert "AH00526" in findings["configuration_broken"].message
-    assert "refused" in findings["httpd_not_running"].message
+    assert "refused" in findings["httpd_down"].message
 
 
 def test_missing_and_edited_files_are_named() -> None:
@@ -302,9 +318,9 @@ def test_versions_out_of_step_are_told_from_other_faults() -> None:
     odd = tuple(
         Package(p.name, "2.4.66", "1", p.arch) if p.name == CGI else p for p in prefork().packages
     )
-    assert found(Profile(odd), EVENT)["versions_out_of_step"].packages == (CGI,)
-    assert "broken_already" in found(bare("ea-documentroot"), EVENT)
-    assert "broken_already" not in found(prefork(), EVENT)
+    assert found(Profile(odd), EVENT)["mixed_versions"].packages == (CGI,)
+    assert "packages_contradict" in found(bare("ea-documentroot"), EVENT)
+    assert "packages_contradict" not in found(prefork(), EVENT)
 
 
 # -- packages and modules
@@ -312,13 +328,13 @@ def test_versions_out_of_step_are_told_from_other_faults() -> None:
 
 def test_php_inside_apache_goes_and_its_sites_are_named() -> None:
     facts = {"php_dso_sites": {PHP: ["shop.example", "blog.example"]}}
-    finding = found(prefork(RUID2, PHP, facts=facts), EVENT)["php_dso_leaves"]
+    finding = found(prefork(RUID2, PHP, facts=facts), EVENT)["php_dso_needs_prefork"]
     assert finding.severity is Severity.WARN
     assert "2 sites use it: shop.example, blog.example." in finding.message
     assert finding.fixes[0].mpm == "prefork"
-    assert "could not be found out" in found(prefork(RUID2, PHP), EVENT)["php_dso_leaves"].message
+    assert "Couldn't detect" in found(prefork(RUID2, PHP), EVENT)["php_dso_needs_prefork"].message
     none = prefork(RUID2, PHP, facts={"php_dso_sites": {PHP: []}})
-    assert "No site was found" in found(none, EVENT)["php_dso_leaves"].message
+    assert "No site uses it" in found(none, EVENT)["php_dso_needs_prefork"].message
 
 
 def test_code_that_would_run_as_nobody_can_be_kept_from_it() -> None:
@@ -327,7 +343,7 @@ def test_code_that_would_run_as_nobody_can_be_kept_from_it() -> None:
     assert finding.fixes[0].add == (SUEXEC,)
     fixed = found(prefork(RUID2), adding(MPM.EVENT, *finding.fixes[0].add))
     assert "code_runs_as_nobody" not in fixed
-    assert RUID2 in fixed["others_leave"].packages
+    assert RUID2 in fixed["packages_removed"].packages
     for choice in (EVENT, WORKER, PREFORK):
         of_itk = found(with_itk(), choice)["code_runs_as_nobody"]
         assert of_itk.fixes[0].add == (SUEXEC,)
@@ -338,11 +354,14 @@ def test_code_that_would_run_as_nobody_can_be_kept_from_it() -> None:
 
 def test_itk_says_what_it_takes_over_and_what_it_does_without() -> None:
     findings = found(worker(SUEXEC, SUPHP, FCGID, HTTP2), ITK_ON)
-    assert set(findings["itk_takes_over"].packages) == {SUEXEC, SUPHP, FCGID, HTTP2}
-    assert findings["itk_takes_over"].severity is Severity.WARN
+    assert set(findings["itk_replaces_modules"].packages) == {SUEXEC, SUPHP, FCGID, HTTP2}
+    assert findings["php_handlers_change"].severity is Severity.WARN
+    assert set(findings["php_handlers_change"].packages) == {SUPHP, FCGID}
     assert "mail()" in findings["itk_seccomp"].title
     assert "UserDir" in findings["itk_limits"].message
-    assert found(prefork(RUID2), ITK_ON)["itk_takes_over"].severity is Severity.NOTE
+    of_ruid2 = found(prefork(RUID2), ITK_ON)
+    assert of_ruid2["itk_replaces_modules"].severity is Severity.NOTE
+    assert "php_handlers_change" not in of_ruid2
     assert not {"itk_limits", "itk_seccomp"} & set(found(with_itk(), ITK_ON))
 
 
@@ -363,30 +382,30 @@ def test_the_cgi_modules_take_each_others_place() -> None:
 def test_http2_is_gained_and_lost_with_threads() -> None:
     gain = found(prefork(), EVENT)["http2_possible"]
     assert gain.severity is Severity.GAIN
-    assert "http2_comes" in found(prefork(), adding(MPM.EVENT, *gain.fixes[0].add))
-    assert found(event(HTTP2), PREFORK)["http2_leaves"].severity is Severity.WARN
+    assert "http2_installed" in found(prefork(), adding(MPM.EVENT, *gain.fixes[0].add))
+    assert found(event(HTTP2), PREFORK)["http2_needs_threads"].severity is Severity.WARN
     assert "http2_possible" not in found(event(HTTP2), WORKER)
 
 
 def test_health_checks_are_gained_and_lost_with_threads() -> None:
-    assert found(event(HCHECK), PREFORK)["hcheck_leaves"].severity is Severity.WARN
+    assert found(event(HCHECK), PREFORK)["hcheck_needs_threads"].severity is Severity.WARN
     balancer = f"{P}mod_proxy_balancer"
     assert found(prefork(balancer), EVENT)["hcheck_possible"].severity is Severity.GAIN
     assert "hcheck_possible" not in found(prefork(), EVENT)
-    assert "hcheck_comes" in found(prefork(), adding(MPM.EVENT, HCHECK))
+    assert "hcheck_installed" in found(prefork(), adding(MPM.EVENT, HCHECK))
 
 
 def test_mod_qos_lives_with_worker_alone() -> None:
-    assert found(worker(QOS), EVENT)["qos_leaves"].fixes[0].mpm == "worker"
-    assert "qos_leaves" in found(worker(QOS), PREFORK)
+    assert found(worker(QOS), EVENT)["qos_needs_worker"].fixes[0].mpm == "worker"
+    assert "qos_needs_worker" in found(worker(QOS), PREFORK)
 
 
 def test_packages_nobody_asked_about_are_named_once() -> None:
     own = Package("ea-vendor-module", "1.0", "1", "x86_64")
     facts = {"relations": {own.name: {"requires": ["ea-apache24-mpm = forked"]}}}
     profile = Profile((*prefork(RUID2, PHP).packages, own), facts=facts)
-    assert found(profile, EVENT)["others_leave"].packages == (own.name,)
-    assert "others_leave" not in found(prefork(RUID2, PHP), EVENT)
+    assert found(profile, EVENT)["packages_removed"].packages == (own.name,)
+    assert "packages_removed" not in found(prefork(RUID2, PHP), EVENT)
 
 
 def test_a_server_that_would_update_along_says_so() -> None:
@@ -404,9 +423,28 @@ def test_a_server_that_would_update_along_says_so() -> None:
     )
     answered = plan_from_transaction(Profile(old), EVENT, said, CATALOGUE)
     codes = {finding.code: finding for finding in answered.findings}
-    assert set(codes["updates_come_along"].packages) == kept
+    assert set(codes["updates_included"].packages) == kept
     assert not kept & answered.leaving
     assert answered.headline == "prefork → event · 2 to install · 2 to update · 3 to remove"
+
+
+def test_an_apache_that_would_be_downgraded_blocks_the_change() -> None:
+    """As with cPanel's delayed repository: installed is newer than what is offered."""
+    newer = tuple(
+        Package(p.name, "2.4.68", "1", p.arch) if p.version == "2.4.67" else p
+        for p in prefork().packages
+    )
+    offered = make_plan(prefork(), EVENT, CATALOGUE).transaction
+    main = {p.name: p for p in prefork().packages}["ea-apache24"]
+    answer = Transaction(
+        install=tuple(sorted({*offered.install, main})),
+        remove=tuple(p for p in newer if p.name in {"ea-apache24", CGI, MPM.PREFORK.package}),
+    )
+    answered = plan_from_transaction(Profile(newer), EVENT, answer, CATALOGUE)
+    findings = {finding.code: finding for finding in answered.findings}
+    assert findings["apache_downgraded"].severity is Severity.BLOCK
+    assert "2.4.68-1 → 2.4.67-2" in findings["apache_downgraded"].message
+    assert "updates_included" not in findings
 
 
 @pytest.mark.parametrize(("version", "warned"), [("2.4.65-4", True), ("2.4.66-5", False)])

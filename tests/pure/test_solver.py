@@ -61,7 +61,7 @@ def test_what_is_impossible_is_said_once_with_what_was_asked() -> None:
     else:
         raise AssertionError("event and ITK went together")
     assert reasons == (
-        f"{MPM.EVENT.package} cannot be with {ITK}.",
+        f"{MPM.EVENT.package} conflicts with {ITK}.",
         f"{MPM.EVENT.package} was requested.",
         f"{ITK} was requested.",
     )

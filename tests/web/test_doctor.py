@@ -59,7 +59,7 @@ def test_what_is_wrong_is_told_with_cause_way_out_and_repair(
     admin: Client, stopped_server: Server
 ) -> None:
     page = words(admin)
-    assert 'data-code="httpd-down"' in page
+    assert 'data-code="httpd_down"' in page
     assert "Recommended action:" in page
     assert "repair=start-httpd" in page
 
@@ -67,7 +67,7 @@ def test_what_is_wrong_is_told_with_cause_way_out_and_repair(
 def test_nothing_is_repaired_before_it_is_confirmed(admin: Client, stopped_server: Server) -> None:
     page = words(admin, "&repair=start-httpd")
     assert "starts Apache if it" in page
-    assert "Start httpd on web01" in page
+    assert "Start Apache on web01" in page
     assert not Event.objects.filter(kind="server.repair_requested").exists()
 
 
@@ -123,17 +123,17 @@ def test_what_was_taken_away_outside_is_told_until_somebody_adopts_it(
     outside = record_inspection("web01", request, replace(profile, packages=rest).as_json())
     assert outside is not None
     page = words(admin)
-    assert 'data-code="unasked-removal"' in page
-    assert f"Change #{outside.pk}, made outside this panel, took away" in page
+    assert 'data-code="packages_removed_outside"' in page
+    assert f"Change #{outside.pk}, made outside of this panel, removed" in page
     adopt(outside, ADMIN)
-    assert "unasked-removal" not in words(admin)
+    assert "packages_removed_outside" not in words(admin)
 
 
 def test_a_change_that_ended_half_way_can_be_taken_back(admin: Client, server: Server) -> None:
     change = request_change(server, Choice.parse("event"), actor=ADMIN)
     told(change, up_to="packages")
     lost = report(
-        9, "finding", code="by_hand", title="A person", message="x", remedy="sh undo",
+        9, "finding", code="incomplete_change", title="A person", message="x", remedy="sh undo",
         repair="take-back",
     )  # fmt: skip
     outcome = report(10, "outcome", outcome="failed", decided_by="packages", sentence="ATTENTION")
@@ -143,21 +143,21 @@ def test_a_change_that_ended_half_way_can_be_taken_back(admin: Client, server: S
     assert f"{path}rollback/" in page
     assert "repair=take-back#confirm" in page
     assert "is incomplete" in admin.get(f"{path}rollback/").content.decode()
-    assert 'data-code="half-way"' in words(admin)
+    assert 'data-code="incomplete_change"' in words(admin)
     assert "incomplete change from its restore point" in words(admin, "&repair=take-back")
     number = asked(admin, "take-back")
     record_repair("web01", number, "take-back", ok=False, message="Not yet.")
-    assert 'data-code="half-way"' in words(admin)
+    assert 'data-code="incomplete_change"' in words(admin)
     number = repair(server, "take-back", ADMIN)
     record_repair("web01", number, "take-back", ok=True, message="As it was.")
-    assert 'data-code="half-way"' not in words(admin)
+    assert 'data-code="incomplete_change"' not in words(admin)
 
 
 def test_support_reads_the_findings_and_repairs_nothing(
     support: Client, stopped_server: Server
 ) -> None:
     page = words(support, "&repair=start-httpd")
-    assert 'data-code="httpd-down"' in page
+    assert 'data-code="httpd_down"' in page
     assert "View only. Only administrators can run repairs." in page
     assert "doctor/repair/" not in page
     refused = support.post(f"{DOCTOR}repair/", {"server": "web01", "repair": "start-httpd"})
@@ -192,7 +192,7 @@ def test_a_failed_change_leads_to_the_repair_of_what_was_recognised(
     finding = report(
         9,
         "finding",
-        code="no-mpm",
+        code="no_mpm",
         title="No MPM is loaded",
         message="It is so.",
         remedy="Settle.",
@@ -205,12 +205,12 @@ def test_a_failed_change_leads_to_the_repair_of_what_was_recognised(
     assert "repair=settle-mpm" not in support.get(path).content.decode()
     page = words(admin)
     assert f"The log of failed change #{change.pk}" in page
-    assert 'data-code="no-mpm"' in page
+    assert 'data-code="no_mpm"' in page
 
 
 def test_a_proxy_that_the_settings_do_not_know_of_is_told(admin: Client, server: Server) -> None:
     background_parts._noted.clear()
-    title = b"A proxy in front of this panel is not known to it"
+    title = b"The panel doesn&#x27;t know the proxy in front of it"
     assert title not in admin.get(DOCTOR).content
     through = {"X-Forwarded-For": "203.0.113.9"}
     with override_settings(TRUSTED_PROXIES=1):

@@ -73,7 +73,7 @@ def test_the_switch_of_itk_says_why_it_is_off_and_what_it_would_do(desk: Desk) -
     page.get_by_role("link", name="Select prefork with MPM ITK").click()
     expect(page.locator("#summary")).to_contain_text("to prefork + ITK")
     expect(switch).to_be_checked()
-    expect(page.locator("#findings")).to_contain_text("mail(), shell_exec() and sudo")
+    expect(page.locator("#findings")).to_contain_text("mail(), shell_exec(), and sudo")
     expect(page).to_have_url(re.compile("itk=on"))
     switch.click()
     expect(page.locator("#summary")).to_contain_text("No changes needed")
@@ -82,7 +82,7 @@ def test_the_switch_of_itk_says_why_it_is_off_and_what_it_would_do(desk: Desk) -
     page.get_by_role("radio", name="worker", exact=True).check()
     # A switch that was on stays on, and the page says what that means.
     expect(page.locator("#summary")).to_contain_text("1 blocker")
-    page.get_by_role("link", name="Leave ITK off and use worker").click()
+    page.get_by_role("link", name="Use worker without MPM ITK").click()
     expect(page.locator("#summary")).to_contain_text("to worker")
     expect(switch).not_to_be_checked()
 

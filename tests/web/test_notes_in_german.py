@@ -73,7 +73,7 @@ def sentences_of(reports: list[dict[str, Any]]) -> Iterator[str]:
 
 def english_in(german: str) -> str:
     """The English that is left, unless a program said it."""
-    own, _, _quoted = german.partition(" Gesehen wurde: ")
+    own, _, _quoted = german.partition(" Details: ")
     return "" if SAID_BY_PROGRAMS.search(own) else " ".join(ENGLISH.findall(own))
 
 

@@ -70,8 +70,8 @@ def test_support_sees_why_there_are_no_buttons(
 @pytest.mark.parametrize(
     ("query", "says"),
     [
-        ("mpm=itk", "ITK is not an MPM"),
-        ("mpm=threads", "no MPM called"),
+        ("mpm=itk", "MPM ITK is an add-on"),
+        ("mpm=threads", "is not an MPM"),
         ("mpm=event&add=ea-x;rm", "is not the name of an EasyApache 4 package"),
         ("mpm=event&add=--installroot=/", "is not the name of an EasyApache 4 package"),
         ("mpm=event&keep=bash", "is not the name of an EasyApache 4 package"),

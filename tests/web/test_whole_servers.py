@@ -154,7 +154,7 @@ def test_rest_and_command_line_say_the_same_as_the_pages(server: Server) -> None
 
 def torn(profile: Profile, what: str) -> Profile:
     event = Observation(("event",))
-    if what == "out_of_sync":
+    if what == "pending_restart":
         return replace(profile, running=event)
     if what == "several_mpms":
         return replace(profile, configured=Observation(("event", "prefork")))
@@ -164,7 +164,7 @@ def torn(profile: Profile, what: str) -> Profile:
 
 
 @pytest.mark.parametrize(
-    "what", ["out_of_sync", "several_mpms", "httpd_down", "unfinished_transaction"]
+    "what", ["pending_restart", "several_mpms", "httpd_down", "unfinished_transaction"]
 )
 def test_what_a_scan_shows_to_be_wrong_is_critical_until_a_scan_shows_it_mended(
     what: str, admin: Client, server: Server, stock_profile: StockProfile

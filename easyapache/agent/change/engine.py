@@ -37,7 +37,7 @@ from easyapache.agent.change.steps import Moved, Steps
 from easyapache.agent.config import BadConfig, HostConfig
 from easyapache.agent.drivers import config_of, open_server
 from easyapache.agent.server import HostError, Server, Stopped
-from easyapache.ea4.conditions.condition import TAKE_BACK
+from easyapache.ea4.conditions.diagnosis import known
 from easyapache.ea4.profile import Profile
 from easyapache.ea4.protocol import Outcome, Report, Step
 from easyapache.ea4.schema import BadMessage
@@ -295,14 +295,12 @@ class Engine:
             undo=str(self.folder.kit / "undo"),
             kit=str(self.folder.kit),
         )
-        finding = {
-            "code": "by_hand",
-            "title": Sentence("Manual repair needed"),
-            "message": wrong,
-            "remedy": f"sh {self.folder.kit / 'undo'}",
-            "repair": TAKE_BACK,
-        }
-        self.folder.report("finding", with_words(finding, "message"))
+        seen = Sentence(
+            "{wrong} As root, run: sh {undo}",
+            wrong=ended(wrong),
+            undo=str(self.folder.kit / "undo"),
+        )
+        self.folder.report("finding", known("incomplete_change", seen).as_finding())
         return self._end(Outcome.FAILED, cause or wrong, sentence)
 
     # -- who may work, who may stop it ----------------------------------------------------

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,9 @@ from easyapache.agent.httpd.sockets import holders, listening
 from easyapache.agent.inspection import server_path, unfinished_transaction
 from easyapache.agent.packages import manager_locks
 from easyapache.agent.server import HostError, Obstacle
-from easyapache.ea4.pins import pinned
+from easyapache.ea4.conditions import evidence
+from easyapache.ea4.conditions.renamed import code_of
+from easyapache.ea4.pins import hidden, pinned
 from easyapache.ea4.profile import Profile, Transaction
 from easyapache.ea4.sentences import Sentence, counted, joined, marked
 
@@ -87,15 +88,10 @@ class Preflight:
         obstacles = [
             Obstacle(
                 "package_manager_busy",
-                Sentence("Another package manager is at work"),
                 Sentence(
                     "{process} holds {path}.",
                     process=_capital(described(pid)),
                     path=server_path(root, path),
-                ),
-                Sentence(
-                    "Wait until it has finished. If it hangs, find out what it waits for; do not "
-                    "kill it."
                 ),
             )
             for pid, path in sorted(found.items())
@@ -103,108 +99,51 @@ class Preflight:
         return obstacles + [
             Obstacle(
                 "stale_lock",
-                Sentence("A lock was left behind"),
                 Sentence(
-                    "{path} names {process}, which is no package manager: the one that wrote the "
-                    "file is gone and its number was given away.",
+                    "{path} names {process}.",
                     path=server_path(root, path),
                     process=described(pid),
                 ),
-                Sentence("rm {path}", path=server_path(root, path)),
             )
             for pid, path in stale
         ]
 
     def unfinished(self) -> list[Obstacle]:
         text = unfinished_transaction(self.config.root, self.config.spool)
-        if not text:
-            return []
-        return [
-            Obstacle(
-                "unfinished_transaction",
-                Sentence("An earlier transaction was never finished"),
-                f"{text}.",
-                Sentence(
-                    "Run the doctor (manage.py mpm doctor), or look at: dnf history info last; dnf "
-                    "check"
-                ),
-            )
-        ]
+        return [Obstacle("unfinished_transaction", text)] if text else []
 
     def packages_torn(self) -> list[Obstacle]:
-        names = Counter(f"{p.name}.{p.arch}" for p in self.profile.packages)
-        twice = sorted(name for name, count in names.items() if count > 1)
-        found = []
-        if twice:
-            found.append(
-                Obstacle(
-                    "duplicate_packages",
-                    Sentence("Packages are installed twice"),
-                    Sentence("rpm lists more than one build of {names}.", names=", ".join(twice)),
-                    Sentence(
-                        "dnf remove --duplicates (or: rpm -e the build that should not be there)"
-                    ),
-                )
-            )
-        mpms = sorted(name for name in self.profile.names if _MPM.match(name))
-        if len(mpms) != 1:
-            found.append(
-                Obstacle(
-                    "two_mpms" if mpms else "no_mpm",
-                    Sentence("Not exactly one MPM is installed"),
-                    Sentence("Installed: {names}. httpd needs exactly one.", names=", ".join(mpms))
-                    if mpms
-                    else Sentence("Installed: none. httpd needs exactly one."),
-                    Sentence("Let the doctor repair it: manage.py mpm doctor"),
-                )
-            )
-        missing = self.profile.facts.get("missing_files") or {}
-        if missing:
-            what = "; ".join(
-                f"{name}: {', '.join(paths[:3])}" for name, paths in sorted(missing.items())
-            )
-            found.append(
-                Obstacle(
-                    "missing_files",
-                    Sentence("Files of installed packages are missing"),
-                    what,
-                    Sentence("dnf reinstall {names}", names=" ".join(sorted(missing))),
-                )
-            )
-        return found
+        seen = (
+            ("duplicate_packages", evidence.duplicate_packages(self.profile)),
+            ("no_mpm", self._mpm_by_packages()),
+            ("several_mpms", evidence.several_mpms(self.profile)),
+            ("files_missing", evidence.files_missing(self.profile)),
+            ("replaced_by_another_server", evidence.replaced_by_another_server(self.profile)),
+        )
+        return [Obstacle(code, found) for code, found in seen if found]
+
+    def _mpm_by_packages(self) -> str:
+        """Also where not even Apache's main package is left."""
+        if evidence.mpm_packages(self.profile):
+            return evidence.no_mpm(self.profile)
+        return Sentence("No MPM package is installed.")
 
     def held_back(self) -> list[Obstacle]:
+        """What dnf's configuration hides, or pins to a version, of what must change."""
+        facts = self.profile.facts
+        install, remove = self.transaction.install, self.transaction.remove
+        locks = [str(item) for item in facts.get("version_locks") or ()]
+        hidden_by = [(hidden(facts, item, offered=True), item.name) for item in install]
+        hidden_by += [(hidden(facts, item, offered=False), item.name) for item in remove]
+        locked_by = [(pinned(locks, item), item.name) for item in (*install, *remove)]
         found = []
-        moving = [*self.transaction.install, *self.transaction.remove]
-        kinds = (
-            (
-                "excluded",
-                "excludes",
-                marked("This server has exclude= {pattern}, which covers {names}."),
-                marked("Remove the pattern from dnf.conf or the repository's file."),
-            ),
-            (
-                "version_locked",
-                "version_locks",
-                marked("This server has a version lock on {pattern}, which covers {names}."),
-                marked("dnf versionlock delete {pattern}"),
-            ),
-        )
-        for code, fact, words, remedy in kinds:
-            patterns = list(self.profile.facts.get(fact) or ())
-            hits = sorted(
-                {(p, package.name) for package in moving if (p := pinned(patterns, package))}
-            )
-            for pattern in dict.fromkeys(pattern for pattern, _ in hits):
-                names = ", ".join(name for item, name in hits if item == pattern)
-                found.append(
-                    Obstacle(
-                        code,
-                        Sentence("A package that must move is pinned"),
-                        Sentence(words, pattern=pattern, names=names),
-                        Sentence(remedy, pattern=pattern),
-                    )
-                )
+        for code, hits, words in (
+            ("excluded", hidden_by, marked("The exclude {pattern} covers {names}.")),
+            ("version_locked", locked_by, marked("The lock {pattern} covers {names}.")),
+        ):
+            for pattern in sorted({pattern for pattern, _ in hits if pattern}):
+                names = ", ".join(sorted({name for item, name in hits if item == pattern}))
+                found.append(Obstacle(code, Sentence(words, pattern=pattern, names=names)))
         return found
 
     def disk(self, sources: Mapping[str, Any]) -> list[Obstacle]:
@@ -239,14 +178,12 @@ class Preflight:
             found.append(
                 Obstacle(
                     "disk_full",
-                    Sentence("Not enough space"),
                     Sentence(
                         "{path} ({what}): {lack}.",
                         path=server_path(root, items[0][1]),
                         what=what,
                         lack=lack,
                     ),
-                    Sentence("Free some space; dnf clean packages and old logs are a beginning."),
                 )
             )
         return found
@@ -258,64 +195,20 @@ class Preflight:
         why = self.httpd.switched_off()
         if not why:
             return []
-        return [
-            Obstacle(
-                SWITCHED_OFF,
-                Sentence("Apache is switched off"),
-                Sentence("{why}, so systemd and cPanel do not start Apache.", why=why),
-                Sentence("Switch Apache on again and start it, then try again."),
-            )
-        ]
+        return [Obstacle(SWITCHED_OFF, why)]
 
     def configuration(self) -> list[Obstacle]:
         found = []
-        facts = self.profile.facts
         # What httpd said just now, when it was asked for its modules: it tests all for that too.
-        said = str(facts.get("configured_error") or "")
-        if said:
-            found.append(
-                Obstacle(
-                    "config_broken",
-                    Sentence("The configuration does not pass httpd's own test"),
-                    said.replace("\n", " ")[:600],
-                    Sentence("Mend it first, or it would be blamed on this change: httpd -t"),
-                )
-            )
+        if error := evidence.configuration_broken(self.profile):
+            found.append(Obstacle("configuration_broken", error.replace("\n", " ")[:600]))
         target = self._target()
-        guarded: Any = facts.get("guarded_mpm_lines") or ()
-        foreign = list(facts.get("foreign_mpm_files") or ())
-        foreign += [item["path"] for item in guarded if target in item["under"]]
-        if foreign:
-            found.append(
-                Obstacle(
-                    "foreign_mpm",
-                    Sentence("An MPM is loaded outside the packages"),
-                    Sentence(
-                        "{files} loads an MPM and belongs to no package: after the change httpd "
-                        "would load two, or one whose file is gone.",
-                        files=", ".join(dict.fromkeys(foreign)),
-                    ),
-                    Sentence("Remove the LoadModule line from {file}", file=foreign[0]),
-                )
-            )
-        for code, fact, title, remedy in (
-            (
-                "prefork_only_directive",
-                "prefork_only_directives",
-                Sentence("A directive that only prefork knows"),
-                Sentence("Put it inside <IfModule mpm_prefork_module> … </IfModule>"),
-            ),
-            (
-                "threaded_only_directive",
-                "threaded_only_directives",
-                Sentence("A directive that {mpm} does not know", mpm=target),
-                Sentence("Put it inside <IfModule !mpm_{mpm}_module> … </IfModule>", mpm=target),
-            ),
-        ):
-            places: Any = facts.get(fact) or ()
-            only = [item for item in places if target in item["refused_by"]]
-            if only:
-                found.append(Obstacle(code, title, _refused(only, target), remedy))
+        if foreign := evidence.foreign_paths(self.profile, target):
+            found.append(Obstacle("foreign_mpm_file", ", ".join(foreign)))
+        for code in ("prefork_only_directives", "threaded_only_directives"):
+            lines = evidence.refused_lines(self.profile, code, target, ())
+            if lines:
+                found.append(Obstacle(code, evidence.where(lines)))
         return found
 
     def _target(self) -> str:
@@ -349,39 +242,14 @@ class Preflight:
                     return [
                         Obstacle(
                             "panel_proxied",
-                            Sentence("This panel is behind the httpd it would restart"),
                             Sentence(
                                 "{place} passes requests on to {process}.",
                                 place=ports[socket.port],
                                 process=described(pid),
                             ),
-                            Sentence(
-                                "Reach the panel on its own port (an SSH tunnel will do), and "
-                                "take that line out for the time of the change."
-                            ),
                         )
                     ]
         return []
-
-
-def _refused(places: Sequence[Mapping[str, Any]], mpm: str) -> Sentence:
-    first = places[0]
-    if len(places) == 1:
-        return Sentence(
-            "{path} line {line}: {directive}. {mpm} would not start (AH00526).",
-            path=first["path"],
-            line=first["line"],
-            directive=first["directive"],
-            mpm=mpm,
-        )
-    return Sentence(
-        "{path} line {line}: {directive}, and {count} more. {mpm} would not start (AH00526).",
-        path=first["path"],
-        line=first["line"],
-        directive=first["directive"],
-        count=len(places) - 1,
-        mpm=mpm,
-    )
 
 
 def unsigned(sources: Mapping[str, Any]) -> list[Obstacle]:
@@ -391,28 +259,14 @@ def unsigned(sources: Mapping[str, Any]) -> list[Obstacle]:
         {str(item["repository"]) for item in sources.values() if not item["checked"]}
     )
     return [
-        Obstacle(
-            "unsigned_repository",
-            Sentence("A repository is not checked for signatures"),
-            Sentence(
-                "gpgcheck is off for {name}: anybody between here and there could supply the "
-                "package.",
-                name=name,
-            ),
-            Sentence("Set gpgcheck=1 and gpgkey= for {name}", name=name),
-        )
+        Obstacle("unsigned_repository", Sentence("gpgcheck is off for {name}.", name=name))
         for name in repositories
     ]
 
 
 def refusal(error: HostError) -> Obstacle:
     """A solver that could not answer, as an obstacle."""
-    return Obstacle(
-        error.code,
-        error.message,
-        error.output.strip()[:800] or error.message,
-        error.remedy or Sentence("See the output of the package manager."),
-    )
+    return Obstacle(code_of(error.code), error.output.strip()[:800] or error.message)
 
 
 def _existing(path: Path) -> Path:

@@ -11,7 +11,9 @@ from easyapache.agent.change.folder import ChangeFolder
 from easyapache.agent.change.shutdown import GoingDown
 from easyapache.agent.change.steps import Moved
 from easyapache.agent.server import HostError, Stopped
-from easyapache.ea4.conditions.diagnosis import diagnose
+from easyapache.ea4.conditions import BY_CODE
+from easyapache.ea4.conditions.diagnosis import diagnose, known
+from easyapache.ea4.conditions.renamed import code_of
 from easyapache.ea4.protocol import Step
 from easyapache.ea4.sentences import Sentence, with_words
 
@@ -88,16 +90,20 @@ class Telling:
     def _explain(self, error: HostError) -> None:
         """What is known about this failure, for whoever reads the page of the change."""
         heard = "\n".join([*self._said, error.message, error.output, self._written()])
-        for diagnosis in diagnose(heard):
-            self.folder.report("finding", diagnosis.as_finding())
-        if error.remedy:
-            finding = {
-                "code": error.code,
-                "title": error.message,
-                "message": error.output[-2000:],
-                "remedy": error.remedy,
-            }
-            self.folder.report("finding", with_words(finding, "title", "remedy"))
+        found = {one.code: one for one in diagnose(heard)}
+        code = code_of(error.code)
+        if code in BY_CODE and code not in found and not (BY_CODE[code].last_resort and found):
+            details = "\n".join(part for part in (error.message, error.output[-2000:]) if part)
+            found[code] = known(code, details)
+        reported = self._reported()
+        for one in found.values():
+            if one.code not in reported:
+                self.folder.report("finding", one.as_finding())
+
+    def _reported(self) -> set[str]:
+        """Codes of what this change has reported already: preflight names it once."""
+        findings = (item for item in self.folder.reports() if item.kind == "finding")
+        return {str(item.data.get("code")) for item in findings}
 
     def _written(self) -> str:
         """The end of what the transaction wrote, which an earlier engine may have followed."""

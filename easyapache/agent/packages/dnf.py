@@ -21,9 +21,10 @@ from easyapache.agent.change.durable import sync_folder, write_atomically
 from easyapache.agent.config import HostConfig
 from easyapache.agent.runner import Detached, Runner
 from easyapache.agent.server import HostError, Log, Stop, never
+from easyapache.ea4.conditions import BY_CODE
 from easyapache.ea4.package_metadata import Descriptions, described
 from easyapache.ea4.profile import Transaction
-from easyapache.ea4.sentences import Sentence
+from easyapache.ea4.sentences import Sentence, ended
 
 PACKAGES = "packages"
 """The name under which the detached transaction is kept in a change's output folder."""
@@ -46,93 +47,64 @@ _FIXED = (
 class _Symptom:
     pattern: str
     code: str
-    message: str
-    remedy: str
 
 
 _SYMPTOMS = (
     _Symptom(
         r"already locked by (\d+)|Waiting for process with pid (\d+)",
         "package_manager_busy",
-        Sentence("Another package manager is running."),
-        Sentence("Wait until it finishes, then try again."),
     ),
     _Symptom(
         r"No space left on device|needs \d+\s*[KMG]?B more space|Not enough free space"
         r"|Disk Requirements",
         "disk_full",
-        Sentence("The disk is full."),
-        Sentence("Free up disk space, then try again."),
     ),
     _Symptom(
         r"is not signed|Public key for .* is not installed|wrong key\(s\)|GPG check FAILED"
         r"|GPG signature verification error|Problem opening package|repomd.xml GPG"
         r"|Failed to retrieve GPG key|Curl error \(37\)|SIGNATURES NOT OK",
         "bad_signature",
-        Sentence("A package or the repository is not signed by a key this server trusts."),
-        Sentence(
-            "Don't install it. Compare the repository's gpgkey with its publisher's, then "
-            "run: dnf clean all"
-        ),
     ),
     _Symptom(
         r"has incorrect checksum|Downloading successful, but checksum doesn't match",
         "bad_checksum",
-        Sentence("A downloaded file doesn't match the repository's metadata."),
-        Sentence("A mirror may be out of sync. Run dnf clean all, then try again later."),
     ),
     _Symptom(
         r"Failed to download metadata|Cannot download repomd|Error downloading packages"
-        r"|No more mirrors to try|Cannot prepare internal mirrorlist|All mirrors were tried"
-        r"|Cache-only enabled but no cache",
+        r"|No more mirrors to try|Cannot prepare internal mirrorlist"
+        r"|All mirrors were tried|Cache-only enabled but no cache",
         "repository_unreachable",
-        Sentence("A package repository can't be reached."),
-        Sentence("Check the network and the repository's address: dnf repolist -v"),
     ),
     _Symptom(
         r"removing the following protected packages",
         "protected",
-        Sentence("Packages to keep would be removed."),
-        Sentence("Refresh the plan, then allow their removal or change the selection."),
     ),
     _Symptom(
         r"Extra package|which is not part of the stored|which is not present in the stored",
         "unsatisfiable",
-        Sentence("The package manager would change more than you confirmed."),
-        Sentence("Refresh the plan, then confirm again."),
     ),
     _Symptom(
         r"Unable to find a match|Cannot find rpm nevra|No match for argument|not available",
         "no_such_package",
-        Sentence("A package is not in any enabled repository."),
-        Sentence("Check the enabled repositories, then run: dnf clean expire-cache"),
     ),
     _Symptom(
         r"\n? Problem\b|conflicting requests|nothing provides",
         "unsatisfiable",
-        Sentence("The packages cannot be installed together."),
-        Sentence("See which packages conflict in the package manager's output."),
     ),
     _Symptom(
-        r"Error in PREIN scriptlet|Error in PREUN scriptlet|Transaction failed|Error unpacking",
+        r"Error in PREIN scriptlet|Error in PREUN scriptlet|Transaction failed"
+        r"|Error unpacking",
         "transaction_failed",
-        Sentence("The package transaction was interrupted."),
-        Sentence("The previous state is restored automatically."),
     ),
 )
+"""Conditions and what betrays them, in the order in which dnf's words decide."""
 
 
 def classify(text: str) -> HostError:
     """What dnf meant. Nearly every failure has exit status 1, so its words decide."""
-    for symptom in _SYMPTOMS:
-        if re.search(symptom.pattern, text):
-            return HostError(symptom.code, symptom.message, symptom.remedy, text)
-    return HostError(
-        "package_manager",
-        Sentence("The package manager failed."),
-        Sentence("See its output."),
-        text,
-    )
+    met = (symptom.code for symptom in _SYMPTOMS if re.search(symptom.pattern, text))
+    condition = BY_CODE[next(met, "package_manager")]
+    return HostError(condition.code, ended(condition.title), condition.remedy, text)
 
 
 class PackageManager:

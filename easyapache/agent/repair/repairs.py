@@ -27,7 +27,7 @@ from easyapache.ea4.conditions.condition import (
     START,
     TAKE_BACK,
 )
-from easyapache.ea4.conditions.diagnosis import mpm_packages
+from easyapache.ea4.conditions.evidence import mpm_packages
 from easyapache.ea4.profile import Profile
 from easyapache.ea4.schema import BadMessage, Spoken
 from easyapache.ea4.sentences import Sentence, joined

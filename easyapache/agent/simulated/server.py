@@ -35,6 +35,7 @@ from easyapache.agent.server import (
     never,
 )
 from easyapache.agent.simulated import state as model
+from easyapache.ea4.conditions.evidence import no_mpm, several_mpms
 from easyapache.ea4.package_metadata import Particulars, imagined
 from easyapache.ea4.profile import Observation, Package, Profile, Transaction
 from easyapache.ea4.protocol import Goal
@@ -142,31 +143,20 @@ class SimulatedServer:
         if self._strikes("locked"):
             found.append(
                 Obstacle(
-                    "locked",
-                    Sentence("Another package manager is at work"),
+                    "package_manager_busy",
                     Sentence("dnf (pid 4711, for 12 s) holds the lock (simulated)."),
-                    Sentence("Wait until it has finished."),
                 )
             )
         if self._strikes("disk_full"):
             found.append(
                 Obstacle(
-                    "disk_space",
-                    Sentence("There is not enough room on the disk"),
+                    "disk_full",
                     Sentence("12 MB are free and 64 MB are needed (simulated)."),
-                    Sentence("Make room, then try again."),
                 )
             )
         profile = seen() if seen else self.inspect()
-        if profile.configured is None or profile.configured.mpm is None:
-            found.append(
-                Obstacle(
-                    "mpm_count",
-                    Sentence("This server does not have exactly one MPM"),
-                    Sentence("The configuration loads none or more than one."),
-                    Sentence("Run the doctor first."),
-                )
-            )
+        torn = {"no_mpm": no_mpm(profile), "several_mpms": several_mpms(profile)}
+        found += [Obstacle(code, why) for code, why in torn.items() if why]
         return found
 
     def sites(self, stop: Stop = never) -> Sequence[SiteAnswer]:

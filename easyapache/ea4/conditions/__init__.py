@@ -1,18 +1,22 @@
-"""What is known to go wrong with MPMs on EasyApache 4, the most telling first. Data only.
+"""The one catalogue of conditions: what can be wrong, or worth knowing, about a server or a change.
 
-Where the knowledge comes from: httpd's sources (server/config.c, the MPMs, mod_http2), the
-spec files of EasyApache 4's packages, mod_mpm_itk's source, and faults provoked on purpose
-with real dnf, rpm and httpd.
+Plan, preflight, failed change, Diagnostics, REST, WHM and the command line look a condition up here
+by its code. The most telling comes first: what programs write is matched in this order.
+
+Sources: httpd's own (server/config.c, the MPMs, mod_http2), the spec files of EasyApache 4's
+packages, mod_mpm_itk's source, and faults provoked on purpose with real dnf, rpm and httpd.
 """
 
 from __future__ import annotations
 
-from easyapache.ea4.conditions.condition import Failure
+from collections.abc import Mapping
+
+from easyapache.ea4.conditions.condition import Condition
 from easyapache.ea4.conditions.httpd import HTTPD
-from easyapache.ea4.conditions.misconfiguration import MANNERS
 from easyapache.ea4.conditions.packages import PACKAGES
-from easyapache.ea4.conditions.service import SERVICE
+from easyapache.ea4.conditions.selection import SELECTION
+from easyapache.ea4.conditions.server import SERVER
+from easyapache.ea4.conditions.steps import AGENT, STEPS
 
-FAILURES: tuple[Failure, ...] = (*HTTPD, *PACKAGES, *MANNERS, *SERVICE)
-
-__all__ = ["FAILURES", "HTTPD", "Failure"]
+CATALOG: tuple[Condition, ...] = (*HTTPD, *PACKAGES, *SERVER, *SELECTION, *STEPS, *AGENT)
+BY_CODE: Mapping[str, Condition] = {condition.code: condition for condition in CATALOG}

@@ -1,29 +1,91 @@
-"""What is kept about one thing that is known to go wrong."""
+"""One thing that can be wrong with a server or a change, or worth knowing before a change."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
+
+from easyapache.ea4.profile import Profile
+from easyapache.ea4.sentences import Sentence
+
+
+class Severity(StrEnum):
+    """``block`` stops a change, ``warn`` calls for a decision, ``note`` informs, ``gain`` is an
+    advantage. Shown as Blocker, Warning, Note and Benefit."""
+
+    BLOCK = "block"
+    WARN = "warn"
+    NOTE = "note"
+    GAIN = "gain"
+
+
+class Place(StrEnum):
+    """Where a condition can be shown."""
+
+    PLAN = "plan"
+    PREFLIGHT = "preflight"
+    CHANGE = "change"
+    DIAGNOSTICS = "diagnostics"
+    HEALTH = "health"
 
 
 @dataclass(frozen=True, slots=True)
-class Failure:
-    """``patterns``: regular expressions over output, any of which recognises it;
-    ``beside``: more of them that count only where a package is installed, by its name.
-    ``repair``: the safe repair that cures it, where there is one; ``last_resort``: only said
-    when nothing more telling was recognised. ``under_load``: an httpd that serves writes it
-    into its error log."""
+class Condition:
+    """``code`` never changes once released: scripts match on it. ``text`` is the cause in general,
+    ``remedy`` the recommended action, ``repair`` the code of a safe repair that cures it, or "".
+
+    ``title`` and ``remedy`` have places for values, as in ``{names}``, only where a plan alone
+    shows the condition.
+
+    ``shown``: places that look the condition up by its code. ``seen``: the evidence of it in a
+    profile, or "". ``patterns``: regular expressions over the output of dnf, rpm or httpd, any of
+    which betrays it; ``beside``: more of them that count only where a package is installed, by its
+    name. ``last_resort``: left out where something more telling was recognized. ``under_load``: an
+    httpd that serves writes it into its error log.
+    """
 
     code: str
+    severity: Severity
     title: str
-    cause: str
-    fix: str
-    patterns: tuple[str, ...] = ()
+    text: str
+    remedy: str = ""
     repair: str = ""
+    shown: tuple[Place, ...] = ()
+    seen: Callable[[Profile], str] | None = None
+    patterns: tuple[str, ...] = ()
     last_resort: bool = False
     under_load: bool = False
     beside: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
+    @property
+    def places(self) -> tuple[Place, ...]:
+        """Everywhere it can be shown, in the order of a change."""
+        found = set(self.shown)
+        if self.patterns or self.beside:
+            found |= {Place.CHANGE, Place.DIAGNOSTICS}
+        if self.seen is not None:
+            found.add(Place.DIAGNOSTICS)
+        return tuple(place for place in Place if place in found)
+
+    def title_for(self, values: Mapping[str, str | int]) -> Sentence:
+        """Raises KeyError when the title has a place for which there is no value."""
+        return _filled(self.title, values)
+
+    def remedy_for(self, values: Mapping[str, str | int]) -> Sentence:
+        """Raises KeyError when the remedy has a place for which there is no value."""
+        return _filled(self.remedy, values)
+
+
+def _filled(template: str, values: Mapping[str, str | int]) -> Sentence:
+    """With the values that the template has a place for, and no others."""
+    return Sentence(template, **{k: v for k, v in values.items() if f"{{{k}}}" in template})
+
+
+PLAN, PREFLIGHT, CHANGE = Place.PLAN, Place.PREFLIGHT, Place.CHANGE
+DIAGNOSTICS, HEALTH = Place.DIAGNOSTICS, Place.HEALTH
+BLOCK, WARN, NOTE, GAIN = Severity.BLOCK, Severity.WARN, Severity.NOTE, Severity.GAIN
 
 SETTLE, START, RESTART = "settle-mpm", "start-httpd", "restart-httpd"
 REINSTALL, ACCEPT, TAKE_BACK = "reinstall-files", "accept-packages", "take-back"
+"""Codes of the safe repairs (``repairs.REPAIR_LABELS``)."""

@@ -1,212 +1,246 @@
-"""What httpd itself says: at its start, when it is reloaded and under load."""
+"""What httpd itself writes: at its start, when it is reloaded, and under load."""
 
 from __future__ import annotations
 
-from easyapache.ea4.conditions.condition import REINSTALL, SETTLE, START, Failure
+from easyapache.ea4.conditions import evidence
+from easyapache.ea4.conditions.condition import (
+    BLOCK,
+    CHANGE,
+    HEALTH,
+    NOTE,
+    PLAN,
+    PREFLIGHT,
+    REINSTALL,
+    SETTLE,
+    START,
+    WARN,
+    Condition,
+)
+from easyapache.ea4.mpm import ITK
 from easyapache.ea4.sentences import Sentence
 
-ITK = "ea-apache24-mod_mpm_itk"
-
-HTTPD: tuple[Failure, ...] = (
-    Failure(
-        "itk-threaded",
-        Sentence("ITK is loaded with a threaded MPM"),
+HTTPD: tuple[Condition, ...] = (
+    Condition(
+        "itk_needs_prefork",
+        BLOCK,
+        Sentence("MPM ITK works with prefork only"),
         Sentence(
-            "mod_mpm_itk works with prefork only. `httpd -t` accepts the combination; the "
-            "start then fails."
+            "MPM ITK runs each site as its own user by forking, which threads can't do. `httpd -t` "
+            "accepts MPM ITK with event or worker, but Apache then doesn't start."
         ),
         Sentence(
-            "Go to prefork with mod_cgi first, or remove ea-apache24-mod_mpm_itk (and add "
-            "mod_suexec, so that code still runs as its user)."
+            "Select prefork with MPM ITK, or disable MPM ITK. Without MPM ITK, install mod_suexec "
+            "so that scripts run as the account's user."
         ),
-        (r"mpm-itk cannot use threaded MPMs",),
+        shown=(PLAN, HEALTH),
+        seen=evidence.itk_threaded,
+        patterns=(r"mpm-itk cannot use threaded MPMs",),
     ),
-    Failure(
-        "php-not-threadsafe",
-        Sentence("PHP as an Apache module does not work with threads"),
+    Condition(
+        "php_dso_needs_prefork",
+        WARN,
+        Sentence("PHP as an Apache module works with prefork only"),
         Sentence(
-            "The DSO of PHP (ea-phpNN-php up to 7.4) is not built thread-safe and refuses "
-            "to load under event or worker."
+            "PHP as an Apache module (ea-phpNN-php, up to PHP 7.4) isn't thread-safe. Its package "
+            "conflicts with event and worker, and the module doesn't load under them."
         ),
-        Sentence(
-            "Remove the ea-phpNN-php package and serve PHP by PHP-FPM, CGI or suPHP; or "
-            "stay on prefork."
-        ),
-        (
+        Sentence("Move these sites to PHP-FPM, CGI, or suPHP first, or keep prefork."),
+        shown=(PLAN,),
+        seen=evidence.php_dso_threaded,
+        patterns=(
             r"PHP Module is not compiled to be threadsafe",
             r"ea-php\d\d-php-\S* requires ea-apache24-mpm = forked",
         ),
     ),
-    Failure(
-        "two-mpms",
-        Sentence("Two MPMs at once"),
+    Condition(
+        "several_mpms",
+        BLOCK,
+        Sentence("More than one MPM"),
         Sentence(
-            "Two files conf.modules.d/000_mod_mpm_*.conf load an MPM: a transaction was "
-            "cut off, a scriptlet of the old package failed, or a file was copied by hand."
+            "Apache starts with exactly one MPM (AH00534: More than one MPM loaded). A package "
+            "transaction was interrupted, a scriptlet failed, or a file that loads an MPM was "
+            "copied."
         ),
-        Sentence("Keep one MPM package and remove the other; then install its CGI module with it."),
-        (r"AH00534: .*More than one MPM loaded",),
+        Sentence("In Diagnostics, run the repair “Restore one MPM”."),
         SETTLE,
+        shown=(PLAN, PREFLIGHT, HEALTH),
+        seen=evidence.several_mpms,
+        patterns=(r"AH00534: .*More than one MPM loaded",),
     ),
-    Failure(
-        "no-mpm",
-        Sentence("No MPM at all"),
+    Condition(
+        "no_mpm",
+        BLOCK,
+        Sentence("No MPM"),
         Sentence(
-            "The MPM package or its file 000_mod_mpm_*.conf is gone: the old one was "
-            "erased and the new one failed to install, or the file was renamed (.rpmsave, "
+            "Apache starts with exactly one MPM (AH00534: No MPM loaded). The old MPM was removed "
+            "and the new one wasn't installed, or the file that loads it was renamed (.rpmsave, "
             ".rpmnew)."
         ),
-        Sentence("Install exactly one MPM together with its CGI module."),
-        (r"AH00534: .*No MPM loaded",),
+        Sentence("In Diagnostics, run the repair “Restore one MPM”."),
         SETTLE,
+        shown=(PLAN, PREFLIGHT, HEALTH),
+        seen=evidence.no_mpm,
+        patterns=(r"AH00534: .*No MPM loaded",),
     ),
-    Failure(
-        "mpm-changed-in-graceful",
-        Sentence("A graceful reload met a changed MPM and httpd ended"),
+    Condition(
+        "mpm_changed_in_reload",
+        BLOCK,
+        Sentence("A graceful reload stopped Apache after its MPM changed"),
         Sentence(
-            "httpd cannot change its MPM in a reload. Something else (log rotation, "
-            "AutoSSL, the creation of an account) reloaded between the new packages and "
-            "the restart."
+            "Apache can't change its MPM in a graceful reload. Another job (log rotation, AutoSSL, "
+            "account creation) reloaded Apache between the package change and the restart."
         ),
-        Sentence("Start httpd. Between packages and restart nothing may reload it."),
-        (r"The MPM cannot be changed during restart",),
+        Sentence("Start Apache. Don't reload it between a package change and the restart."),
         START,
+        patterns=(r"The MPM cannot be changed during restart",),
     ),
-    Failure(
-        "module-file-missing",
-        Sentence("A module's file does not exist"),
+    Condition(
+        "module_file_missing",
+        BLOCK,
+        Sentence("A module file doesn't exist"),
         Sentence(
-            "A LoadModule line names a .so that is not there: the package was removed but "
-            "its line (in conf.d, or a conffile left behind) was not, or rpm believes in "
-            "files that are gone."
+            "A LoadModule line names a file that doesn't exist: its package was removed and the "
+            "line was left behind, or the rpm database lists files that were deleted."
         ),
-        Sentence("Remove the stray line, or reinstall the package that owns the file."),
-        (r"Cannot load modules?/\S+ into server: .*cannot open shared object file",),
+        Sentence("Remove that line, or reinstall the package that owns the file."),
         REINSTALL,
+        patterns=(r"Cannot load modules?/\S+ into server: .*cannot open shared object file",),
     ),
-    Failure(
-        "prefork-directive",
-        Sentence("A directive only prefork knows"),
+    Condition(
+        "prefork_only_directives",
+        BLOCK,
+        Sentence("Directives that only prefork accepts"),
         Sentence(
-            "MinSpareServers, MaxSpareServers and the like stand outside <IfModule>, so "
-            "httpd does not start under event or worker."
+            "event and worker don't know MinSpareServers and MaxSpareServers. Outside of an "
+            "<IfModule> section, they keep Apache from starting (AH00526)."
         ),
         Sentence("Put them between <IfModule mpm_prefork_module> and </IfModule>."),
-        (
+        shown=(PLAN, PREFLIGHT),
+        seen=evidence.prefork_only_directives,
+        patterns=(
             r"Invalid command '(MinSpareServers|MaxSpareServers)'",
             r"AH00526: .*(MinSpareServers|MaxSpareServers)",
         ),
     ),
-    Failure(
-        "run-folder-missing",
+    Condition(
+        "run_folder_missing",
+        BLOCK,
         Sentence("Apache's run folder is missing"),
         Sentence(
-            "The folder for mutexes, usually /run/apache2, does not exist. It is created at "
-            "boot by systemd-tmpfiles."
+            "The folder for mutexes, usually /run/apache2, doesn't exist. systemd-tmpfiles creates "
+            "it at boot."
         ),
         Sentence(
-            "As root: systemd-tmpfiles --create. Without a rule for it: mkdir -m 0710 "
-            "/run/apache2; chgrp nobody /run/apache2. Then start httpd."
-        ),
-        (
-            r"Invalid Mutex directory",
-            r"No such file or directory: AH00023",
+            "As root, run: systemd-tmpfiles --create. Without a rule for the folder, run: mkdir -m "
+            "0710 /run/apache2; chgrp nobody /run/apache2. Then start Apache."
         ),
         START,
+        patterns=(r"Invalid Mutex directory", r"No such file or directory: AH00023"),
     ),
-    Failure(
-        "semaphores-removed",
-        Sentence("Apache's semaphores were removed while it ran"),
+    Condition(
+        "semaphores_removed",
+        BLOCK,
+        Sentence("Apache's semaphores were removed while it was running"),
         Sentence(
-            "ipcrm, systemd's RemoveIPC or a cleanup job deleted the semaphores of a running "
-            "httpd. Its children then end."
+            "ipcrm, systemd's RemoveIPC, or a cleanup job deleted the semaphores of a running "
+            "httpd. Its child processes then exit."
         ),
         Sentence(
-            "Start httpd. Exclude its semaphores from the cleanup job; event does not need "
-            "System V semaphores."
+            "Start Apache. Exclude its semaphores from the cleanup job; event doesn't need System "
+            "V semaphores."
         ),
-        (
+        START,
+        patterns=(
             r"AH00144",
             r"Identifier removed: .*mutex",
             r"AH00050: Child \d+ returned a Fatal error",
         ),
-        START,
         under_load=True,
     ),
-    Failure(
-        "out-of-tasks",
+    Condition(
+        "out_of_tasks",
+        BLOCK,
         Sentence("The system allows no more processes or threads"),
         Sentence(
-            "A limit is reached: TasksMax of the service, pids.max of its control group, nproc "
-            "of the user, or the limits of a container."
+            "A limit is reached: TasksMax of the service, pids.max of its control group, nproc of "
+            "the user, or the limits of a container."
         ),
         Sentence(
-            "Compare ServerLimit × ThreadsPerChild with systemctl show httpd -p TasksMax and "
-            "with ulimit -u; raise the limit or lower the number of workers."
+            "Compare ServerLimit × ThreadsPerChild with systemctl show httpd -p TasksMax and with "
+            "ulimit -u. Raise the limit or lower the number of workers."
         ),
-        (
+        patterns=(
             r"AH00480",
             r"AH00159",
+            r"AH02324",
             r"unable to create worker thread",
             r"Unable to fork new process",
         ),
         under_load=True,
     ),
-    Failure(
-        "htaccess-command",
-        Sentence("An .htaccess file uses a directive that is not available"),
+    Condition(
+        "htaccess_directives",
+        WARN,
+        Sentence("An .htaccess file uses a directive that isn't available"),
         Sentence(
-            "The module that knows the directive is not loaded. Every request for this folder "
-            "is answered with status 500."
+            "The module that provides the directive isn't loaded. Every request for that folder "
+            "gets status 500, and `httpd -t` doesn't notice."
         ),
         Sentence(
-            "Install the module, or put the directive between <IfModule> and </IfModule> in "
-            "that file."
+            "Remove the directive, put it between <IfModule> and </IfModule>, or install the "
+            "module that provides it."
         ),
-        (r"\.htaccess: Invalid command",),
+        shown=(PLAN,),
+        patterns=(r"\.htaccess: Invalid command",),
         under_load=True,
     ),
-    Failure(
-        "htaccess-unreadable",
-        Sentence("The web server cannot read an .htaccess file"),
+    Condition(
+        "htaccess_unreadable",
+        WARN,
+        Sentence("Apache can't read an .htaccess file"),
         Sentence(
-            "After leaving ruid2 or ITK, files are read as nobody. The folder belongs to the "
-            "account and is closed to everybody else."
+            "Without mod_ruid2 or MPM ITK, Apache reads files as user nobody. The folder belongs "
+            "to the account and is closed to other users."
         ),
         Sentence(
-            "Give public_html the group nobody and mode 0750 (cPanel: "
+            "Give public_html the group nobody and the mode 0750 (cPanel: "
             "/usr/local/cpanel/scripts/enablefileprotect)."
         ),
-        (r"AH00529",),
+        patterns=(r"AH00529",),
         under_load=True,
     ),
-    Failure(
-        "threaded-directive",
-        Sentence("A directive that this MPM does not know"),
+    Condition(
+        "threaded_only_directives",
+        BLOCK,
+        Sentence("Directives that the selected MPM doesn't accept"),
         Sentence(
-            "ThreadsPerChild and the like are unknown to prefork, AsyncRequestWorkerFactor to "
-            "worker too; outside <IfModule>, httpd does not start."
+            "prefork doesn't know ThreadsPerChild, ThreadLimit, MinSpareThreads, and "
+            "MaxSpareThreads; only event knows AsyncRequestWorkerFactor. Outside of an <IfModule> "
+            "section, they keep Apache from starting (AH00526)."
         ),
         Sentence(
-            "Put it between <IfModule !mpm_prefork_module> and </IfModule>; "
+            "Put them between <IfModule !mpm_prefork_module> and </IfModule>, and "
             "AsyncRequestWorkerFactor between <IfModule mpm_event_module> and </IfModule>."
         ),
-        (
+        shown=(PLAN, PREFLIGHT),
+        seen=evidence.threaded_only_directives,
+        patterns=(
             (
                 r"Invalid command '(?:ThreadsPerChild|ThreadLimit|MinSpareThreads|MaxSpareThreads|"
                 r"AsyncRequestWorkerFactor)'"
             ),
         ),
     ),
-    Failure(
-        "directive-of-module",
-        Sentence("A directive of a module that is not installed"),
+    Condition(
+        "directive_of_missing_module",
+        BLOCK,
+        Sentence("A directive of a module that isn't installed"),
         Sentence(
-            "The module that knows this directive was removed, and the line stands outside "
-            "<IfModule>."
+            "The module that provides this directive was removed, and the line is outside of an "
+            "<IfModule> section."
         ),
-        Sentence("Install the module again, or put the line between <IfModule> and </IfModule>."),
-        (
+        Sentence("Reinstall the module, or put the line between <IfModule> and </IfModule>."),
+        patterns=(
             (
                 r"(?<!htaccess: )Invalid command '(?:H2\w+|ScriptSock|CGIDScriptTimeout|"
                 r"AssignUserID|MaxClientsVHost|RMode|RUidGid|RGroups|SuexecUserGroup|Fcgid\w+|"
@@ -214,153 +248,178 @@ HTTPD: tuple[Failure, ...] = (
             ),
         ),
     ),
-    Failure(
-        "include-missing",
-        Sentence("An included file does not exist"),
+    Condition(
+        "include_missing",
+        BLOCK,
+        Sentence("An included file doesn't exist"),
         Sentence(
-            "An Include line names a file that is gone, often because the software it belonged "
-            "to was removed. cPanel then keeps the old httpd.conf."
+            "An Include line names a file that doesn't exist, often because the software it "
+            "belonged to was removed. cPanel then keeps the old httpd.conf."
         ),
         Sentence("Remove that line or use IncludeOptional, then rebuild the configuration."),
-        (
+        patterns=(
             r"Could not open configuration file",
             r"Failed to generate a syntactically correct Apache configuration",
             r"Rebuilding configuration without any local modifications",
         ),
     ),
-    Failure(
-        "module-mismatch",
-        Sentence("A module does not fit this Apache"),
+    Condition(
+        "module_mismatch",
+        BLOCK,
+        Sentence("A module doesn't fit this Apache"),
         Sentence("A module or a library was built for another version."),
         Sentence(
-            "Update all ea-apache24 packages and the library that is named together, from one "
-            "repository."
+            "Update all ea-apache24 packages and the named library together, from one repository."
         ),
-        (
+        patterns=(
             r"undefined symbol: ",
             r"module structure '?\S+'? in file \S+ is garbled",
             r"error while loading shared libraries",
         ),
     ),
-    Failure(
-        "itk-no-rights",
-        Sentence("ITK cannot become the account's user"),
+    Condition(
+        "itk_no_rights",
+        WARN,
+        Sentence("MPM ITK can't switch to the account's user"),
         Sentence(
-            "The user is outside LimitUIDRange or was deleted, EnableCapabilities is off, or a "
-            "container takes away CAP_SETGID."
+            "The user is outside of LimitUIDRange or was deleted, EnableCapabilities is off, or a "
+            "container removes CAP_SETGID."
         ),
         Sentence("Check the user named in AssignUserID and the limits of the container."),
-        (
+        patterns=(
             r"initgroups\([^)]*\): Operation not permitted",
             r"Couldn't set uid/gid/priority",
         ),
         under_load=True,
     ),
-    Failure(
-        "restart-deferred",
-        Sentence("cPanel defers restarts of Apache"),
-        Sentence(
-            "Another job (an update, AutoSSL, the restoration of an account) holds restarts back."
-        ),
-        Sentence("Wait until that job is finished, then try again."),
-        (
-            r"Restarts are currently deferred",
-            r"deferral lasted too long",
-        ),
+    Condition(
+        "restart_deferred",
+        WARN,
+        Sentence("cPanel defers Apache restarts"),
+        Sentence("Another job (an update, AutoSSL, an account restore) holds back restarts."),
+        Sentence("Wait until that job finishes, then try again."),
+        patterns=(r"Restarts are currently deferred", r"deferral lasted too long"),
     ),
-    Failure(
-        "http2-prefork",
-        Sentence("HTTP/2 does not work with prefork"),
-        Sentence("mod_http2 needs threads."),
-        Sentence("Choose event or worker, or remove ea-apache24-mod_http2."),
-        (r"AH10034", r"mod_http2.* conflicts with .*mod_mpm_prefork"),
+    Condition(
+        "http2_needs_threads",
+        WARN,
+        Sentence("HTTP/2 requires event or worker"),
+        Sentence(
+            "mod_http2 needs threads, so it conflicts with prefork and MPM ITK. Without it, "
+            "browsers fall back to HTTP/1.1, and pages with many files load slower."
+        ),
+        Sentence("Select event or worker to keep HTTP/2."),
+        shown=(PLAN,),
+        patterns=(r"AH10034", r"mod_http2.* conflicts with .*mod_mpm_prefork"),
         under_load=True,
     ),
-    Failure(
-        "itk-uid-range",
-        Sentence("ITK refuses a user outside its range"),
+    Condition(
+        "itk_uid_range",
+        WARN,
+        Sentence("MPM ITK refuses a user outside of its range"),
         Sentence(
-            "mod_mpm_itk's seccomp filter lets a child become only users within "
-            "LimitUIDRange; mail and sudo from PHP break on it as well."
+            "With its seccomp filter, MPM ITK lets a child process switch only to users within "
+            "LimitUIDRange. mail() and sudo from PHP fail for the same reason."
         ),
-        Sentence("Adjust LimitUIDRange and LimitGIDRange, or leave ITK."),
-        (
+        Sentence("Adjust LimitUIDRange and LimitGIDRange, or disable MPM ITK."),
+        patterns=(
             r"set[ug]id\(\d+\): Operation not permitted",
             r"due to the current Limit[UG]IDRange setting",
         ),
         under_load=True,
     ),
-    Failure(
-        "itk-segfault",
-        Sentence("Children crash with an old ITK"),
-        Sentence("mod_mpm_itk before 2.4.7.4-4 crashes with Apache 2.4.49 and newer."),
-        Sentence("Update ea-apache24-mod_mpm_itk."),
-        (r"mpm[-_]itk[^\n]*Segmentation fault",),
+    Condition(
+        "itk_too_old",
+        WARN,
+        Sentence("This MPM ITK crashes with this Apache"),
+        Sentence(
+            "mod_mpm_itk before 2.4.7.4-4 makes child processes of Apache 2.4.49 and later crash."
+        ),
+        Sentence("Update ea-apache24-mod_mpm_itk to 2.4.7.4-4 or later."),
+        shown=(PLAN,),
+        seen=evidence.itk_too_old,
+        patterns=(r"mpm[-_]itk[^\n]*Segmentation fault",),
         under_load=True,
         beside={ITK: (r"AH0005[12]: .*signal Segmentation fault",)},
     ),
-    Failure(
-        "semaphores",
+    Condition(
+        "no_semaphores_left",
+        BLOCK,
         Sentence("No semaphores left"),
         Sentence(
-            "EA4's prefork uses System V semaphores, and crashed httpds have left theirs behind."
+            "prefork uses System V semaphores in EasyApache 4, and crashed httpd processes left "
+            "theirs behind."
         ),
         Sentence(
-            "With httpd stopped: list user nobody's semaphores (ipcs -s), remove them "
-            "(ipcrm -s ID), raise kernel.sem if it recurs, start httpd."
+            "Stop Apache, list the semaphores of user nobody (ipcs -s), remove them (ipcrm -s ID), "
+            "and start Apache. Raise kernel.sem if it happens again."
         ),
-        (r"No space left on device: AH00023", r"No space left on device: .*mutex"),
+        patterns=(
+            r"No space left on device: AH00023",
+            r"No space left on device: .*mutex",
+        ),
     ),
-    Failure(
-        "address-in-use",
-        Sentence("The address is taken"),
+    Condition(
+        "address_in_use",
+        BLOCK,
+        Sentence("Another process uses Apache's port"),
         Sentence(
-            "Another process listens on httpd's port: an old httpd that has not ended, or "
-            "another server."
+            "Another process listens on the port: an httpd that hasn't exited yet, or another "
+            "server."
         ),
         Sentence(
-            "See who it is (ss -ltnp). If it is nginx, LiteSpeed or another server in front of "
-            "Apache, leave it: set Apache's own port in Tweak Settings and rebuild the "
-            "configuration. Otherwise stop it and start httpd."
+            "Find the process (ss -ltnp). If it is nginx, LiteSpeed, or another server in front of "
+            "Apache, don't stop it: set Apache's own port in Tweak Settings and rebuild the "
+            "configuration. Otherwise stop the process and start Apache."
         ),
-        (r"AH00072", r"Address already in use"),
         START,
+        patterns=(r"AH00072", r"Address already in use"),
     ),
-    Failure(
-        "scoreboard-full",
+    Condition(
+        "scoreboard_full",
+        WARN,
         Sentence("The scoreboard is full before MaxRequestWorkers is reached"),
         Sentence(
-            "Under event and worker, processes that finish gracefully keep their slots; frequent "
-            "graceful restarts fill the board."
+            "With event and worker, processes that finish gracefully keep their slots. Frequent "
+            "graceful restarts fill the scoreboard."
         ),
         Sentence(
-            "Stop and start; raise ServerLimit, limit GracefulShutdownTimeout, reload less often."
+            "Stop and start Apache. Raise ServerLimit, set GracefulShutdownTimeout, and reload "
+            "less often."
         ),
-        (r"AH03490", r"AH00485", r"AH00288", r"scoreboard is full, not at MaxRequestWorkers"),
+        patterns=(
+            r"AH03490",
+            r"AH00485",
+            r"AH00288",
+            r"scoreboard is full, not at MaxRequestWorkers",
+        ),
         under_load=True,
     ),
-    Failure(
-        "workers-exhausted",
+    Condition(
+        "workers_exhausted",
+        WARN,
         Sentence("All workers are busy"),
         Sentence(
-            "MaxRequestWorkers was reached: too low a limit (cPanel's global value is "
-            "150), or a slow backend."
+            "MaxRequestWorkers was reached: the limit is too low (cPanel sets 150), or a backend "
+            "is slow."
         ),
-        Sentence("Raise MaxRequestWorkers together with ServerLimit; look for slow scripts."),
-        (r"AH00161", r"AH00286", r"AH00484", r"reached MaxRequestWorkers"),
+        Sentence("Raise MaxRequestWorkers together with ServerLimit, and look for slow scripts."),
+        patterns=(r"AH00161", r"AH00286", r"AH00484", r"reached MaxRequestWorkers"),
         under_load=True,
     ),
-    Failure(
-        "limits-lowered",
-        Sentence("Limits do not fit each other"),
+    Condition(
+        "limits_lowered",
+        WARN,
+        Sentence("Apache corrects limits that don't fit each other"),
         Sentence(
-            "MaxRequestWorkers exceeds ServerLimit (times ThreadsPerChild), or is no "
-            "multiple of ThreadsPerChild, so httpd lowers it."
+            "MaxRequestWorkers exceeds ServerLimit (times ThreadsPerChild), or isn't a multiple of "
+            "ThreadsPerChild, so Apache lowers it."
         ),
         Sentence(
-            "Set ServerLimit and ThreadLimit; make MaxRequestWorkers a multiple of ThreadsPerChild."
+            "Set ServerLimit and ThreadLimit, and make MaxRequestWorkers a multiple of "
+            "ThreadsPerChild."
         ),
-        (
+        patterns=(
             r"AH0018[01]",
             r"AH0031[014-9]",
             r"AH0050[78]",
@@ -369,35 +428,61 @@ HTTPD: tuple[Failure, ...] = (
         ),
         under_load=True,
     ),
-    Failure(
-        "cgid-socket",
-        Sentence("mod_cgid cannot make its socket"),
+    Condition(
+        "cgid_socket",
+        WARN,
+        Sentence("mod_cgid can't create its socket"),
         Sentence(
-            "The folder of ScriptSock does not exist or cannot be written to: every CGI "
-            "request waits for ever."
+            "The folder of ScriptSock doesn't exist or isn't writable. CGI requests never finish."
         ),
         Sentence(
-            "Make the folder ScriptSock names (by default /etc/apache2/run), or correct the path."
+            "Create the folder that ScriptSock names (by default /etc/apache2/run), or correct the "
+            "path."
         ),
-        (r"AH01243", r"AH01257", r"AH01238", r"Couldn't bind unix domain socket"),
+        patterns=(r"AH01243", r"AH01257", r"AH01238", r"Couldn't bind unix domain socket"),
         under_load=True,
     ),
-    Failure(
-        "syntax",
-        Sentence("httpd does not accept its configuration"),
-        Sentence("A file has an error in the line that httpd names."),
-        Sentence("Correct that line; `httpd -t` says whether it is right."),
-        (r"Syntax error on line \d+", r"AH00526", r"AH00013: Pre-configuration failed"),
-    ),
-    Failure(
-        "setup-failed",
-        Sentence("A module could not be set up"),
+    Condition(
+        "child_unresponsive",
+        NOTE,
+        Sentence("Child processes didn't exit when Apache stopped"),
         Sentence(
-            "The configuration is read, and a module then refuses to start: a certificate and its "
-            "key that do not match, a log that cannot be opened, a resource that is used up."
+            "Apache sent SIGTERM (AH00045) and then SIGKILL (AH00046) to child processes that "
+            "still had requests. Their visitors lost the connection."
         ),
-        Sentence("Read the lines of the error log just above; they name the module."),
-        (r"AH00016: Configuration Failed", r"AH00020: Configuration Failed, exiting"),
+        Sentence(
+            "Look for slow scripts and long downloads. GracefulShutdownTimeout limits how long a "
+            "graceful stop waits."
+        ),
+        patterns=(
+            r"AH00045: child process \d+ still did not exit",
+            r"AH00046: child process \d+ still did not exit",
+        ),
+    ),
+    Condition(
+        "configuration_broken",
+        BLOCK,
+        Sentence("Apache rejects its configuration"),
+        Sentence("A configuration file has an error. Without a fix, Apache doesn't start again."),
+        Sentence("Run httpd -t on the server and correct the line it names."),
+        shown=(PLAN, PREFLIGHT, CHANGE, HEALTH),
+        seen=evidence.configuration_broken,
+        patterns=(
+            r"Syntax error on line \d+",
+            r"AH00526",
+            r"AH00013: Pre-configuration failed",
+        ),
+    ),
+    Condition(
+        "module_setup_failed",
+        BLOCK,
+        Sentence("A module couldn't be set up"),
+        Sentence(
+            "The configuration is valid, but a module doesn't start: a certificate and its key "
+            "don't match, a log can't be opened, or a resource is used up."
+        ),
+        Sentence("Read the lines above this one in the error log; they name the module."),
+        patterns=(r"AH00016: Configuration Failed", r"AH00020: Configuration Failed, exiting"),
         last_resort=True,
     ),
 )

@@ -1,242 +1,412 @@
-"""What dnf and rpm say, and what their transactions leave behind."""
+"""What dnf and rpm write, and what their transactions leave behind."""
 
 from __future__ import annotations
 
-from easyapache.ea4.conditions.condition import ACCEPT, REINSTALL, Failure
+from easyapache.ea4.conditions import evidence
+from easyapache.ea4.conditions.condition import (
+    ACCEPT,
+    BLOCK,
+    CHANGE,
+    HEALTH,
+    PLAN,
+    PREFLIGHT,
+    REINSTALL,
+    SETTLE,
+    WARN,
+    Condition,
+)
 from easyapache.ea4.sentences import Sentence
 
-PACKAGES: tuple[Failure, ...] = (
-    Failure(
-        "locked",
-        Sentence("Another package manager is at work"),
-        Sentence("dnf, yum or rpm holds the lock on the database of packages."),
-        Sentence("Let it finish. If it hangs, look at what it waits for before ending it."),
-        (
+PACKAGES: tuple[Condition, ...] = (
+    Condition(
+        "package_manager_busy",
+        BLOCK,
+        Sentence("The package manager is busy"),
+        Sentence("Another dnf, yum, or rpm holds the lock on the package database."),
+        Sentence(
+            "Wait until it finishes, then try again. If it hangs, find out what it waits for; "
+            "don't kill it."
+        ),
+        shown=(PREFLIGHT, CHANGE),
+        patterns=(
             r"RPMDB already locked by",
+            r"already locked by \d+",
             r"Waiting for process with pid",
             r"can't create transaction lock",
-            r"Failed to obtain the transaction lock",
+            r"Failed to obtain (?:the transaction|rpm transaction) lock",
         ),
     ),
-    Failure(
+    Condition(
+        "stale_lock",
+        BLOCK,
+        Sentence("A lock file was left behind"),
+        Sentence(
+            "The package manager that wrote the lock file ended, and another process has its "
+            "process ID now."
+        ),
+        Sentence("Remove the lock file."),
+        shown=(PREFLIGHT,),
+    ),
+    Condition(
         "protected",
-        Sentence("Packages would go that nobody agreed to lose"),
-        Sentence(
-            "What is asked for cannot be together with packages that the confirmed plan keeps."
-        ),
-        Sentence("Look at the plan again: agree to lose them, or choose another MPM."),
-        (r"would result in removing the following protected packages",),
+        BLOCK,
+        Sentence("Packages that must be kept would be removed"),
+        Sentence("The selection conflicts with packages that the confirmed plan keeps."),
+        Sentence("Refresh the plan. Allow their removal, or select another MPM."),
+        shown=(CHANGE,),
+        patterns=(r"removing the following protected packages",),
     ),
-    Failure(
-        "cgi-left-behind",
-        Sentence("Only the MPM was exchanged"),
+    Condition(
+        "cgi_module_mismatch",
+        BLOCK,
+        Sentence("Only the MPM was replaced, not its CGI module"),
         Sentence(
-            "mod_cgi belongs to prefork and mod_cgid to event and worker; they have to "
-            "change together with the MPM."
+            "mod_cgi belongs to prefork, and mod_cgid to event and worker. They change together "
+            "with the MPM."
         ),
-        Sentence("Exchange both in one transaction; this panel always does."),
-        (
+        Sentence("Replace both in one transaction, as this panel does."),
+        patterns=(
             r"ea-apache24-mod_cgid?-\S* requires ea-apache24-mpm = (forked|threaded)",
             r"conflicts with ea-apache24-mod_cgid? ",
             r"mod_mpm_\w+\S* conflicts with ea-apache24-mod_cgid?\b",
         ),
     ),
-    Failure(
-        "ruid2-needs-prefork",
-        Sentence("mod_ruid2 keeps the server on prefork"),
-        Sentence("mod_ruid2 (in cPanel's default profile) needs an MPM that forks."),
+    Condition(
+        "ruid2_needs_prefork",
+        BLOCK,
+        Sentence("mod_ruid2 requires prefork"),
+        Sentence("mod_ruid2, part of cPanel's default profile, needs an MPM that forks."),
         Sentence(
-            "Remove ea-apache24-mod_ruid2 and add ea-apache24-mod_suexec, with PHP-FPM, so "
-            "that code still runs as its user."
+            "Remove ea-apache24-mod_ruid2 and install ea-apache24-mod_suexec, so that scripts "
+            "still run as the account's user."
         ),
-        (r"mod_ruid2\S* requires ea-apache24-mpm = forked",),
+        patterns=(r"mod_ruid2\S* requires ea-apache24-mpm = forked",),
     ),
-    Failure(
-        "suexec-conflict",
-        Sentence("mod_suexec conflicts with itself"),
+    Condition(
+        "suexec_conflicts_with_itself",
+        WARN,
+        Sentence("This mod_suexec conflicts with itself"),
         Sentence(
-            "Packages from August 2025 to March 2026 declared a conflict with what they provide."
+            "mod_suexec from 2.4.65-4 to before 2.4.66-5 declares a conflict with what it "
+            "provides, so dnf may refuse to install it."
         ),
-        Sentence("Update ea-apache24 to 2.4.66-5 or newer."),
-        (r"mod_suexec\S* conflicts with ea-apache24-exec_code_asuser",),
+        Sentence("Update ea-apache24 to 2.4.66-5 or later first."),
+        shown=(PLAN,),
+        patterns=(r"mod_suexec\S* conflicts with ea-apache24-exec_code_asuser",),
     ),
-    Failure(
-        "mixed-versions",
-        Sentence("Packages of different Apache versions"),
+    Condition(
+        "mixed_versions",
+        WARN,
+        Sentence("Modules and Apache have different versions"),
         Sentence(
-            "Modules require exactly the Apache they were built with; two repositories are "
-            "mixed or an update stopped halfway."
+            "Modules require exactly the Apache version they were built for. Two repositories are "
+            "mixed, or an update was interrupted."
         ),
-        Sentence("Update all ea-apache24* together, from one repository."),
-        (r"[Rr]equires:? ea-apache24 = \S+", r"requires ea-apache24-mmn = \S+, but none"),
+        Sentence("Update all of them together from one repository: dnf update 'ea-apache24*'"),
+        shown=(PLAN,),
+        patterns=(
+            r"[Rr]equires:? ea-apache24 = \S+",
+            r"requires ea-apache24-mmn = \S+, but none",
+        ),
     ),
-    Failure(
-        "pagespeed-ruid2",
-        Sentence("mod_pagespeed cannot be with mod_ruid2"),
-        Sentence("The packages exclude each other."),
+    Condition(
+        "pagespeed_conflicts_with_ruid2",
+        BLOCK,
+        Sentence("mod_pagespeed conflicts with mod_ruid2"),
+        Sentence("Only one of the two packages can be installed."),
         Sentence("Remove ea-apache24-mod_ruid2 first."),
-        (r"mod_pagespeed\S* conflicts with \S*ruid2",),
+        patterns=(r"mod_pagespeed\S* conflicts with \S*ruid2",),
     ),
-    Failure(
-        "qos-needs-worker",
-        Sentence("mod-qos wants worker"),
-        Sentence("ea-apache24-mod-qos requires the worker MPM by name."),
-        Sentence("Choose worker, or remove mod-qos."),
-        (r"mod-qos\S* requires ea-apache24-mod_mpm_worker",),
-    ),
-    Failure(
-        "modular-filtering",
-        Sentence("A module stream hides the package"),
-        Sentence("dnf has the package, and modular filtering excludes it."),
+    Condition(
+        "qos_needs_worker",
+        WARN,
+        Sentence("mod-qos requires worker"),
         Sentence(
-            "Disable the module stream that excludes it (dnf module list --enabled, dnf module "
-            "disable NAME)."
+            "ea-apache24-mod-qos requires the worker MPM by name. Without it its limits no longer "
+            "apply, and QS_ directives outside of <IfModule> keep Apache from starting."
         ),
-        (r"filtered out by modular filtering",),
+        Sentence("Select worker, or remove the QS_ directives first."),
+        shown=(PLAN,),
+        patterns=(r"mod-qos\S* requires ea-apache24-mod_mpm_worker",),
     ),
-    Failure(
-        "mpm-conflict",
-        Sentence("Two MPMs cannot be installed together"),
-        Sentence("The new MPM was installed without removing the old one."),
-        Sentence("Exchange them in one transaction; this panel always does."),
-        (
+    Condition(
+        "modular_filtering",
+        BLOCK,
+        Sentence("A module stream hides the package"),
+        Sentence("dnf has the package, but modular filtering excludes it."),
+        Sentence(
+            "Disable the module stream that excludes it: dnf module list --enabled, then dnf "
+            "module disable NAME."
+        ),
+        patterns=(r"filtered out by modular filtering",),
+    ),
+    Condition(
+        "excluded",
+        BLOCK,
+        Sentence("The package manager excludes these packages"),
+        Sentence(
+            "exclude=, excludepkgs=, or includepkgs= in dnf's configuration or in a repository's "
+            "file hides packages that this change needs."
+        ),
+        Sentence(
+            "Remove the pattern from dnf.conf, yum.conf, or the repository's file, then refresh "
+            "the plan."
+        ),
+        shown=(PLAN, PREFLIGHT),
+        seen=evidence.excluded,
+        patterns=(r"filtered out by exclude",),
+    ),
+    Condition(
+        "version_locked",
+        BLOCK,
+        Sentence("Packages are locked to a version"),
+        Sentence("A version lock of dnf keeps packages from changing."),
+        Sentence("List the locks with dnf versionlock list, and remove one with delete."),
+        shown=(PLAN, PREFLIGHT),
+        seen=evidence.version_locked,
+        patterns=(r"excluded by versionlock", r"versionlock plugin: .*excluded"),
+    ),
+    Condition(
+        "mpm_conflict",
+        BLOCK,
+        Sentence("Two MPMs can't be installed together"),
+        Sentence("The new MPM was to be installed without removing the old one."),
+        Sentence("Replace the MPM in one transaction, as this panel does."),
+        patterns=(
             (
                 r"mod_mpm_(?:event|worker|prefork)\S* conflicts with \S*mod_mpm_(?:event|worker|"
                 r"prefork)"
             ),
         ),
     ),
-    Failure(
-        "repository-incomplete",
+    Condition(
+        "repository_incomplete",
+        BLOCK,
         Sentence("The repository is being updated"),
         Sentence(
-            "A package is there and what it needs is not yet: the mirror is only half updated."
+            "The repository offers a package but not yet what it requires: the mirror is only "
+            "partly updated."
         ),
         Sentence("Try again in an hour, after dnf clean metadata."),
-        (r"nothing provides \S[^\n]* needed by ",),
+        patterns=(r"nothing provides \S[^\n]* needed by ",),
     ),
-    Failure(
-        "key-too-old",
+    Condition(
+        "key_too_old",
+        BLOCK,
         Sentence("The repository's key is too old for this system"),
         Sentence(
-            "The system's policy no longer accepts SHA-1 signatures or this key. The package "
-            "was not altered."
+            "The system's policy no longer accepts SHA-1 signatures or this key. The package was "
+            "not altered."
         ),
-        Sentence("Import the current key of the repository, then try again."),
-        (
+        Sentence("Import the repository's current key, then try again."),
+        patterns=(
             r"Hash algorithm SHA1 not available",
             r"SHA1 is not considered secure",
             r"Key import failed \(code 2\)",
         ),
     ),
-    Failure(
-        "no-such-package",
-        Sentence("The repository does not have this package"),
-        Sentence("The package is not offered for this operating system, or its repository is off."),
-        Sentence("Check that the EA4 repository is enabled: dnf repolist."),
-        (r"Unable to find a match", r"No match for argument"),
+    Condition(
+        "no_such_package",
+        BLOCK,
+        Sentence("No repository offers the package"),
+        Sentence(
+            "The name is misspelled, the package isn't built for this operating system, or its "
+            "repository is disabled."
+        ),
+        Sentence(
+            "Check the name, and check that the EA4 repository is enabled (dnf repolist). Then run "
+            "dnf clean expire-cache."
+        ),
+        shown=(PLAN, CHANGE),
+        patterns=(r"Unable to find a match", r"No match for argument"),
     ),
-    Failure(
-        "repository-gone",
-        Sentence("The repository cannot be reached"),
+    Condition(
+        "repository_unreachable",
+        BLOCK,
+        Sentence("A package repository can't be reached"),
         Sentence(
-            "Its address does not answer, or it was removed; a dead third-party repository "
-            "stops all others as well."
+            "Its address doesn't respond, or it was removed. One unreachable repository is enough "
+            "to stop dnf."
         ),
         Sentence(
-            "Check the network and the repository's address; switch off the one that is dead."
+            "Check the network and the repository's address (dnf repolist -v), or disable the "
+            "repository that doesn't respond."
         ),
-        (
-            r"Failed to download metadata for repo",
+        shown=(CHANGE,),
+        patterns=(
+            r"Failed to download metadata",
+            r"Cannot download repomd",
+            r"Cannot prepare internal mirrorlist",
             r"Cache-only enabled but no cache",
             r"Error downloading packages",
-            r"Cannot download .*: All mirrors were tried",
+            r"No more mirrors to try",
+            r"All mirrors were tried",
             r"Could not retrieve mirrorlist",
             r"One of the configured repositories failed",
         ),
     ),
-    Failure(
-        "signature",
-        Sentence("A package is not signed as it must be"),
+    Condition(
+        "unsigned_repository",
+        BLOCK,
+        Sentence("A repository's signatures aren't checked"),
+        Sentence("Without gpgcheck, anyone on the network path can replace its packages."),
+        Sentence("Set gpgcheck=1 and gpgkey= in the repository's file."),
+        shown=(PREFLIGHT,),
+    ),
+    Condition(
+        "bad_signature",
+        BLOCK,
+        Sentence("A package or repository isn't signed by a trusted key"),
         Sentence(
-            "The key is missing or another one, the package is unsigned, or it was altered "
-            "on the way."
+            "The key is missing or a different one, the package is unsigned, or it was altered on "
+            "the way."
         ),
         Sentence(
-            "Do not go on. Import the right key, or clean the cache and fetch again (dnf "
-            "clean all)."
+            "Don't install it. Compare the repository's gpgkey with its publisher's, then run dnf "
+            "clean all."
         ),
-        (
+        shown=(CHANGE,),
+        patterns=(
             r"is not signed",
             r"Public key for .* is not installed",
             r"wrong key\(s\)",
             r"GPG check FAILED",
             r"GPG signature verification error",
-            r"has incorrect checksum",
+            r"Problem opening package",
+            r"repomd\.xml GPG",
+            r"Failed to retrieve GPG key",
+            r"Curl error \(37\)",
+            r"SIGNATURES NOT OK",
         ),
     ),
-    Failure(
-        "disk-full",
-        Sentence("The disk is full"),
-        Sentence("There is no room for the packages or for rpm's database."),
-        Sentence(
-            "Make room (dnf clean packages, old logs), then run the doctor: a transaction "
-            "that met a full disk can leave files missing that rpm believes in."
+    Condition(
+        "bad_checksum",
+        BLOCK,
+        Sentence("A downloaded file has the wrong checksum"),
+        Sentence("The file is not the one the repository describes; a mirror may be outdated."),
+        Sentence("Run dnf clean all, then try again later."),
+        shown=(CHANGE,),
+        patterns=(
+            r"has incorrect checksum",
+            r"Downloading successful, but checksum doesn't match",
         ),
-        (
+    ),
+    Condition(
+        "disk_full",
+        BLOCK,
+        Sentence("The disk is full"),
+        Sentence(
+            "There is no room for the packages, the restore point, or the rpm database. A "
+            "transaction on a full disk can leave files missing."
+        ),
+        Sentence("Free some space (dnf clean packages, old logs), then try again."),
+        shown=(PREFLIGHT, CHANGE),
+        patterns=(
             r"needs \d+\s*[KMG]?B more space",
             r"No space left on device(?!: AH00023)",
+            r"Not enough free space",
+            r"Disk Requirements",
             r"Disk quota exceeded",
         ),
     ),
-    Failure(
-        "scriptlet",
-        Sentence("A package's own script failed"),
+    Condition(
+        "scriptlet_failed",
+        BLOCK,
+        Sentence("A package's scriptlet failed"),
         Sentence(
-            "A %pre, %preun or %post script ended with an error. A failing %pre leaves the "
-            "old package erased and the new one missing; a failing %preun leaves both."
+            "A %pre, %preun, or %post scriptlet ended with an error. After a failed %pre the old "
+            "package is removed and the new one is missing; after a failed %preun both are "
+            "installed."
         ),
         Sentence(
-            "The change is undone from its kit. Report the script's message to the package's maker."
+            "The change is undone from its restore point. Report the message to the package's "
+            "publisher."
         ),
-        (
+        patterns=(
             r"Error in (PREIN|PREUN|POSTIN|POSTUN) scriptlet",
             r"%(prein|preun|post|postun|pre)\(.*\) scriptlet failed",
             r"scriptlet failed, (signal|exit status)",
         ),
     ),
-    Failure(
-        "rpm-database",
-        Sentence("rpm's database is damaged"),
-        Sentence("It was cut off while writing, or its disk was full."),
-        Sentence("Save /var/lib/rpm, then rpm --rebuilddb; afterwards dnf clean all."),
-        (
+    Condition(
+        "rpm_database",
+        BLOCK,
+        Sentence("The rpm database is damaged"),
+        Sentence("A write to it was interrupted, or its disk was full."),
+        Sentence(
+            "Check the disk for space and errors, save /var/lib/rpm, and run rpm --rebuilddb, then "
+            "dnf clean all."
+        ),
+        shown=(CHANGE,),
+        patterns=(
             r"rpmdb: .*(PANIC|corrupt)",
             r"error: .*rpmdb open failed",
             r"database disk image is malformed",
         ),
     ),
-    Failure(
-        "missing-files",
-        Sentence("Files are missing although rpm believes they are there"),
-        Sentence("A transaction met a full disk or was killed in its last part."),
-        Sentence("Reinstall the packages whose files are missing."),
-        (r"(?m)^missing\s+(?:\S+\s+)?/",),
-        REINSTALL,
-    ),
-    Failure(
-        "unfinished-transaction",
-        Sentence("An earlier transaction was never finished"),
-        Sentence("A package manager was killed or the machine went down while it worked."),
+    Condition(
+        "files_missing",
+        BLOCK,
+        Sentence("Files of installed packages are missing"),
         Sentence(
-            "Accept the packages as they are, which is refused where anything is installed twice "
-            "or missing; dnf check names what is."
+            "The rpm database lists files that don't exist: a transaction met a full disk, was "
+            "killed, or files were deleted."
         ),
-        (
-            r"unfinished transactions",
-            r"The following packages are duplicates",
-            r"is a duplicate with",
+        Sentence("In Diagnostics, run the repair “Reinstall missing files”."),
+        REINSTALL,
+        shown=(PLAN, PREFLIGHT, HEALTH),
+        seen=evidence.files_missing,
+        patterns=(r"(?m)^missing\s+(?:\S+\s+)?/",),
+    ),
+    Condition(
+        "unfinished_transaction",
+        BLOCK,
+        Sentence("A package transaction was interrupted"),
+        Sentence("A package manager was killed, or the server went down while it was running."),
+        Sentence(
+            "In Diagnostics, run the repair “Accept the packages as they are”. If it is refused, "
+            "dnf check lists what is wrong."
         ),
         ACCEPT,
+        shown=(PLAN, PREFLIGHT, HEALTH),
+        seen=evidence.unfinished_transaction,
+        patterns=(r"unfinished transactions",),
+    ),
+    Condition(
+        "duplicate_packages",
+        BLOCK,
+        Sentence("Packages are installed twice"),
+        Sentence("An interrupted update left two builds of a package in the rpm database."),
+        Sentence("Run dnf remove --duplicates, or remove the wrong build with rpm -e."),
+        shown=(PLAN, PREFLIGHT),
+        seen=evidence.duplicate_packages,
+        patterns=(r"The following packages are duplicates", r"is a duplicate with"),
+    ),
+    Condition(
+        "unsatisfiable",
+        BLOCK,
+        Sentence("These packages can't be installed together"),
+        Sentence("The packages of this selection require or exclude each other."),
+        Sentence("Remove extra packages from the selection, or select another MPM."),
+        shown=(PLAN, CHANGE),
+        patterns=(r"(?m)^\s*(?:Error:\s*)?Problem(?: \d+)?: ", r"conflicting requests"),
+        last_resort=True,
+    ),
+    Condition(
+        "transaction_failed",
+        BLOCK,
+        Sentence("The package transaction didn't complete"),
+        Sentence(
+            "The package manager stopped in the middle: it was killed, the server went down, or "
+            "memory ran out."
+        ),
+        Sentence(
+            "The change is undone from its restore point. The system log (dmesg, journalctl) says "
+            "why."
+        ),
+        SETTLE,
+        shown=(CHANGE,),
+        patterns=(r"Transaction failed", r"Error unpacking"),
+        last_resort=True,
     ),
 )

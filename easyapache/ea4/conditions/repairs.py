@@ -18,10 +18,10 @@ from easyapache.ea4.conditions.condition import (
 from easyapache.ea4.sentences import Sentence
 
 REPAIR_LABELS: Mapping[str, str] = {
-    START: Sentence("Start httpd"),
-    RESTART: Sentence("Restart httpd"),
-    SETTLE: Sentence("Settle on one MPM"),
-    REINSTALL: Sentence("Bring missing files back"),
+    START: Sentence("Start Apache"),
+    RESTART: Sentence("Restart Apache"),
+    SETTLE: Sentence("Restore one MPM"),
+    REINSTALL: Sentence("Reinstall missing files"),
     ACCEPT: Sentence("Accept the packages as they are"),
-    TAKE_BACK: Sentence("Take the change back"),
+    TAKE_BACK: Sentence("Undo the incomplete change"),
 }

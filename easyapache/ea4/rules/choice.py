@@ -1,4 +1,4 @@
-"""Rules about the choice itself: can it be, and does it do what was asked?"""
+"""Rules about the choice itself: is it possible, and does it do what was requested?"""
 
 from __future__ import annotations
 
@@ -8,7 +8,15 @@ from difflib import get_close_matches
 
 from easyapache.ea4.mpm import DEFAULT_MPM, ITK, MPM, MPM_CAPABILITY, PHP_DSO, short
 from easyapache.ea4.relations import Entry
-from easyapache.ea4.rules.findings import Finding, Fix, RuleFunction, Severity, Situation, listing
+from easyapache.ea4.rules.findings import (
+    Finding,
+    Fix,
+    RuleFunction,
+    Situation,
+    finding,
+    listing,
+)
+from easyapache.ea4.scope import surplus
 from easyapache.ea4.sentences import Sentence, any_of, joined
 
 # The oldest major versions of the EL family for which PHP as an Apache module is still built.
@@ -22,23 +30,13 @@ def itk_needs_prefork(situation: Situation) -> Iterator[Finding]:
     """ITK sits on top of a forked MPM (mpm_itk.c: "cannot use threaded MPMs")."""
     choice = situation.choice
     if choice.itk and choice.mpm.threaded:
-        yield Finding(
-            code="itk_needs_prefork",
-            severity=Severity.BLOCK,
-            title=Sentence("ITK needs prefork"),
-            message=(
-                Sentence(
-                    "ITK is not an MPM of its own: it can only be added to prefork, and {mpm} uses "
-                    "threads. ITK runs every site as its own user by forking, which threads cannot "
-                    "do.",
-                    mpm=choice.mpm.value,
-                )
-            ),
-            remedy=Sentence("Choose prefork with ITK, or {mpm} without it.", mpm=choice.mpm.value),
+        yield finding(
+            "itk_needs_prefork",
+            Sentence("{mpm} uses threads.", mpm=choice.mpm.value),
             packages=(ITK, choice.mpm.package),
             fixes=(
-                Fix(Sentence("Choose prefork with ITK"), mpm=MPM.PREFORK.value, itk=True),
-                Fix(Sentence("Leave ITK off and use {mpm}", mpm=choice.mpm.value), itk=False),
+                Fix(Sentence("Select prefork with MPM ITK"), mpm=MPM.PREFORK.value, itk=True),
+                Fix(Sentence("Use {mpm} without MPM ITK", mpm=choice.mpm.value), itk=False),
             ),
         )
 
@@ -46,17 +44,11 @@ def itk_needs_prefork(situation: Situation) -> Iterator[Finding]:
 def itk_needs_apache_24(situation: Situation) -> Iterator[Finding]:
     version = str(situation.facts.get("httpd_version", ""))
     if situation.choice.itk and version and not version.startswith("2.4."):
-        yield Finding(
-            code="itk_needs_apache_24",
-            severity=Severity.BLOCK,
-            title=Sentence("ITK needs Apache 2.4"),
-            message=Sentence(
-                "This server runs Apache {version}; ITK exists for Apache 2.4 only.",
-                version=version,
-            ),
-            remedy=Sentence("Update Apache first, or leave ITK off."),
+        yield finding(
+            "itk_needs_apache_24",
+            Sentence("This server runs Apache {version}.", version=version),
             packages=(ITK,),
-            fixes=(Fix(Sentence("Leave ITK off"), itk=False),),
+            fixes=(Fix(Sentence("Disable MPM ITK"), itk=False),),
         )
 
 
@@ -67,37 +59,20 @@ def more_than_one_mpm(situation: Situation) -> Iterator[Finding]:
     wrong = sorted((others & choice.add) | ({ITK} & choice.add if not choice.itk else set()))
     for name in wrong:
         if name == ITK:
-            yield Finding(
-                code="itk_is_a_switch",
-                severity=Severity.BLOCK,
-                title=Sentence("ITK is switched on, not added"),
-                message=Sentence(
-                    "The choice says ITK is off and adds its package at the same time."
-                ),
-                remedy=Sentence("Switch ITK on instead of adding the package."),
-                packages=(ITK,),
-                fixes=(Fix(Sentence("Switch ITK on"), mpm=MPM.PREFORK.value, itk=True),),
-            )
+            fix = Fix(Sentence("Enable MPM ITK"), mpm=MPM.PREFORK.value, itk=True)
+            yield finding("itk_is_a_switch", packages=(ITK,), fixes=(fix,))
         else:
-            yield Finding(
-                code="more_than_one_mpm",
-                severity=Severity.BLOCK,
-                title=Sentence("One MPM at a time"),
-                message=(
-                    Sentence(
-                        "{mpm} was chosen and {name} added to it. "
-                        "httpd starts with exactly one MPM.",
-                        mpm=choice.mpm.value,
-                        name=short(name),
-                    )
-                ),
-                remedy=Sentence(
-                    "Choose {name}, or do not add it.", name=short(name).removeprefix("mod_mpm_")
+            other = short(name).removeprefix("mod_mpm_")
+            yield finding(
+                "more_than_one_mpm",
+                Sentence(
+                    "{mpm} is selected, and {name} is an extra package.",
+                    mpm=choice.mpm.value,
+                    name=short(name),
                 ),
                 packages=(choice.mpm.package, name),
-                fixes=(
-                    Fix(Sentence("Choose {name}", name=short(name)), mpm=name.rpartition("_")[2]),
-                ),
+                fixes=(Fix(Sentence("Select {mpm}", mpm=other), mpm=other),),
+                name=other,
             )
 
 
@@ -110,19 +85,9 @@ def package_unknown(situation: Situation) -> Iterator[Finding]:
         known = sorted(situation.scene.available)
         spelled = name.replace("-mod-", "-mod_").replace("mod_mpm-", "mod_mpm_")
         close = get_close_matches(spelled, known, n=3, cutoff=0.8)
-        hint = (
-            Sentence("Did you mean {names}?", names=any_of(close))
-            if close
-            else Sentence("Check the spelling.")
-        )
-        yield Finding(
-            code="package_unknown",
-            severity=Severity.BLOCK,
-            title=Sentence("There is no such package"),
-            message=Sentence("No repository known to this panel offers {name}.", name=name),
-            remedy=hint,
-            packages=(name,),
-        )
+        unknown = Sentence("{name} is unknown.", name=name)
+        hint = [Sentence("Did you mean {names}?", names=any_of(close))] if close else []
+        yield finding("no_such_package", joined(" ", [unknown, *hint]), packages=(name,))
 
 
 def package_not_for_this_system(situation: Situation) -> Iterator[Finding]:
@@ -133,20 +98,12 @@ def package_not_for_this_system(situation: Situation) -> Iterator[Finding]:
     for name in sorted(situation.choice.add - situation.before):
         dso = PHP_DSO.match(name)
         if dso and int(system[2]) > _DSO_RELEASES.get(dso[1], 0):
-            yield Finding(
-                code="package_not_for_this_system",
-                severity=Severity.BLOCK,
-                title=Sentence("{name} is not built for this system", name=short(name)),
-                message=(
-                    Sentence(
-                        "{name} is PHP as an Apache module. It is not built for {system}, and "
-                        "for PHP 8.0 and newer not at all.",
-                        name=name,
-                        system=situation.facts["os"],
-                    )
-                ),
-                remedy=Sentence("Use {php}-php-fpm instead.", php=name.removesuffix("-php")),
+            yield finding(
+                "package_not_for_this_system",
+                Sentence("This server runs {system}.", system=situation.facts["os"]),
                 packages=(name,),
+                name=short(name),
+                php=name.removesuffix("-php"),
             )
 
 
@@ -158,27 +115,39 @@ def add_does_not_fit(situation: Situation) -> Iterator[Finding]:
     mpms = {mpm.package for mpm in MPM}
     for name in sorted(choice.add - set(parts) - mpms - {ITK}):
         entry = scene.describe(name)
-        if entry is None:
+        against = entry and _conflict(entry, choice.mpm, ours)
+        if not entry or not against:
             continue
-        against = _what_stands_against(entry, choice.mpm, ours)
-        if not against:
-            continue
-        fits = [mpm for mpm in MPM if not _what_stands_against(entry, mpm, _alone(situation, mpm))]
-        fixes = [
-            Fix(Sentence("Choose {mpm}", mpm=mpm.value), mpm=mpm.value, itk=False) for mpm in fits
-        ]
-        ways = any_of([mpm.value for mpm in fits]) or Sentence("no MPM of this catalogue")
-        yield Finding(
-            code="add_does_not_fit",
-            severity=Severity.BLOCK,
-            title=Sentence(
-                "{name} does not go with {choice}", name=short(name), choice=choice.label
-            ),
-            message=against,
-            remedy=Sentence("Do not add it, or choose {ways}.", ways=ways),
+        fits = [mpm for mpm in MPM if not _conflict(entry, mpm, _alone(situation, mpm))]
+        ways = any_of([mpm.value for mpm in fits]) or Sentence("no MPM of this catalog")
+        yield finding(
+            "extra_package_conflicts",
+            against,
             packages=(name,),
-            fixes=tuple(fixes),
+            fixes=(
+                Fix(Sentence("Select {mpm}", mpm=mpm.value), mpm=mpm.value, itk=False)
+                for mpm in fits
+            ),
+            name=short(name),
+            choice=choice.label,
+            ways=ways,
         )
+
+
+def more_than_the_mpm(situation: Situation) -> Iterator[Finding]:
+    """Extra packages that have nothing to do with an MPM; the agent refuses them as well. Of those
+    that nobody knows, ``package_unknown`` says more."""
+    choice = situation.choice
+    wanted = {choice.mpm.package, *choice.add, *([ITK] if choice.itk else [])}
+    brought = {package.name for package in situation.change.install}
+    names = [
+        name
+        for name in surplus(wanted, situation.profile, choice.mpm.value)
+        if name in brought or situation.scene.describe(name)
+    ]
+    if names:
+        extra = Sentence("It would also install {names}.", names=listing(names))
+        yield finding("beyond_the_mpm", extra, packages=names)
 
 
 def _alone(situation: Situation, mpm: MPM) -> list[Entry]:
@@ -186,13 +155,13 @@ def _alone(situation: Situation, mpm: MPM) -> list[Entry]:
     return [entry for name in names if (entry := situation.scene.available.get(name))]
 
 
-def _what_stands_against(entry: Entry, mpm: MPM, ours: Iterable[Entry]) -> Sentence | None:
+def _conflict(entry: Entry, mpm: MPM, ours: Iterable[Entry]) -> Sentence | None:
     name = short(entry.name)
     for relation in entry.requires:
         wanted = relation.name == MPM_CAPABILITY and relation.evr
         if wanted and wanted.version != mpm.kind:
             return Sentence(
-                "{name} needs a {kind} MPM, and {mpm} is {other_kind}.",
+                "{name} requires a {kind} MPM, and {mpm} is {other_kind}.",
                 name=name,
                 kind=wanted.version,
                 mpm=mpm.value,
@@ -203,29 +172,25 @@ def _what_stands_against(entry: Entry, mpm: MPM, ours: Iterable[Entry]) -> Sente
                 return Sentence("{name} works with {mpm} only.", name=name, mpm=other.value)
     for other_entry in ours:
         if entry.name != other_entry.name and entry.conflicts_with(other_entry):
-            with_what = "ITK" if other_entry.name == ITK else short(other_entry.name)
+            other_name = "MPM ITK" if other_entry.name == ITK else short(other_entry.name)
             return Sentence(
-                "{name} cannot be together with {other}.",
+                "{name} conflicts with {other}.",
                 name=name,
-                other=with_what.removeprefix("mod_mpm_"),
+                other=other_name.removeprefix("mod_mpm_"),
             )
     return None
 
 
 def impossible(situation: Situation) -> Iterator[Finding]:
-    """The solver found no answer, and no rule above has said why."""
+    """The solver found no answer, and no rule above has explained why."""
     if not situation.impossible:
         return
-    said = {finding.code for rule in _EXPLAINING for finding in rule(situation)}
-    if said:
+    if any(True for rule in _EXPLAINING for _ in rule(situation)):
         return
-    yield Finding(
-        code="no_solution",
-        severity=Severity.BLOCK,
-        title=Sentence("These packages cannot be installed together"),
-        message=joined(" ", situation.impossible[:6]),
-        remedy=Sentence("Take away what was added, or choose another MPM."),
-        packages=tuple(sorted(situation.choice.add)),
+    yield finding(
+        "unsatisfiable",
+        joined(" ", situation.impossible[:6]),
+        packages=sorted(situation.choice.add),
     )
 
 
@@ -233,40 +198,24 @@ def kept_package_leaves(situation: Situation) -> Iterator[Finding]:
     choice = situation.choice
     lost = sorted(choice.keep & situation.leaving)
     if lost:
-        fixes = [Fix(Sentence("Let {names} go", names=listing(lost)), unkeep=tuple(lost))]
+        allow = Sentence("Allow removing {names}", names=listing(lost))
+        fixes = [Fix(allow, unkeep=tuple(lost))]
         if choice.mpm is not MPM.PREFORK and _only_forked(situation, lost):
-            fixes.insert(0, Fix(Sentence("Stay on prefork"), mpm=MPM.PREFORK.value))
-        yield Finding(
-            code="kept_package_leaves",
-            severity=Severity.BLOCK,
-            title=Sentence("A package you keep would go"),
-            message=Sentence(
-                "With {choice}, {names} cannot stay, though you asked for it.",
-                choice=choice.label,
-                names=listing(lost),
-            ),
-            remedy=Sentence("Let it go, or choose an MPM that it works with."),
-            packages=tuple(lost),
-            fixes=tuple(fixes),
+            fixes.insert(0, Fix(Sentence("Keep prefork"), mpm=MPM.PREFORK.value))
+        conflict = Sentence(
+            "Conflicts with {choice}: {names}.", choice=choice.label, names=listing(lost)
         )
+        yield finding("kept_package_removed", conflict, packages=lost, fixes=fixes)
     absent = sorted(choice.keep - situation.before - situation.after)
     if absent:
-        yield Finding(
-            code="kept_package_absent",
-            severity=Severity.WARN,
-            title=Sentence("A package to keep is not installed"),
-            message=Sentence(
-                "{names} cannot be kept: it is not installed on this server.", names=listing(absent)
-            ),
-            remedy=Sentence("Add it instead of keeping it, or leave it out."),
-            packages=tuple(absent),
-        )
+        missing = Sentence("Not installed: {names}.", names=listing(absent))
+        yield finding("kept_package_not_installed", missing, packages=absent)
 
 
 def _only_forked(situation: Situation, names: Iterable[str]) -> bool:
     for name in names:
         entry = situation.scene.installed[name]
-        if _what_stands_against(entry, MPM.PREFORK, _alone(situation, MPM.PREFORK)):
+        if _conflict(entry, MPM.PREFORK, _alone(situation, MPM.PREFORK)):
             return False
     return True
 
@@ -280,26 +229,13 @@ def nothing_to_do(situation: Situation) -> Iterator[Finding]:
     seen = [item for item in (profile.configured, profile.running) if item]
     agree = all(item.mpm == choice.mpm.value and item.itk == choice.itk for item in seen)
     if not change.install and not change.remove and agree:
-        yield Finding(
-            code="nothing_to_do",
-            severity=Severity.NOTE,
-            title=Sentence("Nothing to do"),
-            message=Sentence(
-                "This server has {choice} already. No package would move.", choice=choice.label
-            ),
-        )
+        yield finding("nothing_to_do", Sentence("Already {choice}.", choice=choice.label))
 
 
 def default_mpm(situation: Situation) -> Iterator[Finding]:
     """httpd without a choice is httpd with prefork."""
     if not situation.packages.mpms and situation.choice.mpm is DEFAULT_MPM:
-        yield Finding(
-            code="default_mpm",
-            severity=Severity.NOTE,
-            title=Sentence("prefork is the default"),
-            message=Sentence("Where nobody chooses an MPM, EasyApache 4 installs prefork."),
-            packages=(DEFAULT_MPM.package,),
-        )
+        yield finding("default_mpm", packages=(DEFAULT_MPM.package,))
 
 
 _EXPLAINING: tuple[RuleFunction, ...] = (
@@ -314,6 +250,7 @@ CHOICE_RULES: tuple[RuleFunction, ...] = (
     *_EXPLAINING[:1],
     itk_needs_apache_24,
     *_EXPLAINING[1:],
+    more_than_the_mpm,
     impossible,
     kept_package_leaves,
     nothing_to_do,

@@ -1,32 +1,24 @@
-"""What is allowed, and what a person ought to know before they allow it."""
+"""What a plan shows of the catalogue of conditions, and what a rule is given to decide it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from enum import StrEnum
 from functools import cached_property
 from typing import Any, ClassVar
 
+from easyapache.ea4.conditions import BY_CODE
+from easyapache.ea4.conditions.condition import Severity as Severity
 from easyapache.ea4.mpm import Choice, installed, short
 from easyapache.ea4.profile import Observation, Profile, Transaction
 from easyapache.ea4.relations import Entry, Scene
 from easyapache.ea4.schema import Spoken
-from easyapache.ea4.sentences import Sentence
-
-
-class Severity(StrEnum):
-    """``block`` stops the change, ``warn`` asks for thought, ``note`` informs, ``gain`` pleases."""
-
-    BLOCK = "block"
-    WARN = "warn"
-    NOTE = "note"
-    GAIN = "gain"
+from easyapache.ea4.sentences import Sentence, ended, joined
 
 
 @dataclass(frozen=True, slots=True)
 class Fix(Spoken):
-    """A way out of a finding that is itself a choice: what to add to it or alter in it."""
+    """A remedy that is itself a choice: what to add to the choice or change in it."""
 
     SENTENCES: ClassVar = ("label",)
     label: str
@@ -38,9 +30,10 @@ class Fix(Spoken):
 
 @dataclass(frozen=True, slots=True)
 class Finding(Spoken):
-    """One thing a rule has to say about a choice on a server.
+    """A condition of the catalogue that holds for a choice on a server (``finding``).
 
-    ``code`` never changes once released: scripts match on it.
+    ``code`` never changes once released: scripts match on it. ``message`` is what was seen, and
+    the cause in general.
     """
 
     SENTENCES: ClassVar = ("title", "message", "remedy")
@@ -53,9 +46,31 @@ class Finding(Spoken):
     fixes: tuple[Fix, ...] = field(default_factory=tuple)
 
 
+def finding(
+    code: str,
+    evidence: str = "",
+    *,
+    packages: Iterable[str] = (),
+    fixes: Iterable[Fix] = (),
+    **values: str | int,
+) -> Finding:
+    """A condition of the catalogue with what was seen of it. ``values``: for the places in its
+    title and its remedy. Raises KeyError for a code that is not in the catalogue."""
+    condition = BY_CODE[code]
+    return Finding(
+        code=condition.code,
+        severity=condition.severity,
+        title=condition.title_for(values),
+        message=joined(" ", [ended(evidence), condition.text]) if evidence else condition.text,
+        remedy=condition.remedy_for(values),
+        packages=tuple(packages),
+        fixes=tuple(fixes),
+    )
+
+
 @dataclass(frozen=True)
 class Situation:
-    """Everything a rule may look at: a server, a choice, and what the choice would do there.
+    """Everything a rule may use: a server, a choice, and what the choice would do there.
 
     ``change`` is empty when ``impossible`` holds sentences saying why there is no answer, and
     when the choice contradicts itself. Rules read; they never decide what is done.

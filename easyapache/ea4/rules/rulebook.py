@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from easyapache.ea4.conditions.condition import Severity
 from easyapache.ea4.rules.choice import CHOICE_RULES
-from easyapache.ea4.rules.findings import Finding, RuleFunction, Severity, Situation
+from easyapache.ea4.rules.findings import Finding, RuleFunction, Situation
 from easyapache.ea4.rules.modules import MODULE_RULES
 from easyapache.ea4.rules.packages import PACKAGE_RULES
 from easyapache.ea4.rules.panel import PANEL_RULES

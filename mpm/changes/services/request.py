@@ -261,7 +261,7 @@ def _refuse_beyond(plan: Plan, profile: Profile) -> None:
         raise Refused(wrong, code="beyond_the_mpm")
 
 
-UP_TO_THE_SERVER = frozenset({"package_unknown", "no_solution", "add_does_not_fit"})
+UP_TO_THE_SERVER = frozenset({"no_such_package", "unsatisfiable", "extra_package_conflicts"})
 """Blocks of an instant plan that the server's own package manager may see otherwise: it knows
 repositories and relations that this panel does not."""
 

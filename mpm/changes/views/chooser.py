@@ -14,6 +14,7 @@ from django.utils.translation import gettext_noop
 from django.views.decorators.http import require_GET, require_POST
 
 from easyapache.ea4.advice import Advice, Answers, recommend
+from easyapache.ea4.conditions import CATALOG
 from easyapache.ea4.mpm import DEFAULT_MPM, ITK_SUMMARY, MPM, BadChoice, Choice
 from easyapache.ea4.plan import Plan, make_plan
 from easyapache.ea4.profile import Profile
@@ -56,10 +57,8 @@ FOR_TRANSLATORS = (
 """The sentences of easyapache.ea4.mpm, which knows no Django, where the translators' tools find
 them."""
 YES_OR_NO = {"yes": True, "no": False}
-DOCTORS = frozenset(
-    {"incomplete_change", "no_mpm", "several_mpms", "files_missing", "unfinished_transaction"}
-)
-"""The findings that send their reader to the doctor."""
+DOCTORS = frozenset(condition.code for condition in CATALOG if condition.repair)
+"""The findings that send their reader to Diagnostics: a repair cures them."""
 MOST_EXTRAS = 60
 
 
