@@ -154,7 +154,7 @@ class Plan(Schema):
             for item in self.remove
         ]
         back_out = [
-            replace(item, action="out", reason=Sentence("came with the change"), cause="asked")
+            replace(item, action="out", reason=Sentence("installed by the change"), cause="asked")
             for item in self.install
         ]
         again = {item.name for item in self.remove}

@@ -13,7 +13,7 @@ from django.utils import timezone
 from easyapache.ea4.conditions.condition import TAKE_BACK
 from easyapache.ea4.conditions.diagnosis import Diagnosis, diagnose, known
 from easyapache.ea4.profile import Profile, Transaction
-from easyapache.ea4.sentences import Sentence, spoken
+from easyapache.ea4.sentences import Sentence, counted, spoken
 from mpm.changes.lifecycle import past_the_point
 from mpm.changes.models.change import Origin
 from mpm.history import renamed
@@ -50,21 +50,21 @@ class Examination:
 
 UNKNOWN_PROXY = Diagnosis(
     "unknown-proxy",
-    Sentence("A proxy in front of this panel is not known to it"),
+    Sentence("A proxy in front of the panel isn't configured"),
     Sentence(
-        "Requests came with X-Forwarded-For while TRUSTED_PROXIES is 0. So all visitors count as "
-        "one address: in the limits, in the networks of tokens and in the history."
+        "Requests have X-Forwarded-For, but TRUSTED_PROXIES is 0. All visitors count as one "
+        "address: for rate limits, allowed networks of tokens, and in the history."
     ),
-    Sentence("Set TRUSTED_PROXIES to the number of your own proxies, and start the panel again."),
+    Sentence("Set TRUSTED_PROXIES to the number of your own proxies, then restart the panel."),
     "X-Forwarded-For",
 )
 """Of the panel, not of a server; it makes the panel's own records wrong."""
 
 
-_DROPPED = Sentence("Messages were dropped that no part of this panel sends")
+_DROPPED = Sentence("Unknown messages were dropped")
 _DROPPED_FIX = Sentence(
-    "Find out who else has the password of the broker (Redis), and give it a new one. The log of "
-    "the worker or agent says what came."
+    "Find out who else has the password of the broker (Redis), then change it. The log of the "
+    "worker or agent describes the messages."
 )
 
 
@@ -77,19 +77,23 @@ def of_the_panel() -> tuple[Diagnosis, ...]:
     if met:
         found.append(UNKNOWN_PROXY)
     if last is not None and now - last < SHOWN_FOR:
-        cause = Sentence(
+        cause = counted(
+            "The control worker dropped {count} message from the broker that is malformed, too "
+            "large, or compressed.",
             "The control worker dropped {count} messages from the broker that are malformed, too "
-            "large or compressed.",
+            "large, or compressed.",
             count=count,
         )
         seen = f"{last:%Y-%m-%d %H:%M:%S} UTC"
         found.append(Diagnosis("messages-dropped", _DROPPED, cause, _DROPPED_FIX, seen))
     if (broken := trouble()) is not None:
-        title = Sentence("The broker (Redis) takes no messages")
+        title = Sentence("The broker (Redis) accepts no messages")
         found.append(Diagnosis("broker", title, broken.cause, broken.fix, broken.seen))
     if exposed := [*exposed_database(), *exposed_secrets().values()]:
-        cause = Sentence("Other accounts of this machine can read the database or a secret file.")
-        fix = Sentence("Run manage.py check as the panel's account, and do what it says.")
+        cause = Sentence(
+            "Other accounts on this machine can read the database or a file with a secret."
+        )
+        fix = Sentence("Run manage.py check as the panel's account and follow its advice.")
         seen = "\n".join(map(str, exposed))
         title = Sentence("Other accounts can read the panel's files")
         found.append(Diagnosis("files-readable", title, cause, fix, seen))
@@ -100,9 +104,11 @@ def _dropped(server: Server) -> list[Diagnosis]:
     """What the agent of this server dropped since it started."""
     found = []
     if count := _dropped_by_agent(server.agent):
-        cause = Sentence(
-            "The agent of {server} dropped {count} messages since its start that are malformed, "
-            "too large or compressed.",
+        cause = counted(
+            "Since its start, the agent of {server} dropped {count} message that is malformed, too "
+            "large, or compressed.",
+            "Since its start, the agent of {server} dropped {count} messages that are malformed, "
+            "too large, or compressed.",
             server=server.name,
             count=count,
         )
@@ -119,12 +125,12 @@ def _unrequested(server: Server) -> list[Diagnosis]:
     if last is None:
         return []
     cause = Sentence(
-        "The agent of {server} carries out a change that was not requested, or somebody with the "
-        "password of the broker says so in its name.",
+        "The agent of {server} ran a change that this panel did not request, or another "
+        "program with the password of the broker sent reports in its name.",
         server=server.name,
     )
     seen = f"{last.data.get('change')} ({last.at:%Y-%m-%d %H:%M:%S} UTC)"
-    title = Sentence("A change was carried out that this panel did not request")
+    title = Sentence("A change ran that this panel did not request")
     return [Diagnosis("change-not-requested", title, cause, _DROPPED_FIX, seen)]
 
 
@@ -176,7 +182,7 @@ def _unasked_removal(change: Change) -> list[Diagnosis]:
     if not gone:
         return []
     seen = Sentence(
-        "Change #{number}, made outside this panel, took away {names}.",
+        "External change #{number} removed {names}.",
         number=change.pk,
         names=", ".join(gone),
     )

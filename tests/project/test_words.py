@@ -66,13 +66,6 @@ STILL: dict[str, set[str]] = {
     "easyapache/ea4/rules/server.py": {"goes", "mend"},
     "easyapache/ea4/scope.py": {"goes"},
     "mpm/api/mpm_state.py": {"asked for"},
-    "mpm/changes/services/cancel.py": {"cancelled", "told"},
-    "mpm/changes/services/planning.py": {"asked for", "looked at"},
-    "mpm/changes/services/record.py": {"cancelled", "under way"},
-    "mpm/changes/services/rollback.py": {"came"},
-    "mpm/changes/services/sharing.py": {"taken back"},
-    "mpm/history/diagnosis.py": {"came", "somebody"},
-    "mpm/notify/views.py": {"asked for"},
 }
 """Words that a file still has, by its path. The list only shrinks: take out what is no longer
 found."""

@@ -46,7 +46,7 @@ def well_shaped(report: Report) -> Report:
         )
     words = data.get("words")
     if not whole or not (words is None or isinstance(words, Mapping)):
-        raise BadMessage(f"what it reports is no {report.kind:.40}")
+        raise BadMessage(f"unknown kind of report: {report.kind:.40}")
     return report
 
 
