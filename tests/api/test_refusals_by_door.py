@@ -116,7 +116,7 @@ def test_rest_says_503_and_when_to_come_back_while_the_database_is_away(
         ("ea4_recommendations", {"server": "new01"}, "been checked"),
         ("package_manager_list_packages", {"server": "new01"}, "been checked"),
         ("package_manager_get_package_info", {"server": "new01", "ns": "ea"}, "been checked"),
-        ("package_manager_resolve_actions", {"server": "new01", "package": EVENT}, "not been"),
+        ("package_manager_resolve_actions", {"server": "new01", "package": EVENT}, "been checked"),
         ("package_manager_submit_actions", {"server": "new01", **TO_EVENT}, "been checked"),
         ("package_manager_submit_actions", {"server": "web03", **BLOCKED}, "ITK"),
         ("package_manager_submit_actions", {"server": "strict", **TO_EVENT}, "digest"),
@@ -163,4 +163,4 @@ def test_a_token_that_asks_too_often_is_told_so_in_the_envelope(
     answer = client.get(address, headers=headers)
     assert answer.status_code == 429
     assert int(answer.headers["Retry-After"]) > 0
-    assert "requests a minute" in refused(answer.json())
+    assert "requests per minute" in refused(answer.json())

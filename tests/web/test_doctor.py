@@ -124,7 +124,7 @@ def test_what_was_taken_away_outside_is_told_until_somebody_adopts_it(
     assert outside is not None
     page = words(admin)
     assert 'data-code="unasked-removal"' in page
-    assert f"Change #{outside.pk} removed" in page
+    assert f"External change #{outside.pk} removed" in page
     adopt(outside, ADMIN)
     assert "unasked-removal" not in words(admin)
 
@@ -210,7 +210,7 @@ def test_a_failed_change_leads_to_the_repair_of_what_was_recognised(
 
 def test_a_proxy_that_the_settings_do_not_know_of_is_told(admin: Client, server: Server) -> None:
     background_parts._noted.clear()
-    title = b"A proxy in front of this panel is not known to it"
+    title = b"A proxy in front of the panel"
     assert title not in admin.get(DOCTOR).content
     through = {"X-Forwarded-For": "203.0.113.9"}
     with override_settings(TRUSTED_PROXIES=1):

@@ -366,5 +366,5 @@ def test_a_review_of_what_is_there_already_asks_the_server_nothing(
     answer = admin.post(f"{MPM}review/", {"mpm": "prefork"})
     assert answer.status_code == 200
     assert b"No changes needed" in answer.content
-    assert b"The server already runs prefork" in answer.content
+    assert b"the server already runs prefork" in answer.content
     assert Preview.objects.count() == 0
