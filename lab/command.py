@@ -23,7 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser, folder: Path) -> None:
         "--stock",
         choices=sorted(STOCKS),
         help="starting point: a stock profile of EasyApache 4, or another (up makes the lab "
-        "from it, reset goes back to it)",
+        "from it, reset returns to it)",
     )
     parser.add_argument(
         "--hooks",
