@@ -50,7 +50,7 @@ def started_as(account: Account | None) -> tuple[str, ...]:
     with an account it has no rights but that account's, and no way to get others."""
     if shutil.which("setpriv") is None:
         if account is not None:
-            raise FileNotFoundError("setpriv (util-linux) is needed to give up root's rights")
+            raise FileNotFoundError("setpriv (util-linux) is required to drop root's rights")
         return ()
     prefix = ("setpriv", "--pdeathsig", "TERM")
     if account is None:

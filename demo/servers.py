@@ -81,7 +81,7 @@ class SimulatedServer:
             "name": self.name,
             "hostname": "sandbox.example.test",
             "kind": "simulated",
-            "note": "For trying things out: nothing real is changed.",
+            "note": "For trying things out. Changes nothing real.",
         }
 
     def up(self, place: Path, folder: Folder, say: Say) -> Path:  # noqa: ARG002

@@ -105,7 +105,7 @@ def main() -> int:
     finally:
         panel.stop()
     if not good:
-        narrate(f"smoke: not as it should be; logs and data are in {place}")
+        narrate(f"smoke: failed; logs and data are in {place}")
         return 1
     shutil.rmtree(place)
     return 0

@@ -66,7 +66,7 @@ class Stack:
             listener = self._listener = listening_socket(self.port)
         except OSError as error:
             raise CannotStart(
-                f"Port {self.port} of 127.0.0.1 cannot be had ({error.strerror}). "
+                f"Port {self.port} of 127.0.0.1 isn't available ({error.strerror}). "
                 f"Choose another one: PORT={self.port + 1} make demo"
             ) from error
         self.port = listener.getsockname()[1]
@@ -113,7 +113,7 @@ class Stack:
             if self.folder.running_file.exists():
                 where = f" at {json.loads(self.folder.running_file.read_text())['address']}"
             raise CannotStart(
-                f"It runs already{where}, with its data in {self.folder.path}. "
+                f"It is already running{where}, with its data in {self.folder.path}. "
                 "Another one beside it: EA4_DATA=/another/folder PORT=8001 make demo"
             ) from error
 
@@ -181,5 +181,5 @@ class Stack:
         while engines_at_work(os.getpid()) and not insist.is_set():
             if not said:
                 said = True
-                self.say("a change is under way; it is let finish (Ctrl-C again: do not wait)")
+                self.say("a change is running: waiting for it (press Ctrl-C again to stop now)")
             insist.wait(0.2)

@@ -157,7 +157,7 @@ class Supervisor:
         self._say(f"{name}: ended with {_in_words(status)}; starting it again in {pause:.0f} s")
         last = running.tail(3)
         if last:
-            self._say(f"its last words, in {running.log}:\n{last}")
+            self._say(f"the end of {running.log}:\n{last}")
         # Its children (gunicorn's workers) share its session, and must not outlive it.
         _signal_group(running.process.pid, signal.SIGKILL)
         running.process = None
@@ -176,7 +176,7 @@ class Supervisor:
             try:
                 process.wait(timeout=running.part.patience)
             except subprocess.TimeoutExpired:
-                self._say(f"{running.part.name}: did not end when asked to, killing it")
+                self._say(f"{running.part.name}: did not stop, killing it")
             _signal_group(process.pid, signal.SIGKILL)
             process.wait()
 

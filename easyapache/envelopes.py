@@ -74,7 +74,7 @@ class Counter:
             if say:
                 self._next_line = moment + _SAID_EVERY
         if say:
-            log.error("Dropped a message of the queue %s (%d so far): %s", queue, count, why)
+            log.error("dropped a message of the queue %s (%d so far): %s", queue, count, why)
 
     def take(self) -> int:
         """How many were dropped since this was last asked."""
@@ -99,12 +99,12 @@ def opened(item: bytes, queue: str) -> bytes:
         raise NotOurs("it is in another encoding")
     asked = [name for name in _UNUSED if headers.get(name)]
     if asked or headers.get("timelimit") not in (None, [None, None]):
-        raise NotOurs("it asks for more than a task")
+        raise NotOurs("it contains more than a task")
     task, number = headers.get("task"), headers.get("id")
     if not isinstance(task, str) or not _TASK.match(task):
-        raise NotOurs("it names no task of ours")
+        raise NotOurs("it names an unknown task")
     if not isinstance(number, str) or not _ID.match(number):
-        raise NotOurs("its id is none")
+        raise NotOurs("its id is invalid")
     body = _body(envelope)
     return json.dumps(
         {
@@ -147,10 +147,10 @@ def _body(envelope: Mapping[str, Any]) -> str:
         raise NotOurs("its body is not in base64") from error
     call = _read(inner)
     if not isinstance(call, list) or len(call) != 3 or call[0] != []:
-        raise NotOurs("its body is no call with names")
+        raise NotOurs("its body is not a call with keyword arguments")
     _object(call[1], "arguments")
     if any(_object(call[2], "what follows").values()):
-        raise NotOurs("it asks for more than a task")
+        raise NotOurs("it contains more than a task")
     return body
 
 
@@ -198,9 +198,9 @@ def _expires(value: Any) -> str | None:
     try:
         moment = datetime.fromisoformat(value)
     except (TypeError, ValueError) as error:
-        raise NotOurs("expires is no time") from error
+        raise NotOurs("expires is not a time") from error
     if moment.tzinfo is None or not 1970 < moment.year < 9999:
-        raise NotOurs("expires is no time of ours")
+        raise NotOurs("expires is out of range")
     return moment.isoformat()
 
 
@@ -224,7 +224,7 @@ class Client(redis.Redis):
         except NotOurs as error:
             dropped.drop(queue, str(error))
         except Exception:  # whatever it is, it must not end the worker or be put back
-            log.exception("A message of the queue %s could not be opened", queue)
+            log.exception("cannot open a message of the queue %s", queue)
             dropped.drop(queue, "it could not be opened")
         return None
 
@@ -242,7 +242,7 @@ class Taken(virtual.QoS):
             for message in waiting:
                 self.channel._restore(message)  # noqa: SLF001
         except (redis.RedisError, OSError) as error:
-            log.warning("Messages taken and not begun could not be put back: %s", error)
+            log.warning("cannot put back messages that were not started: %s", error)
         return []
 
 

@@ -23,7 +23,7 @@ SECRET_KEY = env.text("SECRET_KEY")
 if not SECRET_KEY:
     if not DEBUG:
         raise ImproperlyConfigured(
-            "SECRET_KEY is not set. Make one with\n"
+            "SECRET_KEY is not set. Create one with\n"
             "  python3 -c 'import secrets; print(secrets.token_urlsafe(50))'\n"
             "and set SECRET_KEY, or SECRET_KEY_FILE to a file that holds it. "
             "(DEBUG=true starts without one, for development only.)"

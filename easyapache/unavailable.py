@@ -14,32 +14,32 @@ _MOST = 400
 _BY_STATE = {
     "42P01": f"The database is not prepared for this version of the panel. {PREPARE}",
     "42703": f"The database is not prepared for this version of the panel. {PREPARE}",
-    "25006": "The database is read-only: DATABASE_URL must lead to a server that takes writes, "
-    "not to a standby.",
-    "28P01": "PostgreSQL refuses the name or password in DATABASE_URL.",
-    "28000": "PostgreSQL does not let the user of DATABASE_URL in (see pg_hba.conf).",
+    "25006": "The database is read-only: DATABASE_URL must point to a primary server, not to a "
+    "standby.",
+    "28P01": "PostgreSQL rejects the username or password in DATABASE_URL.",
+    "28000": "PostgreSQL rejects the user of DATABASE_URL (see pg_hba.conf).",
     "3D000": "The database that DATABASE_URL names does not exist.",
-    "42501": "The user of DATABASE_URL lacks rights in the database.",
+    "42501": "The user of DATABASE_URL lacks permissions in the database.",
     "53100": "The disk of the database is full.",
-    "53300": "PostgreSQL takes no more connections (max_connections).",
+    "53300": "PostgreSQL accepts no more connections (max_connections).",
     "57P01": "PostgreSQL is shutting down.",
-    "57P03": "PostgreSQL is starting or stopping, and takes no connections yet.",
-    "22021": "The database does not hold UTF-8 text.",
-    "22P05": "The database does not hold UTF-8 text.",
+    "57P03": "PostgreSQL is starting or stopping and accepts no connections yet.",
+    "22021": "The database isn't encoded in UTF-8.",
+    "22P05": "The database isn't encoded in UTF-8.",
 }
 """By the state that PostgreSQL gives an error (its documentation, Appendix A)."""
 
 _BY_CODE = {
-    "SQLITE_CANTOPEN": "The SQLite database cannot be opened: VAR_DIR is not there, or belongs to "
+    "SQLITE_CANTOPEN": "The SQLite database can't be opened: VAR_DIR is missing or belongs to "
     "another account.",
-    "SQLITE_READONLY": "The SQLite database is read-only for this account: it, and the folder it "
-    "is in, must belong to the panel's account.",
+    "SQLITE_READONLY": "The SQLite database is read-only for this account: the file and its folder "
+    "must belong to the panel's account.",
     "SQLITE_FULL": "The disk of the SQLite database is full.",
     "SQLITE_CORRUPT": "The SQLite database is damaged: restore it from a backup.",
-    "SQLITE_NOTADB": "The SQLite database is damaged, or is no database: restore it from a backup.",
+    "SQLITE_NOTADB": "The SQLite database is damaged or not a database: restore it from a backup.",
     "SQLITE_BUSY": "The SQLite database stayed locked for too long.",
-    "SQLITE_IOERR": "The disk of the SQLite database cannot be read or written.",
-    "SQLITE_PERM": "This account has no rights on the SQLite database.",
+    "SQLITE_IOERR": "The disk of the SQLite database can't be read or written.",
+    "SQLITE_PERM": "This account has no permissions on the SQLite database.",
 }
 
 _BY_WORDS = (

@@ -70,8 +70,8 @@ def start(root: Path, status_url: str) -> None:
     """Start httpd and wait for its first answer. Raises LabError with httpd's own words."""
     if not may_change_user() and (root / ITK_CONF).exists():
         raise LabError(
-            "ITK is installed, and with it httpd changes its user for every connection, which "
-            "only root may. Run the lab as root, or take ea-apache24-mod_mpm_itk out."
+            "ITK is installed and requires root: httpd changes its user for every connection. "
+            "Run the lab as root, or remove ea-apache24-mod_mpm_itk."
         )
     if running_pid(root) is None:
         # Killed a moment ago, it may still wait to be buried; httpd would see a living process

@@ -23,7 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser, folder: Path) -> None:
         "--stock",
         choices=sorted(STOCKS),
         help="starting point: a stock profile of EasyApache 4, or another (up makes the lab "
-        "from it, reset goes back to it)",
+        "from it, reset returns to it)",
     )
     parser.add_argument(
         "--hooks",
@@ -59,7 +59,7 @@ def _lab(options: argparse.Namespace) -> Lab:
         lab = Lab.open(options.folder)
         if options.action == "up" and options.stock not in (None, lab.setup.stock):
             raise LabError(
-                f"the lab in {options.folder} began as {lab.setup.stock}; "
+                f"the lab in {options.folder} was created as {lab.setup.stock}; "
                 f"to start over: lab reset --stock {options.stock}"
             )
         return lab

@@ -37,7 +37,7 @@ def run(
             check=False,
         )
     except FileNotFoundError as error:
-        raise LabError(f"{words[0]} is not there: {error.strerror}") from error
+        raise LabError(f"{words[0]} not found: {error.strerror}") from error
     if check and done.returncode != 0:
         tail = "\n".join((done.stdout + done.stderr).strip().splitlines()[-15:])
         raise LabError(f"{' '.join(words)[:300]} ended with {done.returncode}:\n{tail}")

@@ -92,7 +92,7 @@ class Lab:
         manager. ``variant``: the repository it is made from and keeps. Raises LabError.
         """
         if stock not in STOCKS:
-            raise LabError(f"there is no stock {stock!r}; there are {', '.join(sorted(STOCKS))}")
+            raise LabError(f"unknown stock {stock!r}; known: {', '.join(sorted(STOCKS))}")
         lacks = missing()
         if lacks:
             raise LabError(explain(lacks))
@@ -118,7 +118,7 @@ class Lab:
         try:
             data = json.loads((folder / "lab.json").read_text(encoding="utf-8"))
         except FileNotFoundError as error:
-            raise LabError(f"there is no lab in {folder}; make one: manage.py lab up") from error
+            raise LabError(f"there is no lab in {folder}; create one: manage.py lab up") from error
         ports = Ports(**data.pop("ports"))
         return cls(folder, Setup(**{**data, "ports": ports, "extra": tuple(data["extra"])}))
 
@@ -126,7 +126,7 @@ class Lab:
         """An independent copy with its own ports. The lab must be down, or the copy would
         have the other's process id."""
         if self.pid is not None:
-            raise LabError("a running lab cannot be copied; take it down first")
+            raise LabError("a running lab can't be copied; stop it first: manage.py lab down")
         folder = folder.absolute()
         Installroot(folder).refuse_too_deep()
         setup = replace(self.setup, ports=claim_ports(folder, cache_folder()))
@@ -185,7 +185,7 @@ class Lab:
         stock = stock or self.setup.stock
         extra = self.setup.extra if stock == self.setup.stock else ()
         if stock not in STOCKS:
-            raise LabError(f"there is no stock {stock!r}; there are {', '.join(sorted(STOCKS))}")
+            raise LabError(f"unknown stock {stock!r}; known: {', '.join(sorted(STOCKS))}")
         source = repository()
         pristine = pristine_server(source, stock, extra)
         for part in pristine.iterdir():
@@ -302,7 +302,7 @@ def _settled(lab: L) -> L:
     apache.refuse_unreachable(lab.folder, user)
     source = Repository(Path(lab.setup.repository))
     if not source.packages.is_dir():
-        raise LabError(f"the repository {source.packages} is gone; use: manage.py lab reset")
+        raise LabError(f"the repository {source.packages} is missing; use: manage.py lab reset")
     lab.place.point_to(source)
     conf = website.httpd_conf(
         lab.root,

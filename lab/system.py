@@ -125,7 +125,7 @@ def missing(place: Distribution | None = None) -> list[str]:
     if _program("dnf") is not None and not _can_import_dnf():
         lacks.append("the Python module dnf of /usr/bin/python3")
     if os.geteuid() != 0 and not _can_be_root_of_itself():
-        lacks.append("the right to be root (and user namespaces are switched off)")
+        lacks.append("root rights (user namespaces are disabled)")
     return lacks
 
 

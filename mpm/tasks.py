@@ -54,7 +54,7 @@ def control(name: str) -> Callable[[Callable[P, object]], Callable[P, None]]:
             try:
                 function(*args, **{name: kwargs[name] for name in known if name in kwargs})  # type: ignore[arg-type]
             except (BadMessage, KeyError, TypeError, ValueError):
-                log.exception("A message for control.%s was refused", name)
+                log.exception("refused a message for control.%s", name)
             finally:
                 current_change.reset(about)
 
@@ -71,7 +71,7 @@ def tick(name: str) -> Callable[[Callable[[], object]], Callable[[], None]]:
         @wraps(function)
         def once() -> None:
             if not turn.acquire(blocking=False):
-                log.info("control.%s is still under way", name)
+                log.info("control.%s is still running", name)
                 return
             try:
                 function()

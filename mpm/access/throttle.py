@@ -135,7 +135,7 @@ class Limiter:
                 return self._shared.hit(key, window, amount)
             except (RedisError, OSError) as error:
                 self._away_until = time.monotonic() + AWAY_SECONDS
-                log.warning("Rate limits are counted per process for now: %s", error)
+                log.warning("rate limits are counted per process for now: %s", error)
         return self._memory.hit(key, window, amount)
 
 

@@ -39,7 +39,7 @@ def admit(request: HttpRequest, text: str) -> Token:
             verdict = wrong_secrets(key_id_of(text), address)
             if not verdict.allowed:
                 raise Throttled(
-                    "Too many wrong tokens came from this address, or for this key id.", verdict
+                    "Too many wrong tokens from this address or for this key id.", verdict
                 ) from error
         else:
             # An old secret that is still in use somewhere is held to its own limit: it must not
@@ -55,7 +55,7 @@ def _count(request: HttpRequest, token: Token) -> None:
     verdict = limiter().hit(f"token:{token.key_id}", limit)
     request.rate_limit = verdict  # type: ignore[attr-defined]
     if not verdict.allowed:
-        raise Throttled(f"More than {limit} requests a minute. Try again after a pause.", verdict)
+        raise Throttled(f"More than {limit} requests per minute. Try again later.", verdict)
 
 
 def actor_of(request: HttpRequest, token: Token, origin: str) -> Actor:

@@ -106,7 +106,7 @@ def check(text: str, address: str, now: datetime | None = None) -> Token:
     if token is None or not right:
         if token is not None and token.pepper_id not in settings.TOKEN_PEPPERS:
             log.warning(
-                "The token %s is sealed with the pepper %s, which TOKEN_PEPPERS no longer names",
+                "token %s needs the pepper %s, which TOKEN_PEPPERS no longer contains",
                 key_id,
                 token.pepper_id,
             )
@@ -115,9 +115,9 @@ def check(text: str, address: str, now: datetime | None = None) -> Token:
     if state != "active":
         raise Denied(f"The token {key_id} is {state}.", token)
     if not vouched:
-        raise Denied(f"Who made the token {key_id} is no administrator any more.", token)
+        raise Denied(f"The creator of the token {key_id} is no longer an administrator.", token)
     if not within(address, token.networks):
-        raise Denied(f"The token {key_id} may not be used from {address or 'here'}.", token)
+        raise Denied(f"The token {key_id} is not allowed from {address or 'here'}.", token)
     if token.pepper_id != current_id:
         # Whoever uses a token proves the secret: the moment to seal it under the new pepper.
         Token.objects.filter(pk=token.pk, digest=token.digest).update(

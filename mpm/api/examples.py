@@ -269,7 +269,7 @@ DETAIL: Json = {
         "The change succeeded. web03 now runs event.",
     ],
     "timeline": [ENTRY],
-    "why_not_cancel": "Change #1284 has ended (succeeded).",
+    "why_not_cancel": "Change #1284 has finished (succeeded).",
     "why_not_roll_back": "",
 }
 SWITCH: Json = {
@@ -369,12 +369,11 @@ PROBLEM: Json = {
     "type": "/api/docs#problem-busy",
     "title": "Another change is running on this server",
     "status": 409,
-    "detail": "Change #1284 of web03 (running) has not finished. One change at a time is made on "
-    "a server.",
+    "detail": "Change #1284 on web03 (running) hasn't finished. Only one change can run at a time.",
     "instance": "/api/v1/servers/web03/mpm",
     "code": "busy",
     "request_id": "5f0c6a2b9d3e4f10",
-    "remedy": "Wait for change #1284, or cancel it.",
+    "remedy": "Wait until change #1284 finishes, or cancel it.",
     "change": IN_THE_WAY,
 }
 
@@ -456,7 +455,7 @@ OF_ANSWERS: Mapping[tuple[str, int], Json] = {
     ("updateMpm", 200): {
         "changed": False,
         "dry_run": False,
-        "detail": "The server already runs event, with every package it needs.",
+        "detail": "No changes needed: the server already runs event with all required packages.",
         "change": None,
         "plan": None,
     },

@@ -55,8 +55,8 @@ def latest_of(server: Server) -> InstalledProfile:
 
 def no_profile(server: Server) -> Refused:
     return Refused(
-        f"{server} has not been looked at yet.",
+        f"{server} hasn't been checked yet.",
         code="no_profile",
         status=409,
-        remedy="Check that its agent runs; it is asked for a scan every minute.",
+        remedy="Check that its agent is running. The panel checks the server every minute.",
     )

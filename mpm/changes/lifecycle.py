@@ -102,12 +102,12 @@ def may_cancel(state: str, step: str = "") -> bool:
 def why_not_cancel(state: str, step: str = "") -> str:
     """Why the button is off, for the person who looks for it; empty when it is on."""
     if state == CANCELING:
-        return "The server has been asked to stop; its answer is on the way."
+        return "Cancel requested. Waiting for the server."
     if state in TERMINAL:
-        return "This change has ended."
+        return "This change has finished."
     if past_the_point(step):
         return (
-            "The packages are being changed. Stopping now would leave Apache without an MPM; "
-            "if a later step fails, the change undoes itself."
+            "Too late to cancel: packages are being changed. If a later step fails, the previous "
+            "state is restored automatically."
         )
     return ""

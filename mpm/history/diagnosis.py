@@ -13,7 +13,7 @@ from django.utils import timezone
 from easyapache.ea4.conditions.condition import TAKE_BACK
 from easyapache.ea4.conditions.diagnosis import Diagnosis, diagnose, known
 from easyapache.ea4.profile import Profile, Transaction
-from easyapache.ea4.sentences import Sentence, spoken
+from easyapache.ea4.sentences import Sentence, counted, spoken
 from mpm.changes.lifecycle import past_the_point
 from mpm.changes.models.change import Origin
 from mpm.history import renamed

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 EVENT_KINDS: Mapping[str, str] = {
     "change.scheduled": "A change was requested and waits for its maintenance window",
     "change.queued": "A change was requested, or its maintenance window has opened",
-    "change.running": "A change began on its server",
+    "change.running": "A change started on its server",
     "change.canceling": "A cancel was requested",
     "change.cancel_refused": "A cancel was too late",
     "change.canceled": "A change was canceled; nothing was changed",

@@ -109,7 +109,7 @@ def check_chain(
         if seq > expected:
             open_gaps.append(Gap(expected, seq - 1, previous, str(event["previous_hash"])))
         elif seq < expected:
-            yield Fault(server_name, seq, "This number comes twice or out of order.")
+            yield Fault(server_name, seq, "This number is duplicated or out of order.")
         elif event["previous_hash"] != previous:
             yield Fault(server_name, seq, "The event before it is not the one it was sealed to.")
         if seal(str(event["previous_hash"]), event) != event["hash"]:
@@ -123,7 +123,7 @@ def check_chain(
             yield Fault(
                 server_name,
                 gap.first,
-                f"Events {gap.first} to {gap.last} are missing and no pruning explains it.",
+                f"Events {gap.first} to {gap.last} are missing and were not pruned.",
             )
     if head is not None and (expected - 1, previous) != head:
         yield Fault(

@@ -125,7 +125,7 @@ class Figures(Collector):
         )
         yield _single(
             "running_age_seconds",
-            "Since the oldest change under way began; 0 when none is.",
+            "Since the start of the oldest running change; 0 when none is.",
             self._age(ages.get("running")),
         )
 

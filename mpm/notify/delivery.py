@@ -48,7 +48,7 @@ def send(
         return Attempt(status, error, answer, int((time.monotonic() - began) * 1000))
 
     if not signature:
-        return attempt(None, "The secret of this webhook is gone: rotate it.")
+        return attempt(None, "The secret of this webhook can't be read. Rotate it.")
     try:
         to = destination(url, settings.WEBHOOK_ALLOWED_NETWORKS)
     except BadDestination as error:
@@ -57,10 +57,10 @@ def send(
         status, answer = _post(to, signature, body, time.monotonic() + seconds)
     except httpcore.TimeoutException as error:
         kind = type(error).__name__
-        return attempt(None, f"{kind}: there was no whole answer within {seconds:g} seconds.")
+        return attempt(None, f"{kind}: no complete response within {seconds:g} seconds.")
     except (httpcore.NetworkError, httpcore.ProtocolError, ssl.SSLError, OSError) as error:
         return attempt(None, f"{type(error).__name__}: {error}"[:300])
-    said = "" if 200 <= status < 300 else f"The receiver answered {status}."
+    said = "" if 200 <= status < 300 else f"The endpoint returned {status}."
     return attempt(status, said, answer)
 
 
@@ -150,5 +150,5 @@ class _Stream(httpcore.NetworkStream):
 def _left(deadline: float, over: type[Exception]) -> float:
     left = deadline - time.monotonic()
     if left <= 0:
-        raise over("the time of the attempt is up")
+        raise over("the attempt timed out")
     return left

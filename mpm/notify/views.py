@@ -22,8 +22,8 @@ from mpm.web.responses import show
 from mpm.web.translation import in_words
 
 KINDS = (
-    ("change.queued", gettext_lazy("A change was asked for")),
-    ("change.running", gettext_lazy("A change began")),
+    ("change.queued", gettext_lazy("A change was requested")),
+    ("change.running", gettext_lazy("A change started")),
     ("change.succeeded", gettext_lazy("A change succeeded")),
     ("change.restored", gettext_lazy("A change failed and was rolled back")),
     ("change.not_started", gettext_lazy("A change was not started")),

@@ -63,7 +63,7 @@ def _secret(webhook: Webhook, generation: int) -> str:
     if pepper is None:
         raise BadRequest(
             Sentence(
-                "The pepper {pepper_id} of this webhook's secret is gone.",
+                "The pepper {pepper_id} of this webhook's secret is missing.",
                 pepper_id=webhook.pepper_id,
             ),
             remedy=Sentence("Rotate the webhook's secret."),
@@ -377,7 +377,7 @@ def _record(item: Delivery, attempt: Attempt, now: datetime) -> None:
         # The receiver says it is gone for good.
         Webhook.objects.filter(pk=item.webhook_id).update(active=False)
     if not attempt.delivered:
-        log.warning("Delivery %s to %s failed: %s", item.uuid, item.webhook.name, attempt.error)
+        log.warning("delivery %s to %s failed: %s", item.uuid, item.webhook.name, attempt.error)
 
 
 def prune(now: datetime, limit: int = 1000) -> int:

@@ -34,7 +34,7 @@ def wake(server: str, operation: str, payload: Mapping[str, Any]) -> bool:
     Raises ValueError for an operation or a server name that cannot be.
     """
     if operation not in OPERATIONS:
-        raise ValueError(f"{operation!r} is no operation of an agent")
+        raise ValueError(f"{operation!r} is not an operation of an agent")
     return _send(f"host.{operation}", payload, host_queue(server), EXPIRES_SECONDS)
 
 
@@ -53,7 +53,7 @@ def _send(name: str, payload: Mapping[str, Any], queue: str, expires: float | No
         )
     except (OperationalError, RedisError, OSError) as error:
         _away_until = time.monotonic() + PAUSE_SECONDS
-        log.warning("The broker did not take %s for %s: %s", name, queue, error)
+        log.warning("the broker did not accept %s for %s: %s", name, queue, error)
         return False
     return True
 
@@ -118,7 +118,7 @@ def _waiting(queues: list[str]) -> list[int] | None:
                 return [int(length) for length in pipe.execute()]
     except (OperationalError, RedisError, OSError) as error:
         _away_until = time.monotonic() + PAUSE_SECONDS
-        log.warning("The broker did not say how long %d queues are: %s", len(queues), error)
+        log.warning("cannot read the length of %d queues: %s", len(queues), error)
         return None
 
 

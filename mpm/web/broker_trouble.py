@@ -31,40 +31,42 @@ class Trouble:
 
 
 _LOADING = (
-    Sentence("Redis is reading its file of messages and takes none until it has finished."),
+    Sentence("Redis is loading its append-only file and accepts no messages until it finishes."),
     Sentence(
-        "Wait until it has finished. The panel needs no such file: set appendonly no and "
-        'save "" in redis.conf, and restart Redis.'
+        "Wait until it finishes. The panel doesn't need that file: set appendonly no and save "
+        '"" in redis.conf, then restart Redis.'
     ),
 )
 _REFUSED = (
-    Sentence("Redis refuses the name or password in REDIS_URL, or the user lacks rights."),
+    Sentence("Redis rejects the username or password in REDIS_URL, or the user lacks permissions."),
     Sentence(
-        "Compare REDIS_URL with requirepass or the user line in redis.conf, and give the user the "
-        "rights that README lists."
+        "Compare REDIS_URL with requirepass or the user line in redis.conf, and give the user "
+        "the permissions listed in the README."
     ),
 )
 _CANNOT_SAVE = (
-    Sentence("Redis takes no messages because it cannot save its data to the disk."),
+    Sentence("Redis accepts no messages because it can't save its data to disk."),
     Sentence(
-        'The panel needs no such file: set save "" and appendonly no in redis.conf, and restart '
-        "Redis."
+        'The panel doesn\'t need that file: set save "" and appendonly no in redis.conf, '
+        "then restart Redis."
     ),
 )
 _FULL = (
-    Sentence("Redis takes no messages because it has reached its memory limit (maxmemory)."),
-    Sentence("Raise maxmemory in redis.conf, and check that all agents and the worker run."),
+    Sentence("Redis accepts no messages because it has reached its memory limit (maxmemory)."),
+    Sentence(
+        "Raise maxmemory in redis.conf, and check that the worker and all agents are running."
+    ),
 )
 _STANDBY = (
     Sentence("Redis is a read-only replica."),
     Sentence("Set REDIS_URL to the address of the primary."),
 )
 _AWAY = (
-    Sentence("Redis cannot be reached, so no message gets to a server or back."),
+    Sentence("Redis can't be reached, so the panel and its servers can't exchange messages."),
     Sentence(
-        "Start Redis (systemctl status redis). If its log says that the append-only file cannot be "
-        'read, set appendonly no and save "" in redis.conf, delete appendonlydir or '
-        "appendonly.aof, and start it again: no change is lost."
+        "Start Redis (systemctl status redis). If its log reports an unreadable append-only "
+        'file, set appendonly no and save "" in redis.conf, delete appendonlydir or '
+        "appendonly.aof, and start it again. No change is lost."
     ),
 )
 

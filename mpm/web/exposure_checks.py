@@ -29,7 +29,7 @@ def files_are_private(**_: Any) -> list[checks.CheckMessage]:
     """Nobody but the panel's account reads its database and its secrets."""
     found: list[checks.CheckMessage] = [
         checks.Warning(
-            f"Other accounts of this machine can read the database: {path}",
+            f"Other accounts on this machine can read the database: {path}",
             hint="Run manage.py prepare as the panel's account, or: "
             f"chmod go= {path.parent} {path}",
             id="easyapache.W001",
@@ -38,7 +38,7 @@ def files_are_private(**_: Any) -> list[checks.CheckMessage]:
     ]
     found += [
         checks.Warning(
-            f"Other accounts of this machine can read {path}, which {variable} names.",
+            f"Other accounts on this machine can read {path}, which {variable} names.",
             hint=f"chmod o= {path}",
             id="easyapache.W002",
         )

@@ -109,15 +109,15 @@ def test_rest_says_503_and_when_to_come_back_while_the_database_is_away(
     [
         ("servicestatus", {"server": "off01"}, "There is no server “off01”"),
         ("package_manager_submit_actions", {"server": "off01", **TO_EVENT}, "There is no server"),
-        ("servicestatus", {"server": "new01"}, "has not been looked at yet"),
-        ("ea4_get_currently_installed_packages", {"server": "new01"}, "not been looked at"),
-        ("ea4_list_profiles", {"server": "new01"}, "not been looked at"),
-        ("ea4_save_profile", {"server": "new01", "pkg": "ea-a"}, "not been looked at"),
-        ("ea4_recommendations", {"server": "new01"}, "not been looked at"),
-        ("package_manager_list_packages", {"server": "new01"}, "not been looked at"),
-        ("package_manager_get_package_info", {"server": "new01", "ns": "ea"}, "not been looked"),
-        ("package_manager_resolve_actions", {"server": "new01", "package": EVENT}, "not been"),
-        ("package_manager_submit_actions", {"server": "new01", **TO_EVENT}, "not been looked at"),
+        ("servicestatus", {"server": "new01"}, "hasn't been checked yet"),
+        ("ea4_get_currently_installed_packages", {"server": "new01"}, "been checked"),
+        ("ea4_list_profiles", {"server": "new01"}, "been checked"),
+        ("ea4_save_profile", {"server": "new01", "pkg": "ea-a"}, "been checked"),
+        ("ea4_recommendations", {"server": "new01"}, "been checked"),
+        ("package_manager_list_packages", {"server": "new01"}, "been checked"),
+        ("package_manager_get_package_info", {"server": "new01", "ns": "ea"}, "been checked"),
+        ("package_manager_resolve_actions", {"server": "new01", "package": EVENT}, "been checked"),
+        ("package_manager_submit_actions", {"server": "new01", **TO_EVENT}, "been checked"),
         ("package_manager_submit_actions", {"server": "web03", **BLOCKED}, "ITK"),
         ("package_manager_submit_actions", {"server": "strict", **TO_EVENT}, "digest"),
         ("package_manager_submit_actions", {"server": "ruid2", **TO_EVENT}, "mod_ruid2"),
@@ -163,4 +163,4 @@ def test_a_token_that_asks_too_often_is_told_so_in_the_envelope(
     answer = client.get(address, headers=headers)
     assert answer.status_code == 429
     assert int(answer.headers["Retry-After"]) > 0
-    assert "requests a minute" in refused(answer.json())
+    assert "requests per minute" in refused(answer.json())

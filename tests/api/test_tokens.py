@@ -162,7 +162,7 @@ def test_a_token_whose_pepper_is_gone_is_told_to_the_log_and_not_to_the_caller(
         lost = add_token("read")
     with pytest.raises(tokens.Denied, match=r"^The token is not valid\.$"):
         tokens.check(lost.text, "")
-    assert f"{lost.token.key_id} is sealed with the pepper 2025" in caplog.text
+    assert f"{lost.token.key_id} needs the pepper 2025" in caplog.text
     assert lost.text.rpartition("_")[2] not in caplog.text
 
 

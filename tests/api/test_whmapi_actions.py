@@ -26,7 +26,7 @@ def test_packages_of_another_mpm_become_a_change(server: Server, whm: Whm) -> No
     assert (change.to_mpm, change.origin, change.token_name) == ("event", "whmapi", "billing")
     assert whm("package_manager_is_performing_actions", build=change.pk)["data"]["active"] == 1
     worker = {"install": f"{APACHE}-mod_mpm_worker", "uninstall": TO_EVENT["uninstall"]}
-    assert "has not finished" in refused(whm("package_manager_submit_actions", **worker))
+    assert "hasn't finished" in refused(whm("package_manager_submit_actions", **worker))
 
 
 def test_the_mpm_alone_is_enough(server: Server, whm: Whm) -> None:
@@ -137,4 +137,4 @@ def test_a_restart_is_asked_of_the_server(server: Server, whm: Whm) -> None:
     assert "not managed" in refused(whm("restartservice", service="named"))
     assert refused(whm("restartservice"))
     whm("package_manager_submit_actions", **TO_EVENT)
-    assert "has not ended" in refused(whm("restartservice", service="httpd", queue_task="1"))
+    assert "hasn't finished" in refused(whm("restartservice", service="httpd", queue_task="1"))

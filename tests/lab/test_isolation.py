@@ -54,7 +54,7 @@ def test_making_and_cloning_take_a_fraction_of_a_second(
 
 
 def test_a_running_lab_is_not_cloned(lab: Lab, lab_folder: Path) -> None:
-    with pytest.raises(LabError, match="a running lab cannot be copied"):
+    with pytest.raises(LabError, match="a running lab can't be copied"):
         lab.clone(lab_folder / "clone")
 
 

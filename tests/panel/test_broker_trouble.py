@@ -41,7 +41,7 @@ def test_a_broker_that_is_away_is_named_with_what_to_do_about_a_torn_file(
     broker.stop()
     found = trouble()
     assert found is not None
-    assert "cannot be reached" in str(found.cause)
+    assert "can't be reached" in str(found.cause)
     assert "appendonly no" in str(found.fix)
 
 
@@ -60,9 +60,12 @@ def test_a_wrong_password_is_named(broker: RedisServer) -> None:
 @pytest.mark.parametrize(
     ("error", "words"),
     [
-        (redis.exceptions.BusyLoadingError("LOADING Redis is loading"), "reading its file"),
-        (redis.exceptions.ResponseError("MISCONF Redis is configured to save"), "cannot save"),
-        (redis.exceptions.NoPermissionError("NOPERM"), "lacks rights"),
+        (
+            redis.exceptions.BusyLoadingError("LOADING Redis is loading"),
+            "loading its append-only file",
+        ),
+        (redis.exceptions.ResponseError("MISCONF Redis is configured to save"), "can't save"),
+        (redis.exceptions.NoPermissionError("NOPERM"), "lacks permissions"),
     ],
 )
 def test_what_redis_answers_is_understood_also_as_celery_passes_it_on(
@@ -93,6 +96,6 @@ def test_a_command_that_needs_a_server_does_not_wait_for_one_behind_a_dead_broke
     with pytest.raises(SystemExit) as ended:
         call_command("mpm", "doctor", "--repair", "start-httpd", stderr=err)
     assert ended.value.code == 4
-    assert "Redis cannot be reached" in err.getvalue()
-    with pytest.raises(Unanswered, match="Redis cannot be reached"):
+    assert "Redis can't be reached" in err.getvalue()
+    with pytest.raises(Unanswered, match="Redis can't be reached"):
         server_preview(server, Choice.parse("event"))

@@ -230,7 +230,7 @@ def test_switch_rollback_show_history_and_cancel(known_server: Callable[..., Ser
     assert (status, made["state"], made["origin"]) == (0, "queued", "cli")
     status, _, err = mpm("switch", "worker", "--stored")
     assert status == 2
-    assert f"Refused: Change #{made['number']} of web01 (queued) has not finished." in err
+    assert f"Refused: Change #{made['number']} on web01 (queued) hasn't finished." in err
     assert Change.objects.count() == 1
     change = Change.objects.get(pk=made["number"])
     Change.objects.filter(pk=change.pk).update(dispatched_at=change.requested_at)

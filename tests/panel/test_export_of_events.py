@@ -90,7 +90,7 @@ def test_events_taken_out_of_the_middle_are_noticed_behind_another_chain(export:
     first = [line for line in events if '"server_name":"web01"' in line]
     other = [line for line in events if '"server_name":"web02"' in line]
     verdict = of_lines(export, [*first[:6], *other, *first[9:], end])
-    assert "comes twice" in messages(verdict)
+    assert "appears twice" in messages(verdict)
 
 
 def test_a_chain_that_the_end_does_not_know_is_noticed(export: Path) -> None:

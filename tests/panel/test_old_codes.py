@@ -155,7 +155,7 @@ def test_an_altered_row_of_the_version_before_is_still_found(opened: dict[str, C
     Change.objects.filter(pk=opened["external"].pk).update(adopted_by="mallory")
     install_guards(connection)
     found = [fault.message.split(": ")[1] for fault in verify_database().faults]
-    wanted = ["its end was altered.", "the reason was altered.", "who adopted it was altered."]
+    wanted = ["its state was changed.", "the reason was changed.", "who accepted it was changed."]
     assert sorted(found) == wanted
 
 

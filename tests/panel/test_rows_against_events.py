@@ -81,41 +81,41 @@ ALTERED = {
     "uuid = 'x'": "its id",
     "from_mpm = 'worker'": "the MPM before",
     "from_itk = true": "the MPM before",
-    "to_mpm = 'worker'": "the MPM asked for",
-    "to_itk = true": "the MPM asked for",
+    "to_mpm = 'worker'": "the requested MPM",
+    "to_itk = true": "the requested MPM",
     "choice = '{}'": "the plan",
-    "plan = '{}'": "what was to come in",
+    "plan = '{}'": "the packages to install",
     "goal = '{}'": "the plan",
     "\"transaction\" = '{}'": "the plan",
     "digest = 'x'": "the digest of the plan",
     "base_digest = 'x'": "the state it was planned for",
-    "rollback_of_id = id": "the change it takes back",
-    "undo_of = 'x'": "the change it takes back",
+    "rollback_of_id = id": "the change it rolls back",
+    "undo_of = 'x'": "the change it rolls back",
     "reason = 'x'": "the reason",
     "ticket = 'x'": "the ticket",
-    "origin = 'web'": "the way in",
-    "actor_name = 'x'": "its author",
-    "actor_role = 'support'": "the role of its author",
+    "origin = 'web'": "the source",
+    "actor_name = 'x'": "who requested it",
+    "actor_role = 'support'": "the role of who requested it",
     "token_name = 'x'": "the token",
     "address = 'x'": "the address",
-    "agent_class = 'x'": "the program",
-    "request_id = 'x'": "the number of the request",
-    "requested_at = '2020-01-01 00:00:00+00'": "the time it was asked for",
-    "not_before = '2020-01-01 00:00:00+00'": "the window",
-    "not_after = '2020-01-01 00:00:00+00'": "the window",
-    "state = 'failed'": "its end",
-    "state = 'running'": "its end",
+    "agent_class = 'x'": "the client",
+    "request_id = 'x'": "the id of the request",
+    "requested_at = '2020-01-01 00:00:00+00'": "the time of the request",
+    "not_before = '2020-01-01 00:00:00+00'": "the maintenance window",
+    "not_after = '2020-01-01 00:00:00+00'": "the maintenance window",
+    "state = 'failed'": "its state",
+    "state = 'running'": "its state",
     "step = 'verify'": "its last step",
-    "sentence = 'x'": "how it ended",
-    "decided_by = 'x'": "what decided its end",
-    "refused = 0": "how many visitors were refused",
-    "longest_wait_ms = 1": "how long visitors waited",
-    "started_at = '2020-01-01 00:00:00+00'": "the time it began",
-    "finished_at = '2020-01-01 00:00:00+00'": "the time it ended",
+    "sentence = 'x'": "its outcome",
+    "decided_by = 'x'": "what decided its outcome",
+    "refused = 0": "the number of refused connections",
+    "longest_wait_ms = 1": "the longest wait",
+    "started_at = '2020-01-01 00:00:00+00'": "its start time",
+    "finished_at = '2020-01-01 00:00:00+00'": "its end time",
     "error = 'x'": "the error",
     "diagnosis = '[]'": "the diagnosis",
-    "moved = '{}'": "the other answer of the server",
-    "interruption = NULL": "what visitors noticed",
+    "moved = '{}'": "the server's own plan",
+    "interruption = NULL": "the visitor impact",
 }
 
 
@@ -126,7 +126,10 @@ def test_an_altered_row_is_told_on_by_name(change: Change, altered: str) -> None
     assert f"Change #{change.pk}: {ALTERED[altered]}" in told_on()
 
 
-ALTERED_REPORTS, ALTERED_LOG = "altered (reports)", "altered (log)"
+ALTERED_REPORTS, ALTERED_LOG = (
+    "a report of its agent was changed (reports)",
+    "a report of its agent was changed (log)",
+)
 TOLD = [
     ("UPDATE mpm_report SET data = '{}' WHERE seq = 2", ALTERED_REPORTS),
     ("UPDATE mpm_report SET at = '2020-01-01 00:00:00+00' WHERE seq = 2", ALTERED_REPORTS),
@@ -138,7 +141,7 @@ TOLD = [
             "INSERT INTO mpm_report (change_id, seq, at, kind, data) "
             "SELECT change_id, 5, at, 'finding', data FROM mpm_report WHERE seq = 2"
         ),
-        "added to what its agent told (reports)",
+        "was added that its agent did not send (reports)",
     ),
     ("UPDATE mpm_logchunk SET data = 'x'", ALTERED_LOG),
     ('DELETE FROM mpm_logchunk WHERE "offset" = 0', ALTERED_LOG),
@@ -148,7 +151,7 @@ TOLD = [
             'INSERT INTO mpm_logchunk (change_id, "offset", size, data, received_at) '
             'SELECT change_id, 19, size, data, received_at FROM mpm_logchunk WHERE "offset" > 0'
         ),
-        "added to what its agent told (log)",
+        "was added that its agent did not send (log)",
     ),
 ]
 
@@ -177,23 +180,23 @@ def test_what_comes_after_the_end_is_sealed_once_no_more_comes(change: Change) -
     assert (event.data["reports"], event.data["log"]) == (6, 24)
     assert told_on() == ""
     alter("UPDATE mpm_report SET data = '{}' WHERE seq = 5")
-    assert "altered (reports)" in told_on()
+    assert "was changed (reports)" in told_on()
 
 
 def test_an_end_that_nobody_wrote_down_is_missed(known_server: Callable[..., Server]) -> None:
     change = request_change(known_server(), EVENT, actor=ADMIN)
     alter("UPDATE mpm_change SET state = 'succeeded'")
-    assert f"Change #{change.pk}: its end is not in the history" in told_on()
+    assert f"Change #{change.pk}: its outcome is not in the history" in told_on()
 
 
 @pytest.mark.parametrize(
     ("altered", "what"),
     [
-        ("actor_name = 'x'", "its author"),
-        ("origin = 'web'", "the way in"),
+        ("actor_name = 'x'", "who requested it"),
+        ("origin = 'web'", "the source"),
         ("reason = 'x'", "the reason"),
-        ("sentence = 'x'", "how it ended"),
-        ("adopted_by = 'x'", "who adopted it"),
+        ("sentence = 'x'", "its outcome"),
+        ("adopted_by = 'x'", "who accepted it"),
     ],
 )
 def test_a_change_from_outside_is_held_against_its_event(
@@ -210,7 +213,7 @@ def test_an_adoption_that_nobody_wrote_down_is_missed(
 ) -> None:
     outside_change(known_server())
     alter("UPDATE mpm_change SET adopted_at = finished_at, adopted_by = 'anna'")
-    assert "that it was adopted is not in the history" in told_on()
+    assert "its acceptance is not in the history" in told_on()
 
 
 def test_a_rollback_stands_when_what_it_took_back_is_pruned(

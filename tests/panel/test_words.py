@@ -230,7 +230,7 @@ def test_a_missing_index_is_told(without_index: None, known_server: Callable[...
     assert warning.id == "mpm.W001"
     err = StringIO()
     call_command("mpm", "doctor", stdout=StringIO(), stderr=err)
-    assert "without an index" in err.getvalue()
+    assert "has no index" in err.getvalue()
     connection.check_constraints()
     install_words(connection)
     assert words_have_an_index(["default"]) == []

@@ -124,7 +124,7 @@ def test_what_was_taken_away_outside_is_told_until_somebody_adopts_it(
     assert outside is not None
     page = words(admin)
     assert 'data-code="packages_removed_outside"' in page
-    assert f"Change #{outside.pk}, made outside of this panel, removed" in page
+    assert f"External change #{outside.pk} removed" in page
     adopt(outside, ADMIN)
     assert "packages_removed_outside" not in words(admin)
 
@@ -179,7 +179,7 @@ def test_while_a_change_is_at_work_nothing_is_repaired(
     answer = admin.post(
         f"{DOCTOR}repair/", {"server": "web01", "repair": "restart-httpd"}, follow=True
     )
-    assert b"has not ended" in answer.content
+    assert b"finished. Wait until it finishes." in answer.content
     assert not Event.objects.filter(kind="server.repair_requested").exists()
 
 

@@ -62,7 +62,7 @@ def test_a_change_is_made_with_keys_alone_and_taken_back_with_clicks(desk: Desk)
     expect(page.locator(".story")).to_contain_text("back again")
     page.goto(first)
     expect(page.get_by_role("link", name="Roll back")).to_have_count(0)
-    expect(page.get_by_text("was rolled back already")).to_be_visible()
+    expect(page.get_by_text("was already rolled back")).to_be_visible()
 
 
 def test_the_switch_of_itk_says_why_it_is_off_and_what_it_would_do(desk: Desk) -> None:

@@ -289,4 +289,4 @@ def _reason(text: str) -> str:
                 # A syntax error's own words stand on the line after its place.
                 more = lines[number + 1 : number + 2] if line.endswith(":") else []
                 return " ".join([line, *more])[:400]
-    return lines[-1][:400] if lines else "it exited without a message"
+    return lines[-1][:400] if lines else Sentence("it exited without a message")

@@ -112,7 +112,7 @@ itk="@ITK@"
 
 say() { printf '%s\\n' "$*"; }
 
-# 0 when every package that left is back with all its files and none that came is still there.
+# 0 when every removed package is installed again with all its files, and no added one is left.
 right() {
     for package in $wanted; do
         rpm_ -q "$package" >/dev/null 2>&1 || return 1
@@ -150,9 +150,9 @@ comes_up() {
         sleep 0.1
         tries=$((tries + 1))
     done
-    came=$pid
+    first=$pid
     sleep 2
-    as_before && [ "$pid" = "$came" ]
+    as_before && [ "$pid" = "$first" ]
 }
 
 # Every httpd of this server, by its topmost processes: a restart that was cut off leaves two, and
@@ -222,8 +222,8 @@ closed_within() {
 }
 
 stop_and_start() {
-    # All of it is read before the first one is told: going, it takes the pid file along, whoever's
-    # that is.
+    # All of it is read before the first signal: an httpd that ends removes the pid file, even that
+    # of another one.
     ports=$(ports_of $(serving))
     for one in $(serving); do kill -WINCH "$one" 2>/dev/null; done
     closed_within 100 $ports || for how in TERM KILL KILL; do

@@ -114,13 +114,15 @@ class Busy(Refused):
     def __init__(self, change: Change) -> None:
         super().__init__(
             Sentence(
-                "Change #{number} of {server} ({state}) has not finished. "
-                "One change at a time is made on a server.",
+                "Change #{number} on {server} ({state}) hasn't finished. Only one change can "
+                "run at a time.",
                 number=change.pk,
                 server=change.server_name,
                 state=str(change.state),
             ),
-            remedy=Sentence("Wait for change #{number}, or cancel it.", number=change.pk),
+            remedy=Sentence(
+                "Wait until change #{number} finishes, or cancel it.", number=change.pk
+            ),
         )
         self.change = change
 
@@ -134,7 +136,7 @@ class UnderWay(Busy):
     def __init__(self, change: Change) -> None:
         super().__init__(change)
         self.message = Sentence(
-            "Change #{number} of {server} ({state}) already does this.",
+            "Change #{number} on {server} ({state}) already does this.",
             number=change.pk,
             server=change.server_name,
             state=str(change.state),
@@ -151,11 +153,11 @@ class Stale(Refused):
         super().__init__(
             message
             or Sentence(
-                "The server has moved since this plan was made, so nothing was started. "
-                "Look at the new plan and confirm that one."
+                "Packages on this server changed after this plan was made. Refresh the plan, "
+                "then confirm again."
             ),
             findings=plan.findings,
-            remedy=Sentence("Review the plan again."),
+            remedy=Sentence("Refresh the plan."),
         )
         self.plan = plan
 

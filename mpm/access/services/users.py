@@ -29,7 +29,7 @@ def add_user(
 ) -> tuple[User, str]:
     """Make an account and return it with its password (generated unless given), which is kept
     nowhere else. Raises NotAllowed, BadRequest, Refused ``exists``."""
-    must_be_allowed(actor, Sentence("add people"))
+    must_be_allowed(actor, Sentence("add users"))
     name = one_text("name", name, 150)
     _check_role(role)
     try:
@@ -46,7 +46,7 @@ def add_user(
             _tell("user.created", user, actor, role=role)
     except IntegrityError:
         raise Refused(
-            Sentence("There is an account called {name} already.", name=name),
+            Sentence("A user named {name} already exists.", name=name),
             code="exists",
             status=409,
         ) from None
@@ -55,7 +55,7 @@ def add_user(
 
 def set_role(user: User, role: str, actor: Actor) -> User:
     """Raises NotAllowed, BadRequest, and Refused when nobody would be left to administer."""
-    must_be_allowed(actor, Sentence("alter people"))
+    must_be_allowed(actor, Sentence("update users"))
     _check_role(role)
     with transaction.atomic():
         if role != ROLES[0]:
@@ -68,7 +68,7 @@ def set_role(user: User, role: str, actor: Actor) -> User:
 
 def set_active(user: User, active: bool, actor: Actor) -> User:
     """Let somebody in or keep them out. Accounts are not deleted: history points at them."""
-    must_be_allowed(actor, Sentence("alter people"))
+    must_be_allowed(actor, Sentence("update users"))
     with transaction.atomic():
         if not active:
             _keep_an_administrator(user)
@@ -80,7 +80,7 @@ def set_active(user: User, active: bool, actor: Actor) -> User:
 
 def reset_password(user: User, actor: Actor) -> str:
     """Give ``user`` a new password and return it; sessions that are open end with the old one."""
-    must_be_allowed(actor, Sentence("alter people"))
+    must_be_allowed(actor, Sentence("update users"))
     password = new_password()
     with transaction.atomic():
         user.set_password(password)
@@ -93,7 +93,7 @@ def _check_role(role: str) -> None:
     if role not in ROLES:
         raise BadRequest(
             Sentence(
-                "There is no role called {role!r}: choose {roles}.",
+                "Unknown role {role!r}. Use one of: {roles}.",
                 role=role[:40],
                 roles=any_of(ROLES),
             ),

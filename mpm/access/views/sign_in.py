@@ -51,7 +51,7 @@ class SignIn(LoginView):
 
     def form_invalid(self, form: AuthenticationForm) -> HttpResponse:
         address = client_address(self.request)
-        log.warning("A wrong name or password came from %s", address or "a local socket")
+        log.warning("failed sign-in from %s", address or "a local socket")
         guesses(self._name(), address, failed=True)
         return super().form_invalid(form)
 

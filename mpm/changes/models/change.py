@@ -12,7 +12,7 @@ from django.utils.translation import gettext_lazy as _
 
 from mpm.servers.models import Server
 
-SOMEBODY = "somebody on the server"
+SOMEBODY = "a user on the server"
 """The author of a change made outside, where the package manager does not say who it was."""
 
 

@@ -21,15 +21,13 @@ def why_not_cancel(change: Change) -> str:
     """Why a cancel would come too late, in a sentence; "" while it is possible."""
     if change.finished:
         return Sentence(
-            "Change #{number} has ended ({state}).",
+            "Change #{number} has finished ({state}).",
             number=change.pk,
             state=change.get_state_display().lower(),
         )
     if past_the_point(change.step):
         return Sentence(
-            "Change #{number} is past the point of no return: its packages are being "
-            "changed. It can only be finished or undone now; roll it back when it has "
-            "ended.",
+            "Too late to cancel: packages are being changed. You can roll back when it finishes.",
             number=change.pk,
         )
     return ""
@@ -60,7 +58,7 @@ def cancel(change: Change, actor: Actor) -> Change:
             where={"dispatched_at": None},
             finished_at=now,
             sentence=Sentence(
-                "Cancelled by {person} before the server was told. Nothing was touched.",
+                "Canceled by {person} before it reached the server. Nothing was changed.",
                 person=actor.name,
             ),
             decided_by="cancel",
@@ -78,7 +76,7 @@ def cancel(change: Change, actor: Actor) -> Change:
         ):
             raise TooLate(
                 why_not_cancel(change)
-                or Sentence("Change #{number} has just moved on.", number=change.pk)
+                or Sentence("Change #{number} just changed its state. Try again.", number=change.pk)
             )
     if change.state == State.CANCELING:
         wake(change.server_name, "cancel", CancelRequest(change.uuid).as_json())

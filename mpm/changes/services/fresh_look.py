@@ -13,7 +13,7 @@ from typing import TypeVar
 from django.db import connection
 from django.utils import timezone
 
-from easyapache.ea4.sentences import Sentence, joined
+from easyapache.ea4.sentences import counted, joined
 from mpm.access.services.actor import NothingToDo, Refused
 from mpm.servers.looks import rescan
 from mpm.servers.models import InstalledProfile, Server
@@ -81,9 +81,10 @@ def _with_age(server: Server, message: str) -> str:
     seconds = int((timezone.now() - latest.confirmed_at).total_seconds()) if latest else 0
     if seconds < OLD_SECONDS:
         return message
-    age = Sentence(
-        "{server} was last checked {seconds} seconds ago and could not be checked again now.",
+    age = counted(
+        "{server} was last checked {count} second ago and can't be checked right now.",
+        "{server} was last checked {count} seconds ago and can't be checked right now.",
         server=str(server),
-        seconds=seconds,
+        count=seconds,
     )
     return joined(" ", [message, age])

@@ -18,9 +18,9 @@ def server_named(name: str) -> Server:
         known = ", ".join(Server.objects.order_by("name").values_list("name", flat=True)[:20])
         said = Sentence("There is no server called {name!r}.", name=name[:80])
         more = (
-            Sentence("Known are {names}.", names=known)
+            Sentence("Known servers: {names}.", names=known)
             if known
-            else Sentence("None has been added yet.")
+            else Sentence("No server has been added yet.")
         )
         raise NotFound(
             joined(" ", [said, more]),
@@ -53,7 +53,7 @@ def only_server() -> Server:
         return servers[0]
     if not servers:
         raise NotFound(Sentence("No server has been added yet."), code="no_server")
-    raise NotFound(Sentence("There are several servers: say which one."), code="which_server")
+    raise NotFound(Sentence("There are several servers. Name one."), code="which_server")
 
 
 def change_numbered(number: int | str) -> Change:
@@ -75,9 +75,7 @@ def preview_with(uuid: str) -> Preview:
     rows = Preview.objects.select_related("server")
     found = rows.filter(uuid=uuid).first() if len(uuid) == 32 else None
     if found is None:
-        raise NotFound(
-            Sentence("There is no such preview; ask for a new one."), code="unknown_preview"
-        )
+        raise NotFound(Sentence("Unknown plan. Request a new one."), code="unknown_preview")
     return found
 
 
@@ -86,7 +84,7 @@ def must_be_allowed(actor: Actor, what: str = Sentence("change servers")) -> Non
     if not actor.may_change:
         raise NotAllowed(
             Sentence(
-                "{account} may read everything here but not {what}.",
+                "{account} has view-only access and can't {what}.",
                 account=actor.name or Sentence("This account"),
                 what=what,
             ),

@@ -109,7 +109,7 @@ def _outside_sentence(movement: Movement, said: Mapping[str, Any]) -> str:
     parts = []
     if before != after:
         one, other = _name(before.mpms, before.itk), _name(after.mpms, after.itk)
-        parts.append(Sentence("{before} became {after}", before=one, after=other))
+        parts.append(Sentence("MPM changed from {before} to {after}", before=one, after=other))
     if movement.arrived:
         names = ", ".join(item.name for item in movement.arrived)
         parts.append(Sentence("installed: {names}", names=names))
@@ -117,7 +117,7 @@ def _outside_sentence(movement: Movement, said: Mapping[str, Any]) -> str:
         names = ", ".join(item.name for item in movement.left)
         parts.append(Sentence("removed: {names}", names=names))
     if not parts:
-        parts.append(Sentence("the configured and the running MPM moved"))
+        parts.append(Sentence("the configured and running MPM changed"))
     what = joined("; ", parts)
     if not said.get("id"):
         return Sentence("Changed outside this panel: {what}.", what=what)
@@ -146,7 +146,7 @@ def adopt(change: Change, actor: Actor) -> Change:
 
     Raises NotAllowed, and Refused when it was not made outside or is adopted already.
     """
-    must_be_allowed(actor, Sentence("adopt changes"))
+    must_be_allowed(actor, Sentence("accept external changes"))
     if change.origin != Origin.OUTSIDE:
         raise Refused(
             Sentence("Change #{number} was made by this panel.", number=change.pk),
@@ -157,7 +157,7 @@ def adopt(change: Change, actor: Actor) -> Change:
         taken = Change.objects.filter(pk=change.pk, adopted_at=None)
         if taken.update(adopted_at=now, adopted_by=actor.name) != 1:
             raise Refused(
-                Sentence("Change #{number} was adopted already.", number=change.pk),
+                Sentence("Change #{number} was already accepted.", number=change.pk),
                 code="adopted",
                 status=409,
             )

@@ -37,12 +37,14 @@ def profile_of(server: Server, *, undoing: Change | None = None) -> Profile:
     if row is None:
         raise Refused(
             Sentence(
-                "{server} has not been looked at yet, so nothing can be planned for it.",
+                "{server} hasn't been checked yet, so no plan can be made.",
                 server=str(server),
             ),
             code="no_profile",
             status=409,
-            remedy=Sentence("Check that its agent runs; it is asked for a scan every minute."),
+            remedy=Sentence(
+                "Check that its agent is running. The panel checks the server every minute."
+            ),
         )
     number = getattr(row, "incomplete", None)
     if undoing is not None and number == undoing.pk:
@@ -93,7 +95,7 @@ def request_preview(server: Server, choice: Choice, actor: Actor) -> Preview:
     change) and Refused ``no_profile``. What rules block is asked nevertheless: the page
     shows both answers, and only the confirm is refused.
     """
-    must_be_allowed(actor, Sentence("ask servers for a preview"))
+    must_be_allowed(actor, Sentence("request plans"))
     plan = plan_for(server, choice)
     now = timezone.now()
     with transaction.atomic():
@@ -121,7 +123,7 @@ def settled(preview: Preview) -> Preview | None:
     if found is not None and found.state == Preview.State.FAILED:
         error = found.error or {}
         raise Unanswered(
-            str(error.get("message") or "The server could not say."),
+            str(error.get("message") or "The server gave no reason."),
             code=str(error.get("code") or "") or None,
             remedy=str(error.get("remedy") or ""),
         )

@@ -60,7 +60,7 @@ def find_change(server_name: str, uuid: str) -> Change | None:
     ours = Change.objects.exclude(origin=Origin.OUTSIDE)
     found = ours.filter(uuid=uuid, server__name=server_name).first()
     if found is None:
-        log.warning("The agent of %s speaks of a change %.32r it does not have", server_name, uuid)
+        log.warning("the agent of %s reported on the unknown change %.32r", server_name, uuid)
         unrequested.note_unrequested(server_name, uuid, timezone.now(), agent_of(server_name))
     return found
 
@@ -269,8 +269,8 @@ def _outcome(change: Change, report: OutcomeTold, at: datetime, now: datetime) -
 
 def _more_than_confirmed(there: Iterable[Package], missing: Iterable[Package]) -> str:
     return Sentence(
-        "The agent reports success, but more moved than was confirmed. Also installed: {there}. "
-        "Also removed: {missing}.",
+        "The agent reports success, but more packages changed than you confirmed. Also "
+        "installed: {there}. Also removed: {missing}.",
         there=", ".join(item.nevra for item in there) or Sentence("none"),
         missing=", ".join(item.nevra for item in missing) or Sentence("none"),
     )
@@ -291,9 +291,9 @@ def record_log(server: str, change: str, offset: int, text: str) -> int:
         data = base64.b64decode(text, validate=True)
         start = int(offset)
     except (binascii.Error, TypeError, ValueError) as error:
-        raise BadMessage(f"not a piece of log: {error}") from error
+        raise BadMessage(f"not a log chunk: {error}") from error
     if start < 0 or len(data) > LONGEST_CHUNK:
-        raise BadMessage("a piece of log begins before its log or is too long")
+        raise BadMessage("a log chunk starts before its log or is too long")
     found = find_change(server, change)
     if found is None:
         return 0
@@ -302,7 +302,7 @@ def record_log(server: str, change: str, offset: int, text: str) -> int:
         row = _locked(found)
         heard(server, now, row)
         if max(row.log_size, start) + len(data) > unrequested.LONGEST_LOG:
-            raise BadMessage("the log of a change is not as long as that")
+            raise BadMessage("the log of the change would be too long")
         gap = start > row.log_size
         fresh = b"" if gap else data[row.log_size - start :]
         if fresh:
@@ -364,13 +364,13 @@ def record_unknown(server: str, change: str) -> None:
                 State.CANCELED,
                 now,
                 finished_at=now,
-                sentence=Sentence("Cancelled before the server began. Nothing was touched."),
+                sentence=Sentence("Canceled before the server started it. Nothing was changed."),
                 decided_by="cancel",
             )
             return
         sentence = Sentence(
-            "The agent no longer knows this change: its spool was emptied or replaced while the "
-            "change was under way. What the server is now is shown by the next scan."
+            "The agent has no record of this change: its spool was emptied or replaced during "
+            "the change. The next check shows the state of the server."
         )
         move(
             row,

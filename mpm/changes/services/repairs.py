@@ -36,7 +36,7 @@ def repair(server: Server, action: str, actor: Actor) -> str:
     if server.changes.filter(state__in=ACTIVE_STATES).exists():
         raise Refused(
             Sentence(
-                "A change of {server} has not ended; it repairs what it touches by itself.",
+                "A change on {server} hasn't finished. Wait until it finishes.",
                 server=str(server),
             ),
             code="busy",

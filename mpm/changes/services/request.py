@@ -131,7 +131,7 @@ def _weighed(server: Server, choice: Choice, actor: Actor, terms: Terms) -> _Rea
     ticket = one_text("ticket", terms.get("ticket", ""), 100)
     if not server.active:
         raise Refused(
-            Sentence("{server} is switched off in this panel.", server=str(server)),
+            Sentence("{server} is disabled in this panel.", server=str(server)),
             code="inactive",
             status=409,
         )
@@ -141,12 +141,12 @@ def _weighed(server: Server, choice: Choice, actor: Actor, terms: Terms) -> _Rea
     if digest is None and server.require_digest:
         raise Refused(
             Sentence(
-                "On {server} every change must name the digest of the plan it confirms.",
+                "On {server}, every change must include the digest of the confirmed plan.",
                 server=str(server),
             ),
             code="digest_required",
             status=428,
-            remedy=Sentence("Ask for a plan, and send its digest along."),
+            remedy=Sentence("Request a plan and send its digest."),
         )
     refuse_if_unfinished(server, choice, terms)
     profile = profile_of(server)
@@ -166,20 +166,24 @@ def _check_window(now: datetime, not_before: datetime | None, not_after: datetim
     for moment in (not_before, not_after):
         if moment is not None and timezone.is_naive(moment):
             raise BadRequest(
-                Sentence("A time needs its zone, as in 2026-03-03T21:00:00Z."), code="no_zone"
+                Sentence("Include a time zone, as in 2026-03-03T21:00:00Z."), code="no_zone"
             )
         if moment is not None and moment > now + FARTHEST:
             raise BadRequest(
-                Sentence("A window lies within a year from now, and this one does not."),
+                Sentence("A maintenance window must be within a year from now."),
                 code="far_window",
             )
     if not_after is not None and not_after <= (not_before or now):
-        raise BadRequest(Sentence("The window ends before it begins."), code="empty_window")
+        raise BadRequest(
+            Sentence("The maintenance window ends before it starts."), code="empty_window"
+        )
     if not_after is not None and not_after <= now:
-        raise BadRequest(Sentence("The window has passed already."), code="past_window")
+        raise BadRequest(Sentence("The maintenance window has already passed."), code="past_window")
     if not_after is None and not_before is not None and not_before < now - LATE:
         raise BadRequest(
-            Sentence("The window began more than a day ago. To begin at once, leave it out."),
+            Sentence(
+                "The maintenance window started more than a day ago. To start now, leave it out."
+            ),
             code="past_window",
         )
 
@@ -208,11 +212,11 @@ def _plan_meant(
 def _plan_of(server: Server, profile: Profile, choice: Choice, preview: Preview) -> Plan:
     if preview.server_id != server.pk or preview.choice != choice.as_json():
         raise BadRequest(
-            Sentence("This preview is of another server or another choice."), code="other_preview"
+            Sentence("This plan is for another server or another selection."), code="other_preview"
         )
     if preview.state != Preview.State.READY or preview.plan is None:
         raise Refused(
-            Sentence("The server has not answered this preview."),
+            Sentence("The server hasn't sent this plan yet."),
             code="preview_not_ready",
             status=409,
         )
@@ -232,7 +236,7 @@ def _refuse_if_satisfied(plan: Plan, profile: Profile) -> None:
     if whole and satisfied(plan, profile):
         raise NothingToDo(
             Sentence(
-                "The server already runs {choice}, with every package it needs.",
+                "No changes needed: the server already runs {choice} with all required packages.",
                 choice=plan.choice.label,
             ),
             findings=plan.findings,

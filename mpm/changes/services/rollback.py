@@ -33,37 +33,38 @@ def why_not_roll_back(change: Change) -> str:
     succeeded, or one that failed half-way and could not be undone."""
     if change.active:
         return Sentence(
-            "Change #{number} has not ended. Cancel it, or wait until it has.", number=change.pk
+            "Change #{number} hasn't finished. Cancel it, or wait until it finishes.",
+            number=change.pk,
         )
     half_way = change.state == State.FAILED and past_the_point(change.step)
     if change.state != State.SUCCEEDED and not half_way:
         ended = str(change.get_state_display()).lower()
         return Sentence(
-            "Change #{number} {ended}: nothing to roll back.",
+            "Change #{number} {ended}. There is nothing to roll back.",
             number=change.pk,
             ended=_ENDINGS.get(State(change.state), ended),
         )
     if not change.from_mpm:
         return Sentence(
-            "Before change #{number} the server did not have exactly one MPM. Choose an "
-            "MPM instead.",
+            "Before change #{number}, the server didn't have exactly one MPM. Choose an MPM "
+            "instead.",
             number=change.pk,
         )
     after = aftermath(change)
     if after.repaired_at is not None:
         return Sentence(
-            "Change #{number} was undone by a repair already: nothing to roll back.",
+            "Change #{number} was already undone by a repair. There is nothing to roll back.",
             number=change.pk,
         )
     if after.going_back_by:
         return Sentence(
-            "Change #{other} is rolling change #{number} back.",
+            "Change #{other} is rolling back change #{number}.",
             number=change.pk,
             other=after.going_back_by,
         )
     if again := after.rolled_back_by:
         return Sentence(
-            "Change #{number} was rolled back already, by change #{other}.",
+            "Change #{number} was already rolled back by change #{other}.",
             number=change.pk,
             other=again,
         )
@@ -71,7 +72,7 @@ def why_not_roll_back(change: Change) -> str:
 
 
 _ENDINGS = {
-    State.RESTORED: Sentence("undid itself when it failed"),
+    State.RESTORED: Sentence("failed and was restored automatically"),
     State.NOT_STARTED: Sentence("did not succeed"),
     State.FAILED: Sentence("did not succeed"),
     State.CANCELED: Sentence("was canceled before anything was changed"),
@@ -137,7 +138,7 @@ def _way_back(change: Change, profile: Profile) -> Plan:
     except Unsolvable as error:
         raise Refused(
             Sentence(
-                "There is no way back to how the server was before change #{number}: {reasons}",
+                "Change #{number} can't be rolled back: {reasons}",
                 number=change.pk,
                 reasons=joined("; ", error.reasons),
             ),
@@ -151,7 +152,7 @@ def _way_back(change: Change, profile: Profile) -> Plan:
     return replace(
         plan,
         install=_because(plan.install, bring, Sentence("was installed before")),
-        remove=_because(plan.remove, take, Sentence("came with the change")),
+        remove=_because(plan.remove, take, Sentence("installed by the change")),
         goal=replace(plan.goal, remove=remove),
         source="stored",
     )
@@ -183,7 +184,7 @@ def roll_back(
     the reason why there is nothing to roll back, and Stale when ``digest`` is not the one of the
     plan as it is now.
     """
-    must_be_allowed(actor, Sentence("roll changes back"))
+    must_be_allowed(actor, Sentence("roll back changes"))
     reason = one_text("reason", reason, 500, lines=True)
     ticket = one_text("ticket", ticket, 100)
     with transaction.atomic():
@@ -199,7 +200,11 @@ def roll_back(
         whole = not any(finding.code in PANEL_CODES for finding in plan.blocks)
         if whole and satisfied(plan, profile):
             raise NothingToDo(
-                Sentence("The server is as it was before change #{number}.", number=change.pk)
+                Sentence(
+                    "No changes needed: the server is already in the state before change "
+                    "#{number}.",
+                    number=change.pk,
+                )
             )
         refuse_if_blocked(plan, profile)
         return create_change(
@@ -208,7 +213,7 @@ def roll_back(
             plan,
             actor=actor,
             at=timezone.now(),
-            reason=reason or f"Back to how it was before change #{change.pk}",
+            reason=reason or f"Roll back change #{change.pk}",
             ticket=ticket or change.ticket,
             rollback_of=change,
         )

@@ -72,10 +72,10 @@ def share(change: Change, actor: Actor, days: int, include: Collection[str] = ()
     """
     _must_read(actor)
     if days not in DAYS:
-        raise BadRequest(Sentence("A link is good for 1, 7 or 30 days."), code="bad_days")
+        raise BadRequest(Sentence("A link can be valid for 1, 7, or 30 days."), code="bad_days")
     if not change.finished:
         raise Refused(
-            Sentence("A link can be made when the change has ended."), code="not_finished"
+            Sentence("You can create a link when the change has finished."), code="not_finished"
         )
     if unknown := set(include) - set(MAY_INCLUDE):
         raise BadRequest(
@@ -129,20 +129,18 @@ def shared_change(token: str, now: datetime) -> tuple[Change, Link]:
         uuid, nonce = str(said["change"]), str(said["link"])
         until = datetime.fromtimestamp(int(said["until"]), timezone.get_current_timezone())
     except (signing.BadSignature, ValueError, KeyError, TypeError) as error:
-        raise BadLink(
-            Sentence("This link is not one of this panel, or a part of it is missing.")
-        ) from error
+        raise BadLink(Sentence("This link is invalid or incomplete.")) from error
     if until <= now:
-        raise LinkOver(Sentence("The time of this link is over."), until)
+        raise LinkOver(Sentence("This link has expired."), until)
     changes = Change.objects.select_related("server").annotate(**AFTERMATH)
     change = changes.filter(uuid=uuid).first()
     if change is None:
-        raise BadLink(Sentence("The change of this link is no longer kept."))
+        raise BadLink(Sentence("This change was deleted from the history."))
     events = change.events.filter(kind__in=(SHARED, TAKEN_BACK)).order_by("seq")
     for link in good_links(change, events, now):
         if signing.Signer(salt=SALT).unsign_object(link.token)["link"] == nonce:
             return change, link
-    raise LinkOver(Sentence("This link was taken back."))
+    raise LinkOver(Sentence("This link was revoked."))
 
 
 def _link(change: Change, event: Event) -> Link:
@@ -158,4 +156,4 @@ def _link(change: Change, event: Event) -> Link:
 
 def _must_read(actor: Actor) -> None:
     if actor.role not in ROLES:
-        raise NotAllowed(Sentence("Making links is for administrators and support."))
+        raise NotAllowed(Sentence("Only administrators and support can create links."))

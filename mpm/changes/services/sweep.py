@@ -163,7 +163,7 @@ def _previews(now: datetime, read: datetime) -> None:
         error={
             "code": "no_answer",
             "message": f"The server did not answer within {settings.PREVIEW_SECONDS} seconds.",
-            "remedy": "Check that its agent runs, then ask again.",
+            "remedy": "Check that its agent is running, then try again.",
         },
     )
     if now - read < SLACK:  # else the answers to those that were asked may be among the unread
@@ -210,12 +210,12 @@ def recover(change: Change, actor: Actor, *, close: bool = False) -> Change:
     must_be_allowed(actor, Sentence("recover changes"))
     if change.finished:
         raise Refused(
-            Sentence("Change #{number} has ended.", number=change.pk), code="ended", status=409
+            Sentence("Change #{number} has finished.", number=change.pk), code="ended", status=409
         )
     if close and change.silent_since is None:
         raise Refused(
             Sentence(
-                "The agent of {server} answers, so change #{number} ends by what it reports.",
+                "The agent of {server} is online and reports how change #{number} ends.",
                 server=change.server_name,
                 number=change.pk,
             ),
@@ -245,21 +245,20 @@ def recover(change: Change, actor: Actor, *, close: bool = False) -> Change:
 def _close(change: Change, actor: Actor, now: datetime) -> None:
     touched = past_the_point(change.step)
     closed = Sentence(
-        "Closed by {person} without word from the agent, silent since {since} UTC "
-        "(last step: {step}).",
+        "Closed manually by {person}. The agent has been offline since {since} UTC (last "
+        "step: {step}).",
         person=actor.name,
         since=f"{change.silent_since:%Y-%m-%d %H:%M:%S}",
         step=change.step or Sentence("none"),
     )
     look = (
         Sentence(
-            "Its packages may have been changed: look at the server before asking for another "
-            "change."
+            "Packages may have been changed. Check the server before you request another change."
         )
         if touched
         else Sentence(
-            "The agent may still finish or undo it: look at the server before asking for another "
-            "change."
+            "The agent may still finish or undo it. Check the server before you request "
+            "another change."
         )
     )
     sentence = joined(" ", [closed, look])
@@ -277,7 +276,7 @@ def _close(change: Change, actor: Actor, now: datetime) -> None:
         decided_by="recover",
     ):
         raise Refused(
-            Sentence("Change #{number} has just moved on.", number=change.pk),
+            Sentence("Change #{number} just changed its state. Try again.", number=change.pk),
             code="ended",
             status=409,
         )

@@ -39,7 +39,7 @@ def move(
         fields["sentence_words"] = words_of(fields["sentence"])
     for state in expected:
         if not is_legal(state.value, to.value):
-            raise ValueError(f"A change never goes from {state.value} to {to.value}.")
+            raise ValueError(f"A change can't change from {state.value} to {to.value}.")
     with transaction.atomic():
         moved = (
             Change.objects.filter(pk=change.pk, state__in=list(expected))

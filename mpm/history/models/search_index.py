@@ -45,11 +45,12 @@ _TRIGGERS = {
 _known: dict[str, bool] = {}
 log = logging.getLogger(__name__)
 
-MISSING = "Free text in the history is looked for without an index: every change is read each time."
+MISSING = "Text search in the history has no index: every search reads all changes."
 REMEDY = {
     "sqlite": "Use a Python whose SQLite has FTS5 (3.34 or newer), then: manage.py migrate",
     "postgresql": (
-        "As somebody who may, in this database: CREATE EXTENSION pg_trgm; then: manage.py migrate"
+        "As a superuser of this database, run: CREATE EXTENSION pg_trgm; then run: manage.py "
+        "migrate"
     ),
 }
 

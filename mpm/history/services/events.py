@@ -30,7 +30,7 @@ def append(
     RuntimeError outside of a transaction.
     """
     if not connection.in_atomic_block:
-        raise RuntimeError("An event belongs into the transaction of what it tells.")
+        raise RuntimeError("An event is recorded in the transaction of what it describes.")
     if change is not None:
         current_change.set(str(change.pk))  # what is logged from here on is about it
     Chain.objects.get_or_create(server_name=server_name)

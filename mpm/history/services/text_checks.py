@@ -20,7 +20,7 @@ def one_text(name: str, value: str, longest: int, *, lines: bool = False) -> str
     if len(text) > longest:
         raise BadRequest(
             Sentence(
-                "The {name} has {count} characters; at most {longest} are kept.",
+                "The {name} has {count} characters. At most {longest} are allowed.",
                 name=name,
                 count=len(text),
                 longest=longest,
@@ -34,7 +34,7 @@ def one_text(name: str, value: str, longest: int, *, lines: bool = False) -> str
         for sign in text
     ):
         raise BadRequest(
-            Sentence("The {name} holds control characters.", name=name),
+            Sentence("The {name} contains control characters.", name=name),
             code=f"{name}_control_characters",
         )
     return text

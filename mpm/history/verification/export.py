@@ -34,7 +34,7 @@ def verify_export(path: Path) -> Verdict:
         found = list(check_chain(name, last.watch(counted)))
         events += counted.count
         if name in ends:
-            faults.append(Fault(name, last.head[0], "This chain comes twice."))
+            faults.append(Fault(name, last.head[0], "This chain appears twice."))
         else:
             faults += found
             ends[name] = last.head
@@ -44,7 +44,7 @@ def verify_export(path: Path) -> Verdict:
                 "",
                 0,
                 "The export is incomplete: the last line, which names the newest event of "
-                "every chain, is not there.",
+                "every chain, is missing.",
             )
         )
         return Verdict(len(ends), events, tuple(faults), complete=False, heads=ends)
@@ -92,7 +92,7 @@ class _Lines:
     def __iter__(self) -> Iterator[dict[str, Any]]:
         for number, row in self._rows():
             if self.heads is not None:
-                raise BadExport(f"{self._path}, line {number}: something after the end")
+                raise BadExport(f"{self._path}, line {number}: content after the end")
             if isinstance(row, dict) and set(row) == {"heads"}:
                 self.heads = self._heads(number, row["heads"])
             elif _is_event(row):

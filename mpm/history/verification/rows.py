@@ -19,43 +19,43 @@ KINDS = renamed.spellings(
     *seal_payload.ASKED, *seal_payload.ENDED, seal_payload.TOLD_LATER, seal_payload.ADOPTED
 )
 WHO = {
-    "actor_name": "its author",
-    "actor_role": "the role of its author",
-    "origin": "the way in",
-    "token_name": "the token it was asked for with",
-    "address": "the address it was asked for from",
-    "agent_class": "the program it was asked for with",
-    "request_id": "the number of the request",
+    "actor_name": "who requested it",
+    "actor_role": "the role of who requested it",
+    "origin": "the source",
+    "token_name": "the token of the request",
+    "address": "the address of the request",
+    "agent_class": "the client of the request",
+    "request_id": "the id of the request",
 }
 WHAT = {
     "uuid": "its id",
     "from": "the MPM before",
-    "to": "the MPM asked for",
+    "to": "the requested MPM",
     "reason": "the reason",
     "ticket": "the ticket",
     "digest": "the digest of the plan",
     "base_digest": "the state it was planned for",
-    "install": "what was to come in",
-    "remove": "what was to leave",
+    "install": "the packages to install",
+    "remove": "the packages to remove",
     "plan_sha256": "the plan",
-    "rollback_of": "the change it takes back",
-    "undo_of": "the change it takes back",
-    "not_before": "the window",
-    "not_after": "the window",
-    "requested_at": "the time it was asked for",
-    "person": "its author",
-    "outcome": "its end",
+    "rollback_of": "the change it rolls back",
+    "undo_of": "the change it rolls back",
+    "not_before": "the maintenance window",
+    "not_after": "the maintenance window",
+    "requested_at": "the time of the request",
+    "person": "who requested it",
+    "outcome": "its state",
     "step": "its last step",
-    "sentence": "how it ended",
-    "decided_by": "what decided its end",
-    "refused": "how many visitors were refused",
-    "longest_wait_ms": "how long visitors waited",
-    "started_at": "the time it began",
-    "finished_at": "the time it ended",
+    "sentence": "its outcome",
+    "decided_by": "what decided its outcome",
+    "refused": "the number of refused connections",
+    "longest_wait_ms": "the longest wait",
+    "started_at": "its start time",
+    "finished_at": "its end time",
     "error_sha256": "the error",
     "diagnosis_sha256": "the diagnosis",
-    "moved_sha256": "the other answer of the server",
-    "interruption_sha256": "what visitors noticed",
+    "moved_sha256": "the server's own plan",
+    "interruption_sha256": "the visitor impact",
 }
 
 
@@ -123,14 +123,14 @@ def _altered(one: _Told) -> Iterator[Fault]:
             if kind not in (f"change.{change.state}", seal_payload.OUTSIDE):
                 altered.add(WHAT["outcome"])
         if kind == seal_payload.ADOPTED and event.actor_name != change.adopted_by:
-            altered.add("who adopted it")
+            altered.add("who accepted it")
         for words in sorted(altered):
-            yield one.fault(f"{words} was altered.", event)
+            yield one.fault(f"{words} was changed.", event)
     kinds = {event.kind_now for event in one.events}
     if change.finished and not kinds & set(seal_payload.ENDED):
-        yield one.fault("its end is not in the history.")
+        yield one.fault("its outcome is not in the history.")
     if change.adopted_at is not None and seal_payload.ADOPTED not in kinds:
-        yield one.fault("that it was adopted is not in the history.")
+        yield one.fault("its acceptance is not in the history.")
 
 
 def _differences(said: Mapping[str, Any], now: Mapping[str, Any]) -> set[str]:
@@ -169,6 +169,6 @@ def _held(
     for pk, one in told.items():
         wanted = getattr(one, what)
         if not set(wanted) <= proved[pk]:
-            yield one.fault(f"what its agent told was altered ({what}).")
+            yield one.fault(f"a report of its agent was changed ({what}).")
         elif ends[pk] > max(wanted) and one.change.unsealed_since is None:
-            yield one.fault(f"something was added to what its agent told ({what}).")
+            yield one.fault(f"a report was added that its agent did not send ({what}).")

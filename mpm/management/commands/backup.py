@@ -1,6 +1,6 @@
 """``manage.py backup FILE``: database, keys and configuration in one file.
 
-Exit status: 0 done, 1 failed, 4 no database. The panel goes on working meanwhile.
+Exit status: 0 done, 1 failed, 4 no database. The panel keeps running meanwhile.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from mpm.backup.whole import back_up
 
 
 class Command(BaseCommand):
-    help = "Write database, keys and configuration into one file. The panel goes on working."
+    help = "Write database, keys and configuration into one file. The panel keeps running."
     requires_system_checks: list[str] = []
 
     def add_arguments(self, parser: CommandParser) -> None:

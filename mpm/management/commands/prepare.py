@@ -26,7 +26,7 @@ WRONG_ACCOUNT = 2
 
 
 class Command(BaseCommand):
-    help = "Bring the database up to date; register servers; make the first accounts."
+    help = "Update the database, register servers, and create the first users."
     requires_system_checks: list[str] = []
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -40,17 +40,17 @@ class Command(BaseCommand):
         parser.add_argument(
             "--first-accounts",
             action="store_true",
-            help="when nobody has an account yet: make one administrator and one support "
-            "reader, and print their passwords, this once",
+            help="if there are no users yet, create an administrator and a support user, and "
+            "print their passwords once",
         )
-        parser.add_argument("--no-static", action="store_true", help="leave static files alone")
-        parser.add_argument("--json", action="store_true", help="print the accounts as JSON")
+        parser.add_argument("--no-static", action="store_true", help="don't collect static files")
+        parser.add_argument("--json", action="store_true", help="print the users as JSON")
         parser.add_argument(
             "--wait",
             type=int,
             default=60,
             metavar="SECONDS",
-            help="how long to wait for a database that is not there yet (60)",
+            help="seconds to wait for the database (60)",
         )
 
     def handle(self, *_: Any, **options: Any) -> None:
@@ -67,7 +67,7 @@ class Command(BaseCommand):
             try:
                 described = json.loads(text)
                 if not isinstance(described, dict):
-                    raise BadServer("a server is described by a JSON object")
+                    raise BadServer("a server must be a JSON object")
                 register(described)
             except (json.JSONDecodeError, BadServer) as error:
                 raise CommandError(f"--server {text}: {error}") from error
@@ -78,7 +78,7 @@ class Command(BaseCommand):
         for account in accounts:
             self.stdout.write(f"{account.name}  {account.password}  ({account.role})")
         if options["first_accounts"] and not accounts:
-            self.stdout.write("There are accounts already; none was made.")
+            self.stdout.write("Users already exist. None was created.")
 
     def _check_account(self, *, static: bool) -> None:
         """Files that this command creates must belong to the account that the panel runs as."""

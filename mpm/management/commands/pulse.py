@@ -16,7 +16,7 @@ from mpm.web.background_parts import dropped_messages
 
 
 class Command(BaseCommand):
-    help = "Did this part of the panel (control or beat) work lately? For health checks."
+    help = "Check that a part of the panel (control or beat) worked recently. For health checks."
     requires_system_checks: list[str] = []
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -26,10 +26,10 @@ class Command(BaseCommand):
     def handle(self, *_: Any, **options: Any) -> None:
         pulse = Pulse.objects.filter(name=options["name"]).first()
         if pulse is None:
-            raise CommandError(f"{options['name']} has never been heard")
+            raise CommandError(f"{options['name']} has never reported")
         age = (timezone.now() - pulse.at).total_seconds()
         if age > options["within"]:
-            raise CommandError(f"{options['name']} was last heard {age:.0f} s ago")
+            raise CommandError(f"{options['name']} last reported {age:.0f} s ago")
         count, last = dropped_messages() if options["name"] == "control" else (0, None)
         dropped = f"; {count} messages dropped so far, the last {last}" if last else ""
         self.stdout.write(f"{options['name']}: {age:.0f} s ago{dropped}")

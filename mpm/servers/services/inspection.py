@@ -56,7 +56,7 @@ def record_inspection(
         heard(server, now)
         asked = asked_at(request)
         if now - asked > ANSWERED_WITHIN:
-            raise BadMessage("the answer to a question of long ago")
+            raise BadMessage("the answer to an expired request")
         if error is not None or profile is None:
             _note_error(row, storable(dict(error or {})))
             return None

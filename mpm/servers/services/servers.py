@@ -33,8 +33,8 @@ def add_server(
     if not SERVER_NAME.match(name):
         raise BadRequest(
             Sentence(
-                "{name!r} cannot be the name of a server: lower-case letters, digits, dots and "
-                "dashes, at most 63, a letter or digit at both ends.",
+                "{name!r} is not a valid server name. Use up to 63 lowercase letters, digits, "
+                "dots, and dashes, with a letter or digit at both ends.",
                 name=name[:80],
             ),
             code="bad_server_name",
@@ -42,7 +42,7 @@ def add_server(
     if kind not in Server.Kind.values:
         raise BadRequest(
             Sentence(
-                "There is no kind of server called {kind!r}: {kinds}.",
+                "Unknown server kind {kind!r}. Use one of: {kinds}.",
                 kind=kind[:40],
                 kinds=", ".join(Server.Kind.values),
             ),
@@ -61,7 +61,7 @@ def add_server(
             append("server.created", now, server_name=name, actor=actor, data=values)
     except IntegrityError:
         raise Refused(
-            Sentence("There is a server called {name} already.", name=name),
+            Sentence("A server named {name} already exists.", name=name),
             code="exists",
             status=409,
         ) from None
@@ -70,13 +70,11 @@ def add_server(
 
 def alter_server(server: Server, actor: Actor, **values: Any) -> Server:
     """Set ``hostname``, ``note``, ``active``, ``require_digest``. Raises NotAllowed, BadRequest."""
-    must_be_allowed(actor, Sentence("alter servers"))
+    must_be_allowed(actor, Sentence("update servers"))
     texts = {"hostname": 253, "note": 500}
     unknown = set(values) - set(texts) - {"active", "require_digest"}
     if unknown:
-        raise BadRequest(
-            Sentence("A server has no {unknown!r} that could be set.", unknown=min(unknown))
-        )
+        raise BadRequest(Sentence("A server has no setting {unknown!r}.", unknown=min(unknown)))
     for name, longest in texts.items():
         if name in values:
             values[name] = one_text(name, str(values[name]), longest)
