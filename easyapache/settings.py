@@ -46,9 +46,7 @@ DATABASES = {"default": database_from(env.text("DATABASE_URL"), VAR / "panel.sql
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 if DATABASES["default"]["ENGINE"].endswith("sqlite3"):
     place_for_sqlite(Path(DATABASES["default"]["NAME"]))
-SECRET_FILES = env.files(
-    "SECRET_KEY", "DATABASE_URL", "REDIS_URL", "TOKEN_PEPPERS", "SMTP_URL"
-)
+SECRET_FILES = env.files("SECRET_KEY", "DATABASE_URL", "REDIS_URL", "TOKEN_PEPPERS", "SMTP_URL")
 """The files that NAME_FILE names for what nobody else may read: {variable: path}."""
 
 # -- What the panel is made of ---------------------------------------------------------

@@ -152,3 +152,25 @@ def test_the_id_of_a_request_is_in_the_log(
     with caplog.at_level(logging.WARNING, "django.request"):
         call("GET", "servers/nowhere", token=add_token("read"), X_Request_Id="find-me-42")
     assert {record.request_id for record in caplog.records} == {"find-me-42"}  # type: ignore[attr-defined]
+
+
+def test_what_never_reaches_a_view_is_a_problem_too(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    strange = client.get("/api/v1/servers", headers={"Host": "elsewhere.example.com"})
+    assert (strange.status_code, strange.headers["Content-Type"]) == (
+        400,
+        "application/problem+json",
+    )
+    assert "ALLOWED_HOSTS" in strange.json()["detail"]
+
+    def breaks(*_: object) -> None:
+        raise ZeroDivisionError
+
+    client.raise_request_exception = False
+    with monkeypatch.context() as patch:
+        patch.setattr("django.middleware.common.CommonMiddleware.process_request", breaks)
+        broken = client.get("/api/v1/servers")
+        page = client.get("/login/")
+    assert (broken.status_code, broken.json()["code"]) == (500, "internal")
+    assert (page.status_code, page.headers["Content-Type"][:9]) == (500, "text/html")
