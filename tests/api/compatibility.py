@@ -6,11 +6,11 @@ more members, never fewer. Values of an answer may be added, as the description 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 Json = Mapping[str, Any]
-_NARROWER = {
+_NARROWER: Mapping[str, Callable[[Any, Any], bool]] = {
     "maxLength": lambda old, new: new < old,
     "maximum": lambda old, new: new < old,
     "maxItems": lambda old, new: new < old,
