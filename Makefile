@@ -11,7 +11,7 @@ WORKERS  ?= 4
 TESTS    ?= tests
 export PORT EA4_DATA
 
-.PHONY: help demo test coverage lint format smoke clients bench torture compose-test screenshots docs migrations locks ready ready-demo ready-bench ready-clients clean
+.PHONY: help demo test coverage lint format smoke clients openapi-lint playbook bench torture compose-test screenshots docs migrations locks ready ready-demo ready-bench ready-clients clean
 
 help:
 	@echo 'make demo         a running panel with a real server in a folder, on 127.0.0.1:$$PORT (8000)'
@@ -20,6 +20,8 @@ help:
 	@echo 'make lint         ruff, mypy --strict, import contracts, djlint, codespell'
 	@echo 'make smoke        the main job without a browser: one JSON line per change'
 	@echo 'make clients      WHM clients that others wrote, unmodified, against this panel (needs npm)'
+	@echo 'make openapi-lint  the description of the API before linters and a generator (needs npm)'
+	@echo 'make playbook     the playbook of the docs against a simulated server'
 	@echo 'make bench        this panel beside raw dnf, a shell script and Ansible'
 	@echo 'make torture      500 kills and 100 pulled plugs at random instants (KILLS=, PLUGS=)'
 	@echo 'make compose-test both images and docker-compose.yml on a real engine (docker, podman)'
@@ -72,6 +74,14 @@ clients: ready-clients
 	@command -v npm >/dev/null || { echo 'make clients needs node and npm' >&2; exit 1; }
 	npm ci --prefix tests/clients --ignore-scripts --no-audit --no-fund
 	@exec $(PY) -m tests.clients
+
+openapi-lint: ready
+	@command -v npm >/dev/null || { echo 'make openapi-lint needs node and npm' >&2; exit 1; }
+	npm ci --prefix tests/openapi --ignore-scripts --no-audit --no-fund
+	@exec $(PY) -m tests.openapi
+
+playbook: ready ready-bench
+	@exec $(PY) -m tests.playbook
 
 # NAMES='switches history' measures only these.
 bench: ready-bench

@@ -46,7 +46,7 @@ DATABASES = {"default": database_from(env.text("DATABASE_URL"), VAR / "panel.sql
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 if DATABASES["default"]["ENGINE"].endswith("sqlite3"):
     place_for_sqlite(Path(DATABASES["default"]["NAME"]))
-SECRET_FILES = env.files("SECRET_KEY", "DATABASE_URL", "REDIS_URL", "TOKEN_PEPPERS")
+SECRET_FILES = env.files("SECRET_KEY", "DATABASE_URL", "REDIS_URL", "TOKEN_PEPPERS", "SMTP_URL")
 """The files that NAME_FILE names for what nobody else may read: {variable: path}."""
 
 # -- What the panel is made of ---------------------------------------------------------
@@ -200,6 +200,13 @@ WEBHOOK_ALLOWED_NETWORKS = env.networks("WEBHOOK_ALLOWED_NETWORKS")
 METRICS_ALLOWED_NETWORKS = env.networks("METRICS_ALLOWED_NETWORKS", ("127.0.0.0/8", "::1/128"))
 """Networks that may read /metrics without a token, as 10.20.0.0/16. Every other address needs a
 token with the scope read for all servers."""
+PANEL_URL = env.text("PANEL_URL")
+"""The address people open the panel at, as https://panel.example.com: for links in webhooks."""
+SMTP_URL = env.text("SMTP_URL")
+"""The mail server of webhooks by e-mail, as smtp://user:password@mail.example.com:587 (STARTTLS) or
+smtps://mail.example.com. Without it there are none."""
+MAIL_FROM = env.text("MAIL_FROM", "EasyApache 4 MPM panel <ea4@localhost>")
+"""The sender of e-mail."""
 WHM_SERVER = env.text("WHM_SERVER")
 """The server that /json-api/ means, where neither ?server= nor the host name says."""
 

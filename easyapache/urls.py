@@ -10,8 +10,8 @@ from mpm.access.views import account
 from mpm.servers.views import packages, profiles, servers
 
 EA4 = "software/easyapache4/"
-handler400 = "mpm.whmapi.views.bad_request"
-handler500 = "mpm.web.responses.fault"
+handler400 = "mpm.web.faults.bad_request"
+handler500 = "mpm.web.faults.server_error"
 
 urlpatterns: list[URLPattern | URLResolver] = [
     # First, as programs ask a thousand times for each page that a person opens.

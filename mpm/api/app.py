@@ -12,7 +12,7 @@ from django.conf import settings
 from django.contrib.auth.decorators import login_not_required
 from django.core.exceptions import RequestDataTooBig, SuspiciousOperation
 from django.db import InterfaceError, OperationalError
-from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed, JsonResponse
 from django.http.response import HttpResponseBase
 from django.urls import URLPattern, path, re_path
 from django.views.decorators.csrf import csrf_exempt
@@ -30,28 +30,44 @@ from mpm.web.polling import TURNS, found_no_place
 
 log = logging.getLogger(__name__)
 
-SWITCH = switch.put_mpm
+SWITCH = switch.update_mpm
 """It registers itself with the router of servers, as it shares an address with a read."""
 
-DESCRIPTION = """Change the MPM of EasyApache 4 servers, and know what happened.
+DESCRIPTION = """Change the MPM of EasyApache 4 servers, and read what happened.
 
-Every request carries `Authorization: Bearer <token>`. Every answer carries `X-Request-Id`, which
-is also in the history of what the request caused; send your own to follow it. Errors are
-`application/problem+json` with a stable `code`. Limits are told in the `RateLimit` headers.
+**The first token.** An administrator creates it in the panel under **API tokens » Create token**,
+or as root on the panel's machine: `manage.py mpm token add deploy --scope change`. It is shown
+once.
+Every request carries it as `Authorization: Bearer TOKEN`. A token with the permission `admin` can
+create further ones with `POST /tokens`.
 
-A change that is safe to repeat: ask for a plan, then send its `digest` with `PUT
-/servers/{server}/mpm` and an `Idempotency-Key`. Asking again with the same key gives the same
-answer and `Idempotency-Replayed: true`, however often and at whatever moment the connection
-broke.
+**Answers.** Every answer has an `X-Request-Id`, which is in the log of the panel and in the history
+of what the request caused; send your own to follow it. Answers are JSON, whatever `Accept` says,
+and times are UTC with milliseconds. Errors are `application/problem+json` with a stable `code`;
+`errors` names each wrong value by a JSON pointer, a parameter or a header. The `RateLimit` headers
+are those of the policy that was applied. `HEAD` works wherever `GET` does.
 
-`wait` holds an answer back until there is something new, for a few clients at a time. When too many
-wait, the answer comes at once, with what there is and `Retry-After`: ask again after so many
+**Lists.** Every list takes `limit` and `cursor`. `next` is the cursor of the next page, and its
+address is in `Link`. Parameters that do not exist are refused with 422. In a query, write a time as
+`2026-03-03T21:00:00Z`, or the `+` of its zone as `%2B`.
+
+**Safe to repeat.** Create a plan, then send its `digest` with `PUT /servers/{server}/mpm` and an
+`Idempotency-Key`. The same request with the same key gets the same answer, with
+`Idempotency-Replayed: true`, whenever the connection broke. `dry_run` checks everything and says
+`would_change`.
+
+**Waiting.** `wait` holds an answer back until there is something new, for a few clients at a time.
+When too many wait, the answer is sent at once with `Retry-After`: repeat the request after so many
 seconds.
+
+**Versions.** This is version 1 of the API, whatever the version of the panel. Fields, values, kinds
+of events and codes may be added: ignore those that you do not know. Nothing that is described here
+is removed or renamed within `/api/v1`.
 """
 
 
 class Api(NinjaAPI):
-    """Describes itself in full, and works that out once: it takes long, and anybody may ask."""
+    """Describes itself in full. That is worked out once: it takes long, and needs no token."""
 
     _described: OpenAPISchema | None = None
     _describing = threading.Lock()
@@ -119,7 +135,7 @@ def _suspicious(request: HttpRequest, error: SuspiciousOperation) -> HttpRespons
         return answer(
             request, Problem(413, "too_large", f"A request may have at most {longest} MiB.")
         )
-    return answer(request, Problem(400, "bad_request", "This request cannot be meant."))
+    return answer(request, Problem(400, "bad_request", "This request isn't valid."))
 
 
 @api.exception_handler(OperationalError)
@@ -145,7 +161,7 @@ def _internal(request: HttpRequest, error: Exception) -> HttpResponse:
         Problem(
             500,
             "internal",
-            "Something went wrong in the panel. Its log says what, under the id of this request.",
+            "Something went wrong in the panel. Its log has more under the id of this request.",
         ),
     )
 
@@ -154,8 +170,8 @@ View = Callable[..., HttpResponseBase]
 
 
 def finished(view: View) -> View:
-    """What every answer of the API has, whoever made it: the limits, no cache, and when to ask
-    again where a poll could not wait."""
+    """What every answer of the API has, whoever made it: the limits, no cache, when to ask again
+    where a poll could not wait, and HEAD and OPTIONS where the view knows neither."""
 
     @csrf_exempt
     @login_not_required
@@ -165,6 +181,9 @@ def finished(view: View) -> View:
         if refused_body(request) == 411:
             detail = "Send the length of the body with it (Content-Length)."
             return answer(request, Problem(411, "length_required", detail))
+        method = request.method
+        if method == "HEAD":
+            request.method = "GET"
         with TURNS.answering() as turn:
             response = view(request, *args, **kwargs)
             if found_no_place() and response.status_code < 400:
@@ -177,20 +196,41 @@ def finished(view: View) -> View:
                 response.headers.setdefault(name, value)
         response.headers.setdefault("Cache-Control", "no-store")
         response.headers.setdefault("Vary", "Authorization")
-        return response
+        request.method = method
+        return _without_body(response) if method == "HEAD" else response
 
     run.bounds_its_body = True  # type: ignore[attr-defined]
     return run
 
 
+def _without_body(response: HttpResponseBase) -> HttpResponseBase:
+    """The headers of an answer, with the length that its body would have."""
+    if isinstance(response, HttpResponse):
+        length = len(response.content)
+        response.content = b""
+        response["Content-Length"] = str(length)
+    return response
+
+
 def _method_not_allowed(request: HttpRequest, response: HttpResponseBase) -> HttpResponse:
-    allowed = response.headers.get("Allow", "")
-    detail = f"This address takes {allowed}." if allowed else "Not with this method."
+    methods = [name for name in response.headers.get("Allow", "").split(", ") if name]
+    if "GET" in methods and "HEAD" not in methods:
+        methods.append("HEAD")
+    allowed = ", ".join(sorted(methods))
+    if request.method == "OPTIONS":
+        return HttpResponse(status=204, headers={"Allow": f"{allowed}, OPTIONS"})
+    detail = f"This address takes {allowed}." if allowed else "This method isn't allowed here."
     return answer(request, Problem(405, "method_not_allowed", detail, headers={"Allow": allowed}))
 
 
-def _nothing(request: HttpRequest) -> HttpResponse:
-    return answer(request, Problem(404, "not_found", "There is nothing at this address."))
+def nothing(request: HttpRequest) -> HttpResponse:
+    """The answer for every address below ``/api`` that is none of the others."""
+    detail = (
+        "There is nothing at this address. The API is at /api/v1, its description at /api/docs."
+    )
+    if request.path.endswith("/"):
+        detail = "There is nothing at this address. Remove the slash at its end."
+    return answer(request, Problem(404, "not_found", detail))
 
 
 def _patterns() -> list[URLPattern]:
@@ -199,16 +239,13 @@ def _patterns() -> list[URLPattern]:
         if isinstance(pattern, URLPattern) and pattern.name != "api-root":
             pattern.callback = finished(pattern.callback)
             found.append(pattern)
-    return [*found, re_path(r"", finished(_nothing))]
+    return [*found, re_path(r"", finished(nothing))]
 
 
 def openapi(request: HttpRequest) -> HttpResponse:
-    """The description, for programs. Needs no token: it tells nothing of this installation."""
-    if request.method not in ("GET", "HEAD"):
-        return answer(
-            request,
-            Problem(405, "method_not_allowed", "Only GET.", headers={"Allow": "GET, HEAD"}),
-        )
+    """The description, for programs. It needs no token: it says nothing about this installation."""
+    if request.method != "GET":
+        return HttpResponseNotAllowed(["GET"])
     return JsonResponse(api.get_openapi_schema())
 
 

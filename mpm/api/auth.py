@@ -11,8 +11,9 @@ from mpm.access.scopes import Scope, scopes_of
 from mpm.access.services.actor import Actor, NotFound
 from mpm.access.token_auth import Throttled, admit
 from mpm.access.tokens import Denied, may_reach
-from mpm.api.parameters import refuse_unknown, refused_type
-from mpm.api.problems import Problem
+from mpm.api.parameters import check_query, refused_type
+from mpm.api.problems import Problem, invalid
+from mpm.changes.services.lookup import server_known
 from mpm.models import Token
 from mpm.servers.models import Server
 
@@ -23,7 +24,8 @@ class Bearer:
     openapi_security_schema = {
         "type": "http",
         "scheme": "bearer",
-        "description": "An API token, as an administrator makes it under “API tokens”.",
+        "description": "An API token. An administrator creates it under **API tokens**, or on the "
+        "panel's machine with `manage.py mpm token add`.",
     }
 
     def __init__(self, scope: Scope) -> None:
@@ -34,7 +36,7 @@ class Bearer:
         parameter that does not exist."""
         scheme, _, text = request.headers.get("Authorization", "").partition(" ")
         if scheme.lower() != "bearer" or not text.strip():
-            raise unauthorized("Send Authorization: Bearer and a token.")
+            raise unauthorized("Send Authorization: Bearer with a token.")
         try:
             token = admit(request, text.strip())
         except Denied as error:
@@ -45,10 +47,10 @@ class Bearer:
             raise Problem(
                 403,
                 "not_allowed",
-                f"This needs the scope {self.scope.value}; the token has "
+                f"This needs the permission {self.scope.value}; the token has "
                 f"{', '.join(token.scopes)}.",
             )
-        refuse_unknown(request)
+        check_query(request)
         if refused := refused_type(request):
             raise refused
         return token
@@ -81,6 +83,25 @@ def reachable(token: Token, name: str) -> Server:
             code="unknown_server",
         )
     return server
+
+
+def known_name(token: Token, name: str) -> str:
+    """A server that a filter or a body names, which is or was one the token reaches; "" stays.
+    Raises Problem 422, the same for one that does not exist and one that is out of reach."""
+    if not name:
+        return name
+    names = reachable_names(token)
+    try:
+        server_known(name)
+    except NotFound:
+        names = []
+    if names is not None and name not in names:
+        raise invalid(
+            f"There is no server called {name[:63]!r} that this token can reach.",
+            "unknown_server",
+            parameter="server",
+        )
+    return name
 
 
 def reachable_names(token: Token) -> list[str] | None:

@@ -10,21 +10,24 @@ from ninja import Query, Router, Schema
 from pydantic import Field
 
 from mpm.access.scopes import Scope
-from mpm.access.services.actor import BadRequest, NotFound, Refused, UnderWay
-from mpm.api.auth import Bearer, actor_of, reachable_names, token_of
+from mpm.access.services.actor import NotFound, Refused, UnderWay
+from mpm.api.auth import Bearer, actor_of, known_name, reachable_names, token_of
 from mpm.api.idempotency import Answer, fingerprint, once
-from mpm.api.problems import from_refusal
+from mpm.api.paging import ChangesCursor, Limit, link_next
+from mpm.api.problems import from_refusal, invalid
 from mpm.api.shapes import (
     LINE,
     Digest,
     Line,
     Moment,
+    Mpm,
     ProblemDetails,
     QueryFlag,
     QueryNumber,
+    ServerName,
     Wish,
 )
-from mpm.api.statuses import READS, WRITES
+from mpm.api.statuses import problems
 from mpm.api.switch import Key
 from mpm.changes import log_bytes
 from mpm.changes.detail import change_detail
@@ -41,7 +44,7 @@ from mpm.web.polling import wait_for
 router = Router(tags=["changes"], by_alias=True)
 
 LOG_PIECE = 256 * 1024
-State = Literal[
+Known = Literal[
     "scheduled",
     "queued",
     "running",
@@ -51,22 +54,35 @@ State = Literal[
     "not_started",
     "failed",
     "canceled",
-    "active",
 ]
+State = Literal[Known, "active"]
 Word = Annotated[str, Query(max_length=200, pattern=LINE)]
+States = Annotated[
+    list[State] | None,
+    Query(
+        None,
+        max_length=20,
+        description="A state; active: every one that isn't finished. Several: repeated, or "
+        "separated by commas.",
+    ),
+]
 
 
 class ChangeList(Schema):
+    """Changes, newest first."""
+
     items: list[ChangeSchema]
     next: str | None = Field(description="`cursor` of the next (older) page.")
     previous: str | None = Field(description="`cursor` of the previous (newer) page.")
 
 
 class CancelIn(Wish):
-    """Nothing needs to be said."""
+    """Nothing needs to be sent."""
 
 
 class RollBackIn(Wish):
+    """Why the change is rolled back."""
+
     reason: Annotated[str, Field(max_length=500)] = ""
     ticket: Line = ""
     digest: Digest | None = Field(None, description="Of the plan that goes back, if it was seen.")
@@ -75,44 +91,43 @@ class RollBackIn(Wish):
 @router.get(
     "changes",
     auth=Bearer(Scope.READ),
-    response={200: ChangeList, READS: ProblemDetails},
+    response={200: ChangeList, problems(Scope.READ, named=False): ProblemDetails},
     operation_id="listChanges",
-    summary="Changes, newest first",
+    summary="List changes",
 )
 def list_changes(
     request: HttpRequest,
+    response: HttpResponse,
     *,
-    server: Word = "",
-    person: Word = "",
+    server: ServerName = "",
+    requested_by: Word = "",
     origin: Literal["web", "rest", "whmapi", "cli", "schedule", "outside"] | None = None,
-    state: Annotated[
-        State | None, Query(description="A state, or active: whatever has not ended.")
-    ] = None,
-    mpm_from: Literal["event", "worker", "prefork"] | None = None,
-    mpm_to: Literal["event", "worker", "prefork"] | None = None,
-    itk: QueryFlag | None = None,
+    state: States,
+    from_: Annotated[Mpm | None, Query(alias="from", description="`from.mpm`.")] = None,
+    to: Annotated[Mpm | None, Query(description="`to.mpm`.")] = None,
+    itk: Annotated[QueryFlag | None, Query(description="`to.itk`.")] = None,
     ticket: Word = "",
     request_id: Annotated[
         str, Query(max_length=64, pattern=LINE, description="X-Request-Id that caused it.")
     ] = "",
-    since: Annotated[Moment | None, Query(description="Asked for at or after.")] = None,
-    until: Annotated[Moment | None, Query(description="Asked for before.")] = None,
+    since: Annotated[Moment | None, Query(description="Requested at or after.")] = None,
+    until: Annotated[Moment | None, Query(description="Requested before.")] = None,
     text: Annotated[
         str,
         Query(max_length=200, pattern=LINE, description="In reason, ticket, packages or error."),
     ] = "",
-    cursor: Annotated[str, Query(pattern=r"^([ab][0-9]{1,18})?$")] = "",
-    limit: Annotated[QueryNumber, Query(50, ge=1, le=200)],
+    cursor: ChangesCursor,
+    limit: Limit,
 ) -> dict[str, Any]:
-    """Every filter is optional, all together narrow. Pages keep their place while new changes
-    arrive."""
+    """Newest first. All filters are optional, and a change must match every one of them."""
+    token = token_of(request)
     filters = ChangeFilters(
-        server=server.strip(),
-        person=person.strip(),
+        server=known_name(token, server),
+        person=requested_by.strip(),
         origin=origin or "",
-        result=state or "",
-        mpm_from=mpm_from or "",
-        mpm_to=mpm_to or "",
+        result=",".join(state or ()),
+        mpm_from=from_ or "",
+        mpm_to=to or "",
         itk=itk,
         ticket=ticket.strip(),
         since=_sensible("since", since),
@@ -121,12 +136,12 @@ def list_changes(
         request=request_id,
     )
     try:
-        page = page_of(filters, cursor, limit, servers=reachable_names(token_of(request)))
+        page = page_of(filters, cursor, limit, servers=reachable_names(token))
     except BadFilter as error:
-        raise BadRequest(f"{error.name}: {error}", code="invalid") from error
+        raise invalid(str(error.args[0]), parameter=error.name) from error
     return {
         "items": [ChangeSchema.of(item) for item in page.items],
-        "next": page.next_cursor or None,
+        "next": link_next(request, response, page.next_cursor or None),
         "previous": page.previous_cursor or None,
     }
 
@@ -134,32 +149,32 @@ def list_changes(
 def _sensible(name: str, moment: datetime | None) -> datetime | None:
     """Times near the ends of the calendar cannot be moved by an hour, nor be meant."""
     if moment is not None and not 1970 <= moment.year <= 9000:
-        raise BadRequest(f"{name}: no change was made then.", code="invalid")
+        raise invalid("No change was requested then.", parameter=name)
     return moment
 
 
 @router.get(
     "changes/{change}",
     auth=Bearer(Scope.READ),
-    response={200: ChangeDetail, READS: ProblemDetails},
+    response={200: ChangeDetail, problems(Scope.READ): ProblemDetails},
     operation_id="getChange",
-    summary="One change",
+    summary="Get a change",
 )
 def get_change(
     request: HttpRequest,
     change: str,
     *,
     wait: Annotated[
-        QueryNumber, Query(0, ge=0, le=30, description="Seconds to wait for it to move on.")
+        QueryNumber, Query(0, ge=0, le=30, description="Seconds to wait for something new.")
     ],
     state: Annotated[
-        State | None, Query(description="With wait: the state that is known already.")
+        Known | None, Query(description="With wait: the state that you know already.")
     ] = None,
 ) -> ChangeDetail:
-    """What it moved, its steps, its evidence and how it ended.
+    """Its packages, steps, evidence and outcome. `change` is its `id` or `uuid`.
 
-    With `wait` and no `state` the answer comes when it has ended; with `state`, as soon as
-    it is in another one.
+    With `wait` and no `state` the answer is sent when the change is finished; with `state`, as soon
+    as it is in another state.
     """
     row = named(token_of(request), change)
 
@@ -174,13 +189,13 @@ def get_change(
 @router.get(
     "changes/{change}/log",
     auth=Bearer(Scope.READ),
-    response={200: None, READS: ProblemDetails},
+    response={200: None, problems(Scope.READ): ProblemDetails},
     operation_id="getLog",
-    summary="The log, byte for byte",
+    summary="Get the log of a change",
     openapi_extra={
         "responses": {
             200: {
-                "description": "Bytes from `after` on, at most 256 KiB.",
+                "description": "Bytes from `offset` on, at most 256 KiB.",
                 "content": {
                     "text/plain": {
                         "schema": {"type": "string"},
@@ -189,11 +204,11 @@ def get_change(
                 },
                 "headers": {
                     "X-Log-Next": {
-                        "description": "Send it as `after` to go on.",
+                        "description": "The next `offset`.",
                         "schema": {"type": "integer"},
                     },
                     "X-Log-Ended": {
-                        "description": "true: the change has ended and this is the end.",
+                        "description": "true: the change is finished and this is the end.",
                         "schema": {"type": "string", "enum": ["true", "false"]},
                     },
                 },
@@ -204,23 +219,25 @@ def get_change(
 def get_log(
     request: HttpRequest,
     change: str,
-    after: Annotated[QueryNumber, Query(0, ge=0, description="Offset in bytes.")],
-    wait: Annotated[
-        QueryNumber, Query(0, ge=0, le=30, description="Seconds to wait for more of it.")
-    ],
+    offset: Annotated[QueryNumber, Query(0, ge=0, description="In bytes.")],
+    wait: Annotated[QueryNumber, Query(0, ge=0, le=30, description="Seconds to wait for more.")],
 ) -> HttpResponse:
-    """The log from an offset. An empty body and `X-Log-Ended: false`: nothing new yet."""
+    """The log byte for byte. An empty body and `X-Log-Ended: false` mean: nothing new yet."""
     row = named(token_of(request), change)
 
     def look() -> tuple[bytes, Change] | None:
         fresh = Change.objects.only("state", "log_size").get(pk=row.pk)
-        piece = log_bytes.read(fresh, after, LOG_PIECE)
+        piece = log_bytes.read(fresh, offset, LOG_PIECE)
         return (piece, fresh) if piece or fresh.finished else None
 
     piece, fresh = wait_for(look, wait) or (b"", row)
     response = HttpResponse(piece, content_type="text/plain; charset=utf-8")
-    response["X-Log-Next"] = str(after + len(piece))
-    ended = fresh.finished and after + len(piece) >= fresh.log_size
+    following = offset + len(piece)
+    if not piece:
+        # Nobody has read bytes that are not there: the end is where it is.
+        following = min(offset, fresh.log_size)
+    response["X-Log-Next"] = str(following)
+    ended = fresh.finished and following >= fresh.log_size
     response["X-Log-Ended"] = "true" if ended else "false"
     return response
 
@@ -228,9 +245,9 @@ def get_log(
 @router.post(
     "changes/{change}/cancel",
     auth=Bearer(Scope.CHANGE),
-    response={202: ChangeSchema, WRITES: ProblemDetails},
+    response={202: ChangeSchema, problems(Scope.CHANGE, 409, body=True): ProblemDetails},
     operation_id="cancelChange",
-    summary="Cancel",
+    summary="Cancel a change",
 )
 def cancel_change(
     request: HttpRequest,
@@ -238,8 +255,8 @@ def cancel_change(
     body: CancelIn | None = None,  # noqa: ARG001  # an empty object may be sent
     idempotency_key: Key = "",
 ) -> HttpResponse:
-    """Possible until the packages begin to move; after that 409 `too_late` says why not.
-    Asking twice is asking once."""
+    """Possible until packages are changed; after that, 409 `too_late` says why not. Canceling a
+    change again, or one that is canceled already, answers with it."""
     token = token_of(request)
     row = named(token, change)
     actor = actor_of(request, token)
@@ -257,33 +274,34 @@ def cancel_change(
 @router.post(
     "changes/{change}/rollback",
     auth=Bearer(Scope.ROLLBACK),
-    response={202: ChangeSchema, WRITES: ProblemDetails},
+    response={202: ChangeSchema, problems(Scope.ROLLBACK, 409, body=True): ProblemDetails},
     operation_id="rollBackChange",
-    summary="Roll back",
+    summary="Roll back a change",
 )
 def roll_back_change(
     request: HttpRequest,
     change: str,
-    body: RollBackIn,
+    body: RollBackIn | None = None,
     idempotency_key: Key = "",
 ) -> HttpResponse:
-    """Make the change that goes back to how the server was before this one. While it has not
-    finished, asking again answers with it."""
+    """Create the change that restores the previous state. Until that one is finished, the same
+    request answers with it."""
     token = token_of(request)
     row = named(token, change)
     actor = actor_of(request, token)
+    wish = body or RollBackIn(digest=None)
 
     def act() -> Answer:
         try:
-            back = roll_back(row, actor, body.reason, ticket=body.ticket, digest=body.digest)
+            back = roll_back(row, actor, wish.reason, ticket=wish.ticket, digest=wish.digest)
         except UnderWay as same:
             back = same.change
         except Refused as refused:
             return _refused(request, refused)
-        href = f"/api/v1/changes/{back.pk}"
-        return Answer(202, ChangeSchema.of(back).as_json(), {"Location": href}, back)
+        shown = ChangeSchema.of(back)
+        return Answer(202, shown.as_json(), {"Location": shown.href}, back)
 
-    return once(token, idempotency_key, fingerprint(request, body.dict()), act)
+    return once(token, idempotency_key, fingerprint(request, wish.dict()), act)
 
 
 def _refused(request: HttpRequest, refused: Refused) -> Answer:

@@ -3,11 +3,16 @@ every shape, the headers of every answer, and that problems are not plain JSON."
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from pydantic import BaseModel
+from pydantic.json_schema import models_json_schema
+
 from mpm.api.examples import EXAMPLES, OF_ANSWERS
 from mpm.api.problems import MEDIA_TYPE
+from mpm.schemas.notification import NotificationBody, TestBody
 
 Json = dict[str, Any]
 KEY = "Idempotency-Key"
@@ -16,22 +21,42 @@ _TEXT: Json = {"type": "string"}
 _ADDRESS: Json = {"type": "string", "format": "uri-reference"}
 _TRUE: Json = {"type": "string", "enum": ["true"]}
 LIMITS: Mapping[str, tuple[str, Json, str]] = {
-    "RateLimit-Policy": ("Of the token: q requests in w seconds.", _TEXT, '"token";q=600;w=60'),
-    "RateLimit": ("r are left, and all of them again in t seconds.", _TEXT, '"token";r=598;t=41'),
+    "RateLimit-Policy": (
+        "The policy that was applied: q requests in w seconds.",
+        _TEXT,
+        '"token";q=600;w=60',
+    ),
+    "RateLimit": (
+        "r requests are left; the whole limit is back in t seconds.",
+        _TEXT,
+        '"token";r=598;t=41',
+    ),
     "RateLimit-Limit": ("Requests a minute.", _TEXT, "600"),
-    "RateLimit-Remaining": ("Requests that are left.", _TEXT, "598"),
-    "RateLimit-Reset": ("Seconds until all are there again.", _TEXT, "41"),
+    "RateLimit-Remaining": ("Requests left.", _TEXT, "598"),
+    "RateLimit-Reset": ("Seconds until the whole limit is back.", _TEXT, "41"),
 }
 HEADERS: Mapping[str, tuple[str, Json, str]] = {
-    "X-Request-Id": ("Of this request: in history and in the log.", _TEXT, "5f0c6a2b9d3e4f10"),
+    "X-Request-Id": (
+        "Of this request, also in the log and the history.",
+        _TEXT,
+        "5f0c6a2b9d3e4f10",
+    ),
     **LIMITS,
-    "Retry-After": ("Seconds after which asking again is worth it.", _TEXT, "5"),
+    "Retry-After": ("Seconds to wait before the next request.", _TEXT, "5"),
     "WWW-Authenticate": ("What to send.", _TEXT, 'Bearer realm="ea4-mpm-panel"'),
-    "Location": ("Of what was made or is awaited.", _ADDRESS, "/api/v1/changes/1284"),
-    "Link": ("The change in the way.", _TEXT, '</api/v1/changes/1284>; rel="related"'),
-    "Idempotency-Replayed": (f"What was answered before to the same {KEY}.", _TRUE, "true"),
+    "Location": ("Of what was created or is awaited.", _ADDRESS, "/api/v1/changes/1284"),
+    "Link": (
+        'The next page of a list (rel="next"), or the change in the way (rel="related").',
+        _TEXT,
+        '</api/v1/changes/1284>; rel="related"',
+    ),
+    "Idempotency-Replayed": (
+        f"This is the answer to an earlier request with the same {KEY}.",
+        _TRUE,
+        "true",
+    ),
     "ETag": (
-        "Of the state of the server; one that begins with W/ is not fit for If-Match.",
+        "Of the state of the server. One that begins with W/ never fulfills If-Match.",
         _TEXT,
         '"7c1f0a3b5d9e8f6a1b2c3d4e5f60718a"',
     ),
@@ -54,7 +79,13 @@ OF_OPERATIONS: Mapping[tuple[str, int], tuple[str, ...]] = {
     ("getProfile", 304): ("ETag",),
     ("getPlan", 202): ("Location", "Retry-After"),
     ("getRepair", 200): ("Retry-After",),
+    ("listChanges", 200): ("Link",),
+    ("listDeliveries", 200): ("Link",),
     ("listEvents", 200): ("Retry-After",),
+    ("listRepairs", 200): ("Link",),
+    ("listServers", 200): ("Link",),
+    ("listTokens", 200): ("Link",),
+    ("listWebhooks", 200): ("Link",),
     ("createPlan", 202): ("Location", "Retry-After"),
     ("createToken", 201): ("Location",),
     ("createWebhook", 201): ("Location",),
@@ -64,9 +95,40 @@ OF_OPERATIONS: Mapping[tuple[str, int], tuple[str, ...]] = {
 }
 
 
+TAGS: Mapping[str, str] = {
+    "servers": "EasyApache 4 servers, their MPM and their packages.",
+    "plans": "What a selection would change.",
+    "changes": "The history, running changes and their logs.",
+    "diagnostics": "Known problems of a server and their repairs.",
+    "events": "Everything that happens, as a stream.",
+    "webhooks": "Notifications for other programs.",
+    "tokens": "API tokens and their permissions.",
+}
+_BODIES: Mapping[str, tuple[type[BaseModel], str]] = {
+    "event": (NotificationBody, "Something happened that the webhook is notified of"),
+    "test": (TestBody, "The webhook was tested"),
+}
+_SIGNED: Mapping[str, str] = {
+    "webhook-id": "The id of the delivery: the same over all attempts.",
+    "webhook-timestamp": "Seconds since 1970. Refuse what is older than five minutes.",
+    "webhook-signature": "One or more `v1,` and base64 of HMAC-SHA256 over id.timestamp.body.",
+}
+_COMPONENTS = "#/components/schemas/"
+
+
 def complete(schema: Json) -> None:
     """Add to a description, in place."""
     components = schema["components"]
+    schema["servers"] = [{"url": "/", "description": "This panel"}]
+    schema["info"]["contact"] = {"name": "The administrator of this panel"}
+    schema["info"]["license"] = {"name": "MIT", "identifier": "MIT"}
+    schema["tags"] = [{"name": name, "description": text} for name, text in TAGS.items()]
+    schema["webhooks"] = _webhooks(components["schemas"])
+    for shape in components["schemas"].values():
+        _without_defaults(shape)
+        shape.pop("title", None)
+        for field in shape.get("properties", {}).values():
+            field.pop("title", None)
     for name, shape in components["schemas"].items():
         shape["examples"] = [EXAMPLES[name]]
     components["headers"] = {
@@ -75,6 +137,11 @@ def complete(schema: Json) -> None:
     }
     for operations in schema["paths"].values():
         for operation in operations.values():
+            for parameter in operation.get("parameters", ()):
+                parameter["schema"] = _without_null(parameter["schema"])
+                parameter["schema"].pop("title", None)
+                if parameter["schema"].get("default") == "":
+                    del parameter["schema"]["default"]
             for status, response in operation["responses"].items():
                 if int(status) >= 400 and "content" in response:
                     response["content"] = {MEDIA_TYPE: next(iter(response["content"].values()))}
@@ -83,6 +150,63 @@ def complete(schema: Json) -> None:
                 headers = response.setdefault("headers", {})
                 for name in _headers(operation, int(status)):
                     headers[name] = {"$ref": f"#/components/headers/{name}"}
+
+
+def _webhooks(schemas: Json) -> Json:
+    """What the panel itself sends. Their shapes go into ``schemas``."""
+    models: list[tuple[type[BaseModel], Any]] = [
+        (model, "serialization") for model, _ in _BODIES.values()
+    ]
+    _, found = models_json_schema(models, ref_template=f"{_COMPONENTS}{{model}}")
+    for name, shape in found["$defs"].items():
+        schemas.setdefault(name, shape)
+    headers = [
+        {"name": name, "in": "header", "required": True, "schema": _TEXT, "description": text}
+        for name, text in _SIGNED.items()
+    ]
+    return {
+        name: {
+            "post": {
+                "operationId": f"receive{name.title()}",
+                "summary": summary,
+                "description": "Sent to the URL of a webhook in the format `generic`.",
+                "tags": ["webhooks"],
+                "security": [],
+                "parameters": headers,
+                "requestBody": {
+                    "required": True,
+                    "content": {
+                        "application/json": {"schema": {"$ref": f"{_COMPONENTS}{model.__name__}"}}
+                    },
+                },
+                "responses": {
+                    "2XX": {"description": "Delivered. Anything else is retried for 30 hours."},
+                    "410": {"description": "The panel disables the webhook."},
+                },
+            }
+        }
+        for name, (model, summary) in _BODIES.items()
+    }
+
+
+def _without_null(shape: Json) -> Json:
+    """Of a parameter, which is left out and never null."""
+    others = [one for one in shape.get("anyOf", ()) if one != {"type": "null"}]
+    if len(others) != 1:
+        return shape
+    return {**others[0], **{name: value for name, value in shape.items() if name != "anyOf"}}
+
+
+def _without_defaults(shape: Json) -> None:
+    """Say the default of a member in its description: generators of clients take a member with a
+    ``default`` for one that must be sent."""
+    required = set(shape.get("required", ()))
+    for name, field in shape.get("properties", {}).items():
+        default = field.pop("default", None)
+        if name in required or default in (None, "", []):
+            continue
+        said = f"Default: {json.dumps(default)}."
+        field["description"] = f"{field['description']} {said}" if "description" in field else said
 
 
 def _headers(operation: Json, status: int) -> Iterator[str]:

@@ -7,7 +7,7 @@ from typing import Any
 
 from django.contrib.auth.decorators import login_not_required
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import render
+from django.shortcuts import redirect, render
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from django.views.decorators.http import require_safe
@@ -16,6 +16,7 @@ from mpm.api.app import api
 from mpm.api.description import LIMITS
 from mpm.api.problems import TITLES
 from mpm.history.event_kinds import EVENT_KINDS
+from mpm.schemas.event import TEST
 
 Json = dict[str, Any]
 _REF = "#/components/schemas/"
@@ -39,10 +40,16 @@ def page(request: HttpRequest) -> HttpResponse:
         "paragraphs": _paragraphs(schema["info"]["description"]),
         "groups": groups.items(),
         "problems": sorted(TITLES.items()),
-        "kinds": EVENT_KINDS.items(),
+        "kinds": [*EVENT_KINDS.items(), (TEST, "Sent to a webhook when it is tested")],
         "server": request.build_absolute_uri("/").rstrip("/"),
     }
     return render(request, "api/docs.html", context)
+
+
+@require_safe
+@login_not_required
+def without_slash(_request: HttpRequest) -> HttpResponse:
+    return redirect("api-docs", permanent=True)
 
 
 def _paragraphs(text: str) -> list[SafeString]:
@@ -50,10 +57,19 @@ def _paragraphs(text: str) -> list[SafeString]:
 
 
 def _marked(text: str) -> SafeString:
-    """What stands between backticks is code; that is all of Markdown that descriptions use."""
+    """Text between backticks is code, between pairs of asterisks it is strong; descriptions use no
+    more of Markdown."""
     pieces = enumerate(text.split("`"))
-    code = (format_html("<code>{}</code>" if at % 2 else "{}", piece) for at, piece in pieces)
+    code = (
+        format_html("<code>{}</code>", piece) if at % 2 else _strong(piece) for at, piece in pieces
+    )
     return format_html_join("", "{}", ((piece,) for piece in code))
+
+
+def _strong(text: str) -> SafeString:
+    pieces = enumerate(text.split("**"))
+    marked = (format_html("<strong>{}</strong>" if at % 2 else "{}", piece) for at, piece in pieces)
+    return format_html_join("", "{}", ((piece,) for piece in marked))
 
 
 def _operation(path: str, method: str, operation: Json, components: Json) -> Json:
@@ -148,7 +164,7 @@ def _type(field: Json) -> str:
 def _curl(method: str, path: str, example: Any) -> str:
     lines = [f"curl -X {method.upper()} $PANEL{path}", '-H "Authorization: Bearer $TOKEN"']
     if method == "put":
-        lines.append('-H "Idempotency-Key: $(uuidgen)"')
+        lines.append('-H "Idempotency-Key: deploy-2026-12-01-web03"')
     if example is not None:
         lines.append(f"--json '{json.dumps(example)}'")
     return " \\\n  ".join(lines)

@@ -1,4 +1,4 @@
-"""``/servers/{server}/doctor`` and ``/repairs``: what is known to be wrong, and its repair."""
+"""``/servers/{server}/doctor`` and ``/repairs``: known problems and their repairs."""
 
 from __future__ import annotations
 
@@ -6,23 +6,25 @@ from typing import Annotated, Any, Literal
 
 from django.http import HttpRequest, HttpResponse
 from ninja import Query, Router, Schema
+from pydantic import Field
 
 from mpm.access.scopes import Scope
 from mpm.access.services.actor import NotFound
 from mpm.api.auth import Bearer, actor_of, reachable, token_of
 from mpm.api.idempotency import Answer, fingerprint, once
 from mpm.api.mpm_state import latest_of
+from mpm.api.paging import Cursor, Limit, cut, link_next
 from mpm.api.shapes import ProblemDetails, QueryNumber, Wish
-from mpm.api.statuses import READS, WRITES
+from mpm.api.statuses import problems
 from mpm.api.switch import Key
 from mpm.changes.services.repairs import repair
-from mpm.history.diagnosis import RepairTold, examined, repairs
+from mpm.history.diagnosis import RepairTold, all_repairs, examined, repair_numbered
 from mpm.schemas.finding import Diagnosis
 from mpm.schemas.repair import Diagnostics, Repair
 from mpm.servers.models import Server
 from mpm.web.polling import wait_for
 
-router = Router(tags=["doctor"])
+router = Router(tags=["diagnostics"], by_alias=True)
 Action = Literal[
     "start-httpd",
     "restart-httpd",
@@ -34,23 +36,34 @@ Action = Literal[
 
 
 class RepairIn(Wish):
+    """The repair to carry out."""
+
     action: Action
 
 
 class RepairList(Schema):
+    """Repairs, newest first."""
+
     items: list[Repair]
+    next: str | None = Field(description="`cursor` of the next page.")
+
+
+States = Annotated[
+    list[Literal["running", "succeeded", "failed"]] | None,
+    Query(None, max_length=10, description="Several: repeated, or separated by commas."),
+]
 
 
 @router.get(
     "servers/{server}/doctor",
     auth=Bearer(Scope.READ),
-    response={200: Diagnostics, READS: ProblemDetails},
+    response={200: Diagnostics, problems(Scope.READ, 409): ProblemDetails},
     operation_id="getDiagnostics",
-    summary="What is known to be wrong",
+    summary="Get diagnostics",
 )
 def get_diagnostics(request: HttpRequest, server: str) -> Diagnostics:
-    """Known failures, each with its cause and the way out, by what the server last showed and by
-    the log of its last change where that did not succeed. Empty: nothing is known to be wrong."""
+    """Known problems of a server, each with its cause and the recommended action, found in its last
+    scan and in the log of its last change. Empty: no problems found."""
     row = reachable(token_of(request), server)
     latest = latest_of(row)
     examination = examined(row, latest.profile)
@@ -65,22 +78,41 @@ def get_diagnostics(request: HttpRequest, server: str) -> Diagnostics:
 @router.get(
     "servers/{server}/repairs",
     auth=Bearer(Scope.READ),
-    response={200: RepairList, READS: ProblemDetails},
+    response={200: RepairList, problems(Scope.READ): ProblemDetails},
     operation_id="listRepairs",
-    summary="Repairs of a server",
+    summary="List repairs",
 )
-def list_repairs(request: HttpRequest, server: str) -> dict[str, Any]:
-    """The latest repairs that were asked for, the newest first, and what came of them."""
+def list_repairs(
+    request: HttpRequest,
+    response: HttpResponse,
+    server: str,
+    *,
+    state: States,
+    action: Action | None = None,
+    cursor: Cursor,
+    limit: Limit,
+) -> dict[str, Any]:
+    """Newest first, with their results."""
     row = reachable(token_of(request), server)
-    return {"items": [Repair.of(row.name, one) for one in repairs(row)]}
+    every = (
+        one
+        for one in all_repairs(row, int(cursor, 16) if cursor else None)
+        if (action is None or one.action == action)
+        and (not state or Repair.of(row.name, one).state in state)
+    )
+    found, more = cut(every, cursor, limit, lambda one: one.number)
+    return {
+        "items": [Repair.of(row.name, one) for one in found],
+        "next": link_next(request, response, more),
+    }
 
 
 @router.get(
     "servers/{server}/repairs/{repair}",
     auth=Bearer(Scope.READ),
-    response={200: Repair, READS: ProblemDetails},
+    response={200: Repair, problems(Scope.READ): ProblemDetails},
     operation_id="getRepair",
-    summary="What came of a repair",
+    summary="Get a repair",
 )
 def get_repair(
     request: HttpRequest,
@@ -90,7 +122,7 @@ def get_repair(
         QueryNumber, Query(0, ge=0, le=30, description="Seconds to wait for the server's answer.")
     ],
 ) -> Repair:
-    """One repair; with `wait`, as soon as its server has answered."""
+    """With `wait`, as soon as the server has answered."""
     row = reachable(token_of(request), server)
     asked = _repair_of(row, repair)
 
@@ -104,15 +136,15 @@ def get_repair(
 @router.post(
     "servers/{server}/repairs",
     auth=Bearer(Scope.CHANGE),
-    response={202: Repair, WRITES: ProblemDetails},
+    response={202: Repair, problems(Scope.CHANGE, 409, body=True): ProblemDetails},
     operation_id="createRepair",
-    summary="Repair a server",
+    summary="Create a repair",
 )
-def repair_server(
+def create_repair(
     request: HttpRequest, server: str, body: RepairIn, idempotency_key: Key = ""
 ) -> HttpResponse:
-    """Have the server carry out one repair. Each brings it nearer to one MPM and a running httpd,
-    and none runs while a change is at work. What came of it is at the `Location`."""
+    """Have the server carry out a repair. None runs while a change is running. The result is at
+    `Location`."""
     token = token_of(request)
     row = reachable(token, server)
     actor = actor_of(request, token)
@@ -126,7 +158,7 @@ def repair_server(
 
 
 def _repair_of(server: Server, number: str) -> RepairTold:
-    found = next((one for one in repairs(server) if one.request == number), None)
+    found = repair_numbered(server, number)
     if found is None:
         raise NotFound(f"There is no repair {number[:40]!r} of {server}.", code="unknown_repair")
     return found

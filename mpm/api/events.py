@@ -1,4 +1,4 @@
-"""``/events``: history as a stream that can be left and taken up again."""
+"""``/events``: history as a stream that can be left and resumed."""
 
 from __future__ import annotations
 
@@ -10,51 +10,65 @@ from ninja import Query, Router, Schema
 from pydantic import Field
 
 from mpm.access.scopes import Scope
-from mpm.api.auth import Bearer, reachable_names, token_of
-from mpm.api.shapes import LINE, ProblemDetails, QueryNumber
-from mpm.api.statuses import READS
+from mpm.api.auth import Bearer, known_name, reachable_names, token_of
+from mpm.api.paging import Cursor, Limit
+from mpm.api.problems import invalid
+from mpm.api.shapes import ProblemDetails, QueryNumber, ServerName
+from mpm.api.statuses import problems
 from mpm.history.event_cursor import events_after
+from mpm.history.event_kinds import unknown_kind
 from mpm.models import Event
 from mpm.schemas.event import Event as EventSchema
 from mpm.web.polling import wait_for
 
-router = Router(tags=["events"])
+router = Router(tags=["events"], by_alias=True)
+
+
+Kinds = Annotated[
+    list[str] | None,
+    Query(
+        None,
+        max_length=50,
+        description="A kind of event, or `change.*` for all that begin so. Several: repeated, or "
+        "separated by commas.",
+    ),
+]
 
 
 class EventList(Schema):
+    """Events, oldest first."""
+
     items: list[EventSchema]
-    next: str = Field(description="Send it as `after` to go on from here; valid for ever.")
+    next: str = Field(description="`cursor` to resume from here. It never expires.")
 
 
 @router.get(
     "events",
     auth=Bearer(Scope.READ),
-    response={200: EventList, READS: ProblemDetails},
+    response={200: EventList, problems(Scope.READ, named=False): ProblemDetails},
     operation_id="listEvents",
-    summary="What happened, oldest first",
+    summary="List events",
 )
 def list_events(
     request: HttpRequest,
     *,
-    after: Annotated[
-        str, Query(pattern=r"^[0-9a-f]{1,15}$", description="`next` of the last answer.")
-    ] = "0",
-    limit: Annotated[QueryNumber, Query(100, ge=1, le=500)],
+    cursor: Cursor,
+    limit: Limit,
     wait: Annotated[
         QueryNumber, Query(0, ge=0, le=30, description="Seconds to wait for the next event.")
     ],
-    kind: Annotated[
-        list[str] | None, Query(max_length=50, description="Only these kinds of event.")
-    ] = None,
-    server: Annotated[str, Query(max_length=63, pattern=LINE)] = "",
+    kind: Kinds,
+    server: ServerName = "",
 ) -> dict[str, Any]:
-    """Events after a position. An empty list with the same `next` means: nothing new yet."""
-    names = reachable_names(token_of(request))
+    """Oldest first, from `cursor` on. An empty list with the same `next` means: nothing new yet."""
+    token = token_of(request)
+    names = reachable_names(token)
     if server:
-        names = [server] if names is None or server in names else []
-    kinds = [item[:40] for item in kind or () if "\0" not in item]
-    start = int(after, 16)
-    position = start
+        names = [known_name(token, server)]
+    kinds = list(kind or ())
+    if (wrong := unknown_kind(kinds)) is not None:
+        raise invalid(f"Unknown event {wrong[:40]!r}.", "unknown_kind", parameter="kind")
+    position = int(cursor or "0", 16)
 
     def look() -> list[Event] | None:
         nonlocal position

@@ -280,8 +280,9 @@ SWITCH: Json = {
 }
 SWITCHED: Json = {
     "changed": True,
+    "would_change": True,
     "dry_run": False,
-    "detail": "Change #1284 was made.",
+    "detail": "Change #1284 was created.",
     "change": CHANGE,
     "plan": None,
 }
@@ -306,10 +307,35 @@ EVENT: Json = {
     "hash": "0f6d4c1b7a2e9d8c5b4a3f2e1d0c9b8a7f6e5d4c3b2a190807f6e5d4c3b2a190",
 }
 
+_OVER: Json = {
+    **CHANGE,
+    "state": "succeeded",
+    "finished": True,
+    "step": "verify",
+    "finished_at": _ENDED,
+    "outcome": "web03 runs event.",
+    "decided_by": "verification",
+    "refused": 0,
+    "longest_wait_ms": 41.5,
+}
+NOTIFICATION: Json = {
+    **EVENT,
+    "text": "web03: prefork → event. A change succeeded (#1284, requested by deploy).",
+    "link": "https://panel.example.com/software/easyapache4/history/1284/",
+    "details": _OVER,
+}
+TEST: Json = {
+    "webhook": "4f1e2d3c4b5a69788796a5b4c3d2e1f0",
+    "name": "Chat",
+    "text": "Test of the webhook Chat. It works.",
+    "link": "https://panel.example.com/webhooks/4f1e2d3c4b5a69788796a5b4c3d2e1f0/",
+}
+
 WEBHOOK_WISH: Json = {
     "name": "Chat",
     "url": "https://hooks.example.net/ea4",
-    "kinds": ["change.failed", "change.restored", "change.succeeded"],
+    "format": "generic",
+    "kinds": ["change.*"],
     "servers": ["web03"],
 }
 WEBHOOK: Json = {
@@ -363,7 +389,12 @@ TOKEN: Json = {
     "pepper": "2026",
 }
 
-ERROR: Json = {"where": "body.mpm", "message": "Input should be 'event', 'worker' or 'prefork'"}
+ERROR: Json = {
+    "detail": "Input should be 'event', 'worker' or 'prefork'",
+    "pointer": "#/mpm",
+    "parameter": None,
+    "header": None,
+}
 IN_THE_WAY: Json = {"id": 1284, "href": "/api/v1/changes/1284", "state": "running"}
 PROBLEM: Json = {
     "type": "/api/docs#problem-busy",
@@ -415,6 +446,12 @@ EXAMPLES: Mapping[str, Json] = {
         "token": "ea4mpm_4Fv9QxT2mLw7_" + "0" * 43,
     },
     "NewWebhook": {**WEBHOOK, "secret": WHSEC},
+    "Notification": NOTIFICATION,
+    "NotificationBody": {
+        "type": "change.succeeded",
+        "timestamp": _ENDED,
+        "data": NOTIFICATION,
+    },
     "Observation": SEEN,
     "Package": PACKAGE,
     "PendingPlan": {
@@ -430,30 +467,33 @@ EXAMPLES: Mapping[str, Json] = {
     "RelatedChange": IN_THE_WAY,
     "Repair": REPAIR,
     "RepairIn": {"action": "start-httpd"},
-    "RepairList": {"items": [REPAIR]},
+    "RepairList": {"items": [REPAIR], "next": "15f8a"},
     "RollBackIn": {"reason": "The shop's plugin needs prefork", "ticket": "OPS-2120"},
     "RotateIn": {"overlap_hours": 24},
-    "SecretOut": {"secret": WHSEC},
+    "Secret": {"secret": WHSEC},
     "Selection": BEFORE,
     "Server": SERVER,
-    "ServerList": {"items": [SERVER]},
+    "ServerList": {"items": [SERVER], "next": None},
     "ServerProblem": PROBLEM_OF_SERVER,
     "StepReport": STEP,
     "SwitchIn": SWITCH,
     "SwitchOut": SWITCHED,
+    "Test": TEST,
+    "TestBody": {"type": "webhook.test", "timestamp": _ENDED, "data": TEST},
     "TimelineEntry": ENTRY,
     "Token": TOKEN,
     "TokenIn": TOKEN_WISH,
-    "TokenList": {"items": [TOKEN]},
+    "TokenList": {"items": [TOKEN], "next": None},
     "Webhook": WEBHOOK,
-    "WebhookChange": {"active": False},
+    "WebhookUpdate": {"active": False},
     "WebhookIn": WEBHOOK_WISH,
-    "WebhookList": {"items": [WEBHOOK]},
+    "WebhookList": {"items": [WEBHOOK], "next": None},
 }
 
 OF_ANSWERS: Mapping[tuple[str, int], Json] = {
     ("updateMpm", 200): {
         "changed": False,
+        "would_change": False,
         "dry_run": False,
         "detail": "No changes needed: the server already runs event with all required packages.",
         "change": None,

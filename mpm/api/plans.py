@@ -13,8 +13,8 @@ from easyapache.ea4.plan import Plan
 from mpm.access.scopes import Scope
 from mpm.access.services.actor import BadRequest, NotFound
 from mpm.api.auth import Bearer, actor_of, reachable, token_of
-from mpm.api.shapes import Flag, Packages, ProblemDetails, QueryNumber, Wish
-from mpm.api.statuses import READS, WRITES
+from mpm.api.shapes import Flag, Mpm, Packages, ProblemDetails, QueryNumber, Wish
+from mpm.api.statuses import problems
 from mpm.changes.detail import plan_of_server
 from mpm.changes.services.lookup import preview_with
 from mpm.changes.services.planning import plan_for, request_preview, settled
@@ -25,16 +25,15 @@ from mpm.servers.models import Server
 from mpm.web.polling import wait_for
 
 router = Router(tags=["plans"], by_alias=True)
-Mpm = Literal["event", "worker", "prefork"]
 
 
 class ChoiceIn(Wish):
-    mpm: Mpm = Field(description="ITK is not an MPM: choose prefork and set itk.")
+    """The MPM, the add-on and the packages that are selected."""
+
+    mpm: Mpm = Field(description="MPM ITK is an add-on: select prefork and set itk.")
     itk: Flag = False
-    add: Packages = Field(default_factory=list, description="Packages to install along with it.")
-    keep: Packages = Field(
-        default_factory=list, description="Packages that must still be there afterwards."
-    )
+    add: Packages = Field(default_factory=list, description="Extra packages to install.")
+    keep: Packages = Field(default_factory=list, description="Packages that must not be removed.")
 
     def choice(self) -> Choice:
         """Raises BadRequest for names that EasyApache 4 could not have."""
@@ -47,11 +46,15 @@ class ChoiceIn(Wish):
 @router.post(
     "servers/{server}/plans",
     auth=Bearer(Scope.PLAN),
-    response={200: PlanSchema, 202: PendingPlan, WRITES: ProblemDetails},
+    response={
+        200: PlanSchema,
+        202: PendingPlan,
+        problems(Scope.PLAN, 409, body=True): ProblemDetails,
+    },
     operation_id="createPlan",
-    summary="Plan a change",
+    summary="Create a plan",
 )
-def make_plan(
+def create_plan(
     request: HttpRequest,
     server: str,
     body: ChoiceIn,
@@ -59,15 +62,15 @@ def make_plan(
     *,
     source: Annotated[
         Literal["stored", "server"],
-        Query(description="stored answers at once; server asks the server's own dnf."),
+        Query(description="stored: an estimate at once; server: a plan by the server's own dnf."),
     ] = "stored",
     wait: Annotated[
         QueryNumber, Query(20, ge=0, le=30, description="Seconds to wait for the server's answer.")
     ],
 ) -> Any:
-    """Every package in and out with its reason, the findings, and the digest that confirms it.
+    """Every package that would be installed or removed, the findings, and the digest to confirm.
 
-    Changes nothing. Rules that block are findings here, not an error.
+    Nothing changes. Blockers are findings here, not an error.
     """
     token = token_of(request)
     row = reachable(token, server)
@@ -80,9 +83,9 @@ def make_plan(
 @router.get(
     "servers/{server}/plans/{plan}",
     auth=Bearer(Scope.PLAN),
-    response={200: PlanSchema, 202: PendingPlan, READS: ProblemDetails},
+    response={200: PlanSchema, 202: PendingPlan, problems(Scope.PLAN, 409): ProblemDetails},
     operation_id="getPlan",
-    summary="The answer of a server that was asked",
+    summary="Get a plan of the server",
 )
 def get_plan(
     request: HttpRequest,
@@ -91,7 +94,7 @@ def get_plan(
     response: HttpResponse,
     wait: Annotated[QueryNumber, Query(0, ge=0, le=30)],
 ) -> Any:
-    """A plan that was asked of the server itself, once it is there."""
+    """A plan that was created with `source=server`. 202 until the server has answered."""
     row = reachable(token_of(request), server)
     preview = preview_with(plan if plan.isalnum() else "")
     if preview.server_id != row.pk:

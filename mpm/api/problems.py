@@ -155,12 +155,37 @@ def answer(request: HttpRequest, problem: Problem) -> HttpResponse:
 
 def from_validation(errors: Sequence[Mapping[str, Any]]) -> Problem:
     """Which values were wrong, and why; never the values themselves, which may be secret."""
-    told = [
-        {
-            "where": ".".join(str(part) for part in error.get("loc", ()))[:200],
-            "message": str(error.get("msg", ""))[:300],
-        }
-        for error in errors
-    ]
-    first = f"{told[0]['where']}: {told[0]['message']}" if told else "A value is wrong."
-    return Problem(422, "invalid", first, errors=told)
+    found = [_invalid(error) for error in errors[:50]]
+    return Problem(
+        422, "invalid", _in_a_line(found[0]) if found else "A value is wrong.", errors=found
+    )
+
+
+def invalid(detail: str, code: str = "invalid", status: int = 422, **where: str) -> Problem:
+    """One wrong value. ``where``: its ``pointer``, ``parameter`` or ``header``."""
+    found = {"detail": detail, **where}
+    return Problem(status, code, _in_a_line(found), errors=[found])
+
+
+def pointer(*parts: object) -> str:
+    """A JSON pointer (RFC 6901) as a URI fragment: ``#/mpm``."""
+    return "#" + "".join(f"/{str(part).replace('~', '~0').replace('/', '~1')}" for part in parts)
+
+
+def _invalid(error: Mapping[str, Any]) -> dict[str, str]:
+    place, *parts = error.get("loc", ("body",))
+    message = str(error.get("msg", "")).removeprefix("Value error, ")[:300]
+    if place != "body":
+        name = str(parts[0] if parts else place)[:200]
+        return {"detail": message, "header" if place == "header" else "parameter": name}
+    # The first part is the name of the argument, which nobody outside knows.
+    inside = parts[1:]
+    if not inside and error.get("type") == "missing":
+        message = "A body is required."
+    return {"detail": message, "pointer": pointer(*inside)[:200]}
+
+
+def _in_a_line(found: Mapping[str, str]) -> str:
+    where = next((text for name, text in found.items() if name != "detail"), "")
+    where = where.removeprefix("#/").removeprefix("#")
+    return f"{where}: {found['detail']}" if where else found["detail"]

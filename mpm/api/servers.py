@@ -2,63 +2,97 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from django.http import HttpRequest, HttpResponse
-from ninja import Header, Router, Schema, Status
+from ninja import Header, Query, Router, Schema, Status
+from pydantic import Field
 
 from mpm.access.scopes import Scope
 from mpm.api.auth import Bearer, reachable, reachable_names, token_of
 from mpm.api.conditions import etag, none_matches, weak_etag
 from mpm.api.mpm_state import latest_of, mpm_answer
-from mpm.api.shapes import ProblemDetails
-from mpm.api.statuses import READS
+from mpm.api.paging import Limit, NameCursor, link_next
+from mpm.api.shapes import Mpm, ProblemDetails, QueryFlag
+from mpm.api.statuses import problems
 from mpm.schemas.server import MpmStatus, Profile
 from mpm.schemas.server import Server as ServerSchema
 from mpm.servers.models import Server
 from mpm.servers.overview import server_now, servers_now
 
-router = Router(tags=["servers"])
+router = Router(tags=["servers"], by_alias=True)
+
+
+Healths = Annotated[
+    list[Literal["healthy", "unknown", "warning", "critical"]] | None,
+    Query(None, max_length=10, description="Its state. Several: repeated, or separated by commas."),
+]
 
 
 class ServerList(Schema):
+    """Servers, by name."""
+
     items: list[ServerSchema]
+    next: str | None = Field(description="`cursor` of the next page.")
 
 
 @router.get(
     "servers",
     auth=Bearer(Scope.READ),
-    response={200: ServerList, READS: ProblemDetails},
+    response={200: ServerList, problems(Scope.READ, named=False): ProblemDetails},
     operation_id="listServers",
-    summary="Servers this token reaches",
+    summary="List servers",
 )
-def list_servers(request: HttpRequest) -> dict[str, Any]:
-    """Every server the token may know of, by name."""
+def list_servers(
+    request: HttpRequest,
+    response: HttpResponse,
+    *,
+    mpm: Annotated[Mpm | None, Query(description="The MPM that is installed.")] = None,
+    itk: QueryFlag | None = None,
+    kind: Literal["real", "lab", "simulated"] | None = None,
+    active: QueryFlag | None = None,
+    health: Healths,
+    cursor: NameCursor,
+    limit: Limit,
+) -> dict[str, Any]:
+    """Every server this token reaches, by name."""
     names = reachable_names(token_of(request))
-    servers = Server.objects.order_by("name")
+    rows = Server.objects.filter(name__gt=cursor).order_by("name")
     if names is not None:
-        servers = servers.filter(name__in=names)
-    return {"items": servers_now(servers)}
+        rows = rows.filter(name__in=names)
+    if kind is not None:
+        rows = rows.filter(kind=kind)
+    if active is not None:
+        rows = rows.filter(active=active)
+    found = [
+        item
+        for item in servers_now(rows)
+        if (mpm is None or item.mpm == mpm)
+        and (itk is None or item.itk == itk)
+        and (not health or item.health.state in health)
+    ]
+    more = found[limit - 1].name if len(found) > limit else None
+    return {"items": found[:limit], "next": link_next(request, response, more)}
 
 
 @router.get(
     "servers/{server}",
     auth=Bearer(Scope.READ),
-    response={200: ServerSchema, READS: ProblemDetails},
+    response={200: ServerSchema, problems(Scope.READ): ProblemDetails},
     operation_id="getServer",
-    summary="One server",
+    summary="Get a server",
 )
 def get_server(request: HttpRequest, server: str) -> ServerSchema:
-    """The server, its MPM by packages, and the change that is under way on it."""
+    """The server, the MPM that is installed, its health, and the change that isn't finished."""
     return server_now(reachable(token_of(request), server))
 
 
 @router.get(
     "servers/{server}/profile",
     auth=Bearer(Scope.READ),
-    response={200: Profile, 304: None, READS: ProblemDetails},
+    response={200: Profile, 304: None, problems(Scope.READ, 409): ProblemDetails},
     operation_id="getProfile",
-    summary="What is installed",
+    summary="Get the installed profile",
 )
 def get_profile(
     request: HttpRequest,
@@ -66,7 +100,7 @@ def get_profile(
     response: HttpResponse,
     if_none_match: Annotated[str, Header(alias="If-None-Match", max_length=1000)] = "",
 ) -> Any:
-    """The installed profile as last seen: packages, configuration, running httpd and facts."""
+    """Packages, configuration, the running Apache and facts, as they were last seen."""
     row = reachable(token_of(request), server)
     latest = latest_of(row)
     version = f"{latest.pk}.{latest.confirmed_at.timestamp():.0f}"
@@ -79,19 +113,19 @@ def get_profile(
 @router.get(
     "servers/{server}/mpm",
     auth=Bearer(Scope.READ),
-    response={200: MpmStatus, 304: None, READS: ProblemDetails},
+    response={200: MpmStatus, 304: None, problems(Scope.READ, 409): ProblemDetails},
     operation_id="getMpm",
-    summary="Which MPM holds",
+    summary="Get the MPM",
 )
 def get_mpm(
     request: HttpRequest,
     server: str,
     if_none_match: Annotated[str, Header(alias="If-None-Match", max_length=1000)] = "",
 ) -> HttpResponse:
-    """Installed, configured and running MPM, each observed on its own, and ITK.
+    """The MPM as packages, configuration and the running Apache show it, and MPM ITK.
 
-    The `ETag` is the digest of that state: send it back as `If-Match` with a change, and
-    nothing happens unless the server is still so.
+    The `ETag` is the digest of that state. Send it as `If-Match` with a change, and nothing happens
+    unless the server is still in that state.
     """
     digest, body = mpm_answer(token_of(request), server)
     tag = etag(digest)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from ninja import Schema
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, StrictBool, StrictStr
 
+from mpm.schemas.change import State
 from mpm.schemas.finding import Finding
 
 LINE = r"^[^\x00-\x1f\x7f]*$"
@@ -39,15 +40,29 @@ def _truth(value: Any) -> Any:
     return value
 
 
+def unset() -> Any:
+    """A member that may be left out, and that is not null where it is sent."""
+    return Field(default=None, json_schema_extra=_without_default)
+
+
+def _without_default(shape: dict[str, Any]) -> None:
+    shape.pop("default", None)
+
+
 def _unique(values: list[str]) -> list[str]:
     return list(dict.fromkeys(values))
 
 
 Moment = Annotated[datetime, BeforeValidator(_only_text)]
 Flag = StrictBool
+Mpm = Literal["event", "worker", "prefork"]
 QueryFlag = Annotated[bool, BeforeValidator(_truth)]
 QueryNumber = Annotated[int, BeforeValidator(_digits)]
 Line = Annotated[StrictStr, Field(max_length=100, pattern=LINE)]
+ServerName = Annotated[
+    StrictStr,
+    Field(max_length=63, pattern=r"^[A-Za-z0-9._-]*$", description="The name of a server."),
+]
 PackageName = Annotated[StrictStr, Field(pattern=PACKAGE)]
 Packages = Annotated[list[PackageName], Field(max_length=200), AfterValidator(_unique)]
 Names = Annotated[list[Line], Field(max_length=1000), AfterValidator(_unique)]
@@ -55,23 +70,31 @@ Digest = Annotated[StrictStr, Field(pattern=r"^[0-9a-f]{32}$")]
 
 
 class Wish(Schema):
-    """A request body: unknown members are refused, so that a misspelt one is not ignored."""
+    """A request body: unknown members are refused, so that a misspelled one is not ignored."""
 
     model_config = ConfigDict(extra="forbid")
 
 
 class InvalidValue(Schema):
-    where: str
-    message: str
+    """One value that is wrong, and where it is: in the body, a parameter or a header."""
+
+    detail: str
+    pointer: str | None = Field(None, description="Of a value in the body: a JSON pointer.")
+    parameter: str | None = Field(None, description="The name of the parameter.")
+    header: str | None = Field(None, description="The name of the header.")
 
 
 class RelatedChange(Schema):
+    """The change in the way."""
+
     id: int
     href: str
-    state: str
+    state: State
 
 
 class MovedPlan(Schema):
+    """The plan as it would be now."""
+
     digest: str
     base_digest: str
     headline: str
@@ -80,14 +103,14 @@ class MovedPlan(Schema):
 
 
 class ProblemDetails(Schema):
-    """What went wrong, for a program (`code`) and for a person (`detail`, `remedy`)."""
+    """What went wrong, for a program (`code`) and for people (`detail`, `remedy`)."""
 
     type: str
     title: str
     status: int
     detail: str
     instance: str
-    code: str
+    code: str = Field(description="Stable: scripts may match on it.")
     request_id: str
     remedy: str | None = None
     errors: list[InvalidValue] | None = None

@@ -2,8 +2,19 @@
 
 from __future__ import annotations
 
-READS = frozenset({400, 401, 403, 404, 409, 422, 429, 500, 503})
-"""Of every operation: 409 is a server nobody has looked at yet, 503 a database that is away."""
-WRITES = READS | {413}
-"""Of one that reads a body."""
-CONDITIONAL = WRITES | {412, 428}
+from mpm.access.scopes import Scope
+
+ALWAYS = frozenset({401, 422, 429, 500, 503})
+"""422 is a parameter that does not exist, 503 a database that is away."""
+BODY = frozenset({400, 411, 413, 415})
+"""What can be wrong with a body before anything in it is read."""
+
+
+def problems(scope: Scope, *more: int, named: bool = True, body: bool = False) -> frozenset[int]:
+    """Of an operation that needs ``scope``. ``named``: its address names a resource, which may not
+    exist. ``body``: it reads one. ``more``: what only this operation may end with.
+
+    Every token may read, so that reading is never refused for a scope.
+    """
+    refused = set() if scope is Scope.READ else {403}
+    return ALWAYS | refused | ({404} if named else set()) | (BODY if body else set()) | set(more)

@@ -20,7 +20,7 @@ from mpm.api.plans import ChoiceIn
 from mpm.api.problems import Problem, from_refusal
 from mpm.api.servers import router
 from mpm.api.shapes import Digest, Flag, Line, Moment, ProblemDetails
-from mpm.api.statuses import CONDITIONAL
+from mpm.api.statuses import problems
 from mpm.changes.detail import plan_of_server
 from mpm.changes.services.fresh_look import OF_ITS_STATE, on_a_fresh_look
 from mpm.changes.services.request import Check, Terms, request_change, would_change
@@ -34,26 +34,32 @@ Key = Annotated[
         alias="Idempotency-Key",
         max_length=255,
         pattern=r"^[\x21-\x7e]*$",
-        description="The same key with the same body gives the same answer for 24 hours. What says "
-        "`Retry-After` is decided anew, and so is what only holds at the moment it is said: that "
-        "no changes are needed, or that a rule blocks.",
+        description="The same key with the same body gets the same answer for 24 hours. Answers "
+        "with `Retry-After` are not kept, and neither is what is only true at that moment: that no "
+        "changes are needed, or that a rule blocks.",
     ),
 ]
 
 
 class SwitchIn(ChoiceIn):
-    reason: Annotated[str, Field(max_length=500, description="Why, for history.")] = ""
+    """What the server is to run, why and when."""
+
+    reason: Annotated[str, Field(max_length=500, description="Shown in the history.")] = ""
     ticket: Line = ""
-    digest: Digest | None = Field(None, description="Of the plan that is confirmed.")
+    digest: Digest | None = Field(None, description="Of the plan that you confirm.")
     dry_run: Flag = Field(False, description="Check everything, change nothing.")
-    not_before: Moment | None = Field(None, description="Wait for this moment.")
-    not_after: Moment | None = Field(None, description="Do not begin later than this.")
+    not_before: Moment | None = Field(None, description="Start after this time.")
+    not_after: Moment | None = Field(None, description="Don't start after this time.")
 
 
 class SwitchOut(Schema):
-    """``changed`` is false where no changes are needed, and for a dry run."""
+    """What was, or would be, changed."""
 
-    changed: bool
+    changed: bool = Field(
+        description="The server is being changed: by a new change, or by one that already leads to "
+        "this state. false where no changes are needed, and for a dry run."
+    )
+    would_change: bool = Field(description="What `changed` is without `dry_run`.")
     dry_run: bool
     detail: str
     change: ChangeSchema | None
@@ -63,11 +69,15 @@ class SwitchOut(Schema):
 @router.put(
     "servers/{server}/mpm",
     auth=Bearer(Scope.CHANGE),
-    response={200: SwitchOut, 202: SwitchOut, CONDITIONAL: ProblemDetails},
+    response={
+        200: SwitchOut,
+        202: SwitchOut,
+        problems(Scope.CHANGE, 409, 412, 428, body=True): ProblemDetails,
+    },
     operation_id="updateMpm",
     summary="Change the MPM",
 )
-def put_mpm(
+def update_mpm(
     request: HttpRequest,
     server: str,
     body: SwitchIn,
@@ -79,25 +89,23 @@ def put_mpm(
         ),
     ] = "",
 ) -> HttpResponse:
-    """Make the server run this MPM, with or without ITK.
+    """Have the server run this MPM, with or without MPM ITK.
 
-    `digest` may be that of a plan worked out at once or of one the server was asked for. The
-    server's own package manager is asked once more before anything is touched. Where it would do
-    something else the change fails with nothing touched; asked again, this call takes what the
-    server said.
+    `digest` may be that of an estimate or of a plan the server made. The server's own dnf plans
+    once more before anything changes. Where its plan is different, the change ends as
+    `not_started`; the same request then takes the server's plan.
 
-    * 200: no changes are needed, or `dry_run`. Never while a change of the server has not finished.
-    * 202: a change was made; `Location` is its address. Where an unfinished change already leads to
-      this state, it is that change.
-    * 409 `busy`: another change has not finished (`change` names it), or it is scheduled for
-      another time. 409 `stale`: the plan
-      behind `digest` is not what would happen now (`plan` is). 409 `inactive`: the server is
-      switched off in this panel.
-    * 412: the server is no longer in the state named in `If-Match`.
-    * 422: a rule blocks it (`findings` say which, and the way out).
-      Neither this nor "no changes needed" is said before the server was looked at once more; where
-      it does not answer, `detail` says how old the knowledge is.
-    * 428: this server wants the `digest` of a plan.
+    * 200: no changes are needed, or `dry_run`. Never while a change of the server isn't finished.
+    * 202: a change was created; `Location` is its address. Where an unfinished change already leads
+      to this state, it is that change.
+    * 409 `busy`: another change isn't finished (`change` names it), or it is scheduled for another
+      time. 409 `stale`: the plan behind `digest` is not what would happen now (`plan` is). 409
+      `inactive`: the server is disabled in this panel.
+    * 412: the server isn't in the state named in `If-Match` any more.
+    * 422: a rule blocks it (`findings` name the rule and the recommended action). Neither this nor
+      200 is answered before the server was checked once more; where it does not respond, `detail`
+      says how old the last check is.
+    * 428: this server requires the `digest` of a plan.
     """
     token = token_of(request)
     row = reachable(token, server)
@@ -166,23 +174,18 @@ def _switch(
     try:
         if body.dry_run:
             plan = would_change(server, choice, actor=actor, **terms)
-            said = _said(
-                f"Would do: {plan.headline}.",
-                plan=plan_of_server(server, plan).as_json(),
-                dry_run=True,
-            )
+            made = plan_of_server(server, plan).as_json()
+            said = _said(f"Would do: {plan.headline}.", plan=made, would=True, dry_run=True)
             return Answer(200, said)
         change = request_change(server, choice, actor=actor, **terms)
-        detail = f"Change #{change.pk} was made."
+        detail = f"Change #{change.pk} was created."
     except UnderWay as same:
         change, detail = same.change, same.message
-        if body.dry_run:
-            return Answer(
-                200, _said(detail, change=ChangeSchema.of(change).as_json(), dry_run=True)
-            )
-    href = f"/api/v1/changes/{change.pk}"
-    said = _said(detail, change=ChangeSchema.of(change).as_json(), changed=True)
-    return Answer(202, said, {"Location": href}, change)
+    shown = ChangeSchema.of(change)
+    if body.dry_run:
+        return Answer(200, _said(detail, change=shown.as_json(), would=True, dry_run=True))
+    said = _said(detail, change=shown.as_json(), changed=True)
+    return Answer(202, said, {"Location": shown.href}, change)
 
 
 def _said(
@@ -191,10 +194,12 @@ def _said(
     change: dict[str, Any] | None = None,
     plan: dict[str, Any] | None = None,
     changed: bool = False,
+    would: bool = False,
     dry_run: bool = False,
 ) -> dict[str, Any]:
     return {
         "changed": changed,
+        "would_change": changed or would,
         "dry_run": dry_run,
         "detail": detail,
         "change": change,

@@ -7,29 +7,36 @@ from typing import Annotated, Any, Literal
 
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
-from ninja import Router, Schema, Status
+from ninja import Query, Router, Schema, Status
 from pydantic import Field, StrictInt
 
 from mpm.access import tokens
 from mpm.access.scopes import BadGrant, Scope, checked_networks, no_wider, scopes_of
-from mpm.access.services.actor import BadRequest, NotAllowed, NotFound
-from mpm.api.auth import Bearer, actor_of, reachable_names, token_of
-from mpm.api.shapes import Flag, Line, Moment, Names, ProblemDetails, Wish
-from mpm.api.statuses import READS, WRITES
+from mpm.access.services.actor import NotAllowed, NotFound
+from mpm.api.auth import Bearer, actor_of, known_name, reachable_names, token_of
+from mpm.api.paging import Cursor, Limit, cut, link_next
+from mpm.api.problems import invalid
+from mpm.api.shapes import Flag, Line, Moment, Names, ProblemDetails, ServerName, Wish
+from mpm.api.statuses import problems
 from mpm.models import Token
 from mpm.schemas.token import NewToken
 from mpm.schemas.token import Token as TokenSchema
 
-router = Router(tags=["tokens"])
+router = Router(tags=["tokens"], by_alias=True)
+Permission = Literal["read", "plan", "change", "rollback", "admin"]
+States = Annotated[
+    list[Literal["active", "expired", "revoked"]] | None,
+    Query(None, max_length=10, description="Several: repeated, or separated by commas."),
+]
 
 
 class TokenIn(Wish):
+    """A token to create. It can never do more than the token that creates it."""
+
     name: Annotated[Line, Field(min_length=1)]
     purpose: Annotated[str, Field(max_length=300)] = ""
-    scopes: Annotated[
-        list[Literal["read", "plan", "change", "rollback", "admin"]], Field(min_length=1)
-    ]
-    servers: Names = Field(default_factory=list, description="Empty: all this token reaches.")
+    scopes: Annotated[list[Permission], Field(min_length=1)]
+    servers: Names = Field(default_factory=list, description="Empty: as this token.")
     networks: Names = Field(default_factory=list, description="Empty: as this token.")
     sandbox: Flag = Field(False, description="Reaches simulated servers only.")
     expires_at: Moment | None = None
@@ -37,21 +44,26 @@ class TokenIn(Wish):
 
 
 class RotateIn(Wish):
+    """How long both secrets work."""
+
     overlap_hours: Annotated[
-        StrictInt, Field(ge=0, le=720, description="How long the old secret still works.")
+        StrictInt, Field(ge=0, le=720, description="How long the old token still works.")
     ] = 24
 
 
 class TokenList(Schema):
+    """Tokens, newest first."""
+
     items: list[TokenSchema]
+    next: str | None = Field(description="`cursor` of the next page.")
 
 
 @router.get(
     "token",
     auth=Bearer(Scope.READ),
-    response={200: TokenSchema, READS: ProblemDetails},
+    response={200: TokenSchema, problems(Scope.READ, named=False): ProblemDetails},
     operation_id="getOwnToken",
-    summary="What this token may do",
+    summary="Get this token",
 )
 def own_token(request: HttpRequest) -> TokenSchema:
     """The token that makes this request."""
@@ -61,28 +73,51 @@ def own_token(request: HttpRequest) -> TokenSchema:
 @router.get(
     "tokens",
     auth=Bearer(Scope.ADMIN),
-    response={200: TokenList, READS: ProblemDetails},
+    response={200: TokenList, problems(Scope.ADMIN, named=False): ProblemDetails},
     operation_id="listTokens",
-    summary="Tokens",
+    summary="List tokens",
 )
-def list_tokens(request: HttpRequest) -> dict[str, Any]:
-    """Tokens that may do no more than this one, newest first."""
-    own = token_of(request)
-    rows = Token.objects.select_related("replaces")
-    now = timezone.now()
-    return {"items": [TokenSchema.of(item, now) for item in rows if _covers(own, item)]}
+def list_tokens(
+    request: HttpRequest,
+    response: HttpResponse,
+    *,
+    state: States,
+    scope: Annotated[
+        Permission | None, Query(description="Tokens with this permission, also by another one.")
+    ] = None,
+    server: ServerName = "",
+    cursor: Cursor,
+    limit: Limit,
+) -> dict[str, Any]:
+    """Tokens that can do no more than this one, newest first."""
+    own, now = token_of(request), timezone.now()
+    server = known_name(own, server)
+    rows = [
+        row
+        for row in Token.objects.select_related("replaces").order_by("-pk")
+        if _covers(own, row)
+        and (not state or row.state(now) in state)
+        and (scope is None or Scope(scope) in scopes_of(row.scopes))
+        and (not server or not row.servers or server in row.servers)
+    ]
+    found, more = cut(rows, cursor, limit, lambda row: row.pk)
+    return {
+        "items": [TokenSchema.of(row, now) for row in found],
+        "next": link_next(request, response, more),
+    }
 
 
 @router.post(
     "tokens",
     auth=Bearer(Scope.ADMIN),
-    response={201: NewToken, WRITES: ProblemDetails},
+    response={201: NewToken, problems(Scope.ADMIN, named=False, body=True): ProblemDetails},
     operation_id="createToken",
-    summary="Make a token",
+    summary="Create a token",
 )
-def make_token(request: HttpRequest, body: TokenIn, response: HttpResponse) -> Any:
-    """It can never do more than the token that makes it: not on other servers, not from other
-    networks, not longer, and never out of the sandbox."""
+def create_token(request: HttpRequest, body: TokenIn, response: HttpResponse) -> Any:
+    """It can never do more than this token: not on other servers, not from other networks, not
+    longer, and not outside the sandbox. The first token is created by an administrator under
+    **API tokens**, or on the panel's machine: `manage.py mpm token add NAME --scope admin`."""
     own = token_of(request)
     issued = tokens.issue(
         actor_of(request, own),
@@ -104,29 +139,31 @@ def make_token(request: HttpRequest, body: TokenIn, response: HttpResponse) -> A
 @router.get(
     "tokens/{token}",
     auth=Bearer(Scope.ADMIN),
-    response={200: TokenSchema, READS: ProblemDetails},
+    response={200: TokenSchema, problems(Scope.ADMIN): ProblemDetails},
     operation_id="getToken",
-    summary="One token",
+    summary="Get a token",
 )
 def get_token(request: HttpRequest, token: str) -> TokenSchema:
+    """A token that can do no more than this one."""
     return TokenSchema.of(_named(token_of(request), token), timezone.now())
 
 
 @router.post(
     "tokens/{token}/rotate",
     auth=Bearer(Scope.ADMIN),
-    response={201: NewToken, WRITES: ProblemDetails},
+    response={201: NewToken, problems(Scope.ADMIN, body=True): ProblemDetails},
     operation_id="rotateToken",
-    summary="A new secret, the same grants",
+    summary="Rotate a token",
 )
-def rotate_token(request: HttpRequest, token: str, body: RotateIn) -> Any:
-    """The old one goes on for `overlap_hours`, so that every user of it can be changed over."""
+def rotate_token(request: HttpRequest, token: str, body: RotateIn | None = None) -> Any:
+    """A new token with the same permissions. The old one expires after `overlap_hours`, so that
+    every program that uses it can be given the new one."""
     own = token_of(request)
-    overlap = timedelta(hours=body.overlap_hours)
+    overlap = timedelta(hours=(body or RotateIn()).overlap_hours)
     row = _named(own, token)
     if not no_wider(row.networks, own.networks) or _outlives(row.expires_at, own):
         # Whoever rotates a token learns its new secret.
-        raise NotAllowed("That token is let in from elsewhere, or for longer, than this one.")
+        raise NotAllowed("That token works from more networks, or for longer, than this one.")
     issued = tokens.rotate(row, actor_of(request, own), overlap)
     return Status(201, NewToken.with_secret(issued.token, timezone.now(), issued.text))
 
@@ -134,12 +171,12 @@ def rotate_token(request: HttpRequest, token: str, body: RotateIn) -> Any:
 @router.delete(
     "tokens/{token}",
     auth=Bearer(Scope.ADMIN),
-    response={204: None, READS: ProblemDetails},
+    response={204: None, problems(Scope.ADMIN): ProblemDetails},
     operation_id="deleteToken",
     summary="Revoke a token",
 )
 def delete_token(request: HttpRequest, token: str) -> Any:
-    """It ends at once. Revoking one that has ended is no error."""
+    """It stops working at once. Revoking a token twice is no error. Its record stays."""
     own = token_of(request)
     tokens.revoke(_named(own, token), actor_of(request, own))
     return Status(204, None)
@@ -168,7 +205,11 @@ def _named(own: Token, key_id: str) -> Token:
 def _servers(own: Token, wanted: list[str]) -> list[str]:
     names = reachable_names(own)
     if names is not None and set(wanted) - set(names):
-        raise NotFound("A token cannot reach more servers than the one that makes it.")
+        raise invalid(
+            "A token cannot reach more servers than the one that creates it.",
+            "unknown_server",
+            pointer="#/servers",
+        )
     return wanted or list(own.servers)
 
 
@@ -176,9 +217,9 @@ def _networks(own: Token, wanted: list[str]) -> list[str]:
     try:
         networks = checked_networks(wanted)
     except BadGrant as error:
-        raise BadRequest(str(error)) from error
+        raise invalid(str(error), pointer="#/networks") from error
     if networks and not no_wider(networks, own.networks):
-        raise NotAllowed("A token cannot be used from more networks than the one that makes it.")
+        raise NotAllowed("A token cannot be used from more networks than the one that creates it.")
     return networks or list(own.networks)
 
 
@@ -186,7 +227,7 @@ def _rate(own: Token, wanted: int | None) -> int | None:
     if own.per_minute is None:
         return wanted
     if wanted is not None and wanted > own.per_minute:
-        raise NotAllowed("A token cannot ask more often than the one that makes it.")
+        raise NotAllowed("A token cannot send more requests than the one that creates it.")
     return wanted or own.per_minute
 
 
@@ -196,5 +237,5 @@ def _outlives(end: datetime | None, own: Token) -> bool:
 
 def _expiry(own: Token, wanted: datetime | None) -> datetime | None:
     if wanted is not None and _outlives(wanted, own):
-        raise NotAllowed("A token cannot outlive the one that makes it.")
+        raise NotAllowed("A token cannot outlive the one that creates it.")
     return wanted or own.expires_at

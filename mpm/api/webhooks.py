@@ -1,8 +1,8 @@
-"""``/webhooks``: who is told of what happens, and how telling them went."""
+"""``/webhooks``: who is notified of events, and the deliveries."""
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from django.http import HttpRequest, HttpResponse
 from ninja import Query, Router, Schema, Status
@@ -10,80 +10,145 @@ from pydantic import Field
 
 from mpm.access.scopes import Scope
 from mpm.access.services.actor import NotFound, Refused
-from mpm.api.auth import Bearer, actor_of, reachable_names, token_of
-from mpm.api.shapes import Flag, Line, Names, ProblemDetails, QueryNumber, Wish
-from mpm.api.statuses import READS, WRITES
+from mpm.api.auth import Bearer, actor_of, known_name, reachable_names, token_of
+from mpm.api.paging import Cursor, Limit, cut, link_next
+from mpm.api.problems import invalid
+from mpm.api.shapes import (
+    LINE,
+    Flag,
+    Line,
+    Names,
+    ProblemDetails,
+    QueryFlag,
+    ServerName,
+    Wish,
+    unset,
+)
+from mpm.api.statuses import problems
+from mpm.history.event_kinds import matching, unknown_kind
 from mpm.models import Token, Webhook
 from mpm.notify import webhooks
+from mpm.schemas.event import TEST
 from mpm.schemas.webhook import Delivery as DeliverySchema
 from mpm.schemas.webhook import NewWebhook
 from mpm.schemas.webhook import Webhook as WebhookSchema
 
-router = Router(tags=["webhooks"])
+router = Router(tags=["webhooks"], by_alias=True)
+Form = Literal["generic", "slack", "teams", "email"]
+Url = Annotated[
+    str,
+    Field(
+        max_length=500,
+        description="https:// (or http://), or for the format email mailto: and one address.",
+    ),
+]
+Kinds = Annotated[
+    Names,
+    Field(description="Of /api/docs#event-kinds, or `change.*` for all that begin so. Empty: all."),
+]
+Servers = Annotated[Names, Field(description="Empty: every server that the token reaches.")]
+DeliveryStates = Annotated[
+    list[Literal["pending", "sending", "delivered", "given_up"]] | None,
+    Query(None, max_length=10, description="Several: repeated, or separated by commas."),
+]
 
 
 class WebhookIn(Wish):
+    """A webhook to create."""
+
     name: Annotated[Line, Field(min_length=1)]
-    url: Annotated[str, Field(max_length=500)]
-    kinds: Annotated[Names, Field(description="Empty: all of /api/docs#event-kinds.")] = Field(
-        default_factory=list
-    )
-    servers: Annotated[Names, Field(description="Empty: every server the token reaches.")] = Field(
-        default_factory=list
-    )
+    url: Url
+    format: Form = "generic"
+    kinds: Kinds = Field(default_factory=list)
+    servers: Servers = Field(default_factory=list)
 
 
-class WebhookChange(Wish):
-    name: Annotated[Line, Field(min_length=1)] | None = None
-    url: Annotated[str, Field(max_length=500)] | None = None
-    kinds: Names | None = None
-    servers: Names | None = None
-    active: Flag | None = None
+class WebhookUpdate(Wish):
+    """What is to change. What is left out stays."""
+
+    name: Annotated[Line, Field(min_length=1)] = unset()
+    url: Url = unset()
+    format: Form = unset()
+    kinds: Kinds = unset()
+    servers: Servers = unset()
+    active: Flag = unset()
 
 
 class WebhookList(Schema):
+    """Webhooks, newest first."""
+
     items: list[WebhookSchema]
+    next: str | None = Field(description="`cursor` of the next page.")
 
 
-class SecretOut(Schema):
-    secret: str
+class Secret(Schema):
+    """A new secret."""
+
+    secret: str = Field(description="Shown only once.")
 
 
 class DeliveryList(Schema):
+    """Deliveries, newest first."""
+
     items: list[DeliverySchema]
-    next: str | None = Field(description="Send it as `before` for older ones.")
+    next: str | None = Field(description="`cursor` of the next page.")
 
 
 @router.get(
     "webhooks",
     auth=Bearer(Scope.ADMIN),
-    response={200: WebhookList, READS: ProblemDetails},
+    response={200: WebhookList, problems(Scope.ADMIN, named=False): ProblemDetails},
     operation_id="listWebhooks",
-    summary="Webhooks",
+    summary="List webhooks",
 )
-def list_webhooks(request: HttpRequest) -> dict[str, Any]:
-    """All webhooks this token may manage."""
+def list_webhooks(
+    request: HttpRequest,
+    response: HttpResponse,
+    *,
+    active: QueryFlag | None = None,
+    format: Form | None = None,  # noqa: A002
+    kind: Annotated[str, Query(max_length=40, description="That are sent this kind.")] = "",
+    server: ServerName = "",
+    cursor: Cursor,
+    limit: Limit,
+) -> dict[str, Any]:
+    """All webhooks this token may manage, newest first."""
     token = token_of(request)
+    server = known_name(token, server)
+    if kind and unknown_kind([kind]) is not None:
+        raise invalid(f"Unknown event {kind!r}.", "unknown_kind", parameter="kind")
+    rows = [
+        row
+        for row in Webhook.objects.order_by("-pk")
+        if _manages(token, row)
+        and (active is None or row.active == active)
+        and (format is None or row.format == format)
+        and (not kind or not row.kinds or kind in matching(row.kinds))
+        and (not server or not row.servers or server in row.servers)
+    ]
+    found, more = cut(rows, cursor, limit, lambda row: row.pk)
     return {
-        "items": [WebhookSchema.of(item) for item in Webhook.objects.all() if _manages(token, item)]
+        "items": [WebhookSchema.of(row) for row in found],
+        "next": link_next(request, response, more),
     }
 
 
 @router.post(
     "webhooks",
     auth=Bearer(Scope.ADMIN),
-    response={201: NewWebhook, WRITES: ProblemDetails},
+    response={201: NewWebhook, problems(Scope.ADMIN, named=False, body=True): ProblemDetails},
     operation_id="createWebhook",
-    summary="Make a webhook",
+    summary="Create a webhook",
 )
-def make_webhook(request: HttpRequest, body: WebhookIn, response: HttpResponse) -> Any:
-    """It hears of everything that happens from now on. Deliveries follow Standard Webhooks:
-    `webhook-id`, `webhook-timestamp` and `webhook-signature`, at least once each."""
+def create_webhook(request: HttpRequest, body: WebhookIn, response: HttpResponse) -> Any:
+    """It is notified of everything that happens from now on, at least once each. Deliveries follow
+    Standard Webhooks: `webhook-id`, `webhook-timestamp` and `webhook-signature`."""
     token = token_of(request)
     made = webhooks.make(
         actor_of(request, token),
         name=body.name,
         url=body.url,
+        format=body.format,
         kinds=body.kinds,
         servers=_within(token, body.servers),
         sandbox=token.sandbox,
@@ -96,26 +161,27 @@ def make_webhook(request: HttpRequest, body: WebhookIn, response: HttpResponse) 
 @router.get(
     "webhooks/{webhook}",
     auth=Bearer(Scope.ADMIN),
-    response={200: WebhookSchema, READS: ProblemDetails},
+    response={200: WebhookSchema, problems(Scope.ADMIN): ProblemDetails},
     operation_id="getWebhook",
-    summary="One webhook",
+    summary="Get a webhook",
 )
 def get_webhook(request: HttpRequest, webhook: str) -> WebhookSchema:
+    """A webhook without its secret."""
     return WebhookSchema.of(_named(token_of(request), webhook))
 
 
 @router.patch(
     "webhooks/{webhook}",
     auth=Bearer(Scope.ADMIN),
-    response={200: WebhookSchema, WRITES: ProblemDetails},
+    response={200: WebhookSchema, problems(Scope.ADMIN, body=True): ProblemDetails},
     operation_id="updateWebhook",
-    summary="Alter a webhook",
+    summary="Update a webhook",
 )
-def update_webhook(request: HttpRequest, webhook: str, body: WebhookChange) -> WebhookSchema:
-    """Only what is given is altered. `active: false` stops deliveries."""
+def update_webhook(request: HttpRequest, webhook: str, body: WebhookUpdate) -> WebhookSchema:
+    """What is left out stays. `active: false` stops deliveries."""
     token = token_of(request)
     row = _named(token, webhook)
-    fields = {key: value for key, value in body.dict().items() if value is not None}
+    fields = body.dict(exclude_unset=True)
     if "servers" in fields:
         fields["servers"] = _within(token, fields["servers"])
     changed = webhooks.change(row, actor_of(request, token), fields) if fields else row
@@ -125,12 +191,12 @@ def update_webhook(request: HttpRequest, webhook: str, body: WebhookChange) -> W
 @router.delete(
     "webhooks/{webhook}",
     auth=Bearer(Scope.ADMIN),
-    response={204: None, READS: ProblemDetails},
+    response={204: None, problems(Scope.ADMIN): ProblemDetails},
     operation_id="deleteWebhook",
-    summary="Remove a webhook",
+    summary="Delete a webhook",
 )
-def remove_webhook(request: HttpRequest, webhook: str) -> Any:
-    """It is gone at once, with its deliveries."""
+def delete_webhook(request: HttpRequest, webhook: str) -> Any:
+    """At once, with its deliveries."""
     token = token_of(request)
     webhooks.remove(_named(token, webhook), actor_of(request, token))
     return Status(204, None)
@@ -139,12 +205,12 @@ def remove_webhook(request: HttpRequest, webhook: str) -> Any:
 @router.post(
     "webhooks/{webhook}/rotate",
     auth=Bearer(Scope.ADMIN),
-    response={200: SecretOut, READS: ProblemDetails},
+    response={200: Secret, problems(Scope.ADMIN): ProblemDetails},
     operation_id="rotateWebhook",
-    summary="A new secret",
+    summary="Rotate the secret of a webhook",
 )
 def rotate_webhook(request: HttpRequest, webhook: str) -> dict[str, str]:
-    """For a day deliveries are signed with the old secret as well."""
+    """For a day, deliveries are signed with the old secret as well."""
     token = token_of(request)
     return {"secret": webhooks.rotate(_named(token, webhook), actor_of(request, token))}
 
@@ -152,12 +218,12 @@ def rotate_webhook(request: HttpRequest, webhook: str) -> dict[str, str]:
 @router.post(
     "webhooks/{webhook}/test",
     auth=Bearer(Scope.ADMIN),
-    response={202: DeliverySchema, READS: ProblemDetails},
+    response={202: DeliverySchema, problems(Scope.ADMIN): ProblemDetails},
     operation_id="testWebhook",
-    summary="Send a test",
+    summary="Test a webhook",
 )
 def test_webhook(request: HttpRequest, webhook: str) -> Any:
-    """A delivery of the kind `webhook.test`; read its log for what became of it."""
+    """One delivery of the kind `webhook.test`. Its result is in the list of deliveries."""
     token = token_of(request)
     sent = webhooks.send_test(_named(token, webhook), actor_of(request, token))
     return Status(202, DeliverySchema.of(sent, webhook))
@@ -166,48 +232,59 @@ def test_webhook(request: HttpRequest, webhook: str) -> Any:
 @router.get(
     "webhooks/{webhook}/deliveries",
     auth=Bearer(Scope.ADMIN),
-    response={200: DeliveryList, READS: ProblemDetails},
+    response={200: DeliveryList, problems(Scope.ADMIN): ProblemDetails},
     operation_id="listDeliveries",
-    summary="What was sent, newest first",
+    summary="List deliveries",
 )
 def list_deliveries(
     request: HttpRequest,
+    response: HttpResponse,
     webhook: str,
     *,
-    before: Annotated[str, Query(pattern=r"^[0-9a-f]{0,15}$")] = "",
-    limit: Annotated[QueryNumber, Query(50, ge=1, le=200)],
+    state: DeliveryStates,
+    kind: Annotated[str, Query(max_length=40, pattern=LINE)] = "",
+    cursor: Cursor,
+    limit: Limit,
 ) -> dict[str, Any]:
-    """Each delivery with what every attempt met."""
+    """Newest first, with the latest attempts of each."""
     rows = _named(token_of(request), webhook).deliveries.order_by("-pk")
-    if before:
-        rows = rows.filter(pk__lt=int(before, 16))
-    found = list(rows[: limit + 1])
-    more = f"{found[limit - 1].pk:x}" if len(found) > limit else None
-    return {"items": [DeliverySchema.of(item, webhook) for item in found[:limit]], "next": more}
+    if state:
+        rows = rows.filter(state__in=state)
+    if kind:
+        if kind != TEST and unknown_kind([kind]) is not None:
+            raise invalid(f"Unknown event {kind!r}.", "unknown_kind", parameter="kind")
+        rows = rows.filter(kind__in=[*matching([kind]), kind])
+    if cursor:
+        rows = rows.filter(pk__lt=int(cursor, 16))
+    found, more = cut(rows[: limit + 1], "", limit, lambda row: row.pk)
+    return {
+        "items": [DeliverySchema.of(row, webhook) for row in found],
+        "next": link_next(request, response, more),
+    }
 
 
 @router.post(
     "webhooks/{webhook}/deliveries/{delivery}/redeliver",
     auth=Bearer(Scope.ADMIN),
-    response={202: DeliverySchema, READS: ProblemDetails},
+    response={202: DeliverySchema, problems(Scope.ADMIN, 409): ProblemDetails},
     operation_id="redeliverWebhook",
-    summary="Send again",
+    summary="Redeliver",
 )
 def redeliver(request: HttpRequest, webhook: str, delivery: str) -> Any:
-    """Once more from the first attempt, whatever became of it."""
+    """Send a delivery again, from the first attempt on, whatever its result was."""
     token = token_of(request)
     row = _named(token, webhook)
     found = row.deliveries.filter(uuid=delivery).first() if delivery.isalnum() else None
     if found is None:
         raise NotFound("There is no such delivery.")
     if not webhooks.redeliver(found, actor_of(request, token)):
-        raise Refused("It is being sent at this moment.", code="being_sent", status=409)
+        raise Refused("The delivery is being sent right now.", code="being_sent", status=409)
     found.refresh_from_db()
     return Status(202, DeliverySchema.of(found, webhook))
 
 
 def _manages(token: Token, webhook: Webhook) -> bool:
-    """A token that reaches some servers manages webhooks that hear of no others."""
+    """A token that reaches some servers manages webhooks that are notified of no others."""
     if token.sandbox and not webhook.sandbox:
         return False
     return not token.servers or (
@@ -223,11 +300,15 @@ def _named(token: Token, uuid: str) -> Webhook:
 
 
 def _within(token: Token, servers: list[str]) -> list[str]:
-    """The servers a webhook may hear of: never more than the token that makes it reaches."""
+    """The servers a webhook is notified of: never more than the token that creates it reaches."""
     names = reachable_names(token)
     if names is None:
         return servers
     beyond = sorted(set(servers) - set(names))
     if beyond:
-        raise NotFound(f"There is no server called {beyond[0]!r} that this token can reach.")
+        raise invalid(
+            f"There is no server called {beyond[0][:63]!r} that this token can reach.",
+            "unknown_server",
+            pointer="#/servers",
+        )
     return servers or list(token.servers)

@@ -3,17 +3,18 @@ change where that did not succeed."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
+from django.db.models import QuerySet
 from django.utils import timezone
 
 from easyapache.ea4.conditions.condition import TAKE_BACK
 from easyapache.ea4.conditions.diagnosis import Diagnosis, diagnose, known
 from easyapache.ea4.profile import Profile, Transaction
-from easyapache.ea4.sentences import Sentence, counted, spoken
+from easyapache.ea4.sentences import Sentence, spoken
 from mpm.changes.lifecycle import past_the_point
 from mpm.changes.models.change import Origin
 from mpm.history import renamed
@@ -153,7 +154,8 @@ def _unasked_removal(change: Change) -> list[Diagnosis]:
 class RepairTold:
     """One repair of a server: who asked for what when, and what came of it.
 
-    ``ok`` is None while the agent has not answered.
+    ``ok`` is None while the agent has not answered; ``number`` is the id of the event that
+    requested it.
     """
 
     request: str
@@ -163,22 +165,53 @@ class RepairTold:
     ok: bool | None = None
     message: str = ""
     log: str = ""
+    number: int = 0
 
 
 def repairs(server: Server) -> list[RepairTold]:
-    """The latest repairs, the newest first. One query."""
-    events = Event.objects.filter(
-        server_name=server.name, kind__in=renamed.spellings(ASKED, REPAIRED, NOT_REPAIRED)
-    ).order_by("-pk")[: MOST_REPAIRS * 2]
-    answers: dict[str, Event] = {}
-    found = []
-    for event in events:
-        number = str(event.data.get("request", ""))
-        if event.kind_now != ASKED:
-            answers[number] = event
-        else:
-            found.append(_told(number, event, answers.get(number)))
-    return found[:MOST_REPAIRS]
+    """The latest repairs, the newest first. Two queries."""
+    return _repairs(_requested(server)[:MOST_REPAIRS])
+
+
+def all_repairs(server: Server, before: int | None = None) -> Iterator[RepairTold]:
+    """Every repair, the newest first, from the one in front of number ``before`` on. Two queries
+    for each hundred that is read."""
+    while True:
+        rows = _requested(server)
+        found = _repairs((rows if before is None else rows.filter(pk__lt=before))[:100])
+        yield from found
+        if len(found) < 100:
+            return
+        before = found[-1].number
+
+
+def repair_numbered(server: Server, request: str) -> RepairTold | None:
+    """The repair of that id, None where there is none."""
+    found = _repairs(_requested(server).filter(data__request=request[:64])[:1])
+    return found[0] if found else None
+
+
+def _requested(server: Server) -> QuerySet[Event]:
+    kinds = renamed.spellings(ASKED)
+    return Event.objects.filter(server_name=server.name, kind__in=kinds).order_by("-pk")
+
+
+def _repairs(requests: QuerySet[Event]) -> list[RepairTold]:
+    asked = list(requests)
+    if not asked:
+        return []
+    answers = Event.objects.filter(
+        server_name=asked[0].server_name,
+        kind__in=renamed.spellings(REPAIRED, NOT_REPAIRED),
+        pk__gt=asked[-1].pk,
+        data__request__in=[event.data.get("request", "") for event in asked],
+    )
+    by_request = {str(event.data.get("request", "")): event for event in answers}
+    return [
+        _told(number, event, by_request.get(number))
+        for event in asked
+        for number in (str(event.data.get("request", "")),)
+    ]
 
 
 def _told(number: str, asked: Event, answer: Event | None) -> RepairTold:
@@ -191,4 +224,5 @@ def _told(number: str, asked: Event, answer: Event | None) -> RepairTold:
         ok=None if answer is None else answer.kind == REPAIRED,
         message=said.get("message") or "",
         log=str(said.get("log", "")),
+        number=asked.pk,
     )

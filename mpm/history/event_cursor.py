@@ -13,6 +13,7 @@ from django.db.models import Max, Q
 from mpm.changes.incomplete import PAST_THE_POINT
 from mpm.changes.lifecycle import UNKNOWN_ENDS
 from mpm.history import renamed
+from mpm.history.event_kinds import matching
 from mpm.models import Event
 
 SETTLED_AFTER = timedelta(seconds=5)
@@ -63,7 +64,8 @@ def events_after(
 ) -> tuple[list[Event], int]:
     """Up to ``limit`` events after ``position``, oldest first, and where to go on from.
 
-    ``servers``: only of these (None: of all, and those of the panel itself). The position to
+    ``servers``: only of these (None: of all, and those of the panel itself). ``kinds``: only of
+    these; ``change.*`` names all that begin so. The position to
     go on from moves over what the filters left out, so that it is never read twice.
     """
     end = horizon(now)
@@ -71,7 +73,7 @@ def events_after(
     if servers is not None:
         query = query.filter(server_name__in=servers)
     if kinds:
-        query = query.filter(_of_kinds(kinds))
+        query = query.filter(_of_kinds(matching(kinds)))
     found = list(query[: limit + 1])
     if len(found) > limit:
         return found[:limit], found[limit - 1].pk

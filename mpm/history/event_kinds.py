@@ -5,7 +5,7 @@ A kind never changes once released: programs match on it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 EVENT_KINDS: Mapping[str, str] = {
     "change.scheduled": "A change was requested and waits for its maintenance window",
@@ -53,3 +53,18 @@ EVENT_KINDS: Mapping[str, str] = {
     "user.password_reset": "The password of a user was reset",
     "history.pruned": "Old events were deleted",
 }
+
+
+def matching(patterns: Iterable[str]) -> list[str]:
+    """The kinds that ``patterns`` name: a kind, or ``change.*`` for all that begin so."""
+    wanted = tuple(patterns)
+    return [kind for kind in EVENT_KINDS if any(_matches(pattern, kind) for pattern in wanted)]
+
+
+def unknown_kind(patterns: Collection[str]) -> str | None:
+    """The first that names no kind of event there is; None when all do."""
+    return next((pattern for pattern in patterns if not matching([pattern])), None)
+
+
+def _matches(pattern: str, kind: str) -> bool:
+    return kind.startswith(pattern[:-1]) if pattern.endswith(".*") else pattern in (kind, "*")

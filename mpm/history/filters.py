@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime, time, timedelta
 from typing import Any
 
-from django.db.models import QuerySet, Subquery
+from django.db.models import Q, QuerySet, Subquery
 from django.db.models.functions import Coalesce
 from django.utils import timezone
 from django.utils.dateparse import parse_date, parse_datetime
@@ -39,8 +39,9 @@ class BadFilter(ValueError):
 class ChangeFilters:
     """Every filter is optional and all of them together narrow.
 
-    ``result`` is a state or ``active``; ``since`` is inclusive, ``until`` exclusive, both aware;
-    ``text`` is looked for, word by word, in reason, ticket, packages and error.
+    ``result`` is a state, ``active`` or several of them, separated by commas; ``since`` is
+    inclusive, ``until`` exclusive, both aware; ``text`` is looked for, word by word, in reason,
+    ticket, packages and error.
     """
 
     server: str = ""
@@ -73,19 +74,14 @@ class ChangeFilters:
         read: dict[str, Any] = dict(given)
         for name, choices in (
             ("origin", Origin.values),
-            ("result", [*State.values, ACTIVE]),
             ("mpm_from", [mpm.value for mpm in MPM]),
             ("mpm_to", [mpm.value for mpm in MPM]),
         ):
             if name in given and given[name] not in choices:
-                raise BadFilter(
-                    name,
-                    Sentence(
-                        "{value!r} must be one of {choices}.",
-                        value=given[name][:40],
-                        choices=", ".join(choices),
-                    ),
-                )
+                raise _unknown(name, given[name], choices)
+        for state in given.get("result", "").split(","):
+            if state and state not in (*State.values, ACTIVE):
+                raise _unknown("result", state, (*State.values, ACTIVE))
         if "itk" in given:
             read["itk"] = _yes_or_no(given["itk"])
         for name, ends in (("since", False), ("until", True)):
@@ -127,10 +123,8 @@ class ChangeFilters:
             "request_id": self.request,
         }
         rows = rows.filter(**{name: value for name, value in columns.items() if value})
-        if self.result == ACTIVE:
-            rows = rows.filter(state__in=ACTIVE_STATES)
-        elif self.result:
-            rows = rows.filter(state=self.result)
+        if self.result:
+            rows = rows.filter(_in_states(self.result.split(",")))
         if self.itk is not None:
             # IN, because SQLite takes an index for that and not for a bare column.
             rows = rows.filter(to_itk__in=[self.itk])
@@ -180,6 +174,20 @@ class ChangeFilters:
             after = Coalesce(_first_number(self.until + SLACK), BEHIND_ALL)
             rows = rows.filter(requested_at__lt=self.until, **{f"{key}__lt": after})
         return rows, key
+
+
+def _in_states(states: Sequence[str]) -> Q:
+    if len(states) == 1 and states[0] != ACTIVE:
+        return Q(state=states[0])
+    wanted = {state for state in states if state != ACTIVE}
+    return Q(state__in=sorted(wanted | (set(ACTIVE_STATES) if ACTIVE in states else set())))
+
+
+def _unknown(name: str, value: str, choices: Sequence[str]) -> BadFilter:
+    said = Sentence(
+        "{value!r} must be one of {choices}.", value=value[:40], choices=", ".join(choices)
+    )
+    return BadFilter(name, said)
 
 
 def _first_number(moment: datetime) -> Subquery:

@@ -17,12 +17,20 @@ class Webhook(models.Model):
     itself is the outbox, so no event is lost when the sender dies in between.
 
     The secret is not kept: it is derived from the pepper, the id and ``generation``
-    (mpm.notify.webhooks.secret). Empty ``kinds`` means every kind, empty ``servers`` every server.
+    (mpm.notify.webhooks.secret). ``kinds`` may hold
+    ``change.*``; empty ones mean every kind, empty ``servers`` every server.
     """
+
+    class Format(models.TextChoices):
+        GENERIC = "generic", _("Generic JSON")
+        SLACK = "slack", "Slack"
+        TEAMS = "teams", "Microsoft Teams"
+        EMAIL = "email", _("E-mail")
 
     uuid = models.CharField(max_length=32, unique=True, default=new_id, editable=False)
     name = models.CharField(_("name"), max_length=100)
     url = models.CharField(_("address"), max_length=500)
+    format = models.CharField(_("format"), max_length=10, choices=Format, default=Format.GENERIC)
     kinds = models.JSONField(_("kinds of event"), default=list, blank=True)
     servers = models.JSONField(_("servers"), default=list, blank=True)
     active = models.BooleanField(_("active"), default=True)

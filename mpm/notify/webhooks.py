@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 from django.conf import settings
@@ -25,14 +26,17 @@ from easyapache.ea4.sentences import Sentence
 from mpm.access.services.actor import Actor, BadRequest
 from mpm.changes.services.lookup import known_servers
 from mpm.history.event_cursor import events_after, last_id
-from mpm.history.event_kinds import EVENT_KINDS
+from mpm.history.event_kinds import unknown_kind
+from mpm.history.outside import HEAVY
 from mpm.history.services.events import append
 from mpm.history.services.text_checks import one_text
-from mpm.models import Delivery, Webhook
+from mpm.models import Change, Delivery, Event, Webhook
+from mpm.notify import mail
+from mpm.notify.bodies import a_test, body_of, notification, test_body
 from mpm.notify.delivery import Attempt, send
 from mpm.notify.signature import derive_secret, headers_for
 from mpm.notify.ssrf import BadDestination, destination, origin_of
-from mpm.schemas.event import Event as EventSchema
+from mpm.schemas.event import TEST
 from mpm.servers.models import Server
 
 log = logging.getLogger(__name__)
@@ -79,20 +83,23 @@ def _secrets(webhook: Webhook, now: datetime) -> list[str]:
     return found
 
 
-def check_address(url: str) -> None:
-    """Raises BadRequest for an address webhooks may not have."""
+def check_address(url: str, form: str) -> None:
+    """Raises BadRequest for an address webhooks of the format ``form`` may not have."""
     try:
-        destination(url, settings.WEBHOOK_ALLOWED_NETWORKS)
+        if form == Webhook.Format.EMAIL:
+            mail.recipient(url)
+        else:
+            destination(url, settings.WEBHOOK_ALLOWED_NETWORKS)
     except BadDestination as error:
         raise BadRequest(error.args[0], code="bad_destination") from error
 
 
 def _kinds(wanted: Sequence[str]) -> list[str]:
-    """Raises BadRequest for a kind of event that there is not: nothing would ever be told."""
-    unknown = sorted(set(wanted) - set(EVENT_KINDS))
-    if unknown:
+    """Raises BadRequest for what names no kind of event: nothing would ever be sent."""
+    unknown = unknown_kind(sorted(set(wanted)))
+    if unknown is not None:
         raise BadRequest(
-            Sentence("Unknown event {kind!r}.", kind=unknown[0][:40]),
+            Sentence("Unknown event {kind!r}.", kind=unknown[:40]),
             code="unknown_kind",
         )
     return sorted(set(wanted))
@@ -105,7 +112,14 @@ def _name(text: str) -> str:
     return name
 
 
+def _format(form: str) -> str:
+    if form not in Webhook.Format.values:
+        raise BadRequest(Sentence("Unknown format {form!r}.", form=form[:40]))
+    return form
+
+
 _CHECKS: Mapping[str, Callable[[Any], Any]] = {
+    "format": _format,
     "name": _name,
     "kinds": _kinds,
     "servers": known_servers,
@@ -117,6 +131,7 @@ def make(
     *,
     name: str,
     url: str,
+    format: str = "generic",  # noqa: A002  # its name everywhere
     kinds: Sequence[str] = (),
     servers: Sequence[str] = (),
     sandbox: bool = False,
@@ -124,11 +139,12 @@ def make(
 ) -> Webhook:
     """A webhook that hears of what happens from now on. Raises BadRequest."""
     now = now or timezone.now()
-    check_address(url)
+    check_address(url, _format(format))
     with transaction.atomic():
         webhook = Webhook.objects.create(
             name=_name(name),
             url=url,
+            format=format,
             kinds=_kinds(kinds),
             servers=known_servers(servers),
             sandbox=sandbox,
@@ -144,13 +160,14 @@ def make(
 def change(
     webhook: Webhook, actor: Actor, fields: dict[str, Any], now: datetime | None = None
 ) -> Webhook:
-    """Set ``name``, ``url``, ``kinds``, ``servers`` or ``active``. Raises BadRequest.
+    """Set ``name``, ``url``, ``format``, ``kinds``, ``servers`` or ``active``. Raises BadRequest.
 
     What happened while it was switched off is not told when it is switched on again.
     """
     now = now or timezone.now()
-    if "url" in fields:
-        check_address(fields["url"])
+    if "url" in fields or "format" in fields:
+        form = _format(fields.get("format", webhook.format))
+        check_address(fields.get("url", webhook.url), form)
     with transaction.atomic():
         if fields.get("active") and not webhook.active:
             webhook.position = last_id()
@@ -189,7 +206,8 @@ def _told(webhook: Webhook) -> dict[str, Any]:
     return {
         "webhook": webhook.uuid,
         "name": webhook.name,
-        "url": origin_of(webhook.url),
+        "url": webhook.url if webhook.url.startswith(mail.SCHEME) else origin_of(webhook.url),
+        "format": str(webhook.format),
         "kinds": webhook.kinds,
         "servers": webhook.servers,
         "active": webhook.active,
@@ -212,22 +230,28 @@ def fan_out(now: datetime) -> int:
             )
             if position == webhook.position:
                 continue
+            wanted = [event for event in events if not _about(webhook, event)]
+            changes = Change.objects.defer(*HEAVY).in_bulk(
+                {event.change_id for event in wanted if event.change_id is not None}
+            )
             Delivery.objects.bulk_create(
                 [
                     Delivery(
                         webhook=webhook,
                         event_id=event.pk,
                         kind=event.kind_now,
-                        body=_body(event.kind_now, event.at, EventSchema.of(event).as_json()),
+                        body=body_of(
+                            notification(event, changes.get(event.change_id or 0)), webhook.format
+                        ),
                         created_at=now,
                         next_at=now,
                     )
-                    for event in events
+                    for event in wanted
                 ],
                 ignore_conflicts=True,
             )
             Webhook.objects.filter(pk=webhook.pk).update(position=position)
-            made += len(events)
+            made += len(wanted)
     return made
 
 
@@ -240,20 +264,22 @@ def _servers(webhook: Webhook) -> list[str] | None:
     return list(simulated.values_list("name", flat=True))
 
 
-def _body(kind: str, at: datetime, data: dict[str, Any]) -> dict[str, Any]:
-    return {"type": kind, "timestamp": at.isoformat(), "data": data}
+def _about(webhook: Webhook, event: Event) -> bool:
+    """Whether an event is about the webhook itself, whose receiver wants to know of servers."""
+    return event.kind_now.startswith("webhook.") and event.data.get("webhook") == webhook.uuid
 
 
 def send_test(webhook: Webhook, actor: Actor, now: datetime | None = None) -> Delivery:
-    """A delivery that tells nothing but that the way is open."""
+    """One delivery, of the kind ``webhook.test``, that says only that the webhook works."""
     now = now or timezone.now()
-    body = _body("webhook.test", now, {"webhook": webhook.uuid, "name": webhook.name})
+    told = a_test(webhook.uuid, webhook.name, now)
+    body = test_body(webhook.uuid, webhook.name, webhook.format, told)
     with transaction.atomic():
         delivery = Delivery.objects.create(
-            webhook=webhook, kind="webhook.test", body=body, created_at=now, next_at=now
+            webhook=webhook, kind=TEST, body=body, created_at=now, next_at=now
         )
-        told = {**_told(webhook), "delivery": delivery.uuid}
-        append("webhook.tested", now, actor=actor, data=told)
+        data = {**_told(webhook), "delivery": delivery.uuid}
+        append("webhook.tested", now, actor=actor, data=data)
     return delivery
 
 
@@ -308,12 +334,20 @@ def deliver_due(now: datetime) -> int:
     claimed = [item for item in _due(now) if _claim(item, now)]
     if not claimed:
         return 0
-    work = [(item, item.webhook.url, *_signed(item, now)) for item in claimed]
+    work = [_attempt_of(item, now) for item in claimed]
     with ThreadPoolExecutor(max_workers=BATCH) as pool:
-        attempts = pool.map(lambda job: send(job[1], job[2], job[3]), work)
-        for (item, *_), attempt in zip(work, attempts, strict=True):
+        attempts = pool.map(lambda attempt: attempt(), work)
+        for item, attempt in zip(claimed, attempts, strict=True):
             _record(item, attempt, timezone.now())
     return len(claimed)
+
+
+def _attempt_of(item: Delivery, now: datetime) -> Callable[[], Attempt]:
+    """What sends ``item``. It reads nothing of the database, as it is called in another thread."""
+    url = item.webhook.url
+    if item.webhook.format == Webhook.Format.EMAIL:
+        return partial(mail.send, url, item.uuid, item.body)
+    return partial(send, url, *_signed(item, now))
 
 
 def _due(now: datetime) -> list[Delivery]:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 ORIGINS = ("web", "rest", "whmapi", "cli", "schedule", "outside")
 STEPS = tuple(step.value for step in Steps)
 STATUSES = ("started", "done", "failed", "skipped")
-METHODS = ("overlap", "graceful-stop", "script")
+METHODS = ("overlap", "graceful-stop", "script", "start", "simulated")
 
 State = Annotated[str, one_of(STATES)]
 Origin = Annotated[str, one_of(ORIGINS)]

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from pydantic import Field
 
 from mpm.schemas.event import Kind
+from mpm.schemas.notification import FORMATS
 from mpm.schemas.resource import Moment, Resource, one_of
 
 if TYPE_CHECKING:
@@ -23,6 +24,10 @@ class Webhook(Resource):
     href: str
     name: str
     url: str
+    format: Annotated[str, one_of(FORMATS)] = Field(
+        description="generic: JSON with a signature; slack, teams: what an incoming webhook of "
+        "Slack or a workflow of Microsoft Teams takes; email: `url` is mailto: and an address."
+    )
     kinds: list[str] = Field(
         description="Kinds of events, or `change.*` for all that begin so. Empty: every kind."
     )
@@ -40,6 +45,7 @@ class Webhook(Resource):
             href=f"/api/v1/webhooks/{row.uuid}",
             name=row.name,
             url=row.url,
+            format=str(row.format),
             kinds=list(row.kinds),
             servers=list(row.servers),
             active=row.active,

@@ -126,7 +126,7 @@ def test_a_long_poll_that_does_not_wait_is_followed_by_a_pause(pauses: list[floa
     with remote.connect() as panel:
         assert list(panel.log("7", follow=True)) == [b"one\n"]
     assert pauses == [1.0, 1.0, 1.0]
-    assert [request.url.params["after"] for request in remote.asked] == ["0", "0", "0", "4", "0"]
+    assert [request.url.params["offset"] for request in remote.asked] == ["0", "0", "0", "4", "0"]
     pending = ok({"href": "/api/v1/servers/web03/plans/abc", "state": "pending"})
     waiting = Remote(pending, pending, pending, ok({"digest": "x"}))
     pauses.clear()
@@ -166,8 +166,8 @@ def moment(*steps: dict[str, str], state: str = "running") -> dict[str, Any]:
         "state": state,
         "step": steps[-1]["step"] if steps else "",
         "finished": state != "running",
-        "before": {"mpm": "prefork", "itk": True},
-        "after": {"mpm": "event", "itk": False},
+        "from": {"mpm": "prefork", "itk": True},
+        "to": {"mpm": "event", "itk": False},
         "steps": list(steps),
     }
 

@@ -98,7 +98,7 @@ REFUSALS = [
     (["history", "--since", "yesterday"], cli.REFUSED, "invalid"),
     (["token", "revoke", "nobody"], cli.REFUSED, "not_found"),
     (["token", "rotate", "nobody"], cli.REFUSED, "not_found"),
-    (["token", "make", "x", "--scope", "read", "--network", "x"], cli.REFUSED, "bad_request"),
+    (["token", "make", "x", "--scope", "read", "--network", "x"], cli.REFUSED, "invalid"),
 ]
 
 

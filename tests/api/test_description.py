@@ -97,12 +97,16 @@ def test_every_operation_says_what_can_happen(subtests: pytest.Subtests) -> None
             assert path.startswith("/api/v1/")
             assert operation["summary"]
             assert operation["security"]
-            for status in (401, 403, 404, 422, 429, 500, 503):
+            problems = {status for status in operation["responses"] if status >= 400}
+            assert problems >= {401, 422, 429, 500, 503}
+            assert ("{" in path) == (404 in problems)
+            for status in problems:
                 media = list(operation["responses"][status]["content"])
                 assert media == ["application/problem+json"]
             for status, response in operation["responses"].items():
                 assert "X-Request-Id" in response["headers"], status
-            assert ("requestBody" in operation) == (413 in operation["responses"])
+            for status in (400, 411, 413, 415):
+                assert ("requestBody" in operation) == (status in problems)
 
 
 def test_the_documentation_needs_nothing_from_outside(client: Client) -> None:
@@ -156,7 +160,22 @@ def test_every_header_that_is_sent_is_described_and_every_described_one_is_sent(
     seen.append(("createRepair", mend))
     number = Change.objects.get().pk
     back = f"changes/{number}/rollback"
-    seen.append(("rollBackChange", call("POST", back, {}, token=admin)))
+    seen.append(("rollBackChange", call("POST", back, token=admin)))
+    call("POST", "webhooks", hook, token=admin)
+    [newest] = call("GET", "webhooks?limit=1", token=admin).body["items"]
+    newest_hook = f"webhooks/{newest['id']}"
+    for _ in range(2):
+        call("POST", f"{newest_hook}/test", token=admin)
+        call("POST", "servers/web04/repairs", {"action": "start-httpd"}, token=admin)
+    for operation, path in (
+        ("listServers", "servers"),
+        ("listChanges", "changes"),
+        ("listRepairs", "servers/web04/repairs"),
+        ("listWebhooks", "webhooks"),
+        ("listDeliveries", f"{newest_hook}/deliveries"),
+        ("listTokens", "tokens"),
+    ):
+        seen.append((operation, call("GET", f"{path}?limit=1", token=admin)))
     places = [POLLS.take() for _ in range(POLLS.count)]
     following = f"changes/{number + 1}"
     repair = str(mend.headers["Location"]).removeprefix("/api/v1/")
@@ -164,7 +183,7 @@ def test_every_header_that_is_sent_is_described_and_every_described_one_is_sent(
         ("getChange", f"{following}?wait=1"),
         ("getLog", f"{following}/log?wait=1"),
         ("getRepair", f"{repair}?wait=1"),
-        ("listEvents", "events?after=ffffff&wait=1"),
+        ("listEvents", "events?cursor=ffffff&wait=1"),
     ):
         seen.append((operation, call("GET", path, token=admin)))
     for _ in filter(None, places):
@@ -219,6 +238,6 @@ def test_what_is_not_there_is_a_problem_too(client: Client) -> None:
             "application/problem+json",
         ), path
     wrong = client.delete("/api/v1/servers")
-    assert (wrong.status_code, wrong.headers["Allow"]) == (405, "GET")
+    assert (wrong.status_code, wrong.headers["Allow"]) == (405, "GET, HEAD")
     assert wrong.headers["Content-Type"] == "application/problem+json"
     assert client.post("/api/v1/openapi.json").status_code == 405

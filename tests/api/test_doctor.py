@@ -105,7 +105,10 @@ def test_a_repair_is_asked_for_followed_and_listed(
     record_repair("web03", asked.body["id"], "start-httpd", ok=True, message="Apache runs prefork.")
     done = call("GET", f"{path}?wait=20", token=token).body
     assert (done["ok"], done["message"]) == (True, "Apache runs prefork.")
-    assert call("GET", "servers/web03/repairs", token=token).body == {"items": [done]}
+    assert call("GET", "servers/web03/repairs", token=token).body == {
+        "items": [done],
+        "next": None,
+    }
 
 
 def test_the_same_key_asks_for_one_repair(server: Server, call: Call, add_token: AddToken) -> None:

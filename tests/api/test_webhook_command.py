@@ -98,7 +98,7 @@ def test_events_are_read_on_from_where_one_left_off(
     status, said = answer("events", "--after", start["next"], "--server", "web01")
     assert status == 0
     assert [item["id"] for item in said["items"]] == [first.pk]
-    by_rest = call("GET", f"events?after={start['next']}&server=web01", token=token).body
+    by_rest = call("GET", f"events?cursor={start['next']}&server=web01", token=token).body
     assert (said["next"], len(by_rest["items"])) == (by_rest["next"], 1)
     same = set(by_rest["items"][0]) - {"at"}
     assert {key: said["items"][0][key] for key in same} == {

@@ -251,7 +251,7 @@ def test_a_webhook_of_a_kind_or_a_server_that_is_not_there_is_refused(
     assert made.status == 201
     for wrong, code in (
         ({"kinds": ["change.succeded"]}, "unknown_kind"),
-        ({"servers": ["web99"]}, "bad_request"),
+        ({"servers": ["web99"]}, "unknown_server"),
     ):
         for method, path, body in (
             ("POST", "webhooks", {**wish, **wrong}),

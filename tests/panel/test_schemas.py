@@ -33,7 +33,7 @@ from mpm.servers.models import InstalledProfile, Server
     [
         (change_schema.ORIGINS, Origin.values),
         (STATES, State.values),
-        (("auto", *change_schema.METHODS), RESTART_METHODS),
+        (("auto", *change_schema.METHODS), (*RESTART_METHODS, "start", "simulated")),
         (server.KINDS, Server.Kind.values),
         (server.HEALTH, [*health.State]),
         (("scan", "change", "preview"), InstalledProfile.Source.values),

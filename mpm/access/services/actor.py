@@ -19,7 +19,7 @@ class Actor:
     """Somebody or something that asks for a change; history keeps these words as they are.
 
     ``origin`` is one of mpm.changes.models.change.Origin. The role ``token`` is only given to a
-    request     whose token was found to have the scope that the operation needs.
+    request whose token was found to have the scope that the operation needs.
     """
 
     name: str
@@ -102,7 +102,7 @@ class Unanswered(Refused):
 class BadRequest(Refused):
     """A value that cannot be meant: too long, with control characters, contradictory."""
 
-    code = "bad_request"
+    code = "invalid"
 
 
 class Busy(Refused):

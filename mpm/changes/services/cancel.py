@@ -34,7 +34,8 @@ def why_not_cancel(change: Change) -> str:
 
 
 def cancel(change: Change, actor: Actor) -> Change:
-    """Ask that ``change`` ends without touching the server. Asking twice is asking once.
+    """Ask that ``change`` ends without touching the server. Asking again, also when it is canceled
+    by then, answers with it.
 
     A change of which no agent was told is canceled here and now. One that was sent goes to
     ``canceling``, and the agent decides: it accepts until the packages begin to move.
@@ -44,7 +45,7 @@ def cancel(change: Change, actor: Actor) -> Change:
     now = timezone.now()
     with transaction.atomic():
         change = Change.objects.select_for_update().get(pk=change.pk)
-        if change.state == State.CANCELING:
+        if change.state in (State.CANCELING, State.CANCELED):
             return change
         if reason := why_not_cancel(change):
             raise TooLate(reason)

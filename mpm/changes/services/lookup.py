@@ -41,7 +41,8 @@ def known_servers(names: Iterable[str]) -> list[str]:
     missing = [name for name in wanted if name not in known]
     if missing:
         raise BadRequest(
-            Sentence("There is no server called {missing!r}.", missing=missing[0][:63])
+            Sentence("There is no server called {missing!r}.", missing=missing[0][:63]),
+            code="unknown_server",
         )
     return wanted
 

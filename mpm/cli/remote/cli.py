@@ -189,7 +189,7 @@ def history(run: Run) -> int:
     options = run.options
     filters = {
         "server": options.server,
-        "person": options.person,
+        "requested_by": options.person,
         "origin": options.origin,
         "state": options.result,
         "ticket": options.ticket,

@@ -152,7 +152,7 @@ class Connection:
         while True:
             began = time.monotonic()
             response = self.request(
-                "GET", address("changes", change, "log"), params={"after": offset, "wait": wait}
+                "GET", address("changes", change, "log"), params={"offset": offset, "wait": wait}
             )
             following = response.headers.get("X-Log-Next", "")
             if not following.isdecimal():

@@ -1,0 +1,1 @@
+"""The description of the API before the tools of others: ``make openapi-lint``."""

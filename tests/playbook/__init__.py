@@ -1,0 +1,1 @@
+"""The playbook of the docs against a panel: ``make playbook``."""
