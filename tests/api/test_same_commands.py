@@ -189,7 +189,9 @@ def same_words(text: str) -> str:
     """Without what two changes of two servers cannot have in common."""
     text = _plain(text).replace("gamma", "alpha")
     text = re.sub(r"\b[0-9a-f]{32}\b|\d{4}-\d\d-\d\d[T ][\d:.]+(Z|\+00:00| UTC)", "…", text)
-    text = re.sub(r"#\d+|(?<=-f )\d+|(?<=changes/)\d+|(?<=\"id\": )\d+", "#", text)
+    text = re.sub(
+        r"#\d+|(?<=-f )\d+|(?<=changes/)\d+|(?<=\"id\": )\d+|(?<=\"change\": )\d+", "#", text
+    )
     text = re.sub(
         r"[A-Z][a-z]{2} \d\d?, \d{4}, [\d:]+\s?[AP]M \w+|\d\d? \w+ \d{4} \w+ [\d:]+", "…", text
     )

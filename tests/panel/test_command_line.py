@@ -272,7 +272,9 @@ def test_history_is_verified_and_exported(
     assert answer("verify", "--file", str(export))[1]["verified"]
     export.write_text(export.read_text().replace('"queued"', '"quiet"').replace("event", "evert"))
     assert mpm("verify", "--file", str(export))[0] in (1, 3)
-    assert mpm("export", "changes", "--format", "csv")[1].startswith("number,id,server")
+    sheet = mpm("export", "changes", "--format", "csv")[1]
+    assert sheet.startswith("id,uuid,href,server")
+    assert "\\x" not in sheet
     assert len(json.loads(mpm("export", "changes")[1])) == 1
 
 

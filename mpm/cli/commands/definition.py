@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import re
+from argparse import ArgumentParser, BooleanOptionalAction
 from collections.abc import Callable
 from typing import Any
 
@@ -42,15 +43,37 @@ def idempotency_key(text: str) -> str:
     return text
 
 
+def option(parser: Any, name: str, words: str, metavar: str = "", **more: Any) -> None:
+    """Text, a number or a choice, with its help."""
+    if metavar:
+        more["metavar"] = metavar
+    parser.add_argument(name, help=words, **more)
+
+
+def flag(parser: Any, name: str, words: str) -> None:
+    parser.add_argument(name, action="store_true", help=words)
+
+
+def either(parser: Any, name: str, words: str) -> None:
+    """``--name`` and ``--no-name``; None without one of them."""
+    parser.add_argument(name, action=BooleanOptionalAction, help=words)
+
+
+def many(parser: Any, name: str, words: str, metavar: str = "", **more: Any) -> None:
+    """One that can be repeated."""
+    option(parser, name, words, metavar, action="append", **{"default": [], **more})
+
+
 class Definition:
     """Builds the parser of a program. ``remote``: it has the options that choose a panel."""
 
     def __init__(self, program: str, *, remote: bool) -> None:
         self.remote = remote
-        self.parser = argparse.ArgumentParser(
+        self.mark = " *" if remote else ""
+        self.parser = ArgumentParser(
             prog=program,
             description=_("Show, plan and change the MPM of EasyApache 4 servers."),
-            epilog=None if not remote else _("* on the panel's machine only: manage.py mpm"),
+            epilog=_("* on the panel's machine only: manage.py mpm") if remote else None,
             allow_abbrev=False,
         )
         self.parser.add_argument("--version", action="version", version=f"{program} {VERSION}")
@@ -60,34 +83,27 @@ class Definition:
         self._looking()
         self._changing()
         self._history()
-        self._keeping()
+        self._servers_and_users()
+        self._tokens()
+        self._webhooks()
         shell = self.add("completion", completion, _("completion of ea4mpm for a shell"))
         shell.add_argument("shell", choices=SHELLS)
 
     def add(
-        self,
-        name: str,
-        work: Callable[[Run], int] | None,
-        words: str,
-        *,
-        under: Any = None,
-        panel_only: str = "",
-    ) -> argparse.ArgumentParser:
-        """A command, or an action ``under`` one. Without ``work`` it is for the panel's machine
-        only, under the name ``panel_only``."""
-        mark = " *" if work is None and self.remote else ""
-        made: argparse.ArgumentParser = (under or self.commands).add_parser(
-            name, help=words + mark, description=words[0].upper() + words[1:] + ".",
-            allow_abbrev=False,
-        )  # fmt: skip
-        made.add_argument("--json", action="store_true", help=_("print one JSON value"))
+        self, name: str, work: Callable[[Run], int] | None, words: str, group: Any = None
+    ) -> ArgumentParser:
+        """A command, or an action of a ``group``. One without ``work`` is for the panel's machine
+        only."""
+        about = words[0].upper() + words[1:] + "."
+        made: ArgumentParser = (group or self.commands).add_parser(
+            name, help=words if work else words + self.mark, description=about, allow_abbrev=False
+        )
+        flag(made, "--json", _("print one JSON value"))
         if self.remote:
-            made.add_argument(
-                *("--panel", "-p"), default="", metavar=_("NAME"),
-                help=_("a panel of the configuration file"),
-            )  # fmt: skip
-            made.add_argument("--url", default="", help=_("the URL of the panel"))
-        made.set_defaults(work=work, panel_only=panel_only, panel_only_options=())
+            option(made, "--panel", _("a panel of the configuration file"), _("NAME"), default="")
+            option(made, "--url", _("the URL of the panel"), default="")
+        whole = made.prog.removeprefix(f"{self.parser.prog} ")
+        made.set_defaults(work=work, panel_only="" if work else whole, panel_only_options=())
         return made
 
     def group(self, name: str, words: str) -> Any:
@@ -97,252 +113,147 @@ class Definition:
     # -- what servers are -----------------------------------------------------------------------
 
     def _looking(self) -> None:
-        status = self.add("status", reading.status, _("show which MPM a server runs"))
-        of_a_server(status)
-        profile = self.add("profile", reading.profile, _("list the packages of a server"))
-        of_a_server(profile)
+        of_a_server(self.add("status", reading.status, _("show which MPM a server runs")))
+        of_a_server(self.add("profile", reading.profile, _("list the packages of a server")))
         doctor = self.add("doctor", reading.doctor, _("find known problems of a server"))
         of_a_server(doctor)
-        doctor.add_argument("--repair", choices=REPAIRS, help=_("repair the server instead"))
+        option(doctor, "--repair", _("repair the server instead"), choices=REPAIRS)
         plan = self.add("plan", reading.plan, _("show what a change would do"))
-        of_a_server(plan)
-        self._selection(plan)
-        plan.add_argument(
-            "--source",
+        selection(plan)
+        option(
+            *(plan, "--source"),
+            _("an estimate at once (stored), or the plan of the server's dnf (server)"),
             choices=("stored", "server"),
             default="stored",
-            help=_("an estimate at once (stored), or the plan of the server's dnf (server)"),
         )
-        plan.add_argument(
-            "--profile",
-            metavar=_("FILE"),
-            help=_("plan for an EasyApache 4 profile file instead of a server")
-            + (" *" if self.remote else ""),
-        )
+        words = _("plan for an EasyApache 4 profile file instead of a server")
+        option(plan, "--profile", words + self.mark, _("FILE"))
         plan.set_defaults(panel_only_options=("profile",))
-
-    def _selection(self, parser: argparse.ArgumentParser) -> None:
-        parser.add_argument("mpm", choices=MPMS)
-        parser.add_argument(
-            "--itk",
-            action=argparse.BooleanOptionalAction,
-            help=_("with or without MPM ITK (prefork only; default: as it is now)"),
-        )
-        for name, words in (
-            ("--add", _("an extra package to install; can be repeated")),
-            ("--keep", _("a package that must not be removed; can be repeated")),
-        ):
-            parser.add_argument(name, action="append", default=[], metavar=_("PACKAGE"), help=words)
 
     # -- what changes them ----------------------------------------------------------------------
 
     def _changing(self) -> None:
         switch = self.add("switch", changing.switch, _("change the MPM of a server"))
-        of_a_server(switch)
-        self._selection(switch)
+        selection(switch)
         confirmed = switch.add_mutually_exclusive_group()
-        confirmed.add_argument("--yes", action="store_true", help=_("don't ask for confirmation"))
-        confirmed.add_argument("--digest", help=_("confirm only the plan with this digest"))
-        confirmed.add_argument(
-            "--dry-run", action="store_true", help=_("check everything, change nothing")
-        )
-        switch.add_argument(
-            "--stored",
-            action="store_true",
-            help=_("confirm the estimate, without asking the server's dnf first"),
-        )
-        for name, words in (
-            ("--not-before", _("start after this time, as 2026-03-03T21:00:00Z")),
-            ("--not-after", _("don't start after this time")),
-        ):
-            switch.add_argument(name, metavar=_("TIME"), help=words)
+        flag(confirmed, "--yes", _("don't ask for confirmation"))
+        option(confirmed, "--digest", _("confirm only the plan with this digest"))
+        flag(confirmed, "--dry-run", _("check everything, change nothing"))
+        flag(switch, "--stored", _("confirm the estimate, without asking the server's dnf first"))
+        words = _("start after this time, as 2026-03-03T21:00:00Z")
+        option(switch, "--not-before", words, _("TIME"))
+        option(switch, "--not-after", _("don't start after this time"), _("TIME"))
+        switch.set_defaults(key="")
         if self.remote:
-            switch.add_argument(
-                "--key",
-                type=idempotency_key,
-                metavar=_("KEY"),
-                help=_("Idempotency-Key, to repeat a request safely"),
-            )
-        else:
-            switch.set_defaults(key="")
-        self._reasons(switch)
+            words = _("Idempotency-Key, to repeat a request safely")
+            option(switch, "--key", words, _("KEY"), type=idempotency_key)
+        reasons(switch)
         back = self.add("rollback", changing.rollback, _("roll back a change"))
-        back.add_argument("change", metavar=_("CHANGE"))
-        self._reasons(back)
-        stop = self.add("cancel", changing.cancel, _("cancel a change"))
-        stop.add_argument("change", metavar=_("CHANGE"))
-        stuck = self.add("recover", None, _("help a change that is stuck"), panel_only="recover")
-        stuck.add_argument("change", metavar=_("CHANGE"))
-        stuck.add_argument(
-            "--close", action="store_true", help=_("close it manually: its agent is offline")
-        )
-        accept = self.add("accept", None, _("accept an external change"), panel_only="accept")
-        accept.add_argument("change", metavar=_("CHANGE"))
-
-    def _reasons(self, parser: argparse.ArgumentParser) -> None:
-        parser.add_argument("--reason", default="", help=_("shown in the change history"))
-        parser.add_argument("--ticket", default="", help=_("shown in the change history"))
-        parser.add_argument("--wait", action="store_true", help=_("wait until it has finished"))
-        parser.add_argument(
-            "--timeout",
-            type=float,
-            metavar=_("SECONDS"),
-            help=_("with --wait: stop waiting after this time; the change continues"),
-        )
+        of_a_change(back)
+        reasons(back)
+        of_a_change(self.add("cancel", changing.cancel, _("cancel a change")))
+        stuck = self.add("recover", None, _("help a change that is stuck"))
+        of_a_change(stuck)
+        flag(stuck, "--close", _("close it manually: its agent is offline"))
+        of_a_change(self.add("accept", None, _("accept an external change")))
 
     # -- what happened --------------------------------------------------------------------------
 
     def _history(self) -> None:
-        show = self.add("show", reading.show, _("show a change"))
-        show.add_argument("change", metavar=_("CHANGE"))
+        of_a_change(self.add("show", reading.show, _("show a change")))
         log = self.add("log", reading.log, _("print the log of a change"))
-        log.add_argument("change", metavar=_("CHANGE"))
+        of_a_change(log)
         log.add_argument(
             *("-f", "--follow"), action="store_true", help=_("until the change has finished")
         )
         history = self.add("history", reading.history, _("list changes, newest first"))
         filters(history)
-        pages(history, 20)
+        limit(history, 20)
+        option(history, "--cursor", _("“next” of the last answer"), _("CURSOR"), default="")
         events = self.add("events", reading.events, _("list events, oldest first"))
         of_a_server(events, _("only of this server"))
-        events.add_argument(
-            "--kind", action="append", default=[], help=_("only this kind; can be repeated")
-        )
-        events.add_argument(
-            "--after", default="0", metavar=_("POSITION"), help=_("“next” of the last answer")
-        )
-        events.add_argument("--limit", type=at_least_one, default=100, help=_("at most so many"))
-        events.add_argument(
-            "--wait",
-            type=float,
-            default=0.0,
-            metavar=_("SECONDS"),
-            help=_("wait so long for the next event"),
-        )
-        verify = self.add(
-            "verify", None, _("verify that the history was not altered"), panel_only="verify"
-        )
-        verify.add_argument(
-            "--file", metavar=_("FILE"), help=_("verify this export instead of the database")
-        )
-        export = self.group("export", _("export the history") + (" *" if self.remote else ""))
-        changes = self.add("changes", None, _("changes"), under=export, panel_only="export changes")
+        many(events, "--kind", _("only this kind; can be repeated"))
+        option(events, "--after", _("“next” of the last answer"), _("POSITION"), default="0")
+        limit(events, 100)
+        words = _("wait so long for the next event")
+        option(events, "--wait", words, _("SECONDS"), type=float, default=0.0)
+        verify = self.add("verify", None, _("verify that the history was not altered"))
+        option(verify, "--file", _("verify this export instead of the database"), _("FILE"))
+        export = self.group("export", _("export the history") + self.mark)
+        changes = self.add("changes", None, _("changes"), export)
         filters(changes)
         changes.add_argument("--format", choices=("csv", "json"), default="json")
-        sealed = self.add(
-            "events",
-            None,
-            _("the audit log, which verify --file can verify"),
-            under=export,
-            panel_only="export events",
-        )
-        of_a_server(sealed, _("only of this server"))
+        words = _("the audit log, which verify --file can verify")
+        of_a_server(self.add("events", None, words, export), _("only of this server"))
 
     # -- what the panel keeps -------------------------------------------------------------------
 
-    def _keeping(self) -> None:
+    def _servers_and_users(self) -> None:
         server = self.group("server", _("list, show, add and update servers"))
-        self.add("list", reading.servers, _("list servers"), under=server)
-        one = self.add("show", reading.server, _("show a server"), under=server)
-        one.add_argument("name", metavar=_("NAME"))
-        for name, words in (("add", _("add a server")), ("update", _("update a server"))):
-            made = self.add(name, None, words, under=server, panel_only=f"server {name}")
-            made.add_argument("name", metavar=_("NAME"))
+        self.add("list", reading.servers, _("list servers"), server)
+        named(self.add("show", reading.server, _("show a server"), server))
+        add = self.add("add", None, _("add a server"), server)
+        update = self.add("update", None, _("update a server"), server)
+        for made in (add, update):
+            named(made)
             made.add_argument("--hostname")
-            made.add_argument("--note", help=_("shown with the server"))
-            made.add_argument(
-                "--require-digest",
-                action=argparse.BooleanOptionalAction,
-                help=_("changes must name the digest of their plan"),
-            )
-            if name == "add":
-                made.add_argument("--kind", choices=KINDS, default=KINDS[0])
-            else:
-                made.add_argument(
-                    "--active",
-                    action=argparse.BooleanOptionalAction,
-                    help=_("enable or disable the server"),
-                )
-        self._users()
-        self._tokens()
-        self._webhooks()
+            option(made, "--note", _("shown with the server"))
+            either(made, "--require-digest", _("changes must name the digest of their plan"))
+        add.add_argument("--kind", choices=KINDS, default=KINDS[0])
+        either(update, "--active", _("enable or disable the server"))
 
-    def _users(self) -> None:
-        user = self.group("user", _("list, add and update users") + (" *" if self.remote else ""))
-        self.add("list", None, _("list users"), under=user, panel_only="user list")
-        for name, words in (
-            ("add", _("add a user; the password is shown once")),
-            ("update", _("update a user")),
-            ("reset-password", _("reset a password; the new one is shown once")),
-        ):
-            made = self.add(name, None, words, under=user, panel_only=f"user {name}")
-            made.add_argument("name", metavar=_("NAME"))
-            if name != "reset-password":
-                made.add_argument("--role", choices=ROLES, required=name == "add")
-            if name == "update":
-                made.add_argument(
-                    "--active",
-                    action=argparse.BooleanOptionalAction,
-                    help=_("enable or disable the user"),
-                )
+        user = self.group("user", _("list, add and update users") + self.mark)
+        self.add("list", None, _("list users"), user)
+        add = self.add("add", None, _("add a user; the password is shown once"), user)
+        update = self.add("update", None, _("update a user"), user)
+        words = _("reset a password; the new one is shown once")
+        for made in (add, update, self.add("reset-password", None, words, user)):
+            named(made)
+        add.add_argument("--role", choices=ROLES, required=True)
+        update.add_argument("--role", choices=ROLES)
+        either(update, "--active", _("enable or disable the user"))
 
     def _tokens(self) -> None:
         token = self.group("token", _("list, show, create, rotate and revoke API tokens"))
-        self.add("list", managing.tokens, _("list tokens"), under=token)
-        one = self.add("show", managing.token, _("show a token"), under=token)
-        one.add_argument(
-            "key_id", metavar=_("KEY"), nargs="?" if self.remote else None,
-            help=_("default: the token in use") if self.remote else None,
-        )  # fmt: skip
-        made = self.add(
-            "create", managing.create_token, _("create a token; it is shown once"), under=token
-        )
-        made.add_argument("name", metavar=_("NAME"))
-        made.add_argument("--purpose", default="", help=_("what it is for"))
-        made.add_argument(
-            "--scope",
-            action="append",
-            required=True,
-            choices=SCOPES,
-            help=_("a permission; can be repeated"),
-        )
-        for_servers(made, _("only for this server; can be repeated (default: all)"), default=[])
-        made.add_argument(
-            "--network",
-            action="append",
-            default=[],
-            help=_("only from this network; can be repeated (default: anywhere)"),
-        )
+        self.add("list", managing.tokens, _("list tokens"), token)
+        one = self.add("show", managing.token, _("show a token"), token)
+        words = _("default: the token in use")
+        if self.remote:
+            one.add_argument("id", metavar=_("KEY"), nargs="?", help=words)
+        else:
+            one.add_argument("id", metavar=_("KEY"))
+        words = _("create a token; it is shown once")
+        made = self.add("create", managing.create_token, words, token)
+        named(made)
+        option(made, "--purpose", _("what it is for"), default="")
+        words = _("a permission; can be repeated")
+        many(made, "--scope", words, default=None, required=True, choices=SCOPES)
+        words = _("only for this server; can be repeated (default: all)")
+        many(made, "--server", words, _("NAME"), dest="servers")
+        words = _("only from this network; can be repeated (default: anywhere)")
+        many(made, "--network", words)
         until = made.add_mutually_exclusive_group()
-        until.add_argument("--days", type=at_least_one, help=_("expires after so many days"))
-        until.add_argument(
-            "--expires", metavar=_("TIME"), help=_("expires at this time, as 2027-01-01T00:00:00Z")
-        )
-        made.add_argument(
-            "--per-minute", type=at_least_one, metavar=_("COUNT"), help=_("requests per minute")
-        )
-        made.add_argument("--sandbox", action="store_true", help=_("simulated servers only"))
-        turn = self.add(
-            "rotate", managing.rotate_token, _("replace a token; it is shown once"), under=token
-        )
-        turn.add_argument("key_id", metavar=_("KEY"))
-        turn.add_argument(
-            "--overlap-hours",
-            type=int,
-            default=24,
-            metavar=_("HOURS"),
-            help=_("when the old token expires"),
-        )
-        end = self.add("revoke", managing.revoke_token, _("revoke a token"), under=token)
-        end.add_argument("key_id", metavar=_("KEY"))
+        option(until, "--days", _("expires after so many days"), _("COUNT"), type=at_least_one)
+        words = _("expires at this time, as 2027-01-01T00:00:00Z")
+        option(until, "--expires", words, _("TIME"))
+        option(made, "--per-minute", _("requests per minute"), _("COUNT"), type=at_least_one)
+        flag(made, "--sandbox", _("simulated servers only"))
+        words = _("replace a token; it is shown once")
+        turn = self.add("rotate", managing.rotate_token, words, token)
+        turn.add_argument("id", metavar=_("KEY"))
+        words = _("when the old token expires")
+        option(turn, "--overlap-hours", words, _("HOURS"), type=int, default=24)
+        end = self.add("revoke", managing.revoke_token, _("revoke a token"), token)
+        end.add_argument("id", metavar=_("KEY"))
 
     def _webhooks(self) -> None:
         webhook = self.group("webhook", _("list, show, create, update, test and delete webhooks"))
-        self.add("list", managing.webhooks, _("list webhooks"), under=webhook)
-        made = self.add("create", managing.create_webhook, _("create a webhook"), under=webhook)
-        made.add_argument("name", metavar=_("NAME"))
+        self.add("list", managing.webhooks, _("list webhooks"), webhook)
+        made = self.add("create", managing.create_webhook, _("create a webhook"), webhook)
+        named(made)
         made.add_argument("endpoint", metavar="URL")
-        self._subscription(made, [])
+        subscription(made, [])
+        actions: dict[str, ArgumentParser] = {}
         for name, work, words in (
             ("show", managing.webhook, _("show a webhook")),
             ("update", managing.update_webhook, _("update a webhook")),
@@ -352,55 +263,65 @@ class Definition:
             ("deliveries", managing.deliveries, _("list deliveries, newest first")),
             ("redeliver", managing.redeliver, _("send a delivery again")),
         ):
-            one = self.add(name, work, words, under=webhook)
-            one.add_argument("webhook", metavar=_("WEBHOOK"))
-            if name == "update":
-                one.add_argument("--name")
-                one.add_argument("--endpoint", metavar="URL", help=_("the endpoint URL"))
-                self._subscription(one, None)
-                one.add_argument(
-                    "--active",
-                    action=argparse.BooleanOptionalAction,
-                    help=_("enable or disable the webhook"),
-                )
-            if name == "redeliver":
-                one.add_argument("delivery", metavar=_("DELIVERY"))
-            if name == "deliveries":
-                one.add_argument("--limit", type=at_least_one, default=20)
-
-    def _subscription(self, parser: argparse.ArgumentParser, default: list[str] | None) -> None:
-        parser.add_argument(
-            "--kind",
-            action="append",
-            default=default,
-            help=_("only this kind of event; can be repeated (default: all)"),
-        )
-        for_servers(parser, _("only of this server; can be repeated (default: all)"), default)
+            actions[name] = self.add(name, work, words, webhook)
+            actions[name].add_argument("webhook", metavar=_("WEBHOOK"))
+        actions["update"].add_argument("--name")
+        option(actions["update"], "--endpoint", _("the endpoint URL"), "URL")
+        subscription(actions["update"], None)
+        either(actions["update"], "--active", _("enable or disable the webhook"))
+        limit(actions["deliveries"], 20)
+        actions["redeliver"].add_argument("delivery", metavar=_("DELIVERY"))
 
 
-def of_a_server(parser: argparse.ArgumentParser, words: str = "") -> None:
+def of_a_server(parser: ArgumentParser, words: str = "") -> None:
     """Give a command ``--server``. Only those that use it have it: where a server limits what is
     made, an option that nobody reads would be taken for that limit."""
     words = words or _("required where there are several")
-    parser.add_argument("--server", metavar=_("NAME"), default="", help=words)
+    option(parser, "--server", words, _("NAME"), default="")
 
 
-def for_servers(parser: argparse.ArgumentParser, words: str, default: list[str] | None) -> None:
-    parser.add_argument(
-        "--server",
-        action="append",
-        default=default,
-        dest="servers",
-        metavar=_("NAME"),
-        help=words,
-    )
+def of_a_change(parser: ArgumentParser) -> None:
+    parser.add_argument("change", metavar=_("CHANGE"))
 
 
-def filters(parser: argparse.ArgumentParser) -> None:
-    """Those of the history. Their names are REST's, except where a shell has a better one."""
+def named(parser: ArgumentParser) -> None:
+    parser.add_argument("name", metavar=_("NAME"))
+
+
+def limit(parser: ArgumentParser, default: int) -> None:
+    words = _("at most so many")
+    option(parser, "--limit", words, _("COUNT"), type=at_least_one, default=default)
+
+
+def selection(parser: ArgumentParser) -> None:
+    of_a_server(parser)
+    parser.add_argument("mpm", choices=MPMS)
+    either(parser, "--itk", _("with or without MPM ITK (prefork only; default: as it is now)"))
+    many(parser, "--add", _("an extra package to install; can be repeated"), _("PACKAGE"))
+    words = _("a package that must not be removed; can be repeated")
+    many(parser, "--keep", words, _("PACKAGE"))
+
+
+def reasons(parser: ArgumentParser) -> None:
+    option(parser, "--reason", _("shown in the change history"), _("TEXT"), default="")
+    option(parser, "--ticket", _("shown in the change history"), _("TICKET"), default="")
+    flag(parser, "--wait", _("wait until it has finished"))
+    words = _("with --wait: stop waiting after this time; the change continues")
+    option(parser, "--timeout", words, _("SECONDS"), type=float)
+
+
+def subscription(parser: ArgumentParser, default: list[str] | None) -> None:
+    words = _("only this kind of event; can be repeated (default: all)")
+    many(parser, "--kind", words, default=default)
+    words = _("only of this server; can be repeated (default: all)")
+    many(parser, "--server", words, _("NAME"), dest="servers", default=default)
+
+
+def filters(parser: ArgumentParser) -> None:
+    """Those of the history."""
     of_a_server(parser, _("only of this server"))
-    parser.add_argument("--state", choices=STATES, default="", help=_("only in this state"))
-    parser.add_argument("--origin", choices=ORIGINS, default="", help=_("only from this source"))
+    option(parser, "--state", _("only in this state"), choices=STATES, default="")
+    option(parser, "--origin", _("only from this source"), choices=ORIGINS, default="")
     parser.add_argument("--from", dest="mpm_from", choices=MPMS, default="")
     parser.add_argument("--to", dest="mpm_to", choices=MPMS, default="")
     parser.add_argument("--itk", choices=("yes", "no"), default="")
@@ -411,17 +332,10 @@ def filters(parser: argparse.ArgumentParser) -> None:
         ("--since", _("TIME"), _("requested since this day or time")),
         ("--until", _("TIME"), _("requested until this day, or before this time")),
     ):
-        parser.add_argument(name, metavar=metavar, default="", help=words)
+        option(parser, name, words, metavar, default="")
 
 
-def pages(parser: argparse.ArgumentParser, limit: int) -> None:
-    parser.add_argument("--limit", type=at_least_one, default=limit, help=_("at most so many"))
-    parser.add_argument(
-        "--cursor", default="", metavar=_("CURSOR"), help=_("“next” of the last answer")
-    )
-
-
-def parser_of(program: str, *, remote: bool) -> argparse.ArgumentParser:
+def parser_of(program: str, *, remote: bool) -> ArgumentParser:
     return Definition(program, remote=remote).parser
 
 

@@ -6,7 +6,7 @@ Times are UTC, and say so: the panel's machine, the servers' logs and this one t
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TextIO
 
@@ -82,19 +82,27 @@ def _shown(sign: str) -> str:
     return sign
 
 
-def table(console: Terminal, head: Sequence[str], rows: Iterable[Sequence[Cell]]) -> None:
+Column = tuple[str, str | Callable[[Json], Cell]]
+"""Its title, and a field of an item or what is made of an item."""
+
+
+def table(console: Terminal, items: Iterable[Json], *columns: Column) -> None:
     """Columns as wide as what is in them; the last one ends with its text."""
-    cells = [[_cell(item) for item in row] for row in rows]
+    rows = [[_cell(_value(item, wanted)) for _title, wanted in columns] for item in items]
+    head = [(title, "bold") for title, _wanted in columns]
     widths = [
-        max(cell_len(text) for text in (title, *(row[column][0] for row in cells)))
-        for column, title in enumerate(head)
+        max(cell_len(text) for text, _style in column) for column in zip(head, *rows, strict=True)
     ]
-    for row in ([(title, "bold") for title in head], *cells):
+    for row in (head, *rows):
         line = Text()
         for (text, style), width in zip(row, widths, strict=True):
             line.append(text, style).append(" " * (width - cell_len(text) + 2))
         line.rstrip()
         console.print(line)
+
+
+def _value(item: Json, wanted: str | Callable[[Json], Cell]) -> Cell:
+    return str(item[wanted]) if isinstance(wanted, str) else wanted(item)
 
 
 def _cell(item: Cell) -> tuple[str, str]:
@@ -126,6 +134,10 @@ def known(words: Mapping[str, tuple[str, str]], code: str) -> tuple[str, str]:
     return _(word), style
 
 
+def number(change: int | None) -> str:
+    return f"#{change}" if change else ""
+
+
 def side(value: Json) -> str:
     name = value.get("mpm") or "?"
     return f"{name} + ITK" if value.get("itk") else str(name)
@@ -149,21 +161,15 @@ def servers(console: Terminal, body: Json) -> None:
     if not body["items"]:
         console.say(_("No server has been added yet."))
         return
-    head = (_("Server"), "MPM", _("Status"), _("Kind"), _("Change"), _("Last seen"))
     table(
         console,
-        head,
-        (
-            (
-                item["name"],
-                side(item),
-                _health(item),
-                item["kind"],
-                f"#{item['active_change']}" if item["active_change"] else "",
-                time_of(item["last_seen_at"]) or _("never"),
-            )
-            for item in body["items"]
-        ),
+        body["items"],
+        (_("Server"), "name"),
+        ("MPM", side),
+        (_("Status"), _health),
+        (_("Kind"), "kind"),
+        (_("Change"), lambda item: number(item["active_change"])),
+        (_("Last seen"), lambda item: time_of(item["last_seen_at"]) or _("never")),
     )
 
 
@@ -185,7 +191,7 @@ def server(console: Terminal, body: Json) -> None:
             (_("Kind"), body["kind"]),
             (_("Note"), body["note"]),
             (_("Digest required"), _("yes") if body["require_digest"] else _("no")),
-            (_("Change"), f"#{body['active_change']}" if body["active_change"] else ""),
+            (_("Change"), number(body["active_change"])),
             (_("Last seen"), time_of(body["last_seen_at"]) or _("never")),
             (_("Digest"), body["digest"] or ""),
         ),
@@ -207,7 +213,7 @@ def status(console: Terminal, body: Json, server: Json) -> None:
             *(("", (sentence, "dim")) for sentence in advice["why"]),
             (_("Status"), _health(server)),
             *(("", problem["message"]) for problem in server["health"]["problems"]),
-            (_("Change"), f"#{server['active_change']}" if server["active_change"] else ""),
+            (_("Change"), number(server["active_change"])),
             (_("Last seen"), time_of(server["last_seen_at"]) or _("never")),
             (_("Digest"), body["digest"]),
         ),
@@ -215,12 +221,15 @@ def status(console: Terminal, body: Json, server: Json) -> None:
 
 
 def profile(console: Terminal, body: Json) -> None:
-    rows = [
-        (item["name"], f"{item['version']}-{item['release']}", item["arch"])
-        for item in body["packages"]
-    ]
-    table(console, (_("Package"), _("Version"), _("Architecture")), rows)
-    count = ngettext("{count} package", "{count} packages", len(rows)).format(count=len(rows))
+    table(
+        console,
+        body["packages"],
+        (_("Package"), "name"),
+        (_("Version"), lambda item: f"{item['version']}-{item['release']}"),
+        (_("Architecture"), "arch"),
+    )
+    many = len(body["packages"])
+    count = ngettext("{count} package", "{count} packages", many).format(count=many)
     console.say(f"{count}, {_('Last checked')}: {time_of(body['confirmed_at'])}", "dim")
 
 
@@ -299,33 +308,27 @@ def history(console: Terminal, body: Json) -> None:
     if not body["items"]:
         console.say(_("No changes found."))
         return
-    head = (
-        *(_("Change"), _("Requested"), _("Server"), "MPM", _("State")),
-        *(_("Requested by"), _("Ticket"), _("Reason")),
-    )
     table(
         console,
-        head,
-        (
-            (
-                f"#{item['id']}",
-                time_of(item["requested_at"]),
-                item["server"],
-                f"{side(item['from'])} → {side(item['to'])}",
-                known(STATES, item["state"]),
-                item["requested_by"],
-                item["ticket"],
-                item["reason"][:60],
-            )
-            for item in body["items"]
-        ),
+        body["items"],
+        (_("Change"), lambda item: number(item["id"])),
+        (_("Requested"), lambda item: time_of(item["requested_at"])),
+        (_("Server"), "server"),
+        ("MPM", move),
+        (_("State"), lambda item: known(STATES, item["state"])),
+        (_("Requested by"), "requested_by"),
+        (_("Ticket"), "ticket"),
+        (_("Reason"), lambda item: item["reason"][:60]),
     )
+
+
+def move(body: Json) -> str:
+    return f"{side(body['from'])} → {side(body['to'])}"
 
 
 def title(body: Json) -> Text:
     word, colour = known(STATES, body["state"])
-    move = f"{side(body['from'])} → {side(body['to'])}"
-    line = Text(visible(f"#{body['id']} {body['server']}: {move}: "), "bold")
+    line = Text(visible(f"#{body['id']} {body['server']}: {move(body)}: "), "bold")
     return line.append(word, colour)
 
 
@@ -373,20 +376,14 @@ def events(console: Terminal, body: Json) -> None:
     if not body["items"]:
         console.say(_("No new events."))
         return
-    head = (_("Time"), _("Event"), _("Server"), _("Change"), _("User"))
     table(
         console,
-        head,
-        (
-            (
-                time_of(item["at"]),
-                item["kind"],
-                item["server"] or "",
-                f"#{item['change']}" if item["change"] else "",
-                item["actor"]["name"],
-            )
-            for item in body["items"]
-        ),
+        body["items"],
+        (_("Time"), lambda item: time_of(item["at"])),
+        (_("Event"), "kind"),
+        (_("Server"), lambda item: item["server"] or ""),
+        (_("Change"), lambda item: number(item["change"])),
+        (_("User"), lambda item: item["actor"]["name"]),
     )
 
 
@@ -410,25 +407,16 @@ def problem(console: Terminal, body: Json) -> None:
 
 
 def tokens(console: Terminal, body: Json) -> None:
-    head = (
-        *(_("Key"), _("Name"), _("Permissions"), _("Servers"), _("State")),
-        *(_("Last used"), _("Expires")),
-    )
     table(
         console,
-        head,
-        (
-            (
-                item["id"],
-                item["name"],
-                ", ".join(item["scopes"]),
-                all_or(item["servers"]),
-                item["state"],
-                time_of(item["last_used_at"]) or _("never"),
-                time_of(item["expires_at"]) or _("never"),
-            )
-            for item in body["items"]
-        ),
+        body["items"],
+        (_("Key"), "id"),
+        (_("Name"), "name"),
+        (_("Permissions"), lambda item: ", ".join(item["scopes"])),
+        (_("Servers"), lambda item: all_or(item["servers"])),
+        (_("State"), "state"),
+        (_("Last used"), lambda item: time_of(item["last_used_at"]) or _("never")),
+        (_("Expires"), lambda item: time_of(item["expires_at"]) or _("never")),
     )
 
 
@@ -454,21 +442,15 @@ def token(console: Terminal, body: Json) -> None:
 
 
 def webhooks(console: Terminal, body: Json) -> None:
-    head = (_("Webhook"), _("Name"), _("State"), _("Events"), _("Servers"), _("Endpoint URL"))
     table(
         console,
-        head,
-        (
-            (
-                item["id"],
-                item["name"],
-                _active(item),
-                all_or(item["kinds"]),
-                all_or(item["servers"]),
-                item["url"],
-            )
-            for item in body["items"]
-        ),
+        body["items"],
+        (_("Webhook"), "id"),
+        (_("Name"), "name"),
+        (_("State"), _active),
+        (_("Events"), lambda item: all_or(item["kinds"])),
+        (_("Servers"), lambda item: all_or(item["servers"])),
+        (_("Endpoint URL"), "url"),
     )
 
 
@@ -500,21 +482,15 @@ def delivery(console: Terminal, body: Json) -> None:
 
 
 def deliveries(console: Terminal, body: Json) -> None:
-    head = (_("Delivery"), _("Event"), _("State"), _("Attempts"), _("Created"), _("Answer"))
     table(
         console,
-        head,
-        (
-            (
-                item["id"],
-                item["kind"],
-                item["state"],
-                str(item["attempts"]),
-                time_of(item["created_at"]),
-                _answer(item["log"]),
-            )
-            for item in body["items"]
-        ),
+        body["items"],
+        (_("Delivery"), "id"),
+        (_("Event"), "kind"),
+        (_("State"), "state"),
+        (_("Attempts"), "attempts"),
+        (_("Created"), lambda item: time_of(item["created_at"])),
+        (_("Answer"), lambda item: _answer(item["log"])),
     )
 
 

@@ -17,7 +17,7 @@ def tokens(run: Run) -> int:
 
 
 def token(run: Run) -> int:
-    key = run.options.key_id
+    key = run.options.id
     run.answer(run.panel.get(address("tokens", key) if key else "token"), display.token)
     return DONE
 
@@ -52,13 +52,13 @@ def _shown_once(run: Run, body: Json, name: str) -> int:
 
 
 def rotate_token(run: Run) -> int:
-    path = address("tokens", run.options.key_id, "rotate")
+    path = address("tokens", run.options.id, "rotate")
     body = run.panel.post(path, {"overlap_hours": run.options.overlap_hours})
     return _shown_once(run, body, "token")
 
 
 def revoke_token(run: Run) -> int:
-    path = address("tokens", run.options.key_id)
+    path = address("tokens", run.options.id)
     run.panel.delete(path)
     run.answer(run.panel.get(path), display.token)
     return DONE

@@ -158,7 +158,7 @@ def refuse_panel_only(program: Program, options: argparse.Namespace) -> None:
             _(
                 "{what} is available on the panel's machine only. Sign in there and run: manage.py "
                 "mpm {command}"
-            ).format(what=what, command=options.command),
+            ).format(what=what, command=options.panel_only or options.command),
             "panel_only",
         )
 

@@ -160,7 +160,7 @@ def export_changes(run: Run) -> int:
     except BadFilter as error:
         raise BadRequest(f"--{error.name}: {error}", code="bad_filter") from error
     for piece in (as_csv if options.format == "csv" else as_json)(filters):
-        run.console.raw(display.visible(piece))
+        run.console.raw(piece)
     return DONE
 
 
@@ -168,7 +168,7 @@ def export_events(run: Run) -> int:
     if run.options.server:
         server_known(run.options.server)
     for piece in events_as_json(run.options.server or None):
-        run.console.raw(display.visible(piece))
+        run.console.raw(piece)
     return DONE
 
 
@@ -235,15 +235,13 @@ def _answer_user(run: Run, user: User, password: str = "") -> int:
 
 
 def _show_users(console: Terminal, body: Json) -> None:
-    rows = (
-        (
-            item["name"],
-            ", ".join(item["roles"]),
-            _("Enabled") if item["active"] else _("Disabled"),
-        )
-        for item in body["items"]
+    display.table(
+        console,
+        body["items"],
+        (_("User"), "name"),
+        (_("Role"), lambda item: ", ".join(item["roles"])),
+        (_("State"), lambda item: _("Enabled") if item["active"] else _("Disabled")),
     )
-    display.table(console, (_("User"), _("Role"), _("State")), rows)
 
 
 def user_list(run: Run) -> int:
