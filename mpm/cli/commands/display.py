@@ -238,9 +238,11 @@ def profile(console: Terminal, body: Json) -> None:
 
 def plan(console: Terminal, body: Json) -> None:
     console.say(body["headline"], "bold")
-    for key, word, colour in (("install", _("Install"), "green"), ("remove", _("Remove"), "red")):
+    ways = (("install", _("Install"), "green"), ("remove", _("Remove"), "red"))
+    width = max(cell_len(word) for _key, word, _colour in ways)
+    for key, word, colour in ways:
         for item in body[key]:
-            line = Text("  ").append(word, colour)
+            line = Text("  ").append(word + " " * (width - cell_len(word)), colour)
             line.append(visible(f"  {item['name']} {item['evr']}".rstrip()))
             console.print(line.append(visible(f"  {item['reason']}"), "dim"))
     if body["nothing_to_do"] and not body["satisfied"]:
