@@ -143,7 +143,7 @@ class Definition:
         words = _("start after this time, as 2026-03-03T21:00:00Z")
         option(switch, "--not-before", words, _("TIME"))
         option(switch, "--not-after", _("don't start after this time"), _("TIME"))
-        switch.set_defaults(key="")
+        switch.set_defaults(key=None)
         if self.remote:
             words = _("Idempotency-Key, to repeat a request safely")
             option(switch, "--key", words, _("KEY"), type=idempotency_key)
