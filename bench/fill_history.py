@@ -2,7 +2,7 @@
 
 DATABASE_URL names the database, which must hold no history, no server and no account: history is
 append-only, and invented history has no place beside a real one. The rows are as a panel writes
-them, sealed event by event, so that ``manage.py mpm history verify`` proves what this wrote; what
+them, sealed event by event, so that ``manage.py mpm verify`` proves what this wrote; what
 is invented are the events themselves. The same number of rows is the same history every time, but
 for its dates, which end now.
 """

@@ -142,8 +142,9 @@ def _changing() -> Iterator[tuple[Panel, Page, Watch]]:
 
 def _change(panel: Panel, page: Page, mpm: str) -> str:
     """Have one change made and its page watched to the end. Returns its long id."""
-    said = panel.manage("mpm", "switch", mpm, "--server", "lab", "--stored", "--json").stdout
+    words = ("switch", mpm, "--server", "lab", "--stored", "--yes", "--json")
+    said = panel.manage("mpm", *words).stdout
     made: dict[str, Any] = json.loads(said)
-    page.goto(f"{panel.address}software/easyapache4/history/{made['number']}/")
+    page.goto(f"{panel.address}software/easyapache4/history/{made['change']['id']}/")
     page.get_by_role("heading", name="What happened").wait_for()
-    return str(made["id"])
+    return str(made["change"]["uuid"])

@@ -127,13 +127,19 @@ def default_of(call: ast.Call) -> str:
 
 
 def commands_page() -> Iterator[str]:
-    from mpm.management.commands.mpm import Command
+    from mpm.cli.commands.definition import parser_of
 
     yield "# Commands"
     yield ""
-    yield f"{MADE} `manage.py mpm` runs on the panel's machine, as the panel's user."
+    yield MADE
+    yield "`ea4mpm` runs them from anywhere, with a token of the panel. `manage.py mpm` runs them"
+    yield "on the panel's machine, as the panel's user. Commands and options marked * are available"
+    yield "on the panel's machine only; everything else is the same."
     yield ""
-    yield from described("manage.py mpm", subcommands(Command().create_parser("manage.py", "mpm")))
+    yield "Every command takes `--json`: one JSON value on standard output, as the REST API has it."
+    yield "`ea4mpm` also takes `--panel` `NAME` (a panel of its configuration file) and `--url`."
+    yield ""
+    yield from described("", subcommands(parser_of("ea4mpm", remote=True)))
     from easyapache.agent.__main__ import COMMANDS as BY_HAND
 
     yield "## python -m easyapache.agent"
@@ -150,6 +156,9 @@ def commands_page() -> Iterator[str]:
     )
 
 
+EVERYWHERE = ("help", "json", "panel", "url")
+
+
 def subcommands(parser: argparse.ArgumentParser) -> Mapping[str, tuple[str, Any]]:
     """{name: (help, parser)}; empty for a command that has none."""
     for action in parser._actions:  # noqa: SLF001 -- argparse shows them nowhere else
@@ -160,18 +169,19 @@ def subcommands(parser: argparse.ArgumentParser) -> Mapping[str, tuple[str, Any]
 
 
 def described(prefix: str, commands: Mapping[str, tuple[str, Any]]) -> Iterator[str]:
-    for name, (said, parser) in commands.items():
+    for name, (_help, parser) in commands.items():
         below = subcommands(parser)
         if not below:
-            yield f"## {prefix} {name}"
+            panel_only = parser.get_default("panel_only")
+            yield f"## {prefix}{name}{' *' if panel_only else ''}"
             yield ""
-            if said:
-                yield said[0].upper() + said[1:] + "."
-                yield ""
+            yield parser.description
+            yield ""
             every = parser._actions  # noqa: SLF001
-            arguments = [argument(one) for one in every if one.dest != "help"]
-            yield from table(("Argument", "Meaning", "Default"), arguments)
-        yield from described(f"{prefix} {name}", below)
+            arguments = [argument(one) for one in every if one.dest not in EVERYWHERE]
+            if arguments:
+                yield from table(("Argument", "Meaning", "Default"), arguments)
+        yield from described(f"{prefix}{name} ", below)
 
 
 def argument(action: argparse.Action) -> tuple[str, str, str]:
@@ -319,38 +329,15 @@ def conditions_page() -> Iterator[str]:
 
 def exit_page() -> Iterator[str]:
     from easyapache.agent import __main__ as agent
-    from easyapache.command_line import UNAVAILABLE
-    from mpm.cli.local import terminal
-    from mpm.cli.remote import cli
+    from mpm.cli.commands.statuses import EXIT_STATUSES
 
     yield "# Exit statuses"
     yield ""
     yield MADE
     yield ""
-    yield "## manage.py mpm"
+    yield "## ea4mpm and manage.py mpm"
     yield ""
-    yield from statuses(
-        {
-            terminal.DONE: "done",
-            terminal.FAILED: "the change failed, or something isn't as it should be",
-            terminal.REFUSED: "refused by a rule, or wrong arguments",
-            UNAVAILABLE: "the database, the broker or the settings aren't available",
-            terminal.INTERRUPTED: "interrupted; a change that was started continues on the server",
-            terminal.UNREAD: "the program that reads the output ended",
-        }
-    )
-    yield "## ea4mpm"
-    yield ""
-    yield from statuses(
-        {
-            cli.DONE: "done",
-            cli.FAILED: "the change failed, or the server's MPM is out of sync",
-            cli.USAGE: "wrong arguments or configuration, or not confirmed",
-            cli.REFUSED: "refused by the panel",
-            cli.UNREACHABLE: "the panel doesn't answer",
-            cli.BUSY: "another change isn't finished",
-        }
-    )
+    yield from statuses(EXIT_STATUSES)
     yield "## python -m easyapache.agent"
     yield ""
     yield from statuses(
@@ -400,6 +387,7 @@ def main(arguments: list[str]) -> int:
     options = parser.parse_args(arguments)
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "easyapache.settings")
     os.environ.setdefault("DEBUG", "true")
+    os.environ["LANGUAGE"] = "en"  # of the commands' help
     import django
 
     django.setup()

@@ -55,7 +55,7 @@ def make(change: Change, lab: Lab, panel: Panel) -> dict[str, Any]:
     before, started = lab.status(), time.monotonic()
     done = panel.manage(
         *("mpm", "switch", change.mpm, "--itk" if change.itk else "--no-itk"),
-        *("--server", LabServer.name, "--reason", "smoke test", "--wait", "--json"),
+        *("--server", LabServer.name, "--reason", "smoke test", "--yes", "--wait", "--json"),
     )
     seconds, after = time.monotonic() - started, lab.status()
     return {
@@ -76,7 +76,7 @@ def _what_it_said(done: subprocess.CompletedProcess[str]) -> dict[str, Any]:
         said = json.loads(done.stdout)
     except json.JSONDecodeError:
         return {"said": (done.stdout + done.stderr).strip()[-2000:]}
-    kept = ("id", "state", "sentence", "refused", "longest_wait_ms", "error", "code", "message")
+    kept = ("id", "state", "outcome", "refused", "longest_wait_ms", "error", "code", "detail")
     return {key: said[key] for key in kept if said.get(key) not in (None, "")}
 
 

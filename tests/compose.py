@@ -263,8 +263,8 @@ def changed(stack: Stack, mpm: str) -> None:
 
 def requested(stack: Stack, mpm: str) -> int:
     """The number of a change that has been requested."""
-    made = json.loads(stack.manage("mpm", "switch", mpm, "--server", "lab", "--json"))
-    return int(made["number"])
+    made = json.loads(stack.manage("mpm", "switch", mpm, "--server", "lab", "--yes", "--json"))
+    return int(made["change"]["id"])
 
 
 def seen(stack: Stack, mpm: str) -> None:

@@ -38,7 +38,7 @@ def panel_with_two_changes() -> Iterator[Panel]:
                 ("prefork", "PHP 7.4 as a module is still needed until June", "OPS-318"),
             ):
                 done = panel.manage(
-                    *("mpm", "switch", target, "--no-itk", "--server", "lab", "--wait"),
+                    *("mpm", "switch", target, "--no-itk", "--server", "lab", "--yes", "--wait"),
                     *("--reason", reason, "--ticket", ticket),
                 )
                 if done.returncode != 0:

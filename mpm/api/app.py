@@ -22,6 +22,7 @@ from ninja.openapi.schema import OpenAPISchema
 
 from mpm.access.services.actor import Refused
 from mpm.api import changes, doctor, events, plans, servers, switch, tokens, webhooks
+from mpm.api.auth import operator_of
 from mpm.api.description import complete
 from mpm.api.parameters import learn
 from mpm.api.problems import Problem, answer, from_refusal, from_validation
@@ -141,6 +142,8 @@ def _suspicious(request: HttpRequest, error: SuspiciousOperation) -> HttpRespons
 @api.exception_handler(OperationalError)
 @api.exception_handler(InterfaceError)
 def _unavailable(request: HttpRequest, error: Exception) -> HttpResponse:
+    if operator_of(request) is not None:
+        raise error  # a command says what is wrong with the database, and what to do
     log.warning("The database did not answer: %s", error)
     return answer(
         request,
@@ -155,6 +158,8 @@ def _unavailable(request: HttpRequest, error: Exception) -> HttpResponse:
 
 @api.exception_handler(Exception)
 def _internal(request: HttpRequest, error: Exception) -> HttpResponse:
+    if operator_of(request) is not None:
+        raise error
     log.error("An error that nobody foresaw: %r", error, exc_info=error)
     return answer(
         request,

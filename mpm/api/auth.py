@@ -34,6 +34,8 @@ class Bearer:
     def __call__(self, request: HttpRequest) -> Token:
         """Raises Problem 401, 403 or 429; 415 for a body that is not JSON; and 422 for a query
         parameter that does not exist."""
+        if (operator := operator_of(request)) is not None:
+            return _everything(operator)
         scheme, _, text = request.headers.get("Authorization", "").partition(" ")
         if scheme.lower() != "bearer" or not text.strip():
             raise unauthorized("Send Authorization: Bearer with a token.")
@@ -56,6 +58,24 @@ class Bearer:
         return token
 
 
+def by_operator(request: HttpRequest, actor: Actor) -> None:
+    """Mark a request that a command makes in this process: it is ``actor``'s, and has no token.
+    Nothing that comes over a network can carry the mark."""
+    request.operator = actor  # type: ignore[attr-defined]
+
+
+def operator_of(request: HttpRequest) -> Actor | None:
+    """Who makes this request in process; None for one that came over a network."""
+    operator: Actor | None = getattr(request, "operator", None)
+    return operator
+
+
+def _everything(operator: Actor) -> Token:
+    """What an operator may do, as a token that exists nowhere."""
+    scopes = [scope.value for scope in Scope]
+    return Token(name=operator.name, created_by_name=operator.name, scopes=scopes)
+
+
 def unauthorized(detail: str, more: str = "") -> Problem:
     challenge = 'Bearer realm="ea4-mpm-panel"' + (f", {more}" if more else "")
     return Problem(401, "unauthorized", detail, headers={"WWW-Authenticate": challenge})
@@ -69,7 +89,7 @@ def token_of(request: HttpRequest) -> Token:
 
 
 def actor_of(request: HttpRequest, token: Token) -> Actor:
-    return token_auth.actor_of(request, token, "rest")
+    return operator_of(request) or token_auth.actor_of(request, token, "rest")
 
 
 def reachable(token: Token, name: str) -> Server:

@@ -22,6 +22,7 @@ from mpm.history.diagnosis import RepairTold, all_repairs, examined, repair_numb
 from mpm.schemas.finding import Diagnosis
 from mpm.schemas.repair import Diagnostics, Repair
 from mpm.servers.models import Server
+from mpm.web.broker_trouble import need_the_broker
 from mpm.web.polling import wait_for
 
 router = Router(tags=["diagnostics"], by_alias=True)
@@ -150,6 +151,7 @@ def create_repair(
     actor = actor_of(request, token)
 
     def act() -> Answer:
+        need_the_broker()
         number = repair(row, body.action, actor)
         made = Repair.of(row.name, _repair_of(row, number))
         return Answer(202, made.as_json(), {"Location": made.href})

@@ -22,6 +22,7 @@ from mpm.models import Preview
 from mpm.schemas.plan import PendingPlan
 from mpm.schemas.plan import Plan as PlanSchema
 from mpm.servers.models import Server
+from mpm.web.broker_trouble import need_the_broker
 from mpm.web.polling import wait_for
 
 router = Router(tags=["plans"], by_alias=True)
@@ -76,7 +77,9 @@ def create_plan(
     row = reachable(token, server)
     if source == "stored":
         return plan_of_server(row, plan_for(row, body.choice()))
-    preview = request_preview(row, body.choice(), actor_of(request, token))
+    choice = body.choice()
+    need_the_broker()
+    preview = request_preview(row, choice, actor_of(request, token))
     return _answered(row, preview, wait, response)
 
 

@@ -67,6 +67,7 @@ TITLES: Mapping[str, str] = {
     "bad_checksum": "A repository contains a damaged file",
     "bad_signature": "A package or repository isn't signed correctly",
     "disk_full": "The server's disk is full",
+    "no_broker": "The panel's broker isn't available",
     "no_answer": "The server didn't answer in time",
     "no_package_manager": "The server has no supported package manager",
     "no_such_package": "No repository of the server provides the package",

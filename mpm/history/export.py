@@ -79,7 +79,7 @@ def as_json(filters: ChangeFilters) -> Iterator[str]:
 
 def events_as_json(server: str | None = None) -> Iterator[str]:
     """Pieces of one JSON list of sealed events, chain by chain, an event per line, and behind
-    them the head of every chain: what ``mpm history verify --file`` proves on any machine.
+    them the head of every chain: what ``manage.py mpm verify --file`` proves on any machine.
     None: every chain."""
     yield from _listed(_sealed_events(server))
 

@@ -19,6 +19,7 @@ from redis.exceptions import (
 from easyapache.celery import app
 from easyapache.ea4.protocol import CONTROL_QUEUE
 from easyapache.ea4.sentences import Sentence
+from mpm.access.services.actor import Unanswered
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +84,12 @@ def trouble() -> Trouble | None:
     except (OperationalError, RedisError, OSError) as error:
         return _named(error)
     return None
+
+
+def need_the_broker() -> None:
+    """Raises Unanswered where a message to a server would not arrive: nobody needs to wait."""
+    if (broken := trouble()) is not None:
+        raise Unanswered(broken.cause, code="no_broker", status=503, remedy=broken.fix)
 
 
 def _named(error: BaseException) -> Trouble:

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from mpm.cli.remote import cli
+from mpm.cli.commands.statuses import UNAVAILABLE, USAGE
 from mpm.cli.remote.configuration import BadConfiguration, config_path, panel_from
+from mpm.cli.remote.main import main
 
 FILE = """\
 default = "production"
@@ -68,10 +69,13 @@ def test_the_environment_goes_before_the_file_and_options_before_both(
     ("change", "words"),
     [
         ({"EA4MPM_PANEL": "nowhere"}, "has no panel 'nowhere'; it has production, lab"),
-        ({"EA4MPM_URL": "panel.example.net"}, "Which panel"),
+        ({"EA4MPM_URL": "panel.example.net"}, "Set EA4MPM_URL"),
         ({"EA4MPM_TOKEN_FILE": "/nonexistent/token"}, "/nonexistent/token"),
-        ({"XDG_CONFIG_HOME": "/nonexistent", "EA4MPM_PANEL": "lab"}, "There is no /nonexistent"),
-        ({"XDG_CONFIG_HOME": "/nonexistent", "EA4MPM_URL": "https://a.b"}, "No token"),
+        (
+            {"XDG_CONFIG_HOME": "/nonexistent", "EA4MPM_PANEL": "lab"},
+            "/nonexistent/ea4mpm/config.toml doesn't exist",
+        ),
+        ({"XDG_CONFIG_HOME": "/nonexistent", "EA4MPM_URL": "https://a.b"}, "Create an API token"),
     ],
 )
 def test_what_is_missing_is_named(home: dict[str, str], change: dict[str, str], words: str) -> None:
@@ -92,14 +96,14 @@ def test_a_token_in_a_file_that_others_can_read_is_refused(home: dict[str, str])
 
 @pytest.mark.parametrize(
     "arguments",
-    [[], ["nothing"], ["switch", "web03", "mpm_event"], ["token", "make", "x", "--scope", "root"]],
+    [[], ["nothing"], ["switch", "mpm_event"], ["token", "create", "x", "--scope", "root"]],
 )
 def test_arguments_that_do_not_exist_end_with_status_2(
     arguments: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit) as ended:
-        cli.main(arguments)
-    assert ended.value.code == cli.USAGE
+        main(arguments)
+    assert ended.value.code == USAGE
     assert "usage: ea4mpm" in capsys.readouterr().err
 
 
@@ -108,5 +112,5 @@ def test_a_panel_that_is_not_there_is_said_so(
 ) -> None:
     monkeypatch.setattr("time.sleep", lambda _seconds: None)
     monkeypatch.setenv("EA4MPM_TOKEN", "ea4mpm_x")
-    assert cli.main(["servers", "--url", "http://127.0.0.1:1"]) == cli.UNREACHABLE
-    assert "does not answer" in capsys.readouterr().err
+    assert main(["server", "list", "--url", "http://127.0.0.1:1"]) == UNAVAILABLE
+    assert "doesn't answer" in capsys.readouterr().err

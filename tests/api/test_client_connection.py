@@ -10,9 +10,11 @@ import httpx
 import pytest
 from rich.console import Console
 
-from mpm.cli.remote.configuration import Panel
-from mpm.cli.remote.connection import Connection, Refused, Unreachable
-from mpm.cli.remote.following import follow, picture
+from mpm.cli.commands.connection import Connection, Panel
+from mpm.cli.commands.definition import parser_of
+from mpm.cli.commands.following import follow, picture
+from mpm.cli.commands.running import Program, Run
+from mpm.cli.commands.statuses import Refused, Unreachable
 
 Answer = httpx.Response | type[httpx.TransportError]
 LOG = {"X-Log-Next": "0", "X-Log-Ended": "false"}
@@ -71,7 +73,7 @@ def test_what_would_be_done_twice_is_never_repeated_into_the_dark(
     pauses: list[float], ask: Callable[[Connection], Any], error: Answer
 ) -> None:
     remote = Remote(error)
-    with remote.connect() as panel, pytest.raises(Unreachable, match="may have been done"):
+    with remote.connect() as panel, pytest.raises(Unreachable, match="may have been carried out"):
         ask(panel)
     assert (len(remote.asked), pauses) == (1, [])
     gateway = Remote(httpx.Response(504, text="<html>"))
@@ -139,7 +141,7 @@ def test_a_long_poll_that_does_not_wait_is_followed_by_a_pause(pauses: list[floa
 
 
 def test_a_log_that_is_none_and_names_that_lead_elsewhere(pauses: list[float]) -> None:
-    with Remote(ok()).connect() as panel, pytest.raises(Unreachable, match="no log"):
+    with Remote(ok()).connect() as panel, pytest.raises(Unreachable, match="X-Log-Next"):
         list(panel.log("7", follow=True))
     remote = Remote(ok())
     with remote.connect() as panel:
@@ -168,6 +170,7 @@ def moment(*steps: dict[str, str], state: str = "running") -> dict[str, Any]:
         "finished": state != "running",
         "from": {"mpm": "prefork", "itk": True},
         "to": {"mpm": "event", "itk": False},
+        "silent_since": None,
         "steps": list(steps),
     }
 
@@ -179,8 +182,8 @@ def drawn(body: dict[str, Any]) -> list[str]:
 
 
 def test_the_picture_has_a_line_for_each_step_and_its_latest_state() -> None:
-    assert drawn(moment())[0] == "#7 web03: prefork with ITK → event"
-    assert drawn(moment())[1].endswith(" running")
+    assert drawn(moment())[0] == "#7 web03: prefork + ITK → event: Running"
+    assert drawn(moment())[1].endswith(" Running")
     lines = drawn(
         moment(
             step("preflight", "started"),
@@ -197,7 +200,9 @@ def test_the_picture_has_a_line_for_each_step_and_its_latest_state() -> None:
 
 
 @pytest.mark.parametrize("terminal", [True, False])
-def test_a_change_is_followed_live_and_in_lines(pauses: list[float], terminal: bool) -> None:
+def test_a_change_is_followed_live_and_in_lines(
+    pauses: list[float], monkeypatch: pytest.MonkeyPatch, terminal: bool
+) -> None:
     moments = [
         moment(),
         moment(step("preflight", "done")),
@@ -211,9 +216,12 @@ def test_a_change_is_followed_live_and_in_lines(pauses: list[float], terminal: b
     ]
     remote = Remote(*(ok(body) for body in moments))
     out = StringIO()
-    console = Console(file=out, width=80, force_terminal=terminal)
-    with remote.connect() as panel:
-        assert follow(panel, console, "7") == moments[-1]
+    if terminal:
+        monkeypatch.setenv("FORCE_COLOR", "1")
+    options = parser_of("ea4mpm", remote=True).parse_args(["rollback", "6", "--wait"])
+    run = Run(Program("ea4mpm", lambda _options: remote.connect()), options, out, StringIO())
+    with run.panel:
+        assert follow(run, "7") == moments[-1]
     assert len(pauses) == 3
     shown = out.getvalue()
     if terminal:
@@ -221,7 +229,8 @@ def test_a_change_is_followed_live_and_in_lines(pauses: list[float], terminal: b
         assert "\x1b[" in shown
     else:
         assert shown.splitlines() == [
-            "21:04:05 preflight done",
-            "21:04:05 packages started",
-            "21:04:05 packages done",
+            "#7 web03: prefork + ITK → event: Running",
+            "2026-03-03 21:04:05 UTC  preflight done",
+            "2026-03-03 21:04:05 UTC  packages started",
+            "2026-03-03 21:04:05 UTC  packages done",
         ]

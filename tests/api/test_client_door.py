@@ -13,7 +13,8 @@ from django.utils import timezone
 
 from easyapache.ea4.profile import Observation
 from mpm.changes.services.record import record_reports
-from mpm.cli.remote import cli
+from mpm.cli.commands import reading, statuses
+from mpm.cli.remote.main import main
 from mpm.models import Change, Token
 from mpm.servers.models import Server
 from tests.api.conftest import AddServer, AddToken, profile_with
@@ -32,7 +33,7 @@ class Terminal:
     def run(self, *arguments: str) -> tuple[int, str, str]:
         """(exit status, standard output, standard error)"""
         self._capture.readouterr()
-        status = cli.main(arguments)
+        status = main(arguments)
         out, err = self._capture.readouterr()
         return status, out, err
 
@@ -70,7 +71,7 @@ def drifted(add_server: AddServer) -> Server:
 def change(add_server: AddServer, terminal: Terminal) -> Change:
     """One that was asked for, and no agent has heard of."""
     add_server("busy01")
-    _, made = terminal.json("switch", "busy01", "event", "--yes")
+    _, made = terminal.json("switch", "event", "--server", "busy01", "--yes", "--stored")
     return Change.objects.get(pk=made["change"]["id"])
 
 
@@ -82,23 +83,34 @@ def fail(change: Change) -> None:
 
 
 REFUSALS = [
-    (["status", "nowhere"], cli.REFUSED, "unknown_server"),
-    (["status", "../../changes"], cli.REFUSED, "not_found"),
-    (["plan", "new01", "event"], cli.REFUSED, "no_profile"),
-    (["switch", "off01", "event", "--yes"], cli.REFUSED, "inactive"),
-    (["switch", "web03", "event", "--itk", "--yes"], cli.REFUSED, "blocked"),
-    (["switch", "web03", "event", "--digest", "0" * 32], cli.REFUSED, "stale"),
-    (["switch", "web03", "event"], cli.USAGE, "not_confirmed"),
-    (["switch", "busy01", "worker", "--yes"], cli.BUSY, "busy"),
-    (["log", "999999"], cli.REFUSED, "unknown_change"),
-    (["log", "999999", "-f"], cli.REFUSED, "unknown_change"),
-    (["show", "999999"], cli.REFUSED, "unknown_change"),
-    (["cancel", "999999"], cli.REFUSED, "unknown_change"),
-    (["rollback", "999999"], cli.REFUSED, "unknown_change"),
-    (["history", "--since", "yesterday"], cli.REFUSED, "invalid"),
-    (["token", "revoke", "nobody"], cli.REFUSED, "not_found"),
-    (["token", "rotate", "nobody"], cli.REFUSED, "not_found"),
-    (["token", "make", "x", "--scope", "read", "--network", "x"], cli.REFUSED, "invalid"),
+    (["status", "--server", "nowhere"], statuses.REFUSED, "unknown_server"),
+    (["status", "--server", "../../changes"], statuses.REFUSED, "not_found"),
+    (["status"], statuses.USAGE, "which_server"),
+    (["history", "--server", "nowhere"], statuses.REFUSED, "unknown_server"),
+    (["events", "--server", "nowhere"], statuses.REFUSED, "unknown_server"),
+    (["plan", "event", "--server", "new01"], statuses.REFUSED, "no_profile"),
+    (["switch", "event", "--server", "off01", "--yes"], statuses.REFUSED, "inactive"),
+    (["switch", "event", "--server", "web03", "--itk", "--yes"], statuses.REFUSED, "blocked"),
+    (
+        ["switch", "event", "--server", "web03", "--digest", "0" * 32],
+        statuses.REFUSED,
+        "stale",
+    ),
+    (["switch", "event", "--server", "web03", "--stored"], statuses.USAGE, "not_confirmed"),
+    (["switch", "worker", "--server", "busy01", "--yes"], statuses.BUSY, "busy"),
+    (["log", "999999"], statuses.REFUSED, "unknown_change"),
+    (["log", "999999", "-f"], statuses.REFUSED, "unknown_change"),
+    (["show", "999999"], statuses.REFUSED, "unknown_change"),
+    (["cancel", "999999"], statuses.REFUSED, "unknown_change"),
+    (["rollback", "999999"], statuses.REFUSED, "unknown_change"),
+    (["history", "--since", "yesterday"], statuses.REFUSED, "invalid"),
+    (["token", "revoke", "nobody"], statuses.REFUSED, "not_found"),
+    (["token", "rotate", "nobody"], statuses.REFUSED, "not_found"),
+    (
+        ["token", "create", "x", "--scope", "read", "--network", "x"],
+        statuses.REFUSED,
+        "bad_request",
+    ),
 ]
 
 
@@ -158,13 +170,13 @@ def _nobody_there(terminal: Terminal, _folder: str) -> None:
 @pytest.mark.parametrize(
     ("prepare", "status", "code"),
     [
-        (_unset_token, cli.USAGE, "configuration"),
-        (_nonsense_token, cli.USAGE, "configuration"),
-        (_no_address, cli.USAGE, "configuration"),
-        (_missing_ca, cli.USAGE, "configuration"),
-        (_broken_ca, cli.USAGE, "configuration"),
-        (_wrong_token, cli.REFUSED, "unauthorized"),
-        (_nobody_there, cli.UNREACHABLE, "unreachable"),
+        (_unset_token, statuses.USAGE, "configuration"),
+        (_nonsense_token, statuses.USAGE, "configuration"),
+        (_no_address, statuses.USAGE, "configuration"),
+        (_missing_ca, statuses.USAGE, "configuration"),
+        (_broken_ca, statuses.USAGE, "configuration"),
+        (_wrong_token, statuses.REFUSED, "unauthorized"),
+        (_nobody_there, statuses.UNAVAILABLE, "unreachable"),
     ],
 )
 def test_no_way_to_a_panel_is_said_and_never_a_traceback(
@@ -175,9 +187,9 @@ def test_no_way_to_a_panel_is_said_and_never_a_traceback(
     code: str,
 ) -> None:
     prepare(terminal, str(tmp_path))
-    told, problem = terminal.json("servers")
+    told, problem = terminal.json("server", "list")
     assert (told, problem["code"]) == (status, code)
-    told, out, words = terminal.run("servers")
+    told, out, words = terminal.run("server", "list")
     assert (told, out) == (status, "")
     assert words.strip()
 
@@ -191,21 +203,21 @@ def test_what_answers_as_no_panel_does_is_none(
 ) -> None:
     with listening(status, body=content, Location="https://elsewhere.example/") as receiver:
         terminal.patch.setenv("EA4MPM_URL", f"http://127.0.0.1:{receiver.port}")
-        told, problem = terminal.json("token", "make", "x", "--scope", "read")
-    assert (told, problem["code"]) == (cli.UNREACHABLE, "unreachable")
-    assert "Is this the address of a panel?" in problem["detail"]
+        told, problem = terminal.json("token", "create", "x", "--scope", "read")
+    assert (told, problem["code"]) == (statuses.UNAVAILABLE, "unreachable")
+    assert "Check its URL" in problem["detail"]
 
 
 # -- asking before anything happens ---------------------------------------------------------
 
 
 def test_a_restart_alone_is_asked_about_as_well(terminal: Terminal, drifted: Server) -> None:
-    status, planned = terminal.json("plan", "drifted", "prefork")
+    status, planned = terminal.json("plan", "prefork", "--server", "drifted")
     assert (status, planned["nothing_to_do"], planned["satisfied"]) == (0, True, False)
-    status, out, err = terminal.run("switch", "drifted", "prefork")
-    assert (status, "restarts Apache" in out, "--yes" in err) == (cli.USAGE, True, True)
+    status, out, err = terminal.run("switch", "prefork", "--server", "drifted", "--stored")
+    assert (status, "restarts Apache" in out, "--yes" in err) == (statuses.USAGE, True, True)
     assert not Change.objects.exists()
-    status, made = terminal.json("switch", "drifted", "prefork", "--yes")
+    status, made = terminal.json("switch", "prefork", "--server", "drifted", "--stored", "--yes")
     assert (status, made["changed"], Change.objects.count()) == (0, True, 1)
 
 
@@ -213,9 +225,9 @@ def test_nobody_is_asked_where_nothing_would_happen(
     terminal: Terminal, add_server: AddServer
 ) -> None:
     add_server("web03")
-    status, planned = terminal.json("plan", "web03", "prefork")
+    status, planned = terminal.json("plan", "prefork", "--server", "web03")
     assert (status, planned["nothing_to_do"], planned["satisfied"]) == (0, True, True)
-    status, answer = terminal.json("switch", "web03", "prefork")
+    status, answer = terminal.json("switch", "prefork", "--server", "web03")
     assert (status, answer["changed"], answer["change"]) == (0, False, None)
     assert not Change.objects.exists()
 
@@ -233,15 +245,15 @@ class Person:
         return f"{self.words}\n"
 
 
-@pytest.mark.parametrize(("words", "status"), [("y", cli.DONE), ("no", cli.USAGE)])
+@pytest.mark.parametrize(("words", "status"), [("y", statuses.DONE), ("no", statuses.USAGE)])
 def test_a_person_is_asked_beside_the_answer(
     terminal: Terminal, add_server: AddServer, words: str, status: int
 ) -> None:
     add_server("web03")
     terminal.patch.setattr("sys.stdin", Person(words))
-    told, out, err = terminal.run("switch", "web03", "event", "--json")
+    told, out, err = terminal.run("switch", "event", "--server", "web03", "--stored", "--json")
     assert told == status
-    assert "Do this?" in err
+    assert "Make this change?" in err
     assert "ea-apache24-mod_mpm_event" in err
     assert json.loads(out)["code" if status else "changed"] in (True, "not_confirmed")
     assert Change.objects.exists() is not bool(status)
@@ -261,20 +273,20 @@ def test_the_status_of_a_followed_log_is_that_of_the_change(
         {"change": change.pk, "state": "queued", "log": "eins ☃\n"},
     )
     fail(change)
-    assert terminal.run("log", number)[0] == cli.DONE
+    assert terminal.run("log", number)[0] == statuses.DONE
     status, out, err = terminal.run("log", "-f", number)
-    assert (status, out) == (cli.FAILED, "eins ☃\n")
+    assert (status, out) == (statuses.FAILED, "eins ☃\n")
     assert "The disk is full." in err
     status, said = terminal.json("log", "-f", number)
-    assert (status, said["state"], said["log"]) == (cli.FAILED, "not_started", "eins ☃\n")
+    assert (status, said["state"], said["log"]) == (statuses.FAILED, "not_started", "eins ☃\n")
 
 
 def test_a_change_that_went_well_ends_with_status_0(terminal: Terminal, change: Change) -> None:
     finish(change)
     number = str(change.pk)
-    assert terminal.run("log", "-f", number)[0] == cli.DONE
+    assert terminal.run("log", "-f", number)[0] == statuses.DONE
     assert terminal.json("log", "-f", number)[1]["state"] == "succeeded"
-    assert "succeeded" in terminal.run("history")[1]
+    assert "Succeeded" in terminal.run("history")[1]
     assert terminal.json("show", number)[1]["state"] == "succeeded"
 
 
@@ -282,10 +294,10 @@ def test_servers_that_disagree_with_themselves_end_status_with_1(
     terminal: Terminal, drifted: Server, add_server: AddServer
 ) -> None:
     add_server("web03")
-    assert terminal.run("status", "web03")[0] == cli.DONE
-    status, out, _ = terminal.run("status", "drifted")
-    assert (status, "disagree" in out) == (cli.FAILED, True)
-    assert terminal.json("status", "drifted")[0] == cli.FAILED
+    assert terminal.run("status", "--server", "web03")[0] == statuses.DONE
+    status, out, _ = terminal.run("status", "--server", "drifted")
+    assert (status, "Out of sync" in out) == (statuses.FAILED, True)
+    assert terminal.json("status", "--server", "drifted")[0] == statuses.FAILED
 
 
 def test_a_change_is_canceled_and_asking_twice_is_asking_once(
@@ -294,28 +306,29 @@ def test_a_change_is_canceled_and_asking_twice_is_asking_once(
     add_server("web03")
     tomorrow = timezone.now() + timedelta(days=1)
     _, made = terminal.json(
-        "switch", "web03", "event", "--yes", "--not-before", tomorrow.isoformat()
+        *("switch", "event", "--server", "web03", "--stored", "--yes"),
+        *("--not-before", tomorrow.isoformat()),
     )
     number = str(made["change"]["id"])
     status, answer = terminal.json("cancel", number)
     assert (status, answer["state"]) == (0, "canceled")
     assert Change.objects.get().state == "canceled"
-    assert terminal.run("log", "-f", number)[0] == cli.FAILED
+    assert terminal.run("log", "-f", number)[0] == statuses.FAILED
     status, problem = terminal.json("cancel", number)
-    assert (status, problem["code"]) == (cli.REFUSED, "too_late")
+    assert (status, problem["code"]) == (statuses.REFUSED, "too_late")
 
 
 def test_a_server_that_does_not_answer_leaves_the_address_of_its_plan(
     terminal: Terminal, add_server: AddServer
 ) -> None:
     add_server("web03")
-    terminal.patch.setattr(cli, "SERVER_PATIENCE", 0.0)
-    terminal.patch.setattr("mpm.cli.remote.connection.POLL_SECONDS", 0)
-    status, pending = terminal.json("plan", "web03", "event", "--ask-server")
-    assert (status, pending["state"]) == (cli.FAILED, "pending")
+    terminal.patch.setattr(reading, "SERVER_PATIENCE", 0.0)
+    terminal.patch.setattr("mpm.cli.commands.connection.POLL_SECONDS", 0)
+    status, pending = terminal.json("plan", "event", "--server", "web03", "--source", "server")
+    assert (status, pending["state"]) == (statuses.FAILED, "pending")
     assert pending["href"].startswith("/api/v1/servers/web03/plans/")
-    status, out, _ = terminal.run("plan", "web03", "event", "--ask-server")
-    assert (status, "has not answered yet" in out) == (cli.FAILED, True)
+    status, out, _ = terminal.run("plan", "event", "--server", "web03", "--source", "server")
+    assert (status, "hasn't answered yet" in out) == (statuses.FAILED, True)
 
 
 # -- tokens -------------------------------------------------------------------------------------
@@ -332,7 +345,7 @@ def test_a_token_is_rotated_and_its_secret_stands_alone_on_standard_output(
     status, out, _ = terminal.run("token", "rotate", other.key_id, "--overlap-hours", "1")
     assert (status, out.count("\n")) == (0, 1)
     terminal.patch.setenv("EA4MPM_TOKEN", out.strip())
-    _, (own,) = terminal.json("token", "show")
+    _, own = terminal.json("token", "show")
     assert (own["name"], own["replaces"]) == ("other", other.key_id)
 
 
@@ -340,4 +353,4 @@ def test_a_token_is_revoked_and_that_is_said(terminal: Terminal, other: Token) -
     status, answer = terminal.json("token", "revoke", other.key_id)
     assert (status, answer["id"], answer["state"]) == (0, other.key_id, "revoked")
     status, out, _ = terminal.run("token", "revoke", other.key_id)
-    assert (status, out.strip()) == (0, f"{other.key_id}: revoked")
+    assert (status, other.key_id in out, "revoked" in out) == (0, True, True)

@@ -13,16 +13,18 @@ from pathlib import Path
 
 import pytest
 
-from mpm.cli.remote import cli
-from mpm.cli.remote.completion import SHELLS, script
+from mpm.cli.commands.completion import SHELLS, script
+from mpm.cli.commands.definition import parser_of
+from mpm.cli.remote.main import main
 
 PATIENCE = 30.0
 EXPECTED = (
     ("ea4mpm sw", "switch"),
-    ("ea4mpm status w", "web03"),
-    ("ea4mpm switch web03 pre", "prefork"),
-    ("ea4mpm switch web03 event --ti", "--ticket"),
+    ("ea4mpm status --server w", "web03"),
+    ("ea4mpm switch pre", "prefork"),
+    ("ea4mpm switch event --server web03 --tic", "--ticket"),
     ("ea4mpm token rot", "rotate"),
+    ("ea4mpm token create x --scope ro", "rollback"),
 )
 PANEL = """ea4mpm() { echo '    "name": "web03",'; }\n"""
 DONE = "echo do''ne"
@@ -33,13 +35,13 @@ def test_completion_offers_exactly_what_the_arguments_know(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     commands = (
-        *("servers", "status", "plan", "switch", "log", "show", "history"),
-        *("rollback", "cancel", "token", "completion"),
+        *("server", "status", "plan", "switch", "log", "show", "history", "events", "doctor"),
+        *("rollback", "cancel", "token", "webhook", "completion"),
     )
     for shell in SHELLS:
-        assert cli.main(["completion", shell]) == cli.DONE
+        assert main(["completion", shell]) == 0
         text = capsys.readouterr().out
-        assert text == script(shell, cli.parser())
+        assert text == script(shell, parser_of("ea4mpm", remote=True))
         for word in (*commands, "prefork", "not-before", "overlap-hours", "rotate"):
             assert word in text, (shell, word)
 
@@ -47,7 +49,7 @@ def test_completion_offers_exactly_what_the_arguments_know(
 def completed(*words: str) -> list[str]:
     """What bash offers after ``words``, the last of which is unfinished."""
     text = (
-        script("bash", cli.parser())
+        script("bash", parser_of("ea4mpm", remote=True))
         + PANEL
         + f"COMP_WORDS=({' '.join(words) or repr('')})\n"
         + f"COMP_CWORD={len(words) - 1}\n_ea4mpm\n"
@@ -57,11 +59,13 @@ def completed(*words: str) -> list[str]:
 
 
 def test_bash_completes_commands_servers_and_options() -> None:
-    assert completed("ea4mpm", "s") == ["servers", "status", "switch", "show"]
-    assert completed("ea4mpm", "status", "w") == ["web03"]
-    assert completed("ea4mpm", "switch", "web03", "pre") == ["prefork"]
-    assert "--ticket" in completed("ea4mpm", "switch", "web03", "event", "--t")
+    assert completed("ea4mpm", "s") == ["status", "switch", "show", "server"]
+    assert completed("ea4mpm", "status", "--server", "w") == ["web03"]
+    assert completed("ea4mpm", "switch", "pre") == ["prefork"]
+    assert "--ticket" in completed("ea4mpm", "switch", "event", "--server", "web03", "--t")
     assert completed("ea4mpm", "token", "rot") == ["rotate"]
+    assert completed("ea4mpm", "token", "rotate", "x", "--o") == ["--overlap-hours"]
+    assert completed("ea4mpm", "token", "list", "--o") == []
 
 
 def program(name: str) -> str:
@@ -79,7 +83,7 @@ def run(shell: list[str], text: str) -> str:
 @pytest.mark.parametrize(("line", "word"), EXPECTED)
 def test_fish_completes(line: str, word: str) -> None:
     panel = """function ea4mpm; echo '    "name": "web03",'; end\n"""
-    text = script("fish", cli.parser()) + panel + f"complete -C {line!r}\n"
+    text = script("fish", parser_of("ea4mpm", remote=True)) + panel + f"complete -C {line!r}\n"
     assert run([program("fish"), "--no-config"], text).split() == [word]
 
 
@@ -118,7 +122,7 @@ class Zsh:
 def zsh(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Zsh]:
     """One that has read the completion, without any setting of its own before."""
     folder = tmp_path_factory.mktemp("zsh")
-    (folder / "completion").write_text(script("zsh", cli.parser()) + PANEL)
+    (folder / "completion").write_text(script("zsh", parser_of("ea4mpm", remote=True)) + PANEL)
     shell = Zsh(folder)
     try:
         said = shell.type(f"source {folder}/completion; {DONE}\n", "done\r\n")

@@ -12,7 +12,6 @@ import pytest
 from django.core.management import call_command
 from django.test import Client
 from django.utils import timezone
-from rich.console import Console
 
 from easyapache.agent.repair.repairs import REPAIRS
 from easyapache.ea4.mpm import Choice
@@ -21,7 +20,7 @@ from mpm.api.doctor import Action
 from mpm.changes.services.record import record_log, record_reports
 from mpm.changes.services.repairs import record_repair
 from mpm.changes.services.request import request_change
-from mpm.cli.remote import display
+from mpm.cli.commands import display
 from mpm.models import Event
 from mpm.servers.looks import request_number
 from mpm.servers.models import Server
@@ -76,8 +75,9 @@ def test_command_page_and_api_tell_the_same(
     client.force_login(person("ada", "administrator"))
     page = client.get(f"/software/easyapache4/doctor/?server={sick.name}").content.decode()
     assert re.findall(r'data-code="([^"]+)"', page) == codes
-    display.examination(Console(), body)
-    shown = capsys.readouterr().out
+    console = io.StringIO()
+    display.diagnostics(display.Terminal(console), body)
+    shown = console.getvalue()
     assert all(code in shown for code in codes)
 
 

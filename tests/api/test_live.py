@@ -26,14 +26,14 @@ def token_for(panel: Panel, *scopes: str, **options: str) -> str:
     arguments = [part for scope in scopes for part in ("--scope", scope)]
     arguments += [part for name, value in options.items() for part in (f"--{name}", value)]
     arguments += ["--per-minute", "100000"]
-    said = panel.manage("mpm", "token", "add", "tests", *arguments, "--json").stdout
+    said = panel.manage("mpm", "token", "create", "tests", *arguments, "--json").stdout
     return str(json.loads(said)["token"])
 
 
 def simulated_name(panel: Panel) -> str:
     return next(
         str(item["name"])
-        for item in json.loads(panel.manage("mpm", "server", "list", "--json").stdout)
+        for item in json.loads(panel.manage("mpm", "server", "list", "--json").stdout)["items"]
         if item["kind"] == "simulated"
     )
 
@@ -53,7 +53,7 @@ class Shell:
 
     def run(self, *arguments: str, status: int = 0) -> str:
         done = subprocess.run(
-            [sys.executable, "-m", "mpm.cli.remote.cli", *arguments],
+            [sys.executable, "-m", "mpm.cli.remote.main", *arguments],
             env=self.environment,
             cwd=self.environment["HOME"],
             capture_output=True,
@@ -93,47 +93,50 @@ def shell(simulated_panel: Panel, server: str, tmp_path: Path) -> Iterator[Shell
 
 
 def test_the_client_switches_there_and_back(shell: Shell, server: str) -> None:
-    assert server in shell.run("servers")
-    before = shell.json("status", server)
+    assert server in shell.run("server", "list")
+    before = shell.json("status", "--server", server)
     target = "worker" if before["mpm"] == "event" else "event"
-    planned = shell.json("plan", server, target)
+    planned = shell.json("plan", target, "--server", server)
     assert f"{APACHE}-mod_mpm_{target}" in [item["name"] for item in planned["install"]]
     text = shell.run(
-        "switch", server, target, "--digest", planned["digest"], "--reason", "a test", "--wait"
+        *("switch", target, "--server", server, "--digest", planned["digest"]),
+        *("--reason", "a test", "--wait"),
     )
-    assert "succeeded" in text
-    assert shell.json("status", server)["mpm"] == target
-    latest = shell.json("history", "--server", server, "--limit", "1")[0]
+    assert "Succeeded" in text
+    assert shell.json("status", "--server", server)["mpm"] == target
+    latest = shell.json("history", "--server", server, "--limit", "1")["items"][0]
     assert (latest["reason"], latest["origin"]) == ("a test", "rest")
     assert "packages" in shell.run("log", "-f", str(latest["id"]))
     assert latest["server"] in shell.run("show", str(latest["id"]))
-    assert shell.run("switch", server, target, "--yes").strip().endswith("needs.")
-    shell.run("switch", server, "prefork", "--digest", "0" * 32, status=3)
+    assert shell.run("switch", target, "--server", server, "--yes").strip().endswith("needs.")
+    shell.run("switch", "prefork", "--server", server, "--digest", "0" * 32, status=3)
     back = shell.json("rollback", str(latest["id"]), "--wait")
     assert back["state"] == "succeeded"
-    assert shell.json("status", server)["mpm"] == before["mpm"]
+    assert shell.json("status", "--server", server)["mpm"] == before["mpm"]
 
 
 def test_the_client_manages_tokens_and_says_no_by_its_exit_status(
     shell: Shell, server: str
 ) -> None:
-    made = shell.json("token", "make", "ci", "--scope", "read", "--server", server)
+    made = shell.json("token", "create", "ci", "--scope", "read", "--server", server)
     assert made["token"].startswith("ea4mpm_")
     assert "ci" in shell.run("token", "list")
     shell.environment["EA4MPM_TOKEN"] = made["token"]
-    assert shell.json("token", "show")[0]["scopes"] == ["read"]
-    shell.run("switch", server, "event", "--dry-run", status=3)
-    shell.run("status", "nowhere", status=3)
+    assert shell.json("token", "show")["scopes"] == ["read"]
+    shell.run("switch", "event", "--server", server, "--dry-run", status=3)
+    shell.run("status", "--server", "nowhere", status=3)
     shell.environment["EA4MPM_URL"] = ""
-    shell.run("servers", status=2)
+    shell.run("server", "list", status=2)
 
 
 def other_than(shell: Shell, server: str) -> str:
-    return "worker" if shell.json("status", server)["mpm"] == "event" else "event"
+    return "worker" if shell.json("status", "--server", server)["mpm"] == "event" else "event"
 
 
 def test_the_client_asks_the_server_itself(shell: Shell, server: str) -> None:
-    planned = shell.json("plan", server, other_than(shell, server), "--ask-server")
+    planned = shell.json(
+        *("plan", other_than(shell, server), "--server", server, "--source", "server")
+    )
     assert planned["source"] == "server"
     assert planned["install"]
 
@@ -141,13 +144,13 @@ def test_the_client_asks_the_server_itself(shell: Shell, server: str) -> None:
 def test_a_log_is_followed_while_the_change_runs_and_another_one_finds_the_server_busy(
     simulated_panel: Panel, shell: Shell, server: str
 ) -> None:
-    now, target = shell.json("status", server)["mpm"], other_than(shell, server)
+    now, target = shell.json("status", "--server", server)["mpm"], other_than(shell, server)
     third = ({"event", "worker", "prefork"} - {now, target}).pop()
     with simulated(simulated_panel, server).state() as state:
-        before, state["pace"] = state["pace"], 0.5
+        before, state["pace"] = state["pace"], 1.5
     try:
-        number = str(shell.json("switch", server, target, "--yes")["change"]["id"])
-        problem = shell.json("switch", server, third, "--yes", status=5)
+        number = str(shell.json("switch", target, "--server", server, "--yes")["change"]["id"])
+        problem = shell.json("switch", third, "--server", server, "--yes", status=5)
         assert (problem["code"], str(problem["change"]["id"])) == ("busy", number)
         assert shell.json("show", number)["finished"] is False
         text = shell.run("log", "-f", number)
@@ -162,14 +165,16 @@ def test_a_log_is_followed_while_the_change_runs_and_another_one_finds_the_serve
 def test_a_change_that_is_taken_back_ends_with_status_1(
     simulated_panel: Panel, shell: Shell, server: str
 ) -> None:
-    before = shell.json("status", server)["mpm"]
+    before = shell.json("status", "--server", server)["mpm"]
     with simulated(simulated_panel, server).state() as state:
         state["faults"]["restart"] = 1
-    ended = shell.json("switch", server, other_than(shell, server), "--yes", "--wait", status=1)
+    ended = shell.json(
+        *("switch", other_than(shell, server), "--server", server, "--yes", "--wait"), status=1
+    )
     assert ended["state"] == "restored"
     shell.run("log", "-f", str(ended["id"]), status=1)
     settled(simulated_panel, shell.environment["EA4MPM_TOKEN"], server)
-    assert shell.json("status", server)["mpm"] == before
+    assert shell.json("status", "--server", server)["mpm"] == before
 
 
 def simulated(panel: Panel, server: str) -> SimulatedServer:
@@ -227,7 +232,7 @@ def test_a_whm_script_switches_there_and_back(
     def call(function: str, **values: Any) -> dict[str, Any]:
         return whm(simulated_panel, token, function, server=server, **values)
 
-    first = shell.json("status", server)["mpm"]
+    first = shell.json("status", "--server", server)["mpm"]
     for target in ("worker" if first == "event" else "event", first):
         moves = call("package_manager_resolve_actions", package=f"{APACHE}-mod_mpm_{target}")
         build = call(

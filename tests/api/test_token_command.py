@@ -18,7 +18,7 @@ pytestmark = pytest.mark.django_db
 def test_a_token_is_made_listed_rotated_and_revoked(add_server: AddServer) -> None:
     add_server("web01")
     status, made = answer(
-        *("token", "add", "deploy", "--scope", "change", "--on", "web01"),
+        *("token", "create", "deploy", "--scope", "change", "--server", "web01"),
         *("--network", "192.0.2.0/24", "--days", "30", "--per-minute", "5", "--purpose", "CI"),
     )
     assert status == 0
@@ -28,11 +28,11 @@ def test_a_token_is_made_listed_rotated_and_revoked(add_server: AddServer) -> No
     assert timedelta(days=29) < token.expires_at - timezone.now() <= timedelta(days=30)
 
     _, listed = answer("token", "list")
-    assert [(row["key_id"], row["state"]) for row in listed] == [(made["key_id"], "active")]
+    assert [(row["id"], row["state"]) for row in listed["items"]] == [(made["id"], "active")]
     assert made["token"] not in mpm("token", "list")[1]
-    assert "change on web01" in mpm("token", "list")[1]
+    assert "web01" in mpm("token", "list")[1]
 
-    status, turned = answer("token", "rotate", made["key_id"], "--overlap-hours", "2")
+    status, turned = answer("token", "rotate", made["id"], "--overlap-hours", "2")
     assert status == 0
     assert turned["token"] != made["token"]
     soon = timezone.now() + timedelta(hours=3)
@@ -41,10 +41,10 @@ def test_a_token_is_made_listed_rotated_and_revoked(add_server: AddServer) -> No
         tokens.check(made["token"], "192.0.2.9", soon)
     assert tokens.check(turned["token"], "192.0.2.9", soon).pk
 
-    assert answer("token", "revoke", turned["key_id"])[1]["revoked"] is True
+    assert answer("token", "revoke", turned["id"])[1]["state"] == "revoked"
     with pytest.raises(tokens.Denied):
         tokens.check(turned["token"], "192.0.2.9")
-    assert "was revoked already" in mpm("token", "revoke", turned["key_id"])[1]
+    assert mpm("token", "revoke", turned["id"])[0] == 0
     told = list(Event.objects.filter(kind__startswith="token.").values_list("kind", "origin"))
     assert told == [("token.created", "cli"), ("token.rotated", "cli"), ("token.revoked", "cli")]
 
@@ -52,39 +52,38 @@ def test_a_token_is_made_listed_rotated_and_revoked(add_server: AddServer) -> No
 def test_a_token_is_for_the_servers_that_were_named(add_server: AddServer) -> None:
     for name in ("web01", "web02", "web03"):
         add_server(name)
-    made = answer("token", "add", "ci", "--scope", "change", "--server", "web01")[1]
+    made = answer("token", "create", "ci", "--scope", "change", "--server", "web01")[1]
     assert made["servers"] == ["web01"]
-    named = ("--server", "web01", "--on", "web02")
-    assert answer("token", "add", "ci", "--scope", "change", *named)[1]["servers"] == [
+    named = ("--server", "web01", "--server", "web02")
+    assert answer("token", "create", "ci", "--scope", "change", *named)[1]["servers"] == [
         "web01",
         "web02",
     ]
 
 
 def test_the_secret_alone_is_on_standard_output() -> None:
-    status, out, err = mpm("token", "add", "deploy", "--scope", "read")
+    status, out, err = mpm("token", "create", "deploy", "--scope", "read")
     assert (status, out.count("\n")) == (0, 1)
     assert tokens.TOKEN.match(out.strip())
-    assert "only time" in err
+    assert "this once only" in err
 
 
 @pytest.mark.parametrize(
     "arguments",
     [
-        ("add", "x", "--scope", "read", "--on", "nowhere"),
-        ("add", "x", "--scope", "change", "--server", "nowhere"),
-        ("add", "x", "--scope", "read", "--network", "10.0.0.0/99"),
-        ("add", "x", "--scope", "read", "--expires", "tomorrow"),
-        ("add", "x", "--scope", "read", "--expires", "2020-01-01T00:00:00Z"),
-        ("add", "", "--scope", "read"),
+        ("create", "x", "--scope", "read", "--server", "nowhere"),
+        ("create", "x", "--scope", "read", "--network", "10.0.0.0/99"),
+        ("create", "x", "--scope", "read", "--expires", "tomorrow"),
+        ("create", "x", "--scope", "read", "--expires", "2020-01-01T00:00:00Z"),
+        ("create", "", "--scope", "read"),
         ("rotate", "nobody"),
         ("revoke", "no:body"),
     ],
 )
-def test_what_cannot_be_meant_ends_with_status_2_and_makes_nothing(
+def test_what_cannot_be_meant_ends_with_status_3_and_creates_nothing(
     arguments: tuple[str, ...],
 ) -> None:
     status, said = answer("token", *arguments)
-    assert status == 2
-    assert said["error"]["code"]
+    assert status == 3
+    assert said["code"]
     assert not Token.objects.exists()

@@ -28,7 +28,7 @@ WAY = ("event", "prefork")
 
 
 def token_for(panel: Panel) -> str:
-    said = panel.manage("mpm", "token", "add", "clients", "--scope", "change", "--json").stdout
+    said = panel.manage("mpm", "token", "create", "clients", "--scope", "change", "--json").stdout
     return str(json.loads(said)["token"])
 
 

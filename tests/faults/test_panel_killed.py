@@ -99,7 +99,7 @@ class Watched:
 
 
 def watched(panel: Panel) -> Watched:
-    said = panel.manage("mpm", "token", "add", "tests", "--scope", "change", "--json").stdout
+    said = panel.manage("mpm", "token", "create", "tests", "--scope", "change", "--json").stdout
     return Watched(panel, Lab.open(panel.folder / "servers" / "lab"), json.loads(said)["token"])
 
 

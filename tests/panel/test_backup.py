@@ -64,7 +64,7 @@ class Place:
         server = {"name": "sim", "kind": "simulated"}
         self.manage("prepare", "--no-static", "--first-accounts", "--server", json.dumps(server))
         added = self.run(
-            "manage.py", "mpm", "token", "add", "prometheus", "--scope", "read", "--json"
+            "manage.py", "mpm", "token", "create", "prometheus", "--scope", "read", "--json"
         )
         assert added.returncode == 0, added.stderr
         return str(json.loads(added.stdout)["token"])
@@ -134,7 +134,7 @@ def test_a_panel_in_use_is_not_replaced_by_accident(tmp_path: Path) -> None:
     file = tmp_path / "panel.backup"
     place.manage("backup", str(file))
     assert "exists already" in place.manage("backup", str(file), status=1)
-    place.manage("mpm", "token", "add", "later", "--scope", "read")
+    place.manage("mpm", "token", "create", "later", "--scope", "read")
     assert "--replace" in place.manage("restore", str(file), status=1)
     beat = (
         "import django; django.setup(); from mpm.servers.models import Pulse;"
@@ -199,7 +199,7 @@ def test_a_postgresql_panel_comes_back_in_an_empty_database(cluster: Path, tmp_p
     after = json.loads(second.run("manage.py", "mpm", "history", "verify", "--json").stdout)
     assert (after, after["verified"]) == (before, True)
     assert second.run("-c", CHECK, token).stdout.strip() == "prometheus"
-    second.manage("mpm", "token", "add", "later", "--scope", "read")
+    second.manage("mpm", "token", "create", "later", "--scope", "read")
     second.manage("restore", str(file), status=1)
     second.manage("restore", str(file), "--replace")
     assert "later" not in second.manage("mpm", "token", "list")

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from django.core.management import CommandError, call_command
+from django.core.management import call_command
 
 from easyapache.ea4.mpm import Choice
 from mpm.changes.services.record import record_log
@@ -47,26 +47,26 @@ def test_status_tells_the_three_observations(known_server: Callable[..., Server]
     known_server()
     status, said = answer("status")
     assert status == 0
-    assert (said["mpm"], said["itk"], said["recommended"]["mpm"]) == ("prefork", False, "event")
+    assert (said["mpm"], said["itk"], said["recommendation"]["mpm"]) == ("prefork", False, "event")
     for observer in ("installed", "configured", "running"):
         assert said[observer] == {"mpms": ["prefork"], "itk": False}
     assert "prefork" in mpm("status")[1]
 
 
-def test_a_plan_has_what_comes_goes_and_stays(known_server: Callable[..., Server]) -> None:
+def test_a_plan_has_what_is_installed_and_removed(known_server: Callable[..., Server]) -> None:
     known_server()
     status, plan = answer("plan", "event")
     assert status == 0
-    assert {"install", "remove", "keep", "findings", "digest"} <= set(plan)
+    assert {"install", "remove", "findings", "digest", "satisfied"} <= set(plan)
     assert "ea-apache24-mod_mpm_event" in {item["name"] for item in plan["install"]}
     assert "ea-apache24-mod_ruid2" in {item["name"] for item in plan["remove"]}
     assert plan["digest"] in mpm("plan", "event")[1]
 
 
-def test_a_blocked_plan_is_shown_with_status_2(known_server: Callable[..., Server]) -> None:
+def test_a_blocked_plan_is_shown_with_status_3(known_server: Callable[..., Server]) -> None:
     known_server()
     status, plan = answer("plan", "event", "--itk")
-    assert status == 2
+    assert status == 3
     assert any(finding["severity"] == "block" for finding in plan["findings"])
 
 
@@ -94,7 +94,6 @@ def test_a_profile_that_chooses_no_mpm_means_prefork(tmp_path: Path) -> None:
     path.write_text(json.dumps({**good(), "pkgs": ["ea-apache24"], "name": "PHP 8.1/8.2"}))
     status, plan = answer("plan", "prefork", "--profile", str(path))
     assert (status, plan["install"], plan["remove"]) == (0, [], [])
-    assert plan["before"]["mpms"] == ["prefork"]
 
 
 def good() -> dict[str, Any]:
@@ -123,10 +122,10 @@ def test_a_profile_that_is_none_is_refused(tmp_path: Path, content: bytes) -> No
     path = tmp_path / "bad.json"
     path.write_bytes(content)
     status, said = answer("plan", "event", "--profile", str(path))
-    assert status == 2
-    assert said["error"]["code"] == "bad_profile"
+    assert status == 3
+    assert said["code"] == "bad_profile"
     status, _, err = mpm("plan", "event", "--profile", str(path))
-    assert (status, "bad.json" in err) == (2, True)
+    assert (status, "bad.json" in err) == (3, True)
 
 
 def test_a_profile_of_fifty_megabytes_is_refused_by_its_size(tmp_path: Path) -> None:
@@ -134,60 +133,55 @@ def test_a_profile_of_fifty_megabytes_is_refused_by_its_size(tmp_path: Path) -> 
     path = tmp_path / "large.json"
     path.write_text(json.dumps(good) + " " * (50 * 1024 * 1024))
     status, said = answer("plan", "event", "--profile", str(path))
-    assert status == 2
-    assert "larger than" in said["error"]["message"]
+    assert status == 3
+    assert "larger than" in said["detail"]
 
 
 def test_a_profile_that_is_not_there_is_refused(tmp_path: Path) -> None:
-    assert mpm("plan", "event", "--profile", str(tmp_path / "none.json"))[0] == 2
-    assert mpm("plan", "event", "--profile", str(tmp_path))[0] == 2
+    assert mpm("plan", "event", "--profile", str(tmp_path / "none.json"))[0] == 3
+    assert mpm("plan", "event", "--profile", str(tmp_path))[0] == 3
 
 
 @pytest.mark.parametrize(
     "arguments",
     [
-        ("plan", "fork"),
-        ("plan", "itk"),
-        ("plan", ""),
         ("plan", "event", "--server", "web99"),
-        ("switch", "fork"),
-        ("switch", "itk"),
         ("switch", "event", "--server", "web99"),
         ("plan", "event", "--add", "ea-x; reboot"),
         ("plan", "event", "--add=--installroot=/"),
         ("plan", "event", "--keep", "../x"),
-        ("switch", "event", "--itk"),
-        ("switch", "event", "--stored", "--digest", "0" * 32),
-        ("switch", "event", "--stored", "--ticket", "x" * 101),
-        ("switch", "event", "--stored", "--not-before", "tomorrow"),
-        ("switch", "prefork", "--stored", "--not-before", "2026-13-45T00:00:00Z"),
-        ("switch", "event", "--stored", "--not-before", "0001-01-01T00:00:00+14:00"),
-        ("switch", "event", "--stored", "--not-before", "9999-12-31T23:59:59Z"),
+        ("switch", "event", "--itk", "--yes"),
+        ("switch", "event", "--digest", "0" * 32),
+        ("switch", "event", "--stored", "--yes", "--ticket", "x" * 101),
+        ("switch", "event", "--stored", "--yes", "--not-before", "tomorrow"),
+        ("switch", "prefork", "--stored", "--yes", "--not-before", "2026-13-45T00:00:00Z"),
+        ("switch", "event", "--stored", "--yes", "--not-before", "0001-01-01T00:00:00+14:00"),
+        ("switch", "event", "--stored", "--yes", "--not-before", "9999-12-31T23:59:59Z"),
+        ("switch", "event", "--stored", "--yes", "--not-before", "2030-01-01T00:00:00"),
         ("history", "--since", "0001-01-01"),
-        ("history", "--until", "9999-12-31"),
-        ("switch", "event", "--stored", "--not-before", "2030-01-01T00:00:00"),
-        ("rollback", "99"),
-        ("show", "x"),
-        ("cancel", "99"),
-        ("history", "--result", "exploded"),
         ("history", "--since", "yesterday"),
         ("history", "--cursor", "zzz"),
-        ("history", "verify", "--file", "/nowhere/export.json"),
+        ("history", "--server", "web99"),
+        ("events", "--server", "web99"),
+        ("events", "--after", "x y"),
+        ("rollback", "99"),
+        ("show", "x"),
+        ("log", "99"),
+        ("cancel", "99"),
+        ("verify", "--file", "/nowhere/export.json"),
+        ("export", "changes", "--since", "yesterday"),
         ("server", "add", "Web_01"),
-        ("user", "password", "nobody"),
-        ("doctor", "--repair", "format-disk"),
+        ("server", "show", "web99"),
+        ("user", "reset-password", "nobody"),
     ],
 )
-def test_what_cannot_be_meant_ends_with_status_2_and_changes_nothing(
+def test_what_the_panel_refuses_ends_with_status_3_and_changes_nothing(
     known_server: Callable[..., Server], arguments: tuple[str, ...]
 ) -> None:
     known_server()
-    if arguments == ("plan", ""):
-        assert mpm(*arguments)[0] == 0  # nothing chosen means prefork
-        return
     status, out, err = mpm(*arguments)
-    assert (status, out) == (2, "")
-    assert err.startswith("Refused:")
+    assert (status, out) == (3, ""), err
+    assert err.strip()
     assert not Change.objects.exists()
 
 
@@ -197,72 +191,91 @@ def test_what_cannot_be_meant_ends_with_status_2_and_changes_nothing(
         (),
         ("explode",),
         ("plan",),
+        ("plan", "fork"),
+        ("plan", "itk"),
+        ("plan", ""),
         ("switch", "event", "--x"),
+        ("switch", "event", "--yes", "--dry-run"),
         ("history", "--limit", "0"),
+        ("history", "--state", "exploded"),
         ("events", "--limit", "-1"),
+        ("doctor", "--repair", "format-disk"),
     ],
 )
 def test_arguments_that_do_not_exist_end_with_status_2(
-    arguments: tuple[str, ...], tmp_path: Path
+    arguments: tuple[str, ...], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    done = subprocess.run(
-        [sys.executable, "manage.py", "mpm", *arguments],
-        cwd=PROJECT,
-        env={**os.environ, "SECRET_KEY": "only for this test", "VAR_DIR": str(tmp_path)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert (done.returncode, done.stdout) == (2, "")
-    assert "usage: manage.py mpm" in done.stderr
+    with pytest.raises(SystemExit) as ended:
+        create_parser().parse_args(arguments)
+    assert ended.value.code == 2
+    assert "usage: manage.py mpm" in capsys.readouterr().err
 
 
 def test_several_servers_want_a_name(known_server: Callable[..., Server]) -> None:
     known_server("web01")
     known_server("web02")
-    assert mpm("status")[0] == 2
+    status, _, err = mpm("status")
+    assert (status, err) == (2, "Choose a server with --server: web01, web02.\n")
     assert answer("status", "--server", "web02")[1]["server"] == "web02"
+
+
+YES = ("--stored", "--yes")
 
 
 def test_switch_rollback_show_history_and_cancel(known_server: Callable[..., Server]) -> None:
     known_server()
-    status, made = answer("switch", "event", "--stored", "--reason", "threads", "--ticket", "T-9")
-    assert (status, made["state"], made["origin"]) == (0, "queued", "cli")
-    status, _, err = mpm("switch", "worker", "--stored")
-    assert status == 2
-    assert f"Refused: Change #{made['number']} on web01 (queued) hasn't finished." in err
+    status, made = answer("switch", "event", *YES, "--reason", "threads", "--ticket", "T-9")
+    number = made["change"]["id"]
+    assert (status, made["change"]["state"], made["change"]["origin"]) == (0, "queued", "cli")
+    status, _, err = mpm("switch", "worker", *YES)
+    assert status == 5
+    assert f"Change #{number} on web01 (queued) hasn't finished." in err
     assert Change.objects.count() == 1
-    change = Change.objects.get(pk=made["number"])
+    change = Change.objects.get(pk=number)
     Change.objects.filter(pk=change.pk).update(dispatched_at=change.requested_at)
     assert finish(change).state == State.SUCCEEDED
 
-    assert answer("switch", "event", "--stored")[1]["change"] is None
+    assert answer("switch", "event", *YES)[1]["change"] is None
     status, back = answer("rollback", str(change.pk), "--reason", "no")
     assert (status, back["rollback_of"]) == (0, change.pk)
     status, listed = answer("history", "--ticket", "T-9")
-    assert [item["number"] for item in listed["changes"]] == [back["number"], change.pk]
+    assert [item["id"] for item in listed["items"]] == [back["id"], change.pk]
     status, shown = answer("show", f"#{change.pk}")
     assert "threads" in " ".join(shown["story"])
-    assert shown["timeline"][0]["kind"] == "change.queued"
-    assert "threads" in mpm("show", str(change.pk), "--log")[1]
-    assert mpm("cancel", str(back["number"]))[0] == 0
-    assert "cancel" in mpm("history")[1]
+    assert "threads" in mpm("show", str(change.pk))[1]
+    assert mpm("cancel", str(back["id"]))[0] == 0
+    assert "cancel" in mpm("history")[1].lower()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_nothing_is_changed_before_somebody_confirms(known_server: Callable[..., Server]) -> None:
+    known_server()
+    status, out, err = mpm("switch", "event", "--stored")
+    digest = answer("plan", "event")[1]["digest"]
+    assert (status, digest in out, f"--digest {digest}" in err) == (2, True, True)
+    status, dry = answer("switch", "event", "--dry-run")
+    assert (status, dry["dry_run"], dry["plan"]["digest"]) == (0, True, digest)
+    assert not Change.objects.exists()
+    assert answer("switch", "event", "--digest", digest)[0] == 0
+    assert Change.objects.get().digest == digest
 
 
 def test_history_is_verified_and_exported(
     known_server: Callable[..., Server], tmp_path: Path
 ) -> None:
     known_server()
-    mpm("switch", "event", "--stored")
-    status, verdict = answer("history", "verify")
+    mpm("switch", "event", *YES)
+    status, verdict = answer("verify")
     assert (status, verdict["verified"]) == (0, True)
     export = tmp_path / "events.json"
-    export.write_text(mpm("history", "export", "--format", "events")[1])
+    export.write_text(mpm("export", "events")[1])
     assert answer("verify", "--file", str(export))[1]["verified"]
     export.write_text(export.read_text().replace('"queued"', '"quiet"').replace("event", "evert"))
-    assert mpm("verify", "--file", str(export))[0] in (1, 2)
-    assert mpm("history", "export", "--format", "csv")[1].startswith("number,id,server")
-    assert len(json.loads(mpm("history", "export")[1])) == 1
+    assert mpm("verify", "--file", str(export))[0] in (1, 3)
+    sheet = mpm("export", "changes", "--format", "csv")[1]
+    assert sheet.startswith("id,uuid,href,server")
+    assert "\\x" not in sheet
+    assert len(json.loads(mpm("export", "changes")[1])) == 1
 
 
 def test_servers_and_accounts_are_kept() -> None:
@@ -270,13 +283,15 @@ def test_servers_and_accounts_are_kept() -> None:
         "server", "add", "web07", "--hostname", "web07.example", "--kind", "lab"
     )
     assert (status, server["kind"]) == (0, "lab")
-    assert answer("server", "set", "web07", "--no-active")[1]["active"] is False
-    assert [item["name"] for item in answer("server", "list")[1]] == ["web07"]
+    assert answer("server", "update", "web07", "--no-active")[1]["active"] is False
+    assert [item["name"] for item in answer("server", "list")[1]["items"]] == ["web07"]
     status, user = answer("user", "add", "anna", "--role", "administrator")
     assert (status, len(user["password"])) == (0, 20)
-    assert answer("user", "list")[1][0]["roles"] == ["administrator"]
-    assert answer("user", "password", "anna")[1]["password"] != user["password"]
-    assert mpm("user", "set", "anna", "--role", "support")[0] == 2
+    assert answer("user", "list")[1]["items"][0]["roles"] == ["administrator"]
+    assert answer("user", "reset-password", "anna")[1]["password"] != user["password"]
+    assert mpm("user", "update", "anna", "--role", "support")[0] == 3
+    assert mpm("user", "update", "anna")[0] == 2
+    assert mpm("user", "add", "otto", "--role", "support")[1].count("\n") == 1
 
 
 def test_a_log_that_was_cut_within_a_letter_is_printed_whole(
@@ -290,42 +305,49 @@ def test_a_log_that_was_cut_within_a_letter_is_printed_whole(
     cut = log.index("ö".encode()) + 1
     for offset, data in ((0, log[:cut]), (cut, log[cut:])):
         record_log(server.name, change.uuid, offset, base64.b64encode(data).decode())
-    assert mpm("show", str(change.pk), "--log")[1].endswith(log.decode())
+    assert mpm("log", str(change.pk))[1] == log.decode()
 
 
 def test_a_server_that_does_not_answer_is_a_failure_and_no_refusal(
-    known_server: Callable[..., Server], settings: Any
+    known_server: Callable[..., Server], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     known_server()
-    settings.PREVIEW_SECONDS = 0.2
-    status, _, err = mpm("switch", "event")
-    assert (status, err.startswith("Failed: ")) == (1, True)
+    monkeypatch.setattr("mpm.cli.commands.reading.SERVER_PATIENCE", 0.2)
+    monkeypatch.setattr("mpm.cli.commands.changing.SERVER_PATIENCE", 0.2)
+    monkeypatch.setattr("mpm.cli.commands.connection.POLL_SECONDS", 0)
+    monkeypatch.setattr("mpm.api.plans.need_the_broker", lambda: None)
+    status, out, _ = mpm("switch", "event", "--yes")
+    assert (status, "hasn't answered yet" in out) == (1, True)
     assert answer("plan", "event", "--source", "server")[0] == 1
-    assert answer("switch", "event", "--itk")[0] == 2
+    assert answer("switch", "event", "--itk", "--yes")[0] == 3
     assert Change.objects.count() == 0
 
 
 def test_the_doctor_knows_a_healthy_server(known_server: Callable[..., Server]) -> None:
     known_server()
-    assert answer("doctor") == (0, {"server": "web01", "change": None, "findings": []})
+    status, said = answer("doctor")
+    assert (status, said["server"], said["change"], said["findings"]) == (0, "web01", None, [])
+    assert mpm("doctor")[1] == "No problems found on web01.\n"
 
 
 @pytest.mark.django_db(transaction=True)
 def test_switch_and_wait_follows_a_change_to_its_end(house: House) -> None:
-    status, out, err = mpm("switch", "event", "--wait", "--timeout", "60")
+    status, out, err = mpm("switch", "event", "--yes", "--wait", "--timeout", "60")
     assert status == 0, out + err + house.said()
-    assert "succeeded" in out
+    assert "Succeeded" in out
     status, plan = answer("plan", "worker", "--source", "server")
     assert (status, plan["source"]) == (0, "server")
     with house.simulated.state() as state:
         state["faults"] = {"configtest": 1}
-    status, done = answer("switch", "prefork", "--wait", "--timeout", "60")
+    status, done = answer("switch", "prefork", "--yes", "--wait", "--timeout", "60")
     assert (status, done["state"]) == (1, "restored")
     # Numbers go on from test to test.
     first = Change.objects.earliest("pk").pk
     status, back = answer("rollback", str(first), "--wait", "--timeout", "60")
     assert status == 0, back
     assert (back["state"], back["to"]["mpm"]) == ("succeeded", "prefork")
+    status, repaired = answer("doctor", "--repair", "restart-httpd")
+    assert (status, repaired["ok"]) == (0, True)
 
 
 @pytest.mark.parametrize(
@@ -336,26 +358,31 @@ def test_switch_and_wait_follows_a_change_to_its_end(house: House) -> None:
         ("show", "1", "--server", "web01"),
         ("cancel", "1", "--server", "web01"),
         ("rollback", "1", "--server", "web01"),
-        ("adopt", "1", "--server", "web01"),
+        ("accept", "1", "--server", "web01"),
         ("recover", "1", "--server", "web01"),
         ("verify", "--server", "web01"),
+        ("verify", "--ticket", "T-1"),
+        ("history", "--file", "x"),
+        ("history", "--format", "csv"),
+        ("export", "changes", "--limit", "5"),
+        ("export", "changes", "--cursor", "a1"),
+        ("export", "events", "--user", "anna"),
         ("token", "list", "--server", "web01"),
         ("token", "revoke", "x", "--server", "web01"),
-        ("webhook", "list", "--on", "web01"),
+        ("webhook", "list", "--server", "web01"),
         ("webhook", "test", "x", "--server", "web01"),
-        ("token", "add", "x", "--scope", "read", "--days", "1", "--expires", "2030-01-01"),
+        ("status", "--ser", "web01"),
+        ("token", "create", "x", "--scope", "read", "--days", "1", "--expires", "2030-01-01"),
     ],
 )
-def test_an_option_that_a_subcommand_does_not_use_is_refused_by_it(
-    known_server: Callable[..., Server],
-    arguments: tuple[str, ...],
-    capsys: pytest.CaptureFixture[str],
+def test_an_option_that_a_command_does_not_use_is_refused_by_it(
+    arguments: tuple[str, ...], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    known_server()
-    with pytest.raises((SystemExit, CommandError)) as ended:
+    with pytest.raises(SystemExit) as ended:
         create_parser().parse_args(arguments)
-    said = f"{ended.value} {capsys.readouterr().err}"
-    assert "unrecognized arguments" in said or "not allowed with" in said
+    assert ended.value.code == 2
+    text = capsys.readouterr().err
+    assert "unrecognized arguments" in text or "not allowed with" in text
 
 
 @pytest.mark.parametrize(
@@ -363,18 +390,11 @@ def test_an_option_that_a_subcommand_does_not_use_is_refused_by_it(
     [
         ("plan", "event", "--profile", str(STOCK / "default.json"), "--server", "web01"),
         ("plan", "event", "--profile", str(STOCK / "default.json"), "--source", "server"),
-        ("switch", "event", "--stored", "--timeout", "5"),
+        ("switch", "event", "--stored", "--yes", "--timeout", "5"),
+        ("switch", "event", "--stored", "--digest", "0" * 32),
         ("rollback", "1", "--timeout", "5"),
-        ("history", "--file", "x"),
-        ("history", "--format", "csv"),
-        ("history", "export", "--limit", "5"),
-        ("history", "export", "--cursor", "a1"),
-        ("history", "export", "--format", "events", "--person", "anna"),
-        ("history", "verify", "--server", "web01"),
-        ("history", "verify", "--from", "event"),
-        ("history", "verify", "--ticket", "T-1"),
-        ("history", "--server", "web99"),
-        ("events", "--server", "web99"),
+        ("export", "changes", "--format", "csv", "--json"),
+        ("webhook", "update", "x"),
     ],
 )
 def test_an_option_that_would_do_nothing_is_refused(
@@ -382,9 +402,8 @@ def test_an_option_that_would_do_nothing_is_refused(
 ) -> None:
     carried_out(known_server(), Choice.parse("event"))
     before = Change.objects.count()
-    status, out, err = mpm(*arguments)
-    assert (status, out) == (2, ""), err
-    assert err.startswith("Refused:")
+    status, _, err = mpm(*arguments)
+    assert (status, bool(err.strip() or "--json" in arguments)) == (2, True)
     assert Change.objects.count() == before
 
 
@@ -397,14 +416,17 @@ def create_parser() -> Any:
 def test_the_version_is_the_projects_own(capsys: pytest.CaptureFixture[str]) -> None:
     import tomllib
 
-    from mpm.cli.remote import cli
+    from mpm.cli.remote.main import main
 
     version = tomllib.loads((PROJECT / "pyproject.toml").read_text())["project"]["version"]
     with pytest.raises(SystemExit):
         create_parser().parse_args(["--version"])
     with pytest.raises(SystemExit):
-        cli.main(["--version"])
-    assert capsys.readouterr().out.split("\n")[:2] == [version, f"ea4mpm {version}"]
+        main(["--version"])
+    assert capsys.readouterr().out.split("\n")[:2] == [
+        f"manage.py mpm {version}",
+        f"ea4mpm {version}",
+    ]
 
 
 def as_process(*arguments: str, folder: Path) -> subprocess.Popen[str]:
@@ -444,27 +466,27 @@ def test_an_interrupt_says_that_the_change_goes_on_and_how_to_follow_it(
     known_server: Callable[..., Server], tmp_path: Path
 ) -> None:
     known_server()
-    process = as_process("switch", "event", "--stored", "--wait", folder=tmp_path)
+    process = as_process("switch", "event", *YES, "--wait", folder=tmp_path)
     assert process.stdout is not None
     for line in process.stdout:
-        if line.startswith("Change #"):
+        if line.startswith("#"):
             break
     process.send_signal(signal.SIGINT)
     _, said = process.communicate(timeout=60)
     change = Change.objects.get()
     assert (process.returncode, change.finished) == (130, False)
     assert "Traceback" not in said
-    assert f"Change #{change.pk} goes on" in said
-    assert f"mpm show {change.pk}" in said
+    assert f"Change #{change.pk} continues on the server." in said
+    assert f"manage.py mpm log -f {change.pk}" in said
 
 
 def test_the_same_switch_again_follows_the_change_that_has_not_ended(
     known_server: Callable[..., Server],
 ) -> None:
     known_server()
-    first = answer("switch", "event", "--stored")[1]
-    status, second = answer("switch", "event", "--stored")
-    assert (status, second["number"]) == (0, first["number"])
-    status, _, err = mpm("switch", "prefork", "--stored")
-    assert (status, Change.objects.count()) == (2, 1)
-    assert f"Change #{first['number']}" in err
+    first = answer("switch", "event", *YES)[1]["change"]
+    status, second = answer("switch", "event", *YES)
+    assert (status, second["change"]["id"]) == (0, first["id"])
+    status, _, err = mpm("switch", "prefork", *YES)
+    assert (status, Change.objects.count()) == (5, 1)
+    assert f"Change #{first['id']}" in err

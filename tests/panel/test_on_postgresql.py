@@ -118,7 +118,7 @@ def test_an_account_that_may_add_no_extension_gets_a_panel_that_says_so(
 
     assert "CREATE EXTENSION pg_trgm" in manage("migrate")
     assert "mpm.W001" in manage("check", "--database", "default")
-    assert "No change fits" in manage("mpm", "history", "--text", "needle")
+    assert "No changes found" in manage("mpm", "history", "--text", "needle")
 
 
 def prepare(cluster: Path, database: str) -> subprocess.CompletedProcess[str]:

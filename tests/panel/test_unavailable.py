@@ -62,7 +62,7 @@ def test_a_database_that_was_never_prepared_is_said_in_a_sentence(
 def test_a_program_gets_one_json_value_of_it(tmp_path: Path) -> None:
     done = manage("mpm", "status", "--json", var=tmp_path)
     assert done.returncode == 4
-    assert json.loads(done.stdout)["error"]["code"] == "no_database"
+    assert json.loads(done.stdout)["code"] == "no_database"
 
 
 def test_a_database_that_cannot_be_reached_is_said_in_a_sentence(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ import pytest
 
 from bootstrap import reference
 from easyapache.agent.__main__ import COMMANDS as BY_HAND
+from mpm.cli.commands.definition import parser_of
 from mpm.management.commands.mpm import Command
 
 TOP = Path(__file__).resolve().parent.parent.parent
@@ -50,6 +51,22 @@ def test_a_command_that_is_written_down_parses(place: str, line: str) -> None:
         parser.parse_args(shlex.split(line))
     except SystemExit as ended:
         pytest.fail(f"{place}: manage.py mpm {line} ends with {ended.code}")
+
+
+FROM_AFAR = [
+    (name_of(path), line)
+    for path in WRITTEN
+    for line in re.findall(r"^ea4mpm (.+)$", path.read_text(), re.MULTILINE)
+]
+
+
+@pytest.mark.parametrize(("place", "line"), FROM_AFAR)
+def test_a_command_of_the_client_that_is_written_down_parses(place: str, line: str) -> None:
+    assert len(FROM_AFAR) > 2
+    try:
+        parser_of("ea4mpm", remote=True).parse_args(shlex.split(line))
+    except SystemExit as ended:
+        pytest.fail(f"{place}: ea4mpm {line} ends with {ended.code}")
 
 
 @pytest.mark.parametrize(("place", "line"), written("-m easyapache.agent"))

@@ -109,7 +109,7 @@ def test_what_runs_in_production_is_in_the_lock_of_production() -> None:
             *("django.contrib.auth.hashers", "easyapache.wsgi", "mpm.web.urls", "mpm.tasks"),
             *("easyapache.agent.worker", "easyapache.agent.change.engine", "celery.bin.celery"),
             *("kombu.transport.redis", "gunicorn.app.wsgiapp", "gunicorn.workers.gthread"),
-            *("psycopg", "mpm.cli.remote.cli"),
+            *("psycopg", "mpm.cli.remote.main"),
         ],
         env={**os.environ, "DJANGO_SETTINGS_MODULE": "tests.settings"},
         cwd=TOP,

@@ -23,7 +23,7 @@ MPM = f"{EA4}/mpm/"
 def used_panel(simulated_panel: Panel, past: dict[str, str]) -> Panel:
     """A panel with a past, whose own server has prefork."""
     assert past["server"] == "sandbox"
-    simulated_panel.manage("mpm", "switch", "prefork", "--server", "sandbox", "--wait")
+    simulated_panel.manage("mpm", "switch", "prefork", "--server", "sandbox", "--yes", "--wait")
     return simulated_panel
 
 

@@ -141,15 +141,18 @@ def test_rest_and_command_line_say_the_same_as_the_pages(server: Server) -> None
         ("incomplete_change", change.pk)
     ]
     assert server_now(server).health.as_json() == health.as_json()
-    for words in (["status", "--server", "web01"], ["server", "list"]):
+    for words in (["server", "show", "web01"], ["server", "list"]):
         out = io.StringIO()
         call_command("mpm", *words, "--json", stdout=out)
-        told = json.loads(out.getvalue())
-        told = told[0] if isinstance(told, list) else told
-        assert told["health"] == health.as_json()
+        answer = json.loads(out.getvalue())
+        [answer] = answer.get("items", [answer])
+        assert answer["health"] == health.as_json()
         out = io.StringIO()
         call_command("mpm", *words, stdout=out)
         assert "Needs attention" in out.getvalue()
+    out = io.StringIO()
+    call_command("mpm", "status", stdout=out)
+    assert health.problems[0].sentence in out.getvalue()
 
 
 def torn(profile: Profile, what: str) -> Profile:

@@ -1,1 +1,1 @@
-"""The subcommands of ``manage.py mpm``, one module per matter, each with ``register()``."""
+"""The commands on the panel's machine: in process, without a token, a web server or a network."""

@@ -1,1 +1,1 @@
-"""``ea4mpm``: the panel from any shell, over REST. Needs httpx and rich, and no Django."""
+"""``ea4mpm``: which panel it speaks to, and with which token."""

@@ -20,21 +20,19 @@ import re
 import stat
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from mpm.cli.commands.connection import Panel
+from mpm.cli.commands.language import _
+from mpm.cli.commands.statuses import BadUsage
 
-class BadConfiguration(Exception):
+
+class BadConfiguration(BadUsage):
     """No panel, no token, or a file that cannot be used; the message says what to do."""
 
-
-@dataclass(frozen=True, slots=True)
-class Panel:
-    url: str
-    token: str
-    verify: bool | str = True
-    """False for a certificate nobody signed, or the path of a CA's."""
+    def __init__(self, message: str) -> None:
+        super().__init__(message, "configuration")
 
 
 def config_path(environ: Mapping[str, str]) -> Path:
@@ -52,16 +50,18 @@ def panel_from(environ: Mapping[str, str] | None = None, *, name: str = "", url:
     address = url or environ.get("EA4MPM_URL") or str(section.get("url", ""))
     if not address.startswith(("http://", "https://")):
         raise BadConfiguration(
-            "Which panel? Set EA4MPM_URL, or url in " + str(config_path(environ)) + "."
+            _("Set EA4MPM_URL, or url in {path}, to the URL of a panel.").format(
+                path=config_path(environ)
+            )
         )
     token = environ.get("EA4MPM_TOKEN", "") or _read(environ.get("EA4MPM_TOKEN_FILE", ""))
     token = token or str(section.get("token", "")) or _read(str(section.get("token_file", "")))
     if not token:
         raise BadConfiguration(
-            "No token. Make one in the panel under “API tokens” and set EA4MPM_TOKEN_FILE."
+            _("Create an API token in the panel, and set EA4MPM_TOKEN_FILE to a file with it.")
         )
     if not re.fullmatch(r"[\x21-\x7e]+", token.strip()):
-        raise BadConfiguration("The token is none: it has letters, digits and underscores only.")
+        raise BadConfiguration(_("This isn't a token of the panel: check where it is set."))
     ca = environ.get("EA4MPM_CA") or section.get("ca", True)
     return Panel(address.rstrip("/"), token.strip(), ca if isinstance(ca, bool) else str(ca))
 
@@ -74,19 +74,29 @@ def _section(environ: Mapping[str, str], name: str) -> dict[str, Any]:
             data = tomllib.load(handle)
     except FileNotFoundError:
         if name:
-            raise BadConfiguration(f"There is no {path}, so no panel {name!r}.") from None
+            raise BadConfiguration(
+                _("{path} doesn't exist, so panel {name!r} is unknown.").format(
+                    path=path, name=name
+                )
+            ) from None
         return {}
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise BadConfiguration(f"{path}: {error}") from error
     panels = data.get("panels", {})
     if not isinstance(panels, dict):
-        raise BadConfiguration(f"{path}: write each panel as [panels.NAME].")
+        raise BadConfiguration(_("{path}: write each panel as [panels.NAME].").format(path=path))
     chosen = name or str(data.get("default", "")) or next(iter(panels), "")
     section = panels.get(chosen, {})
     if chosen and not (section and isinstance(section, dict)):
-        raise BadConfiguration(f"{path} has no panel {chosen!r}; it has {', '.join(panels)}.")
+        raise BadConfiguration(
+            _("{path} has no panel {name!r}; it has {names}.").format(
+                path=path, name=chosen, names=", ".join(panels)
+            )
+        )
     if section.get("token") and mode & (stat.S_IRWXG | stat.S_IRWXO):
-        raise BadConfiguration(f"{path} holds a token: chmod 600 {path}")
+        raise BadConfiguration(
+            _("Other users can read the token in {path}: chmod 600 {path}").format(path=path)
+        )
     return dict(section)
 
 

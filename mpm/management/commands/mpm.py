@@ -1,87 +1,81 @@
-"""``manage.py mpm``: the same services as the pages and the APIs, from a shell.
-
-Exit status: 0 done, 1 failed, 2 refused by a rule or bad arguments, 4 no database or broker to
-work with, 130 interrupted, 141 nobody read on. With ``--json`` exactly one JSON value is written to
-standard output.
-"""
+"""``manage.py mpm``: the commands of ``ea4mpm``, in process, and what only this machine can do."""
 
 from __future__ import annotations
 
 import argparse
-import importlib
-import os
-import sys
-from typing import Any
+from typing import Any, TextIO, cast
 
 from django.core.management.base import BaseCommand, CommandParser
-from django.db import DatabaseError
+from django.db import DatabaseError, connection
 
-from easyapache.command_line import UNAVAILABLE
 from easyapache.ea4.mpm import BadChoice
+from easyapache.ea4.sentences import plain
 from easyapache.unavailable import why
-from mpm import VERSION
-from mpm.access.services.actor import BadRequest, Refused, Unanswered
-from mpm.cli.local.terminal import (
-    FAILED,
-    INTERRUPTED,
-    REFUSED,
-    UNREAD,
-    Terminal,
-    interrupted,
-)
+from mpm.access.services.actor import Refused
+from mpm.cli.commands.definition import parser_of
+from mpm.cli.commands.running import Problem, Program, execute
+from mpm.cli.commands.statuses import UNAVAILABLE, USAGE, Json
+from mpm.cli.commands.statuses import Refused as RefusedByPanel
+from mpm.cli.local.in_process import connect
+from mpm.cli.local.panel_only import PANEL_ONLY
+from mpm.history.diagnosis import of_the_panel
+from mpm.history.models.search_index import MISSING, REMEDY, indexed
 
-GROUPS = ("plans", "changing", "showing", "doctor", "keeping", "tokens", "webhooks")
-"""Modules of mpm.cli.local, in the order of the help."""
+NAME = "manage.py mpm"
+
+
+def problem_of(error: Exception) -> Problem:
+    """As REST answers, where it is a service that refused. Raises what is a fault of ours."""
+    if isinstance(error, BadChoice):
+        return USAGE, {"code": "bad_choice", "detail": str(error)}
+    if isinstance(error, Refused):
+        problem: Json = {
+            "code": error.code,
+            "detail": str(error.message),
+            "remedy": str(error.remedy),
+            "findings": [plain(finding.as_json()) for finding in error.findings],
+        }
+        return RefusedByPanel(error.status, problem).exit_status, problem
+    if isinstance(error, DatabaseError) and (sentence := why(error)):
+        return UNAVAILABLE, {"code": "no_database", "detail": sentence}
+    raise error
+
+
+def notices(alone: bool) -> list[str]:
+    """``alone``: there are no Diagnostics of a server, which hold what is wrong with the panel."""
+    found = [] if indexed(connection) else [f"{MISSING} {REMEDY[connection.vendor]}"]
+    if alone:
+        found += [f"{item.title}: {item.cause} {item.fix}" for item in of_the_panel()]
+    return found
+
+
+PROGRAM = Program(
+    NAME,
+    connect=lambda _options: connect(),
+    panel_only=PANEL_ONLY,
+    notices=notices,
+    errors=(BadChoice, Refused, DatabaseError),
+    problem_of=problem_of,
+)
 
 
 class Command(BaseCommand):
-    help = "Show, plan and change the MPM of servers; read and verify the history."
+    help = "Show, plan and change the MPM of EasyApache 4 servers."
     requires_system_checks = []
 
-    def get_version(self) -> str:
-        return VERSION
-
-    def add_arguments(self, parser: CommandParser) -> None:
-        common = argparse.ArgumentParser(add_help=False)
-        common.add_argument("--json", action="store_true", help="one JSON value for a program")
-        commands = parser.add_subparsers(
-            dest="command", required=True, parser_class=argparse.ArgumentParser
-        )
-        for name in GROUPS:
-            module = importlib.import_module(f"mpm.cli.local.{name}")
-            module.register(commands, common)
+    def create_parser(self, *_names: str, **_kwargs: Any) -> CommandParser:
+        """Without Django's own options, except those that ``manage.py`` itself reads."""
+        parser = parser_of(NAME, remote=False)
+        for option in ("--settings", "--pythonpath"):
+            parser.add_argument(option, help=argparse.SUPPRESS)
+        for option in ("--traceback", "--no-color", "--force-color"):
+            parser.add_argument(option, action="store_true", help=argparse.SUPPRESS)
+        return cast(CommandParser, parser)
 
     def handle(self, *_args: Any, **options: Any) -> None:
-        terminal = Terminal(self.stdout, self.stderr, as_json=options["json"])
-        try:
-            status = _ran(terminal, options)
-            self.stdout.flush()
-        except BrokenPipeError:
-            # Whoever read has had enough. Nobody is told what the interpreter cannot write either.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            status = UNREAD
-        except KeyboardInterrupt:
-            terminal.refuse(interrupted(terminal.begun), "Stopped")
-            status = INTERRUPTED
+        for stream in (self.stdout, self.stderr):
+            stream.ending = ""  # what is printed ends its lines itself
+        out, err = cast(TextIO, self.stdout), cast(TextIO, self.stderr)
+        status = execute(PROGRAM, argparse.Namespace(**options), out, err)
         if status:
             raise SystemExit(status)
-
-
-def _ran(terminal: Terminal, options: dict[str, Any]) -> int:
-    """The exit status of a subcommand; what was refused has been told."""
-    try:
-        status: int = options["run"](terminal, options)
-        return status
-    except BadChoice as error:
-        terminal.refuse(BadRequest(str(error), code="bad_choice"))
-    except Unanswered as unanswered:
-        terminal.refuse(unanswered, "Failed")
-        return UNAVAILABLE if unanswered.code == "no_broker" else FAILED
-    except Refused as refused:
-        terminal.refuse(refused)
-    except DatabaseError as error:
-        if not (sentence := why(error)):
-            raise
-        terminal.refuse(Refused(sentence, code="no_database"), "Failed")
-        return UNAVAILABLE
-    return REFUSED

@@ -1,38 +1,38 @@
-"""Speaks REST with one panel: one method for each thing the commands need."""
+"""Speaks REST with one panel, over the network or, with a transport for it, in process."""
 
 from __future__ import annotations
 
+import math
 import ssl
 import time
 import uuid
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
 import httpx
 
-from mpm.cli.remote.configuration import BadConfiguration, Panel
+from mpm.cli.commands.language import _
+from mpm.cli.commands.statuses import BadUsage, Json, Refused, Unreachable
 
 POLL_SECONDS = 20
 ATTEMPTS = 5
 PAUSE = 1.0
 """Seconds after a long poll that came back at once and empty: the panel has no place for
 another one that waits."""
+PACE = 0.5
+"""Seconds between two looks at a change that is followed."""
 _PROXY = (502, 504)
 """What a proxy answers for a panel that it cannot reach, or that was cut off while it worked."""
-Json = dict[str, Any]
 
 
-class Refused(Exception):
-    """The panel said no. ``problem`` is its answer, ``status`` the HTTP status."""
-
-    def __init__(self, status: int, problem: Json) -> None:
-        super().__init__(str(problem.get("detail") or f"The panel answered {status}."))
-        self.status, self.problem = status, problem
-
-
-class Unreachable(Exception):
-    """The panel could not be asked, also not by trying again, or is none."""
+@dataclass(frozen=True, slots=True)
+class Panel:
+    url: str
+    token: str
+    verify: bool | str = True
+    """False for a certificate nobody signed, or the path of a CA's."""
 
 
 def address(*parts: str) -> str:
@@ -41,10 +41,16 @@ def address(*parts: str) -> str:
 
 
 class Connection:
-    """A session with a panel. Use it as a context manager. Raises BadConfiguration for an
-    address or certificates that cannot be used."""
+    """A session with a panel. Use it as a context manager. Raises BadUsage for an address or
+    certificates that cannot be used. ``attempts``: how often a request is made at most."""
 
-    def __init__(self, panel: Panel, transport: httpx.BaseTransport | None = None) -> None:
+    def __init__(
+        self,
+        panel: Panel,
+        transport: httpx.BaseTransport | None = None,
+        attempts: int = ATTEMPTS,
+    ) -> None:
+        self._attempts = attempts
         try:
             self._client = httpx.Client(
                 base_url=f"{panel.url}/api/v1/",
@@ -58,12 +64,15 @@ class Connection:
                 transport=transport,
             )
         except httpx.InvalidURL as error:
-            raise BadConfiguration(f"{panel.url} is no address: {error}") from error
+            raise BadUsage(f"{panel.url}: {error}", "configuration") from error
 
     def __enter__(self) -> Connection:
         return self
 
     def __exit__(self, *_error: object) -> None:
+        self.close()
+
+    def close(self) -> None:
         self._client.close()
 
     def request(
@@ -76,28 +85,32 @@ class Connection:
         Raises Refused and Unreachable.
         """
         last: Exception | None = None
-        for attempt in range(ATTEMPTS):
+        for attempt in range(self._attempts):
             try:
                 response = self._client.request(method, path, **options)
             except httpx.TransportError as error:
                 if not again and not isinstance(error, httpx.ConnectError | httpx.ConnectTimeout):
                     raise Unreachable(
-                        f"{self._client.base_url} broke off ({error}). It may have been done all "
-                        "the same: look before you ask again."
+                        _(
+                            "The connection to {panel} was lost ({error}). The request may have "
+                            "been carried out: check before you repeat it."
+                        ).format(panel=self._client.base_url, error=error)
                     ) from error
                 last = error
                 time.sleep(min(8.0, 0.5 * 2**attempt))
                 continue
             except httpx.RequestError as error:
-                raise self._no_panel(f"cannot be understood: {error}") from error
+                raise self._no_panel(str(error)) from error
             later = response.status_code in (429, 503) or (again and response.status_code in _PROXY)
-            if later and attempt + 1 < ATTEMPTS:
+            if later and attempt + 1 < self._attempts:
                 time.sleep(min(60.0, _seconds(response.headers.get("Retry-After"))))
                 continue
             if response.is_success:
                 return response
             raise Refused(response.status_code, self._object(response))
-        raise Unreachable(f"{self._client.base_url} does not answer: {last}")
+        raise Unreachable(
+            _("{panel} doesn't answer: {error}").format(panel=self._client.base_url, error=last)
+        )
 
     def ask(self, method: str, path: str, **options: Any) -> Json:
         """The JSON object of the answer."""
@@ -110,6 +123,12 @@ class Connection:
     def post(self, path: str, body: Mapping[str, Any]) -> Json:
         """What would be done twice if it were asked twice."""
         return self.ask("POST", path, json=dict(body), again=False)
+
+    def patch(self, path: str, body: Mapping[str, Any]) -> Json:
+        return self.ask("PATCH", path, json=dict(body))
+
+    def delete(self, path: str) -> None:
+        self.request("DELETE", path)
 
     def plan(self, server: str, choice: Mapping[str, Any]) -> Json:
         """What a choice would do, worked out by the panel at once."""
@@ -132,15 +151,15 @@ class Connection:
 
     def switch(self, server: str, body: Mapping[str, Any], key: str = "") -> Json:
         """``key``: to say that this is the request that was made before; else a new one."""
-        return self._once("PUT", address("servers", server, "mpm"), body, key)
+        return self.once("PUT", address("servers", server, "mpm"), body, key)
 
     def roll_back(self, change: str, body: Mapping[str, Any]) -> Json:
-        return self._once("POST", address("changes", change, "rollback"), body)
+        return self.once("POST", address("changes", change, "rollback"), body)
 
     def cancel(self, change: str) -> Json:
-        return self._once("POST", address("changes", change, "cancel"), {})
+        return self.once("POST", address("changes", change, "cancel"), {})
 
-    def _once(self, method: str, path: str, body: Mapping[str, Any], key: str = "") -> Json:
+    def once(self, method: str, path: str, body: Mapping[str, Any], key: str = "") -> Json:
         """Done once however often it must be asked."""
         headers = {"Idempotency-Key": key or str(uuid.uuid4())}
         return self.ask(method, path, json=dict(body), headers=headers)
@@ -156,7 +175,7 @@ class Connection:
             )
             following = response.headers.get("X-Log-Next", "")
             if not following.isdecimal():
-                raise self._no_panel("answered with something that is no log")
+                raise self._no_panel("X-Log-Next")
             offset = int(following)
             if response.content:
                 yield response.content
@@ -166,28 +185,31 @@ class Connection:
             if not response.content:
                 _rest(began, response)
 
-    def moments(self, change: str) -> Iterator[Json]:
-        """The change each time it has moved on, until it has ended."""
+    def moments(self, change: str, seconds: float | None = None) -> Iterator[Json]:
+        """The change each time it has moved on, until it has ended or ``seconds`` have passed."""
         seen: tuple[Any, ...] | None = None
+        end = math.inf if seconds is None else time.monotonic() + seconds
         while True:
             body = self.get(address("changes", change))
-            now = (body["state"], body["step"], len(body["steps"]))
+            now = (body["state"], len(body["steps"]), body["silent_since"])
             if now != seen:
                 seen = now
                 yield body
-            if body["finished"]:
+            if body["finished"] or time.monotonic() >= end:
                 return
-            time.sleep(0.3)
+            time.sleep(PACE)
 
-    def pages(self, path: str, **parameters: Any) -> Iterator[Json]:
-        """The items of all pages."""
-        cursor = ""
+    def pages(self, path: str, limit: int, **parameters: Any) -> Json:
+        """{items, next} of as many pages as ``limit`` items take; ``next`` is null at the end."""
+        found: list[Json] = []
+        following = parameters.pop("cursor", "")
         while True:
-            page = self.get(path, cursor=cursor, **parameters)
-            yield from page["items"]
-            cursor = page["next"] or ""
-            if not cursor:
-                return
+            most = min(limit - len(found), 200)
+            page = self.get(path, cursor=following, limit=most, **parameters)
+            found += page["items"]
+            following = page["next"]
+            if not following or len(found) >= limit:
+                return {"items": found, "next": following or None}
 
     def _object(self, response: httpx.Response) -> Json:
         """What a panel says is a JSON object, also when it says no. Raises Unreachable."""
@@ -197,11 +219,15 @@ class Connection:
             body = None
         if isinstance(body, dict):
             return body
-        said = response.headers.get("Location") or " ".join(response.text[:200].split())
-        raise self._no_panel(f"answered {response.status_code}: {said}")
+        text = response.headers.get("Location") or " ".join(response.text[:200].split())
+        raise self._no_panel(f"{response.status_code} {text}".rstrip())
 
-    def _no_panel(self, what: str) -> Unreachable:
-        return Unreachable(f"{self._client.base_url} {what}. Is this the address of a panel?")
+    def _no_panel(self, answer: str) -> Unreachable:
+        return Unreachable(
+            _("{panel} doesn't answer as a panel does ({answer}). Check its URL.").format(
+                panel=self._client.base_url, answer=answer
+            )
+        )
 
 
 def _rest(began: float, response: httpx.Response | None = None) -> None:
@@ -219,8 +245,11 @@ def _trust(panel: Panel) -> ssl.SSLContext | bool:
     try:
         return ssl.create_default_context(cafile=panel.verify)
     except OSError as error:
-        raise BadConfiguration(
-            f"{panel.verify} cannot be used as certificates of a CA: {error}"
+        raise BadUsage(
+            _("{path} can't be used as CA certificates: {error}").format(
+                path=panel.verify, error=error
+            ),
+            "configuration",
         ) from error
 
 

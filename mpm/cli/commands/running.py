@@ -1,0 +1,170 @@
+"""Runs one command: finds its server, prints its answer, and says how it ended."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Callable, Mapping
+from contextlib import closing
+from dataclasses import dataclass, field
+from typing import Any, TextIO
+
+from mpm.cli.commands import display
+from mpm.cli.commands.connection import Connection
+from mpm.cli.commands.display import Terminal
+from mpm.cli.commands.language import _
+from mpm.cli.commands.statuses import (
+    INTERRUPTED,
+    UNAVAILABLE,
+    UNREAD,
+    USAGE,
+    BadUsage,
+    Json,
+    Refused,
+    Unreachable,
+)
+
+Problem = tuple[int, Json]
+"""The exit status, and what a program reads: ``code`` and ``detail`` at least."""
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """One of the two ways in. ``panel_only``: what only the panel's own machine can do, by name.
+    ``notices``: what this way knows to be wrong with the panel, beside what the panel answers; with
+    True also what belongs to the answer about a server, where there is none.
+    ``errors`` are further exceptions that end a command, and ``problem_of`` says how; it raises
+    what is a fault of ours."""
+
+    name: str
+    connect: Callable[[argparse.Namespace], Connection]
+    panel_only: Mapping[str, Callable[[Run], int]] = field(default_factory=dict)
+    notices: Callable[[bool], list[str]] = lambda _alone: []
+    errors: tuple[type[Exception], ...] = ()
+    problem_of: Callable[[Exception], Problem] | None = None
+
+
+class Run:
+    """What a command works with. ``aside`` is for words that are not the answer; ``begun`` is the
+    change that continues without this command."""
+
+    def __init__(
+        self, program: Program, options: argparse.Namespace, out: TextIO, err: TextIO
+    ) -> None:
+        self.program, self.options = program, options
+        self.console, self.aside = Terminal(out), Terminal(err)
+        self.begun: int | None = None
+        self._panel: Connection | None = None
+
+    @property
+    def panel(self) -> Connection:
+        if self._panel is None:
+            self._panel = self.program.connect(self.options)
+        return self._panel
+
+    def close(self) -> None:
+        if self._panel is not None:
+            self._panel.close()
+
+    def server(self) -> str:
+        """The server that ``--server`` names, or the only one. Raises BadUsage with their names
+        where there are several."""
+        if self.options.server:
+            return str(self.options.server)
+        names = [item["name"] for item in self.panel.get("servers")["items"] if item["active"]]
+        if len(names) == 1:
+            return str(names[0])
+        if not names:
+            raise BadUsage(_("No server has been added yet."), "no_server")
+        raise BadUsage(
+            _("Choose a server with --server: {names}.").format(names=", ".join(names)),
+            "which_server",
+        )
+
+    def answer(self, value: Any, show: Callable[[Terminal, Any], None]) -> None:
+        """JSON for a program, else as a person reads it."""
+        if self.options.json:
+            self.console.raw(json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+        else:
+            show(self.console, value)
+
+    def hint(self, text: str) -> str:
+        """A command of this program, to be typed as it is."""
+        return f"{self.program.name} {text}"
+
+    def refuse(self, problem: Json) -> None:
+        """Why it came to nothing: to a program on standard output, to a person on the other."""
+        if self.options.json:
+            self.answer(problem, display.problem)
+        else:
+            display.problem(self.aside, problem)
+
+
+def execute(
+    program: Program,
+    options: argparse.Namespace,
+    out: TextIO | None = None,
+    err: TextIO | None = None,
+) -> int:
+    """The exit status of a command that was parsed."""
+    run = Run(program, options, out or sys.stdout, err or sys.stderr)
+    try:
+        with closing(run):
+            status = _ended(run)
+            run.console.file.flush()
+    except BrokenPipeError:
+        _leave_the_pipe()
+        return UNREAD
+    return status
+
+
+def _ended(run: Run) -> int:
+    program, options = run.program, run.options
+    try:
+        refuse_panel_only(program, options)
+        work: Callable[[Run], int] = options.work or program.panel_only[options.panel_only]
+        return work(run)
+    except KeyboardInterrupt:
+        detail = _("Interrupted.")
+        if run.begun is not None:
+            words = _("Change #{number} continues on the server. Follow it with: {command}")
+            detail = words.format(number=run.begun, command=run.hint(f"log -f {run.begun}"))
+        problem: Problem = INTERRUPTED, {"code": "interrupted", "detail": detail}
+    except BadUsage as error:
+        problem = USAGE, {"code": error.code, "detail": str(error)}
+    except Unreachable as error:
+        problem = UNAVAILABLE, {"code": "unreachable", "detail": str(error)}
+    except Refused as refused:
+        problem = refused.exit_status, refused.problem
+    except program.errors as error:
+        assert program.problem_of is not None
+        problem = program.problem_of(error)
+    status, body = problem
+    run.refuse(body)
+    return status
+
+
+def refuse_panel_only(program: Program, options: argparse.Namespace) -> None:
+    """Raises BadUsage for what only the panel's own machine can do, where this is not it."""
+    if program.panel_only:
+        return
+    what = options.panel_only or next(
+        (f"--{name}" for name in options.panel_only_options if getattr(options, name)), ""
+    )
+    if what:
+        raise BadUsage(
+            _(
+                "{what} is available on the panel's machine only. Sign in there and run: manage.py "
+                "mpm {command}"
+            ).format(what=what, command=options.panel_only or options.command),
+            "panel_only",
+        )
+
+
+def _leave_the_pipe() -> None:
+    """Nobody reads our standard output any more: what is still in its buffer goes nowhere."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
+    os.close(nowhere)
