@@ -12,7 +12,6 @@ from django.core.exceptions import ValidationError
 from django.db.models import Q
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
-from django.utils.formats import number_format
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_GET, require_POST
@@ -29,7 +28,7 @@ from mpm.changes.services.planning import request_preview
 from mpm.changes.services.request import request_change, satisfied
 from mpm.changes.views.capacity import TOLD_BY
 from mpm.changes.views.chooser import DOCTORS, query_of, shown_findings
-from mpm.history.prediction import Prediction, predicted
+from mpm.history.prediction import predicted, usual_time
 from mpm.models import ACTIVE_STATES, Change, Preview, State
 from mpm.web.page_context import frame_of
 from mpm.web.responses import show
@@ -119,15 +118,6 @@ def weight_of(transaction: Transaction) -> Weight | None:
     )
 
 
-def duration(prediction: Prediction) -> str:
-    """``2–9 s``, or one figure where the shortest and the longest are the same."""
-    fastest, slowest = (
-        number_format(seconds, 1 if seconds < 10 else 0, force_grouping=False)
-        for seconds in (prediction.fastest, prediction.slowest)
-    )
-    return f"{slowest} s" if fastest == slowest else f"{fastest}–{slowest} s"
-
-
 def preview_or_404(uuid: str) -> Preview:
     try:
         return preview_with(uuid)
@@ -200,7 +190,7 @@ def _page(
         "form": form,
         "trouble": trouble,
         "prediction": prediction,
-        "duration": duration(prediction),
+        "duration": usual_time(prediction),
     }
     return show(request, "mpm/review.html", context, status=status)
 
