@@ -11,7 +11,7 @@ from playwright.sync_api import Error, Page, expect
 from bench.live_page import AIM_MS, Watch
 from demo.panel import Panel
 from lab.server import Lab
-from tests.browser import sign_in
+from tests.browser import acknowledge, sign_in
 
 CHOOSER = "software/easyapache4/mpm/?server=lab"
 HISTORY = "software/easyapache4/history/"
@@ -85,6 +85,7 @@ def make(page: Page, panel: Panel, mpm: str, *, itk: bool) -> list[str]:
     page.get_by_role("button", name="Review change").click()
     page.get_by_label("Reason").fill(f"To {mpm}, from a browser")
     page.get_by_label("Ticket").fill("E2E-1")
+    acknowledge(page)
     page.get_by_role("button", name=re.compile(r"^(Change|Enable|Disable) .*")).click()
     page.wait_for_url(re.compile(r".*/history/\d+/$"))
     story = page.get_by_role("heading", name="What happened")

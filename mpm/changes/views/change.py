@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from django.contrib import messages
@@ -21,10 +21,10 @@ from easyapache.ea4.mpm import Choice
 from easyapache.ea4.plan import Plan
 from easyapache.ea4.profile import Transaction
 from easyapache.ea4.protocol import Step
-from easyapache.ea4.rules.findings import Severity
+from easyapache.ea4.rules.findings import Finding, Severity
 from easyapache.ea4.sentences import spoken
 from mpm.access.roles import actor_of, may_change, may_read
-from mpm.access.services.actor import Refused, Stale
+from mpm.access.services.actor import Refused
 from mpm.changes import log_window
 from mpm.changes.aftermath import (
     AFTERMATH,
@@ -43,13 +43,23 @@ from mpm.changes.services.sharing import good_links, take_back
 from mpm.changes.services.sharing import share as share_change
 from mpm.changes.services.sweep import recover as recover_change
 from mpm.changes.views.capacity import TOLD_BY
-from mpm.changes.views.chooser import Shown, query_of, shown_findings
+from mpm.changes.views.chooser import DOCTORS, Shown, query_of, shown_findings
 from mpm.changes.views.outcome import causes, outcome, outside_title, progress, simulated
 from mpm.changes.views.pictures import probe_strip
+from mpm.changes.views.review import (
+    KEPT,
+    ConfirmForm,
+    expected,
+    keep_mistakes,
+    keep_typed,
+    many_packages,
+    typed_form,
+    warnings_of,
+)
 from mpm.changes.views.steps import Journal, journal_of, rows_of
 from mpm.history.customer import MAY_INCLUDE, ticket_text
 from mpm.history.outside import undecided
-from mpm.history.prediction import predicted, usual_time
+from mpm.history.prediction import predicted, restart_of, usual_time
 from mpm.history.story import (
     BeforeAfter,
     author,
@@ -131,8 +141,9 @@ def strips_of(change: Change, journal: Journal) -> list[dict[str, Any]]:
 def seen_mark(change: Change) -> str:
     """Differs as soon as anything that the live part shows does."""
     silent = "s" if change.silent_since else ""
-    waits = change.state == State.SCHEDULED and change.not_before is not None
-    left = int((change.not_before - timezone.now()).total_seconds() // 60) if waits else ""
+    left = ""
+    if change.state == State.SCHEDULED and change.not_before is not None:
+        left = f"{(change.not_before - timezone.now()).total_seconds() // 60:.0f}"
     return f"{change.last_report}-{change.state}-{silent}{left}"
 
 
@@ -334,34 +345,69 @@ def cancel(request: HttpRequest, pk: int) -> HttpResponse:
 @require_POST
 def roll_back(request: HttpRequest, pk: int) -> HttpResponse:
     one = change_or_404(pk)
+    page, back = f"rollback-{pk}", redirect("rollback", pk=pk)
+    warnings = 0
+    try:
+        warnings = warnings_of(rollback_plan(one))
+    except Refused as refused:
+        messages.error(request, in_words(refused.message))
+        return redirect("change", pk=pk)
+    form = ConfirmForm(request.POST, warnings=warnings)
+    if not form.is_valid():
+        keep_mistakes(request, page)
+        back["Location"] += "#errors"
+        return back
+    not_before, not_after = form.window()
     try:
         new = roll_back_change(
             one,
             actor_of(request),
-            request.POST.get("reason", ""),
-            digest=request.POST.get("digest"),
+            form.cleaned_data["reason"],
+            ticket=form.cleaned_data["ticket"],
+            digest=form.cleaned_data["digest"],
+            not_before=not_before,
+            not_after=not_after,
         )
-    except Stale as stale:
-        messages.error(request, in_words(stale.message))
-        return redirect("rollback", pk=pk)
     except Refused as refused:
-        messages.error(request, in_words(refused.message))
-        return redirect("change", pk=pk)
+        keep_typed(request, page, KEPT, refused)
+        return back
     return redirect("change", pk=new.pk)
 
 
 @may_read
 @require_GET
 def rollback(request: HttpRequest, pk: int) -> HttpResponse:
-    """What going back would do now, before anybody confirms it."""
+    """What going back would do now, before anybody confirms it: the same review as any change."""
     one = change_or_404(pk)
     context: dict[str, Any] = {"change": one, "server": one.server}
     frame_of(request).turn_to(one.server)
     try:
-        context["plan"] = rollback_plan(one)
+        plan = rollback_plan(one)
     except Refused as refused:
-        context["trouble"] = refused
-    return show(request, "mpm/rollback.html", context)
+        return show(request, "mpm/rollback.html", context | {"trouble": refused})
+    warnings = warnings_of(plan)
+    form, trouble = typed_form(request, f"rollback-{pk}", plan.digest, warnings)
+    context |= {
+        "plan": plan,
+        "shown": [Shown(item, ()) for item in actionable(plan)],
+        "warnings": warnings,
+        "many_packages": many_packages(plan),
+        "restart": restart_of(one.server),
+        "doctor_codes": DOCTORS,
+        "form": form,
+        "trouble": trouble,
+    }
+    return show(request, "mpm/rollback.html", context | expected(one.server))
+
+
+def actionable(plan: Plan) -> list[Finding]:
+    """The findings of a plan that cannot be altered: without advice on how to alter it, and
+    without what is to be weighed before an MPM is chosen."""
+    return [
+        replace(finding, remedy="") if finding.fixes else finding
+        for finding in plan.findings
+        if finding.code not in TOLD_BY
+    ]
 
 
 @may_change
