@@ -197,6 +197,7 @@ class RepairTold:
     ok: bool | None = None
     message: str = ""
     log: str = ""
+    answered_at: datetime | None = None
 
 
 def repairs(server: Server) -> list[RepairTold]:
@@ -225,4 +226,5 @@ def _told(number: str, asked: Event, answer: Event | None) -> RepairTold:
         ok=None if answer is None else answer.kind == REPAIRED,
         message=said.get("message") or "",
         log=str(said.get("log", "")),
+        answered_at=answer.at if answer else None,
     )

@@ -120,7 +120,7 @@ def test_the_chooser_is_light(admin: Client, server: Server) -> None:
 
 def test_own_javascript_is_a_few_files_of_short_lines() -> None:
     files = sorted((Path(settings.BASE_DIR) / "static" / "panel").glob("*.js"))
-    assert [file.name for file in files] == ["change.js", "log.js", "panel.js"]
+    assert [file.name for file in files] == ["change.js", "keep.js", "log.js", "panel.js"]
     for file in files:
         lines = file.read_text().splitlines()
         assert len(lines) < 300, file.name

@@ -37,6 +37,7 @@ from mpm.changes.models.change import Origin
 from mpm.changes.services.cancel import cancel as cancel_change
 from mpm.changes.services.cancel import why_not_cancel
 from mpm.changes.services.outside import adopt as accept_change
+from mpm.changes.services.reschedule import reschedule
 from mpm.changes.services.rollback import roll_back as roll_back_change
 from mpm.changes.services.rollback import rollback_plan, why_not_roll_back
 from mpm.changes.services.sharing import good_links, take_back
@@ -49,6 +50,7 @@ from mpm.changes.views.pictures import probe_strip
 from mpm.changes.views.review import (
     KEPT,
     ConfirmForm,
+    WindowForm,
     expected,
     keep_mistakes,
     keep_typed,
@@ -154,6 +156,8 @@ def change(request: HttpRequest, pk: int) -> HttpResponse:
     context = about(request, one)
     if not one.finished:
         context |= log_part(request, one)
+        window = {"not_before": one.not_before, "not_after": one.not_after}
+        context["window_form"] = WindowForm(initial=window)
         return show(request, "mpm/change.html", context)
     parts = parts_of(context)
     printing = "print" in request.GET
@@ -259,6 +263,9 @@ def live(request: HttpRequest, pk: int) -> HttpResponse:
     one = change_or_404(pk)
     if not one.finished and request.GET.get("seen") == seen_mark(one):
         return HttpResponse(status=204)
+    if "-scheduled-" in request.GET.get("seen", "") and one.state != State.SCHEDULED:
+        # What waited has no log on its page, and no clock.
+        return HttpResponse(headers={"HX-Refresh": "true"})
     answer = show(request, "mpm/_change_live.html", about(request, one) | {"htmx_part": True})
     if one.finished:
         answer.headers["HX-Trigger"] = "changeEnded"
@@ -339,6 +346,26 @@ def cancel(request: HttpRequest, pk: int) -> HttpResponse:
         if not one.finished:  # The page of one that has ended says so itself.
             messages.success(request, _("Cancel requested."))
     return redirect("change", pk=pk)
+
+
+@may_change
+@require_POST
+def schedule(request: HttpRequest, pk: int) -> HttpResponse:
+    """Move a scheduled change to another window: it is canceled, and requested anew."""
+    one = change_or_404(pk)
+    form = WindowForm(request.POST)
+    if not form.is_valid():
+        for mistakes in form.errors.values():
+            messages.error(request, " ".join(map(str, mistakes)))
+        return redirect("change", pk=pk)
+    window = form.cleaned_data
+    try:
+        new = reschedule(one, actor_of(request), window["not_before"], window["not_after"])
+    except Refused as refused:
+        messages.error(request, in_words(refused.message))
+        return redirect("change", pk=pk)
+    messages.success(request, _("Schedule changed."))
+    return redirect("change", pk=new.pk)
 
 
 @may_change

@@ -56,6 +56,21 @@ class Moment(forms.DateTimeField):
             raise ValidationError(self.error_messages["invalid"], code="invalid") from error
 
 
+class WindowForm(forms.Form):
+    """When a scheduled change may begin. Times are typed and read in the reader's own zone."""
+
+    not_before = Moment(
+        label=gettext_lazy("Start after"),
+        widget=forms.DateTimeInput(attrs={"type": "datetime-local"}, format=LOCAL_FORM),
+        error_messages={"required": gettext_lazy("Enter a start time.")},
+    )
+    not_after = Moment(
+        label=gettext_lazy("Don’t start after"),
+        required=False,
+        widget=forms.DateTimeInput(attrs={"type": "datetime-local"}, format=LOCAL_FORM),
+    )
+
+
 class ConfirmForm(forms.Form):
     """Times are typed and read in the reader's own zone."""
 
@@ -236,7 +251,7 @@ def typed_form(
     if trouble or mistakes:
         request.session[TYPED] = {"page": page, "fields": typed["fields"]}
     if mistakes:
-        return ConfirmForm(fields, warnings=warnings), None
+        return ConfirmForm(typed["fields"], warnings=warnings), None
     return ConfirmForm(initial=fields, warnings=warnings), trouble
 
 
