@@ -296,6 +296,8 @@ def log_part(request: HttpRequest, one: Change) -> dict[str, Any]:
         "sought": sought.offset if sought else None,
         "find": wanted,
         "not_found": sought is not None and sought.offset is None,
+        "log_follows": window.at_end
+        or (not one.finished and sought is None and not request.GET.get("before")),
     }
 
 
