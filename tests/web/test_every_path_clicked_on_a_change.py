@@ -156,7 +156,7 @@ def test_a_change_is_canceled_while_that_is_possible_and_later_says_why_not(desk
     desk.open(RUNNING)
     button = page.get_by_role("button", name="Cancel change")
     expect(button).to_have_attribute("aria-disabled", "true")
-    expect(button).to_have_accessible_description(re.compile("past the point of no return"))
+    expect(button).to_have_accessible_description(re.compile("Too late to cancel"))
     button.click(force=True)
     expect(page.locator("#state")).to_contain_text("Running")
 
