@@ -17,9 +17,8 @@ from django.utils.translation import ngettext
 
 from mpm.changes.aftermath import Aftermath, aftermath, half_way, not_started
 from mpm.changes.models.change import Origin
-from mpm.history.story import label, moved_packages
+from mpm.history.story import label, moved_packages, simulated
 from mpm.models import Change, State
-from mpm.servers.models import Server
 
 REQUESTER, REASON, CHECKS = "requester", "reason", "checks"
 MAY_INCLUDE = (REQUESTER, REASON, CHECKS)
@@ -120,7 +119,7 @@ def impact(change: Change) -> str:
         return _("Not measured.")
     if change.state == State.CANCELED or not_started(change):
         return _("None. Apache wasn't touched.")
-    if change.server.kind == Server.Kind.SIMULATED:
+    if simulated(change):
         return _("Not measured on a simulated server.")
     measured = change.interruption is not None and change.refused is not None
     if not measured:

@@ -218,10 +218,16 @@ def last_word(change: Change) -> str:
     return in_words(spoken({"sentence": change.sentence, "words": words})["sentence"])
 
 
+def simulated(change: Change) -> bool:
+    """Whether its figures are those of a server that is only a file, which nobody visits."""
+    measured = change.interruption or {}
+    return change.server.kind == Server.Kind.SIMULATED and measured.get("method") == "simulated"
+
+
 def _visitors(change: Change) -> list[str]:
     if change.interruption is None:
         return []
-    if change.server.kind == Server.Kind.SIMULATED:
+    if simulated(change):
         return [_("Visitor impact isn’t measured on a simulated server.")]
     if change.state == State.SUCCEEDED and "refused" in change.sentence:
         return []  # the agent's own sentence has said it

@@ -244,7 +244,7 @@ def test_a_token_that_comes_through_an_unknown_proxy_is_noted_once(
 def test_the_worst_finding_is_first_and_each_has_its_severity_as_a_word(
     admin: Client, known_server: Callable[..., Server], stock_profile: Callable[..., Profile]
 ) -> None:
-    profile = stock_profile("event")
+    profile = stock_profile()
     facts = {
         **profile.facts,
         "limits": {"MaxRequestWorkers": 150},

@@ -21,23 +21,29 @@ from mpm.changes.services.reschedule import reschedule
 from mpm.models import Change, State
 from mpm.servers.inventory import record_scan
 from mpm.servers.models import Server
+from mpm.templatetags.panel import window_in_words
 from tests.browser import acknowledge, give_password
 from tests.desk import Desk
 from tests.visits import MPM
 from tests.web.conftest import ADMIN, HISTORY
 
-TONIGHT = datetime(2026, 12, 24, 3, 0, tzinfo=UTC)
+WAIT = timedelta(hours=5, minutes=58, seconds=30)
 
 
 @pytest.fixture
-def waiting(server: Server, monkeypatch: pytest.MonkeyPatch) -> Change:
-    """Requested six hours before its window of an hour."""
-    now = TONIGHT - timedelta(hours=5, minutes=57, seconds=30)
-    monkeypatch.setattr("django.utils.timezone.now", lambda: now)
-    window: dict[str, Any] = {"not_before": TONIGHT, "not_after": TONIGHT + timedelta(hours=1)}
+def waiting(server: Server) -> Change:
+    """A change that waits almost six hours for a window of an hour."""
+    start = timezone.now() + WAIT
+    window: dict[str, Any] = {"not_before": start, "not_after": start + timedelta(hours=1)}
     return request_change(
         server, Choice.parse("event"), actor=ADMIN, reason="Quiet hours", ticket="T-9", **window
     )
+
+
+def times(start: datetime, end: datetime | None = None) -> dict[str, str]:
+    """What a browser sends."""
+    known = {"not_before": start, **({"not_after": end} if end else {})}
+    return {name: f"{at:%Y-%m-%dT%H:%M}" for name, at in known.items()}
 
 
 def page_of(client: Client, path: str) -> str:
@@ -48,8 +54,10 @@ def test_a_scheduled_change_shows_its_window_and_is_asked_for_every_quarter_of_a
     admin: Client, waiting: Change
 ) -> None:
     page = page_of(admin, f"{HISTORY}{waiting.pk}/")
-    assert "Scheduled for Dec. 24, 2026, 3:00 AM–4:00 AM UTC" in page.replace("Dec 24", "Dec. 24")
-    assert "starts in 5 h 57 min" in page
+    assert waiting.not_before is not None
+    window = window_in_words(waiting.not_before, waiting.not_after)
+    assert f"Scheduled for {window}" in page
+    assert re.search(r"starts in 5 h 5[678] min", page)
     assert 'hx-trigger="every 15s"' in page
     assert "every 500ms" not in page
     assert "Don’t start after" in page
@@ -58,19 +66,29 @@ def test_a_scheduled_change_shows_its_window_and_is_asked_for_every_quarter_of_a
     assert f"{HISTORY}{waiting.pk}/#cancel" in chooser
 
 
+def test_a_window_is_said_with_its_day_and_zone_once() -> None:
+    start = datetime(2026, 12, 1, 3, 0, tzinfo=UTC)
+    hour, day = timedelta(hours=1), timedelta(days=1)
+    assert window_in_words(start, start + hour) == "Dec 1, 2026, 3:00 AM–4:00 AM UTC"
+    assert window_in_words(start, None) == "Dec 1, 2026, 3:00 AM UTC"
+    both = "Dec 1, 2026, 3:00 AM UTC – Dec 2, 2026, 3:00 AM UTC"
+    assert window_in_words(start, start + day) == both
+
+
 def test_a_schedule_is_edited_by_canceling_the_change_and_requesting_it_anew(
     admin: Client, support: Client, waiting: Change
 ) -> None:
     path = f"{HISTORY}{waiting.pk}/schedule/"
-    times = {"not_before": "2026-12-25T02:00", "not_after": "2026-12-25T05:00"}
-    assert support.post(path, times).status_code == 403
-    answer = admin.post(path, times, follow=True)
+    start = (timezone.now() + timedelta(days=1)).replace(second=0, microsecond=0)
+    end = start + timedelta(hours=3)
+    sent = times(start, end)
+    assert support.post(path, sent).status_code == 403
+    answer = admin.post(path, sent, follow=True)
     assert b"Schedule changed." in answer.content
     new = Change.objects.get(state=State.SCHEDULED)
     assert answer.redirect_chain == [(f"{HISTORY}{new.pk}/", 302)]
     assert (new.reason, new.ticket, new.digest) == ("Quiet hours", "T-9", waiting.digest)
-    assert new.not_before == datetime(2026, 12, 25, 2, 0, tzinfo=UTC)
-    assert new.not_after == datetime(2026, 12, 25, 5, 0, tzinfo=UTC)
+    assert (new.not_before, new.not_after) == (start, end)
     waiting.refresh_from_db()
     assert waiting.state == State.CANCELED
     assert "Rescheduled by ada" in waiting.sentence
@@ -81,18 +99,20 @@ def test_a_window_that_cannot_be_leaves_the_schedule_as_it_was(
     admin: Client, waiting: Change
 ) -> None:
     path = f"{HISTORY}{waiting.pk}/schedule/"
-    for times in ({}, {"not_before": "2026-12-25T02:00", "not_after": "2026-12-25T01:00"}):
-        answer = admin.post(path, times, follow=True)
+    before = waiting.not_before
+    start = timezone.now() + timedelta(days=1)
+    for sent in ({}, times(start, start - timedelta(hours=1))):
+        answer = admin.post(path, sent, follow=True)
         assert b"notice error" in answer.content
     waiting.refresh_from_db()
-    assert (waiting.state, waiting.not_before) == (State.SCHEDULED, TONIGHT)
+    assert (waiting.state, waiting.not_before) == (State.SCHEDULED, before)
     assert Change.objects.count() == 1
 
 
 def test_only_what_still_waits_on_an_unchanged_server_is_rescheduled(
     waiting: Change, server: Server, stock_profile: Callable[..., Profile]
 ) -> None:
-    later = TONIGHT + timedelta(days=1)
+    later = timezone.now() + timedelta(days=1)
     with pytest.raises(NotAllowed):
         reschedule(waiting, Actor(name="sue", role="support"), later)
     with pytest.raises(BadRequest):

@@ -45,7 +45,7 @@ from mpm.changes.services.sharing import share as share_change
 from mpm.changes.services.sweep import recover as recover_change
 from mpm.changes.views.capacity import TOLD_BY
 from mpm.changes.views.chooser import DOCTORS, Shown, query_of, shown_findings
-from mpm.changes.views.outcome import causes, outcome, outside_title, progress, simulated
+from mpm.changes.views.outcome import causes, outcome, outside_title, progress
 from mpm.changes.views.pictures import probe_strip
 from mpm.changes.views.review import (
     KEPT,
@@ -68,6 +68,7 @@ from mpm.history.story import (
     before_and_after,
     last_word,
     paragraphs,
+    simulated,
     timeline,
 )
 from mpm.models import Change, Event, State

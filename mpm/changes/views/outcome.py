@@ -19,9 +19,8 @@ from mpm.changes.lifecycle import past_the_point
 from mpm.changes.models.change import Origin
 from mpm.changes.views.steps import BACK, FORWARD, Journal
 from mpm.history.customer import impact
-from mpm.history.story import label, last_word
+from mpm.history.story import label, last_word, simulated
 from mpm.models import Change, State
-from mpm.servers.models import Server
 from mpm.web.translation import in_words
 
 DOING: Mapping[Step, Any] = {
@@ -188,11 +187,6 @@ def _figures(change: Change, journal: Journal) -> list[Cell]:
 
 def _number(value: Any) -> int:
     return value if isinstance(value, int) else 0
-
-
-def simulated(change: Change) -> bool:
-    """Whether no visitor can have noticed anything, for there are none."""
-    return change.server.kind == Server.Kind.SIMULATED
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,10 +17,9 @@ from django.views.decorators.http import require_GET
 from mpm.access.services.actor import Refused
 from mpm.changes.services.sharing import Link, shared_change
 from mpm.changes.views.change import strips_of
-from mpm.changes.views.outcome import simulated
 from mpm.changes.views.steps import journal_of
 from mpm.history.customer import customer_facts, headline
-from mpm.history.story import before_and_after
+from mpm.history.story import before_and_after, simulated
 from mpm.models import Change
 from mpm.web.responses import show
 
