@@ -102,6 +102,14 @@ def give_password(page: Page, panel: Panel, role: str = "administrator") -> None
     page.get_by_role("button", name="Sign in").click()
 
 
+def acknowledge(page: Page) -> None:
+    """Tick that the warnings of a review were read, where it has any and its plan has arrived."""
+    page.locator("#decide button:enabled, #decide a").first.wait_for()
+    box = page.locator("#id_acknowledged")
+    if box.count():
+        box.check()
+
+
 def faults(page: Page, rules: Sequence[str] = RULES) -> list[str]:
     """What axe finds, one line for each kind of fault. The page's own policy stays in force:
     axe comes in as the browser's owner, not as the page."""

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from playwright.sync_api import Browser, Page, ViewportSize
 
 from demo.panel import Panel
-from tests.browser import PATIENCE_MS, Complaints, sign_in
+from tests.browser import PATIENCE_MS, Complaints, acknowledge, sign_in
 
 EA4 = "software/easyapache4/"
 MPM = f"{EA4}mpm/"
@@ -88,8 +88,9 @@ def ask_for_a_review(page: Page) -> None:
 def confirm_nothing(page: Page) -> None:
     """A window without a beginning."""
     page.get_by_label("Schedule").check()
-    page.get_by_role("button", name=re.compile("^Change web03")).click()
-    page.locator(".mistake").wait_for()
+    acknowledge(page)
+    page.get_by_role("button", name=re.compile("^Schedule change for web03")).click()
+    page.locator("#errors").wait_for()
 
 
 def repair(page: Page) -> None:
@@ -175,6 +176,13 @@ VISITS: tuple[Visit, ...] = (
     Visit("change", f"{HISTORY}{{succeeded}}/"),
     Visit("change-error", f"{HISTORY}{{succeeded}}/?error=first"),
     Visit("change-searched", f"{HISTORY}{{succeeded}}/?find=nowhere"),
+    Visit("change-packages", f"{HISTORY}{{succeeded}}/?part=packages"),
+    Visit("change-checks", f"{HISTORY}{{restored}}/?part=checks"),
+    Visit("change-impact", f"{HISTORY}{{succeeded}}/?part=impact"),
+    Visit("change-log", f"{HISTORY}{{succeeded}}/?part=log"),
+    Visit("change-timeline", f"{HISTORY}{{restored}}/?part=timeline"),
+    Visit("change-share", f"{HISTORY}{{succeeded}}/?part=share"),
+    Visit("change-printed", f"{HISTORY}{{succeeded}}/?print=1"),
     Visit("change-rolled-back", f"{HISTORY}{{restored}}/"),
     Visit("change-failed", f"{HISTORY}{{failed}}/"),
     Visit("change-canceled", f"{HISTORY}{{canceled}}/"),

@@ -17,7 +17,7 @@ from django.utils.translation import ngettext
 
 from mpm.changes.aftermath import Aftermath, aftermath, half_way, not_started
 from mpm.changes.models.change import Origin
-from mpm.history.story import label, moved_packages
+from mpm.history.story import label, moved_packages, simulated
 from mpm.models import Change, State
 
 REQUESTER, REASON, CHECKS = "requester", "reason", "checks"
@@ -119,6 +119,8 @@ def impact(change: Change) -> str:
         return _("Not measured.")
     if change.state == State.CANCELED or not_started(change):
         return _("None. Apache wasn't touched.")
+    if simulated(change):
+        return _("Not measured on a simulated server.")
     measured = change.interruption is not None and change.refused is not None
     if not measured:
         text = _("Not measured.")

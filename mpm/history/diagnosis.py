@@ -166,6 +166,7 @@ class RepairTold:
     message: str = ""
     log: str = ""
     number: int = 0
+    answered_at: datetime | None = None
 
 
 def repairs(server: Server) -> list[RepairTold]:
@@ -225,4 +226,5 @@ def _told(number: str, asked: Event, answer: Event | None) -> RepairTold:
         message=said.get("message") or "",
         log=str(said.get("log", "")),
         number=asked.pk,
+        answered_at=answer.at if answer else None,
     )

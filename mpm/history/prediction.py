@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from django.db.models import Q
+from django.utils.formats import number_format
 
 from easyapache.ea4.sentences import spoken
 from mpm.changes.incomplete import PAST_THE_POINT
@@ -101,6 +102,18 @@ def predicted(server: Server) -> Prediction:
         method=method,
         why=restart.get("reason") or "",
     )
+
+
+def usual_time(prediction: Prediction) -> str:
+    """``2–9 s``, one figure where the shortest and the longest are the same, "" where no change
+    was measured yet."""
+    if not prediction.changes or not prediction.slowest:
+        return ""
+    fastest, slowest = (
+        number_format(seconds, 1 if seconds < 10 else 0, force_grouping=False)
+        for seconds in (prediction.fastest, prediction.slowest)
+    )
+    return f"{slowest} s" if fastest == slowest else f"{fastest}–{slowest} s"
 
 
 def restart_of(server: Server) -> dict[str, Any]:

@@ -14,10 +14,12 @@ from django.utils.translation import ngettext
 
 from easyapache.ea4.mpm import short
 from easyapache.ea4.sentences import spoken
+from mpm.changes.aftermath import half_way
 from mpm.changes.models.change import SOMEBODY, Origin
 from mpm.history import renamed, seal_payload
 from mpm.history.outside import undecided
 from mpm.models import Change, Event, Report, State
+from mpm.servers.models import Server
 from mpm.web.translation import in_words
 
 
@@ -63,15 +65,19 @@ def story(change: Change) -> list[str]:
 
 
 def paragraphs(change: Change) -> list[str]:
-    """The same as a text to read: what was wanted, what came of it, what visitors noticed."""
-    return [" ".join(part) for part in _parts(change) if part]
+    """The same as a text to read: what was wanted, what came of it, what visitors noticed.
+
+    The server's own word on a change that it could not undo is a command for root, which a page
+    shows elsewhere."""
+    return [" ".join(part) for part in _parts(change, own=not half_way(change)) if part]
 
 
-def _parts(change: Change) -> tuple[list[str], list[str], list[str]]:
+def _parts(change: Change, *, own: bool = True) -> tuple[list[str], list[str], list[str]]:
+    said = [last_word(change)] if own and last_word(change) else []
     if change.origin == Origin.OUTSIDE:
-        return _from_outside(change), _said(change), _decision(change)
+        return _from_outside(change), said, _decision(change)
     moves = _moves(change) if change.state == State.SUCCEEDED else []
-    return _request(change), [*_ending(change), *moves], _visitors(change)
+    return _request(change), [_ending(change), *said, *moves], _visitors(change)
 
 
 def _request(change: Change) -> list[str]:
@@ -181,7 +187,7 @@ def _and(names: list[str]) -> str:
     return _("%(names)s and %(last)s") % {"names": ", ".join(names[:-1]), "last": names[-1]}
 
 
-def _ending(change: Change) -> list[str]:
+def _ending(change: Change) -> str:
     if change.state == State.SUCCEEDED:
         ended = _("The change succeeded.")
     elif change.state == State.RESTORED:
@@ -201,20 +207,28 @@ def _ending(change: Change) -> list[str]:
         ended = _("Scheduled for %(moment)s.") % {"moment": date_format(local, "DATETIME_FORMAT")}
     else:
         ended = _("The change isn’t finished.")
-    return [ended, *_said(change)]
+    return ended
 
 
-def _said(change: Change) -> list[str]:
-    """The sentence that was written when it ended."""
+def last_word(change: Change) -> str:
+    """The sentence that was written when it ended, "" where there is none."""
     if not change.sentence:
-        return []
+        return ""
     words = {"sentence": change.sentence_words}
-    return [in_words(spoken({"sentence": change.sentence, "words": words})["sentence"])]
+    return in_words(spoken({"sentence": change.sentence, "words": words})["sentence"])
+
+
+def simulated(change: Change) -> bool:
+    """Whether its figures are those of a server that is only a file, which nobody visits."""
+    measured = change.interruption or {}
+    return change.server.kind == Server.Kind.SIMULATED and measured.get("method") == "simulated"
 
 
 def _visitors(change: Change) -> list[str]:
     if change.interruption is None:
         return []
+    if simulated(change):
+        return [_("Visitor impact isn’t measured on a simulated server.")]
     if change.state == State.SUCCEEDED and "refused" in change.sentence:
         return []  # the agent's own sentence has said it
     if change.refused is None:

@@ -45,6 +45,13 @@ def filters_from(request: HttpRequest) -> ChangeFilters:
 IN_ADDRESS = tuple("of" if name == "server" else name for name in NAMES)
 
 
+MORE_FILTERS = (
+    *("origin", "mpm_from", "mpm_to", "itk"),
+    *("ticket", "since", "until", "request"),
+)
+"""The filters behind the line that opens."""
+
+
 def query_of(given: Mapping[str, str], **more: str) -> str:
     """The filters as they were ``given``, for an address: a day stays the day that was asked
     for. ``more`` comes beside them or in their place."""
@@ -70,6 +77,7 @@ def changes(request: HttpRequest) -> HttpResponse:
     context: dict[str, Any] = {
         "filters": filters,
         "given": request.GET,
+        "more_filters": any(request.GET.get(name) for name in MORE_FILTERS),
         "mistake": mistake,
         "page": page,
         "query": query_of(given),

@@ -21,6 +21,7 @@ register = template.Library()
 
 FORMS = {
     "moment": "SHORT_DATETIME_FORMAT",
+    "exact": "EXACT_FORMAT",
     "clock": "CLOCK_FORMAT",
     "day": "SHORT_DATE_FORMAT",
 }
@@ -84,6 +85,41 @@ def in_words(gap: timedelta) -> str:
         return _("%(count)d h ago") % {"count": seconds // 3600}
     days = seconds // 86400
     return ngettext("%(count)d day ago", "%(count)d days ago", days) % {"count": days}
+
+
+@register.simple_tag
+def until(value: Any) -> str:
+    """How long it is until a moment: ``starts in 5 h 57 min``."""
+    at = _moment(value)
+    if at is None:
+        return ""
+    seconds = int((at - timezone.now()).total_seconds())
+    if seconds < 60:
+        return _("starts in less than a minute")
+    minutes, hours, days = seconds // 60 % 60, seconds // 3600 % 24, seconds // 86400
+    if days:
+        words = ngettext("%(count)d day", "%(count)d days", days) % {"count": days}
+        time = f"{words} {hours} h" if hours else words
+    else:
+        time = f"{hours} h {minutes} min" if hours else f"{minutes} min"
+    return _("starts in %(time)s") % {"time": time}
+
+
+def window_in_words(start: datetime, end: datetime | None) -> str:
+    """``Dec 1, 2026, 3:00 AM–4:00 AM EST``; the start alone where there is no end."""
+    first = timezone.localtime(start)
+    if end is None:
+        return str(format_date(first, "SHORT_DATETIME_FORMAT"))
+    last = timezone.localtime(end)
+    if first.date() != last.date():
+        whole = (format_date(one, "SHORT_DATETIME_FORMAT") for one in (first, last))
+        return " – ".join(map(str, whole))
+    words = {
+        "date": format_date(first, "SHORT_DATE_FORMAT"),
+        "start": format_date(first, "CLOCK_WITHOUT_ZONE"),
+        "end": format_date(last, "TIME_FORMAT"),
+    }
+    return _("%(date)s, %(start)s–%(end)s") % words
 
 
 @register.filter

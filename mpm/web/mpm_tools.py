@@ -42,6 +42,7 @@ def register_tools() -> None:
                 words=_("doctor diagnosis failure repair broken fix httpd down"),
                 pages=("doctor-repair", "doctor-result"),
                 below=True,
+                count=lambda page: len(page.health.problems) or None,
             ),
             Tool(
                 title=_("API tokens"),

@@ -16,6 +16,7 @@ from django.http import (
     HttpResponseRedirect,
 )
 from django.shortcuts import redirect, render, resolve_url
+from django.urls import reverse
 from django.utils.translation import gettext as _
 
 from mpm.web.responses import page_above, page_before, page_of, wants_fragment
@@ -36,7 +37,7 @@ class SignInFirst(LoginRequiredMiddleware):
     ) -> HttpResponseRedirect:
         reading = request.method in READING
         if wants_fragment(request):
-            back = page_of(request)
+            back = _page_with(request) or page_of(request)
         elif reading:
             back = request.get_full_path()
         else:
@@ -46,6 +47,17 @@ class SignInFirst(LoginRequiredMiddleware):
             query[UNSENT] = "1"
         login = resolve_url(self.get_login_url(view_func))
         return HttpResponseRedirect(f"{login}?{urlencode(query, safe='/')}")
+
+
+WHOLE = {"mpm-plan": "mpm"}
+"""Fragments whose own query says what the page with them would show."""
+
+
+def _page_with(request: HttpRequest) -> str:
+    """The page that shows what a fragment was asked for, "" where only the reader's page does."""
+    match = request.resolver_match
+    page = WHOLE.get(match.view_name) if match else None
+    return f"{reverse(page)}?{request.META.get('QUERY_STRING', '')}" if page else ""
 
 
 def wrong_method(get_response: GetResponse) -> GetResponse:

@@ -9,6 +9,8 @@ from typing import Protocol
 from django.urls import NoReverseMatch, reverse
 from django.utils.functional import Promise
 
+from mpm.servers.health import Health
+
 Words = str | Promise
 
 
@@ -17,6 +19,9 @@ class Page(Protocol):
 
     @property
     def server_count(self) -> int: ...
+
+    @property
+    def health(self) -> Health: ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,6 +34,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path(f"{HISTORY}<int:pk>/log/", change.log, name="change-log"),
     path(f"{HISTORY}<int:pk>/log.txt", change.raw_log, name="change-raw-log"),
     path(f"{HISTORY}<int:pk>/cancel/", change.cancel, name="change-cancel"),
+    path(f"{HISTORY}<int:pk>/schedule/", change.schedule, name="change-schedule"),
     path(f"{HISTORY}<int:pk>/rollback/", change.rollback, name="rollback"),
     path(f"{HISTORY}<int:pk>/rollback/confirm/", change.roll_back, name="rollback-confirm"),
     path(f"{HISTORY}<int:pk>/adopt/", change.adopt, name="change-adopt"),

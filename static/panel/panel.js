@@ -1,199 +1,224 @@
 /* What the pages cannot do by themselves. Every page works without this file. */
 "use strict";
-(() => {
-  const find = (selector, root = document) => root.querySelector(selector);
-  const all = (selector, root = document) => Array.from(root.querySelectorAll(selector));
-  const page = document.documentElement;
-  const cookie = (name) =>
-    document.cookie.split("; ").map((pair) => pair.split("=")).find(([key]) => key === name)?.[1];
 
-  // -- The address names its server: loaded again, this page means the same, whatever other tabs do.
+/** What the other files of this folder use too. */
+const panel = {};
+
+// -- Small tools -----------------------------------------------------------------------------
+
+panel.find = (selector, root = document) => root.querySelector(selector);
+panel.all = (selector, root = document) => Array.from(root.querySelectorAll(selector));
+
+panel.cookie = (name) => {
+  const pairs = document.cookie.split("; ").map((pair) => pair.split("="));
+  return pairs.find(([key]) => key === name)?.[1];
+};
+
+/** For what happens again and again: whether nobody sees the page, or it is being left. */
+panel.resting = () => document.hidden || panel.leaving();
+
+let leftAt = 0;
+panel.leaving = () => Date.now() - leftAt < 10000;
+addEventListener("beforeunload", () => {
+  leftAt = Date.now();
+});
+
+// -- The address names its server ------------------------------------------------------------
+// Loaded again, this page means the same, whatever other tabs do.
+
+function nameTheServer() {
+  const { server } = document.documentElement.dataset;
+  if (!server) return;
   const here = new URL(location.href);
-  if (page.dataset.server) here.searchParams.set("server", page.dataset.server);
-  if (page.dataset.server) history.replaceState(history.state, "", here);
-  // -- Times in the reader's zone: the server is told, and this page is put right at once.
-  const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
-  const forms = {
-    moment: { day: "numeric", month: "short", year: "numeric", hour: "numeric", minute: "2-digit", timeZoneName: "short" },
-    clock: { hour: "numeric", minute: "2-digit", second: "2-digit" },
-    day: { day: "numeric", month: "short", year: "numeric" },
-  };
-  const language = page.lang === "en" ? "en-US" : page.lang;
-  const zoneIsOurs = !zone || page.dataset.zone === zone || cookie("zone_chosen");
-  if (!zoneIsOurs) document.cookie = `zone=${encodeURIComponent(zone)}; path=/; max-age=31536000; samesite=lax`;
-  function localise(root) {
-    if (zoneIsOurs) return;
-    for (const time of all("time[data-form]", root)) {
-      const format = new Intl.DateTimeFormat(language, { ...forms[time.dataset.form], timeZone: zone });
-      time.textContent = format.format(new Date(time.dateTime));
-    }
+  here.searchParams.set("server", server);
+  history.replaceState(history.state, "", here);
+}
+
+// -- Times in the reader's zone ---------------------------------------------------------------
+// The server learns the zone from a cookie, and this page is put right at once.
+
+const DATE = { day: "numeric", month: "short", year: "numeric" };
+const TIME = { hour: "numeric", minute: "2-digit" };
+const FORMS = {
+  moment: { ...DATE, ...TIME, timeZoneName: "short" },
+  exact: { ...DATE, ...TIME, second: "2-digit", timeZoneName: "short" },
+  clock: { ...TIME, second: "2-digit" },
+  day: DATE,
+};
+
+const timeZone = Intl.DateTimeFormat().resolvedOptions().timeZone;
+
+function zoneIsKnown() {
+  return !timeZone || document.documentElement.dataset.zone === timeZone || panel.cookie("zone_chosen");
+}
+
+panel.localise = (root) => {
+  if (zoneIsKnown()) return;
+  const { lang } = document.documentElement;
+  const language = lang === "en" ? "en-US" : lang;
+  for (const time of panel.all("time[data-form]", root)) {
+    const format = new Intl.DateTimeFormat(language, { ...FORMS[time.dataset.form], timeZone });
+    time.textContent = format.format(new Date(time.dateTime));
   }
+};
 
-  // -- A running clock where something is going on.
-  setInterval(() => {
-    for (const span of all("[data-since]")) {
-      const seconds = Math.max(0, Math.floor((Date.now() - Date.parse(span.dataset.since)) / 1000));
-      span.textContent = [...(seconds < 3600 ? [] : [Math.floor(seconds / 3600)]), Math.floor(seconds / 60) % 60, seconds % 60].map((n) => String(n).padStart(2, "0")).join(":");
-    }
-  }, 1000);
+function rememberTheZone() {
+  if (zoneIsKnown()) return;
+  document.cookie = `zone=${encodeURIComponent(timeZone)}; path=/; max-age=31536000; samesite=lax`;
+}
 
-  // -- The CSRF token as it is now, not as it was when the page was made.
-  addEventListener("submit", () => {
-    for (const field of all("[name=csrfmiddlewaretoken]")) field.value = cookie("csrftoken") || field.value;
-  }, true);
-  document.addEventListener("htmx:configRequest", (event) => {
-    if (event.detail.verb !== "get") event.detail.headers["X-CSRFToken"] = cookie("csrftoken") || "";
-  });
+for (const swapped of ["htmx:afterSwap", "htmx:oobAfterSwap"]) {
+  document.addEventListener(swapped, (event) => panel.localise(event.detail.target));
+}
 
-  // -- Trouble is said once, in one place, and taken back when it is over.
-  const toast = find("#toast");
-  const say = (text) => {
-    toast?.replaceChildren();
-    if (!toast || !text) return;
-    const note = document.createElement("p");
-    note.className = "notice error";
-    note.textContent = text;
-    toast.append(note);
-  };
-  document.addEventListener("htmx:sendError", () => say(toast.dataset.lost));
-  document.addEventListener("htmx:responseError", (event) => {
-    say(event.detail.xhr.status >= 500 ? toast.dataset.lost : toast.dataset.refused);
-  });
-  document.addEventListener("htmx:afterOnLoad", (event) => {
-    if (event.detail.successful !== false && event.detail.xhr.status < 400) say("");
-  });
-  // Nobody is asked for a page that nobody sees, or that is being left: each answer would begin the way anew.
-  let left = 0;
-  addEventListener("beforeunload", () => { left = Date.now(); });
-  const leaving = () => Date.now() - left < 10000;
-  for (const moment of ["htmx:beforeRequest", "htmx:beforeOnLoad"]) document.addEventListener(moment, (event) => {
-    if ((document.hidden || leaving()) && event.detail.elt.matches("[data-poll]")) event.preventDefault();
-  });
-  document.addEventListener("htmx:afterSwap", (event) => localise(event.detail.target));
-  const reveal = () => { for (const button of all("[data-copy], [data-print]")) button.hidden = false; };
-  document.addEventListener("htmx:afterSettle", () => {
-    reveal();
-    if (!document.activeElement || document.activeElement === document.body) find("[data-land]")?.focus();
-  });
-  document.addEventListener("htmx:oobAfterSwap", (event) => localise(event.detail.target));
+// -- A running clock where something is going on ---------------------------------------------
 
-  // -- Keys and menus.
-  addEventListener("keydown", (event) => {
-    const typing = event.target.closest?.("input:not([type=radio], [type=checkbox]), textarea, select");
-    if (event.key === "/" && !typing && !event.ctrlKey && !event.metaKey && !event.altKey) {
-      const seen = () => all("[data-tool-search]").find((input) => input.checkVisibility());
-      if (!seen()) find("#tools")?.showPopover();  // On a narrow page the field is in there.
-      event.preventDefault();
-      seen()?.focus();
-    }
-    const search = event.target.closest?.(".tool-search");
-    if (search && event.key === "Escape") {
-      find(".tools-found", search).replaceChildren();
-      find("input", search).value = "";
-    }
-    if (search && (event.key === "ArrowDown" || event.key === "ArrowUp")) {
-      const stops = [find("input[type=search]", search), ...all("a", search)];
-      const next = stops.indexOf(document.activeElement) + (event.key === "ArrowDown" ? 1 : -1);
-      if (stops[next]) { event.preventDefault(); stops[next].focus(); }
-    }
+function clockText(since) {
+  const seconds = Math.max(0, Math.floor((Date.now() - Date.parse(since)) / 1000));
+  const parts = [Math.floor(seconds / 60) % 60, seconds % 60];
+  if (seconds >= 3600) parts.unshift(Math.floor(seconds / 3600));
+  return parts.map((part) => String(part).padStart(2, "0")).join(":");
+}
+
+function runClocks(root = document) {
+  for (const span of panel.all("[data-since]", root)) span.textContent = clockText(span.dataset.since);
+}
+
+setInterval(runClocks, 1000);
+document.addEventListener("htmx:afterSwap", () => runClocks());
+
+// -- The CSRF token as it is now, not as it was when the page was made ------------------------
+
+addEventListener(
+  "submit",
+  () => {
+    const token = panel.cookie("csrftoken");
+    if (!token) return;
+    for (const field of panel.all("[name=csrfmiddlewaretoken]")) field.value = token;
+  },
+  true,
+);
+
+document.addEventListener("htmx:configRequest", (event) => {
+  if (event.detail.verb !== "get") event.detail.headers["X-CSRFToken"] = panel.cookie("csrftoken") || "";
+});
+
+// -- Trouble is shown once, in one place, and taken back when it is over -----------------------
+
+const toast = panel.find("#toast");
+
+/** Show the sentence that the page has for ``kind`` ("lost" or "refused"); nothing for "". */
+panel.trouble = (kind) => {
+  if (!toast) return;
+  toast.replaceChildren();
+  if (!kind) return;
+  const note = document.createElement("p");
+  note.className = "notice error";
+  note.textContent = toast.dataset[kind];
+  toast.append(note);
+};
+
+document.addEventListener("htmx:sendError", () => panel.trouble("lost"));
+document.addEventListener("htmx:responseError", (event) => {
+  panel.trouble(event.detail.xhr.status >= 500 ? "lost" : "refused");
+});
+document.addEventListener("htmx:afterOnLoad", (event) => {
+  if (event.detail.successful !== false && event.detail.xhr.status < 400) panel.trouble("");
+});
+
+// -- Nothing is polled for a page that nobody sees, or that is being left -----------------------
+// Each answer would begin the way to the next page anew.
+
+for (const moment of ["htmx:beforeRequest", "htmx:beforeOnLoad"]) {
+  document.addEventListener(moment, (event) => {
+    if (panel.resting() && event.detail.elt.matches("[data-poll]")) event.preventDefault();
   });
-  addEventListener("click", async (event) => {
-    const open = find(".tools-found:not(:empty)");
-    if (open && !event.target.closest(".tool-search")) open.replaceChildren();
-    const copy = event.target.closest("[data-copy]");
-    if (copy) {
-      const field = find(copy.dataset.copy);
-      const copied = () => { copy.textContent = copy.dataset.done; };
-      await navigator.clipboard.writeText(field.value ?? field.textContent).then(copied, () => field.select?.());
-    }
-    if (event.target.closest("[data-print]")) print();
-  });
+}
 
-  // -- The log of a change: follows, pauses, and never holds more than `most` lines.
-  const most = 2000;
-  const atEnd = (box) => box.scrollHeight - box.scrollTop - box.clientHeight < 40;
-  function follow(box) {
-    const list = find("[data-lines]", box);
-    const earlier = find("[data-earlier]", box);
-    const button = find("[data-pause]");
-    let next = Number(box.dataset.next);
-    let ended = box.dataset.ended === "1";
-    let paused = box.dataset.tail !== "1";
+// -- What only works with a script is hidden until there is one ---------------------------------
 
-    const toEnd = () => { box.scrollTop = box.scrollHeight; };
-    const label = () => {
-      if (!button) return;
-      button.hidden = ended && !paused;
-      button.textContent = paused ? button.dataset.resume : button.dataset.hold;
-      button.setAttribute("aria-pressed", String(paused));
-    };
-    const showEarlier = () => {
-      const first = Number(list.firstElementChild?.dataset.at || 0);
-      earlier.hidden = first <= Number(box.dataset.start);
-      earlier.href = `?before=${first}#log`;
-    };
-    const fetchLines = async (query) => {
-      const answer = await fetch(`${box.dataset.url}?${query}`, { headers: { "HX-Request": "true", "HX-Current-URL": location.href } });
-      if (answer.headers.get("HX-Redirect") && !leaving()) location.assign(answer.headers.get("HX-Redirect"));
-      if (!answer.ok) throw new Error(String(answer.status));
-      return answer;
-    };
-    const more = async () => {
-      const stick = atEnd(box);
-      const answer = await fetchLines(`after=${next}`);
-      if (paused) return;
-      list.insertAdjacentHTML("beforeend", await answer.text());
-      next = Number(answer.headers.get("X-Log-Next"));
-      ended = answer.headers.get("X-Log-Ended") === "1";
-      find("[data-lag]").textContent = answer.headers.get("X-Log-Lag") || find("[data-lag]").textContent;
-      while (list.children.length > most) list.firstElementChild.remove();
-      showEarlier();
-      localise(list);
-      if (stick) toEnd();
-    };
-    const tick = async () => {
-      if (!paused && !document.hidden && !leaving()) {
-        try { await more(); say(""); } catch { say(toast.dataset.lost); }
-        label();
-      }
-      if (!ended || paused) setTimeout(tick, 500);
-    };
-    button?.addEventListener("click", () => {
-      if (paused && box.dataset.tail !== "1") { history.replaceState(null, "", `${location.pathname}#log`); location.reload(); return; }
-      paused = !paused;
-      if (!paused) toEnd();
-      label();
-    });
-    earlier.addEventListener("click", async (event) => {
-      event.preventDefault();
-      const before = list.firstElementChild?.dataset.at || 0;
-      const height = box.scrollHeight;
-      const answer = await fetchLines(`before=${before}`);
-      list.insertAdjacentHTML("afterbegin", await answer.text());
-      box.scrollTop += box.scrollHeight - height;
-      if (list.children.length > most) {
-        while (list.children.length > most) list.lastElementChild.remove();
-        box.dataset.tail = "0";
-        paused = true;
-      }
-      showEarlier();
-      localise(list);
-      label();
-    });
-    showEarlier();
-    label();
-    const sought = find(".sought", list);
-    if (sought) box.scrollTop = sought.offsetTop - box.offsetTop - 60; else toEnd();
-    if (!ended) tick();
-  }
+function reveal() {
+  for (const button of panel.all("[data-copy], [data-print]")) button.hidden = false;
+}
 
-  // -- It has ended: the whole page, unless somebody reads or writes in this one.
-  document.addEventListener("changeEnded", () => {
-    const busy = find("[data-pause][aria-pressed=true], #find:focus, #find:not(:placeholder-shown)");
-    if (!busy && all("[data-log]").every(atEnd)) location.reload();
-  });
+function landOnNewContent() {
+  const { activeElement } = document;
+  if (!activeElement || activeElement === document.body) panel.find("[data-land]")?.focus();
+}
 
-  localise(document);
+document.addEventListener("htmx:afterSettle", () => {
   reveal();
-  all("[data-log]").forEach(follow);
-})();
+  landOnNewContent();
+});
+
+// -- Keys ---------------------------------------------------------------------------------------
+
+const TYPED_INTO = "input:not([type=radio], [type=checkbox]), textarea, select";
+
+function visibleSearch() {
+  return panel.all("[data-tool-search]").find((input) => input.checkVisibility());
+}
+
+function goToSearch(event) {
+  const typing = event.target.closest?.(TYPED_INTO);
+  const withModifier = event.ctrlKey || event.metaKey || event.altKey;
+  if (event.key !== "/" || typing || withModifier) return;
+  if (!visibleSearch()) panel.find("#tools")?.showPopover(); // On a narrow page the field is in there.
+  event.preventDefault();
+  visibleSearch()?.focus();
+}
+
+function clearSearch(search) {
+  panel.find(".tools-found", search).replaceChildren();
+  panel.find("input", search).value = "";
+}
+
+function moveThroughFound(event, search) {
+  const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
+  if (!step) return;
+  const stops = [panel.find("input[type=search]", search), ...panel.all("a", search)];
+  const next = stops[stops.indexOf(document.activeElement) + step];
+  if (!next) return;
+  event.preventDefault();
+  next.focus();
+}
+
+addEventListener("keydown", (event) => {
+  goToSearch(event);
+  const search = event.target.closest?.(".tool-search");
+  if (!search) return;
+  if (event.key === "Escape") clearSearch(search);
+  moveThroughFound(event, search);
+});
+
+// -- Clicks -------------------------------------------------------------------------------------
+
+function closeSearch(event) {
+  const open = panel.find(".tools-found:not(:empty)");
+  if (open && !event.target.closest(".tool-search")) open.replaceChildren();
+}
+
+async function copyText(button) {
+  const field = panel.find(button.dataset.copy);
+  try {
+    await navigator.clipboard.writeText(field.value ?? field.textContent);
+    button.textContent = button.dataset.done;
+  } catch {
+    field.select?.(); // The clipboard is refused: the text is at least marked.
+  }
+}
+
+addEventListener("click", async (event) => {
+  closeSearch(event);
+  const copy = event.target.closest("[data-copy]");
+  if (copy) await copyText(copy);
+  if (event.target.closest("[data-print]")) print();
+});
+
+// -- At once ------------------------------------------------------------------------------------
+
+nameTheServer();
+rememberTheZone();
+panel.localise(document);
+runClocks();
+reveal();

@@ -11,7 +11,7 @@ from playwright.sync_api import Error, Page, expect
 from bench.live_page import AIM_MS, Watch
 from demo.panel import Panel
 from lab.server import Lab
-from tests.browser import sign_in
+from tests.browser import acknowledge, sign_in
 
 CHOOSER = "software/easyapache4/mpm/?server=lab"
 HISTORY = "software/easyapache4/history/"
@@ -73,9 +73,9 @@ def keeping_php_blocks(page: Page, panel: Panel) -> None:
     for kept in ("ea-php74-php", "ea-apache24-mod_ruid2"):
         page.goto(f"{panel.address}{CHOOSER}&mpm=event&keep={kept}")
         expect(page.locator("#summary")).to_contain_text("1 blocker")
-        page.get_by_role("button", name="Review change").click()
-        expect(page.get_by_text("Resolve the blockers")).to_be_visible()
-        expect(page.get_by_role("button", name=re.compile(r"^Change .*"))).to_have_count(0)
+        review = page.get_by_role("button", name="Review change")
+        expect(review).to_be_disabled()
+        expect(review).to_have_accessible_description("Resolve the blockers to continue.")
 
 
 def make(page: Page, panel: Panel, mpm: str, *, itk: bool) -> list[str]:
@@ -85,6 +85,7 @@ def make(page: Page, panel: Panel, mpm: str, *, itk: bool) -> list[str]:
     page.get_by_role("button", name="Review change").click()
     page.get_by_label("Reason").fill(f"To {mpm}, from a browser")
     page.get_by_label("Ticket").fill("E2E-1")
+    acknowledge(page)
     page.get_by_role("button", name=re.compile(r"^(Change|Enable|Disable) .*")).click()
     page.wait_for_url(re.compile(r".*/history/\d+/$"))
     story = page.get_by_role("heading", name="What happened")

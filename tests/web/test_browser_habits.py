@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from demo.panel import Panel
-from tests.browser import sign_in
+from tests.browser import acknowledge, sign_in
 
 pytestmark = pytest.mark.browser
 
@@ -104,6 +104,7 @@ def begin(page: Page, panel: Panel) -> None:
     expect(page.locator("#review button")).to_be_enabled()
     page.keyboard.press("Enter")
     page.wait_for_url("**/review/*/")
+    acknowledge(page)
     page.get_by_role("button", name=re.compile(r"^(Change|Enable|Disable) .*")).click()
     page.wait_for_url(re.compile(r".*/history/\d+/$"))
 

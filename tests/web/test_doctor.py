@@ -239,3 +239,53 @@ def test_a_token_that_comes_through_an_unknown_proxy_is_noted_once(
         background_parts.note_unknown_proxy(
             RequestFactory().get("/", HTTP_X_FORWARDED_FOR="203.0.113.9")
         )
+
+
+def test_the_worst_finding_is_first_and_each_has_its_severity_as_a_word(
+    admin: Client, known_server: Callable[..., Server], stock_profile: Callable[..., Profile]
+) -> None:
+    profile = stock_profile()
+    facts = {
+        **profile.facts,
+        "limits": {"MaxRequestWorkers": 150},
+        "httpd_said": {"limit-150": "x"},
+    }
+    known_server("web01", profile=replace(profile, running=None, facts=facts))
+    page = words(admin)
+    found = page.split('aria-labelledby="found"')[1].split("</section>")[0]
+    kinds = [one.split("</span>")[0].strip() for one in found.split('class="kind">')[1:]]
+    assert kinds[0] == "Error"
+    assert kinds == sorted(kinds, key=["Error", "Warning", "Note"].index)
+    assert found.index('data-code="httpd-down"') < found.index('data-code="limit-150"')
+    assert "Note" in kinds
+
+
+def test_the_sidebar_counts_what_is_wrong_with_the_server(
+    admin: Client, stopped_server: Server
+) -> None:
+    page = words(admin)
+    entry = page.split('id="tools"')[1].split(">Diagnostics")[1].split("</a>")[0]
+    assert "1" in entry.split('class="count">')[1].split("</span>")[0]
+
+
+def test_findings_are_held_back_until_the_server_was_checked_after_a_repair(
+    admin: Client, stopped_server: Server, stock_profile: Callable[..., Profile]
+) -> None:
+    number = asked(admin)
+    waiting = words(admin, f"&asked={number}")
+    assert "Rechecking…" in waiting
+    assert "repairAnswered from:body" in waiting
+    assert "inert" in waiting
+    record_repair("web01", number, "start-httpd", ok=True, message="It runs.")
+    part = {"HX-Request": "true"}
+    answer = admin.get(f"{DOCTOR}result/?server=web01&asked={number}", headers=part)
+    assert answer["HX-Trigger"] == "repairAnswered"
+    rechecking = words(admin, f"&asked={number}")
+    assert "Rechecking…" in rechecking
+    assert 'hx-trigger="every 1s"' in rechecking
+    request = request_number(timezone.now() + timedelta(seconds=1))
+    record_inspection("web01", request, stock_profile().as_json())
+    checked = words(admin, f"&asked={number}")
+    assert "Rechecking…" not in checked
+    assert "httpd-down" not in checked
+    assert "It runs." in checked

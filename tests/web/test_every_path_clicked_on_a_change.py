@@ -15,7 +15,7 @@ from tests.visits import HISTORY
 pytestmark = pytest.mark.browser
 
 MOST = 2000
-CHANGE, LONG = f"{HISTORY}{{succeeded}}/", f"{HISTORY}{{long}}/"
+CHANGE, LONG = f"{HISTORY}{{succeeded}}/", f"{HISTORY}{{long}}/?part=log"
 RUNNING = f"{HISTORY}{{running}}/"
 
 
@@ -104,6 +104,7 @@ def test_a_log_is_followed_held_and_never_more_than_two_thousand_lines_long(
 
 def test_a_link_is_made_copied_opened_without_an_account_and_taken_back(desk: Desk) -> None:
     page = desk.open(f"{HISTORY}{{restored}}/")
+    page.get_by_role("link", name="Share…").click()
     page.get_by_label("Expires in").select_option("30 days")
     page.get_by_role("button", name="Create link").click()
     page.locator("#share").get_by_role("button", name="Copy").first.click()
@@ -122,7 +123,8 @@ def test_a_link_is_made_copied_opened_without_an_account_and_taken_back(desk: De
 
 def test_the_text_for_the_ticket_is_copied(desk: Desk) -> None:
     page = desk.open(CHANGE)
-    page.locator("section[aria-labelledby=ticket]").get_by_role("button", name="Copy").click()
+    page.get_by_role("button", name="Copy for ticket").click()
+    expect(page.get_by_role("button", name="Copied")).to_be_visible()
     copied = desk.copied()
     assert copied.startswith(f"Change #{desk.known['succeeded']}")
     assert "Outcome: " in copied
@@ -131,13 +133,14 @@ def test_the_text_for_the_ticket_is_copied(desk: Desk) -> None:
 
 def test_a_change_on_paper_is_its_story_without_the_panel_around_it(desk: Desk) -> None:
     page = desk.open(CHANGE)
+    page.get_by_role("link", name="Print report").click()
     page.evaluate("window.print = () => { document.title = 'printed'; }")
     page.get_by_role("button", name="Print").click()
     expect(page).to_have_title("printed")
     page.emulate_media(media="print")
-    for gone in ("header.bar", "nav.tools", "nav.crumbs", ".console", "#share", "#ticket-text"):
+    for gone in ("header.bar", "nav.tools", "nav.crumbs", ".console", ".page-actions", ".tabs"):
         expect(page.locator(gone)).to_be_hidden()
-    for kept in ("What happened", "Before and after", "Checks", "Timeline"):
+    for kept in ("What happened", "What changed", "Checks", "Timeline"):
         expect(page.get_by_role("heading", name=kept)).to_be_visible()
     # Dark colours are for screens.
     page.emulate_media(media="print", color_scheme="dark")

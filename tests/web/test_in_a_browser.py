@@ -11,7 +11,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from demo.panel import Panel
-from tests.browser import PATIENCE_MS, Complaints, sign_in
+from tests.browser import PATIENCE_MS, Complaints, acknowledge, sign_in
 
 pytestmark = pytest.mark.browser
 
@@ -61,10 +61,12 @@ def test_the_whole_job_is_done_without_javascript(plain_page: Page, used_panel: 
     confirm = page.get_by_role("button", name=re.compile("^Change sandbox to event"))
     wait_by_loading(page, confirm.count)
     page.get_by_label("Reason").fill("without a script")
+    acknowledge(page)
     confirm.click()
     wait_by_loading(page, page.get_by_role("heading", name="What happened").count)
     expect(page.locator(".story")).to_contain_text("without a script")
     page.get_by_role("link", name="Roll back").click()
+    acknowledge(page)
     page.get_by_role("button", name=re.compile("^Roll sandbox back to prefork")).click()
     wait_by_loading(page, page.get_by_role("heading", name="What happened").count)
     expect(page.locator(".story")).to_contain_text("The change succeeded")

@@ -67,7 +67,7 @@ def texts() -> Iterator[str]:
 def test_sentences_with_values_in_templates_are_among_the_texts() -> None:
     found = set(texts())
     assert any(text.startswith("Too many attempts") for text in found)
-    assert "Requested by %(who)s" in found
+    assert "Requested by %(who)s (%(way)s)" in found
     assert "Finished. View result" in found
 
 

@@ -102,7 +102,7 @@ def test_the_page_of_a_change_is_german_down_to_its_notes(
 ) -> None:
     reports = told_by_an_engine(tmp_path / "sim", {fault: 1} if fault else {})
     change = recorded(server, reports)
-    page = admin.get(f"{HISTORY}{change.pk}/", headers=GERMAN).content.decode()
+    page = admin.get(f"{HISTORY}{change.pk}/?print=1", headers=GERMAN).content.decode()
     steps = page.split('<ol class="steps">')[1].split("</ol>")[0]
     cards = r'<section class="card" aria-labelledby="(?:evidence|timeline)".*?</section>'
     for part in (steps, *re.findall(cards, page, re.DOTALL)):
@@ -114,7 +114,7 @@ def test_the_page_of_a_change_is_german_down_to_its_notes(
         assert "Konfiguriertes MPM" in page
     if not fault:
         assert "simulierter Server" in page
-    english = admin.get(f"{HISTORY}{change.pk}/").content.decode()
+    english = admin.get(f"{HISTORY}{change.pk}/?print=1").content.decode()
     if fault != "locked":
         assert "sites checked. No problems found." in english
 

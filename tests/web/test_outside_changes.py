@@ -14,6 +14,7 @@ from easyapache.agent.simulated.server import SimulatedServer
 from easyapache.celery import app
 from mpm.models import Event
 from mpm.servers.models import Server
+from tests.browser import acknowledge
 from tests.desk import Desk
 from tests.panel.told import outside_change
 from tests.past.machine import replace_mpm
@@ -74,6 +75,7 @@ def test_what_is_done_by_hand_shows_up_by_itself_and_is_adopted_or_taken_back(de
     expect(page.get_by_role("button", name="Adopt")).to_have_count(0)
     by_hand(desk, host, other_than(meant))
     page.get_by_role("link", name="Roll back…").click()
+    acknowledge(page)
     page.get_by_role("button", name=f"Roll sandbox back to {meant}").click()
     page.wait_for_url(re.compile(r"/history/\d+/$"))
     expect(page.get_by_role("heading", name="What happened")).to_be_visible(timeout=60_000)

@@ -26,6 +26,15 @@ from tests.web.conftest import ADMIN, HISTORY, MPM, answered_preview, told
 PROFILES = "/software/easyapache4/profiles/"
 
 
+def confirmed(client: Client, preview: Preview, **fields: str) -> str:
+    """The page that a browser is at after the form of a review was sent: never the answer to the
+    form itself, so that Back and a reload send nothing again."""
+    path = f"{MPM}review/{preview.uuid}/confirm/"
+    answer = client.post(path, {"acknowledged": "yes"} | fields)
+    assert answer.status_code == 302
+    return client.get(answer["Location"].partition("#")[0]).content.decode()
+
+
 def test_support_cannot_change_anything(
     support: Client, server: Server, running_change: Change
 ) -> None:
@@ -108,16 +117,15 @@ def test_itk_with_threads_blocks_and_offers_ways_out(
     assert 'class="finding block"' in page
     assert 'class="button small"' in page
     preview = answered_preview(server, Choice.parse(mpm, itk=True))
-    answer = admin.post(f"{MPM}review/{preview.uuid}/confirm/", {"digest": preview.digest})
-    assert answer.status_code == 422
+    answer = confirmed(admin, preview, digest=preview.digest)
+    assert "Request rejected" in answer
     assert Change.objects.count() == 0
 
 
 def test_a_digest_that_is_not_the_plans_starts_nothing(admin: Client, server: Server) -> None:
     preview = answered_preview(server, Choice.parse("event"))
-    answer = admin.post(f"{MPM}review/{preview.uuid}/confirm/", {"digest": "0" * 32})
-    assert answer.status_code == 409
-    assert b"The server changed. Nothing was started." in answer.content
+    answer = confirmed(admin, preview, digest="0" * 32)
+    assert "The server changed. Nothing was started." in answer
     assert Change.objects.count() == 0
 
 
@@ -127,10 +135,10 @@ def test_confirming_the_plan_of_a_server_that_has_moved_starts_nothing_and_shows
     preview = answered_preview(server, Choice.parse("event"))
     assert "mod_mpm_prefork" in admin.get(f"{MPM}review/{preview.uuid}/").content.decode()
     record_scan(server, stock_profile("worker"), timezone.now(), "scan")
-    answer = admin.post(f"{MPM}review/{preview.uuid}/confirm/", {"digest": preview.digest})
-    assert answer.status_code == 409
-    page = answer.content.decode()
+    page = confirmed(admin, preview, digest=preview.digest)
     assert "The server changed. Nothing was started." in page
+    seen_again = admin.get(f"{MPM}review/{preview.uuid}/").content.decode()
+    assert "Nothing was started." not in seen_again, "a refusal is shown once"
     assert Change.objects.count() == 0
     again = admin.post(f"{MPM}review/{preview.uuid}/again/", {"reason": "PHP", "ticket": "T-1"})
     asked = admin.get(again.headers["Location"]).content.decode()
@@ -154,8 +162,7 @@ def test_where_the_server_sees_it_differently_its_answer_counts(
     page = admin.get(f"{MPM}review/{preview.uuid}/").content.decode()
     assert "Plan differs from the estimate" in page
     assert "estimated “install 2.4.67-2”, server’s plan “install 2.4.67-3”" in page
-    sent = admin.post(f"{MPM}review/{preview.uuid}/confirm/", {"digest": preview.digest})
-    assert sent.status_code == 302
+    confirmed(admin, preview, digest=preview.digest)
     change = Change.objects.get()
     assert change.transaction is not None
     assert Transaction.from_json(change.transaction).digest == answer.digest
@@ -163,7 +170,7 @@ def test_where_the_server_sees_it_differently_its_answer_counts(
 
 def test_a_confirm_without_a_digest_starts_nothing(admin: Client, server: Server) -> None:
     preview = answered_preview(server, Choice.parse("event"))
-    assert admin.post(f"{MPM}review/{preview.uuid}/confirm/", {}).status_code == 422
+    assert "Nothing was started." in confirmed(admin, preview)
     assert Change.objects.count() == 0
 
 
@@ -174,19 +181,42 @@ def test_a_second_change_is_refused_with_a_link_to_the_first(
     review = admin.get(f"{MPM}review/{preview.uuid}/").content.decode()
     assert 'name="digest"' not in review, "nothing to press that would be refused"
     assert f"{HISTORY}{running_change.pk}/" in review
-    answer = admin.post(f"{MPM}review/{preview.uuid}/confirm/", {"digest": preview.digest})
-    assert answer.status_code == 409
-    assert f"{HISTORY}{running_change.pk}/" in answer.content.decode()
+    answer = confirmed(admin, preview, digest=preview.digest)
+    assert "Another change is running. Nothing was started." in answer
+    assert f"{HISTORY}{running_change.pk}/" in answer
     assert Change.objects.count() == 1
 
 
 def test_a_window_without_a_beginning_is_asked_for(admin: Client, server: Server) -> None:
     preview = answered_preview(server, Choice.parse("event"))
-    answer = admin.post(
-        f"{MPM}review/{preview.uuid}/confirm/", {"digest": preview.digest, "when": "window"}
-    )
-    assert answer.status_code == 422
-    assert b"Enter a start time" in answer.content
+    answer = confirmed(admin, preview, digest=preview.digest, when="window", ticket="T-7")
+    errors = answer.split('id="errors"')[1].split("</div>")[0]
+    assert "Enter a start time" in errors
+    assert "#id_not_before" in errors
+    assert 'value="T-7"' in answer
+
+
+def test_warnings_are_acknowledged_before_anything_starts(admin: Client, server: Server) -> None:
+    preview = answered_preview(server, Choice.parse("event"))
+    page = admin.get(f"{MPM}review/{preview.uuid}/").content.decode()
+    assert 'name="acknowledged"' in page
+    assert page.index("findings-title") < page.index('id="packages"') < page.index("digest")
+    answer = confirmed(admin, preview, digest=preview.digest, acknowledged="", reason="kept")
+    assert "Confirm that you have read the warnings." in answer
+    assert "kept</textarea>" in answer
+    assert Change.objects.count() == 0
+
+
+def test_a_review_says_what_happens_if_it_fails_beside_its_button(
+    admin: Client, server: Server
+) -> None:
+    preview = answered_preview(server, Choice.parse("event"))
+    page = admin.get(f"{MPM}review/{preview.uuid}/").content.decode()
+    form = page.split('id="confirm"')[1].split("</form>")[0]
+    assert "If anything fails, the previous packages are restored automatically." in form
+    strip = page.split('id="impact"')[1].split("</dl>")[0]
+    for part in ("Downtime", "Warnings", "Packages", "Restored automatically"):
+        assert part in strip
 
 
 @pytest.mark.parametrize("when", ["0001-01-01T00:00", "9999-12-31T23:59", "2020-01-01T00:00"])
@@ -196,11 +226,8 @@ def test_a_window_at_the_end_of_time_is_refused(
 ) -> None:
     admin.post("/preferences/", {"zone": zone})
     preview = answered_preview(server, Choice.parse("event"))
-    answer = admin.post(
-        f"{MPM}review/{preview.uuid}/confirm/",
-        {"digest": preview.digest, "when": "window", "not_before": when},
-    )
-    assert answer.status_code == 422
+    answer = confirmed(admin, preview, digest=preview.digest, when="window", not_before=when)
+    assert "notice error" in answer
     assert Change.objects.count() == 0
 
 

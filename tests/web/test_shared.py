@@ -33,7 +33,7 @@ def test_support_makes_a_link_and_a_stranger_reads_the_change(
     page = f"{HISTORY}{finished_change.pk}/"
     answer = support.post(f"{page}share/", {"days": "7", "include": ["reason"]})
     assert answer.status_code == 302
-    shown = unescape(support.get(page).content.decode())
+    shown = unescape(support.get(f"{page}?part=share").content.decode())
     found = re.search(r'value="http://testserver(/shared/[^"]+)"', shown)
     assert found
     answer = Client().get(found[1])
@@ -141,7 +141,7 @@ def test_a_change_that_runs_and_a_person_without_a_role_get_no_link(
 
 
 def test_the_rehearsal_has_a_card_of_its_own(admin: Client, finished_change: Change) -> None:
-    words = unescape(admin.get(f"{HISTORY}{finished_change.pk}/").content.decode())
+    words = unescape(admin.get(f"{HISTORY}{finished_change.pk}/?part=checks").content.decode())
     card = words.split('id="rehearsal-title"')[1].split("</section>")[0]
     assert "Passed" in card
     assert "rehearsal is well" in card

@@ -183,9 +183,16 @@ def moves_of(transaction: Transaction) -> Sentence:
     )
 
 
+SIMULATED = "simulated"
+"""The method of a server that is only a file (see easyapache.agent.simulated)."""
+
+
 def interruption_sentence(interruption: Mapping[str, Any] | None) -> str:
-    """The visitor impact, for whoever answers a customer; empty where nothing was measured."""
+    """The visitor impact, for whoever answers a customer; empty where nothing was measured, and
+    of a simulated server, which has no visitors."""
     if not interruption or not interruption.get("probes"):
+        return ""
+    if interruption.get("method") == SIMULATED:
         return ""
     refused, reset = int(interruption["refused"]), int(interruption["reset"])
     wait = float(interruption["longest_wait_ms"])

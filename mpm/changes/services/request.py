@@ -136,7 +136,7 @@ def _weighed(server: Server, choice: Choice, actor: Actor, terms: Terms) -> _Rea
             status=409,
         )
     now = timezone.now()
-    _check_window(now, terms.get("not_before"), terms.get("not_after"))
+    check_window(now, terms.get("not_before"), terms.get("not_after"))
     digest = terms.get("digest")
     if digest is None and server.require_digest:
         raise Refused(
@@ -162,7 +162,8 @@ def _weighed(server: Server, choice: Choice, actor: Actor, terms: Terms) -> _Rea
     return _Ready(profile, plan, preview, reason, ticket, now)
 
 
-def _check_window(now: datetime, not_before: datetime | None, not_after: datetime | None) -> None:
+def check_window(now: datetime, not_before: datetime | None, not_after: datetime | None) -> None:
+    """Raises BadRequest for a window that cannot be meant."""
     for moment in (not_before, not_after):
         if moment is not None and timezone.is_naive(moment):
             raise BadRequest(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Set
 from dataclasses import replace
+from datetime import datetime
 from typing import Any
 
 from django.db import transaction
@@ -21,7 +22,12 @@ from mpm.changes.lifecycle import past_the_point
 from mpm.changes.models.change import Origin
 from mpm.changes.services.lookup import must_be_allowed
 from mpm.changes.services.planning import profile_of
-from mpm.changes.services.request import create_change, refuse_if_blocked, satisfied
+from mpm.changes.services.request import (
+    check_window,
+    create_change,
+    refuse_if_blocked,
+    satisfied,
+)
 from mpm.changes.services.unfinished import unfinished
 from mpm.history.services.text_checks import one_text
 from mpm.models import Change, State
@@ -177,16 +183,20 @@ def roll_back(
     *,
     ticket: str = "",
     digest: str | None = None,
+    not_before: datetime | None = None,
+    not_after: datetime | None = None,
 ) -> Change:
     """Request the change that goes back to how the server was before ``change``.
 
-    Raises NotAllowed, UnderWay (the unfinished change already goes back there), Busy, Refused with
-    the reason why there is nothing to roll back, and Stale when ``digest`` is not the one of the
-    plan as it is now.
+    ``not_before``, ``not_after``: the window in which it may begin. Raises NotAllowed, BadRequest
+    for a window that cannot be, UnderWay (the unfinished change already goes back there), Busy,
+    Refused with the reason why there is nothing to roll back, and Stale when ``digest`` is not
+    the one of the plan as it is now.
     """
     must_be_allowed(actor, Sentence("roll back changes"))
     reason = one_text("reason", reason, 500, lines=True)
     ticket = one_text("ticket", ticket, 100)
+    check_window(timezone.now(), not_before, not_after)
     with transaction.atomic():
         server = Server.objects.select_for_update().get(pk=change.server_id)
         active = unfinished(server)
@@ -216,4 +226,6 @@ def roll_back(
             reason=reason or f"Roll back change #{change.pk}",
             ticket=ticket or change.ticket,
             rollback_of=change,
+            not_before=not_before,
+            not_after=not_after,
         )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from django.contrib import messages
@@ -18,9 +20,11 @@ from easyapache.ea4.conditions.repairs import REPAIR_LABELS
 from easyapache.ea4.mpm import Choice
 from easyapache.ea4.plan import Plan
 from easyapache.ea4.profile import Transaction
+from easyapache.ea4.protocol import Step
+from easyapache.ea4.rules.findings import Finding, Severity
 from easyapache.ea4.sentences import spoken
 from mpm.access.roles import actor_of, may_change, may_read
-from mpm.access.services.actor import Refused, Stale
+from mpm.access.services.actor import Refused
 from mpm.changes import log_window
 from mpm.changes.aftermath import (
     AFTERMATH,
@@ -28,28 +32,53 @@ from mpm.changes.aftermath import (
     Aftermath,
     aftermath,
     half_way,
-    not_started,
 )
+from mpm.changes.models.change import Origin
 from mpm.changes.services.cancel import cancel as cancel_change
 from mpm.changes.services.cancel import why_not_cancel
 from mpm.changes.services.outside import adopt as accept_change
+from mpm.changes.services.reschedule import reschedule
 from mpm.changes.services.rollback import roll_back as roll_back_change
 from mpm.changes.services.rollback import rollback_plan, why_not_roll_back
 from mpm.changes.services.sharing import good_links, take_back
 from mpm.changes.services.sharing import share as share_change
 from mpm.changes.services.sweep import recover as recover_change
-from mpm.changes.views.chooser import query_of
+from mpm.changes.views.capacity import TOLD_BY
+from mpm.changes.views.chooser import DOCTORS, Shown, query_of, shown_findings
+from mpm.changes.views.outcome import causes, outcome, outside_title, progress
 from mpm.changes.views.pictures import probe_strip
-from mpm.changes.views.steps import Journal, journal_of
+from mpm.changes.views.review import (
+    KEPT,
+    ConfirmForm,
+    WindowForm,
+    expected,
+    keep_mistakes,
+    keep_typed,
+    many_packages,
+    typed_form,
+    warnings_of,
+)
+from mpm.changes.views.steps import Journal, journal_of, rows_of
 from mpm.history.customer import MAY_INCLUDE, ticket_text
 from mpm.history.outside import undecided
-from mpm.history.story import author, before_and_after, paragraphs, timeline
-from mpm.models import Change, Event
-from mpm.templatetags.panel import milliseconds
+from mpm.history.prediction import predicted, restart_of, usual_time
+from mpm.history.story import (
+    BeforeAfter,
+    author,
+    before_and_after,
+    last_word,
+    paragraphs,
+    simulated,
+    timeline,
+)
+from mpm.models import Change, Event, State
+from mpm.templatetags.panel import milliseconds, window_in_words
 from mpm.web.page_context import frame_of
 from mpm.web.responses import show
 from mpm.web.translation import in_words
 
+MOST_CHANGED = 6
+"""So many rows of what changed are in the summary; all are among the packages."""
 LIFETIMES = (
     ("1", gettext_lazy("one day")),
     ("7", gettext_lazy("7 days")),
@@ -78,13 +107,31 @@ def about(request: HttpRequest, change: Change) -> dict[str, Any]:
         "reports": reports,
         "journal": journal,
         "plan": plan,
-        "strips": strips_of(change, journal),
-        "moved": Transaction.from_json(change.moved) if change.moved else None,
-        "repairs": dict(REPAIR_LABELS),
         "no_cancel": why_not_cancel(change),
         "seen": seen_mark(change),
         "after": aftermath(change),
-        "not_started": not_started(change),
+    } | (_finished(change, journal) if change.finished else _running(change, journal))
+
+
+def _running(change: Change, journal: Journal) -> dict[str, Any]:
+    """How far it is. One query, for how long such a change usually takes."""
+    usual = "" if change.state == State.SCHEDULED else usual_time(predicted(change.server))
+    window = window_in_words(change.not_before, change.not_after) if change.not_before else ""
+    return {"progress": progress(change, journal), "usual": usual, "window": window}
+
+
+def _finished(change: Change, journal: Journal) -> dict[str, Any]:
+    card = outcome(change, journal)
+    return {
+        "card": card,
+        "causes": causes(change, card),
+        "repairs": dict(REPAIR_LABELS),
+        "moved": Transaction.from_json(change.moved) if change.moved else None,
+        "strips": strips_of(change, journal),
+        "simulated": simulated(change),
+        "outside_title": outside_title(change) if change.origin == Origin.OUTSIDE else "",
+        "capacity_codes": TOLD_BY,
+        "by_hand": last_word(change) if half_way(change) else "",
     }
 
 
@@ -97,7 +144,10 @@ def strips_of(change: Change, journal: Journal) -> list[dict[str, Any]]:
 def seen_mark(change: Change) -> str:
     """Differs as soon as anything that the live part shows does."""
     silent = "s" if change.silent_since else ""
-    return f"{change.last_report}-{change.state}-{silent}"
+    left = ""
+    if change.state == State.SCHEDULED and change.not_before is not None:
+        left = f"{(change.not_before - timezone.now()).total_seconds() // 60:.0f}"
+    return f"{change.last_report}-{change.state}-{silent}{left}"
 
 
 @may_read
@@ -105,20 +155,95 @@ def seen_mark(change: Change) -> str:
 def change(request: HttpRequest, pk: int) -> HttpResponse:
     one = change_or_404(pk)
     context = about(request, one)
-    context |= log_part(request, one)
-    context["rehearsed"] = [line for line in context["log"].lines if line.step == "rehearsal"][-40:]
-    if one.finished:
-        events = list(one.events.order_by("seq"))
-        context["no_rollback"] = why_not_roll_back(one)
-        context["try_again"] = again_query(one, context["after"])
-        context["undecided"] = undecided(one)
+    if not one.finished:
+        context |= log_part(request, one)
+        window = {"not_before": one.not_before, "not_after": one.not_after}
+        context["window_form"] = WindowForm(initial=window)
+        return show(request, "mpm/change.html", context)
+    parts = parts_of(context)
+    printing = "print" in request.GET
+    part = "print" if printing else part_of(request, parts)
+    context |= {"parts": parts, "part": part, "printing": printing}
+    context["no_rollback"] = why_not_roll_back(one)
+    context["try_again"] = again_query(one, context["after"])
+    context["undecided"] = undecided(one)
+    context["ticket_text"] = ticket_text(one, request.build_absolute_uri(request.path))
+    if part in ("summary", "print"):
         context["story"] = paragraphs(one)
-        context["timeline"] = timeline(one, context["reports"], events)
-        context["ticket_text"] = ticket_text(one, request.build_absolute_uri(request.path))
-        context["before_after"] = before_and_after(one)
+        context["next_steps"] = next_steps(one, context)
+        changed = what_changed(one)
+        context["changed"] = changed if printing else changed[:MOST_CHANGED]
+        context["more_changed"] = len(changed) - len(context["changed"])
+    if part in ("timeline", "share", "print"):
+        events = list(one.events.order_by("seq"))
+        context["timeline"] = rows_of(timeline(one, context["reports"], events))
         context["links"] = links_shown(request, one, events)
         context["lifetimes"] = LIFETIMES
+    if part in ("log", "checks"):
+        context |= log_part(request, one)
+        trial = Step.REHEARSAL.value
+        context["rehearsed"] = [line for line in context["log"].lines if line.step == trial][-40:]
     return show(request, "mpm/change.html", context)
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One tab: ``name`` stands in its address, ``count`` beside its title."""
+
+    name: str
+    title: str
+    count: int | str = ""
+
+
+def parts_of(context: Mapping[str, Any]) -> list[Part]:
+    """The tabs of a change that has ended; none that has nothing to show."""
+    one, journal, plan = context["change"], context["journal"], context["plan"]
+    packages = len(plan.install) + len(plan.remove) if plan else 0
+    outside = one.origin == Origin.OUTSIDE
+    trial = journal.rehearsal is not None and journal.rehearsal.status != "waiting"
+    checked = len(journal.decisive) or (trial or journal.evidence)
+    parts = [
+        Part("summary", _("Summary")),
+        Part("packages", _("Packages"), packages or "") if packages else None,
+        Part("checks", _("Checks"), len(journal.decisive) or "") if checked else None,
+        Part("impact", _("Visitor impact")) if context["strips"] else None,
+        Part("log", _("Log")) if not outside else None,
+        Part("timeline", _("Timeline")),
+        Part("share", _("Ticket and sharing")),
+    ]
+    return [part for part in parts if part is not None]
+
+
+def part_of(request: HttpRequest, parts: Sequence[Part]) -> str:
+    """Which tab an address means: the one it names, the log where it asks for lines of it."""
+    wanted = request.GET.get("part", "")
+    if not wanted and {"find", "error", "before", "after"} & request.GET.keys():
+        wanted = "log"
+    return wanted if wanted in {part.name for part in parts} else "summary"
+
+
+def what_changed(change: Change) -> list[BeforeAfter]:
+    """What is not as before. The package of an MPM says nothing that the MPM itself does not."""
+    return [
+        row
+        for row in before_and_after(change)
+        if row.moved and not (row.title.startswith("mod_mpm_") and change.from_mpm)
+    ]
+
+
+def next_steps(change: Change, context: Mapping[str, Any]) -> list[Shown]:
+    """What the plan of a change that succeeded, and was not rolled back, leaves to be done."""
+    after: Aftermath = context["after"]
+    undone = after.rolled_back_by or after.going_back_by
+    plan: Plan | None = context["plan"]
+    if change.state != State.SUCCEEDED or change.origin == Origin.OUTSIDE or undone or plan is None:
+        return []
+    return [
+        one
+        for one in shown_findings(change.server, plan)
+        if one.finding.severity in (Severity.NOTE, Severity.GAIN)
+        and (one.ways_out or one.finding.code in TOLD_BY)
+    ]
 
 
 def again_query(change: Change, after: Aftermath) -> str:
@@ -139,6 +264,9 @@ def live(request: HttpRequest, pk: int) -> HttpResponse:
     one = change_or_404(pk)
     if not one.finished and request.GET.get("seen") == seen_mark(one):
         return HttpResponse(status=204)
+    if "-scheduled-" in request.GET.get("seen", "") and one.state != State.SCHEDULED:
+        # What waited has no log on its page, and no clock.
+        return HttpResponse(headers={"HX-Refresh": "true"})
     answer = show(request, "mpm/_change_live.html", about(request, one) | {"htmx_part": True})
     if one.finished:
         answer.headers["HX-Trigger"] = "changeEnded"
@@ -169,6 +297,8 @@ def log_part(request: HttpRequest, one: Change) -> dict[str, Any]:
         "sought": sought.offset if sought else None,
         "find": wanted,
         "not_found": sought is not None and sought.offset is None,
+        "log_follows": window.at_end
+        or (not one.finished and sought is None and not request.GET.get("before")),
     }
 
 
@@ -223,36 +353,91 @@ def cancel(request: HttpRequest, pk: int) -> HttpResponse:
 
 @may_change
 @require_POST
+def schedule(request: HttpRequest, pk: int) -> HttpResponse:
+    """Move a scheduled change to another window: it is canceled, and requested anew."""
+    one = change_or_404(pk)
+    form = WindowForm(request.POST)
+    if not form.is_valid():
+        for mistakes in form.errors.values():
+            messages.error(request, " ".join(map(str, mistakes)))
+        return redirect("change", pk=pk)
+    window = form.cleaned_data
+    try:
+        new = reschedule(one, actor_of(request), window["not_before"], window["not_after"])
+    except Refused as refused:
+        messages.error(request, in_words(refused.message))
+        return redirect("change", pk=pk)
+    messages.success(request, _("Schedule changed."))
+    return redirect("change", pk=new.pk)
+
+
+@may_change
+@require_POST
 def roll_back(request: HttpRequest, pk: int) -> HttpResponse:
     one = change_or_404(pk)
+    page, back = f"rollback-{pk}", redirect("rollback", pk=pk)
+    warnings = 0
+    try:
+        warnings = warnings_of(rollback_plan(one))
+    except Refused as refused:
+        messages.error(request, in_words(refused.message))
+        return redirect("change", pk=pk)
+    form = ConfirmForm(request.POST, warnings=warnings)
+    if not form.is_valid():
+        keep_mistakes(request, page)
+        back["Location"] += "#errors"
+        return back
+    not_before, not_after = form.window()
     try:
         new = roll_back_change(
             one,
             actor_of(request),
-            request.POST.get("reason", ""),
-            digest=request.POST.get("digest"),
+            form.cleaned_data["reason"],
+            ticket=form.cleaned_data["ticket"],
+            digest=form.cleaned_data["digest"],
+            not_before=not_before,
+            not_after=not_after,
         )
-    except Stale as stale:
-        messages.error(request, in_words(stale.message))
-        return redirect("rollback", pk=pk)
     except Refused as refused:
-        messages.error(request, in_words(refused.message))
-        return redirect("change", pk=pk)
+        keep_typed(request, page, KEPT, refused)
+        return back
     return redirect("change", pk=new.pk)
 
 
 @may_read
 @require_GET
 def rollback(request: HttpRequest, pk: int) -> HttpResponse:
-    """What going back would do now, before anybody confirms it."""
+    """What going back would do now, before anybody confirms it: the same review as any change."""
     one = change_or_404(pk)
     context: dict[str, Any] = {"change": one, "server": one.server}
     frame_of(request).turn_to(one.server)
     try:
-        context["plan"] = rollback_plan(one)
+        plan = rollback_plan(one)
     except Refused as refused:
-        context["trouble"] = refused
-    return show(request, "mpm/rollback.html", context)
+        return show(request, "mpm/rollback.html", context | {"trouble": refused})
+    warnings = warnings_of(plan)
+    form, trouble = typed_form(request, f"rollback-{pk}", plan.digest, warnings)
+    context |= {
+        "plan": plan,
+        "shown": [Shown(item, ()) for item in actionable(plan)],
+        "warnings": warnings,
+        "many_packages": many_packages(plan),
+        "restart": restart_of(one.server),
+        "doctor_codes": DOCTORS,
+        "form": form,
+        "trouble": trouble,
+    }
+    return show(request, "mpm/rollback.html", context | expected(one.server))
+
+
+def actionable(plan: Plan) -> list[Finding]:
+    """The findings of a plan that cannot be altered: without advice on how to alter it, and
+    without what is to be weighed before an MPM is chosen."""
+    return [
+        replace(finding, remedy="") if finding.fixes else finding
+        for finding in plan.findings
+        if finding.code not in TOLD_BY
+    ]
 
 
 @may_change
@@ -300,7 +485,7 @@ def links_shown(request: HttpRequest, one: Change, events: list[Event]) -> list[
 def share(request: HttpRequest, pk: int) -> HttpResponse:
     """Make a link, or take all of them back."""
     one, actor = change_or_404(pk), actor_of(request)
-    back = redirect(reverse("change", args=[pk]) + "#share")
+    back = redirect(reverse("change", args=[pk]) + "?part=share#share")
     try:
         if request.POST.get("take_back") == "yes":
             take_back(one, actor)

@@ -19,14 +19,13 @@ from easyapache.ea4.mpm import DEFAULT_MPM, ITK_SUMMARY, MPM, BadChoice, Choice
 from easyapache.ea4.plan import Plan, make_plan
 from easyapache.ea4.profile import Profile
 from easyapache.ea4.relations import load_catalogue
-from easyapache.ea4.rules.findings import Finding, Fix
-from easyapache.ea4.rules.panel import PANEL_CODES
+from easyapache.ea4.rules.findings import Finding, Fix, Severity
 from easyapache.ea4.sentences import Sentence
 from mpm.access.roles import actor_of, may_change, may_read
 from mpm.access.services.actor import BadRequest, Refused
 from mpm.changes.services.fresh_look import on_a_fresh_look
 from mpm.changes.services.planning import request_preview
-from mpm.changes.services.request import refuse_if_satisfied, satisfied
+from mpm.changes.services.request import UP_TO_THE_SERVER, refuse_if_satisfied, satisfied
 from mpm.changes.services.unfinished import unfinished
 from mpm.changes.views import capacity
 from mpm.history.prediction import restart_of
@@ -172,7 +171,9 @@ def situation(server: Server, profile: Profile, data: QueryDict, choice: Choice)
         "plan": plan,
         "shown": shown_findings(server, plan, answers),
         "satisfied": satisfied(plan, profile),
-        "not_whole": any(finding.code in PANEL_CODES for finding in plan.blocks),
+        "warnings": sum(item.severity is Severity.WARN for item in plan.findings),
+        # The server's own package manager may see these otherwise.
+        "ask_anyway": plan.blocked and {item.code for item in plan.blocks} <= UP_TO_THE_SERVER,
         "capacity_codes": capacity.TOLD_BY,
         "doctor_codes": DOCTORS,
         "restart": restart_of(server),

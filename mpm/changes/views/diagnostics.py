@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 from urllib.parse import urlencode
@@ -15,11 +17,14 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_GET, require_POST
 
+from easyapache.ea4.conditions.diagnosis import Diagnosis
 from easyapache.ea4.conditions.repairs import REPAIR_LABELS
+from easyapache.ea4.conditions.severity import ORDER, severity_of
+from easyapache.ea4.rules.findings import Severity
 from mpm.access.roles import actor_of, may_change, may_read
 from mpm.access.services.actor import Refused
 from mpm.changes.services.repairs import repair as start_repair
-from mpm.history.diagnosis import examined, repairs
+from mpm.history.diagnosis import RepairTold, examined, repairs
 from mpm.servers.models import Server
 from mpm.web.background_parts import note_unknown_proxy
 from mpm.web.page_context import for_server, frame_of
@@ -60,15 +65,41 @@ def doctor(request: HttpRequest, server: Server) -> HttpResponse:
     if row is None:
         return show(request, "easyapache/not_seen.html", {"server": server})
     wanted = request.GET.get("repair", "")
+    examination = examined(server, row.profile)
     context = {
         "server": server,
         "row": row,
-        "examination": examined(server, row.profile),
+        "examination": examination,
+        "found": by_severity(examination.findings),
         "labels": REPAIR_LABELS,
         "wanted": wanted if wanted in REPAIR_LABELS else "",
         "about_wanted": ABOUT.get(wanted, ""),
     }
-    return show(request, "mpm/doctor.html", context | _repairs(server, request))
+    known = _repairs(server, request)
+    context |= known
+    asked: RepairTold | None = known["asked"]
+    answered = asked.answered_at if asked else None
+    recent = answered is not None and timezone.now() - answered < PATIENCE
+    context["rechecking"] = bool(recent and answered and row.confirmed_at <= answered)
+    return show(request, "mpm/doctor.html", context)
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """One finding, and how bad it is, as the style sheet calls it."""
+
+    finding: Diagnosis
+    severity: Severity
+
+    @property
+    def icon(self) -> str:
+        return "fault" if self.severity is Severity.BLOCK else self.severity.value
+
+
+def by_severity(findings: Iterable[Diagnosis]) -> list[Found]:
+    """The worst first; of the same severity in their own order."""
+    found = [Found(one, severity_of(one.code)) for one in findings]
+    return sorted(found, key=lambda one: ORDER.index(one.severity))
 
 
 def _repairs(server: Server, request: HttpRequest) -> dict[str, Any]:
@@ -94,11 +125,13 @@ def result(request: HttpRequest, server: Server) -> HttpResponse:
         raise Http404
     if context["waiting"]:
         return HttpResponse(status=204)
-    return show(
+    answer = show(
         request,
         "mpm/_repaired.html",
         context | {"server": server, "labels": REPAIR_LABELS, "told": True},
     )
+    answer.headers["HX-Trigger"] = "repairAnswered"
+    return answer
 
 
 @may_change

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -12,7 +12,6 @@ from django.core.exceptions import ValidationError
 from django.db.models import Q
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
-from django.utils.formats import number_format
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_GET, require_POST
@@ -21,6 +20,7 @@ from easyapache.ea4.mpm import Choice
 from easyapache.ea4.plan import Plan, differences, make_plan
 from easyapache.ea4.profile import Transaction
 from easyapache.ea4.relations import load_catalogue
+from easyapache.ea4.rules.findings import Severity
 from easyapache.ea4.sentences import spoken
 from mpm.access.roles import actor_of, may_change, may_read
 from mpm.access.services.actor import NotFound, Refused
@@ -29,14 +29,19 @@ from mpm.changes.services.planning import request_preview
 from mpm.changes.services.request import request_change, satisfied
 from mpm.changes.views.capacity import TOLD_BY
 from mpm.changes.views.chooser import DOCTORS, query_of, shown_findings
-from mpm.history.prediction import Prediction, predicted
+from mpm.history.prediction import predicted, restart_of, usual_time
 from mpm.models import ACTIVE_STATES, Change, Preview, State
+from mpm.servers.models import Server
 from mpm.web.page_context import frame_of
 from mpm.web.responses import show
+from mpm.web.translation import in_words
 
 LOCAL_FORM = "%Y-%m-%dT%H:%M"
 TYPED = "review-typed"
 KEPT = ("reason", "ticket", "when", "not_before", "not_after")
+SENT = (*KEPT, "acknowledged", "digest")
+MANY = 6
+"""More packages than this are behind a line that opens."""
 LONGEST = 1000
 """Characters of each that a session keeps; the form takes half of it."""
 
@@ -49,6 +54,21 @@ class Moment(forms.DateTimeField):
             return super().to_python(value)
         except OverflowError as error:
             raise ValidationError(self.error_messages["invalid"], code="invalid") from error
+
+
+class WindowForm(forms.Form):
+    """When a scheduled change may begin. Times are typed and read in the reader's own zone."""
+
+    not_before = Moment(
+        label=gettext_lazy("Start after"),
+        widget=forms.DateTimeInput(attrs={"type": "datetime-local"}, format=LOCAL_FORM),
+        error_messages={"required": gettext_lazy("Enter a start time.")},
+    )
+    not_after = Moment(
+        label=gettext_lazy("Don’t start after"),
+        required=False,
+        widget=forms.DateTimeInput(attrs={"type": "datetime-local"}, format=LOCAL_FORM),
+    )
 
 
 class ConfirmForm(forms.Form):
@@ -77,10 +97,18 @@ class ConfirmForm(forms.Form):
         required=False,
         widget=forms.DateTimeInput(attrs={"type": "datetime-local"}, format=LOCAL_FORM),
     )
+    acknowledged = forms.BooleanField(required=False)
     digest = forms.CharField(max_length=64)
+
+    def __init__(self, *args: Any, warnings: int = 0, **named: Any) -> None:
+        """``warnings``: how many the plan has, which are to be acknowledged."""
+        super().__init__(*args, **named)
+        self.warnings = warnings
 
     def clean(self) -> dict[str, Any]:
         data = super().clean() or {}
+        if self.warnings and not data.get("acknowledged"):
+            self.add_error("acknowledged", _("Confirm that you have read the warnings."))
         if data.get("when") == "window" and not data.get("not_before") and not self.errors:
             self.add_error("not_before", _("Enter a start time."))
         return data
@@ -119,15 +147,6 @@ def weight_of(transaction: Transaction) -> Weight | None:
     )
 
 
-def duration(prediction: Prediction) -> str:
-    """``2–9 s``, or one figure where the shortest and the longest are the same."""
-    fastest, slowest = (
-        number_format(seconds, 1 if seconds < 10 else 0, force_grouping=False)
-        for seconds in (prediction.fastest, prediction.slowest)
-    )
-    return f"{slowest} s" if fastest == slowest else f"{fastest}–{slowest} s"
-
-
 def preview_or_404(uuid: str) -> Preview:
     try:
         return preview_with(uuid)
@@ -161,6 +180,9 @@ def look(request: HttpRequest, preview: Preview) -> dict[str, Any]:
         "choice": choice,
         "plan": plan,
         "shown": shown_findings(server, plan) if plan else [],
+        "warnings": warnings_of(plan),
+        "restart": restart_of(server),
+        "many_packages": many_packages(plan),
         "pending": preview.state == Preview.State.PENDING,
         "failed": preview.state == Preview.State.FAILED,
         "error": spoken(preview.error or {}),
@@ -177,32 +199,76 @@ def look(request: HttpRequest, preview: Preview) -> dict[str, Any]:
     }
 
 
+def warnings_of(plan: Plan | None) -> int:
+    """How many findings are to be acknowledged before a plan is confirmed."""
+    return sum(item.severity is Severity.WARN for item in plan.findings) if plan else 0
+
+
+def many_packages(plan: Plan | None) -> int:
+    """How many packages a plan moves, where these are too many to be shown at once; else 0."""
+    count = len(plan.install) + len(plan.remove) if plan else 0
+    return count if count > MANY else 0
+
+
+# -- what was typed, from a form that was sent to the page that shows it again ---------------------
+
+
+def keep_typed(
+    request: HttpRequest, page: str, names: Sequence[str], refused: Refused | None = None
+) -> None:
+    """Remember what was sent from the form of ``page``, and why it was refused: the page that
+    follows is fetched by an address, so that Back and a reload send nothing again."""
+    fields = {name: request.POST[name][:LONGEST] for name in names if request.POST.get(name)}
+    kept: dict[str, Any] = {"page": page, "fields": fields}
+    if refused is not None:
+        change = getattr(refused, "change", None)
+        kept["trouble"] = {
+            "code": refused.code,
+            "status": refused.status,
+            "message": in_words(refused.message),
+            "remedy": in_words(refused.remedy),
+            "change": {"pk": change.pk} if change is not None else None,
+        }
+    request.session[TYPED] = kept
+
+
+def keep_mistakes(request: HttpRequest, page: str) -> None:
+    """The same for a form that is not complete; the page says what is missing."""
+    fields = {name: request.POST[name][:LONGEST] for name in SENT if request.POST.get(name)}
+    request.session[TYPED] = {"page": page, "fields": fields, "mistakes": True}
+
+
+def typed_form(
+    request: HttpRequest, page: str, digest: str, warnings: int
+) -> tuple[ConfirmForm, Mapping[str, Any] | None]:
+    """The form of ``page`` with what was typed before, and why that was refused. Each mistake and
+    refusal is shown once; what was typed stays."""
+    typed = request.session.get(TYPED, {})
+    if typed.get("page") != page:
+        return ConfirmForm(initial={"digest": digest}, warnings=warnings), None
+    fields = {**typed["fields"], "digest": digest}
+    trouble, mistakes = typed.get("trouble"), typed.get("mistakes")
+    if trouble or mistakes:
+        request.session[TYPED] = {"page": page, "fields": typed["fields"]}
+    if mistakes:
+        return ConfirmForm(typed["fields"], warnings=warnings), None
+    return ConfirmForm(initial=fields, warnings=warnings), trouble
+
+
 @may_read
 @require_GET
 def review(request: HttpRequest, uuid: str) -> HttpResponse:
     preview = preview_or_404(uuid)
-    typed = request.session.get(TYPED, {})
-    kept = typed["fields"] if typed.get("preview") == preview.uuid else {}
-    return _page(request, preview, ConfirmForm(initial={**kept, "digest": preview.digest}))
-
-
-def _page(
-    request: HttpRequest,
-    preview: Preview,
-    form: ConfirmForm,
-    *,
-    trouble: Refused | None = None,
-    status: int = 200,
-) -> HttpResponse:
     context = look(request, preview)
-    prediction = predicted(context["server"])
-    context |= {
-        "form": form,
-        "trouble": trouble,
-        "prediction": prediction,
-        "duration": duration(prediction),
-    }
-    return show(request, "mpm/review.html", context, status=status)
+    form, trouble = typed_form(request, preview.uuid, preview.digest, context["warnings"])
+    context |= {"form": form, "trouble": trouble} | expected(context["server"])
+    return show(request, "mpm/review.html", context)
+
+
+def expected(server: Server) -> dict[str, Any]:
+    """What earlier changes of a server let expect of the next. One query."""
+    prediction = predicted(server)
+    return {"prediction": prediction, "duration": usual_time(prediction)}
 
 
 @may_read
@@ -212,7 +278,8 @@ def answer(request: HttpRequest, uuid: str) -> HttpResponse:
     preview = preview_or_404(uuid)
     if preview.state == Preview.State.PENDING:
         return HttpResponse(status=204)
-    return show(request, "mpm/_review_answer.html", look(request, preview))
+    context = look(request, preview) | expected(preview.server)
+    return show(request, "mpm/_review_answer.html", context | {"htmx_part": True})
 
 
 @may_change
@@ -220,14 +287,13 @@ def answer(request: HttpRequest, uuid: str) -> HttpResponse:
 def again(request: HttpRequest, uuid: str) -> HttpResponse:
     """Ask the same question again: the server had not answered, or has moved since."""
     old = preview_or_404(uuid)
-    # What was typed on this page stands on the next one again.
-    fields = {name: request.POST[name][:LONGEST] for name in KEPT if request.POST.get(name)}
     try:
         preview = request_preview(old.server, Choice.from_json(old.choice), actor_of(request))
     except Refused as refused:
-        form = ConfirmForm(initial={**fields, "digest": old.digest})
-        return _page(request, old, form, trouble=refused, status=refused.status)
-    request.session[TYPED] = {"preview": preview.uuid, "fields": fields}
+        keep_typed(request, old.uuid, KEPT, refused)
+        return redirect("review", uuid=old.uuid)
+    # What was typed on this page stands on the next one again.
+    keep_typed(request, preview.uuid, KEPT)
     return redirect("review", uuid=preview.uuid)
 
 
@@ -235,9 +301,13 @@ def again(request: HttpRequest, uuid: str) -> HttpResponse:
 @require_POST
 def confirm(request: HttpRequest, uuid: str) -> HttpResponse:
     preview = preview_or_404(uuid)
-    form = ConfirmForm(request.POST)
+    plan = Plan.from_json(preview.plan) if preview.plan else None
+    form = ConfirmForm(request.POST, warnings=warnings_of(plan))
+    back = redirect("review", uuid=preview.uuid)
     if not form.is_valid():
-        return _page(request, preview, form, status=422)
+        keep_mistakes(request, preview.uuid)
+        back["Location"] += "#errors"
+        return back
     not_before, not_after = form.window()
     try:
         change = request_change(
@@ -252,6 +322,7 @@ def confirm(request: HttpRequest, uuid: str) -> HttpResponse:
             not_after=not_after,
         )
     except Refused as refused:
-        status = 409 if refused.status == 200 else refused.status
-        return _page(request, preview, form, trouble=refused, status=status)
+        keep_typed(request, preview.uuid, KEPT, refused)
+        return back
+    request.session.pop(TYPED, None)
     return redirect("change", pk=change.pk)

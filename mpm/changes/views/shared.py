@@ -19,8 +19,8 @@ from mpm.changes.services.sharing import Link, shared_change
 from mpm.changes.views.change import strips_of
 from mpm.changes.views.steps import journal_of
 from mpm.history.customer import customer_facts, headline
-from mpm.history.story import before_and_after
-from mpm.models import Change, State
+from mpm.history.story import before_and_after, simulated
+from mpm.models import Change
 from mpm.web.responses import show
 
 PRIVATE = {
@@ -47,12 +47,12 @@ def shared(request: HttpRequest, token: str) -> HttpResponse:
 
 def _about(one: Change, link: Link) -> dict[str, Any]:
     journal = journal_of(list(one.reports.order_by("seq")))
-    seen = [check for phase, _, checks in journal.phases if phase != "before" for check in checks]
+    seen = journal.decisive
     passed = (sum(check.ok for check in seen), len(seen))
     return {
         "change": one,
         "headline": headline(one),
         "facts": customer_facts(one, link.include, checks=passed),
-        "before_after": before_and_after(one) if one.state == State.SUCCEEDED else [],
-        "strips": strips_of(one, journal),
+        "changed": [row for row in before_and_after(one) if row.moved],
+        "strips": [] if simulated(one) else strips_of(one, journal),
     }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol
@@ -11,7 +11,7 @@ from django.utils.translation import gettext_lazy as _
 
 from easyapache.ea4.protocol import Step
 from easyapache.ea4.sentences import marked, spoken
-from mpm.history.story import observations_of
+from mpm.history.story import Entry, observations_of
 
 TITLES: dict[Step, Any] = {
     Step.PREFLIGHT: _("Preflight"),
@@ -77,6 +77,36 @@ class Evidence:
     seen: str
     ok: bool
     phase: str
+    name: str = ""
+
+    @property
+    def of_a_site(self) -> bool:
+        """Whether it is about one website, and not about the server."""
+        return self.name.startswith(("site:", "http"))
+
+
+@dataclass(frozen=True, slots=True)
+class Phase:
+    """The checks of one look at the server: those that failed, and the others by matter."""
+
+    name: str
+    title: Any
+    rows: Sequence[Evidence]
+
+    @property
+    def failed(self) -> list[Evidence]:
+        return [] if self.name == "before" else [one for one in self.rows if not one.ok]
+
+    @property
+    def groups(self) -> list[tuple[Any, list[Evidence]]]:
+        """What did not fail: of the server, of its websites."""
+        failed = self.failed
+        rest = [one for one in self.rows if one not in failed]
+        found = (
+            (_("Server"), [one for one in rest if not one.of_a_site]),
+            (_("Websites"), [one for one in rest if one.of_a_site]),
+        )
+        return [group for group in found if group[1]]
 
 
 @dataclass(slots=True)
@@ -84,6 +114,7 @@ class Journal:
     """Everything the reports say, sorted by matter."""
 
     steps: list[StepShown] = field(default_factory=list)
+    restoring: list[StepShown] = field(default_factory=list)
     evidence: list[Evidence] = field(default_factory=list)
     interruptions: list[Mapping[str, Any]] = field(default_factory=list)
     last_seq: int = 0
@@ -92,20 +123,26 @@ class Journal:
     @property
     def current(self) -> StepShown | None:
         """The step that runs, else the last one that was touched."""
-        touched = [one for one in self.steps if one.status != "waiting"]
+        every = (*self.steps, *self.restoring)
+        touched = [one for one in every if one.status != "waiting"]
         running = [one for one in touched if one.status == "started"]
         return running[-1] if running else touched[-1] if touched else None
 
     @property
-    def phases(self) -> list[tuple[str, Any, list[Evidence]]]:
+    def phases(self) -> list[Phase]:
         """The evidence by phase: what decided first, what was before last."""
         titles = (
             ("after", _("After the change")),
             ("undo", _("After restoring")),
             ("before", _("Before the change")),
         )
-        found = ((phase, title, self._of(phase)) for phase, title in titles)
-        return [one for one in found if one[2]]
+        found = (Phase(phase, title, self._of(phase)) for phase, title in titles)
+        return [one for one in found if one.rows]
+
+    @property
+    def decisive(self) -> list[Evidence]:
+        """The checks of the last look: after restoring, where that was done."""
+        return self._of("undo") or self._of("after")
 
     def _of(self, phase: str) -> list[Evidence]:
         return [one for one in self.evidence if one.phase == phase]
@@ -116,7 +153,7 @@ class Journal:
 
 
 def journal_of(reports: Iterable[ReportLike]) -> Journal:
-    """Read reports in their order. The steps of the way back only appear once it began."""
+    """Read reports in their order. The steps that restore only appear once one of them began."""
     journal = Journal()
     steps = {step: StepShown(step) for step in Step}
     for report in reports:
@@ -131,8 +168,7 @@ def journal_of(reports: Iterable[ReportLike]) -> Journal:
             journal.decided_by = _text(spoken(report.data).get("decided_by"))
     journal.steps = [steps[step] for step in FORWARD]
     if any(steps[step].status != "waiting" for step in BACK):
-        journal.steps = [one for one in journal.steps if one.status != "waiting"]
-        journal.steps += [steps[step] for step in BACK]
+        journal.restoring = [steps[step] for step in BACK]
     return journal
 
 
@@ -167,7 +203,43 @@ def _evidence(so_far: list[Evidence], data: Mapping[str, Any]) -> list[Evidence]
             seen=_text(item.get("seen")),
             ok=bool(item.get("ok", False)),
             phase=phase,
+            name=str(item.get("name") or ""),
         )
         for item in map(spoken, observations_of(data))
     ]
     return [one for one in so_far if one.phase != phase] + new
+
+
+@dataclass(slots=True)
+class Row:
+    """One line of a timeline: a step from its begin to its end, or a moment."""
+
+    at: datetime
+    title: str
+    detail: str = ""
+    status: str = ""
+    milliseconds: float | None = None
+
+
+def rows_of(entries: Iterable[Entry]) -> list[Row]:
+    """A timeline with one row for each step, and each finding once."""
+    rows: list[Row] = []
+    begun: dict[str, Row] = {}
+    found: set[tuple[str, str]] = set()
+    for entry in entries:
+        step = str(entry.data.get("step", "")) if entry.kind == "step" else ""
+        if entry.kind == "finding":
+            if (entry.title, entry.detail) in found:
+                continue
+            found.add((entry.title, entry.detail))
+        open_row = begun.pop(step, None) if entry.status != "started" else None
+        if open_row is not None:
+            open_row.status = entry.status
+            open_row.detail = entry.detail or open_row.detail
+            open_row.milliseconds = (entry.at - open_row.at).total_seconds() * 1000
+            continue
+        row = Row(entry.at, entry.title, entry.detail, entry.status)
+        if step and entry.status == "started":
+            begun[step] = row
+        rows.append(row)
+    return rows
