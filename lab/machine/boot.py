@@ -9,10 +9,12 @@ import shutil
 import signal
 import struct
 import subprocess
+import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 
 from lab.installroot import copy, remove
@@ -58,11 +60,27 @@ def furnished() -> Path:
                 place = code / source.relative_to(lab.parent)
                 place.parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy(source, place)
-            for package in ("easyapache",):
-                (code / package / "__init__.py").touch()
+            (code / "easyapache/__init__.py").touch()
+            for package in NEEDED:
+                shutil.copytree(_installed(package), code / package)
             disk.within(work, _furnish(), LAB)
             work.rename(made)
     return made
+
+
+NEEDED = ("msgspec",)
+"""What ``easyapache.ea4`` imports beside the standard library."""
+PYTHON = (3, 11)
+"""Of Debian 12. What is compiled for this machine's Python has to fit that one."""
+
+
+def _installed(package: str) -> Path:
+    """The folder of a package of this interpreter. Raises LabError where it does not fit."""
+    found = find_spec(package)
+    if sys.version_info[:2] != PYTHON or found is None or found.origin is None:
+        version = ".".join(map(str, PYTHON))
+        raise LabError(f"A whole machine needs Python {version} here, with {package}.")
+    return Path(found.origin).parent
 
 
 LAB = {"PYTHONPATH": "/opt/ea4-lab", "EA4_LAB_CACHE": "/var/lib/ea4-repository"}

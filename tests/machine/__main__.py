@@ -474,7 +474,7 @@ def _recover(trial: Trial) -> None:
     trial.machine.slow(0)
 
 
-def report(trial: Trial) -> None:
+def report(trial: Trial, section_name: str) -> None:
     held = sum(row[1] == "yes" for row in trial.rows)
     findings = (f"{held} of {len(trial.rows)} points hold on a whole machine.",)
     tables = (
@@ -494,7 +494,8 @@ def report(trial: Trial) -> None:
         f"{os.cpu_count()} processors, load {os.getloadavg()[0]:.0f}, {time.strftime('%F')}."
     )
     section = Section(findings, tables, method)
-    write("machine", markdown("machine", "The packages on a whole machine", section, conditions))
+    title = "The packages on a whole machine"
+    write(section_name, markdown(section_name, title, section, conditions))
 
 
 def main() -> int:
@@ -504,6 +505,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=None)
     parser.add_argument("--package", type=Path, help="a .deb of the panel; else it is built now")
     parser.add_argument("--point", action="append", default=[], metavar="NAME", help="only these")
+    parser.add_argument("--section", help="of bench/RESULTS.md, also where only some points run")
     parser.add_argument("--keep", action="store_true", help="leave the machine's disk behind")
     asked = parser.parse_args()
     if lacks := disk.missing():
@@ -521,8 +523,8 @@ def main() -> int:
     trial = Trial(folder, package, asked.cuts, asked.plugs, random.Random(seed))
     try:
         run(trial, asked.point)
-        if not asked.point:
-            report(trial)
+        if asked.section or not asked.point:
+            report(trial, asked.section or "machine")
     finally:
         if asked.keep:
             say(f"kept: {folder}")
