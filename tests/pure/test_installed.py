@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from easyapache.agent.change.engines import Engines
+from easyapache.agent.config import HostConfig
 from easyapache.installed import check, layout, upgrade
 from easyapache.installed.__main__ import parser
 from easyapache.installed.layout import Layout, Refused, env_text, read_env, write
@@ -144,3 +146,14 @@ def test_every_command_has_a_line_of_help(capsys: pytest.CaptureFixture[str]) ->
     text = capsys.readouterr().out
     for name in ("setup", "check", "uninstall", "use", "manage", "mpm", "agent"):
         assert re.search(rf"^ +{name}\s+\w", text, re.MULTILINE), name
+
+
+def test_an_engine_keeps_to_the_version_that_it_began_with(
+    place: Layout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (version(place, "1-1") / "vendor").mkdir()
+    upgrade.point_to(place, "1-1")
+    monkeypatch.setenv("PYTHONPATH", f"{place.current}:{place.current / 'vendor'}")
+    engines = Engines(HostConfig(server="web03", spool=place.spool))
+    found = engines._runner.environment["PYTHONPATH"].split(":")
+    assert found[1:] == [str(place.base / "1-1"), str(place.base / "1-1/vendor")]
