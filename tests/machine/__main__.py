@@ -64,6 +64,8 @@ class Trial:
     cuts: int
     plugs: int
     chance: random.Random
+    until: float
+    """When no further power failure is begun, by the monotonic clock."""
     machine: Machine = field(init=False)
     wrong: list[str] = field(default_factory=list)
     rows: list[tuple[str, str, str]] = field(default_factory=list)
@@ -334,10 +336,13 @@ def plugs(trial: Trial) -> None:
 def _power(
     trial: Trial, machine: Machine, times: int, fails: Callable[[Machine], None], what: str
 ) -> None:
+    """``times`` failures, fewer when the time is over; the count says how many there were."""
     endings: Counter[str] = Counter()
     neither = []
     longest = 0.0
     for number in range(times):
+        if time.monotonic() > trial.until:
+            break
         state = sound(machine, patience=60)
         before, wanted = state.installed[0], other(machine)
         moment = trial.chance.uniform(*BETWEEN)
@@ -502,6 +507,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--cuts", type=int, default=30)
     parser.add_argument("--plugs", type=int, default=10)
+    parser.add_argument(
+        "--minutes", type=float, default=600, help="no further cut or plug after so many"
+    )
     parser.add_argument("--seed", type=int, default=None)
     parser.add_argument("--package", type=Path, help="a .deb of the panel; else it is built now")
     parser.add_argument("--point", action="append", default=[], metavar="NAME", help="only these")
@@ -520,7 +528,8 @@ def main() -> int:
         target = [one for one in packages.TARGETS if one.name == "debian12"]
         version = packages.version_of_the_project()
         package = packages.build(target, [packages.PANEL], version, "1", folder)[0]
-    trial = Trial(folder, package, asked.cuts, asked.plugs, random.Random(seed))
+    until = time.monotonic() + 60 * asked.minutes
+    trial = Trial(folder, package, asked.cuts, asked.plugs, random.Random(seed), until)
     try:
         run(trial, asked.point)
         if asked.section or not asked.point:
