@@ -11,7 +11,9 @@ WORKERS  ?= 4
 TESTS    ?= tests
 export PORT EA4_DATA
 
-.PHONY: help demo test coverage lint format smoke clients openapi-lint playbook bench torture compose-test screenshots docs migrations locks ready ready-demo ready-bench ready-clients clean
+.PHONY: help demo test coverage lint format smoke clients openapi-lint playbook bench torture \
+	compose-test packages machine-test screenshots docs migrations locks ready ready-demo ready-bench \
+	ready-clients clean
 
 help:
 	@echo 'make demo         a running panel with a real server in a folder, on 127.0.0.1:$$PORT (8000)'
@@ -25,6 +27,8 @@ help:
 	@echo 'make bench        this panel beside raw dnf, a shell script and Ansible'
 	@echo 'make torture      500 kills and 100 pulled plugs at random instants (KILLS=, PLUGS=)'
 	@echo 'make compose-test both images and docker-compose.yml on a real engine (docker, podman)'
+	@echo 'make packages     RPMs and .debs of panel and agent, into build/packages/'
+	@echo 'make machine-test the packages on a whole machine with systemd (root; CUTS=, PLUGS=)'
 	@echo 'make screenshots  docs/screenshots/ from the running panel'
 	@echo 'make docs         docs/reference/ from the code itself'
 	@echo 'make format       let ruff arrange the code'
@@ -93,6 +97,15 @@ torture: ready
 # ENGINE=podman and COMPOSE='podman-compose' choose; BUILD_ARGS are passed to the builds.
 compose-test: ready
 	@exec $(PY) -m tests.compose
+
+# -- packages ----------------------------------------------------------------------------------
+
+packages: ready
+	@command -v rpmbuild >/dev/null || { echo 'make packages needs rpmbuild' >&2; exit 1; }
+	@exec $(PY) -m bootstrap.packages $(if $(VERSION),--version $(VERSION)) $(if $(RELEASE),--release $(RELEASE))
+
+machine-test: ready
+	@exec $(PY) -m tests.machine --cuts $(or $(CUTS),30) --plugs $(or $(PLUGS),10)
 
 # -- upkeep ------------------------------------------------------------------------------------
 

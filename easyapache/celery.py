@@ -18,6 +18,7 @@ from django.db import close_old_connections
 from easyapache import envelopes
 from easyapache.ea4.protocol import CONTROL_QUEUE
 from easyapache.private_files import keep_files_private
+from easyapache.ticks import add_ticks
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "easyapache.settings")
 
@@ -42,7 +43,7 @@ def _tick(name: str, seconds: int, expires: int | None = None) -> dict[str, Any]
 envelopes.install()
 app = Celery("easyapache", set_as_current=True)
 app.conf.update(
-    broker_url=settings.REDIS_URL,
+    broker_url=envelopes.broker_address(settings.REDIS_URL),
     broker_transport_options=TRANSPORT,
     broker_pool_limit=4,
     worker_consumer="easyapache.agent.consumer:QuietConsumer",
@@ -81,6 +82,7 @@ app.conf.update(
     },
 )
 app.autodiscover_tasks(["mpm"])
+add_ticks(app)
 
 
 @setup_logging.connect

@@ -279,6 +279,11 @@ class Transport(kombu_redis.Transport):
     driver_type = "ea4"
 
 
+def broker_address(url: str) -> str:
+    """A REDIS_URL as Celery writes it. Only ``unix:///path/of/the.sock`` differs."""
+    return f"redis+socket://{url.removeprefix('unix://')}" if url.startswith("unix://") else url
+
+
 def install() -> None:
     """Have every connection of this process to a ``redis://`` address go this way."""
     here = f"{__name__}:{Transport.__name__}"

@@ -243,6 +243,10 @@ LOGGING = {
     "root": {"handlers": ["stderr"], "level": LOG_LEVEL},
     "loggers": {
         "django.db.backends": {"level": "WARNING"},
+        # A line for each message and each tick, every two seconds, for ever.
+        "celery.app.trace": {"level": "WARNING"},
+        "celery.worker.strategy": {"level": "WARNING"},
+        "celery.beat": {"level": "WARNING"},
         # It names whole addresses, and those of webhooks may hold a secret of the receiver.
         "httpx": {"level": "WARNING"},
     },

@@ -88,10 +88,8 @@ class Installroot:
 
     def point_to(self, repository: Repository) -> None:
         """(Re)write dnf's configuration, which holds absolute paths, for this repository."""
-        self.dnf_conf.write_text(_DNF_CONF.format(folder=self.folder), encoding="utf-8")
-        self.repo_file.write_text(
-            _REPO.format(packages=repository.packages, key=repository.key), encoding="utf-8"
-        )
+        self.dnf_conf.write_text(dnf_conf(self.folder), encoding="utf-8")
+        self.repo_file.write_text(repo_file(repository), encoding="utf-8")
 
     def install(self, packages: Sequence[str]) -> None:
         """Install as an administrator would; raises LabError with dnf's own words."""
@@ -127,6 +125,16 @@ class Installroot:
             for line in macros
         ]
         (target / "macros").write_text("".join(changed), encoding="utf-8")
+
+
+def dnf_conf(folder: Path) -> str:
+    """dnf's configuration for the installroot in a lab folder."""
+    return _DNF_CONF.format(folder=folder)
+
+
+def repo_file(repository: Repository) -> str:
+    """What makes dnf install from this repository."""
+    return _REPO.format(packages=repository.packages, key=repository.key)
 
 
 def as_root() -> tuple[str, ...]:

@@ -15,6 +15,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from easyapache import sd_notify
 from easyapache.agent.change.durable import Busy
 from easyapache.agent.change.engine import Engine
 from easyapache.agent.change.folder import ChangeFolder
@@ -191,6 +192,8 @@ def _resume_all(spool: Path | None) -> int:
     except BadConfig as error:
         sys.stderr.write(f"{error}\n")
         return USAGE
+    finally:
+        sd_notify.ready("Nothing is cut off.")  # at boot httpd waits for this
 
 
 if __name__ == "__main__":

@@ -31,9 +31,13 @@ _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _START_LIMIT = 30.0
 """Seconds a keeper may take to begin; on a machine that swaps it is long, normally 30 ms."""
 _NEVER_BEGAN = 126
-_UNIT = ("--collect", "--quiet", "--property=KillMode=process")
+_UNIT = (
+    *("--collect", "--quiet", "--property=KillMode=process"),
+    *("--property=TimeoutStopSec=15min", "--property=IgnoreOnIsolate=yes"),
+)
 """When the first process of a unit ends, systemd would end all others in it: a dnf whose keeper
-was killed, and an httpd that an engine started on a server without a unit for it."""
+was killed, and an httpd that an engine started on a server without a unit for it. A shutdown waits
+for the keeper, which waits for its program; ``systemctl isolate`` leaves both alone."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,7 +24,7 @@ from typing import Any, TypeVar
 from celery import Celery, signals
 from kombu.exceptions import OperationalError
 
-from easyapache import envelopes, memory
+from easyapache import envelopes, memory, sd_notify
 from easyapache.agent.broker import AGENT_SETTINGS
 from easyapache.agent.change.engines import Engines
 from easyapache.agent.change.folder import now, stamp
@@ -71,8 +71,14 @@ HEARTBEAT_EXPIRES = 300.0
 """A heartbeat that nobody read for so long says nothing any more. Long enough for two clocks that
 differ by what Kerberos, too, takes for the same time."""
 
+for chatter in ("celery.app.trace", "celery.worker.strategy"):
+    # A line for each message that is received and one for each that is done, for ever.
+    logging.getLogger(chatter).setLevel(logging.WARNING)
+
 envelopes.install()
-app = Celery("easyapache.agent.worker", broker=os.environ.get("REDIS_URL"))
+app = Celery(
+    "easyapache.agent.worker", broker=envelopes.broker_address(os.environ.get("REDIS_URL", ""))
+)
 app.conf.update(AGENT_SETTINGS)
 
 
@@ -172,7 +178,9 @@ class Agent:
                     own = host_queue(self.config.server)
                     nonce = f"self:{uuid.uuid4().hex}"
                     self._publish("host.ping", {"nonce": nonce}, own, DEAF_AFTER)
-                if self.last_sent - self.last_heard > DEAF_AFTER:
+                if self.last_sent - self.last_heard <= DEAF_AFTER:
+                    sd_notify.at_work()
+                else:
                     log.critical("no message received although sending works; restarting")
                     os.execv(sys.executable, sys.orig_argv)  # noqa: S606
             except Exception:  # an agent without a heartbeat would look dead and not be
@@ -206,6 +214,8 @@ def _prepare(sender: Any = None, **_: Any) -> None:
         sys.stderr.write(f"{error}\n")
         raise SystemExit(2) from error
     _agent.begin()
+    # Not when the broker has answered: what was cut off is finished without it.
+    sd_notify.ready("Unfinished changes are taken up.")
 
 
 @signals.worker_ready.connect

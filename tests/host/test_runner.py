@@ -167,6 +167,23 @@ def test_killing_the_starter_does_not_touch_the_program(tmp_path: Path) -> None:
     assert lines == ["done"]
 
 
+def test_a_keeper_that_is_to_end_waits_for_its_program_which_has_its_own_ways_with_that(
+    runner: Runner, tmp_path: Path
+) -> None:
+    script = "trap 'echo ended; exit 7' TERM; echo begun; while :; do sleep 0.05; done"
+    runner.start_detached(sh(script), tmp_path, "job", "unit")
+    detached = Detached(tmp_path, "job")
+    wait_until(lambda: "begun" in detached.output())
+    said = json.loads((tmp_path / "job.start").read_text())
+    os.kill(said["keeper"], signal.SIGTERM)
+    time.sleep(0.3)
+    assert detached.running
+    assert detached.status is None
+    os.kill(said["pid"], signal.SIGTERM)
+    wait_until(lambda: detached.status == 7)
+    assert detached.output() == "begun\nended\n"
+
+
 def test_when_the_keeper_dies_the_program_goes_on_and_only_its_status_is_lost(
     runner: Runner, tmp_path: Path
 ) -> None:

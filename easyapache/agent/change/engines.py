@@ -77,7 +77,11 @@ class Engines:
         self._unfinished: tuple[float, list[ChangeFolder]] = (-_LOOK, [])
         self._lock = threading.Lock()
         project = str(Path(easyapache.__file__).resolve().parent.parent)
-        environment = {"PYTHONPATH": project}
+        # Behind it, where an installed version has its packages. Not by the link to the current
+        # version, which may be another one before the change has ended.
+        given = os.environ.get("PYTHONPATH", "").split(":")
+        others = [str(Path(path).resolve()) for path in given if path]
+        environment = {"PYTHONPATH": ":".join(dict.fromkeys([project, *others]))}
         for name in (CONFIG_VARIABLE, "PATH", "HOME"):
             if os.environ.get(name):
                 environment[name] = os.environ[name]

@@ -9,12 +9,15 @@ A script for any Python 3.6 or newer, of the standard library only, started as
 * ``NAME.out``: what the program wrote, both streams, byte for byte;
 * ``NAME.exit``: JSON with the exit status (negative: the signal), written atomically.
 
-Killing the keeper does not touch the program; its exit status is then lost, nothing else.
+Killing the keeper does not touch the program; its exit status is then lost, nothing else. Asked to
+end (TERM), which is what systemd does when its unit is to stop, it waits for the program: a machine
+that shuts down does not cut a transaction of packages.
 """
 
 import fcntl
 import json
 import os
+import signal
 import sys
 import time
 
@@ -75,6 +78,11 @@ def become(path, argv, keeper):
         os._exit(127)
 
 
+def wait_on(*_):
+    # type: (object) -> None
+    """Asked to end: the program comes first."""
+
+
 def keep(folder, name, argv):
     # type: (str, str, list[str]) -> int
     path = os.path.join(os.path.abspath(folder), name)
@@ -86,6 +94,8 @@ def keep(folder, name, argv):
     if os.path.exists(path + ".start") or os.path.exists(path + ".exit"):
         return 0
     keeper = os.getpid()
+    # A handler, not SIG_IGN: the program would inherit that, and has its own ways with TERM.
+    signal.signal(signal.SIGTERM, wait_on)
     child = os.fork()
     if child == 0:
         try:

@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from easyapache import sd_notify
 from easyapache.agent.httpd import cgroups
 from easyapache.agent.httpd.processes import Identity
 from easyapache.agent.runner import Finished, Runner
@@ -121,7 +122,10 @@ class Unit:
     # -- starting --------------------------------------------------------------------------
 
     def forgive(self) -> None:
-        """Forget failed starts. One that it has not loaded yet has none."""
+        """Forget failed starts; one that it has not loaded yet has none. At boot the service waits
+        for the unit that finishes what was cut off, which this process may be: it need not wait any
+        longer, for the configuration on the disk can start."""
+        sd_notify.ready("httpd can start.")
         self._systemctl("reset-failed", NAME)
 
     def start(self, log: Log) -> Finished:
