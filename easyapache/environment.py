@@ -29,13 +29,13 @@ class Environment:
     def text(self, name: str, default: str = "") -> str:
         """The value of NAME, else the content of the file NAME_FILE names, else ``default``.
 
-        A value that is empty counts as not set. One trailing end of line of a file is not
+        A value that is empty or blank counts as not set. One trailing end of line of a file is not
         part of the value, because every editor adds it.
         """
         value, path = self._variables.get(name, ""), self._variables.get(f"{name}_FILE", "")
-        if value and path:
+        if value.strip() and path:
             raise ImproperlyConfigured(f"Set {name} or {name}_FILE, not both.")
-        if value:
+        if value.strip():
             return value
         if not path:
             return default

@@ -168,3 +168,12 @@ def test_peppers_that_cannot_be_meant_stop_the_start(text: str) -> None:
     with pytest.raises(ImproperlyConfigured) as refused:
         peppers_from(text, "one")
     assert "nnn" not in str(refused.value)
+
+
+def test_a_blank_value_counts_as_not_set(tmp_path: Path) -> None:
+    """docker-compose.yml has defaults of one blank, because not every compose knows empty ones."""
+    secret = tmp_path / "key"
+    secret.write_text("deep water\n")
+    assert Environment({"WHM_SERVER": " "}).text("WHM_SERVER", "web03") == "web03"
+    assert Environment({"KEY": " ", "KEY_FILE": str(secret)}).text("KEY") == "deep water"
+    assert Environment({"NETS": " "}).networks("NETS", ("10.0.0.0/8",)) == ["10.0.0.0/8"]

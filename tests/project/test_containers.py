@@ -112,3 +112,18 @@ def test_the_image_of_the_panel_does_not_run_as_root() -> None:
     stages = {part.splitlines()[0].split()[-1]: part for part in text.split("\nFROM ")[1:]}
     users = [line for line in stages["panel"].splitlines() if line.startswith("USER ")]
     assert users == ["USER 10001:10001"]
+
+
+def test_every_compose_knows_the_defaults_and_needs_no_order(compose: dict[str, Any]) -> None:
+    """podman's compose of Debian 12 leaves ``${NAME:-}`` as it is, passes over health conditions,
+    and cannot start what depends on a container that has ended."""
+    text = (TOP / "docker-compose.yml").read_text()
+    assert ":-}" not in text
+    assert not any("depends_on" in service for service in compose["services"].values())
+    for name in ("web", "worker", "beat"):
+        said = (
+            (TOP / "Dockerfile").read_text()
+            if name == "web"
+            else str(compose["services"][name]["command"])
+        )
+        assert "when_ready" in said, name
