@@ -9,15 +9,18 @@ PY       := .venv/bin/python
 PORT     ?= 8000
 WORKERS  ?= 4
 TESTS    ?= tests
+# Tests that break one real server after the other on purpose.
+CRASHES  := tests/faults $(addprefix tests/host/,test_package_faults.py test_cut_off.py test_torn.py)
 export PORT EA4_DATA
 
-.PHONY: help demo test coverage lint format smoke clients openapi-lint playbook bench torture \
+.PHONY: help demo test crash-test coverage lint format smoke clients openapi-lint playbook bench torture \
 	compose-test packages machine-test screenshots docs migrations locks ready ready-demo ready-bench \
 	ready-clients clean
 
 help:
 	@echo 'make demo         a running panel with a real server in a folder, on 127.0.0.1:$$PORT (8000)'
-	@echo 'make test         every test, browser included; nothing is skipped'
+	@echo 'make test         every test but the next, browser included; nothing is skipped'
+	@echo 'make crash-test   real servers broken on purpose: kills, pulled plugs, failing packages'
 	@echo 'make coverage     the same, and how much of the code it reaches, written into README.md'
 	@echo 'make lint         ruff, mypy --strict, import contracts, djlint, codespell'
 	@echo 'make smoke        the main job without a browser: one JSON line per change'
@@ -48,7 +51,12 @@ test: ready
 	@echo 'Compiling'
 	@$(PY) -m compileall -q easyapache mpm lab demo tests bootstrap manage.py
 	@echo 'Testing'
-	@exec $(PYTHON3) bootstrap/open_place.py $(PY) -m pytest -n $(WORKERS) --dist loadgroup $(TESTS)
+	@exec $(PYTHON3) bootstrap/open_place.py $(PY) -m pytest -n $(WORKERS) --dist loadgroup \
+		$(if $(filter tests,$(TESTS)),$(CRASHES:%=--ignore=%)) $(TESTS)
+
+crash-test: ready
+	@exec $(PYTHON3) bootstrap/open_place.py $(PY) -m pytest -n $(WORKERS) --dist loadgroup \
+		$(CRASHES)
 
 lint: ready
 	$(PY) -m ruff check .

@@ -19,8 +19,10 @@ from mpm.models import Delivery, Webhook
 from mpm.notify import webhooks
 from mpm.servers.models import Server
 from mpm.web.responses import show
+from mpm.web.shown_once import keep, take
 from mpm.web.translation import in_words
 
+CREATED = "webhook secret"
 KINDS = (
     ("change.queued", gettext_lazy("A change was requested")),
     ("change.running", gettext_lazy("A change started")),
@@ -88,7 +90,7 @@ def _list(request: HttpRequest, form: NewWebhook, status: int = 200) -> HttpResp
 @may_change
 @require_POST
 def make(request: HttpRequest) -> HttpResponse:
-    """The new webhook's page, with its secret."""
+    """Leads to the new webhook's page, which shows its secret once."""
     form = NewWebhook(request.POST)
     if form.is_valid():
         try:
@@ -96,7 +98,7 @@ def make(request: HttpRequest) -> HttpResponse:
         except Refused as refused:
             form.add_error("url", in_words(refused.message))
         else:
-            return _one(request, made, secret=webhooks.secret(made))
+            return _created(request, made, webhooks.secret(made))
     return _list(request, form, status=422)
 
 
@@ -106,8 +108,15 @@ def one(request: HttpRequest, uuid: str) -> HttpResponse:
     return _one(request, get_object_or_404(Webhook, uuid=uuid))
 
 
-def _one(request: HttpRequest, webhook: Webhook, secret: str = "") -> HttpResponse:
-    """A webhook and its deliveries, newest first."""
+def _created(request: HttpRequest, webhook: Webhook, secret: str) -> HttpResponse:
+    keep(request, CREATED, {"webhook": str(webhook.uuid), "secret": secret})
+    return redirect("webhook", webhook.uuid)
+
+
+def _one(request: HttpRequest, webhook: Webhook) -> HttpResponse:
+    """A webhook and its deliveries, newest first; and its secret, where that was just created."""
+    kept = take(request, CREATED) or {}
+    secret = kept.get("secret", "") if kept.get("webhook") == str(webhook.uuid) else ""
     rows = webhook.deliveries.order_by("-pk")
     before = request.GET.get("before", "")
     if before.isascii() and before.isdecimal() and len(before) < 19:
@@ -120,7 +129,10 @@ def _one(request: HttpRequest, webhook: Webhook, secret: str = "") -> HttpRespon
         "older": str(found[PAGE - 1].pk) if len(found) > PAGE else "",
         "secret": secret,
     }
-    return show(request, "webhooks/webhook.html", context)
+    response = show(request, "webhooks/webhook.html", context)
+    if secret:
+        response["Cache-Control"] = "no-store"
+    return response
 
 
 @may_change
@@ -130,7 +142,7 @@ def alter(request: HttpRequest, uuid: str) -> HttpResponse:
     webhook, actor = get_object_or_404(Webhook, uuid=uuid), actor_of(request)
     action = request.POST.get("action", "")
     if action == "rotate":
-        return _one(request, webhook, secret=webhooks.rotate(webhook, actor))
+        return _created(request, webhook, webhooks.rotate(webhook, actor))
     if action == "remove":
         webhooks.remove(webhook, actor)
         messages.success(request, _("%(name)s was removed.") % {"name": webhook.name})

@@ -371,6 +371,6 @@ def test_an_undo_waits_for_a_package_manager_that_came_in_between(managed: Manag
         reaper.start()
         back(managed, kit)
         reaper.join()
-    assert "another package manager is at work: waiting for process" in managed.text
+    assert "another package manager is running: waiting for process" in managed.text
     assert "rpm does the rest" not in managed.text
     assert managed.server.inspect().packages == before.packages

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 
@@ -344,6 +345,28 @@ def test_the_last_administrator_stays(admin: Client, server: Server) -> None:
     answer = admin.post(f"/users/{ada.pk}/", {"action": "support"}, follow=True)
     assert b"last administrator" in answer.content
     assert ada.groups.get().name == "administrator"
+
+
+def test_a_new_password_is_on_the_next_page_once_and_ones_own_row_has_no_buttons(
+    admin: Client, server: Server
+) -> None:
+    answer = admin.post("/users/add/", {"name": "eve", "role": "support"}, follow=True)
+    assert answer.redirect_chain == [("/users/", 302)]
+    assert answer["Cache-Control"] == "no-store"
+    page = answer.content.decode()
+    password = page.split('<code id="made">')[1].split("<")[0]
+    assert Client().login(username="eve", password=password)
+    page = admin.get("/users/").content.decode()
+    assert password not in page
+    own, other = (
+        re.search(rf"<tr>(?:(?!</tr>).)*\b{name}\b.*?</tr>", page, re.DOTALL)
+        for name in ("ada", "eve")
+    )
+    assert own is not None
+    assert other is not None
+    assert "<button" not in own[0]
+    assert "Disable" in other[0]
+    assert "signed out" in other[0]
 
 
 def test_cancel_says_why_it_comes_too_late(admin: Client, server: Server) -> None:

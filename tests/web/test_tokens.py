@@ -28,8 +28,10 @@ def text_in(page: bytes) -> str:
 
 
 def test_a_token_is_shown_once_and_works(admin: Client, server: Server) -> None:
-    answer = admin.post("/tokens/add/", {**GRANTS, "servers": ["web01"], "networks": "127.0.0.1"})
-    assert (answer.status_code, answer["Cache-Control"]) == (200, "no-store")
+    form = {**GRANTS, "servers": ["web01"], "networks": "127.0.0.1"}
+    answer = admin.post("/tokens/add/", form, follow=True)
+    assert answer.redirect_chain == [("/tokens/", 302)]
+    assert answer["Cache-Control"] == "no-store"
     text = text_in(answer.content)
     token = tokens.check(text, "127.0.0.1")
     assert (token.servers, token.networks) == (["web01"], ["127.0.0.1/32"])
@@ -68,7 +70,7 @@ def test_rotating_shows_the_new_one_and_ends_the_old_when_said(
 ) -> None:
     old = tokens.issue(ADMIN, name="deploy", scopes=["change"])
     path = f"/tokens/{old.token.key_id}/rotate/"
-    new = text_in(admin.post(path, {"overlap": "24"}).content)
+    new = text_in(admin.post(path, {"overlap": "24"}, follow=True).content)
     assert new != old.text
     now = timezone.now()
     for text in (old.text, new):
@@ -134,6 +136,7 @@ def test_a_token_is_made_rotated_and_revoked_by_hand(page: Page, simulated_panel
     page.get_by_role("button", name="Copy").click()
     assert page.evaluate("navigator.clipboard.readText()") == first
     row = page.get_by_role("row", name=re.compile(first.split("_")[1]))
+    row.locator("summary", has_text="Rotate").click()
     row.get_by_label("Old token expires").select_option(label="in 7 days")
     row.get_by_role("button", name="Rotate").click()
     expect(page.locator("#issued")).not_to_have_text(first)
@@ -145,9 +148,13 @@ def test_a_token_is_made_rotated_and_revoked_by_hand(page: Page, simulated_panel
         for text in (first, second)
     ]
     assert statuses == [200, 200]
-    page.get_by_role("row", name=re.compile(second.split("_")[1])).get_by_role(
-        "button", name="Revoke"
-    ).click()
+    page.reload()  # sends nothing again, and the token is gone from the page
+    expect(page.locator("#issued")).to_have_count(0)
+    row = page.get_by_role("row", name=re.compile(second.split("_")[1]))
+    expect(row.get_by_role("button", name="Revoke")).to_be_hidden()
+    row.locator("summary", has_text="Revoke").click()
+    expect(row).to_contain_text("Programs that use by hand stop working immediately")
+    row.get_by_role("button", name="Revoke").click()
     expect(page.locator(".notice.success")).to_contain_text("by hand was revoked.")
     expect(page.locator("body")).not_to_contain_text(second)
     gone = page.request.get(

@@ -31,14 +31,14 @@ def secret_in(page: bytes) -> str:
 
 
 def test_a_webhook_is_added_and_its_secret_shown_once(admin: Client, server: Server) -> None:
-    answer = admin.post("/webhooks/add/", {**CHAT, "servers": ["web01"]})
-    assert answer.status_code == 200
+    answer = admin.post("/webhooks/add/", {**CHAT, "servers": ["web01"]}, follow=True)
+    assert (answer.status_code, answer["Cache-Control"]) == (200, "no-store")
     made = Webhook.objects.get()
     assert secret_in(answer.content) == webhooks.secret(made)
     assert (made.kinds, made.servers, made.created_by_name) == (["change.failed"], ["web01"], "ada")
     assert b"whsec_" not in admin.get(f"/webhooks/{made.uuid}/").content
     assert b"Chat" in admin.get("/webhooks/").content
-    rotated = admin.post(f"/webhooks/{made.uuid}/alter/", {"action": "rotate"})
+    rotated = admin.post(f"/webhooks/{made.uuid}/alter/", {"action": "rotate"}, follow=True)
     made.refresh_from_db()
     assert secret_in(rotated.content) == webhooks.secret(made)
     kinds = Event.objects.filter(kind__startswith="webhook.").values_list("kind", flat=True)
@@ -149,7 +149,24 @@ def test_a_receiver_is_added_tried_and_read_about_by_hand(page: Page, telling_pa
             assert time.monotonic() < end, page.content()[-3000:]
             time.sleep(0.5)
             page.goto(address)
-    page.locator("details summary").click()
-    expect(page.locator("details")).to_contain_text("come back later")
+    page.locator("td details summary").click()
+    expect(page.locator("td details")).to_contain_text("come back later")
     _, headers, body = receiver.heard[-1]
     Receiver(secret).verify(body, headers)
+
+
+@pytest.mark.browser
+def test_a_webhook_is_removed_only_after_its_consequence_was_read(
+    page: Page, telling_panel: Panel
+) -> None:
+    sign_in(page, telling_panel)
+    page.goto(f"{telling_panel.address}webhooks/")
+    page.get_by_label("Name", exact=True).fill("Chat")
+    page.get_by_label("Endpoint URL").fill("http://127.0.0.1:1/")
+    page.get_by_role("button", name="Create webhook").click()
+    remove = page.get_by_role("button", name="Remove Chat")
+    expect(remove).to_be_hidden()
+    page.locator("summary", has_text="Remove").click()
+    expect(page.get_by_text("You can’t undo this.")).to_be_visible()
+    remove.click()
+    expect(page.locator(".notice.success")).to_contain_text("Chat was removed.")

@@ -21,8 +21,10 @@ from mpm.access.services.actor import Refused
 from mpm.models import Token
 from mpm.servers.models import Server
 from mpm.web.responses import show
+from mpm.web.shown_once import keep, take
 from mpm.web.translation import in_words
 
+CREATED = "token"
 SCOPES = (
     (Scope.READ.value, gettext_lazy("Read: servers, changes, history")),
     (Scope.PLAN.value, gettext_lazy("Plan: preview changes")),
@@ -113,13 +115,8 @@ def listing(request: HttpRequest) -> HttpResponse:
     return _page(request, NewToken())
 
 
-def _page(
-    request: HttpRequest,
-    form: NewToken,
-    *,
-    issued: tokens.Issued | None = None,
-    status: int = 200,
-) -> HttpResponse:
+def _page(request: HttpRequest, form: NewToken, *, status: int = 200) -> HttpResponse:
+    issued = take(request, CREATED)
     now = timezone.now()
     rows = [
         {"token": token, "state": token.state(now)}
@@ -136,7 +133,7 @@ def _page(
 @may_change
 @require_POST
 def make(request: HttpRequest) -> HttpResponse:
-    """The secret is on this very answer and nowhere else."""
+    """The secret is on the next page and nowhere else."""
     form = NewToken(request.POST)
     if form.is_valid():
         try:
@@ -144,8 +141,13 @@ def make(request: HttpRequest) -> HttpResponse:
         except Refused as refused:
             form.add_error(None, in_words(refused.message))
         else:
-            return _page(request, NewToken(), issued=issued)
+            return _created(request, issued)
     return _page(request, form, status=422)
+
+
+def _created(request: HttpRequest, issued: tokens.Issued) -> HttpResponse:
+    keep(request, CREATED, {"name": issued.token.name, "text": issued.text})
+    return redirect("tokens")
 
 
 @may_change
@@ -159,7 +161,7 @@ def rotate(request: HttpRequest, key_id: str) -> HttpResponse:
     except Refused as refused:
         messages.error(request, in_words(refused.message))
         return redirect("tokens")
-    return _page(request, NewToken(), issued=issued)
+    return _created(request, issued)
 
 
 @may_change

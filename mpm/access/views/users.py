@@ -15,8 +15,10 @@ from mpm.access.roles import ADMINISTRATOR, SUPPORT, actor_of, may_change, may_r
 from mpm.access.services.actor import Refused
 from mpm.access.services.users import add_user, reset_password, set_active, set_role
 from mpm.web.responses import show
+from mpm.web.shown_once import keep, take
 from mpm.web.translation import in_words
 
+CREATED = "password"
 ROLE_NAMES = (
     (SUPPORT, gettext_lazy("Support: view only")),
     (ADMINISTRATOR, gettext_lazy("Administrator")),
@@ -38,13 +40,7 @@ def users(request: HttpRequest) -> HttpResponse:
     return _page(request, NewUser())
 
 
-def _page(
-    request: HttpRequest,
-    form: NewUser,
-    *,
-    made: tuple[User, str] | None = None,
-    status: int = 200,
-) -> HttpResponse:
+def _page(request: HttpRequest, form: NewUser, *, status: int = 200) -> HttpResponse:
     people = User.objects.order_by("username").prefetch_related("groups")[:500]
     rows = [
         {
@@ -54,8 +50,17 @@ def _page(
         }
         for one in people
     ]
+    made = take(request, CREATED)
     context = {"rows": rows, "form": form, "made": made, "roles": ROLE_NAMES}
-    return show(request, "mpm/users.html", context, status=status)
+    response = show(request, "mpm/users.html", context, status=status)
+    if made:
+        response["Cache-Control"] = "no-store"
+    return response
+
+
+def _created(request: HttpRequest, user: User, password: str) -> HttpResponse:
+    keep(request, CREATED, {"name": user.get_username(), "password": password})
+    return redirect("users")
 
 
 def _leads(user: User) -> bool:
@@ -65,7 +70,7 @@ def _leads(user: User) -> bool:
 @may_change
 @require_POST
 def add(request: HttpRequest) -> HttpResponse:
-    """The password is made here and shown once, on this very answer; it is kept nowhere."""
+    """The password is made here and shown once, on the next page."""
     form = NewUser(request.POST)
     if form.is_valid():
         try:
@@ -75,7 +80,7 @@ def add(request: HttpRequest) -> HttpResponse:
         except Refused as refused:
             form.add_error("name", in_words(refused.message))
         else:
-            return _page(request, NewUser(), made=made)
+            return _created(request, *made)
     return _page(request, form, status=422)
 
 
@@ -93,7 +98,7 @@ def alter(request: HttpRequest, pk: int) -> HttpResponse:
             set_active(user, action == "in", actor)
             said = _("%(name)s is enabled.") if action == "in" else _("%(name)s is disabled.")
         elif action == "password":
-            return _page(request, NewUser(), made=(user, reset_password(user, actor)))
+            return _created(request, user, reset_password(user, actor))
         else:
             said = ""
     except Refused as refused:
