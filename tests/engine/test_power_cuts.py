@@ -26,6 +26,7 @@ from easyapache.agent.repair.folder import RepairFolder
 from easyapache.agent.repair.repairs import repair
 from easyapache.agent.runner import Detached, Runner
 from easyapache.agent.server import HostError
+from easyapache.ea4.profile import Transaction
 from easyapache.ea4.schema import BadMessage
 from tests.engine.simulation import Simulation, kinds
 from tests.engine.test_by_hand import PowerCut, cut_off
@@ -66,7 +67,8 @@ def test_a_file_of_a_kit_is_whole_only_as_it_was_sealed(tmp_path: Path) -> None:
     path = folder / kits.RPMS / "a.rpm"
     path.write_bytes(b"package")
     assert kits.whole(path), "a kit from before there were seals"
-    (folder / "kit.json").write_text('{"sealed": {}}')
+    laid_out = kits.Manifest("c" * 32, Transaction(), "event", itk=False, files={}, sealed={})
+    (folder / "kit.json").write_text(json.dumps(laid_out.as_json()))
     assert not kits.whole(path), "nobody has seen it on the disk yet"
     kits.seal(folder)
     assert kits.whole(path)

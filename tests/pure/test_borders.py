@@ -14,7 +14,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from easyapache.agent.change.folder import Before
 from easyapache.agent.httpd.processes import Identity
+from easyapache.agent.packages.kit import Manifest
 from easyapache.agent.repair.repairs import Repaired
 from easyapache.agent.server import Check, Obstacle, SiteAnswer
 from easyapache.ea4.capacity import Measured
@@ -176,6 +178,24 @@ def test_whatever_stands_in_one_place_it_is_read_or_refused(
         return
     text = json.dumps(again.as_json())
     assert "NaN" in text or kind.from_json(json.loads(text)) == again
+
+
+@pytest.mark.parametrize("change", ["succeeded", "restored"])
+@pytest.mark.parametrize(
+    ("name", "kind", "sort"), [("before.json", Before, True), ("kit-kit.json", Manifest, False)]
+)
+def test_what_a_folder_of_the_version_before_holds_is_written_back_as_it_was(
+    change: str, name: str, kind: type[Schema], sort: bool
+) -> None:
+    text = (DATA / "spool" / change / name).read_text()
+    again = json.dumps(loads(kind, text).as_json(), indent=1, sort_keys=sort)
+    assert again == text.rstrip("\n")
+
+
+def test_a_kit_from_before_there_were_seals_can_be_read() -> None:
+    old = json.loads((DATA / "spool" / "succeeded" / "kit-kit.json").read_text())
+    del old["sealed"], old["packages_before"]
+    assert Manifest.from_json(old).sealed is None
 
 
 REQUESTS: dict[type[Schema], dict[str, Any]] = {

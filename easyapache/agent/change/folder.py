@@ -11,6 +11,7 @@ import os
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -25,8 +26,10 @@ from easyapache.agent.change.durable import (
     write_atomically,
     write_plainly,
 )
+from easyapache.agent.server import SiteAnswer
+from easyapache.ea4.profile import Profile
 from easyapache.ea4.protocol import ChangeRequest, Report
-from easyapache.ea4.schema import BadMessage
+from easyapache.ea4.schema import BadMessage, Count, Schema, loads
 
 LOG_CHUNK = 64 * 1024
 
@@ -39,6 +42,25 @@ def now() -> datetime:
 def stamp(moment: datetime) -> str:
     """ISO 8601 in UTC with milliseconds, as ``2026-03-03T21:04:11.802Z``."""
     return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+@dataclass(frozen=True, slots=True)
+class Before(Schema):
+    """What the server showed before anything was touched, in ``before.json``. ``from_kit``: the
+    packages are those kept in a kit; ``outdated``: packages that had other files on the disk."""
+
+    profile: Profile
+    sites: tuple[SiteAnswer, ...]
+    from_kit: bool = False
+    outdated: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Delivered(Schema):
+    """How far the panel has been told: the last report, bytes of the log."""
+
+    report: Count
+    byte: Count
 
 
 class ChangeFolder:
@@ -77,13 +99,18 @@ class ChangeFolder:
         """Raises BadMessage when the request cannot be read."""
         return ChangeRequest.from_json(self.read_json("request.json"))
 
+    def before(self) -> Before | None:
+        """None while nothing was looked at. Raises BadMessage when it cannot be read."""
+        data = self.read_json("before.json")
+        return None if data is None else Before.from_json(data)
+
     def read_json(self, name: str) -> Any:
         """The content of a JSON file of this folder, None when there is no such file."""
         try:
             return json.loads((self.path / name).read_bytes())
         except FileNotFoundError:
             return None
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise BadMessage(f"{self.path / name}: {error}") from error
 
     def write_json(self, name: str, value: Any) -> None:
@@ -257,15 +284,15 @@ class ChangeFolder:
         """(last report, bytes of the log) handed to the broker. (0, 0) where that is unknown:
         sending twice does no harm."""
         try:
-            data = json.loads((self.path / "delivered").read_bytes())
-            return int(data["report"]), int(data["byte"])
-        except (FileNotFoundError, ValueError, KeyError, TypeError):
+            told = loads(Delivered, (self.path / "delivered").read_bytes())
+        except (FileNotFoundError, BadMessage):
             return 0, 0
+        return told.report, told.byte
 
     def set_delivered(self, report: int, byte: int) -> None:
         """On a full disk this is left out: the reserve belongs to the journal, and what is not
         known as delivered is only sent once more."""
-        data = json.dumps({"report": report, "byte": byte}).encode()
+        data = json.dumps(Delivered(report, byte).as_json()).encode()
         try:
             write_plainly(self.path / "delivered", data)
         except OSError as error:
@@ -275,6 +302,6 @@ class ChangeFolder:
 
 def _report_of(line: bytes) -> Report | None:
     try:
-        return Report.from_json(json.loads(line))
-    except (ValueError, BadMessage):
+        return loads(Report, line)
+    except BadMessage:
         return None

@@ -11,7 +11,7 @@ from pathlib import Path
 from easyapache.agent.change.durable import write_atomically
 from easyapache.agent.change.spool import Spool
 from easyapache.ea4.profile import Profile
-from easyapache.ea4.schema import BadMessage
+from easyapache.ea4.schema import BadMessage, loads
 
 log = logging.getLogger(__name__)
 
@@ -54,13 +54,13 @@ class Remembered:
         for folder in folders[numbers.index(undone) :]:
             try:
                 moves = folder.request().transaction
-                before = folder.read_json("before.json")
+                before = folder.before()
             except BadMessage:
                 continue
             if folder.outcome is None:
                 continue
             if folder.change == undone and before is not None:
-                states.append(Profile.from_json(before["profile"]).names)
+                states.append(before.profile.names)
             came |= {package.name for package in moves.install}
             gone |= {package.name for package in moves.remove}
         states.append((now.names - came) | gone)
@@ -68,10 +68,9 @@ class Remembered:
 
     def _read(self) -> list[list[str]]:
         try:
-            said = json.loads(self.path.read_bytes())
+            return loads(list[list[str]], self.path.read_bytes())
         except FileNotFoundError:
             return []
         except (OSError, ValueError) as error:
             log.warning("cannot read an earlier list of packages: %s", error)
             return []
-        return [list(map(str, names)) for names in said]

@@ -17,10 +17,11 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import ClassVar, TypeVar
 
 from easyapache.agent.change.durable import write_plainly
 from easyapache.agent.httpd import prober
@@ -29,10 +30,41 @@ from easyapache.agent.httpd.listeners import ways_in
 from easyapache.agent.httpd.processes import boot_id
 from easyapache.agent.runner import Runner
 from easyapache.agent.server import HostError, Interruption
-from easyapache.ea4.sentences import Sentence, spoken, with_words
+from easyapache.ea4.schema import BadMessage, Count, Schema, Spoken, loads
+from easyapache.ea4.sentences import Sentence
+
+T = TypeVar("T")
 
 _FIRST_LOOK = 3.0
 """Seconds a prober may take until it asks for the first time; normally a tenth of one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Opened(Schema):
+    """When a window opened: ``at`` since the ``boot`` with that id, ``wall`` since 1970."""
+
+    boot: str
+    at: float
+    wall: float
+
+
+@dataclass(frozen=True, slots=True)
+class Manner(Spoken):
+    SENTENCES: ClassVar = ("reason",)
+    method: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Probed(Schema):
+    """What one prober saw. ``to_the_end``: it was not cut off."""
+
+    probes: Count
+    refused: Count
+    reset: Count
+    longest_wait_ms: float
+    strip: tuple[tuple[int, float, str], ...]
+    to_the_end: bool = False
 
 
 class Window:
@@ -47,9 +79,8 @@ class Window:
 
     def open(self) -> None:
         """From here on it counts; only the first call does."""
-        if self._read("opened.json") is None:
-            clocks = {"boot": boot_id(), "at": _clock(), "wall": time.time()}
-            self._write("opened.json", clocks)
+        if self._read(Opened, "opened.json") is None:
+            self._write("opened.json", Opened(boot_id(), _clock(), time.time()))
 
     @contextmanager
     def measuring(self) -> Iterator[None]:
@@ -87,31 +118,30 @@ class Window:
 
     def note(self, method: str, reason: str) -> None:
         """How httpd is about to be replaced, for whoever has to tell of it."""
-        self._write("method.json", with_words({"method": method, "reason": reason}, "reason"))
+        self._write("method.json", Manner(method, reason))
 
     def noticed(self) -> Interruption:
         """What visitors have noticed since the window opened, whoever measured it.
 
         ``partial`` where somebody was cut off meanwhile: nobody asked until the next one did.
         """
-        how = spoken(self._read("method.json") or {}) or {
-            "method": "start",
-            "reason": Sentence("Apache had stopped and was started again"),
-        }
-        parts = [part for part in map(self._read, self._names()) if part is not None]
+        how = self._read(Manner, "method.json") or Manner(
+            "start", Sentence("Apache had stopped and was started again")
+        )
+        reason = how.reason
+        read = (self._read(Probed, name) for name in self._names())
+        parts = [part for part in read if part is not None]
         if not parts:
-            how["reason"] = Sentence(
-                "{reason} (not measured: the prober did not run)", reason=how["reason"]
-            )
+            reason = Sentence("{reason} (not measured: the prober did not run)", reason=reason)
         return Interruption(
-            method=how["method"],
-            reason=how["reason"],
-            probes=sum(part["probes"] for part in parts),
-            refused=sum(part["refused"] for part in parts),
-            reset=sum(part["reset"] for part in parts),
-            longest_wait_ms=max((part["longest_wait_ms"] for part in parts), default=0.0),
+            method=how.method,
+            reason=reason,
+            probes=sum(part.probes for part in parts),
+            refused=sum(part.refused for part in parts),
+            reset=sum(part.reset for part in parts),
+            longest_wait_ms=max((part.longest_wait_ms for part in parts), default=0.0),
             window_ms=round(self._milliseconds(), 1),
-            partial=bool(parts) and not (self._probers() == 1 and parts[0]["to_the_end"]),
+            partial=bool(parts) and not (self._probers() == 1 and parts[0].to_the_end),
             strip=tuple(_one_strip(parts)),
         )
 
@@ -123,33 +153,32 @@ class Window:
         return len(list(self._folder.glob("probe-*.err")))
 
     def _milliseconds(self) -> float:
-        opened = self._read("opened.json")
+        opened = self._read(Opened, "opened.json")
         if opened is None:
             return 0.0
         # Across a restart of the machine only the wall clock goes on.
-        same = opened["boot"] == boot_id()
-        now, then = (_clock(), opened["at"]) if same else (time.time(), opened["wall"])
-        return max(0.0, now - float(then)) * 1000
+        same = opened.boot == boot_id()
+        now, then = (_clock(), opened.at) if same else (time.time(), opened.wall)
+        return max(0.0, now - then) * 1000
 
-    def _read(self, name: str) -> dict[str, Any] | None:
+    def _read(self, kind: type[T], name: str) -> T | None:
         try:
-            data = json.loads((self._folder / name).read_bytes())
-        except (OSError, ValueError):
+            return loads(kind, (self._folder / name).read_bytes())
+        except (OSError, BadMessage):
             return None
-        return data if isinstance(data, dict) else None
 
-    def _write(self, name: str, value: Mapping[str, Any]) -> None:
+    def _write(self, name: str, value: Schema) -> None:
         with suppress(OSError):
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            write_plainly(self._folder / name, json.dumps(value).encode())
+            write_plainly(self._folder / name, json.dumps(value.as_json()).encode())
 
 
-def _one_strip(parts: list[dict[str, Any]]) -> list[tuple[int, float, str]]:
+def _one_strip(parts: list[Probed]) -> list[tuple[int, float, str]]:
     """Measurements one after the other, told as one."""
     joined: list[tuple[int, float, str]] = []
     for part in parts:
         offset = joined[-1][0] if joined else 0
-        joined += [(at + offset, wait, what) for at, wait, what in part["strip"]]
+        joined += [(at + offset, wait, what) for at, wait, what in part.strip]
     return prober.strip(joined)
 
 

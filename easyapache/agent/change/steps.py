@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from easyapache.agent.change.cutover import Handover
-from easyapache.agent.change.folder import ChangeFolder
+from easyapache.agent.change.folder import Before, ChangeFolder
 from easyapache.agent.change.known_states import Remembered
 from easyapache.agent.change.progress import (
     Packages,
@@ -39,6 +39,7 @@ from easyapache.agent.server import (
 )
 from easyapache.ea4.profile import Profile, Transaction
 from easyapache.ea4.protocol import ChangeRequest
+from easyapache.ea4.schema import BadMessage
 from easyapache.ea4.scope import beyond, leads_back
 from easyapache.ea4.sentences import Sentence, counted
 
@@ -102,33 +103,24 @@ class Steps:
     # -- what survives a crash ------------------------------------------------------------
 
     def remember(self) -> None:
-        self.folder.write_json(
-            "before.json",
-            {
-                "profile": self.before.as_json(),
-                "sites": [site.as_json() for site in self.sites],
-                "from_kit": self.from_kit,
-                "outdated": sorted(self.handover.outdated),
-            },
-        )
+        outdated = tuple(sorted(self.handover.outdated))
+        seen = Before(self.before, self.sites, self.from_kit, outdated)
+        self.folder.write_json("before.json", seen.as_json())
 
     def recall(self) -> None:
         """What an earlier engine saw before anything was touched."""
         try:
-            data = self.folder.read_json("before.json")
-            self.before = Profile.from_json(data["profile"])
-            self.sites = tuple(SiteAnswer(**site) for site in data["sites"])
-            self.from_kit = bool(data["from_kit"])
-            outdated = {str(item) for item in data.get("outdated", ())}
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            seen = Before.from_json(self.folder.read_json("before.json"))
+        except (OSError, BadMessage) as error:
             raise HostError(
                 "before_lost",
                 Sentence("The state of the server before this change can't be read."),
                 Sentence("Check the server in Diagnostics."),
                 repr(error),
             ) from error
+        self.before, self.sites, self.from_kit = seen.profile, seen.sites, seen.from_kit
         self.handover.in_place(self.before)
-        self.handover.outdated |= outdated
+        self.handover.outdated |= set(seen.outdated)
 
     # -- before anything is touched -------------------------------------------------------
 

@@ -6,23 +6,52 @@ The engine uses it through the server's driver. When even that is gone, root run
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
 import shutil
 from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
 from easyapache.agent.change.durable import sync_file, sync_folder, sync_tree, write_atomically
 from easyapache.agent.config import HostConfig
 from easyapache.agent.packages.undo_script import undo_script
 from easyapache.agent.server import Kit
 from easyapache.ea4.profile import Package, Profile, Transaction
+from easyapache.ea4.schema import BadMessage, Schema, loads
 
+T = TypeVar("T")
 RPMS, INCOMING, FILES = "rpms", "incoming", "files"
 BACK, FORTH = "undo-output", "forth-output"
 """What package managers wrote that were called with the kit's packages."""
+
+
+Sealed = Mapping[str, tuple[int, str]]
+"""Length and SHA-256 of each file of a kit."""
+
+
+@dataclass(frozen=True, slots=True)
+class Seals(Schema):
+    """What of ``kit.json`` says which files are whole; None in a kit from before there were
+    seals."""
+
+    sealed: Sealed | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest(Schema):
+    """``kit.json``. ``files``: path on the server → name in the folder."""
+
+    change: str
+    transaction: Transaction
+    mpm: str
+    itk: bool
+    files: Mapping[str, str]
+    packages_before: tuple[str, ...] = ()
+    sealed: Sealed | None = None
 
 
 def prepare(
@@ -35,16 +64,8 @@ def prepare(
     mpm, itk = mpm_of(before)
     kit = Kit(folder, transaction, mpm, itk, _save_edited(folder, before, transaction, config))
     packages = sorted(item for item in before.packages if item.name.startswith("ea-"))
-    content = {
-        "change": change,
-        "transaction": transaction.as_json(),
-        "mpm": mpm,
-        "itk": itk,
-        "files": dict(kit.files),
-        "packages_before": [item.nevra for item in packages],
-        "sealed": {},
-    }
-    write_atomically(folder / "kit.json", json.dumps(content, indent=1).encode())
+    nevras = tuple(item.nevra for item in packages)
+    _write(folder, Manifest(change, transaction, mpm, itk, kit.files, nevras, {}))
     script = undo_script(kit, change, packages, config).encode()
     write_atomically(folder / "undo", script)
     (folder / "undo").chmod(0o700)
@@ -55,56 +76,53 @@ def seal(folder: Path) -> None:
     """See all of a kit on the disk, and keep in ``kit.json`` how long each file is and what its
     digest is. Nothing that needs the kit may begin before this returns. Raises OSError."""
     sync_tree(folder)
-    content = _content(folder) or {}
+    manifest = _read(Manifest, folder)
+    if manifest is None:
+        raise OSError(errno.EIO, "cannot be read", str(folder / "kit.json"))
     files = (path for name in (RPMS, INCOMING, FILES) for path in (folder / name).iterdir())
-    content["sealed"] = {f"{path.parent.name}/{path.name}": _measures(path) for path in files}
-    write_atomically(folder / "kit.json", json.dumps(content, indent=1).encode())
+    sealed = {f"{path.parent.name}/{path.name}": _measures(path) for path in files}
+    _write(folder, replace(manifest, sealed=sealed))
 
 
 def whole(path: Path) -> bool:
     """Whether a file of a kit is what was kept: a power cut empties files that nobody saw on the
     disk. In a kit from before there were seals, whether there is anything in it."""
     try:
-        sealed = (_content(path.parent.parent) or {}).get("sealed")
-        if not isinstance(sealed, Mapping):
+        seals = _read(Seals, path.parent.parent) or Seals()
+        if seals.sealed is None:
             return path.stat().st_size > 0
-        known = sealed.get(f"{path.parent.name}/{path.name}")
+        known = seals.sealed.get(f"{path.parent.name}/{path.name}")
         return known is not None and known == _measures(path)
     except OSError:
         return False
 
 
-def _measures(path: Path) -> list[int | str]:
+def _measures(path: Path) -> tuple[int, str]:
     """Length in bytes and SHA-256 of a file."""
     with path.open("rb") as handle:
         digest = hashlib.file_digest(handle, "sha256").hexdigest()
-        return [handle.tell(), digest]
+        return handle.tell(), digest
 
 
-def _content(folder: Path) -> dict[str, Any] | None:
+def _read(kind: type[T], folder: Path) -> T | None:
     """What ``kit.json`` says, None where it is not there or cannot be read."""
     try:
-        data = json.loads((folder / "kit.json").read_bytes())
-    except (OSError, ValueError):
+        return loads(kind, (folder / "kit.json").read_bytes())
+    except (OSError, BadMessage):
         return None
-    return data if isinstance(data, dict) else None
+
+
+def _write(folder: Path, manifest: Manifest) -> None:
+    data = json.dumps(manifest.as_json(), indent=1)
+    write_atomically(folder / "kit.json", data.encode())
 
 
 def load(folder: Path) -> Kit | None:
     """The kit laid out in ``folder``, None where there is none that can be read (any more)."""
-    data = _content(folder)
-    if data is None:
+    said = _read(Manifest, folder)
+    if said is None:
         return None
-    try:
-        return Kit(
-            folder=folder,
-            transaction=Transaction.from_json(data["transaction"]),
-            mpm=str(data["mpm"]),
-            itk=bool(data["itk"]),
-            files=dict(data["files"]),
-        )
-    except (KeyError, TypeError, ValueError, AttributeError):
-        return None
+    return Kit(folder, said.transaction, said.mpm, said.itk, said.files)
 
 
 def gather(kit: Kit, spool: Path) -> list[str]:

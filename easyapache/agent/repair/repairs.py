@@ -29,7 +29,7 @@ from easyapache.ea4.conditions.condition import (
 )
 from easyapache.ea4.conditions.diagnosis import mpm_packages
 from easyapache.ea4.profile import Profile
-from easyapache.ea4.schema import Spoken
+from easyapache.ea4.schema import BadMessage, Spoken
 from easyapache.ea4.sentences import Sentence, joined
 
 VERIFY_ATTEMPTS, VERIFY_PAUSE = 4, 0.4
@@ -219,9 +219,10 @@ def take_back(job: Job) -> str:
 def _answers_before(change: ChangeFolder) -> list[SiteAnswer] | None:
     """What the sites answered before a change; None where that cannot be read (any more)."""
     try:
-        return [SiteAnswer(**site) for site in change.read_json("before.json")["sites"]]
-    except (OSError, ValueError, KeyError, TypeError):
+        seen = change.before()
+    except (OSError, BadMessage):
         return None
+    return list(seen.sites) if seen else None
 
 
 def _verify(job: Job, kit: Kit, sites: Sequence[SiteAnswer]) -> None:
