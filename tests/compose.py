@@ -193,6 +193,12 @@ class Stack:
         self.command("down", "--volumes", status=None)
         for name in self.containers():
             run(self.engine, "rm", "-f", "-v", name, status=None)
+        for line in self.left():
+            kind, _, name = line.partition(" ")
+            if kind == "network":
+                # podman's compose of Debian 12 takes down everything but its networks.
+                say(f"{name}: left by {self.compose[-1]}, and removed")
+                run(self.engine, "network", "rm", name)
 
     def left(self) -> list[str]:
         """What is still there of this project."""
