@@ -239,7 +239,7 @@ ENTRY: Json = {
     "status": "",
 }
 FOUND: Json = {
-    "code": "httpd-down",
+    "code": "httpd_down",
     "title": "Apache isn't running",
     "message": "It ended or did not start; its error log says why.",
     "remedy": "Test the configuration (httpd -t), then start it.",

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from django.urls import NoReverseMatch, reverse
 from django.utils.functional import Promise
-
-from mpm.servers.health import Health
 
 Words = str | Promise
 
@@ -21,7 +19,7 @@ class Page(Protocol):
     def server_count(self) -> int: ...
 
     @property
-    def health(self) -> Health: ...
+    def health(self) -> Any: ...
 
 
 @dataclass(frozen=True, slots=True)

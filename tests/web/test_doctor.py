@@ -248,7 +248,7 @@ def test_the_worst_finding_is_first_and_each_has_its_severity_as_a_word(
     facts = {
         **profile.facts,
         "limits": {"MaxRequestWorkers": 150},
-        "httpd_said": {"limit-150": "x"},
+        "httpd_said": {"limit_stays_150": "x"},
     }
     known_server("web01", profile=replace(profile, running=None, facts=facts))
     page = words(admin)
@@ -256,7 +256,7 @@ def test_the_worst_finding_is_first_and_each_has_its_severity_as_a_word(
     kinds = [one.split("</span>")[0].strip() for one in found.split('class="kind">')[1:]]
     assert kinds[0] == "Error"
     assert kinds == sorted(kinds, key=["Error", "Warning", "Note"].index)
-    assert found.index('data-code="httpd-down"') < found.index('data-code="limit-150"')
+    assert found.index('data-code="httpd_down"') < found.index('data-code="limit_stays_150"')
     assert "Note" in kinds
 
 
@@ -287,5 +287,5 @@ def test_findings_are_held_back_until_the_server_was_checked_after_a_repair(
     record_inspection("web01", request, stock_profile().as_json())
     checked = words(admin, f"&asked={number}")
     assert "Rechecking…" not in checked
-    assert "httpd-down" not in checked
+    assert "httpd_down" not in checked
     assert "It runs." in checked

@@ -17,10 +17,9 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_GET, require_POST
 
+from easyapache.ea4.conditions.condition import Severity
 from easyapache.ea4.conditions.diagnosis import Diagnosis
 from easyapache.ea4.conditions.repairs import REPAIR_LABELS
-from easyapache.ea4.conditions.severity import ORDER, severity_of
-from easyapache.ea4.rules.findings import Severity
 from mpm.access.roles import actor_of, may_change, may_read
 from mpm.access.services.actor import Refused
 from mpm.changes.services.repairs import repair as start_repair
@@ -89,7 +88,10 @@ class Found:
     """One finding, and how bad it is, as the style sheet calls it."""
 
     finding: Diagnosis
-    severity: Severity
+
+    @property
+    def severity(self) -> Severity:
+        return self.finding.severity
 
     @property
     def icon(self) -> str:
@@ -98,8 +100,8 @@ class Found:
 
 def by_severity(findings: Iterable[Diagnosis]) -> list[Found]:
     """The worst first; of the same severity in their own order."""
-    found = [Found(one, severity_of(one.code)) for one in findings]
-    return sorted(found, key=lambda one: ORDER.index(one.severity))
+    worst_first = list(Severity)
+    return sorted(map(Found, findings), key=lambda one: worst_first.index(one.severity))
 
 
 def _repairs(server: Server, request: HttpRequest) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from mpm.changes.lifecycle import past_the_point
 from mpm.changes.models.change import Origin
 from mpm.changes.views.steps import BACK, FORWARD, Journal
 from mpm.history.customer import impact
+from mpm.history.renamed import findings_of
 from mpm.history.story import label, last_word, simulated
 from mpm.models import Change, State
 from mpm.web.translation import in_words
@@ -205,7 +206,7 @@ def causes(change: Change, card: Outcome) -> list[Cause]:
     of the card itself."""
     said = {_plain(card.about), _plain(card.title)}
     found: dict[str, Cause] = {}
-    for one in map(spoken, change.diagnosis):
+    for one in map(spoken, findings_of(change.diagnosis)):
         if one.get("repair") == TAKE_BACK and half_way(change):
             continue
         title, message = (in_words(one.get(name) or "") for name in ("title", "message"))
