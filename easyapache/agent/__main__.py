@@ -12,6 +12,7 @@ import argparse
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -24,12 +25,18 @@ from easyapache.agent.change.shutdown import GoingDown
 from easyapache.agent.change.spool import Spool
 from easyapache.agent.config import BadConfig, HostConfig, load_config
 from easyapache.agent.drivers import CONFIG_VARIABLE, config_of, open_server
+from easyapache.agent.httpd.unit import Unit
 from easyapache.agent.packages import kit as kits
-from easyapache.ea4.protocol import Outcome, Report
+from easyapache.agent.runner import Runner
+from easyapache.ea4.protocol import Outcome, Report, Step
 from easyapache.ea4.schema import BadMessage
 
 OVER, UNFINISHED, FAILED, USAGE, BUSY = 0, 1, 1, 2, 75
 BY_HAND = "undone on the server by hand"
+NEEDS_HTTPD = (Step.RESTART, Step.VERIFY, Step.UNDO_RESTART, Step.UNDO_VERIFY)
+"""Steps in which the packages and the configuration on the disk are whole."""
+HTTPD_STARTS = 120.0
+"""Seconds that a start of httpd at boot is waited for."""
 
 
 def status(folder: ChangeFolder) -> int:
@@ -77,11 +84,24 @@ def resume_all(spool: Spool) -> int:
     for folder in spool.unfinished():
         if _altered(folder):
             sys.stdout.write(f"Change {folder.change}\n")
+            _let_httpd_start(folder)
             try:
                 worst = max(worst, _engine(folder))
             except Busy:
                 sys.stderr.write("An engine is already working on it.\n")
     return worst
+
+
+def _let_httpd_start(folder: ChangeFolder) -> None:
+    """At boot httpd waits for this process until its configuration can start. A change that was
+    cut off after that compares a running httpd with the plan, so httpd comes first."""
+    if progress_of(folder.reports()).last not in NEEDS_HTTPD:
+        return
+    if sd_notify.ready("httpd can start."):
+        unit = Unit(Runner(_config(folder).environment))
+        end = time.monotonic() + HTTPD_STARTS
+        while unit.settled().moving and time.monotonic() < end:
+            pass  # each look takes up to 20 seconds by itself
 
 
 def undo(folder: ChangeFolder) -> int:
