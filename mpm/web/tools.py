@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sized
 from dataclasses import dataclass
 from typing import Protocol
 
 from django.urls import NoReverseMatch, reverse
 from django.utils.functional import Promise
 
-from mpm.servers.health import Health
-
 Words = str | Promise
+
+
+class Health(Protocol):
+    """What keeps a server from being whole (``mpm.servers.health.Health``)."""
+
+    @property
+    def problems(self) -> Sized: ...
 
 
 class Page(Protocol):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from easyapache.ea4.rules.findings import Severity
-
 BROKEN = frozenset(
     {
         "half-way",
@@ -38,11 +36,12 @@ ADVICE = frozenset(
     }
 )
 """The server works as it is, and could work better."""
-ORDER = (Severity.BLOCK, Severity.WARN, Severity.NOTE)
+ORDER = ("block", "warn", "note")
+"""The severities, the worst first; the words of easyapache.ea4.rules.findings.Severity."""
 
 
-def severity_of(code: str) -> Severity:
+def severity_of(code: str) -> str:
     """``block`` for what is broken, ``note`` for advice, else ``warn``."""
     if code in BROKEN:
-        return Severity.BLOCK
-    return Severity.NOTE if code in ADVICE else Severity.WARN
+        return "block"
+    return "note" if code in ADVICE else "warn"

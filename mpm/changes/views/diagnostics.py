@@ -20,7 +20,6 @@ from django.views.decorators.http import require_GET, require_POST
 from easyapache.ea4.conditions.diagnosis import Diagnosis
 from easyapache.ea4.conditions.repairs import REPAIR_LABELS
 from easyapache.ea4.conditions.severity import ORDER, severity_of
-from easyapache.ea4.rules.findings import Severity
 from mpm.access.roles import actor_of, may_change, may_read
 from mpm.access.services.actor import Refused
 from mpm.changes.services.repairs import repair as start_repair
@@ -89,11 +88,11 @@ class Found:
     """One finding, and how bad it is, as the style sheet calls it."""
 
     finding: Diagnosis
-    severity: Severity
+    severity: str
 
     @property
     def icon(self) -> str:
-        return "fault" if self.severity is Severity.BLOCK else self.severity.value
+        return "fault" if self.severity == "block" else self.severity
 
 
 def by_severity(findings: Iterable[Diagnosis]) -> list[Found]:
