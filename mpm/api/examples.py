@@ -80,7 +80,9 @@ EXPECTED: Json = {
         "permissions)"
     ),
 }
-DIAGNOSIS: Json = known("httpd_down", "httpd is not running").as_json()
+DIAGNOSIS: Json = {
+    key: str(value) for key, value in known("httpd_down", "httpd is not running").as_json().items()
+}
 REPAIR: Json = {
     "id": "019cb5b1c6caf1d04e6a8c02b7d95e13",
     "href": "/api/v1/servers/web03/repairs/019cb5b1c6caf1d04e6a8c02b7d95e13",

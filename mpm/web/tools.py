@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sized
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -10,6 +10,13 @@ from django.urls import NoReverseMatch, reverse
 from django.utils.functional import Promise
 
 Words = str | Promise
+
+
+class Health(Protocol):
+    """What keeps a server from being whole (``mpm.servers.health.Health``)."""
+
+    @property
+    def problems(self) -> Sized: ...
 
 
 class Page(Protocol):

@@ -142,7 +142,7 @@ def test_a_session_that_ended_elsewhere_leads_to_the_sign_in_page_and_back(
     page.get_by_label("Name").fill(name)
     page.get_by_label("Password").fill(password)
     page.get_by_role("button", name="Sign in").click()
-    page.wait_for_url(re.compile(r"/mpm/\?server=sandbox&mpm="))
+    page.wait_for_url(re.compile(r"/mpm/\?server=sandbox&.*mpm=worker"))
 
 
 def test_a_new_sign_in_in_another_tab_does_not_break_this_one(

@@ -95,7 +95,7 @@ class Found:
 
     @property
     def icon(self) -> str:
-        return "fault" if self.severity is Severity.BLOCK else self.severity.value
+        return "fault" if self.severity == "block" else self.severity
 
 
 def by_severity(findings: Iterable[Diagnosis]) -> list[Found]:
