@@ -224,7 +224,10 @@ ACCESS_LOG = env.boolean("ACCESS_LOG", False)
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
-    "filters": {"request_id": {"()": "mpm.web.middleware.RequestIdFilter"}},
+    "filters": {
+        "request_id": {"()": "mpm.web.middleware.RequestIdFilter"},
+        "not_every_tick": {"()": "mpm.web.log_lines.NotEveryTick"},
+    },
     "formatters": {
         "line": {
             "()": "mpm.web.log_lines.OneLine",
@@ -246,7 +249,7 @@ LOGGING = {
         # A line for each message and each tick, every two seconds, for ever.
         "celery.app.trace": {"level": "WARNING"},
         "celery.worker.strategy": {"level": "WARNING"},
-        "celery.beat": {"level": "WARNING"},
+        "celery.beat": {"filters": ["not_every_tick"]},
         # It names whole addresses, and those of webhooks may hold a secret of the receiver.
         "httpx": {"level": "WARNING"},
     },

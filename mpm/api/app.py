@@ -37,7 +37,7 @@ SWITCH = switch.update_mpm
 DESCRIPTION = """Change the MPM of EasyApache 4 servers, and read what happened.
 
 **The first token.** An administrator creates it in the panel under **API tokens » Create token**,
-or as root on the panel's machine: `manage.py mpm token add deploy --scope change`. It is shown
+or as root on the panel's machine: `manage.py mpm token create deploy --scope change`. It is shown
 once.
 Every request carries it as `Authorization: Bearer TOKEN`. A token with the permission `admin` can
 create further ones with `POST /tokens`.

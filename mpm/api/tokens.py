@@ -117,7 +117,7 @@ def list_tokens(
 def create_token(request: HttpRequest, body: TokenIn, response: HttpResponse) -> Any:
     """It can never do more than this token: not on other servers, not from other networks, not
     longer, and not outside the sandbox. The first token is created by an administrator under
-    **API tokens**, or on the panel's machine: `manage.py mpm token add NAME --scope admin`."""
+    **API tokens**, or on the panel's machine: `manage.py mpm token create NAME --scope admin`."""
     own = token_of(request)
     issued = tokens.issue(
         actor_of(request, own),

@@ -14,6 +14,13 @@ current_change: ContextVar[str] = ContextVar("change_id", default="-")
 _CODES = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160))}
 
 
+class NotEveryTick(logging.Filter):
+    """Beat logs each message it sends, every two seconds for ever; the rest of its lines stay."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return not str(record.msg).startswith("Scheduler: Sending due task")
+
+
 class OneLine(logging.Formatter):
     """Shows control characters of a message by their codes. A traceback keeps its lines."""
 

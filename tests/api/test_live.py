@@ -108,7 +108,11 @@ def test_the_client_switches_there_and_back(shell: Shell, server: str) -> None:
     assert (latest["reason"], latest["origin"]) == ("a test", "rest")
     assert "packages" in shell.run("log", "-f", str(latest["id"]))
     assert latest["server"] in shell.run("show", str(latest["id"]))
-    assert shell.run("switch", target, "--server", server, "--yes").strip().endswith("needs.")
+    assert (
+        shell.run("switch", target, "--server", server, "--yes")
+        .strip()
+        .endswith("required packages.")
+    )
     shell.run("switch", "prefork", "--server", server, "--digest", "0" * 32, status=3)
     back = shell.json("rollback", str(latest["id"]), "--wait")
     assert back["state"] == "succeeded"

@@ -142,7 +142,7 @@ def test_a_query_parameter_that_does_not_exist_is_refused(
     server: Server, add_token: AddToken, call: Call, path: str, name: str
 ) -> None:
     said = problem(call("GET", path, token=add_token("read")), 422, "invalid")
-    assert said["errors"][0]["where"] == f"query.{name}"
+    assert said["errors"][0]["parameter"] == name
     assert call("GET", path).status == 401
 
 
@@ -155,8 +155,8 @@ def test_changes_are_filtered_by_state(server: Server, add_token: AddToken, call
     ]
     assert found == [1, 1, 0]
     said = problem(call("GET", "changes?result=queued", token=token), 422, "invalid")
-    assert said["errors"][0]["where"] == "query.result"
-    assert "state" in said["errors"][0]["message"]
+    assert said["errors"][0]["parameter"] == "result"
+    assert "state" in said["errors"][0]["detail"]
 
 
 @pytest.mark.parametrize(

@@ -128,7 +128,7 @@ READS = [
     ["cancel", "CHANGE"],
     ["rollback", "99999"],
     ["events", "--server", "nowhere"],
-    ["events", "--after", "x"],
+    ["events", "--cursor", "x"],
     ["token", "show", "nobody"],
     ["token", "revoke", "nobody"],
     ["token", "create", "x", "--scope", "read", "--server", "nowhere"],

@@ -97,7 +97,7 @@ def test_events_are_read_on_from_where_one_left_off(
     _, start = answer("events")
     first = happen(call, token, "web01")
     happen(call, token, "web02")
-    status, said = answer("events", "--after", start["next"], "--server", "web01")
+    status, said = answer("events", "--cursor", start["next"], "--server", "web01")
     assert status == 0
     assert [item["id"] for item in said["items"]] == [first.pk]
     by_rest = call("GET", f"events?cursor={start['next']}&server=web01", token=token).body
@@ -106,12 +106,12 @@ def test_events_are_read_on_from_where_one_left_off(
     assert {key: said["items"][0][key] for key in same} == {
         key: by_rest["items"][0][key] for key in same
     }
-    assert answer("events", "--after", said["next"])[1]["items"] == []
+    assert answer("events", "--cursor", said["next"])[1]["items"] == []
     assert len(answer("events", "--kind", "change.queued")[1]["items"]) == 2
     text = mpm("events", "--limit", "1")[1]
     assert "token.created" in text
-    assert "--after" in mpm("events", "--limit", "1")[2]
-    assert mpm("events", "--after", "x y")[0] == 3
+    assert "--cursor" in mpm("events", "--limit", "1")[2]
+    assert mpm("events", "--cursor", "x y")[0] == 3
 
 
 def test_the_installed_profile_is_the_one_of_rest(

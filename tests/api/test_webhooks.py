@@ -118,7 +118,7 @@ def test_without_its_pepper_nothing_is_sent_unsigned(db: None) -> None:
         with override_settings(TOKEN_PEPPERS={"new": b"b" * 32}):
             webhooks.deliver_due(timezone.now())
             delivery.refresh_from_db()
-            assert "rotate" in delivery.log[-1]["error"]
+            assert "Rotate it" in delivery.log[-1]["error"]
             assert receiver.heard == []
             webhooks.rotate(made, ADMIN)
             assert webhooks.redeliver(delivery, ADMIN)

@@ -301,7 +301,8 @@ def switched_off(trial: Trial) -> None:
     machine.shell("touch /etc/httpddisable; systemctl stop httpd.service")
     try:
         refused = machine.run(
-            ["ea4-mpm", "mpm", "switch", other(machine), "--reason", "off", "--wait"], check=False
+            ["ea4-mpm", "mpm", "switch", other(machine), "--reason", "off", "--wait", "--yes"],
+            check=False,
         )
         running = machine.shell("pgrep -x httpd | wc -l", check=False)
         if refused.returncode == 0 or running != "0":

@@ -160,7 +160,7 @@ def step(machine: Machine, change: str) -> str:
 def begun(machine: Machine, mpm: str) -> Iterator[str]:
     """A change to ``mpm`` that is in the agent's hands; its name. Raises Wrong."""
     known = set(changes(machine))
-    command = ["ea4-mpm", "mpm", "switch", mpm, "--reason", "machine test"]
+    command = ["ea4-mpm", "mpm", "switch", mpm, "--yes", "--reason", "machine test"]
     with machine.background(command) as process:
         end = time.monotonic() + 90
         while not (new := [one for one in changes(machine) if one not in known]):
@@ -184,7 +184,9 @@ def in_step(machine: Machine, change: str, name: str, limit: float = 60.0) -> No
 
 def switch(machine: Machine, mpm: str) -> None:
     """A whole change with one command. Raises LabError when it does not succeed."""
-    machine.run(["ea4-mpm", "mpm", "switch", mpm, "--reason", "machine test", "--wait"], limit=240)
+    machine.run(
+        ["ea4-mpm", "mpm", "switch", mpm, "--yes", "--reason", "machine test", "--wait"], limit=240
+    )
 
 
 def other(machine: Machine) -> str:

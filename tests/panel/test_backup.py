@@ -84,12 +84,12 @@ def test_a_backup_comes_back_in_an_empty_place(tmp_path: Path) -> None:
     said = first.manage("backup", str(file), "--configuration", str(configuration))
     assert "isn't encrypted" in said
     assert file.stat().st_mode & 0o077 == 0
-    before = json.loads(first.run("manage.py", "mpm", "history", "verify", "--json").stdout)
+    before = json.loads(first.run("manage.py", "mpm", "verify", "--json").stdout)
 
     said = second.manage("restore", str(file))
     assert "The history verifies" in said
     assert "SECRET_KEY here is another one" in said
-    after = json.loads(second.run("manage.py", "mpm", "history", "verify", "--json").stdout)
+    after = json.loads(second.run("manage.py", "mpm", "verify", "--json").stdout)
     assert after == before
     assert after["verified"]
     assert after["events"] > 0
@@ -194,9 +194,9 @@ def test_a_postgresql_panel_comes_back_in_an_empty_database(cluster: Path, tmp_p
     token = first.prepare()
     file = tmp_path / "panel.backup"
     first.manage("backup", str(file))
-    before = json.loads(first.run("manage.py", "mpm", "history", "verify", "--json").stdout)
+    before = json.loads(first.run("manage.py", "mpm", "verify", "--json").stdout)
     assert "The history verifies" in second.manage("restore", str(file))
-    after = json.loads(second.run("manage.py", "mpm", "history", "verify", "--json").stdout)
+    after = json.loads(second.run("manage.py", "mpm", "verify", "--json").stdout)
     assert (after, after["verified"]) == (before, True)
     assert second.run("-c", CHECK, token).stdout.strip() == "prometheus"
     second.manage("mpm", "token", "create", "later", "--scope", "read")

@@ -163,7 +163,7 @@ def test_a_profile_that_is_not_there_is_refused(tmp_path: Path) -> None:
         ("history", "--cursor", "zzz"),
         ("history", "--server", "web99"),
         ("events", "--server", "web99"),
-        ("events", "--after", "x y"),
+        ("events", "--cursor", "x y"),
         ("rollback", "99"),
         ("show", "x"),
         ("log", "99"),

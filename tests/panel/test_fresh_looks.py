@@ -84,8 +84,8 @@ def whm(**values: Any) -> dict[str, Any]:
 DOORS: dict[str, Callable[[], object]] = {
     "REST": lambda: put("event"),
     "REST with a key": lambda: put("event", "k-1"),
-    "shell": lambda: shell("switch", "event"),
-    "shell, stored": lambda: shell("switch", "event", "--stored"),
+    "shell": lambda: shell("switch", "event", "--yes"),
+    "shell, stored": lambda: shell("switch", "event", "--stored", "--yes"),
     "WHM": lambda: whm(**EVENT),
 }
 

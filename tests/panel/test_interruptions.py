@@ -111,6 +111,7 @@ def test_the_page_says_how_sure_it_is(
     ended: Ended, admin_client: Client, told: dict[str, Any], tag: str
 ) -> None:
     change = ended(told, how="succeeded")
-    page = admin_client.get(reverse("change", args=[change.pk])).content.decode()
+    address = f"{reverse('change', args=[change.pk])}?part=impact"
+    page = admin_client.get(address).content.decode()
     assert tag in page
     assert ("No connections refused" in page) is (told is WHOLE)

@@ -115,7 +115,7 @@ def test_a_torn_server_is_for_the_doctor_first(known_server: Callable[..., Serve
     half_way(change, replace(before, packages=both))
     with pytest.raises(Refused) as refused:
         roll_back(change, ADMIN)
-    assert "doctor" in f"{refused.value.message} {refused.value.remedy}".lower()
+    assert "diagnostics" in f"{refused.value.message} {refused.value.remedy}".lower()
 
 
 def test_after_later_changes_it_still_leads_to_the_state_before_the_first(

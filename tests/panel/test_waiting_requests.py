@@ -147,7 +147,7 @@ def test_the_sign_in_page_answers_while_forty_polls_and_logs_are_followed(
     change = request_change(known_server(), EVENT, actor=ADMIN)
     headers = {"Authorization": f"Bearer {issue(ADMIN, name='nosy', scopes=('read',)).text}"}
     addresses = [
-        "/api/v1/events?after=ffff&wait=30",
+        "/api/v1/events?cursor=ffff&wait=30",
         f"/api/v1/changes/{change.pk}?wait=30",
         f"/api/v1/changes/{change.pk}/log?wait=30",
     ]

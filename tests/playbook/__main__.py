@@ -53,7 +53,7 @@ def main() -> int:
         Path(folder).chmod(0o755)
         panel = Panel.start(Path(folder) / "p", "--simulated")
         try:
-            said = panel.manage("mpm", "token", "add", "ansible", "--scope", "change", "--json")
+            said = panel.manage("mpm", "token", "create", "ansible", "--scope", "change", "--json")
             token = str(json.loads(said.stdout)["token"])
             before = now(panel)
             target = "worker" if before == "event" else "event"

@@ -17,7 +17,7 @@ def test_nothing_chosen_means_prefork() -> None:
 
 
 def test_itk_is_no_mpm_and_the_answer_says_so() -> None:
-    with pytest.raises(BadChoice, match="switch ITK on"):
+    with pytest.raises(BadChoice, match="enable MPM ITK"):
         Choice.parse("itk")
     with pytest.raises(BadChoice, match="event, worker, prefork"):
         Choice.parse("leader")

@@ -50,14 +50,17 @@ WATCH = """() => {
 }"""
 
 
+STORED = ("--stored", "--yes", "--json")
+
+
 def begun(desk: Desk) -> str:
     """A change of the simulated server that has just been requested; the path of its page."""
     host = SimulatedServer(desk.panel.folder / "servers" / "sandbox" / "state.json")
     seen = host.inspect().running
     target = "event" if seen is None or seen.mpm != "event" else "prefork"
-    made = desk.panel.manage("mpm", "switch", target, "--server", "sandbox", "--stored", "--json")
+    made = desk.panel.manage("mpm", "switch", target, "--server", "sandbox", *STORED)
     assert made.returncode == 0, made.stderr
-    return f"{HISTORY}{json.loads(made.stdout)['number']}/"
+    return f"{HISTORY}{json.loads(made.stdout)['change']['id']}/"
 
 
 def ended(page: Page) -> None:

@@ -173,7 +173,7 @@ class Definition:
         events = self.add("events", reading.events, _("list events, oldest first"))
         of_a_server(events, _("only of this server"))
         many(events, "--kind", _("only this kind; can be repeated"))
-        option(events, "--after", _("“next” of the last answer"), _("POSITION"), default="0")
+        option(events, "--cursor", _("“next” of the last answer"), _("CURSOR"), default="0")
         limit(events, 100)
         words = _("wait so long for the next event")
         option(events, "--wait", words, _("SECONDS"), type=float, default=0.0)

@@ -392,7 +392,8 @@ def events(console: Terminal, body: Json) -> None:
 def problem(console: Terminal, body: Json) -> None:
     console.say(str(body.get("detail") or body.get("title") or _("Refused.")), "red")
     for error in body.get("errors") or ():
-        text = f"{error.get('where') or error.get('pointer', '')}: {error.get('message', '')}"
+        where = str(error.get("parameter") or error.get("header") or error.get("pointer") or "")
+        text = f"{where.removeprefix('#/')}: {error.get('detail', '')}".removeprefix(": ")
         if text != body.get("detail"):
             console.say(f"  {text}")
     findings(console, body.get("findings") or ())

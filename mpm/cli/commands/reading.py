@@ -169,11 +169,11 @@ def filters(run: Run) -> Json:
     itk = {"yes": "true", "no": "false"}.get(options.itk, "")
     return {
         "server": options.server,
-        "person": options.user,
+        "requested_by": options.user,
         "origin": options.origin,
         "state": options.state,
-        "mpm_from": options.mpm_from,
-        "mpm_to": options.mpm_to,
+        "from": options.mpm_from,
+        "to": options.mpm_to,
         "itk": itk,
         "ticket": options.ticket,
         "text": options.text,
@@ -216,17 +216,17 @@ def _more(run: Run, following: Any, option: str) -> None:
 def events(run: Run) -> int:
     options = run.options
     wanted = {"server": options.server, "kind": options.kind, "limit": min(options.limit, 500)}
-    after = options.after
+    cursor = options.cursor
     end = time.monotonic() + options.wait
     while True:
         wait = max(0, min(POLL_SECONDS, int(end - time.monotonic())))
-        body = run.panel.get("events", after=after, wait=wait, **wanted)
-        after = body["next"]
+        body = run.panel.get("events", cursor=cursor, wait=wait, **wanted)
+        cursor = body["next"]
         if body["items"] or time.monotonic() >= end:
             break
         time.sleep(min(1.0, max(0.0, end - time.monotonic())))
     if not body["items"]:
         known(run)
     run.answer(body, display.events)
-    _more(run, body["next"], "--after")
+    _more(run, body["next"], "--cursor")
     return DONE
