@@ -99,7 +99,9 @@ def repair(page: Page) -> None:
 
 
 def new_password(page: Page) -> None:
-    page.get_by_role("button", name="Reset password sue").click()
+    row = page.get_by_role("row", name=re.compile("sue"))
+    row.locator("summary", has_text="Reset password").click()
+    row.get_by_role("button", name="Reset password sue").click()
     page.locator("#made").wait_for()
 
 
@@ -117,6 +119,7 @@ def no_token(page: Page) -> None:
 
 
 def new_secret(page: Page) -> None:
+    page.locator("summary", has_text="Rotate secret").click()
     page.get_by_role("button", name="Rotate secret").click()
     page.locator("#secret").wait_for()
 

@@ -3,7 +3,7 @@ change where that did not succeed."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -143,7 +143,7 @@ def _unasked_removal(change: Change) -> list[Diagnosis]:
     if not gone:
         return []
     seen = Sentence(
-        "Change #{number}, made outside of this panel, removed {names}.",
+        "External change #{number} removed {names}.",
         number=change.pk,
         names=", ".join(gone),
     )
@@ -170,8 +170,12 @@ class RepairTold:
 
 
 def repairs(server: Server) -> list[RepairTold]:
-    """The latest repairs, the newest first. Two queries."""
-    return _repairs(_requested(server)[:MOST_REPAIRS])
+    """The latest repairs, the newest first. One query."""
+    kinds = renamed.spellings(ASKED, REPAIRED, NOT_REPAIRED)
+    latest = Event.objects.filter(server_name=server.name, kind__in=kinds).order_by("-pk")
+    events = list(latest[: 2 * MOST_REPAIRS])
+    requests = [event for event in events if event.kind in renamed.spellings(ASKED)]
+    return _paired(requests[:MOST_REPAIRS], events)
 
 
 def all_repairs(server: Server, before: int | None = None) -> Iterator[RepairTold]:
@@ -207,10 +211,18 @@ def _repairs(requests: QuerySet[Event]) -> list[RepairTold]:
         pk__gt=asked[-1].pk,
         data__request__in=[event.data.get("request", "") for event in asked],
     )
-    by_request = {str(event.data.get("request", "")): event for event in answers}
+    return _paired(asked, answers)
+
+
+def _paired(requests: Iterable[Event], events: Iterable[Event]) -> list[RepairTold]:
+    """Each request with its answer among ``events``."""
+    answering = renamed.spellings(REPAIRED, NOT_REPAIRED)
+    by_request = {
+        str(event.data.get("request", "")): event for event in events if event.kind in answering
+    }
     return [
         _told(number, event, by_request.get(number))
-        for event in asked
+        for event in requests
         for number in (str(event.data.get("request", "")),)
     ]
 

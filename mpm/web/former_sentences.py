@@ -102,7 +102,7 @@ _PAIRS: tuple[tuple[str, str], ...] = (
     ),
     (
         "This server needs a person",
-        "Manual repair needed",
+        "Incomplete change",
     ),
     (
         "Nothing was touched. {why}",
@@ -122,7 +122,7 @@ _PAIRS: tuple[tuple[str, str], ...] = (
     ),
     (
         "Read what the package manager said.",
-        "See the output of the package manager.",
+        "Read its output in the log.",
     ),
     (
         "not there: {names}",
@@ -360,15 +360,18 @@ _PAIRS: tuple[tuple[str, str], ...] = (
     ),
     (
         "Another package manager is at work.",
-        "Another package manager is running.",
+        "The package manager is busy",
     ),
     (
         "Wait until it has finished, then try again.",
-        "Wait until it finishes, then try again.",
+        (
+            "Wait until it finishes, then try again. If it hangs, find out what it waits "
+            "for; don't kill it."
+        ),
     ),
     (
         "Free some space, then try again.",
-        "Free up disk space, then try again.",
+        "Free some space (dnf clean packages, old logs), then try again.",
     ),
     (
         (
@@ -376,53 +379,59 @@ _PAIRS: tuple[tuple[str, str], ...] = (
             "clean all"
         ),
         (
-            "Don't install it. Compare the repository's gpgkey with its publisher's, then run: "
-            "dnf clean all"
+            "Don't install it. Compare the repository's gpgkey with its publisher's, then run "
+            "dnf clean all."
         ),
     ),
     (
         "A downloaded file is not the one the repository describes.",
-        "A downloaded file doesn't match the repository's metadata.",
+        "A downloaded file has the wrong checksum",
     ),
     (
         "Try again later; a mirror may be out of step. Then: dnf clean all",
-        "A mirror may be out of sync. Run dnf clean all, then try again later.",
+        "Run dnf clean all, then try again later.",
     ),
     (
         "A package repository cannot be reached.",
-        "A package repository can't be reached.",
+        "A package repository can't be reached",
     ),
     (
         "Packages that must stay would have to go.",
-        "Packages to keep would be removed.",
+        "Packages that must be kept would be removed",
     ),
     (
         "Look at the plan again; allow those packages to leave or choose otherwise.",
-        "Refresh the plan, then allow their removal or change the selection.",
+        "Refresh the plan. Allow their removal, or select another MPM.",
     ),
     (
         "The package manager would have to change more than was confirmed.",
-        "The package manager would change more than you confirmed.",
+        (
+            "Packages on this server changed after this plan was made. Refresh the plan, "
+            "then confirm again."
+        ),
     ),
     (
         "Look at the new plan and confirm it.",
-        "Refresh the plan, then confirm again.",
+        "Refresh the plan before you confirm.",
     ),
     (
         "Check the enabled repositories, then: dnf clean expire-cache",
-        "Check the enabled repositories, then run: dnf clean expire-cache",
+        (
+            "Check the name, and check that the EA4 repository is enabled (dnf repolist). "
+            "Then run dnf clean expire-cache."
+        ),
     ),
     (
         "Read what the package manager says excludes what.",
-        "See which packages conflict in the package manager's output.",
+        "Remove extra packages from the selection, or select another MPM.",
     ),
     (
         "The transaction broke off in the middle.",
-        "The package transaction was interrupted.",
+        "A package transaction was interrupted",
     ),
     (
         "The server is brought back to what it was.",
-        "The previous state is restored automatically.",
+        "The change is undone from its restore point. The system log (dmesg, journalctl) says why.",
     ),
     (
         "Install one, or name it as package_manager in the agent's configuration.",

@@ -57,7 +57,8 @@ def _page_with(request: HttpRequest) -> str:
     """The page that shows what a fragment was asked for, "" where only the reader's page does."""
     match = request.resolver_match
     page = WHOLE.get(match.view_name) if match else None
-    return f"{reverse(page)}?{request.META.get('QUERY_STRING', '')}" if page else ""
+    query = request.META.get("QUERY_STRING", "")
+    return f"{reverse(page)}?{query}" if page and query else ""
 
 
 def wrong_method(get_response: GetResponse) -> GetResponse:

@@ -55,7 +55,7 @@ def test_up_with_another_stock_changes_nothing_and_names_reset(lab_folder: Path)
 
 def test_where_there_is_no_lab_the_command_says_how_to_make_one(tmp_path: Path) -> None:
     for action in ("status", "down", "reset"):
-        with pytest.raises(CommandError, match=r"make one: manage[.]py lab up"):
+        with pytest.raises(CommandError, match=r"create one: manage[.]py lab up"):
             _lab(action, folder=tmp_path)
 
 

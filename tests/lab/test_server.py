@@ -134,7 +134,7 @@ def test_the_starting_points_are_the_stock_profiles_and_two_more() -> None:
 
 
 def test_an_unknown_stock_is_refused(make_lab: MakeLab) -> None:
-    with pytest.raises(LabError, match="there is no stock 'fast'"):
+    with pytest.raises(LabError, match="unknown stock 'fast'"):
         make_lab("fast")
 
 

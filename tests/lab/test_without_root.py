@@ -5,16 +5,19 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
+import msgspec
 import pytest
 
 pytestmark = pytest.mark.lab
 
 PROJECT = Path(__file__).resolve().parents[2]
 NOBODY = 65534
-PYTHONS = ("/usr/bin/python3.13", "/usr/bin/python3.12", "/usr/bin/python3.11", "/usr/bin/python3")
-"""One that everybody may run: the virtual environment's own may lie in somebody's home."""
+PYTHONS = (f"/usr/bin/python3.{sys.version_info.minor}", "/usr/bin/python3")
+"""One that everybody may run: the virtual environment's own may lie in somebody's home. It is of
+the same version, because msgspec is compiled for one."""
 
 _PROGRAM = """
 import os, sys
@@ -50,6 +53,8 @@ def test_an_ordinary_user_has_a_whole_lab_except_itk(lab_folder: Path) -> None:
     for name in ("easyapache", "lab"):
         unneeded = shutil.ignore_patterns("__pycache__")
         shutil.copytree(PROJECT / name, lab_folder / name, ignore=unneeded)
+    # The one package beside the standard library that the platform needs.
+    shutil.copytree(Path(msgspec.__file__).parent, lab_folder / "msgspec")
     home = lab_folder / "home"
     home.mkdir()
     become: list[str] = []

@@ -64,7 +64,7 @@ def test_what_does_not_fit_is_red_and_says_how_much_would(
     measured_server(memory_total=4 * GIB, other_bytes=GIB, process_bytes=40 << 20)
     page = words(admin, "mpm=prefork")
     assert "prefork doesn’t fit in memory" in page
-    assert "before the machine begins to swap" in page
+    assert "before the server starts to swap" in page
     assert page.count('class="tag red">doesn’t fit') == 1
 
 

@@ -151,7 +151,7 @@ def test_a_row_leads_to_its_change_and_back_to_where_it_was(desk: Desk) -> None:
     where = page.url
     page.get_by_role("link", name=re.compile(rf"^#{desk.known['succeeded']} ")).click()
     expect(page.get_by_role("heading", name="What happened")).to_be_visible()
-    page.get_by_role("link", name="HOST-4471").click()
+    page.locator("#lead").get_by_role("link", name="HOST-4471").click()
     expect(page.get_by_label("Ticket", exact=True)).to_have_value("HOST-4471")
     page.go_back()
     page.go_back()

@@ -203,8 +203,10 @@ def test_on_a_german_page_help_says_that_it_is_english(admin: Client) -> None:
 
 
 def test_the_keys_that_help_names_are_those_of_the_panel() -> None:
-    script = (TOP / "static/panel/panel.js").read_text("utf-8")
-    used = set(re.findall(r'event\.key === "([^"]+)"', script))
+    scripts = sorted((TOP / "static/panel").glob("*.js"))
+    script = "".join(path.read_text("utf-8") for path in scripts)
+    used = set(re.findall(r'event\.key [!=]== "([^"]+)"', script))
+    used |= set(re.findall(r"\b(Arrow\w+): -?1", script))
     page = manual()["reference/keyboard"].text
     assert used == {"/", "Escape", "ArrowDown", "ArrowUp"}, "docs/reference/keyboard.md names these"
     for shown in ("`/`", "`Esc`", "`↓`", "`↑`"):

@@ -94,7 +94,7 @@ def test_a_change_from_outside_tells_its_own_story(
     assert "External change by root" in page
     assert "web01 was changed from prefork to worker outside this panel by root." in page
     assert "Command: “dnf swap”." in page
-    for wrong in ("Requested by", "Reason: ", "ucceeded", "took ", "Preflight", "log."):
+    for wrong in ("Requested by", "Reason: ", "ucceeded", "took ", "Preflight", "the log."):
         assert wrong not in page
     assert "/adopt/" in page
     assert "/adopt/" not in support.get(f"{HISTORY}{change.pk}/").content.decode()

@@ -97,7 +97,7 @@ def test_an_administrator_adopts_once_and_history_says_who(
     event = Event.objects.get(kind="change.accepted")
     assert (event.actor_name, event.change_id) == ("ada", change.pk)
     again = admin.post(f"/{page}adopt/", follow=True)
-    assert b"was adopted already" in again.content
+    assert b"was already accepted" in again.content
     assert Event.objects.filter(kind="change.accepted").count() == 1
     for client in (admin, support):
         shown = client.get(f"/{page}").content

@@ -72,7 +72,7 @@ def test_the_log_shows_every_attempt_and_sends_again(admin: Client, server: Serv
         assert b"Test sent" in admin.post(f"{path}alter/", {"action": "test"}, follow=True).content
         webhooks.deliver_due(timezone.now())
         page = admin.get(path).content.decode()
-        assert "The receiver answered 500." in page
+        assert "The endpoint returned 500." in page
         assert "&lt;b&gt;no room&lt;/b&gt;" in page
         assert ">waiting<" in page
         delivery = Delivery.objects.get()

@@ -17,7 +17,8 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_GET, require_POST
 
-from easyapache.ea4.conditions.condition import Severity
+from easyapache.ea4.conditions import BY_CODE
+from easyapache.ea4.conditions.condition import Place, Severity
 from easyapache.ea4.conditions.diagnosis import Diagnosis
 from easyapache.ea4.conditions.repairs import REPAIR_LABELS
 from mpm.access.roles import actor_of, may_change, may_read
@@ -95,13 +96,22 @@ class Found:
 
     @property
     def icon(self) -> str:
-        return "fault" if self.severity == "block" else self.severity
+        return "fault" if self.broken else self.severity
+
+    @property
+    def broken(self) -> bool:
+        """Whether the server is not whole, whatever it means for a change."""
+        condition = BY_CODE.get(self.finding.code)
+        unsound = condition is not None and Place.HEALTH in condition.places
+        return unsound or self.severity is Severity.BLOCK
 
 
 def by_severity(findings: Iterable[Diagnosis]) -> list[Found]:
     """The worst first; of the same severity in their own order."""
     worst_first = list(Severity)
-    return sorted(map(Found, findings), key=lambda one: worst_first.index(one.severity))
+    return sorted(
+        map(Found, findings), key=lambda one: (not one.broken, worst_first.index(one.severity))
+    )
 
 
 def _repairs(server: Server, request: HttpRequest) -> dict[str, Any]:
