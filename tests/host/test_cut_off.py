@@ -152,7 +152,7 @@ def test_an_agent_that_begins_completes_the_restart_its_predecessor_was_killed_i
     with spool.server_lock(wait=False):
         assert finish_restart(managed.server, spool, managed.log) == ""
     assert managed.real.httpd.parents() == []
-    assert "runs with prefork" in finish_restart(managed.server, spool, managed.log)
+    assert "Apache runs prefork." in finish_restart(managed.server, spool, managed.log)
     assert_one(managed)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
 import sqlite3
 import struct
 import subprocess
@@ -95,7 +96,7 @@ def test_another_package_manager_is_named_with_its_command_and_age(managed: Mana
         found = obstacles(managed, planned=planned)
     message = found["package_manager_busy"].message
     assert f"rocess {pid} (dnf -c" in message
-    assert "running for 0 s" in message
+    assert re.search(r"running for \d+ s", message)
     assert "/var/lib/rpm/.rpm.lock" in message
     assert "package_manager_busy" not in obstacles(managed)
 

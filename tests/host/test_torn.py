@@ -92,7 +92,7 @@ def test_torn_packages_of_a_kit_do_not_bar_the_way_back(managed: Managed, reacha
     for path in kit.folder.rglob("*.rpm"):
         path.write_bytes(b"")
     managed.server.undo_packages(kit, managed.log)
-    assert "torn or gone in the kit" in managed.text or not reachable
+    assert "damaged or missing in the restore point" in managed.text or not reachable
     after = managed.server.inspect()
     assert after.packages == before.packages
     assert after.configured == before.configured
