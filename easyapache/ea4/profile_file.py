@@ -134,7 +134,7 @@ def parse(raw: bytes, known: Iterable[str] = ()) -> ProfileFile:
             )
         )
     try:
-        data = json.loads(raw.decode("utf-8"))
+        data = json.loads(raw.decode("utf-8-sig"))  # editors on Windows begin a file with a BOM
     except UnicodeDecodeError as error:
         raise BadProfile(Sentence("The file is not UTF-8 text.")) from error
     except (ValueError, RecursionError) as error:  # JSON, or a number of thousands of digits

@@ -35,6 +35,10 @@ def raw(**parts: Any) -> bytes:
     return json.dumps({**GOOD, **parts}).encode()
 
 
+def test_a_profile_that_begins_with_a_byte_order_mark_is_read() -> None:
+    assert parse(b"\xef\xbb\xbf" + raw()) == parse(raw())
+
+
 @pytest.mark.parametrize(
     ("content", "words"),
     [
