@@ -62,7 +62,7 @@ def test_the_undo_script_leaves_out_a_torn_package_and_says_so(make_lab: MakeLab
         torn.write_bytes(left)
         done = run_script(field, request)
         assert done.returncode == 1
-        assert f"torn, and left out: {torn}" in done.stdout
+        assert f"damaged, skipped: {torn}" in done.stdout
         assert "The packages are NOT as they were" in done.stdout
     torn.write_bytes(content)
     by_hand(field, request, before)
