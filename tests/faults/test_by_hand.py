@@ -63,7 +63,7 @@ def test_the_undo_script_leaves_out_a_torn_package_and_says_so(make_lab: MakeLab
         done = run_script(field, request)
         assert done.returncode == 1
         assert f"damaged, skipped: {torn}" in done.stdout
-        assert "The packages are NOT as they were" in done.stdout
+        assert "The packages are NOT restored" in done.stdout
     torn.write_bytes(content)
     by_hand(field, request, before)
 
@@ -183,7 +183,7 @@ def test_the_kit_does_not_start_an_httpd_that_is_switched_off(make_lab: MakeLab)
     (field.lab.root / "etc/httpddisable").touch()
     done = run_script(field, request)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "switched off, because /etc/httpddisable exists" in done.stdout
+    assert "switched off (/etc/httpddisable exists)" in done.stdout
     now = field.server.inspect()
     assert now.running is None
     assert now.configured == before.configured
