@@ -66,12 +66,12 @@ class Table:
         return [ending for ending in self.endings if ending.end == NEITHER]
 
     def __str__(self) -> str:
-        lines = [f"{'fault':<44}{'changes':>8}{'kills':>7}{BEFORE:>11}{ASKED:>10}{NEITHER:>9}"]
+        lines = [f"{'fault':<44}{'changes':>8}{'kills':>7}{BEFORE:>11}{ASKED:>12}{NEITHER:>9}"]
         for fault in sorted({ending.fault for ending in self.endings}):
             mine = [ending for ending in self.endings if ending.fault == fault]
             ends = [ending.end for ending in mine]
             kills = sum(ending.kills for ending in mine)
-            counts = f"{ends.count(BEFORE):>11}{ends.count(ASKED):>10}{ends.count(NEITHER):>9}"
+            counts = f"{ends.count(BEFORE):>11}{ends.count(ASKED):>12}{ends.count(NEITHER):>9}"
             lines.append(f"{fault:<44}{len(mine):>8}{kills:>7}{counts}")
         lines += [f"  WRONG {e.fault}: {e.outcome}: {e.why}" for e in self.wrong]
         return "\n".join(lines)
