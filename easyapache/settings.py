@@ -17,7 +17,7 @@ BASE_DIR = Path(__file__).resolve().parent.parent
 env = Environment()
 
 DEBUG = env.boolean("DEBUG", False)
-"""For development only: pages show errors of the panel to whoever opens them."""
+"""For development only: error pages show every visitor the panel's code and settings."""
 SECRET_KEY = env.text("SECRET_KEY")
 """Required. A long random text that sessions and forms are signed with."""
 if not SECRET_KEY:

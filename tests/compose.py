@@ -337,7 +337,7 @@ def main() -> int:
         stack = Stack(engine, compose)
         try:
             test(stack)
-        except Exception:
+        except (Failed, OSError, subprocess.SubprocessError):
             for name in stack.containers():
                 told = run(engine, "logs", "--tail", "30", name, status=None)
                 sys.stderr.write(f"--- {name}\n{told}\n")

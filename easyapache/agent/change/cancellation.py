@@ -1,4 +1,4 @@
-"""Until when a change can be stopped, and what whoever asks is told."""
+"""Until when a change can be canceled, and the answer to a request that is too late."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ ALREADY_TOO_LATE = Sentence(
 )
 OVER = Sentence("The change finished before it could be canceled.")
 LOOK = 0.1
-"""Seconds between two looks whether somebody asks."""
+"""Seconds between two looks for a request to cancel."""
 
 
 class Stopping:
-    """The answers of one change to whoever asks it to stop; each is asked and answered once."""
+    """Answers the request to cancel one change. There is one request and one answer."""
 
     def __init__(self, folder: ChangeFolder) -> None:
         self.folder = folder
@@ -28,7 +28,8 @@ class Stopping:
 
     @contextmanager
     def answering(self) -> Iterator[None]:
-        """Inside, whoever asks too late is told so at once. In time, the next safe point does."""
+        """Inside, a request that is too late is refused at once. One that is in time is granted at
+        the next safe point."""
         over = threading.Event()
 
         def answer() -> None:
@@ -46,7 +47,7 @@ class Stopping:
             thread.join()
 
     def check(self) -> None:
-        """A safe point. Raises Stopped when somebody asked and nothing was altered yet."""
+        """A safe point. Raises Stopped when a cancel was requested and nothing was changed yet."""
         if self.folder.cancel_requested and not progress_of(self.folder.reports()).touched:
             raise Stopped
 

@@ -36,8 +36,8 @@ def locked(path: Path, *, wait: bool) -> Iterator[None]:
 
 
 LOOKS_TAKE = 0.5
-"""Seconds a worker tries for its lock: whoever looks whether one is at work holds it for an
-instant, and that must not send the worker home."""
+"""Seconds a worker tries for its lock. A check whether a worker is running holds the lock for an
+instant, and must not make a worker give up."""
 
 
 @contextmanager
@@ -116,6 +116,8 @@ def append(path: Path, data: bytes, *, durable: bool) -> None:
 
 
 def write_plainly(path: Path, data: bytes) -> None:
+    """Replace a small file without waiting for the disk: only for what may be lost in a power cut,
+    and is read as missing when it is torn (how far reports were sent, and probes in progress)."""
     scratch = path.with_name(f".{path.name}.new")
     scratch.write_bytes(data)
     scratch.replace(path)
