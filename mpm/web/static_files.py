@@ -33,7 +33,7 @@ def collect_static_files() -> None:
         _sync(path)
     for folder in {path.parent for path in files}:
         sync_folder(folder)
-    write_atomically(root / RECORD, json.dumps(_sizes(root)).encode())
+    write_atomically(root / RECORD, json.dumps(_sizes(root), sort_keys=True).encode())
 
 
 def _is_whole(root: Path) -> bool:

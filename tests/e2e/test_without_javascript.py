@@ -70,7 +70,7 @@ def test_a_change_is_chosen_reviewed_confirmed_and_told_without_javascript(
     administrator = visitor("administrator")
     chooser = f"{MPM}?{OURS}&mpm=event"
     before = administrator.until(chooser, lambda text: 'name="mpm"' in text)
-    target = "worker" if "nothing to do" in before else "event"
+    target = "worker" if "No changes needed" in before else "event"
     asked = administrator.post(f"{MPM}review/", server="sandbox", mpm=target)
     address = asked.url.path
     review = administrator.until(address, lambda text: 'name="digest"' in text)
