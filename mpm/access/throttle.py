@@ -10,23 +10,19 @@ from __future__ import annotations
 
 import logging
 import math
-import threading
 import time
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cache
-from typing import Protocol
 
-import redis
 from django.conf import settings
-from redis.exceptions import RedisError
+
+from mpm.access.counters import WINDOW, Counter, CounterAway, Memory
 
 log = logging.getLogger(__name__)
 
-WINDOW = 60
 AWAY_SECONDS = 10.0
-MOST_KEYS = 20_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,46 +73,6 @@ def judge(limit: int, previous: int, current: int, elapsed: float) -> Verdict:
     return Verdict(limit, 0, reset, max(1, math.ceil(wait)))
 
 
-class Counter(Protocol):
-    def hit(self, key: str, window: int, amount: int) -> tuple[int, int]:
-        """Add ``amount`` to a key's window; the counts of (previous, this) window."""
-
-
-class Memory:
-    """Counts of this process."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._counts: dict[tuple[str, int], int] = {}
-
-    def hit(self, key: str, window: int, amount: int) -> tuple[int, int]:
-        with self._lock:
-            if len(self._counts) > MOST_KEYS:
-                self._counts = {
-                    name: count for name, count in self._counts.items() if name[1] >= window - 1
-                }
-            current = self._counts.get((key, window), 0) + amount
-            if amount:
-                self._counts[key, window] = current
-            return self._counts.get((key, window - 1), 0), current
-
-
-class Shared:
-    """Counts in Redis, shared by all processes."""
-
-    def __init__(self, url: str) -> None:
-        self._redis = redis.Redis.from_url(url, socket_timeout=0.25, socket_connect_timeout=0.25)
-
-    def hit(self, key: str, window: int, amount: int) -> tuple[int, int]:
-        pipe = self._redis.pipeline(transaction=False)
-        name = f"ea4mpm:rate:{key}:"
-        pipe.incrby(f"{name}{window}", amount)
-        pipe.expire(f"{name}{window}", 2 * WINDOW)
-        pipe.get(f"{name}{window - 1}")
-        current, _, previous = pipe.execute()
-        return int(previous or 0), int(current)
-
-
 class Limiter:
     """Asks the shared counter, and the one of this process while the shared one is away."""
 
@@ -133,7 +89,7 @@ class Limiter:
         if self._shared is not None and time.monotonic() >= self._away_until:
             try:
                 return self._shared.hit(key, window, amount)
-            except (RedisError, OSError) as error:
+            except CounterAway as error:
                 self._away_until = time.monotonic() + AWAY_SECONDS
                 log.warning("rate limits are counted per process for now: %s", error)
         return self._memory.hit(key, window, amount)
@@ -143,7 +99,11 @@ class Limiter:
 def limiter() -> Limiter:
     """The broker may be something else than Redis, as in tests: then there is nothing to share."""
     url: str = settings.REDIS_URL
-    return Limiter(Shared(url) if url.startswith(("redis:", "rediss:", "unix:")) else None)
+    if not url.startswith(("redis:", "rediss:", "unix:")):
+        return Limiter(None)
+    from mpm.access.shared_counter import Shared  # a command in process is not limited
+
+    return Limiter(Shared(url))
 
 
 FAILURES_A_MINUTE = 20

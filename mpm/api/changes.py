@@ -21,13 +21,12 @@ from mpm.api.shapes import (
     Line,
     Moment,
     Mpm,
-    ProblemDetails,
     QueryFlag,
     QueryNumber,
     ServerName,
     Wish,
 )
-from mpm.api.statuses import problems
+from mpm.api.statuses import DESCRIBED, problems
 from mpm.api.switch import Key
 from mpm.changes import log_bytes
 from mpm.changes.detail import change_detail
@@ -91,7 +90,7 @@ class RollBackIn(Wish):
 @router.get(
     "changes",
     auth=Bearer(Scope.READ),
-    response={200: ChangeList, problems(Scope.READ, named=False): ProblemDetails},
+    response={200: ChangeList, problems(Scope.READ, named=False): DESCRIBED},
     operation_id="listChanges",
     summary="List changes",
 )
@@ -156,7 +155,7 @@ def _sensible(name: str, moment: datetime | None) -> datetime | None:
 @router.get(
     "changes/{change}",
     auth=Bearer(Scope.READ),
-    response={200: ChangeDetail, problems(Scope.READ): ProblemDetails},
+    response={200: ChangeDetail, problems(Scope.READ): DESCRIBED},
     operation_id="getChange",
     summary="Get a change",
 )
@@ -189,7 +188,7 @@ def get_change(
 @router.get(
     "changes/{change}/log",
     auth=Bearer(Scope.READ),
-    response={200: None, problems(Scope.READ): ProblemDetails},
+    response={200: None, problems(Scope.READ): DESCRIBED},
     operation_id="getLog",
     summary="Get the log of a change",
     openapi_extra={
@@ -245,7 +244,7 @@ def get_log(
 @router.post(
     "changes/{change}/cancel",
     auth=Bearer(Scope.CHANGE),
-    response={202: ChangeSchema, problems(Scope.CHANGE, 409, body=True): ProblemDetails},
+    response={202: ChangeSchema, problems(Scope.CHANGE, 409, body=True): DESCRIBED},
     operation_id="cancelChange",
     summary="Cancel a change",
 )
@@ -274,7 +273,7 @@ def cancel_change(
 @router.post(
     "changes/{change}/rollback",
     auth=Bearer(Scope.ROLLBACK),
-    response={202: ChangeSchema, problems(Scope.ROLLBACK, 409, body=True): ProblemDetails},
+    response={202: ChangeSchema, problems(Scope.ROLLBACK, 409, body=True): DESCRIBED},
     operation_id="rollBackChange",
     summary="Roll back a change",
 )

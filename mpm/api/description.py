@@ -12,6 +12,7 @@ from pydantic.json_schema import models_json_schema
 
 from mpm.api.examples import EXAMPLES, OF_ANSWERS
 from mpm.api.problems import MEDIA_TYPE
+from mpm.api.shapes import ProblemDetails
 from mpm.schemas.notification import NotificationBody, TestBody
 
 Json = dict[str, Any]
@@ -116,9 +117,13 @@ _SIGNED: Mapping[str, str] = {
 _COMPONENTS = "#/components/schemas/"
 
 
+_PROBLEM = {"$ref": f"{_COMPONENTS}{ProblemDetails.__name__}"}
+
+
 def complete(schema: Json) -> None:
     """Add to a description, in place."""
     components = schema["components"]
+    _add_shapes(components["schemas"], ProblemDetails)
     schema["servers"] = [{"url": "/", "description": "This panel"}]
     schema["info"]["contact"] = {"name": "The administrator of this panel"}
     schema["info"]["license"] = {"name": "MIT", "identifier": "MIT"}
@@ -143,8 +148,8 @@ def complete(schema: Json) -> None:
                 if parameter["schema"].get("default") == "":
                     del parameter["schema"]["default"]
             for status, response in operation["responses"].items():
-                if int(status) >= 400 and "content" in response:
-                    response["content"] = {MEDIA_TYPE: next(iter(response["content"].values()))}
+                if int(status) >= 400:
+                    response["content"] = {MEDIA_TYPE: {"schema": _PROBLEM}}
                 if example := OF_ANSWERS.get((operation["operationId"], int(status))):
                     next(iter(response["content"].values()))["example"] = example
                 headers = response.setdefault("headers", {})
@@ -152,14 +157,17 @@ def complete(schema: Json) -> None:
                     headers[name] = {"$ref": f"#/components/headers/{name}"}
 
 
-def _webhooks(schemas: Json) -> Json:
-    """What the panel itself sends. Their shapes go into ``schemas``."""
-    models: list[tuple[type[BaseModel], Any]] = [
-        (model, "serialization") for model, _ in _BODIES.values()
-    ]
-    _, found = models_json_schema(models, ref_template=f"{_COMPONENTS}{{model}}")
+def _add_shapes(schemas: Json, *models: type[BaseModel]) -> None:
+    """Of answers and messages, and of what they are made of."""
+    made: list[tuple[type[BaseModel], Any]] = [(model, "serialization") for model in models]
+    _, found = models_json_schema(made, ref_template=f"{_COMPONENTS}{{model}}")
     for name, shape in found["$defs"].items():
         schemas.setdefault(name, shape)
+
+
+def _webhooks(schemas: Json) -> Json:
+    """What the panel itself sends. Their shapes go into ``schemas``."""
+    _add_shapes(schemas, *(model for model, _ in _BODIES.values()))
     headers = [
         {"name": name, "in": "header", "required": True, "schema": _TEXT, "description": text}
         for name, text in _SIGNED.items()

@@ -14,8 +14,8 @@ from mpm.api.auth import Bearer, actor_of, reachable, token_of
 from mpm.api.idempotency import Answer, fingerprint, once
 from mpm.api.mpm_state import latest_of
 from mpm.api.paging import Cursor, Limit, cut, link_next
-from mpm.api.shapes import ProblemDetails, QueryNumber, Wish
-from mpm.api.statuses import problems
+from mpm.api.shapes import QueryNumber, Wish
+from mpm.api.statuses import DESCRIBED, problems
 from mpm.api.switch import Key
 from mpm.changes.services.repairs import repair
 from mpm.history.diagnosis import RepairTold, all_repairs, examined, repair_numbered
@@ -58,7 +58,7 @@ States = Annotated[
 @router.get(
     "servers/{server}/doctor",
     auth=Bearer(Scope.READ),
-    response={200: Diagnostics, problems(Scope.READ, 409): ProblemDetails},
+    response={200: Diagnostics, problems(Scope.READ, 409): DESCRIBED},
     operation_id="getDiagnostics",
     summary="Get diagnostics",
 )
@@ -79,7 +79,7 @@ def get_diagnostics(request: HttpRequest, server: str) -> Diagnostics:
 @router.get(
     "servers/{server}/repairs",
     auth=Bearer(Scope.READ),
-    response={200: RepairList, problems(Scope.READ): ProblemDetails},
+    response={200: RepairList, problems(Scope.READ): DESCRIBED},
     operation_id="listRepairs",
     summary="List repairs",
 )
@@ -111,7 +111,7 @@ def list_repairs(
 @router.get(
     "servers/{server}/repairs/{repair}",
     auth=Bearer(Scope.READ),
-    response={200: Repair, problems(Scope.READ): ProblemDetails},
+    response={200: Repair, problems(Scope.READ): DESCRIBED},
     operation_id="getRepair",
     summary="Get a repair",
 )
@@ -137,7 +137,7 @@ def get_repair(
 @router.post(
     "servers/{server}/repairs",
     auth=Bearer(Scope.CHANGE),
-    response={202: Repair, problems(Scope.CHANGE, 409, body=True): ProblemDetails},
+    response={202: Repair, problems(Scope.CHANGE, 409, body=True): DESCRIBED},
     operation_id="createRepair",
     summary="Create a repair",
 )

@@ -13,8 +13,8 @@ from mpm.access.scopes import Scope
 from mpm.api.auth import Bearer, known_name, reachable_names, token_of
 from mpm.api.paging import Cursor, Limit
 from mpm.api.problems import invalid
-from mpm.api.shapes import ProblemDetails, QueryNumber, ServerName
-from mpm.api.statuses import problems
+from mpm.api.shapes import QueryNumber, ServerName
+from mpm.api.statuses import DESCRIBED, problems
 from mpm.history.event_cursor import events_after
 from mpm.history.event_kinds import unknown_kind
 from mpm.models import Event
@@ -45,7 +45,7 @@ class EventList(Schema):
 @router.get(
     "events",
     auth=Bearer(Scope.READ),
-    response={200: EventList, problems(Scope.READ, named=False): ProblemDetails},
+    response={200: EventList, problems(Scope.READ, named=False): DESCRIBED},
     operation_id="listEvents",
     summary="List events",
 )

@@ -13,8 +13,8 @@ from easyapache.ea4.plan import Plan
 from mpm.access.scopes import Scope
 from mpm.access.services.actor import BadRequest, NotFound
 from mpm.api.auth import Bearer, actor_of, reachable, token_of
-from mpm.api.shapes import Flag, Mpm, Packages, ProblemDetails, QueryNumber, Wish
-from mpm.api.statuses import problems
+from mpm.api.shapes import Flag, Mpm, Packages, QueryNumber, Wish
+from mpm.api.statuses import DESCRIBED, problems
 from mpm.changes.detail import plan_of_server
 from mpm.changes.services.lookup import preview_with
 from mpm.changes.services.planning import plan_for, request_preview, settled
@@ -50,7 +50,7 @@ class ChoiceIn(Wish):
     response={
         200: PlanSchema,
         202: PendingPlan,
-        problems(Scope.PLAN, 409, body=True): ProblemDetails,
+        problems(Scope.PLAN, 409, body=True): DESCRIBED,
     },
     operation_id="createPlan",
     summary="Create a plan",
@@ -86,7 +86,7 @@ def create_plan(
 @router.get(
     "servers/{server}/plans/{plan}",
     auth=Bearer(Scope.PLAN),
-    response={200: PlanSchema, 202: PendingPlan, problems(Scope.PLAN, 409): ProblemDetails},
+    response={200: PlanSchema, 202: PendingPlan, problems(Scope.PLAN, 409): DESCRIBED},
     operation_id="getPlan",
     summary="Get a plan of the server",
 )

@@ -13,8 +13,8 @@ from mpm.api.auth import Bearer, reachable, reachable_names, token_of
 from mpm.api.conditions import etag, none_matches, weak_etag
 from mpm.api.mpm_state import latest_of, mpm_answer
 from mpm.api.paging import Limit, NameCursor, link_next
-from mpm.api.shapes import Mpm, ProblemDetails, QueryFlag
-from mpm.api.statuses import problems
+from mpm.api.shapes import Mpm, QueryFlag
+from mpm.api.statuses import DESCRIBED, problems
 from mpm.schemas.server import MpmStatus, Profile
 from mpm.schemas.server import Server as ServerSchema
 from mpm.servers.models import Server
@@ -39,7 +39,7 @@ class ServerList(Schema):
 @router.get(
     "servers",
     auth=Bearer(Scope.READ),
-    response={200: ServerList, problems(Scope.READ, named=False): ProblemDetails},
+    response={200: ServerList, problems(Scope.READ, named=False): DESCRIBED},
     operation_id="listServers",
     summary="List servers",
 )
@@ -78,7 +78,7 @@ def list_servers(
 @router.get(
     "servers/{server}",
     auth=Bearer(Scope.READ),
-    response={200: ServerSchema, problems(Scope.READ): ProblemDetails},
+    response={200: ServerSchema, problems(Scope.READ): DESCRIBED},
     operation_id="getServer",
     summary="Get a server",
 )
@@ -90,7 +90,7 @@ def get_server(request: HttpRequest, server: str) -> ServerSchema:
 @router.get(
     "servers/{server}/profile",
     auth=Bearer(Scope.READ),
-    response={200: Profile, 304: None, problems(Scope.READ, 409): ProblemDetails},
+    response={200: Profile, 304: None, problems(Scope.READ, 409): DESCRIBED},
     operation_id="getProfile",
     summary="Get the installed profile",
 )
@@ -113,7 +113,7 @@ def get_profile(
 @router.get(
     "servers/{server}/mpm",
     auth=Bearer(Scope.READ),
-    response={200: MpmStatus, 304: None, problems(Scope.READ, 409): ProblemDetails},
+    response={200: MpmStatus, 304: None, problems(Scope.READ, 409): DESCRIBED},
     operation_id="getMpm",
     summary="Get the MPM",
 )

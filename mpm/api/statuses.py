@@ -9,6 +9,11 @@ ALWAYS = frozenset({401, 422, 429, 500, 503})
 BODY = frozenset({400, 411, 413, 415})
 """What can be wrong with a body before anything in it is read."""
 
+DESCRIBED = None
+"""The shape of a problem, where operations name their answers. It is the same for all of them, so
+that the description says it once (``mpm.api.description``): a model for each status of each
+operation would be 250 models, made anew at the start of every process and of every command."""
+
 
 def problems(scope: Scope, *more: int, named: bool = True, body: bool = False) -> frozenset[int]:
     """Of an operation that needs ``scope``. ``named``: its address names a resource, which may not

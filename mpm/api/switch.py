@@ -19,8 +19,8 @@ from mpm.api.idempotency import Answer, fingerprint, once
 from mpm.api.plans import ChoiceIn
 from mpm.api.problems import Problem, from_refusal
 from mpm.api.servers import router
-from mpm.api.shapes import Digest, Flag, Line, Moment, ProblemDetails
-from mpm.api.statuses import problems
+from mpm.api.shapes import Digest, Flag, Line, Moment
+from mpm.api.statuses import DESCRIBED, problems
 from mpm.changes.detail import plan_of_server
 from mpm.changes.services.fresh_look import OF_ITS_STATE, on_a_fresh_look
 from mpm.changes.services.request import Check, Terms, request_change, would_change
@@ -72,7 +72,7 @@ class SwitchOut(Schema):
     response={
         200: SwitchOut,
         202: SwitchOut,
-        problems(Scope.CHANGE, 409, 412, 428, body=True): ProblemDetails,
+        problems(Scope.CHANGE, 409, 412, 428, body=True): DESCRIBED,
     },
     operation_id="updateMpm",
     summary="Change the MPM",

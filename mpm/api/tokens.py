@@ -16,8 +16,8 @@ from mpm.access.services.actor import NotAllowed, NotFound
 from mpm.api.auth import Bearer, actor_of, known_name, reachable_names, token_of
 from mpm.api.paging import Cursor, Limit, cut, link_next
 from mpm.api.problems import invalid
-from mpm.api.shapes import Flag, Line, Moment, Names, ProblemDetails, ServerName, Wish
-from mpm.api.statuses import problems
+from mpm.api.shapes import Flag, Line, Moment, Names, ServerName, Wish
+from mpm.api.statuses import DESCRIBED, problems
 from mpm.models import Token
 from mpm.schemas.token import NewToken
 from mpm.schemas.token import Token as TokenSchema
@@ -61,7 +61,7 @@ class TokenList(Schema):
 @router.get(
     "token",
     auth=Bearer(Scope.READ),
-    response={200: TokenSchema, problems(Scope.READ, named=False): ProblemDetails},
+    response={200: TokenSchema, problems(Scope.READ, named=False): DESCRIBED},
     operation_id="getOwnToken",
     summary="Get this token",
 )
@@ -73,7 +73,7 @@ def own_token(request: HttpRequest) -> TokenSchema:
 @router.get(
     "tokens",
     auth=Bearer(Scope.ADMIN),
-    response={200: TokenList, problems(Scope.ADMIN, named=False): ProblemDetails},
+    response={200: TokenList, problems(Scope.ADMIN, named=False): DESCRIBED},
     operation_id="listTokens",
     summary="List tokens",
 )
@@ -110,7 +110,7 @@ def list_tokens(
 @router.post(
     "tokens",
     auth=Bearer(Scope.ADMIN),
-    response={201: NewToken, problems(Scope.ADMIN, named=False, body=True): ProblemDetails},
+    response={201: NewToken, problems(Scope.ADMIN, named=False, body=True): DESCRIBED},
     operation_id="createToken",
     summary="Create a token",
 )
@@ -139,7 +139,7 @@ def create_token(request: HttpRequest, body: TokenIn, response: HttpResponse) ->
 @router.get(
     "tokens/{token}",
     auth=Bearer(Scope.ADMIN),
-    response={200: TokenSchema, problems(Scope.ADMIN): ProblemDetails},
+    response={200: TokenSchema, problems(Scope.ADMIN): DESCRIBED},
     operation_id="getToken",
     summary="Get a token",
 )
@@ -151,7 +151,7 @@ def get_token(request: HttpRequest, token: str) -> TokenSchema:
 @router.post(
     "tokens/{token}/rotate",
     auth=Bearer(Scope.ADMIN),
-    response={201: NewToken, problems(Scope.ADMIN, body=True): ProblemDetails},
+    response={201: NewToken, problems(Scope.ADMIN, body=True): DESCRIBED},
     operation_id="rotateToken",
     summary="Rotate a token",
 )
@@ -171,7 +171,7 @@ def rotate_token(request: HttpRequest, token: str, body: RotateIn | None = None)
 @router.delete(
     "tokens/{token}",
     auth=Bearer(Scope.ADMIN),
-    response={204: None, problems(Scope.ADMIN): ProblemDetails},
+    response={204: None, problems(Scope.ADMIN): DESCRIBED},
     operation_id="deleteToken",
     summary="Revoke a token",
 )

@@ -18,13 +18,12 @@ from mpm.api.shapes import (
     Flag,
     Line,
     Names,
-    ProblemDetails,
     QueryFlag,
     ServerName,
     Wish,
     unset,
 )
-from mpm.api.statuses import problems
+from mpm.api.statuses import DESCRIBED, problems
 from mpm.history.event_kinds import matching, unknown_kind
 from mpm.models import Token, Webhook
 from mpm.notify import webhooks
@@ -97,7 +96,7 @@ class DeliveryList(Schema):
 @router.get(
     "webhooks",
     auth=Bearer(Scope.ADMIN),
-    response={200: WebhookList, problems(Scope.ADMIN, named=False): ProblemDetails},
+    response={200: WebhookList, problems(Scope.ADMIN, named=False): DESCRIBED},
     operation_id="listWebhooks",
     summary="List webhooks",
 )
@@ -136,7 +135,7 @@ def list_webhooks(
 @router.post(
     "webhooks",
     auth=Bearer(Scope.ADMIN),
-    response={201: NewWebhook, problems(Scope.ADMIN, named=False, body=True): ProblemDetails},
+    response={201: NewWebhook, problems(Scope.ADMIN, named=False, body=True): DESCRIBED},
     operation_id="createWebhook",
     summary="Create a webhook",
 )
@@ -161,7 +160,7 @@ def create_webhook(request: HttpRequest, body: WebhookIn, response: HttpResponse
 @router.get(
     "webhooks/{webhook}",
     auth=Bearer(Scope.ADMIN),
-    response={200: WebhookSchema, problems(Scope.ADMIN): ProblemDetails},
+    response={200: WebhookSchema, problems(Scope.ADMIN): DESCRIBED},
     operation_id="getWebhook",
     summary="Get a webhook",
 )
@@ -173,7 +172,7 @@ def get_webhook(request: HttpRequest, webhook: str) -> WebhookSchema:
 @router.patch(
     "webhooks/{webhook}",
     auth=Bearer(Scope.ADMIN),
-    response={200: WebhookSchema, problems(Scope.ADMIN, body=True): ProblemDetails},
+    response={200: WebhookSchema, problems(Scope.ADMIN, body=True): DESCRIBED},
     operation_id="updateWebhook",
     summary="Update a webhook",
 )
@@ -191,7 +190,7 @@ def update_webhook(request: HttpRequest, webhook: str, body: WebhookUpdate) -> W
 @router.delete(
     "webhooks/{webhook}",
     auth=Bearer(Scope.ADMIN),
-    response={204: None, problems(Scope.ADMIN): ProblemDetails},
+    response={204: None, problems(Scope.ADMIN): DESCRIBED},
     operation_id="deleteWebhook",
     summary="Delete a webhook",
 )
@@ -205,7 +204,7 @@ def delete_webhook(request: HttpRequest, webhook: str) -> Any:
 @router.post(
     "webhooks/{webhook}/rotate",
     auth=Bearer(Scope.ADMIN),
-    response={200: Secret, problems(Scope.ADMIN): ProblemDetails},
+    response={200: Secret, problems(Scope.ADMIN): DESCRIBED},
     operation_id="rotateWebhook",
     summary="Rotate the secret of a webhook",
 )
@@ -218,7 +217,7 @@ def rotate_webhook(request: HttpRequest, webhook: str) -> dict[str, str]:
 @router.post(
     "webhooks/{webhook}/test",
     auth=Bearer(Scope.ADMIN),
-    response={202: DeliverySchema, problems(Scope.ADMIN): ProblemDetails},
+    response={202: DeliverySchema, problems(Scope.ADMIN): DESCRIBED},
     operation_id="testWebhook",
     summary="Test a webhook",
 )
@@ -232,7 +231,7 @@ def test_webhook(request: HttpRequest, webhook: str) -> Any:
 @router.get(
     "webhooks/{webhook}/deliveries",
     auth=Bearer(Scope.ADMIN),
-    response={200: DeliveryList, problems(Scope.ADMIN): ProblemDetails},
+    response={200: DeliveryList, problems(Scope.ADMIN): DESCRIBED},
     operation_id="listDeliveries",
     summary="List deliveries",
 )
@@ -266,7 +265,7 @@ def list_deliveries(
 @router.post(
     "webhooks/{webhook}/deliveries/{delivery}/redeliver",
     auth=Bearer(Scope.ADMIN),
-    response={202: DeliverySchema, problems(Scope.ADMIN, 409): ProblemDetails},
+    response={202: DeliverySchema, problems(Scope.ADMIN, 409): DESCRIBED},
     operation_id="redeliverWebhook",
     summary="Redeliver",
 )

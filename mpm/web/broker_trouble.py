@@ -1,22 +1,13 @@
-"""What is wrong with the broker (Redis), and the way out, for whoever has to repair it."""
+"""What is wrong with the broker (Redis), and the way out, for whoever has to repair it.
+
+Celery and redis are loaded by the question, not by the import: most commands of a shell never ask.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Any
 
-from kombu.exceptions import OperationalError
-from redis.exceptions import (
-    AuthenticationError,
-    BusyLoadingError,
-    NoPermissionError,
-    OutOfMemoryError,
-    ReadOnlyError,
-    RedisError,
-    ResponseError,
-)
-
-from easyapache.celery import app
 from easyapache.ea4.protocol import CONTROL_QUEUE
 from easyapache.ea4.sentences import Sentence
 from mpm.access.services.actor import Unanswered
@@ -74,6 +65,9 @@ _AWAY = (
 
 def trouble() -> Trouble | None:
     """Ask the broker; None when it takes messages."""
+    from easyapache.celery import app
+    from mpm.servers.broker import ERRORS
+
     try:
         with app.connection_for_write() as connection:
             client: Any = getattr(connection.default_channel, "client", None)
@@ -81,7 +75,7 @@ def trouble() -> Trouble | None:
                 client.ping()
                 # Refused like any write; a list without a name of its own is never pushed to.
                 client.lpushx(f"{CONTROL_QUEUE}:probe", "")
-    except (OperationalError, RedisError, OSError) as error:
+    except ERRORS as error:
         return _named(error)
     return None
 
@@ -93,18 +87,21 @@ def need_the_broker() -> None:
 
 
 def _named(error: BaseException) -> Trouble:
+    from kombu.exceptions import OperationalError
+    from redis import exceptions as redis
+
     cause = error.__cause__ if isinstance(error, OperationalError) else error
     cause = cause or error
     said = str(cause)
-    if isinstance(cause, BusyLoadingError):
+    if isinstance(cause, redis.BusyLoadingError):
         known = _LOADING
-    elif isinstance(cause, AuthenticationError | NoPermissionError) or "NOAUTH" in said:
+    elif isinstance(cause, redis.AuthenticationError | redis.NoPermissionError) or "NOAUTH" in said:
         known = _REFUSED
-    elif isinstance(cause, OutOfMemoryError):
+    elif isinstance(cause, redis.OutOfMemoryError):
         known = _FULL
-    elif isinstance(cause, ReadOnlyError):
+    elif isinstance(cause, redis.ReadOnlyError):
         known = _STANDBY
-    elif isinstance(cause, ResponseError) and "MISCONF" in said:
+    elif isinstance(cause, redis.ResponseError) and "MISCONF" in said:
         known = _CANNOT_SAVE
     else:
         known = _AWAY

@@ -149,7 +149,7 @@ def test_looking_counts_nothing() -> None:
 
 
 def test_without_redis_each_process_counts_for_itself(caplog: pytest.LogCaptureFixture) -> None:
-    from mpm.access.throttle import Shared
+    from mpm.access.shared_counter import Shared
 
     limiter = Limiter(Shared("redis://127.0.0.1:1/0"))
     assert [limiter.hit("k", 2, now=1e9).allowed for _ in range(3)] == [True, True, False]
