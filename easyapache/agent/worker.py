@@ -29,7 +29,7 @@ from easyapache.agent.broker import AGENT_SETTINGS
 from easyapache.agent.change.engines import Engines
 from easyapache.agent.change.folder import now, stamp
 from easyapache.agent.change.known_states import Remembered
-from easyapache.agent.change.reporter import Courier
+from easyapache.agent.change.reporter import Reporter
 from easyapache.agent.change.spool import Spool
 from easyapache.agent.config import BadConfig, HostConfig, load_config
 from easyapache.agent.drivers import CONFIG_VARIABLE, open_server, remember
@@ -83,7 +83,7 @@ app.conf.update(AGENT_SETTINGS)
 
 
 class Agent:
-    """What the tasks share: the server, the spool, the courier, the engines."""
+    """What the tasks share: the server, the spool, the reporter, the engines."""
 
     def __init__(self, config: HostConfig) -> None:
         self.config = config
@@ -92,7 +92,7 @@ class Agent:
         self.spool.prepare()
         remember(config)
         self.engines = Engines(config)
-        self.courier = Courier(config.server, self.spool, self.engines, self.send)
+        self.reporter = Reporter(config.server, self.spool, self.engines, self.send)
         self.started = time.time()
         self.last_heard = self.last_sent = time.monotonic()
         self._over = threading.Event()
@@ -100,7 +100,7 @@ class Agent:
     def begin(self) -> None:
         """Take up what an earlier agent left unfinished, which needs no broker, and tell of it."""
         self._finish_restart()
-        self.courier.begin()
+        self.reporter.begin()
         threading.Thread(target=self._beat, name="heartbeat", daemon=True).start()
 
     def _finish_restart(self) -> None:
@@ -116,7 +116,7 @@ class Agent:
 
     def end(self) -> None:
         self._over.set()
-        self.courier.end()
+        self.reporter.end()
 
     def send(self, name: str, message: Mapping[str, Any]) -> bool:
         """Hand a message to the panel's queue. False when the broker cannot be reached."""
@@ -153,7 +153,7 @@ class Agent:
                     "agent": {
                         "pid": os.getpid(),
                         "started_at": self.started,
-                        "active": self.courier.active,
+                        "active": self.reporter.active,
                         "dropped": envelopes.dropped.count,
                     },
                 },
@@ -314,7 +314,7 @@ def apply(message: dict[str, Any]) -> None:
     folder, fresh = me.spool.take(change, message)
     if fresh:
         log.info("change %s started", change)
-    me.courier.follow(folder)
+    me.reporter.follow(folder)
     if folder.outcome is None:
         me.engines.ensure(folder)
 
@@ -327,7 +327,7 @@ def cancel(asked: CancelRequest) -> None:
         me.send("control.unknown", {"server": me.config.server, "change": change})
         return
     folder.request_cancel()
-    me.courier.follow(folder)
+    me.reporter.follow(folder)
 
 
 @operation(SyncRequest, "host.sync")
@@ -337,7 +337,7 @@ def sync(asked: SyncRequest) -> None:
     if folder is None:
         me.send("control.unknown", {"server": me.config.server, "change": asked.change})
         return
-    me.courier.rewind(folder, asked.after_report, asked.after_byte)
+    me.reporter.rewind(folder, asked.after_report, asked.after_byte)
 
 
 @operation(RepairRequest, "host.repair")
@@ -355,7 +355,7 @@ def repair(asked: RepairRequest) -> None:
             me.send("control.repaired", {**answer, **refused.as_json()})
             return
         folder.create(action, stamp(asked_at))
-    me.courier.follow_repair(folder)
+    me.reporter.follow_repair(folder)
 
 
 def _why_not_begin(spool: Spool, asked_at: datetime) -> str:

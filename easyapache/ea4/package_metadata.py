@@ -76,10 +76,10 @@ class Particulars(Schema):
     @classmethod
     def from_json(cls, data: Any) -> Particulars:
         """Raises BadMessage, also where anything is missing: it replaces what is known."""
-        told = read(cls, data)
+        metadata = read(cls, data)
         if missing := [item.name for item in fields(cls) if item.name not in data]:
             raise BadMessage(f"{missing[0]} is missing")
-        return told
+        return metadata
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "prefixes", tuple(sorted(self.prefixes)))

@@ -114,9 +114,9 @@ class Profile(Schema):
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "packages", tuple(sorted(self.packages)))
-        told: Any = self.facts
-        told = told if isinstance(told, Mapping) else {}
-        known = {name: fact for name, fact in told.items() if _readable(name, fact)}
+        facts: Any = self.facts
+        facts = facts if isinstance(facts, Mapping) else {}
+        known = {name: fact for name, fact in facts.items() if _readable(name, fact)}
         if known != self.facts:
             object.__setattr__(self, "facts", known)
 

@@ -11,8 +11,9 @@ from django.utils import timezone
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mpm.access.counters import WINDOW
 from mpm.access.rights import ADMINISTRATOR
-from mpm.access.throttle import WINDOW, Limiter, judge
+from mpm.access.throttle import Limiter, judge
 from mpm.access.tokens import revoke
 from mpm.models import Token
 from mpm.servers.models import Server

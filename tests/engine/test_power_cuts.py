@@ -15,7 +15,7 @@ from easyapache.agent.change.engine import Engine
 from easyapache.agent.change.engines import PATIENCE, Engines
 from easyapache.agent.change.folder import ChangeFolder, now
 from easyapache.agent.change.progress import progress_of
-from easyapache.agent.change.reporter import Courier
+from easyapache.agent.change.reporter import Reporter
 from easyapache.agent.change.shutdown import GoingDown, machine_goes_down
 from easyapache.agent.change.spool import KEEP_REFUSED
 from easyapache.agent.config import HostConfig
@@ -292,9 +292,9 @@ def test_the_log_is_on_the_disk_before_it_is_told(
         told.append(name)
         return True
 
-    courier = Courier("sim", simulation.spool, Engines(simulation.config), send)
-    courier.follow(folder)
-    courier._tell(folder)
+    reporter = Reporter("sim", simulation.spool, Engines(simulation.config), send)
+    reporter.follow(folder)
+    reporter._send(folder)
     assert told[0] == "control.log"
 
 

@@ -153,7 +153,7 @@ def test_what_was_told_long_ago_is_forgotten_and_nothing_else(simulation: Simula
     told, untold = asked(simulation), asked(simulation)
     for folder in (told, untold):
         carry_out(folder, simulation.server, simulation.spool)
-    told.set_told()
+    told.set_reported()
     simulation.spool.prune(now())
     assert told.known
     simulation.spool.prune(now() + timedelta(days=31))

@@ -8,13 +8,14 @@ import sys
 import threading
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from easyapache.agent.change.durable import Busy
-from easyapache.agent.change.folder import ChangeFolder, now
+from easyapache.agent.change.folder import LONGEST_REPORT, ChangeFolder, cut_to_fit, now
 from easyapache.agent.change.spool import Spool
 from easyapache.ea4.schema import BadMessage
 from tests.engine.simulation import Simulation
@@ -73,6 +74,49 @@ def test_reports_count_from_one_without_gaps(folder: ChangeFolder) -> None:
     again = ChangeFolder(folder.path)
     assert [item.seq for item in again.reports()] == list(range(1, 21))
     assert [item.data["number"] for item in again.reports()] == list(range(20))
+
+
+def test_a_report_too_long_for_a_message_is_shortened_and_says_by_how_much(
+    folder: ChangeFolder,
+) -> None:
+    with folder.engine_lock():
+        written = folder.report("step", {"step": "packages", "detail": "x" * 3_000_000})
+        folder.report("step", {"step": "restart", "detail": "short"})
+    assert [report.seq for report in folder.reports()] == [1, 2]
+    assert folder.reports()[0] == written
+    detail = written.data["detail"]
+    assert detail.startswith("xxx")
+    assert f"({3_000_000 - detail.count('x')} more characters)" in detail
+    assert len(json.dumps(written.as_json())) <= LONGEST_REPORT
+
+
+def test_an_outcome_too_long_for_a_message_leaves_the_profile_out_whole(
+    folder: ChangeFolder,
+) -> None:
+    packages = [{"name": f"ea-{number}", "summary": "x" * 100} for number in range(20_000)]
+    with folder.engine_lock():
+        written = folder.report("outcome", {"outcome": "failed", "profile": {"packages": packages}})
+    assert written.data == {"outcome": "failed", "profile": None}
+
+
+ANY_DATA = st.fixed_dictionaries(
+    {
+        "step": st.sampled_from(["packages", "restart"]),
+        "detail": st.text(max_size=5000),
+        "items": st.lists(st.text(max_size=200) | st.integers(), max_size=300),
+        "words": st.fixed_dictionaries({"detail": st.lists(st.text(max_size=2000), max_size=9)}),
+    }
+)
+
+
+@given(ANY_DATA, st.integers(1500, 9000))
+def test_what_is_cut_keeps_its_names_and_fits(data: dict[str, Any], most: int) -> None:
+    cut = cut_to_fit(data, most)
+    assert set(cut) == set(data)
+    assert cut["step"] == data["step"]
+    assert len(json.dumps(cut)) <= most
+    if len(json.dumps(data)) <= most:
+        assert cut == data
 
 
 def test_whoever_reads_while_another_thread_writes_never_breaks_the_numbering(

@@ -19,7 +19,7 @@ LOOK = 0.1
 """Seconds between two looks for a request to cancel."""
 
 
-class Stopping:
+class Cancellation:
     """Answers the request to cancel one change. There is one request and one answer."""
 
     def __init__(self, folder: ChangeFolder) -> None:
@@ -53,14 +53,14 @@ class Stopping:
 
     @contextmanager
     def last_chance(self) -> Iterator[None]:
-        """Inside, the point of no return is passed, unless a stop came first: Stopped then."""
+        """Inside, the point of no return is passed. Raises Stopped where a cancel was requested."""
         with self._gate:
             self.check()
             yield
 
     @contextmanager
     def closing(self) -> Iterator[None]:
-        """Inside, the outcome is written; what was asked and not answered is told before."""
+        """Inside, the outcome is written. A request to cancel without an answer gets one first."""
         with self._gate:
             if self.folder.cancel_requested:
                 self._answer(accepted=False, reason=OVER)

@@ -31,7 +31,7 @@ class Handover:
         goes on, so that a change that turns round is watched without a gap."""
         if self._watching:
             return
-        # What was told once must not be told again as part of the next window.
+        # What was reported once must not be reported again as part of the next window.
         number = progress_of(self.folder.reports()).interruptions + 1
         window = self.folder.path / f"window-{number}"
         self._open.enter_context(self.server.watch(window, self.log))
@@ -66,7 +66,7 @@ class Handover:
         than the method that was asked for."""
         self.server.settle_restart(self.log)
         if self.serves(mpm, itk):
-            if not progress_of(self.folder.reports()).told:
+            if not progress_of(self.folder.reports()).outage_reported:
                 self._tell(self.server.noticed())
             return Sentence("{mpm} is already running.", mpm=label(mpm, itk))
         return self.replace(method, somehow=somehow)

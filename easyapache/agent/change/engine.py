@@ -20,7 +20,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
-from easyapache.agent.change.cancellation import Stopping
+from easyapache.agent.change.cancellation import Cancellation
 from easyapache.agent.change.durable import Busy
 from easyapache.agent.change.folder import ChangeFolder, now
 from easyapache.agent.change.progress import (
@@ -32,7 +32,7 @@ from easyapache.agent.change.progress import (
 )
 from easyapache.agent.change.shutdown import shutdown_of
 from easyapache.agent.change.spool import Spool
-from easyapache.agent.change.step_reporter import Failed, Telling
+from easyapache.agent.change.step_reporter import Failed, StepReporter
 from easyapache.agent.change.steps import Moved, Steps
 from easyapache.agent.config import BadConfig, HostConfig
 from easyapache.agent.drivers import config_of, open_server
@@ -65,8 +65,8 @@ class Engine:
         self.folder, self.server, self.config = folder, server, config
         self.spool = Spool(folder.path.parent)
         self.pause = pause
-        self.telling = Telling(folder, goes_down or shutdown_of(config))
-        self.stopping = Stopping(folder)
+        self.reporter = StepReporter(folder, goes_down or shutdown_of(config))
+        self.cancellation = Cancellation(folder)
         self.steps: Steps
 
     def run(self, *, back: str = "") -> Report:
@@ -83,9 +83,9 @@ class Engine:
             except BadMessage as error:
                 return self._unreadable(error)
             self.steps = Steps(
-                self.folder, request, self.server, self.config, self.telling.log, self.pause
+                self.folder, request, self.server, self.config, self.reporter.log, self.pause
             )
-            with self.stopping.answering():
+            with self.cancellation.answering():
                 return self._run(back)
 
     def _unreadable(self, error: BadMessage) -> Report:
@@ -112,16 +112,16 @@ class Engine:
 
     def _run(self, back: str) -> Report:
         progress = self._progress()
-        self.telling.step = progress.last or Step.PREFLIGHT
-        self.telling.stay_up()
-        deaths = self.folder.note_start(self.telling.step) - 1
+        self.reporter.step = progress.last or Step.PREFLIGHT
+        self.reporter.stay_up()
+        deaths = self.folder.note_start(self.reporter.step) - 1
         with ExitStack() as stack:
             try:
                 self._take_server(stack, progress)
                 stack.callback(self.steps.handover.close)
-                self.server.settle_restart(self.telling.log)
+                self.server.settle_restart(self.reporter.log)
                 if deaths:
-                    self.telling.log(f"resuming: step {self.telling.step} was interrupted")
+                    self.reporter.log(f"resuming: step {self.reporter.step} was interrupted")
                 if back and not progress.touched:
                     raise Stopped
                 if progress.touched:
@@ -130,7 +130,7 @@ class Engine:
             except Busy:
                 return self._refuse(Sentence("Another change is running on this server."))
             except Stopped:
-                self.stopping.accept()
+                self.cancellation.accept()
                 sentence = Sentence("Canceled before anything was changed.")
                 return self._end(Outcome.CANCELED, "cancel", sentence)
             except Moved as moved:
@@ -151,8 +151,8 @@ class Engine:
                     "{step}: {why}", step=failed.step.value, why=failed.decided_by
                 )
                 return self._refuse(failed.decided_by, decided_by=decided_by)
-            except Exception as error:  # noqa: BLE001 -- as in _do: told, and undone
-                self.telling.log(traceback.format_exc())
+            except Exception as error:  # noqa: BLE001 -- as in _do: reported, and undone
+                self.reporter.log(traceback.format_exc())
                 why = error.message if isinstance(error, HostError) else repr(error)
                 return self._undo(why) if self._progress().touched else self._refuse(why)
 
@@ -170,7 +170,7 @@ class Engine:
                     "The engine was interrupted {count} time in step {step}.",
                     "The engine was interrupted {count} times in step {step}.",
                     count=deaths,
-                    step=self.telling.step.value,
+                    step=self.reporter.step.value,
                 )
             )
         return self._forward()
@@ -191,11 +191,11 @@ class Engine:
             return self._undo(self._cut_off(deaths))
         if Step.PACKAGES not in progress.done:
             if self.steps.packages_never_moved() and progress.tries < DEATHS_PER_STEP:
-                self.telling.log("no package was changed yet: starting again")
+                self.reporter.log("no package was changed yet: starting again")
                 self._settle()
                 self.steps.handover.close()
                 return self._forward()
-            self.telling.perform(Step.PACKAGES, self.steps.packages_are_right, said=True)
+            self.reporter.perform(Step.PACKAGES, self.steps.packages_are_right, said=True)
         return self._finish(progress)
 
     def _cut_off(self, deaths: int) -> str:
@@ -203,34 +203,34 @@ class Engine:
             "the engine was interrupted {count} time in step {step}",
             "the engine was interrupted {count} times in step {step}",
             count=deaths,
-            step=self.telling.step.value,
+            step=self.reporter.step.value,
         )
 
     def _forward(self) -> Report:
         steps, request = self.steps, self.steps.request
-        self.telling.perform(Step.PREFLIGHT, steps.preflight)
-        self.stopping.check()
+        self.reporter.perform(Step.PREFLIGHT, steps.preflight)
+        self.cancellation.check()
         if request.transaction.empty:
             wanted = label(request.mpm, request.itk)
             if shows(steps.before, request.mpm, request.itk):
                 for step in list(Step)[1:7]:
-                    self.telling.skip(step, Sentence("No changes needed."))
+                    self.reporter.skip(step, Sentence("No changes needed."))
                 sentence = Sentence("No changes needed: the server already runs {mpm}.", mpm=wanted)
                 return self._end(Outcome.SUCCEEDED, "nothing_to_do", sentence)
             steps.lay_out_kit()
             no_package = Sentence("No packages to install or remove.")
             for step in (Step.DOWNLOAD, Step.REHEARSAL):
-                self.telling.skip(step, no_package)
+                self.reporter.skip(step, no_package)
             self._past_the_point()
-            self.telling.skip(Step.PACKAGES, no_package)
+            self.reporter.skip(Step.PACKAGES, no_package)
         else:
-            self.telling.perform(Step.DOWNLOAD, steps.download)
-            self.stopping.check()
-            self.telling.perform(Step.REHEARSAL, steps.rehearse)
-            self.stopping.check()
+            self.reporter.perform(Step.DOWNLOAD, steps.download)
+            self.cancellation.check()
+            self.reporter.perform(Step.REHEARSAL, steps.rehearse)
+            self.cancellation.check()
             self._past_the_point()
             steps.handover.watch()
-            self.telling.perform(Step.PACKAGES, steps.packages, said=True)
+            self.reporter.perform(Step.PACKAGES, steps.packages, said=True)
         return self._finish(Progress())
 
     def _finish(self, progress: Progress) -> Report:
@@ -238,10 +238,10 @@ class Engine:
         if Step.RESTART not in progress.done:
             steps.handover.watch()
             if Step.CONFIGTEST not in progress.done:
-                self.telling.perform(Step.CONFIGTEST, steps.config_test)
-            self.telling.perform(Step.RESTART, steps.restart)
+                self.reporter.perform(Step.CONFIGTEST, steps.config_test)
+            self.reporter.perform(Step.RESTART, steps.restart)
         steps.handover.close()
-        self.telling.perform(Step.VERIFY, steps.verify)
+        self.reporter.perform(Step.VERIFY, steps.verify)
         sentence = succeeded_sentence(request, self._progress().interruption)
         return self._end(Outcome.SUCCEEDED, "verification", sentence)
 
@@ -251,22 +251,22 @@ class Engine:
         """Back to what was, by the kit, as often as it takes within reason."""
         steps = self.steps
         wrong = cause
-        self.telling.stay_up()
+        self.reporter.stay_up()
         for attempt in range(UNDO_ATTEMPTS):
             if attempt:
-                self.telling.log(f"not restored yet ({wrong}); trying again")
+                self.reporter.log(f"not restored yet ({wrong}); trying again")
                 self.pause(1.0)
             try:
                 steps.handover.watch()
-                self.telling.perform(Step.UNDO_PACKAGES, steps.undo_packages, decided_by=cause)
-                self.telling.perform(Step.UNDO_RESTART, steps.undo_restart)
+                self.reporter.perform(Step.UNDO_PACKAGES, steps.undo_packages, decided_by=cause)
+                self.reporter.perform(Step.UNDO_RESTART, steps.undo_restart)
                 steps.handover.close()
-                self.telling.perform(Step.UNDO_VERIFY, steps.undo_verify)
+                self.reporter.perform(Step.UNDO_VERIFY, steps.undo_verify)
             except Failed as failed:
                 wrong = failed.decided_by
                 continue
             except Exception as error:  # noqa: BLE001 -- one more attempt is better than none
-                self.telling.log(traceback.format_exc())
+                self.reporter.log(traceback.format_exc())
                 wrong = error.message if isinstance(error, HostError) else repr(error)
                 continue
             sentence = Sentence(
@@ -276,8 +276,8 @@ class Engine:
             return self._end(Outcome.RESTORED, cause, sentence)
         try:
             steps.keep_httpd_running()
-        except Exception as error:  # noqa: BLE001 -- what is told here is the last word
-            self.telling.log(traceback.format_exc())
+        except Exception as error:  # noqa: BLE001 -- what is reported here is the last word
+            self.reporter.log(traceback.format_exc())
             wrong = Sentence(
                 "{wrong}; and Apache could not be started: {error}", wrong=wrong, error=str(error)
             )
@@ -318,7 +318,7 @@ class Engine:
             except Busy:
                 if time.monotonic() > end:
                     raise
-                self.stopping.check()
+                self.cancellation.check()
                 self.pause(0.2)
         for other in self.spool.unfinished():
             if other.change != self.folder.change and progress_of(other.reports()).touched:
@@ -326,10 +326,10 @@ class Engine:
 
     def _past_the_point(self) -> None:
         """Write down that the server may be altered from here on, unless a stop came first."""
-        self.telling.stay_up()
-        with self.stopping.last_chance():
-            self.telling.step = Step.PACKAGES
-            self.telling.report_step(Step.PACKAGES, "started")
+        self.reporter.stay_up()
+        with self.cancellation.last_chance():
+            self.reporter.step = Step.PACKAGES
+            self.reporter.report_step(Step.PACKAGES, "started")
 
     # -- the end --------------------------------------------------------------------------
 
@@ -344,20 +344,20 @@ class Engine:
 
     def _end(self, outcome: Outcome, decided_by: str, sentence: str) -> Report:
         if outcome is Outcome.FAILED:
-            self.telling.stay_up()
+            self.reporter.stay_up()
         profile = self._look()
         verified = outcome in (Outcome.SUCCEEDED, Outcome.RESTORED)
         if verified and self._settle(profile):
             profile = self._look()
-        with self.stopping.closing():
-            self.telling.log(sentence)
-            told = {
+        with self.cancellation.closing():
+            self.reporter.log(sentence)
+            outcome_json = {
                 "outcome": outcome.value,
                 "decided_by": decided_by,
                 "sentence": sentence,
                 "profile": profile.as_json() if profile else None,
             }
-            return self.folder.report("outcome", with_words(told, "sentence", "decided_by"))
+            return self.folder.report("outcome", with_words(outcome_json, "sentence", "decided_by"))
 
     def _settle(self, profile: Profile | None = None) -> bool:
         """A transaction that broke off, of packages that have been looked at and are sound,
@@ -372,7 +372,7 @@ class Engine:
         try:
             return self.server.inspect()
         except Exception as error:  # noqa: BLE001 -- a change must end even if nobody can look
-            self.telling.log(f"cannot inspect the server: {error}")
+            self.reporter.log(f"cannot inspect the server: {error}")
             return None
 
 

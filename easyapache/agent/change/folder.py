@@ -1,6 +1,6 @@
-"""One change on disk: its request, its journal, its log, and who works on it.
+"""One change on disk: its request, its journal, its log, and which engine holds it.
 
-What lies where is told in ``easyapache.agent.change.spool``.
+``easyapache.agent.change.spool`` describes the files.
 """
 
 from __future__ import annotations
@@ -32,6 +32,10 @@ from easyapache.ea4.protocol import ChangeRequest, Report
 from easyapache.ea4.schema import BadMessage, Count, Schema, loads
 
 LOG_CHUNK = 64 * 1024
+LONGEST_REPORT = 1_000_000
+"""Bytes. A message of more than two megabytes is dropped by the panel, and reports are sent as
+base64: one that is longer than this would never arrive, nor anything after it."""
+PROFILE = "profile"
 
 
 def now() -> datetime:
@@ -42,6 +46,32 @@ def now() -> datetime:
 def stamp(moment: datetime) -> str:
     """ISO 8601 in UTC with milliseconds, as ``2026-03-03T21:04:11.802Z``."""
     return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def cut_to_fit(data: Mapping[str, Any], most: int) -> dict[str, Any]:
+    """``data`` in at most ``most`` bytes of JSON: long texts and lists are shortened, the longest
+    ones first, and say how much is missing. Names are never cut: what a report is made of stays. A
+    ``profile`` is left out whole, as half a profile is a wrong one: the next scan brings it."""
+    if len(json.dumps(data)) > most and data.get(PROFILE) is not None:
+        data = {**data, PROFILE: None}
+    cut: dict[str, Any] = dict(data)
+    longest = most
+    while len(json.dumps(cut)) > most and longest > 16:
+        longest //= 2
+        cut = {name: _shortened(value, longest) for name, value in data.items()}
+    return cut
+
+
+def _shortened(value: Any, longest: int) -> Any:
+    """``longest``: characters of a text, and of a list its items of 16 characters."""
+    if isinstance(value, str):
+        missing = len(value) - longest
+        return f"{value[:longest]}… ({missing} more characters)" if missing > 40 else value
+    if isinstance(value, Mapping):
+        return {name: _shortened(item, longest) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_shortened(item, longest) for item in value[: max(1, longest // 16)]]
+    return value
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +87,7 @@ class Before(Schema):
 
 @dataclass(frozen=True, slots=True)
 class Delivered(Schema):
-    """How far the panel has been told: the last report, bytes of the log."""
+    """What has been handed to the broker: the last report, bytes of the log."""
 
     report: Count
     byte: Count
@@ -199,7 +229,10 @@ class ChangeFolder:
             if reports and reports[-1].kind == "outcome":
                 raise RuntimeError(f"change {self.change} has ended and takes no more reports")
             entry = Report(len(reports) + 1, stamp(now()), kind, data)
-            line = json.dumps(entry.as_json(), separators=(",", ":")).encode() + b"\n"
+            line = _line_of(entry)
+            if len(line) > LONGEST_REPORT:
+                entry = Report(entry.seq, entry.at, kind, cut_to_fit(data, LONGEST_REPORT - 1000))
+                line = _line_of(entry)
             self._despite_a_full_disk(lambda: append(self.journal_path, line, durable=True))
             return entry
 
@@ -255,8 +288,8 @@ class ChangeFolder:
             return 0
 
     def keep_log(self) -> None:
-        """See on the disk what the log has: what was told must not be told otherwise after a power
-        cut, when the log would go on where it had been."""
+        """Sync the log to the disk: what was reported must not be reported otherwise after a power
+        cut, when the log would continue where it had been."""
         if self.log_path.exists():
             sync_file(self.log_path)
 
@@ -284,10 +317,10 @@ class ChangeFolder:
         """(last report, bytes of the log) handed to the broker. (0, 0) where that is unknown:
         sending twice does no harm."""
         try:
-            told = loads(Delivered, (self.path / "delivered").read_bytes())
+            delivered = loads(Delivered, (self.path / "delivered").read_bytes())
         except (FileNotFoundError, BadMessage):
             return 0, 0
-        return told.report, told.byte
+        return delivered.report, delivered.byte
 
     def set_delivered(self, report: int, byte: int) -> None:
         """On a full disk this is left out: the reserve belongs to the journal, and what is not
@@ -298,6 +331,10 @@ class ChangeFolder:
         except OSError as error:
             if error.errno not in (errno.ENOSPC, errno.EDQUOT):
                 raise
+
+
+def _line_of(report: Report) -> bytes:
+    return json.dumps(report.as_json(), separators=(",", ":")).encode() + b"\n"
 
 
 def _report_of(line: bytes) -> Report | None:

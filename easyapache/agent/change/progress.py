@@ -30,7 +30,7 @@ class Progress:
     outcome: Mapping[str, Any] | None = None
     interruption: Mapping[str, Any] | None = None
     interruptions: int = 0
-    told: bool = False
+    outage_reported: bool = False
 
     @property
     def touched(self) -> bool:
@@ -43,19 +43,22 @@ class Progress:
 
 
 def progress_of(reports: Iterable[Report]) -> Progress:
-    """``tries``: how often the packages step began; ``cause``: why the undo began; ``told``:
-    what visitors noticed was told in the step under way, before somebody was cut off in it."""
+    """``tries``: how often the packages step began; ``cause``: why the undo began;
+    ``outage_reported``: what visitors noticed was reported in the step under way, before the engine
+    was cut off in it."""
     begun: set[Step] = set()
     done: set[Step] = set()
     last: Step | None = None
     tries, answered, cause = 0, False, ""
-    interruptions, told = 0, False
+    interruptions, outage_reported = 0, False
     outcome: Mapping[str, Any] | None = None
     interruption: Mapping[str, Any] | None = None
     for report in reports:
         if report.kind == "step":
             status = report.data["status"]
-            told = told and last == report.data["step"] and status == "started"
+            outage_reported = (
+                outage_reported and last == report.data["step"] and status == "started"
+            )
             last = Step(report.data["step"])
             if status == "started":
                 begun.add(last)
@@ -73,7 +76,7 @@ def progress_of(reports: Iterable[Report]) -> Progress:
             outcome = report.data
         elif report.kind == "interruption":
             interruption = report.data
-            interruptions, told = interruptions + 1, True
+            interruptions, outage_reported = interruptions + 1, True
     return Progress(
         begun=frozenset(begun),
         done=frozenset(done),
@@ -84,7 +87,7 @@ def progress_of(reports: Iterable[Report]) -> Progress:
         outcome=outcome,
         interruption=interruption,
         interruptions=interruptions,
-        told=told,
+        outage_reported=outage_reported,
     )
 
 

@@ -1,8 +1,8 @@
-"""Tells the panel what the spool holds: journal lines and log, and the results of repairs, as
-they come and again on demand.
+"""Sends the panel what the spool holds: journal lines, log and results of repairs, when they are
+written and again on demand.
 
 What has been handed to the broker counts as delivered, and the broker may lose it: the panel
-then says how far it got (``host.sync``), and everything since goes once more. Nothing here
+then says how far it got (``host.sync``), and everything since is sent again. Nothing here
 knows whether the broker works; a message that cannot be sent stays where it is, on disk.
 """
 
@@ -52,8 +52,8 @@ def _fitting(reports: Sequence[Report]) -> Sequence[Report]:
     return reports
 
 
-class Courier:
-    """One thread that follows every change and repair with something to tell, and watches the
+class Reporter:
+    """One thread that follows every change and repair with something to report, and watches the
     engines."""
 
     def __init__(self, server: str, spool: Spool, engines: Engines, send: Send) -> None:
@@ -64,12 +64,12 @@ class Courier:
         self._lock = threading.Lock()
         self._wake = threading.Event()
         self._over = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="courier", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="reporter", daemon=True)
         self._next_watch = self._next_prune = 0.0
 
     def begin(self) -> None:
-        """Take up every change and repair that is unfinished or not told to its end; what has
-        altered the server is gone on with before anything else, and before this returns."""
+        """Take up every change and repair that is unfinished or not reported to its end. A change
+        that has altered the server is continued first, before this returns."""
         half = [one for one in self.spool.unfinished() if progress_of(one.reports()).touched]
         for folder in half:
             self.follow(folder)
@@ -79,7 +79,7 @@ class Courier:
             if outcome is None or folder.delivered()[0] < outcome.seq:
                 self.follow(folder)
         for repair in self.spool.repairs():
-            if not repair.told:
+            if not repair.reported:
                 self.follow_repair(repair)
         self._thread.start()
 
@@ -95,13 +95,13 @@ class Courier:
         self._wake.set()
 
     def follow_repair(self, folder: RepairFolder) -> None:
-        """See a repair through and tell its result; once more, where that was told before."""
+        """Wait for the result of a repair and report it; again, where it was reported before."""
         with self._lock:
             self._repairs[folder.request] = folder
         self._wake.set()
 
     def rewind(self, folder: ChangeFolder, report: int, byte: int) -> None:
-        """Tell everything after ``report`` and ``byte`` once more."""
+        """Report everything after ``report`` and ``byte`` again."""
         with self._lock:
             self._following.setdefault(folder.change, folder)
             self._position[folder.change] = (max(0, report), max(0, byte))
@@ -122,12 +122,12 @@ class Courier:
             # First: a broker that is away may make every message wait.
             watch = partial(self._watch, folders)
             _guarded("engines", watch)
-            told = _guarded("repairs", partial(self._see_through, repairs))
+            sent = _guarded("repairs", partial(self._see_through, repairs))
             for folder in folders:
-                told = _guarded(f"change {folder.change}", partial(self._tell, folder)) and told
+                sent = _guarded(f"change {folder.change}", partial(self._send, folder)) and sent
                 _guarded("engines", watch)
             # Without a broker there is no hurry; on disk everything is safe.
-            self._wake.wait((FLUSH if folders or repairs else IDLE) if told else IDLE)
+            self._wake.wait((FLUSH if folders or repairs else IDLE) if sent else IDLE)
             self._wake.clear()
 
     def _watch(self, folders: list[ChangeFolder]) -> bool:
@@ -154,12 +154,12 @@ class Courier:
             number = {"server": self.server, "request": folder.request, "action": folder.action}
             if not self.send("control.repaired", {**number, **result}):
                 return False
-            folder.set_told()
+            folder.set_reported()
             with self._lock:
                 del self._repairs[folder.request]
         return True
 
-    def _tell(self, folder: ChangeFolder) -> bool:
+    def _send(self, folder: ChangeFolder) -> bool:
         """Send what is new. Returns False when the broker does not take it."""
         with self._lock:
             start = self._position[folder.change]
@@ -213,7 +213,7 @@ class Courier:
 
 
 def _guarded(what: str, work: Callable[[], bool]) -> bool:
-    """Whether it worked: the courier's thread is the only voice of every change, and no single
+    """Whether it worked: the reporter's thread is the only voice of every change, and no single
     one of them may end it."""
     try:
         return work()

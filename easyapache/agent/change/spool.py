@@ -13,7 +13,7 @@ In ``<spool>/<change>/``:
 * ``cancel``: there when somebody asked to stop;
 * ``lock``: held by the one engine that works on this change; ``starts``: one line per engine;
 * ``reserve``: room kept for the last lines of the journal on a full disk;
-* ``delivered``: how far the panel has been told.
+* ``delivered``: how much of them was handed to the broker.
 
 Changes that altered nothing leave little: of all but the latest only the number is kept, in
 ``<spool>/.refused``, so that their message still cannot run a change.
@@ -203,7 +203,7 @@ class Spool:
                 path.unlink(missing_ok=True)
         old = (moment - timedelta(days=keep_days)).timestamp()
         for repair in self.repairs():
-            if repair.told and (repair.path / "asked.json").stat().st_mtime < old:
+            if repair.reported and (repair.path / "asked.json").stat().st_mtime < old:
                 shutil.rmtree(repair.path, ignore_errors=True)
         slimmed += self._prune_untouched()
         over = [folder for folder in self.folders() if folder.outcome is not None]
@@ -221,13 +221,13 @@ class Spool:
         """What was refused or canceled before anything was altered has nothing to take back: it
         is slimmed at once, and of what lies far back only its number is kept. However many are
         asked for, the spool does not grow without end. Returns how many were slimmed."""
-        told = [folder for folder in self.folders() if _untouched_and_told(folder)]
+        reported = [one for one in self.folders() if _untouched_and_reported(one)]
         slimmed = 0
-        for folder in told:
+        for folder in reported:
             if folder.output.exists():
                 _slim(folder, "kit", "output", "reserve", "rehearsal", "engines")
                 slimmed += 1
-        gone = told[: max(0, len(told) - KEEP_REFUSED)]
+        gone = reported[: max(0, len(reported) - KEEP_REFUSED)]
         if gone:
             known = [*self._refused(), *(folder.change for folder in gone)]
             text = "".join(f"{change}\n" for change in known[-KEEP_NUMBERS:])
@@ -248,7 +248,7 @@ _MAY_BE_UNTOUCHED = (Outcome.NOT_STARTED, Outcome.CANCELED, Outcome.FAILED, "can
 """Journals of earlier versions say *failed* of what altered nothing, and *cancelled*."""
 
 
-def _untouched_and_told(folder: ChangeFolder) -> bool:
+def _untouched_and_reported(folder: ChangeFolder) -> bool:
     outcome = folder.outcome
     if outcome is None or outcome.data.get("outcome") not in _MAY_BE_UNTOUCHED:
         return False

@@ -1,5 +1,5 @@
-"""How a step is told: a line in the journal before and after it, a log, and what is known of a
-failure."""
+"""Reports the steps of a change: a line in the journal before and after each, the log, and what is
+known of a failure."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ class Failed(Exception):
         self.step, self.decided_by = step, decided_by
 
 
-class Telling:
+class StepReporter:
     """Writes into the folder of one change what its steps do. ``step`` is the present one."""
 
     def __init__(self, folder: ChangeFolder, goes_down: Callable[[], bool] = lambda: False) -> None:
         self.folder, self.goes_down = folder, goes_down
         self.step = Step.PREFLIGHT
-        self._said: deque[str] = deque(maxlen=500)
+        self._lines: deque[str] = deque(maxlen=500)
 
     def log(self, text: str) -> None:
-        self._said.append(text)
+        self._lines.append(text)
         self.folder.log(self.step, text)
 
     def perform(
@@ -47,7 +47,7 @@ class Telling:
         ``said``: the line before it has been written. A failure while the machine is shut down is
         none: GoingDown is raised, and the journal says what it said before."""
         self.step = step
-        self._said.clear()
+        self._lines.clear()
         if not said:
             self.report_step(step, "started", decided_by=decided_by)
         try:
@@ -67,7 +67,7 @@ class Telling:
             self.report_step(step, "failed", error.message, decided_by=error.message)
             raise Failed(step, error.message) from error
         except Exception as error:
-            # A mistake of ours must not leave a server half changed: it is told and undone
+            # A mistake of ours must not leave a server half changed: it is reported and undone
             # like any other failure.
             self.log(traceback.format_exc())
             self.stay_up()
@@ -88,9 +88,9 @@ class Telling:
             raise GoingDown
 
     def _explain(self, error: HostError) -> None:
-        """What is known about this failure, for whoever reads the page of the change."""
-        heard = "\n".join([*self._said, error.message, error.output, self._written()])
-        found = {one.code: one for one in diagnose(heard)}
+        """What is known about this failure, for the page of the change."""
+        output = "\n".join([*self._lines, error.message, error.output, self._written()])
+        found = {one.code: one for one in diagnose(output)}
         code = code_of(error.code)
         if code in BY_CODE and code not in found and not (BY_CODE[code].last_resort and found):
             details = "\n".join(part for part in (error.message, error.output[-2000:]) if part)
@@ -124,7 +124,7 @@ class Telling:
     ) -> None:
         data = {"step": step.value, "status": status, "detail": detail}
         if decided_by:
-            told = with_words({**data, "decided_by": decided_by}, "detail", "decided_by")
+            step_json = with_words({**data, "decided_by": decided_by}, "detail", "decided_by")
         else:
-            told = with_words(data, "detail")
-        self.folder.report("step", told)
+            step_json = with_words(data, "detail")
+        self.folder.report("step", step_json)

@@ -120,12 +120,12 @@ class Restart:
             return Method("graceful-stop", Sentence("stop and start was requested"))
         why_not = self.why_no_overlap()
         if why_not is None:
-            told = (
+            shared = (
                 Sentence("requested")
                 if wanted == "overlap"
                 else Sentence("supported by this kernel and the agent's permissions")
             )
-            why = Sentence("the old and new Apache share the ports ({why})", why=told)
+            why = Sentence("the old and new Apache share the ports ({why})", why=shared)
             return Method("overlap", why)
         if wanted == "overlap":
             raise HostError(

@@ -35,7 +35,7 @@ _RESTARTS = "restartsrv_httpd"
 
 def scripts(root: Path, slot: str, packages: Sequence[str]) -> list[tuple[Path, bool]]:
     """The scripts of a slot for these packages, in the plugin's order, without those that restart
-    httpd; and whether each is told the list of packages."""
+    httpd; and whether each takes the list of packages."""
     base = root / FOLDER
     names = sorted(set(packages))
     found = [(path, False) for name in names for path in _in(base / "pkgs" / name / slot)]
@@ -78,13 +78,13 @@ def run_after(root: Path, packages: Sequence[str], runner: Runner, log: Log) -> 
 def _run_all(
     found: Sequence[tuple[Path, bool]], packages: Sequence[str], runner: Runner, log: Log
 ) -> None:
-    """A script that fails is told and does not stop the rest, as with the plugin; whether the
+    """A script that fails is reported and does not stop the rest, as with the plugin; whether the
     configuration is sound is tested afterwards anyway."""
     with tempfile.NamedTemporaryFile("w", suffix=".pkg_list") as names:
         names.write("".join(f"{name}\n" for name in sorted(set(packages))))
         names.flush()
-        for path, told in found:
-            _run([str(path), *([f"--pkg_list={names.name}"] if told else [])], runner, log)
+        for path, takes_list in found:
+            _run([str(path), *([f"--pkg_list={names.name}"] if takes_list else [])], runner, log)
 
 
 def _run(argv: list[str], runner: Runner, log: Log) -> None:

@@ -6,7 +6,7 @@ In ``<spool>/repairs/<request>/``:
 * ``before.json``: {httpd_started} as it was when the work first began;
 * ``starts``: one line per process that set about it; ``lock``: held by the one that is at it;
 * ``result.json``: {ok, message, log}; nothing more is done once it is there;
-* ``told``: there when the result was handed to the broker;
+* ``told``: there when the result was handed to the broker (named so in released versions);
 * ``reserve``: room for the above on a disk that has filled up since.
 
 The same request five times is one folder, and so one repair.
@@ -112,10 +112,10 @@ class RepairFolder:
         self._write("result.json", result)
 
     @property
-    def told(self) -> bool:
+    def reported(self) -> bool:
         return (self.path / "told").exists()
 
-    def set_told(self) -> None:
+    def set_reported(self) -> None:
         """What is not known as told is told again, which does no harm."""
         try:
             (self.path / "told").touch(mode=0o600)

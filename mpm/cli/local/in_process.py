@@ -17,14 +17,15 @@ import httpx
 from asgiref.sync import async_to_sync
 from django.core.handlers.wsgi import WSGIRequest
 from django.http import HttpResponse
-from django.urls import include, path, resolve
+from django.urls import URLResolver, include, path
+from django.urls.resolvers import RegexPattern
 
 from mpm.access.services.actor import Actor
 from mpm.api.auth import by_operator
 from mpm.cli.commands.connection import Connection, Panel
 
 HERE = Panel("http://localhost", "none")
-ADDRESSES = (path("api/", include("mpm.api.urls")),)
+ADDRESSES = URLResolver(RegexPattern(r"^/"), [path("api/", include("mpm.api.urls"))])
 """Those of REST alone: the pages' views would only make each command start later."""
 
 
@@ -62,7 +63,7 @@ class InProcess(httpx.BaseTransport):
             }
         )
         by_operator(called, self.actor)
-        called.resolver_match = match = resolve(called.path_info, ADDRESSES)
+        called.resolver_match = match = ADDRESSES.resolve(called.path_info)
         response: Any = match.func(called, *match.args, **match.kwargs)
         if inspect.isawaitable(response):
             response = async_to_sync(_awaited)(response)
