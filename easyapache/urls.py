@@ -8,6 +8,7 @@ from django.urls import URLPattern, URLResolver, include, path
 
 from mpm.access.views import account
 from mpm.servers.views import packages, profiles, servers
+from mpm.web import overview
 
 EA4 = "software/easyapache4/"
 handler400 = "mpm.web.faults.bad_request"
@@ -17,7 +18,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     # First, as programs ask a thousand times for each page that a person opens.
     path("api/", include("mpm.api.urls")),
     path("", include("mpm.whmapi.urls")),
-    path("", servers.home, name="home"),
+    path("", overview.home, name="home"),
     path("logout/", login_not_required(auth.LogoutView.as_view()), name="logout"),
     path("password/", auth.PasswordChangeView.as_view(), name="password_change"),
     path("password/done/", auth.PasswordChangeDoneView.as_view(), name="password_change_done"),

@@ -16,6 +16,7 @@ def register_tools() -> None:
                 route="mpm",
                 group=SOFTWARE,
                 order=11,
+                of_server=True,
                 about=_(
                     "Choose how Apache serves requests: event, worker, or prefork, and MPM ITK."
                 ),
@@ -38,6 +39,7 @@ def register_tools() -> None:
                 route="doctor",
                 group=SOFTWARE,
                 order=15,
+                of_server=True,
                 about=_("Known problems on this server and how to fix them."),
                 words=_("doctor diagnosis failure repair broken fix httpd down"),
                 pages=("doctor-repair", "doctor-result"),

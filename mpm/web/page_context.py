@@ -200,6 +200,14 @@ class Frame:
         return self.server is not None and self.server.kind == Server.Kind.SIMULATED
 
     @property
+    def about_server(self) -> bool:
+        """Whether this page is about that server, and not about all of them or none."""
+        match = self.request.resolver_match
+        page = match.view_name if match else ""
+        tools = (one for one in registered() if one.of_server)
+        return self.turned or any(page == one.route or page in one.pages for one in tools)
+
+    @property
     def read(self) -> datetime | None:
         """Until when what agents told has been read."""
         return getattr(self.servers[0], f"{READ}_at", None) if self.servers else None

@@ -32,7 +32,8 @@ class Page(Protocol):
 @dataclass(frozen=True, slots=True)
 class Tool:
     """One entry: ``route`` is the name of its page, ``pages`` the names of the pages that
-    belong to it, ``words`` more words that find it, ``count`` what stands beside it."""
+    belong to it, ``words`` more words that find it, ``count`` what stands beside it;
+    ``of_server``: its pages are about the server in the bar."""
 
     title: Words
     route: str
@@ -44,6 +45,7 @@ class Tool:
     below: bool = False
     count: Callable[[Page], int | None] | None = None
     only_for_change: bool = False
+    of_server: bool = False
 
     @property
     def address(self) -> str | None:

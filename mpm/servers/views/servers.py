@@ -48,22 +48,6 @@ def agrees(profile: Profile) -> bool:
 
 @may_read
 @require_GET
-def home(request: HttpRequest) -> HttpResponse:
-    """Home: the tools, and the server at a glance."""
-    frame = frame_of(request)
-    row = frame.installed
-    health = [(one, health_of(one)) for one in frame.servers]
-    context = {
-        "server": frame.server,
-        "attention": [pair for pair in health if pair[1].problems],
-        "row": row,
-        "seen": observed_mpm(row.profile) if row else None,
-    }
-    return show(request, "easyapache/home.html", context)
-
-
-@may_read
-@require_GET
 def servers(request: HttpRequest) -> HttpResponse:
     query = request.GET.get("q", "")[:100].strip().lower()
     latest = InstalledProfile.objects.filter(server=OuterRef("pk")).order_by("-pk").values("pk")[:1]
