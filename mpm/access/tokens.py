@@ -1,4 +1,4 @@
-"""API tokens: made, checked, rotated, revoked.
+"""API tokens: made, checked, updated, rotated, revoked.
 
 A token reads ``ea4mpm_<key id>_<secret>``: the prefix lets secret scanners find one that
 leaked, the key id may be shown and logged, the secret is 256 random bits that are shown once.
@@ -193,6 +193,7 @@ def issue(
     servers: Sequence[str] = (),
     networks: Sequence[str] = (),
     sandbox: bool = False,
+    implied_removals: bool = False,
     expires_at: datetime | None = None,
     per_minute: int | None = None,
     replaces: Token | None = None,
@@ -205,9 +206,7 @@ def issue(
     another token makes it, that is ``behind``: the person behind that one.
     """
     now = now or timezone.now()
-    name, purpose = _line("name", name, 100), _line("purpose", purpose, 300)
-    if not name:
-        raise BadRequest(Sentence("Enter a name for the token."))
+    name, purpose = _name(name), _line("purpose", purpose, 300)
     if expires_at is not None and expires_at <= now:
         raise BadRequest(Sentence("The expiration date is in the past."))
     try:
@@ -228,6 +227,7 @@ def issue(
             servers=wanted,
             networks=allowed,
             sandbox=sandbox,
+            implied_removals=implied_removals,
             per_minute=per_minute,
             created_at=now,
             created_by_id=actor.user_id if actor.user_id is not None else behind,
@@ -241,20 +241,46 @@ def issue(
     return Issued(token, f"{PREFIX}{key_id}_{secret}")
 
 
+def update(
+    token: Token,
+    actor: Actor,
+    *,
+    name: str | None = None,
+    purpose: str | None = None,
+    implied_removals: bool | None = None,
+    now: datetime | None = None,
+) -> Token:
+    """Set what is not None; what the token reaches and may do stays as it was created.
+
+    Raises BadRequest for a text that is none, and for a token that is no longer active.
+    """
+    now = now or timezone.now()
+    values: dict[str, object] = {}
+    if name is not None:
+        values["name"] = _name(name)
+    if purpose is not None:
+        values["purpose"] = _line("purpose", purpose, 300)
+    if implied_removals is not None:
+        values["implied_removals"] = implied_removals
+    with transaction.atomic():
+        row = Token.objects.select_for_update(of=("self",)).get(pk=token.pk)
+        _must_be_active(row, now)
+        changed = {key: value for key, value in values.items() if getattr(row, key) != value}
+        for key, value in changed.items():
+            setattr(row, key, value)
+        if changed:
+            row.save(update_fields=[*changed])
+            append("token.updated", now, actor=actor, data=_told(row))
+    return row
+
+
 def rotate(token: Token, actor: Actor, overlap: timedelta, now: datetime | None = None) -> Issued:
     """A new secret with the same grants; the old one goes on for ``overlap`` at most.
 
     Raises BadRequest for a token that is no longer active.
     """
     now = now or timezone.now()
-    if token.state(now) != "active":
-        raise BadRequest(
-            Sentence(
-                "Token {key_id} is {state}. Create a new one.",
-                key_id=token.key_id,
-                state=token.state(now),
-            )
-        )
+    _must_be_active(token, now)
     overlap = max(timedelta(0), min(overlap, LONGEST_OVERLAP))
     with transaction.atomic():
         issued = issue(
@@ -265,6 +291,7 @@ def rotate(token: Token, actor: Actor, overlap: timedelta, now: datetime | None 
             servers=token.servers,
             networks=token.networks,
             sandbox=token.sandbox,
+            implied_removals=token.implied_removals,
             expires_at=token.expires_at,
             per_minute=token.per_minute,
             replaces=token,
@@ -307,9 +334,28 @@ def _told(token: Token) -> dict[str, object]:
         "servers": token.servers,
         "networks": token.networks,
         "sandbox": token.sandbox,
+        "implied_removals": token.implied_removals,
         "expires_at": token.expires_at.isoformat() if token.expires_at else None,
         "replaces": token.replaces.key_id if token.replaces else None,
     }
+
+
+def _must_be_active(token: Token, now: datetime) -> None:
+    if token.state(now) != "active":
+        raise BadRequest(
+            Sentence(
+                "Token {key_id} is {state}. Create a new one.",
+                key_id=token.key_id,
+                state=token.state(now),
+            )
+        )
+
+
+def _name(text: str) -> str:
+    name = _line("name", text, 100)
+    if not name:
+        raise BadRequest(Sentence("Enter a name for the token."))
+    return name
 
 
 def _line(what: str, text: str, longest: int) -> str:

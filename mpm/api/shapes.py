@@ -40,9 +40,9 @@ def _truth(value: Any) -> Any:
     return value
 
 
-def unset() -> Any:
+def unset(description: str | None = None) -> Any:
     """A member that may be left out, and that is not null where it is sent."""
-    return Field(default=None, json_schema_extra=_without_default)
+    return Field(default=None, description=description, json_schema_extra=_without_default)
 
 
 def _without_default(shape: dict[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""``/tokens``: made, listed, rotated and revoked; and what the token itself may do."""
+"""``/tokens``: made, listed, updated, rotated and revoked; and what the token itself may do."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from mpm.access.services.actor import NotAllowed, NotFound
 from mpm.api.auth import Bearer, actor_of, known_name, reachable_names, token_of
 from mpm.api.paging import Cursor, Limit, cut, link_next
 from mpm.api.problems import invalid
-from mpm.api.shapes import Flag, Line, Moment, Names, ServerName, Wish
+from mpm.api.shapes import Flag, Line, Moment, Names, ServerName, Wish, unset
 from mpm.api.statuses import DESCRIBED, problems
 from mpm.models import Token
-from mpm.schemas.token import NewToken
+from mpm.schemas.token import IMPLIED_REMOVALS, NewToken
 from mpm.schemas.token import Token as TokenSchema
 
 router = Router(tags=["tokens"], by_alias=True)
@@ -39,8 +39,17 @@ class TokenIn(Wish):
     servers: Names = Field(default_factory=list, description="Empty: as this token.")
     networks: Names = Field(default_factory=list, description="Empty: as this token.")
     sandbox: Flag = Field(False, description="Reaches simulated servers only.")
+    implied_removals: Flag = Field(False, description=IMPLIED_REMOVALS)
     expires_at: Moment | None = None
     per_minute: Annotated[StrictInt, Field(ge=1, le=100_000)] | None = None
+
+
+class TokenUpdate(Wish):
+    """What is to change. What is left out stays."""
+
+    name: Annotated[Line, Field(min_length=1)] = unset()
+    purpose: Annotated[str, Field(max_length=300)] = unset()
+    implied_removals: Flag = unset(IMPLIED_REMOVALS)
 
 
 class RotateIn(Wish):
@@ -127,6 +136,7 @@ def create_token(request: HttpRequest, body: TokenIn, response: HttpResponse) ->
         servers=_servers(own, body.servers),
         networks=_networks(own, body.networks),
         sandbox=body.sandbox or own.sandbox,
+        implied_removals=body.implied_removals,
         expires_at=_expiry(own, body.expires_at),
         per_minute=_rate(own, body.per_minute),
         behind=own.created_by_id,
@@ -146,6 +156,22 @@ def create_token(request: HttpRequest, body: TokenIn, response: HttpResponse) ->
 def get_token(request: HttpRequest, token: str) -> TokenSchema:
     """A token that can do no more than this one."""
     return TokenSchema.of(_named(token_of(request), token), timezone.now())
+
+
+@router.patch(
+    "tokens/{token}",
+    auth=Bearer(Scope.ADMIN),
+    response={200: TokenSchema, problems(Scope.ADMIN, body=True): DESCRIBED},
+    operation_id="updateToken",
+    summary="Update a token",
+)
+def update_token(request: HttpRequest, token: str, body: TokenUpdate) -> TokenSchema:
+    """What is left out stays. What a token may do, and where, stays for its whole life: create
+    another one for that."""
+    own = token_of(request)
+    fields = body.dict(exclude_unset=True)
+    row = tokens.update(_named(own, token), actor_of(request, own), **fields)
+    return TokenSchema.of(row, timezone.now())
 
 
 @router.post(

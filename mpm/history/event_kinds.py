@@ -38,6 +38,7 @@ EVENT_KINDS: Mapping[str, str] = {
     "profile.deleted": "A profile was deleted",
     "profile.restored": "A deleted profile was restored",
     "token.created": "A token was created",
+    "token.updated": "A token was changed",
     "token.rotated": "A token got a new secret",
     "token.revoked": "A token was revoked",
     "webhook.created": "A webhook was created",

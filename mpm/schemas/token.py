@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from mpm.models import Token as Row
 
 SCOPES = tuple(scope.value for scope in Scope)
+IMPLIED_REMOVALS = (
+    "WHM API: a call with `install` alone also removes the packages that can't stay with it. "
+    "Otherwise such a call is refused, and names them."
+)
 STATES = ("active", "expired", "revoked")
 
 
@@ -28,6 +32,7 @@ class Token(Resource):
     servers: list[str] = Field(description="Empty: every server.")
     networks: list[str] = Field(description="Empty: from anywhere.")
     sandbox: bool = Field(description="Reaches simulated servers only.")
+    implied_removals: bool = Field(description=IMPLIED_REMOVALS)
     per_minute: int | None = Field(description="Requests; null: the limit of the panel.")
     state: Annotated[str, one_of(STATES)]
     created_at: Moment
@@ -51,6 +56,7 @@ class Token(Resource):
             servers=list(row.servers),
             networks=list(row.networks),
             sandbox=row.sandbox,
+            implied_removals=row.implied_removals,
             per_minute=row.per_minute,
             state=row.state(now),
             created_at=row.created_at,

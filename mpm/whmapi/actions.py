@@ -14,7 +14,7 @@ from typing import Any
 from django.utils import timezone
 
 from easyapache.ea4.mpm import ITK, MPM, BadChoice, Choice, installed
-from easyapache.ea4.plan import Plan
+from easyapache.ea4.plan import Plan, make_plan
 from easyapache.ea4.profile import Profile
 from easyapache.ea4.profile_file import canonical
 from easyapache.ea4.relations import load_catalogue
@@ -87,9 +87,12 @@ def choice_of(wanted: Wanted, names: Collection[str]) -> Choice:
         raise Failed(str(error)) from error
 
 
-def check_moves(plan: Plan, wanted: Wanted, names: Collection[str]) -> None:
-    """Raises Failed where the plan would do more, or less, than the client has said."""
-    surprising = sorted(plan.leaving - wanted.uninstall - FAMILY)
+def check_moves(
+    plan: Plan, wanted: Wanted, names: Collection[str], implied: Collection[str] = ()
+) -> None:
+    """Raises Failed where the plan would do more, or less, than the client has said. ``implied``:
+    names that may leave although the client has not named them."""
+    surprising = sorted(plan.leaving - wanted.uninstall - FAMILY - frozenset(implied))
     if surprising:
         raise Failed(
             f"This would also remove {', '.join(surprising)}. To agree, add "
@@ -168,7 +171,7 @@ def _requested(call: Call) -> Change:
             # Somebody may have done it by hand while the server was asked.
             refuse_if_satisfied(call.server, choice)
         if not plan.blocked:
-            check_moves(plan, wanted, profile.names)
+            check_moves(plan, wanted, profile.names, _implied(call, choice, profile, plan))
 
     return request_change(
         call.server,
@@ -179,6 +182,18 @@ def _requested(call: Call) -> Change:
         reason=call.parameters.text("reason")[:500],
         ticket=call.parameters.text("ticket")[:100],
     )
+
+
+def _implied(call: Call, choice: Choice, profile: Profile, plan: Plan) -> frozenset[str]:
+    """What ``plan`` may remove without being named: where the caller's token allows it, what the
+    rules of this panel say cannot stay. A package manager that would remove more is not agreed
+    with, and an unfinished change has been agreed to before."""
+    token = call.caller.token
+    if token is None or not token.implied_removals:
+        return frozenset()
+    if unfinished(call.server) is not None:
+        return plan.leaving
+    return make_plan(profile, choice, load_catalogue()).leaving
 
 
 def _answer(call: Call, choice: Choice) -> Preview | None:

@@ -61,6 +61,15 @@ def test_a_token_is_for_the_servers_that_were_named(add_server: AddServer) -> No
     ]
 
 
+def test_implied_removals_of_a_token_are_turned_on_and_off() -> None:
+    made = answer("token", "create", "java", "--scope", "change", "--implied-removals")[1]
+    assert made["implied_removals"] is True
+    _, updated = answer("token", "update", made["id"], "--no-implied-removals", "--name", "billing")
+    assert (updated["implied_removals"], updated["name"]) == (False, "billing")
+    assert "Implied removals" in mpm("token", "update", made["id"], "--implied-removals")[1]
+    assert mpm("token", "update", made["id"])[0] == 2
+
+
 def test_the_secret_alone_is_on_standard_output() -> None:
     status, out, err = mpm("token", "create", "deploy", "--scope", "read")
     assert (status, out.count("\n")) == (0, 1)

@@ -323,3 +323,49 @@ def test_a_network_holds_its_own_addresses(address: Any, length: int) -> None:
 def test_what_is_no_network_is_refused() -> None:
     with pytest.raises(BadGrant):
         checked_networks(["10.0.0.0/8", "here"])
+
+
+def test_the_name_the_purpose_and_implied_removals_of_a_token_can_be_updated_and_nothing_else(
+    server: Server, add_token: AddToken, call: Call
+) -> None:
+    admin, one = add_token("admin", name="boss"), add_token("change", name="java")
+    path = f"tokens/{one.token.key_id}"
+    assert call("GET", path, token=admin).body["implied_removals"] is False
+    answer = call("PATCH", path, {"implied_removals": True, "purpose": "CI"}, token=admin)
+    assert (answer.status, answer.body["implied_removals"], answer.body["purpose"]) == (
+        200,
+        True,
+        "CI",
+    )
+    assert answer.body["name"] == "java"
+    event = Event.objects.get(kind="token.updated")
+    assert (event.token_name, event.data["implied_removals"]) == ("boss", True)
+    for wish in ({"scopes": ["admin"]}, {"implied_removals": None}, {"name": ""}, {"name": " "}):
+        assert call("PATCH", path, wish, token=admin).status == 422
+    assert call("PATCH", path, {}, token=admin).status == 200
+    assert call("PATCH", path, {"purpose": "CI"}, token=admin).status == 200
+    assert Event.objects.filter(kind="token.updated").count() == 1
+    assert call("PATCH", path, {"purpose": "x"}, token=one).status == 403
+    rotated = tokens.rotate(Token.objects.get(pk=one.token.pk), ADMIN, timedelta(hours=1))
+    assert rotated.token.implied_removals is True
+    tokens.revoke(one.token, ADMIN)
+    assert call("PATCH", path, {"purpose": "late"}, token=admin).status == 422
+
+
+def test_a_token_does_not_update_one_that_may_do_more(
+    add_server: AddServer, add_token: AddToken, call: Call
+) -> None:
+    add_server("web01")
+    narrow, wide = add_token("admin", servers=["web01"]), add_token("change")
+    answer = call("PATCH", f"tokens/{wide.token.key_id}", {"name": "mine"}, token=narrow)
+    assert answer.status == 404
+
+
+def test_implied_removals_are_off_where_nobody_turns_them_on(
+    server: Server, add_token: AddToken, call: Call
+) -> None:
+    admin = add_token("admin")
+    wish = {"name": "ci", "scopes": ["change"]}
+    assert call("POST", "tokens", wish, token=admin).body["implied_removals"] is False
+    wish["implied_removals"] = True  # type: ignore[assignment]
+    assert call("POST", "tokens", wish, token=admin).body["implied_removals"] is True

@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import replace
 from typing import Any
 
 import pytest
+from django.utils import timezone
 
-from mpm.models import Change, Event
+from easyapache.ea4.mpm import MPM, Choice
+from easyapache.ea4.plan import plan_from_transaction
+from easyapache.ea4.relations import load_catalogue
+from mpm.changes.services.planning import plan_for, profile_of
+from mpm.models import Change, Event, Preview
 from mpm.servers.models import Server
 from tests.api.conftest import (
     APACHE,
     PREFORK,
     TO_EVENT,
     AddServer,
+    AddToken,
     Whm,
     profile_with,
     refused,
@@ -80,6 +88,75 @@ def test_nothing_leaves_that_was_not_named(add_server: AddServer, whm: Whm) -> N
     add_server(profile=profile_with(*PREFORK, f"{APACHE}-mod_ruid2"))
     answer = whm("package_manager_submit_actions", **TO_EVENT)
     assert f"{APACHE}-mod_ruid2" in refused(answer)
+    assert not Change.objects.exists()
+
+
+@pytest.fixture
+def lenient(add_token: AddToken) -> str:
+    """The credentials of a client whose token allows implied removals."""
+    return f"whm root:{add_token('change', name='java', implied_removals=True).text}"
+
+
+DSO = ("ea-php74-php",)
+
+
+@pytest.mark.parametrize("lost", [(f"{APACHE}-mod_ruid2",), DSO])
+def test_installing_alone_is_enough_where_the_token_implies_the_removals_that_rules_require(
+    add_server: AddServer, whm: Whm, lenient: str, lost: tuple[str, ...]
+) -> None:
+    add_server(profile=profile_with(*PREFORK, *lost))
+    wish = {"install": f"{APACHE}-mod_mpm_event"}
+    named = f"uninstall={lost[-1]}"
+    assert named in refused(whm("package_manager_submit_actions", **wish))
+    answer = whm("package_manager_submit_actions", auth=lenient, **wish)
+    change = Change.objects.get(pk=answer["data"]["build"])
+    assert lost[-1] in {package["name"] for package in change.plan["remove"]}
+    again = whm("package_manager_submit_actions", auth=lenient, **wish)
+    assert again["data"]["build"] == change.pk
+
+
+def test_a_refusal_names_the_arguments_that_make_the_same_call_pass(
+    add_server: AddServer, whm: Whm
+) -> None:
+    add_server(profile=profile_with(*PREFORK, f"{APACHE}-mod_ruid2", *DSO))
+    wish = {"install": f"{APACHE}-mod_mpm_event"}
+    said = refused(whm("package_manager_submit_actions", **wish))
+    named = re.findall(r"uninstall=([a-z0-9_-]+)", said)
+    assert set(named) >= {f"{APACHE}-mod_ruid2", DSO[-1]}
+    answer = whm("package_manager_submit_actions", uninstall=named, **wish)
+    assert Change.objects.get(pk=answer["data"]["build"]).to_mpm == "event"
+
+
+def test_removals_that_no_rule_explains_are_not_implied(
+    add_server: AddServer, whm: Whm, lenient: str
+) -> None:
+    """The package manager of the server would remove more than the panel's rules require."""
+    server = add_server(profile=profile_with(*PREFORK, f"{APACHE}-mod_ruid2", f"{APACHE}-mod_ssl"))
+    event = Choice(MPM.EVENT)
+    stored = plan_for(server, event)
+    ssl = next(item.package for item in stored.keep if item.name == f"{APACHE}-mod_ssl")
+    moves = replace(stored.transaction, remove=(*stored.transaction.remove, ssl))
+    now = timezone.now()
+    profile = profile_of(server)
+    theirs = plan_from_transaction(profile, event, moves, load_catalogue())
+    Preview.objects.create(
+        server=server,
+        choice=event.as_json(),
+        base_digest=theirs.base_digest,
+        stored_digest=stored.digest,
+        goal=theirs.goal.as_json(),
+        actor_name="anna",
+        requested_at=now,
+        answered_at=now,
+        state=Preview.State.READY,
+        plan=theirs.as_json(),
+        transaction=moves.as_json(),
+        digest=theirs.digest,
+    )
+    wish = {"install": f"{APACHE}-mod_mpm_event"}
+    said = refused(whm("package_manager_submit_actions", auth=lenient, **wish))
+    assert f"uninstall={APACHE}-mod_ssl" in said
+    assert "ruid2" not in said
     assert not Change.objects.exists()
 
 

@@ -28,7 +28,7 @@ def text_in(page: bytes) -> str:
 
 
 def test_a_token_is_shown_once_and_works(admin: Client, server: Server) -> None:
-    form = {**GRANTS, "servers": ["web01"], "networks": "127.0.0.1"}
+    form = {**GRANTS, "servers": ["web01"], "networks": "127.0.0.1", "implied_removals": "on"}
     answer = admin.post("/tokens/add/", form, follow=True)
     assert answer.redirect_chain == [("/tokens/", 302)]
     assert answer["Cache-Control"] == "no-store"
@@ -36,6 +36,7 @@ def test_a_token_is_shown_once_and_works(admin: Client, server: Server) -> None:
     token = tokens.check(text, "127.0.0.1")
     assert (token.servers, token.networks) == (["web01"], ["127.0.0.1/32"])
     assert token.scopes == ["read", "change"]
+    assert token.implied_removals is True
     assert token.expires_at is not None
     assert timedelta(days=89) < token.expires_at - timezone.now() <= timedelta(days=90)
     again = admin.get("/tokens/").content

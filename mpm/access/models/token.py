@@ -15,7 +15,7 @@ class Token(models.Model):
 
     ``digest`` is HMAC-SHA256 over key id and secret under the pepper ``pepper_id`` names; the
     secret itself is shown once and exists nowhere (mpm.access.tokens). Empty ``servers`` means
-    every     server, empty ``networks`` means from anywhere.
+    every server, empty ``networks`` means from anywhere.
     """
 
     key_id = models.CharField(max_length=16, unique=True, editable=False)
@@ -29,6 +29,9 @@ class Token(models.Model):
     networks = models.JSONField(_("networks"), default=list, blank=True)
     sandbox = models.BooleanField(_("sandbox"), default=False)
     """Reaches simulated servers only."""
+    implied_removals = models.BooleanField(_("implied removals"), default=False)
+    """A call of the WHM API that only names packages to install may remove what cannot stay with
+    them. Off: such a call has to name it."""
     per_minute = models.PositiveIntegerField(_("requests a minute"), null=True, blank=True)
     """Null: the panel's own limit (settings.API_PER_MINUTE)."""
 

@@ -38,6 +38,10 @@ LIFETIMES = (
     ("365", gettext_lazy("One year")),
     ("", gettext_lazy("Never")),
 )
+IMPLIED = gettext_lazy(
+    "A call with install= alone also removes the packages that can’t stay with the new MPM. "
+    "Otherwise, each must be named with uninstall=."
+)
 OVERLAPS = (
     ("0", gettext_lazy("immediately")),
     ("24", gettext_lazy("in 1 day")),
@@ -85,6 +89,11 @@ class NewToken(forms.Form):
     sandbox = forms.BooleanField(
         label=gettext_lazy("Sandbox: simulated servers only"), required=False
     )
+    implied_removals = forms.BooleanField(
+        label=gettext_lazy("WHM API: imply required removals"),
+        required=False,
+        help_text=IMPLIED,
+    )
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -104,6 +113,7 @@ class NewToken(forms.Form):
             "servers": values["servers"],
             "networks": values["networks"].replace(",", " ").split(),
             "sandbox": values["sandbox"],
+            "implied_removals": values["implied_removals"],
             "per_minute": values["per_minute"],
             "expires_at": timezone.now() + timedelta(days=int(days)) if days else None,
         }

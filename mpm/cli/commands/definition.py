@@ -26,6 +26,7 @@ REPAIRS = (
     *("start-httpd", "restart-httpd", "settle-mpm"),
     *("reinstall-files", "accept-packages", "take-back"),
 )
+FORMATS = ("generic", "slack", "teams", "email")
 ROLES = ("administrator", "support")
 KINDS = ("real", "lab", "simulated")
 
@@ -214,7 +215,8 @@ class Definition:
         either(update, "--active", _("enable or disable the user"))
 
     def _tokens(self) -> None:
-        token = self.group("token", _("list, show, create, rotate and revoke API tokens"))
+        words = _("list, show, create, update, rotate and revoke API tokens")
+        token = self.group("token", words)
         self.add("list", managing.tokens, _("list tokens"), token)
         one = self.add("show", managing.token, _("show a token"), token)
         words = _("default: the token in use")
@@ -238,6 +240,13 @@ class Definition:
         option(until, "--expires", words, _("TIME"))
         option(made, "--per-minute", _("requests per minute"), _("COUNT"), type=at_least_one)
         flag(made, "--sandbox", _("simulated servers only"))
+        removals = _("WHM API: install= also removes the packages that can't stay with it")
+        flag(made, "--implied-removals", removals)
+        turn = self.add("update", managing.update_token, _("update a token"), token)
+        turn.add_argument("id", metavar=_("KEY"))
+        turn.add_argument("--name", metavar=_("NAME"))
+        option(turn, "--purpose", _("what it is for"))
+        either(turn, "--implied-removals", removals)
         words = _("replace a token; it is shown once")
         turn = self.add("rotate", managing.rotate_token, words, token)
         turn.add_argument("id", metavar=_("KEY"))
@@ -252,6 +261,7 @@ class Definition:
         made = self.add("create", managing.create_webhook, _("create a webhook"), webhook)
         named(made)
         made.add_argument("endpoint", metavar="URL")
+        formatted(made)
         subscription(made, [])
         actions: dict[str, ArgumentParser] = {}
         for name, work, words in (
@@ -267,6 +277,7 @@ class Definition:
             actions[name].add_argument("webhook", metavar=_("WEBHOOK"))
         actions["update"].add_argument("--name")
         option(actions["update"], "--endpoint", _("the endpoint URL"), "URL")
+        formatted(actions["update"])
         subscription(actions["update"], None)
         either(actions["update"], "--active", _("enable or disable the webhook"))
         limit(actions["deliveries"], 20)
@@ -308,6 +319,11 @@ def reasons(parser: ArgumentParser) -> None:
     flag(parser, "--wait", _("wait until it has finished"))
     words = _("with --wait: stop waiting after this time; the change continues")
     option(parser, "--timeout", words, _("SECONDS"), type=float)
+
+
+def formatted(parser: ArgumentParser) -> None:
+    words = _("the format of deliveries; for email, URL is mailto:ADDRESS")
+    option(parser, "--format", words, choices=FORMATS)
 
 
 def subscription(parser: ArgumentParser, default: list[str] | None) -> None:

@@ -38,6 +38,7 @@ def create_token(run: Run) -> int:
         "servers": options.servers,
         "networks": options.network,
         "sandbox": options.sandbox,
+        "implied_removals": options.implied_removals,
         "expires_at": expires,
         "per_minute": options.per_minute,
     }
@@ -49,6 +50,26 @@ def _shown_once(run: Run, body: Json, name: str) -> int:
     run.answer(body, lambda console, value: console.say(value[name]))
     run.aside.say(_("It is shown this once only."), "dim")
     return DONE
+
+
+def update_token(run: Run) -> int:
+    options = run.options
+    given = {
+        "name": options.name,
+        "purpose": options.purpose,
+        "implied_removals": options.implied_removals,
+    }
+    body = run.panel.patch(address("tokens", options.id), _named_ones(given))
+    run.answer(body, display.token)
+    return DONE
+
+
+def _named_ones(given: Json) -> Json:
+    """The options that were named. Raises BadUsage where none was."""
+    wanted = {name: value for name, value in given.items() if value is not None}
+    if not wanted:
+        raise BadUsage(_("Name at least one option to update."))
+    return wanted
 
 
 def rotate_token(run: Run) -> int:
@@ -83,6 +104,7 @@ def create_webhook(run: Run) -> int:
     wanted = {
         "name": options.name,
         "url": options.endpoint,
+        "format": options.format or "generic",
         "kinds": options.kind,
         "servers": options.servers,
     }
@@ -97,14 +119,12 @@ def update_webhook(run: Run) -> int:
     given = {
         "name": options.name,
         "url": options.endpoint,
+        "format": options.format,
         "kinds": options.kind,
         "servers": options.servers,
         "active": options.active,
     }
-    wanted = {name: value for name, value in given.items() if value is not None}
-    if not wanted:
-        raise BadUsage(_("Name at least one option to update."))
-    run.answer(run.panel.patch(_path(run), wanted), display.webhook)
+    run.answer(run.panel.patch(_path(run), _named_ones(given)), display.webhook)
     return DONE
 
 
