@@ -100,6 +100,7 @@ def repair(page: Page) -> None:
 
 def new_password(page: Page) -> None:
     row = page.get_by_role("row", name=re.compile("sue"))
+    row.get_by_role("button", name="Actions for sue").click()
     row.locator("summary", has_text="Reset password").click()
     row.get_by_role("button", name="Reset password sue").click()
     page.locator("#made").wait_for()
@@ -122,6 +123,12 @@ def new_secret(page: Page) -> None:
     page.locator("summary", has_text="Rotate secret").click()
     page.get_by_role("button", name="Rotate secret").click()
     page.locator("#secret").wait_for()
+
+
+def open_first_menu(page: Page) -> None:
+    """That of the first row that has one."""
+    page.locator("td .button.more").first.click()
+    page.locator(".row-menu:popover-open").wait_for()
 
 
 def open_menu(name: str) -> Callable[[Page], None]:
@@ -215,8 +222,11 @@ VISITS: tuple[Visit, ...] = (
     Visit("package", f"{EA4}packages/ea-apache24-mod_mpm_event/?server={{server}}"),
     Visit("package-installed", f"{EA4}packages/ea-apache24/"),
     Visit("profiles", f"{EA4}profiles/?server={{server}}"),
-    Visit("profiles-mistake", f"{EA4}profiles/", save_nothing),
-    Visit("profiles-deleted", f"{EA4}profiles/", save_and_delete),
+    Visit("profiles-menu", f"{EA4}profiles/?server={{server}}", open_first_menu),
+    Visit("profile-save", f"{EA4}profiles/save/?server={{server}}"),
+    Visit("profile-save-mistake", f"{EA4}profiles/save/", save_nothing),
+    Visit("profiles-deleted", f"{EA4}profiles/save/", save_and_delete),
+    Visit("profile-upload", f"{EA4}profiles/upload/"),
     Visit("profiles-not-seen", f"{EA4}profiles/?server=web13"),
     Visit("profiles-support", f"{EA4}profiles/?server={{server}}", who="support"),
     Visit("profile", f"{EA4}profiles/stock-worker/?server={{server}}"),
@@ -239,12 +249,20 @@ VISITS: tuple[Visit, ...] = (
     Visit("server-stopped", "servers/web06/"),
     Visit("server-not-seen", "servers/web13/"),
     Visit("users", "users/"),
+    Visit("users-menu", "users/", open_first_menu),
     Visit("users-password", "users/", new_password),
+    Visit("user-add", "users/add/"),
     Visit("users-support", "users/", who="support"),
     Visit("tokens", "tokens/"),
-    Visit("tokens-made", "tokens/", new_token),
-    Visit("tokens-mistake", "tokens/", no_token),
+    Visit("tokens-menu", "tokens/", open_first_menu),
+    Visit("token-add", "tokens/add/"),
+    Visit("tokens-made", "tokens/add/", new_token),
+    Visit("token-add-mistake", "tokens/add/", no_token),
+    Visit("token-edit", "tokens/{token}/edit/"),
     Visit("webhooks", "webhooks/"),
+    Visit("webhooks-menu", "webhooks/", open_first_menu),
+    Visit("webhook-add", "webhooks/add/"),
+    Visit("webhook-edit", "webhooks/{webhook}/edit/"),
     Visit("webhook", "webhooks/{webhook}/"),
     Visit("webhook-secret", "webhooks/{webhook}/", new_secret),
     # -- one's own

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from django import forms
@@ -9,15 +10,17 @@ from django.contrib import messages
 from django.db.models import OuterRef, Subquery
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect
+from django.urls import reverse
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
-from django.views.decorators.http import require_GET, require_POST
+from django.utils.translation import gettext_lazy, gettext_noop
+from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from mpm.access.roles import actor_of, may_change
 from mpm.access.services.actor import Refused
 from mpm.models import Delivery, Webhook
 from mpm.notify import webhooks
 from mpm.servers.models import Server
+from mpm.web.form_page import FormPage
 from mpm.web.responses import show
 from mpm.web.shown_once import keep, take
 from mpm.web.translation import in_words
@@ -34,10 +37,24 @@ KINDS = (
     ("change.external", gettext_lazy("A server was changed outside this panel")),
 )
 """What most receivers want. By REST every kind of event can be named."""
+FORMATS = (
+    (Webhook.Format.GENERIC, gettext_lazy("Generic: signed JSON")),
+    (Webhook.Format.SLACK, gettext_lazy("Slack: incoming webhook")),
+    (Webhook.Format.TEAMS, gettext_lazy("Microsoft Teams: workflow")),
+    (Webhook.Format.EMAIL, gettext_lazy("E-mail")),
+)
 PAGE = 25
 
 
-class NewWebhook(forms.Form):
+OWN_NETWORK = gettext_noop(
+    "URLs inside the panel’s own network are rejected unless WEBHOOK_ALLOWED_NETWORKS allows them."
+)
+
+
+class WebhookForm(forms.Form):
+    """What is chosen of a webhook. ``initial``: as it is, where one is edited: what was set by REST
+    and is no choice of this page stays one."""
+
     name = forms.CharField(
         label=gettext_lazy("Name"),
         max_length=100,
@@ -46,8 +63,16 @@ class NewWebhook(forms.Form):
     url = forms.CharField(
         label=gettext_lazy("Endpoint URL"),
         max_length=500,
-        help_text=gettext_lazy("For example https://example.com/hooks/ea4."),
+        help_text=gettext_lazy(
+            "For example https://example.com/hooks/ea4, or mailto:ops@example.com for e-mail."
+        ),
         widget=forms.URLInput(attrs={"autocomplete": "off", "spellcheck": "false"}),
+    )
+    format = forms.ChoiceField(
+        label=gettext_lazy("Format"),
+        choices=FORMATS,
+        initial=Webhook.Format.GENERIC,
+        help_text=gettext_lazy("What the endpoint understands."),
     )
     kinds = forms.MultipleChoiceField(
         label=gettext_lazy("Events"),
@@ -68,38 +93,90 @@ class NewWebhook(forms.Form):
         names = Server.objects.order_by("name").values_list("name", "hostname")
         servers = self.fields["servers"]
         if isinstance(servers, forms.MultipleChoiceField):
-            servers.choices = [(name, f"{name} ({host})" if host else name) for name, host in names]
+            known = [(name, f"{name} ({host})" if host else name) for name, host in names]
+            servers.choices = _beside(known, self.initial.get("servers", ()))
+        kinds = self.fields["kinds"]
+        if isinstance(kinds, forms.MultipleChoiceField):
+            kinds.choices = _beside(KINDS, self.initial.get("kinds", ()))
+
+
+def _beside(choices: Iterable[tuple[str, Any]], chosen: Iterable[str]) -> list[tuple[str, Any]]:
+    """``choices``, and what else is chosen already."""
+    known = list(choices)
+    return [*known, *((one, one) for one in chosen if one not in dict(known))]
 
 
 @may_change
 @require_GET
 def listing(request: HttpRequest) -> HttpResponse:
-    return _list(request, NewWebhook())
-
-
-def _list(request: HttpRequest, form: NewWebhook, status: int = 200) -> HttpResponse:
     """Every webhook with how its latest delivery stands, in one query."""
     latest = Delivery.objects.filter(webhook=OuterRef("pk")).order_by("-pk")
     rows = Webhook.objects.order_by("name", "pk").annotate(
         latest_state=Subquery(latest.values("state")[:1]),
         latest_at=Subquery(latest.values("created_at")[:1]),
     )
-    return show(request, "webhooks/webhooks.html", {"rows": rows, "form": form}, status=status)
+    return show(request, "webhooks/webhooks.html", {"rows": rows})
 
 
 @may_change
-@require_POST
-def make(request: HttpRequest) -> HttpResponse:
+@require_http_methods(["GET", "HEAD", "POST"])
+def add(request: HttpRequest) -> HttpResponse:
     """Leads to the new webhook's page, which shows its secret once."""
-    form = NewWebhook(request.POST)
+    page = FormPage(
+        title=_("Create webhook"),
+        button=_("Create webhook"),
+        action=reverse("webhook-add"),
+        above=((reverse("webhooks"), _("Webhooks")),),
+        hint=_(OWN_NETWORK),
+    )
+    if request.method != "POST":
+        return page.show(request, WebhookForm())
+    form = WebhookForm(request.POST)
     if form.is_valid():
         try:
             made = webhooks.make(actor_of(request), **form.cleaned_data)
         except Refused as refused:
-            form.add_error("url", in_words(refused.message))
+            _explain(form, refused)
         else:
             return _created(request, made, webhooks.secret(made))
-    return _list(request, form, status=422)
+    return page.show(request, form, status=422)
+
+
+def _explain(form: WebhookForm, refused: Refused) -> None:
+    """What was refused beyond the form's own checks is the address; anything else is said above."""
+    form.add_error("url" if refused.code == "bad_destination" else None, in_words(refused.message))
+
+
+@may_change
+@require_http_methods(["GET", "HEAD", "POST"])
+def edit(request: HttpRequest, uuid: str) -> HttpResponse:
+    """All that is chosen of a webhook. Its secret and its deliveries stay."""
+    webhook = get_object_or_404(Webhook, uuid=uuid)
+    initial = {name: getattr(webhook, name) for name in WebhookForm.base_fields}
+    page = FormPage(
+        title=_("Edit %(name)s") % {"name": webhook.name},
+        button=_("Save"),
+        action=reverse("webhook-edit", args=[uuid]),
+        above=(
+            (reverse("webhooks"), _("Webhooks")),
+            (reverse("webhook", args=[uuid]), webhook.name),
+        ),
+        hint=_(OWN_NETWORK),
+    )
+    if request.method != "POST":
+        return page.show(request, WebhookForm(initial=initial))
+    form = WebhookForm(request.POST, initial=initial)
+    if form.is_valid():
+        changed = {name: form.cleaned_data[name] for name in form.changed_data}
+        try:
+            if changed:
+                webhook = webhooks.change(webhook, actor_of(request), changed)
+        except Refused as refused:
+            _explain(form, refused)
+        else:
+            messages.success(request, _("%(name)s was updated.") % {"name": webhook.name})
+            return redirect("webhook", uuid)
+    return page.show(request, form, status=422)
 
 
 @may_change
@@ -152,6 +229,8 @@ def alter(request: HttpRequest, uuid: str) -> HttpResponse:
         messages.success(request, _("Test sent."))
     elif action in ("on", "off"):
         webhooks.change(webhook, actor, {"active": action == "on"})
+        said = _("%(name)s is enabled.") if action == "on" else _("%(name)s is disabled.")
+        messages.success(request, said % {"name": webhook.name})
     return redirect("webhook", uuid)
 
 

@@ -53,7 +53,7 @@ def register_tools() -> None:
                 order=50,
                 about=_("Keys for scripts and hosting tools."),
                 words=_("api token key rest whm automation"),
-                pages=("token-add", "token-rotate"),
+                pages=("token-add", "token-edit", "token-rotate"),
                 only_for_change=True,
             ),
             Tool(
@@ -63,7 +63,7 @@ def register_tools() -> None:
                 order=51,
                 about=_("Notify other systems about changes."),
                 words=_("webhook notify callback event delivery chat"),
-                pages=("webhook-add", "webhook", "webhook-alter"),
+                pages=("webhook-add", "webhook", "webhook-edit", "webhook-alter"),
                 only_for_change=True,
             ),
             Tool(

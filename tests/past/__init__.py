@@ -205,7 +205,7 @@ def belongings(web03: Machine) -> dict[str, str]:
         at=timezone.now(),
     )
     night = timezone.now() + timedelta(days=30)
-    tokens.issue(
+    kept_token = tokens.issue(
         ADA, name="Deploy", purpose="nightly roll-out", scopes=["read", "change"], expires_at=night
     )
     old = tokens.issue(BEN, name="Monitoring", scopes=["read"], networks=["198.51.100.0/24"])
@@ -222,7 +222,7 @@ def belongings(web03: Machine) -> dict[str, str]:
             Delivery.objects.create(
                 webhook=hook, kind="webhook.test", body={}, created_at=now, state=state, log=log
             )
-    return {"own_profile": kept.key, "webhook": hook.uuid}
+    return {"own_profile": kept.key, "webhook": hook.uuid, "token": kept_token.token.key_id}
 
 
 def wait_for_first_looks() -> str:

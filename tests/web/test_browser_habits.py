@@ -48,7 +48,7 @@ def test_a_form_sent_after_the_session_ended_leads_back_to_it_and_says_so(
     admin_page: Page, simulated_panel: Panel
 ) -> None:
     page = admin_page
-    page.goto(f"{simulated_panel.address}{EA4}/profiles/?server=sandbox")
+    page.goto(f"{simulated_panel.address}{EA4}/profiles/save/?server=sandbox")
     page.context.clear_cookies(name="sessionid")
     page.get_by_role("button", name="Save as profile").click()
     expect(page.get_by_role("status")).to_contain_text("Your session expired")
@@ -56,7 +56,7 @@ def test_a_form_sent_after_the_session_ended_leads_back_to_it_and_says_so(
     page.get_by_label("Name").fill(name)
     page.get_by_label("Password").fill(password)
     page.get_by_role("button", name="Sign in").click()
-    expect(page.get_by_role("heading", name="Profiles", exact=True)).to_be_visible()
+    expect(page.get_by_role("heading", name="Save current state")).to_be_visible()
     expect(page.locator("#flash")).to_contain_text("Check the form and submit it again")
     page.get_by_role("button", name="Save as profile").click()
     page.wait_for_url(re.compile(r"/profiles/own-\d+/(\?server=[^&]*)?$"))

@@ -149,7 +149,7 @@ def test_a_new_sign_in_in_another_tab_does_not_break_this_one(
     admin_page: Page, used_panel: Panel
 ) -> None:
     page = admin_page
-    page.goto(f"{used_panel.address}{EA4}/profiles/?server=sandbox")
+    page.goto(f"{used_panel.address}{EA4}/profiles/save/?server=sandbox")
     other = page.context.new_page()
     other.goto(used_panel.address)
     other.locator("button[popovertarget=account-menu]").click()

@@ -22,6 +22,7 @@ from django.urls import URLPattern, URLResolver, get_resolver, resolve
 from django.utils import timezone
 
 from easyapache.ea4.mpm import Choice
+from mpm.access.tokens import issue
 from mpm.changes.services.record import record_reports
 from mpm.changes.services.repairs import record_repair, repair
 from mpm.changes.services.request import request_change
@@ -81,6 +82,7 @@ def busy_panel(
         "shared": link.token,
         "asked": asked,
         "webhook": hook.uuid,
+        "token": issue(ADMIN, name="deploy", scopes=["read"]).token.key_id,
     }
 
 

@@ -103,12 +103,35 @@ def test_support_and_strangers_see_no_tokens(support: Client, server: Server) ->
     issued = tokens.issue(ADMIN, name="deploy", scopes=["read"])
     key = issued.token.key_id
     assert support.get("/tokens/").status_code == 403
-    for path in ("/tokens/add/", f"/tokens/{key}/rotate/", f"/tokens/{key}/revoke/"):
+    for action in ("add", f"{key}/edit", f"{key}/rotate", f"{key}/revoke"):
+        path = f"/tokens/{action}/"
         assert support.post(path, GRANTS).status_code == 403
         assert Client().post(path, GRANTS)["Location"].startswith("/login/")
     assert Token.objects.count() == 1
     assert tokens.check(issued.text, "127.0.0.1").pk
     assert b'href="/tokens/?server=web01"' not in support.get("/").content
+
+
+def test_a_token_is_edited_and_what_it_may_do_stays(admin: Client, server: Server) -> None:
+    token = tokens.issue(ADMIN, name="java", scopes=["change"], networks=["192.0.2.7"]).token
+    path = f"/tokens/{token.key_id}/edit/"
+    assert path in admin.get("/tokens/").content.decode()
+    assert b'value="java"' in admin.get(path).content
+    form = {"name": "billing", "purpose": "WHMCS", "implied_removals": "on", "scopes": "admin"}
+    answer = admin.post(path, form, follow=True)
+    assert answer.redirect_chain == [("/tokens/", 302)]
+    assert "billing was updated." in answer.content.decode()
+    assert "implied removals" in answer.content.decode()
+    token.refresh_from_db()
+    assert (token.name, token.purpose, token.implied_removals) == ("billing", "WHMCS", True)
+    assert (token.scopes, token.networks) == (["change"], ["192.0.2.7/32"])
+    assert Event.objects.get(kind="token.updated").actor_name == "ada"
+    wrong = admin.post(path, {"name": ""})
+    assert (wrong.status_code, b'role="alert"' in wrong.content) == (422, True)
+    tokens.revoke(token, ADMIN)
+    late = admin.post(path, form)
+    assert (late.status_code, b"Create a new one" in late.content) == (422, True)
+    assert admin.get("/tokens/nobody/edit/").status_code == 404
 
 
 def test_the_tools_lead_there(admin: Client, server: Server) -> None:
@@ -120,6 +143,7 @@ def test_the_tools_lead_there(admin: Client, server: Server) -> None:
 
 def made(page: Page, panel: Panel, name: str) -> str:
     page.goto(f"{panel.address}tokens/")
+    page.get_by_role("link", name="Create token").click()
     page.get_by_label("Name", exact=True).fill(name)
     page.get_by_label("Change: change the MPM").check()
     page.get_by_role("button", name="Create token").click()
@@ -137,6 +161,7 @@ def test_a_token_is_made_rotated_and_revoked_by_hand(page: Page, simulated_panel
     page.get_by_role("button", name="Copy").click()
     assert page.evaluate("navigator.clipboard.readText()") == first
     row = page.get_by_role("row", name=re.compile(first.split("_")[1]))
+    row.get_by_role("button", name="Actions for by hand").click()
     row.locator("summary", has_text="Rotate").click()
     row.get_by_label("Old token expires").select_option(label="in 7 days")
     row.get_by_role("button", name="Rotate").click()
@@ -152,6 +177,7 @@ def test_a_token_is_made_rotated_and_revoked_by_hand(page: Page, simulated_panel
     page.reload()  # sends nothing again, and the token is gone from the page
     expect(page.locator("#issued")).to_have_count(0)
     row = page.get_by_role("row", name=re.compile(second.split("_")[1]))
+    row.get_by_role("button", name="Actions for by hand").click()
     expect(row.get_by_role("button", name="Revoke")).to_be_hidden()
     row.locator("summary", has_text="Revoke").click()
     expect(row).to_contain_text("Programs that use by hand stop working immediately")

@@ -21,7 +21,12 @@ from tests.stack import MakePanel
 from tests.web.conftest import ADMIN
 
 LOOPBACK = override_settings(WEBHOOK_ALLOWED_NETWORKS=["127.0.0.0/8"])
-CHAT = {"name": "Chat", "url": "https://8.8.8.8/hook", "kinds": ["change.failed"]}
+CHAT = {
+    "name": "Chat",
+    "url": "https://8.8.8.8/hook",
+    "format": "generic",
+    "kinds": ["change.failed"],
+}
 
 
 def secret_in(page: bytes) -> str:
@@ -51,6 +56,8 @@ def test_a_webhook_is_added_and_its_secret_shown_once(admin: Client, server: Ser
         {"name": ""},
         {"url": "http://169.254.169.254/"},
         {"url": "javascript:alert(1)"},
+        {"format": "carrier pigeon"},
+        {"format": "email"},
         {"kinds": ["everything"]},
         {"servers": ["nowhere"]},
     ],
@@ -90,12 +97,52 @@ def test_it_is_switched_off_and_on_and_removed(admin: Client, server: Server) ->
     made = webhooks.make(ADMIN, name="Chat", url="https://8.8.8.8/")
     path = f"/webhooks/{made.uuid}/"
     for action, active in (("off", False), ("on", True), ("nonsense", True)):
-        assert admin.post(f"{path}alter/", {"action": action}).status_code == 302
+        answer = admin.post(f"{path}alter/", {"action": action}, follow=True)
+        assert answer.redirect_chain == [(path, 302)]
+        said = {"off": "Chat is disabled.", "on": "Chat is enabled."}.get(action, "Chat")
+        assert said in answer.content.decode()
         made.refresh_from_db()
         assert made.active is active
     removed = admin.post(f"{path}alter/", {"action": "remove"}, follow=True)
     assert b"Chat was removed." in removed.content
     assert admin.get(path).status_code == 404
+
+
+@pytest.mark.parametrize("form", ["slack", "teams"])
+def test_a_webhook_is_created_in_the_format_of_its_receiver(
+    admin: Client, server: Server, form: str
+) -> None:
+    admin.post("/webhooks/add/", {**CHAT, "format": form})
+    made = Webhook.objects.get()
+    assert made.format == form
+    shown = admin.get(f"/webhooks/{made.uuid}/").content.decode()
+    assert made.get_format_display() in shown
+    assert made.get_format_display() in admin.get("/webhooks/").content.decode()
+
+
+@override_settings(SMTP_URL="smtp://127.0.0.1")
+def test_a_webhook_becomes_an_e_mail_when_its_address_and_format_are_edited(
+    admin: Client, server: Server
+) -> None:
+    made = webhooks.make(ADMIN, name="Chat", url="https://8.8.8.8/", kinds=["change.*"])
+    path = f"/webhooks/{made.uuid}/edit/"
+    page = admin.get(path).content.decode()
+    assert 'value="https://8.8.8.8/"' in page
+    kept = {"name": "Chat", "kinds": ["change.*"]}
+    half = admin.post(path, {**kept, "url": "https://8.8.8.8/", "format": "email"})
+    assert half.status_code == 422
+    assert "the URL must be mailto:" in half.content.decode()
+    wish = {**kept, "name": "On call", "url": "mailto:ops@example.com", "format": "email"}
+    answer = admin.post(path, wish, follow=True)
+    assert answer.redirect_chain == [(f"/webhooks/{made.uuid}/", 302)]
+    assert "On call was updated." in answer.content.decode()
+    made.refresh_from_db()
+    assert (made.name, made.url, made.format) == ("On call", "mailto:ops@example.com", "email")
+    assert made.kinds == ["change.*"], "what REST had set and the page does not offer stays"
+    assert Event.objects.filter(kind="webhook.updated").count() == 1
+    assert admin.post(path, wish).status_code == 302
+    assert Event.objects.filter(kind="webhook.updated").count() == 1, "nothing was changed"
+    assert admin.get("/webhooks/nobody/edit/").status_code == 404
 
 
 def test_old_deliveries_are_on_pages(admin: Client, server: Server) -> None:
@@ -114,10 +161,15 @@ def test_support_and_strangers_see_no_webhooks(support: Client, server: Server) 
     made = webhooks.make(ADMIN, name="Chat", url="https://8.8.8.8/")
     delivery = webhooks.send_test(made, ADMIN)
     path = f"/webhooks/{made.uuid}/"
-    for page in ("/webhooks/", path):
+    for page in ("/webhooks/", path, "/webhooks/add/", f"{path}edit/"):
         assert support.get(page).status_code == 403
         assert Client().get(page).status_code == 302
-    for page in ("/webhooks/add/", f"{path}alter/", f"{path}{delivery.uuid}/again/"):
+    for page in (
+        "/webhooks/add/",
+        f"{path}edit/",
+        f"{path}alter/",
+        f"{path}{delivery.uuid}/again/",
+    ):
         assert support.post(page, {**CHAT, "action": "remove"}).status_code == 403
     assert Webhook.objects.count() == 1
     assert b'href="/webhooks/"' not in support.get("/").content
@@ -136,6 +188,7 @@ def telling_panel(make_panel: MakePanel) -> Panel:
 def test_a_receiver_is_added_tried_and_read_about_by_hand(page: Page, telling_panel: Panel) -> None:
     sign_in(page, telling_panel)
     page.get_by_role("link", name="Webhooks", exact=True).click()
+    page.get_by_role("link", name="Create webhook").click()
     with listening(500, 204, body=b"come back later") as receiver:
         page.get_by_label("Name", exact=True).fill("Chat")
         page.get_by_label("Endpoint URL").fill(receiver.url)
@@ -160,7 +213,7 @@ def test_a_webhook_is_removed_only_after_its_consequence_was_read(
     page: Page, telling_panel: Panel
 ) -> None:
     sign_in(page, telling_panel)
-    page.goto(f"{telling_panel.address}webhooks/")
+    page.goto(f"{telling_panel.address}webhooks/add/")
     page.get_by_label("Name", exact=True).fill("Chat")
     page.get_by_label("Endpoint URL").fill("http://127.0.0.1:1/")
     page.get_by_role("button", name="Create webhook").click()
@@ -170,3 +223,28 @@ def test_a_webhook_is_removed_only_after_its_consequence_was_read(
     expect(page.get_by_text("You can’t undo this.")).to_be_visible()
     remove.click()
     expect(page.locator(".notice.success")).to_contain_text("Chat was removed.")
+
+
+@pytest.mark.browser
+def test_a_webhook_is_edited_by_hand_from_the_menu_of_its_row(
+    page: Page, telling_panel: Panel
+) -> None:
+    sign_in(page, telling_panel)
+    page.goto(f"{telling_panel.address}webhooks/add/")
+    page.get_by_label("Name", exact=True).fill("Chat")
+    page.get_by_label("Endpoint URL").fill("http://127.0.0.1:1/")
+    page.get_by_role("button", name="Create webhook").click()
+    page.goto(f"{telling_panel.address}webhooks/")
+    menu = page.locator(".row-menu")
+    expect(menu).to_be_hidden()
+    page.get_by_role("button", name="Actions for Chat").click()
+    expect(menu).to_be_visible()
+    menu.get_by_role("link", name="Edit Chat").click()
+    page.get_by_label("Endpoint URL").fill("http://127.0.0.1:2/services/T0")
+    page.get_by_label("Format").select_option(label="Slack: incoming webhook")
+    page.get_by_role("button", name="Save").click()
+    expect(page.locator(".notice.success")).to_contain_text("Chat was updated.")
+    expect(page.get_by_role("row", name="Format")).to_contain_text("Slack")
+    expect(page.get_by_role("row", name="Endpoint URL")).to_contain_text("127.0.0.1:2/services/T0")
+    page.reload()  # sends nothing again
+    expect(page.locator(".notice.success")).to_have_count(0)

@@ -9,10 +9,11 @@ from django import forms
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect
+from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
-from django.views.decorators.http import require_GET, require_POST
+from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from mpm.access import tokens
 from mpm.access.roles import actor_of, may_change
@@ -20,6 +21,7 @@ from mpm.access.scopes import Scope
 from mpm.access.services.actor import Refused
 from mpm.models import Token
 from mpm.servers.models import Server
+from mpm.web.form_page import FormPage
 from mpm.web.responses import show
 from mpm.web.shown_once import keep, take
 from mpm.web.translation import in_words
@@ -49,7 +51,9 @@ OVERLAPS = (
 )
 
 
-class NewToken(forms.Form):
+class EditedToken(forms.Form):
+    """What can be changed of a token; the rest stays for its whole life."""
+
     name = forms.CharField(
         label=gettext_lazy("Name"),
         max_length=100,
@@ -57,6 +61,14 @@ class NewToken(forms.Form):
         widget=forms.TextInput(attrs={"autocomplete": "off"}),
     )
     purpose = forms.CharField(label=gettext_lazy("Purpose"), max_length=300, required=False)
+    implied_removals = forms.BooleanField(
+        label=gettext_lazy("WHM API: implied removals"),
+        required=False,
+        help_text=IMPLIED,
+    )
+
+
+class NewToken(EditedToken):
     scopes = forms.MultipleChoiceField(
         label=gettext_lazy("Permissions"),
         choices=SCOPES,
@@ -89,10 +101,9 @@ class NewToken(forms.Form):
     sandbox = forms.BooleanField(
         label=gettext_lazy("Sandbox: simulated servers only"), required=False
     )
-    implied_removals = forms.BooleanField(
-        label=gettext_lazy("WHM API: imply required removals"),
-        required=False,
-        help_text=IMPLIED,
+    field_order = (
+        *("name", "purpose", "scopes", "servers", "networks", "expires", "per_minute", "sandbox"),
+        "implied_removals",
     )
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -122,10 +133,6 @@ class NewToken(forms.Form):
 @may_change
 @require_GET
 def listing(request: HttpRequest) -> HttpResponse:
-    return _page(request, NewToken())
-
-
-def _page(request: HttpRequest, form: NewToken, *, status: int = 200) -> HttpResponse:
     issued = take(request, CREATED)
     now = timezone.now()
     rows = [
@@ -133,17 +140,26 @@ def _page(request: HttpRequest, form: NewToken, *, status: int = 200) -> HttpRes
         for token in Token.objects.select_related("replaces").order_by("-pk")[:500]
     ]
     rows.sort(key=lambda row: row["state"] != "active")
-    context = {"rows": rows, "form": form, "issued": issued, "overlaps": OVERLAPS}
-    response = show(request, "tokens/tokens.html", context, status=status)
+    context = {"rows": rows, "issued": issued, "overlaps": OVERLAPS}
+    response = show(request, "tokens/tokens.html", context)
     if issued:
         response["Cache-Control"] = "no-store"
     return response
 
 
 @may_change
-@require_POST
-def make(request: HttpRequest) -> HttpResponse:
+@require_http_methods(["GET", "HEAD", "POST"])
+def add(request: HttpRequest) -> HttpResponse:
     """The secret is on the next page and nowhere else."""
+    page = FormPage(
+        title=_("Create token"),
+        button=_("Create token"),
+        action=reverse("token-add"),
+        above=((reverse("tokens"), _("API tokens")),),
+        hint=_("The token is shown only once."),
+    )
+    if request.method != "POST":
+        return page.show(request, NewToken())
     form = NewToken(request.POST)
     if form.is_valid():
         try:
@@ -152,7 +168,33 @@ def make(request: HttpRequest) -> HttpResponse:
             form.add_error(None, in_words(refused.message))
         else:
             return _created(request, issued)
-    return _page(request, form, status=422)
+    return page.show(request, form, status=422)
+
+
+@may_change
+@require_http_methods(["GET", "HEAD", "POST"])
+def edit(request: HttpRequest, key_id: str) -> HttpResponse:
+    """Its name, its purpose and implied removals; what it may do stays as it was created."""
+    token = get_object_or_404(Token, key_id=key_id)
+    initial = {name: getattr(token, name) for name in EditedToken.base_fields}
+    page = FormPage(
+        title=_("Edit %(name)s") % {"name": token.name},
+        button=_("Save"),
+        action=reverse("token-edit", args=[key_id]),
+        above=((reverse("tokens"), _("API tokens")),),
+    )
+    if request.method != "POST":
+        return page.show(request, EditedToken(initial=initial))
+    form = EditedToken(request.POST, initial=initial)
+    if form.is_valid():
+        try:
+            updated = tokens.update(token, actor_of(request), **form.cleaned_data)
+        except Refused as refused:
+            form.add_error(None, in_words(refused.message))
+        else:
+            messages.success(request, _("%(name)s was updated.") % {"name": updated.name})
+            return redirect("tokens")
+    return page.show(request, form, status=422)
 
 
 def _created(request: HttpRequest, issued: tokens.Issued) -> HttpResponse:

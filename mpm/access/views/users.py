@@ -7,13 +7,15 @@ from django.contrib import messages
 from django.contrib.auth.models import User
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect
+from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
-from django.views.decorators.http import require_GET, require_POST
+from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from mpm.access.roles import ADMINISTRATOR, SUPPORT, actor_of, may_change, may_read
 from mpm.access.services.actor import Refused
 from mpm.access.services.users import add_user, reset_password, set_active, set_role
+from mpm.web.form_page import FormPage
 from mpm.web.responses import show
 from mpm.web.shown_once import keep, take
 from mpm.web.translation import in_words
@@ -37,10 +39,6 @@ class NewUser(forms.Form):
 @may_read
 @require_GET
 def users(request: HttpRequest) -> HttpResponse:
-    return _page(request, NewUser())
-
-
-def _page(request: HttpRequest, form: NewUser, *, status: int = 200) -> HttpResponse:
     people = User.objects.order_by("username").prefetch_related("groups")[:500]
     rows = [
         {
@@ -51,8 +49,7 @@ def _page(request: HttpRequest, form: NewUser, *, status: int = 200) -> HttpResp
         for one in people
     ]
     made = take(request, CREATED)
-    context = {"rows": rows, "form": form, "made": made, "roles": ROLE_NAMES}
-    response = show(request, "mpm/users.html", context, status=status)
+    response = show(request, "mpm/users.html", {"rows": rows, "made": made})
     if made:
         response["Cache-Control"] = "no-store"
     return response
@@ -68,9 +65,18 @@ def _leads(user: User) -> bool:
 
 
 @may_change
-@require_POST
+@require_http_methods(["GET", "HEAD", "POST"])
 def add(request: HttpRequest) -> HttpResponse:
     """The password is made here and shown once, on the next page."""
+    page = FormPage(
+        title=_("Add user"),
+        button=_("Add user"),
+        action=reverse("user-add"),
+        above=((reverse("users"), _("Users and roles")),),
+        hint=_("The panel generates a password and shows it once."),
+    )
+    if request.method != "POST":
+        return page.show(request, NewUser())
     form = NewUser(request.POST)
     if form.is_valid():
         try:
@@ -81,7 +87,7 @@ def add(request: HttpRequest) -> HttpResponse:
             form.add_error("name", in_words(refused.message))
         else:
             return _created(request, *made)
-    return _page(request, form, status=422)
+    return page.show(request, form, status=422)
 
 
 @may_change

@@ -9,6 +9,7 @@ from django.contrib import messages
 from django.core.files.uploadedfile import UploadedFile
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
+from django.urls import reverse
 from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.translation import gettext as _
@@ -29,6 +30,7 @@ from mpm.servers import profile_library
 from mpm.servers.models import SavedProfile, Server
 from mpm.servers.profile_library import NameTaken, Shelved
 from mpm.servers.views.packages import scene_of
+from mpm.web.form_page import FormPage
 from mpm.web.page_context import for_server, frame_of
 from mpm.web.responses import show
 from mpm.web.translation import in_words
@@ -64,37 +66,37 @@ def shelved_or_404(key: str) -> Shelved:
 @require_GET
 @for_server
 def profiles(request: HttpRequest, server: Server) -> HttpResponse:
-    return _library(request, server)
-
-
-def _library(
-    request: HttpRequest,
-    server: Server,
-    *,
-    save: SaveForm | None = None,
-    upload: UploadForm | None = None,
-    status: int = 200,
-) -> HttpResponse:
     row = frame_of(request).installed
     names = row.profile.names if row else frozenset()
-    today = timezone.localdate()
-    initial = {
-        "name": _("Current state of %(server)s on %(day)s")
-        % {"server": server, "day": today.isoformat()},
-        "file_name": f"current_state_{server.name}_{today.isoformat()}",
-    }
     shelves: list[dict[str, Any]] = [
         {"one": one, "listed": len(one.file.packages), "missing": len(one.file.names - names)}
         for one in (*profile_library.stock_profiles(), *profile_library.saved_profiles())
     ]
-    context = {
-        "server": server,
-        "row": row,
-        "shelves": shelves,
-        "save": save or SaveForm(initial=initial),
-        "upload": upload or UploadForm(),
-    }
-    return show(request, "easyapache/profiles.html", context, status=status)
+    context = {"server": server, "row": row, "shelves": shelves}
+    return show(request, "easyapache/profiles.html", context)
+
+
+def _form_page(title: str, button: str, route: str) -> FormPage:
+    return FormPage(
+        title=title,
+        button=button,
+        action=reverse(route),
+        above=(
+            (reverse("ea4"), "EasyApache 4"),
+            (reverse("profiles"), _("Profiles")),
+        ),
+    )
+
+
+def _as_proposed(server: Server) -> SaveForm:
+    today = timezone.localdate()
+    named = _("Current state of %(server)s on %(day)s")
+    return SaveForm(
+        initial={
+            "name": named % {"server": server, "day": today.isoformat()},
+            "file_name": f"current_state_{server.name}_{today.isoformat()}",
+        }
+    )
 
 
 @may_read
@@ -121,15 +123,18 @@ def download(_request: HttpRequest, key: str) -> HttpResponse:
 
 
 @may_change
-@require_POST
+@require_http_methods(["GET", "HEAD", "POST"])
 @for_server
 def save(request: HttpRequest, server: Server) -> HttpResponse:
     """Keep the current state of the server as a profile."""
-    form = SaveForm(request.POST)
+    page = _form_page(_("Save current state"), _("Save as profile"), "profile-save")
     row = frame_of(request).installed
     if row is None:
         messages.error(request, _("This server hasn’t been checked yet."))
         return redirect("profiles")
+    if request.method != "POST":
+        return page.show(request, _as_proposed(server), server=server)
+    form = SaveForm(request.POST)
     if form.is_valid():
         file = of_installed(row.profile, form.cleaned_data["name"], form.cleaned_data["desc"])
         try:
@@ -146,13 +151,16 @@ def save(request: HttpRequest, server: Server) -> HttpResponse:
         else:
             messages.success(request, _("Saved as %(file)s.json.") % {"file": kept.file_name})
             return redirect("profile", key=kept.key)
-    return _library(request, server, save=form, status=422)
+    return page.show(request, form, status=422, server=server)
 
 
 @may_change
-@require_POST
+@require_http_methods(["GET", "HEAD", "POST"])
 @for_server
 def upload(request: HttpRequest, server: Server) -> HttpResponse:
+    page = _form_page(_("Upload profile"), _("Upload"), "profile-upload")
+    if request.method != "POST":
+        return page.show(request, UploadForm(), server=server)
     form = UploadForm(request.POST, request.FILES)
     if form.is_valid():
         sent: UploadedFile[bytes] = form.cleaned_data["file"]
@@ -173,7 +181,7 @@ def upload(request: HttpRequest, server: Server) -> HttpResponse:
         else:
             messages.success(request, _("Uploaded %(file)s.json.") % {"file": kept.file_name})
             return redirect("profile", key=kept.key)
-    return _library(request, server, upload=form, status=422)
+    return page.show(request, form, status=422, server=server)
 
 
 @may_change
