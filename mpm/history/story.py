@@ -83,12 +83,18 @@ def _parts(change: Change, *, own: bool = True) -> tuple[list[str], list[str], l
 def _request(change: Change) -> list[str]:
     sentences = [_opening(change)]
     if change.reason:
-        sentences.append(_("Reason: “%(reason)s”.") % {"reason": change.reason})
+        sentences.append(_quoted(_("Reason: “%(words)s”"), change.reason))
     if change.ticket:
         sentences.append(_("Ticket: %(ticket)s.") % {"ticket": change.ticket})
     if change.rollback_of_id:
         sentences.append(_("Rolls back change #%(number)s.") % {"number": change.rollback_of_id})
     return sentences
+
+
+def _quoted(template: str, words: str) -> str:
+    """What somebody wrote, as a sentence: its own end is not written twice."""
+    words = words.strip()
+    return template % {"words": words} + ("" if words.endswith((".", "!", "?", "…")) else ".")
 
 
 def _when(moment: datetime) -> str:
@@ -147,7 +153,7 @@ def opening_from_outside(change: Change) -> str:
 def _from_outside(change: Change) -> list[str]:
     sentences = [opening_from_outside(change)]
     if change.reason:
-        sentences.append(_("Command: “%(command)s”.") % {"command": change.reason})
+        sentences.append(_quoted(_("Command: “%(words)s”"), change.reason))
     if change.finished_at is not None:
         local = timezone.localtime(change.finished_at)
         found = {"moment": date_format(local, "DATETIME_FORMAT")}

@@ -431,7 +431,18 @@ _PAIRS: tuple[tuple[str, str], ...] = (
     ),
     (
         "The server is brought back to what it was.",
+        "The system log (dmesg, journalctl) says why.",
+    ),
+    (
         "The change is undone from its restore point. The system log (dmesg, journalctl) says why.",
+        "The system log (dmesg, journalctl) says why.",
+    ),
+    (
+        (
+            "The change is undone from its restore point. Report the message to the package's "
+            "publisher."
+        ),
+        "Report the message to the package's publisher.",
     ),
     (
         "Install one, or name it as package_manager in the agent's configuration.",

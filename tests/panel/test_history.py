@@ -319,3 +319,20 @@ def test_free_text_finds_the_error_of_a_failed_change(known_server: Callable[...
     assert timezone.is_aware(found[0].requested_at)
     carried_out(change.server, Choice.parse("worker"))
     assert len(changes(ChangeFilters.parse({"text": "no room"})).items) == 1
+
+
+@pytest.mark.parametrize(
+    ("reason", "sentence"),
+    [
+        ("quiet hours", "Reason: “quiet hours”."),
+        ("The shop waits.", "Reason: “The shop waits.”"),
+        ("Does it work?  ", "Reason: “Does it work?”"),
+    ],
+)
+def test_a_reason_that_is_a_sentence_ends_once(
+    reason: str, sentence: str, known_server: Callable[..., Server]
+) -> None:
+    change = request_change(
+        known_server("web01"), Choice.parse("event"), actor=ADMIN, reason=reason
+    )
+    assert sentence in story(change)

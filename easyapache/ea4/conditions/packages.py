@@ -318,10 +318,7 @@ PACKAGES: tuple[Condition, ...] = (
             "package is removed and the new one is missing; after a failed %preun both are "
             "installed."
         ),
-        Sentence(
-            "The change is undone from its restore point. Report the message to the package's "
-            "publisher."
-        ),
+        Sentence("Report the message to the package's publisher."),
         patterns=(
             r"Error in (PREIN|PREUN|POSTIN|POSTUN) scriptlet",
             r"%(prein|preun|post|postun|pre)\(.*\) scriptlet failed",
@@ -400,10 +397,7 @@ PACKAGES: tuple[Condition, ...] = (
             "The package manager stopped in the middle: it was killed, the server went down, or "
             "memory ran out."
         ),
-        Sentence(
-            "The change is undone from its restore point. The system log (dmesg, journalctl) says "
-            "why."
-        ),
+        Sentence("The system log (dmesg, journalctl) says why."),
         SETTLE,
         shown=(CHANGE,),
         patterns=(r"Transaction failed", r"Error unpacking"),
