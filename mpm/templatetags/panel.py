@@ -14,6 +14,8 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
+from easyapache.ea4.profile import Profile
+from easyapache.ea4.relations import MAIN
 from mpm.servers.health import Health, health_of
 from mpm.servers.models import Server
 
@@ -152,6 +154,21 @@ def span(start: Any, end: Any = None) -> str:
 def bare(name: str) -> str:
     """A package name without ``ea-`` and ``ea-apache24-``, as WHM shows them."""
     return name.removeprefix("ea-apache24-").removeprefix("ea-")
+
+
+@register.filter
+def apache_version(profile: Profile) -> str:
+    """``2.4.67-2``: of the package; with that of the program where it is another one, as it is
+    where somebody has built Apache beside the package."""
+    package = next((one for one in profile.packages if one.name == MAIN), None)
+    program = str(profile.facts.get("httpd_version") or "")
+    if package is None:
+        return program or "–"
+    version = f"{package.version}-{package.release}"
+    if not program or program == package.version:
+        return version
+    words = {"package": version, "program": program}
+    return _("%(package)s (package) · %(program)s (running binary)") % words
 
 
 @register.filter

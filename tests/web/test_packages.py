@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from html import unescape
 
 import pytest
+from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
+from django.utils import timezone
 
 from easyapache.ea4.profile import Profile
-from mpm.servers.models import Server
+from mpm.servers.inventory import record_scan
+from mpm.servers.models import SavedProfile, Server
 
 PACKAGES = "/software/easyapache4/packages/"
 EVENT = "ea-apache24-mod_mpm_event"
@@ -56,3 +60,48 @@ def test_no_page_of_packages_speaks_for_the_servers_repositories(
 
 def test_a_package_nobody_knows_is_not_found(admin: Client, older_server: Server) -> None:
     assert admin.get(f"{PACKAGES}ea-nothing/").status_code == 404
+
+
+def test_what_the_same_packages_answer_to_is_one_relation(admin: Client, server: Server) -> None:
+    page = words(admin, f"{PACKAGES}ea-apache24/")
+    requires = page.split("<h2>Requires</h2>")[1].split("<h2>Conflicts with</h2>")[0]
+    answers = [
+        re.findall(r'class="tag green">([^<]+)</a>', one) for one in requires.split("<li>")[1:]
+    ]
+    told = [tuple(one) for one in answers if one]
+    assert told
+    assert len(told) == len(set(told))
+
+
+def test_the_version_of_apache_is_that_of_its_package_and_of_the_program_where_they_differ(
+    admin: Client, known_server: Callable[..., Server], stock_profile: Callable[..., Profile]
+) -> None:
+    profile = stock_profile()
+    server = known_server("web01", profile=profile)
+    assert "2.4.67-2 (package)" not in words(admin, "/software/easyapache4/")
+    assert "<dd>2.4.67-2</dd>" in words(admin, "/software/easyapache4/mpm/")
+    facts = {**profile.facts, "httpd_version": "2.4.71"}
+    record_scan(server, replace(profile, facts=facts), timezone.now(), "scan")
+    for path in ("/software/easyapache4/", "/software/easyapache4/mpm/"):
+        assert "2.4.67-2 (package) · 2.4.71 (running binary)" in words(admin, path)
+
+
+def test_a_profile_is_listed_with_what_is_present_and_what_is_extra(
+    admin: Client, server: Server
+) -> None:
+    page = " ".join(words(admin, "/software/easyapache4/profiles/").split())
+    rows = page.split("<tr>")[2:]
+    assert any(re.search(r"\d+ of \d+ present, \d+ extra", row) for row in rows)
+    assert "all installed" not in page
+    [own] = [row for row in rows if "Default" in row or "default" in row.split("</td>")[0]][:1]
+    assert "present" in own or "identical" in own
+
+
+def test_an_uploaded_profile_says_who_uploaded_it(admin: Client, server: Server) -> None:
+    text = admin.get("/software/easyapache4/profiles/stock-worker/download/").content
+    file = SimpleUploadedFile("mine.json", text, "application/json")
+    admin.post("/software/easyapache4/profiles/upload/", {"file": file, "server": server.name})
+    kept = SavedProfile.objects.get()
+    page = words(admin, f"/software/easyapache4/profiles/own-{kept.pk}/")
+    assert "uploaded by ada" in page
+    assert "saved by" not in page

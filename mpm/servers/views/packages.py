@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 from django.http import Http404, HttpRequest, HttpResponse
 from django.utils.translation import gettext as _
@@ -152,9 +153,10 @@ def packages(request: HttpRequest, server: Server) -> HttpResponse:
 
 @dataclass(frozen=True, slots=True)
 class Relation:
-    """One thing a package needs or cannot be with, and who answers to it here."""
+    """What a package needs or cannot be with, and who answers to it here: all that the same
+    packages answer to is one relation."""
 
-    text: str
+    texts: tuple[str, ...]
     installed: tuple[str, ...]
     available: tuple[str, ...]
 
@@ -180,15 +182,29 @@ def package(request: HttpRequest, server: Server, name: str) -> HttpResponse:
             "entry": entry,
             "present": present,
             "latest": newer_version(present) if present else "",
-            "requires": [_relation(scene, one, name) for one in entry.requires],
-            "conflicts": [_relation(scene, one, name) for one in entry.conflicts],
+            "requires": _relations(scene, entry.requires, name),
+            "conflicts": _relations(scene, entry.conflicts, name),
             "provides": [str(one) for one in entry.provides if one.name != name],
             "needed_by": _needed_by(scene, entry),
         },
     )
 
 
-def _relation(scene: Scene, wanted: Capability, name: str) -> Relation:
+def _relations(scene: Scene, wanted: Iterable[Capability], name: str) -> list[Relation]:
+    """In their order, each once, those with the same answers together."""
+    texts: dict[tuple[Any, ...], dict[str, None]] = {}
+    for one in wanted:
+        here, there = _answers(scene, one, name)
+        # What nothing answers to has nothing in common.
+        key = (here, there) if here or there else (here, there, str(one))
+        texts.setdefault(key, {})[str(one)] = None
+    return [Relation(tuple(found), key[0], key[1]) for key, found in texts.items()]
+
+
+def _answers(
+    scene: Scene, wanted: Capability, name: str
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The other packages that offer this: those installed, and those that could be."""
     here = tuple(sorted(one.name for one in scene.installed.values() if one.offers(wanted)))
     there = tuple(
         sorted(
@@ -197,8 +213,7 @@ def _relation(scene: Scene, wanted: Capability, name: str) -> Relation:
             if one.offers(wanted) and one.name not in here
         )
     )
-    return Relation(
-        str(wanted),
+    return (
         tuple(one for one in here if one != name),
         tuple(one for one in there if one != name),
     )

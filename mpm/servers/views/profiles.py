@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from django import forms
@@ -16,6 +17,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
+from easyapache.ea4.profile import Profile
 from easyapache.ea4.profile_file import (
     MOST_BYTES,
     BadProfile,
@@ -67,11 +69,10 @@ def shelved_or_404(key: str) -> Shelved:
 @for_server
 def profiles(request: HttpRequest, server: Server) -> HttpResponse:
     row = frame_of(request).installed
-    names = row.profile.names if row else frozenset()
-    shelves: list[dict[str, Any]] = [
-        {"one": one, "listed": len(one.file.packages), "missing": len(one.file.names - names)}
-        for one in (*profile_library.stock_profiles(), *profile_library.saved_profiles())
-    ]
+    shelves = _shelves(
+        (*profile_library.stock_profiles(), *profile_library.saved_profiles()),
+        row.profile if row else None,
+    )
     context = {"server": server, "row": row, "shelves": shelves}
     return show(request, "easyapache/profiles.html", context)
 
@@ -97,6 +98,20 @@ def _as_proposed(server: Server) -> SaveForm:
             "file_name": f"current_state_{server.name}_{today.isoformat()}",
         }
     )
+
+
+def _shelves(library: Iterable[Shelved], profile: Profile | None) -> list[dict[str, Any]]:
+    """Each profile with how many of its packages the server has, and how many others."""
+    shelves: list[dict[str, Any]] = []
+    scene = scene_of(profile)
+    for one in library:
+        shelf: dict[str, Any] = {"one": one, "listed": len(one.file.names)}
+        if profile is not None:
+            found = compare(one.file, profile, scene)
+            shelf |= {"present": len(found.same), "extra": len(found.unlisted)}
+            shelf["equal"] = found.equal
+        shelves.append(shelf)
+    return shelves
 
 
 @may_read
