@@ -7,9 +7,10 @@ also mean prefork, whatever the system could do.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
+from easyapache.ea4.capacity import MIB, Capacity, Verdict
 from easyapache.ea4.mpm import ITK, MPM, PHP_DSO, QOS
 from easyapache.ea4.profile import Profile
 from easyapache.ea4.rules.findings import listing
@@ -88,6 +89,51 @@ def recommend(profile: Profile, answers: Answers | None = None) -> Advice:
             Sentence("worker uses threads and doesn't need shared polling."),
         ]
     return Advice(_threaded(safe), tuple(why), threads, safe, detected)
+
+
+@dataclass(frozen=True, slots=True)
+class Recommended:
+    """What to do on a server, its memory considered. ``mpm`` is None where what suits the server
+    doesn't fit in its memory: ``headline`` then says what to do instead."""
+
+    mpm: MPM | None
+    headline: str
+    why: tuple[str, ...]
+
+
+def within_memory(
+    advice: Advice, profile: Profile, runs: MPM | None, capacities: Iterable[Capacity]
+) -> Recommended:
+    """The recommendation for a server on which ``runs`` runs; without ``capacities``, where nothing
+    was measured yet, that of ``advice``."""
+    best = advice.mpm
+    capacity = next((one for one in capacities if one.mpm is best), None)
+    if capacity is None or capacity.verdict is not Verdict.DOES_NOT_FIT:
+        return Recommended(best, Sentence("{mpm} is recommended.", mpm=best.value), advice.why)
+    too_much = Sentence(
+        "{mpm} needs {needed} with all {requests} workers busy, and {available} are available to "
+        "Apache. With MaxRequestWorkers at {fit} or less it fits.",
+        mpm=best.value,
+        needed=f"{capacity.memory_at_peak / MIB:.0f} MiB",
+        requests=capacity.limits.requests,
+        available=f"{capacity.available / MIB:.0f} MiB",
+        fit=capacity.requests_that_fit,
+    )
+    names = _bound_by(profile)
+    if runs is not best:
+        headline = Sentence("No MPM is recommended: {mpm} doesn't fit in memory.", mpm=best.value)
+    elif names:
+        headline = Sentence(
+            "Stay on {mpm} until {names} can be removed.", mpm=best.value, names=listing(names)
+        )
+    else:
+        headline = Sentence("Stay on {mpm}, with fewer workers.", mpm=best.value)
+    return Recommended(None, headline, (*advice.why, too_much))
+
+
+def _bound_by(profile: Profile) -> list[str]:
+    """The installed packages that leave a server no other MPM."""
+    return sorted(name for name in profile.names if PHP_DSO.match(name) or name in (ITK, QOS))
 
 
 def _threaded(safe_polling: bool) -> MPM:

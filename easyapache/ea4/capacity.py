@@ -26,6 +26,16 @@ HEADROOM = 0.9
 """Of the memory httpd could have, so much is planned with: peaks of PHP and cron need the rest."""
 SPARE = 2
 """A limit is called roomy when it is this many times the busiest moment seen."""
+RANGE = 2
+"""What wasn't measured of the MPM itself may be so many times less or more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Own(Schema):
+    """What was measured of one MPM while it ran; the fields are those of ``Measured``."""
+
+    process_bytes: int
+    thread_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +46,11 @@ class Measured(Schema):
     without its worker threads' own share; ``thread_bytes``: that share per thread.
     ``other_bytes``: memory everything but httpd uses. ``busiest``: the most requests seen at
     once. ``directives``: what is set, by name; one that is not set is left out. ``mpm``: which
-    MPM was running when this was measured.
+    MPM was running when this was measured. ``own``: what was measured of each MPM, by its name,
+    when it last ran; for an MPM that doesn't run now it counts more than what another one shows.
     """
+
+    IF_ANY: ClassVar = frozenset({"own"})
 
     memory_total: int
     mpm: MPM | None = None
@@ -46,6 +59,7 @@ class Measured(Schema):
     other_bytes: int = 0
     busiest: int = 0
     directives: Mapping[str, int] = field(default_factory=dict)
+    own: Mapping[str, Own] = field(default_factory=dict)
 
 
 class Source(StrEnum):
@@ -63,6 +77,27 @@ class Share(Schema):
     bytes: int
     source: Source
 
+    @property
+    def measured(self) -> bool:
+        return self.source is Source.MEASURED
+
+    @property
+    def low(self) -> int:
+        return self.bytes if self.measured else self.bytes // RANGE
+
+    @property
+    def high(self) -> int:
+        return self.bytes if self.measured else self.bytes * RANGE
+
+
+class Verdict(StrEnum):
+    """Whether an MPM with every worker busy keeps to the memory that httpd could have. Of an
+    estimate it may be that nobody can tell."""
+
+    FITS = "fits"
+    MAY_NOT_FIT = "may_not_fit"
+    DOES_NOT_FIT = "does_not_fit"
+
 
 @dataclass(frozen=True, slots=True)
 class Caution(Spoken):
@@ -79,21 +114,24 @@ class Capacity(Schema):
 
     ``process`` and ``thread``: the memory of one child without its threads' own share, and that
     share of one thread; None with prefork. ``memory_at_peak``: httpd's memory when every worker
-    is busy; ``memory_at_busiest``: at the busiest moment seen. ``available``: what httpd could
+    is busy, and between ``peak_low`` and ``peak_high`` where that is an estimate;
+    ``memory_at_busiest``: at the busiest moment seen. ``available``: what httpd could
     have. ``requests_that_fit``: how many at once that memory would serve. ``directives``:
     values to copy, in the order they are written; ``snippet`` is the same as text.
     """
 
     KEYS: ClassVar = (
-        *("mpm", "limits", "process", "thread", "memory_at_peak", "memory_at_busiest"),
-        *("memory_total", "available", "requests_that_fit", "fits", "estimated", "warnings"),
-        *("directives", "snippet"),
+        *("mpm", "limits", "process", "thread", "memory_at_peak", "peak_low", "peak_high"),
+        *("memory_at_busiest", "memory_total", "available", "requests_that_fit", "fits"),
+        *("verdict", "estimated", "warnings", "directives", "snippet"),
     )
     mpm: MPM
     limits: Limits
     process: Share
     thread: Share | None
     memory_at_peak: int
+    peak_low: int
+    peak_high: int
     memory_at_busiest: int
     available: int
     memory_total: int
@@ -108,8 +146,17 @@ class Capacity(Schema):
         return any(share.source is Source.ESTIMATED for share in shares)
 
     @property
+    def measured(self) -> bool:
+        """Whether everything was measured of this MPM itself."""
+        return self.process.measured and (self.thread is None or self.thread.measured)
+
+    @property
     def fits(self) -> bool:
         return self.memory_at_peak <= self.available
+
+    @property
+    def verdict(self) -> Verdict:
+        return _verdict(self.peak_low, self.peak_high, self.available)
 
     @property
     def snippet(self) -> str:
@@ -122,6 +169,7 @@ def capacity_of(mpm: MPM, measured: Measured) -> Capacity:
     limits = limits_of(mpm, measured.directives)
     process, thread = _shares(mpm, measured)
     size = _Size.of(process, thread, limits.threads_per_child)
+    low, high = _range(process, thread, limits)
     available = int(max(measured.memory_total - measured.other_bytes, 0) * HEADROOM)
     return Capacity(
         mpm=mpm,
@@ -129,29 +177,49 @@ def capacity_of(mpm: MPM, measured: Measured) -> Capacity:
         process=process,
         thread=thread,
         memory_at_peak=size.memory(limits.requests),
+        peak_low=low,
+        peak_high=high,
         memory_at_busiest=size.memory(min(measured.busiest, limits.requests)),
         available=available,
         memory_total=measured.memory_total,
         requests_that_fit=size.requests_in(available),
-        warnings=tuple(_warnings(mpm, measured, limits, available, size)),
+        warnings=tuple(_warnings(mpm, measured, limits, available, size, (low, high))),
         directives=dict(_directives(mpm, measured, limits, size.requests_in(available))),
     )
 
 
 def _shares(mpm: MPM, measured: Measured) -> tuple[Share, Share | None]:
-    """One process and, with threads, one thread. A process with threads that becomes one of
-    prefork takes the share of one thread along."""
-    seen = Source.MEASURED if measured.mpm in (mpm, None) else Source.ELSEWHERE
+    """One process and, with threads, one thread. What is measured now counts more than what was
+    measured when this MPM last ran, and that more than what another one shows. A process with
+    threads that becomes one of prefork takes the share of one thread along."""
+    runs = measured.mpm in (mpm, None)
+    own = None if runs and measured.process_bytes else measured.own.get(mpm.value)
+    seen = Source.MEASURED if runs or own else Source.ELSEWHERE
+    now = own or Own(measured.process_bytes, measured.thread_bytes)
 
     def share(size: int, otherwise: int) -> Share:
         return Share(size, seen) if size else Share(otherwise, Source.ESTIMATED)
 
-    process = share(measured.process_bytes, ESTIMATED_PROCESS)
+    process = share(now.process_bytes, ESTIMATED_PROCESS)
     if mpm.threaded:
-        return process, share(measured.thread_bytes, ESTIMATED_THREAD)
-    was_threaded = measured.mpm is not None and measured.mpm.threaded
-    along = measured.thread_bytes if was_threaded else 0
+        return process, share(now.thread_bytes, ESTIMATED_THREAD)
+    was_threaded = own is None and measured.mpm is not None and measured.mpm.threaded
+    along = now.thread_bytes if was_threaded else 0
     return Share(process.bytes + along, process.source), None
+
+
+def _range(process: Share, thread: Share | None, limits: Limits) -> tuple[int, int]:
+    """The least and the most memory with every worker busy, in bytes."""
+    threads = limits.threads_per_child
+    low = process.low + (threads * thread.low if thread else 0)
+    high = process.high + (threads * thread.high if thread else 0)
+    return limits.processes * low, limits.processes * high
+
+
+def _verdict(low: int, high: int, available: int) -> Verdict:
+    if low > available:
+        return Verdict.DOES_NOT_FIT
+    return Verdict.FITS if high <= available else Verdict.MAY_NOT_FIT
 
 
 def capacities(measured: Measured) -> tuple[Capacity, ...]:
@@ -204,11 +272,32 @@ def _directives(
 
 
 def _warnings(
-    mpm: MPM, measured: Measured, limits: Limits, available: int, size: _Size
+    mpm: MPM,
+    measured: Measured,
+    limits: Limits,
+    available: int,
+    size: _Size,
+    peaks: tuple[int, int],
 ) -> list[Caution]:
     found = []
-    peak = size.memory(limits.requests)
-    if peak > available:
+    peak, verdict = size.memory(limits.requests), _verdict(*peaks, available)
+    if verdict is Verdict.MAY_NOT_FIT:
+        found.append(
+            Caution(
+                "may_not_fit",
+                Sentence(
+                    "With all {requests} workers busy, {mpm} needs an estimated {low} to {high}, "
+                    "and {available} are available to Apache. Measured values replace the "
+                    "estimate once {mpm} has run.",
+                    requests=limits.requests,
+                    mpm=mpm.value,
+                    low=_mib(peaks[0]),
+                    high=_mib(peaks[1]),
+                    available=_mib(available),
+                ),
+            )
+        )
+    if verdict is Verdict.DOES_NOT_FIT:
         found.append(
             Caution(
                 "does_not_fit",

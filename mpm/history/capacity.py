@@ -1,13 +1,14 @@
-"""What is known of a server's load: the latest measurement, and its busiest moments."""
+"""What is known of a server's load: the latest measurement, what each MPM took when it last ran,
+and the busiest moments."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from easyapache.ea4.capacity import Capacity, Measured, capacity_of
+from easyapache.ea4.capacity import Capacity, Measured, Own, capacity_of
 from easyapache.ea4.mpm import MPM
 from mpm.servers.models import InstalledProfile, Peak, Server
 
@@ -20,13 +21,15 @@ BUSIEST = 3
 class Load:
     """Capacities in the order of the chooser, and what they were judged by.
 
-    ``measured_at``: when the memory was measured. ``peaks``: the busiest moments of the last
-    thirty days, one a day at most, the busiest first; none when nothing has been seen yet.
+    ``measured_at``: when the memory was measured. ``own_at``: when that of each MPM was, those
+    that didn't run in the last thirty days left out. ``peaks``: the busiest moments of these
+    days, one a day at most, the busiest first; none when nothing has been seen yet.
     """
 
     capacities: tuple[Capacity, ...]
     measured: Measured
     measured_at: datetime
+    own_at: Mapping[MPM, datetime]
     peaks: tuple[Peak, ...]
 
     @property
@@ -35,32 +38,52 @@ class Load:
         return self.peaks[0].busiest if self.peaks else 0
 
 
-def load_of(server: Server, now: datetime, latest: InstalledProfile | None = None) -> Load | None:
+def load_of(
+    server: Server,
+    now: datetime,
+    latest: InstalledProfile | None = None,
+    *,
+    with_peaks: bool = True,
+) -> Load | None:
     """None before httpd was first seen running, as there is nothing to judge by.
 
-    ``latest``: the server's latest profile, where the caller has it. Two queries, else one.
+    ``latest``: the server's latest profile, where the caller has it. Two queries, else one;
+    without peaks one, else none.
     """
     latest = latest or server.installed_profiles.order_by("-pk").first()
     said = latest.facts.get("load") if latest else None
     if latest is None or not isinstance(said, Mapping) or not said.get("memory_total"):
         return None
-    recent = Peak.objects.filter(server=server, day__gte=(now - LOOK_BACK).date())
-    peaks = tuple(recent.order_by("-busiest", "day")[:BUSIEST])
+    peaks: tuple[Peak, ...] = ()
+    if with_peaks:
+        recent = Peak.objects.filter(server=server, day__gte=(now - LOOK_BACK).date())
+        peaks = tuple(recent.exclude(busiest=0).order_by("-busiest", "day")[:BUSIEST])
     busiest = peaks[0].busiest if peaks else 0
-    measured = {mpm: _measured(mpm, said, busiest) for mpm in MPM}
+    own_at = {
+        MPM(name): at
+        for name, kept in server.mpm_memory.items()
+        if (at := datetime.fromisoformat(kept["at"])) >= now - LOOK_BACK
+    }
+    own = {mpm.value: _own(server.mpm_memory[mpm.value]) for mpm in own_at}
+    measured = {mpm: _measured(mpm, said, busiest, own) for mpm in MPM}
     runs = MPM(said["mpm"]) if said.get("mpm") in set(MPM) else next(iter(MPM))
     return Load(
         capacities=tuple(capacity_of(mpm, measured[mpm]) for mpm in MPM),
         measured=measured[runs],
         measured_at=latest.confirmed_at,
+        own_at=own_at,
         peaks=peaks,
     )
 
 
-def _measured(mpm: MPM, said: Mapping[str, Any], busiest: int) -> Measured:
+def _own(kept: Mapping[str, Any]) -> Own:
+    return Own(kept["process_bytes"], kept["thread_bytes"])
+
+
+def _measured(mpm: MPM, said: Mapping[str, Any], busiest: int, own: Mapping[str, Own]) -> Measured:
     """The measurement with the directives that would hold under ``mpm``."""
     directives = said.get("directives") or {}
-    return Measured.from_json(
+    measured = Measured.from_json(
         {
             **said,
             "mpm": said.get("mpm") if said.get("mpm") in set(MPM) else None,
@@ -68,3 +91,4 @@ def _measured(mpm: MPM, said: Mapping[str, Any], busiest: int) -> Measured:
             "directives": directives.get(mpm.value) or {},
         }
     )
+    return replace(measured, own=own)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from easyapache.ea4.mpm import MPM
 from easyapache.ea4.package_metadata import Particulars
 from easyapache.ea4.profile import Observation, Package, Profile, Transaction
 from mpm.servers.models import InstalledProfile, Peak, Server, ServerParticulars
@@ -131,6 +132,25 @@ def record_peak(server: Server, profile: Profile, at: datetime) -> None:
     if not made and busiest > peak.busiest:
         peak.busiest, peak.at = busiest, at
         peak.save(update_fields=["busiest", "at"])
+
+
+def record_memory(server: Server, profile: Profile, at: datetime) -> None:
+    """Remember what the running MPM takes, in place of what it took before. Call as
+    ``record_scan``."""
+    load = profile.facts.get("load")
+    if not isinstance(load, Mapping) or load.get("mpm") not in set(MPM):
+        return
+    process = _bytes(load.get("process_bytes"))
+    if process:
+        thread = _bytes(load.get("thread_bytes")) or 0
+        sizes = {"process_bytes": process, "thread_bytes": thread, "at": at.isoformat()}
+        server.mpm_memory = {**server.mpm_memory, load["mpm"]: sizes}
+        server.save(update_fields=["mpm_memory"])
+
+
+def _bytes(value: object) -> int | None:
+    """None for anything that no number of bytes can be, whatever an agent sends."""
+    return value if type(value) is int and 0 < value < 1 << 63 else None
 
 
 def _insert(server: Server, profile: Profile, at: datetime, source: str) -> InstalledProfile:

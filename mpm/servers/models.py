@@ -39,6 +39,12 @@ class Server(models.Model):
         default=dict, blank=True
     )
     """What the agent last said of itself: {version, capabilities, …}."""
+    mpm_memory: models.JSONField[dict[str, dict[str, Any]], dict[str, dict[str, Any]]] = (
+        models.JSONField(default=dict, blank=True)
+    )
+    """What each MPM took when it last ran, by its name: {process_bytes, thread_bytes, at}, as
+    ``easyapache.ea4.capacity.Measured`` has them. So an MPM is judged by its own figures also while
+    another one runs."""
 
     class Meta:
         ordering: ClassVar = ["name"]

@@ -178,10 +178,18 @@ class Frame:
     @cached_property
     def installed(self) -> InstalledProfile | None:
         """The latest installed profile of that server."""
+        return self._latest()
+
+    def installed_with(self, **values: Any) -> InstalledProfile | None:
+        """The same, with more ``values`` from the same query."""
+        self.installed = self._latest(**values)
+        return self.installed
+
+    def _latest(self, **values: Any) -> InstalledProfile | None:
         if self.server is None:
             return None
-        known = self.server.installed_profiles.annotate(**source_values("server__name"))
-        return known.order_by("-pk").first()
+        values |= source_values("server__name")
+        return self.server.installed_profiles.annotate(**values).order_by("-pk").first()
 
     @cached_property
     def health(self) -> Health:

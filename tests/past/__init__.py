@@ -185,6 +185,12 @@ def sick(folder: Path) -> dict[str, str]:
     return asked
 
 
+def roomy(machine: Machine) -> None:
+    """A server with memory for every MPM."""
+    load = machine.host.inspect().facts["load"]
+    machine.look(load={**load, "memory_total": 32 << 30})
+
+
 def small(folder: Path) -> Preview:
     """A server with less memory than prefork could take. Returns a review of it."""
     machine = Machine.add(folder, "web14")
@@ -258,6 +264,7 @@ def make(folder: Path) -> dict[str, str]:
         "review_later": small(folder),
     }
     add_server("web13", actor=ADA, hostname="web13.example.net")
+    roomy(web03)
     # Who is silent is found out now, and not while somebody looks.
     with ago(seconds=20):
         sweep()

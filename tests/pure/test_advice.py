@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from easyapache.ea4.advice import Answers, recommend
+from easyapache.ea4.advice import Answers, recommend, within_memory
+from easyapache.ea4.capacity import MIB, Measured, capacities
 from easyapache.ea4.mpm import MPM, QOS, RUID2
 from tests.pure.servers import event, prefork, with_itk, worker
 
@@ -45,3 +46,34 @@ def test_what_is_not_thread_safe_means_prefork_and_says_what_would_change_that()
     assert recommend(with_itk()).mpm is MPM.PREFORK
     assert recommend(worker(QOS)).mpm is MPM.WORKER
     assert recommend(prefork(RUID2)).mpm is MPM.EVENT
+
+
+def test_without_figures_memory_is_not_considered() -> None:
+    profile = prefork("ea-php74-php")
+    advice = recommend(profile)
+    found = within_memory(advice, profile, MPM.PREFORK, ())
+    assert (found.mpm, found.headline, found.why) == (
+        MPM.PREFORK,
+        "prefork is recommended.",
+        advice.why,
+    )
+
+
+@pytest.mark.parametrize(
+    ("packages", "runs", "headline"),
+    [
+        (("ea-php74-php",), MPM.PREFORK, "Stay on prefork until php74-php can be removed."),
+        (("ea-php74-php",), MPM.EVENT, "No MPM is recommended: prefork doesn't fit in memory."),
+        ((), MPM.PREFORK, "Stay on prefork, with fewer workers."),
+    ],
+)
+def test_what_does_not_fit_in_memory_is_not_recommended(
+    packages: tuple[str, ...], runs: MPM, headline: str
+) -> None:
+    profile = prefork(*packages, facts={"threads": False})
+    measured = Measured(
+        2048 * MIB, MPM.PREFORK, 30 * MIB, 0, 1024 * MIB, directives={"MaxRequestWorkers": 150}
+    )
+    found = within_memory(recommend(profile), profile, runs, capacities(measured))
+    assert (found.mpm, found.headline) == (None, headline)
+    assert "With MaxRequestWorkers at 30 or less it fits." in found.why[-1]

@@ -1,12 +1,22 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from easyapache.ea4.capacity import MIB, Measured, Share, Source, capacities, capacity_of
+from easyapache.ea4.capacity import (
+    MIB,
+    Measured,
+    Own,
+    Share,
+    Source,
+    Verdict,
+    capacities,
+    capacity_of,
+)
 from easyapache.ea4.limits import limits_of
 from easyapache.ea4.mpm import MPM
 
@@ -142,6 +152,10 @@ def test_httpd_never_works_with_less_than_one_or_more_than_its_limits(
         other_bytes=st.integers(0, 2**40),
         busiest=st.integers(0, 10_000),
         directives=directives,
+        own=st.dictionaries(
+            st.sampled_from([mpm.value for mpm in MPM]),
+            st.builds(Own, st.integers(1, 2**30), st.integers(0, 2**25)),
+        ),
     )
 )
 def test_the_values_to_copy_are_valid_and_fit_the_memory(measured: Measured) -> None:
@@ -150,6 +164,8 @@ def test_the_values_to_copy_are_valid_and_fit_the_memory(measured: Measured) -> 
         values = dict(capacity.directives)
         limits = limits_of(capacity.mpm, values)
         assert limits.corrections == ()
+        assert capacity.peak_low <= capacity.memory_at_peak <= capacity.peak_high
+        assert capacity.fits or capacity.verdict is not Verdict.FITS
         assert limits.requests == values["MaxRequestWorkers"]
         assert limits.requests <= max(capacity.requests_that_fit, limits.threads_per_child)
         json.dumps(capacity.as_json())
@@ -180,3 +196,28 @@ def test_what_only_another_mpm_could_show_is_estimated_and_says_so() -> None:
     unseen = capacity_of(MPM.PREFORK, Measured(4096 * MIB))
     assert unseen.process.source is Source.ESTIMATED
     assert unseen.estimated
+
+
+def test_an_mpm_is_judged_by_what_was_measured_of_itself() -> None:
+    own = {"event": Own(14 * MIB, MIB), "prefork": Own(99 * MIB)}
+    measured = replace(small_server(), own=own)
+    event = capacity_of(MPM.EVENT, measured)
+    assert event.process == Share(14 * MIB, Source.MEASURED)
+    assert event.thread == Share(MIB, Source.MEASURED)
+    assert (event.peak_low, event.peak_high) == (event.memory_at_peak, event.memory_at_peak)
+    assert event.measured
+    prefork = capacity_of(MPM.PREFORK, measured)
+    assert prefork.process == Share(30 * MIB, Source.MEASURED), "it runs now, and is measured now"
+    assert not capacity_of(MPM.WORKER, measured).measured
+
+
+def test_an_estimate_is_a_range_and_may_leave_open_whether_it_fits() -> None:
+    measured = Measured(4096 * MIB, MPM.EVENT, 20 * MIB, MIB, 1024 * MIB, directives=CPANEL)
+    prefork = capacity_of(MPM.PREFORK, measured)
+    assert (prefork.peak_low, prefork.memory_at_peak, prefork.peak_high) == (
+        *(150 * 21 * MIB // 2, 150 * 21 * MIB),
+        150 * 42 * MIB,
+    )
+    assert prefork.verdict is Verdict.MAY_NOT_FIT
+    assert [item.code for item in prefork.warnings] == ["may_not_fit"]
+    assert capacity_of(MPM.EVENT, measured).verdict is Verdict.FITS

@@ -14,13 +14,17 @@ import pytest
 from django.test import Client
 from django.utils import timezone
 
+from easyapache.ea4.capacity import Share, Source
 from easyapache.ea4.mpm import MPM
-from easyapache.ea4.profile import Profile
+from easyapache.ea4.profile import Observation, Profile
 from mpm.changes.views import capacity
+from mpm.servers.inventory import record_memory, record_scan
 from mpm.servers.models import Peak, Server
 from tests.web.conftest import MPM as PAGE
 
 GIB = 1 << 30
+PHP = ("ea-php74-php",)
+"""PHP as an Apache module, which leaves a server nothing but prefork."""
 
 
 @pytest.fixture
@@ -29,8 +33,8 @@ def measured_server(
 ) -> Callable[..., Server]:
     """A server whose measurement has these values in place of the usual ones."""
 
-    def make(busiest: int = 0, **load: Any) -> Server:
-        profile = stock_profile()
+    def make(busiest: int = 0, add: tuple[str, ...] = (), **load: Any) -> Server:
+        profile = stock_profile(add=add)
         facts = {**profile.facts, "load": {**profile.facts["load"], **load}}
         server = known_server("web01", profile=replace(profile, facts=facts))
         if busiest:
@@ -45,14 +49,15 @@ def words(client: Client, query: str = "mpm=event") -> str:
     return unescape(client.get(f"{PAGE}?{query}").content.decode())
 
 
-def test_every_mpm_has_a_picture_a_column_and_values_to_copy(
+def test_every_mpm_has_a_row_of_one_chart_a_column_and_values_to_copy(
     admin: Client, measured_server: Callable[..., Server]
 ) -> None:
     measured_server(busiest=61)
     page = words(admin)
-    assert len(re.findall(r'<svg class="chart"', page)) == 3
+    assert page.count('<table class="capacity-chart">') == 1
+    assert len(re.findall(r'<svg class="memory-bar', page)) == 3
     for mpm in MPM:
-        assert f'<desc id="told-{mpm.value}">With all workers busy, {mpm.value} needs ' in page
+        assert f'<tr data-of="{mpm.value}">' in page
         assert f'<th scope="col">{mpm.value}</th>' in page
         assert f"<IfModule mpm_{mpm.value}_module>" in page
     assert "61 concurrent requests" in page
@@ -65,7 +70,8 @@ def test_what_does_not_fit_is_red_and_says_how_much_would(
     page = words(admin, "mpm=prefork")
     assert "prefork doesn’t fit in memory" in page
     assert "before the server starts to swap" in page
-    assert page.count('class="tag red">doesn’t fit') == 1
+    assert page.count('class="tag red">Doesn’t fit') == 1
+    assert page.count('class="memory-bar does_not_fit"') == 1
 
 
 def test_from_prefork_to_threads_the_limit_stays_and_the_finding_leads_here(
@@ -94,22 +100,148 @@ def test_before_httpd_was_seen_the_section_says_when_it_will_be_filled(
     known_server("web01", profile=replace(profile, running=None, facts={}))
     page = words(admin)
     assert "No measurements yet" in page
-    assert "<svg class" not in page.split('id="capacity"')[1].split("</section>")[0]
+    assert "<svg" not in page.split('id="capacity"')[1].split("</section>")[0]
 
 
-def test_bars_of_different_mpms_have_one_scale(
+def section(server: Server) -> capacity.Shown:
+    load = capacity.known_load(server, server.installed_profiles.latest("pk"))
+    assert load is not None
+    return capacity.shown(load)
+
+
+def test_bars_of_different_mpms_have_one_axis_that_ends_beyond_what_is_available(
     db: None, measured_server: Callable[..., Server]
 ) -> None:
-    server = measured_server(memory_total=4 * GIB, busiest=40)
-    row = server.installed_profiles.latest("pk")
-    shown = capacity.shown(server, row)
-    assert shown is not None
+    shown = section(measured_server(memory_total=4 * GIB, other_bytes=GIB, process_bytes=21 << 20))
+    available = shown.columns[0].capacity.available
     for one in shown.columns:
-        assert 0 < one.picture.peak <= capacity.TRACK
-        assert one.picture.machine == shown.columns[0].picture.machine
-        assert one.picture.busiest == shown.columns[0].picture.busiest
-    heaviest = max(shown.columns, key=lambda one: one.capacity.memory_at_peak)
-    assert heaviest.picture.peak == max(one.picture.peak for one in shown.columns)
+        part = one.capacity.memory_at_peak / available
+        assert one.bar.peak == pytest.approx(min(part / 1.25, 1) * 400, abs=0.1)
+    prefork = next(one for one in shown.columns if one.mpm is MPM.PREFORK)
+    assert prefork.bar.peak > 320, "what is beyond 100 % is drawn beyond its tick"
+    assert not prefork.bar.beyond
+
+
+def test_a_bar_that_goes_on_past_the_edge_says_so(
+    admin: Client, measured_server: Callable[..., Server]
+) -> None:
+    shown = section(measured_server(memory_total=4 * GIB, other_bytes=GIB, process_bytes=40 << 20))
+    assert [(one.mpm.value, one.bar.peak) for one in shown.columns if one.bar.beyond] == [
+        ("prefork", 400)
+    ]
+    assert words(admin).count('<path class="beyond"') == 1
+
+
+def conclusion(server: Server) -> str:
+    shown = section(server)
+    return " ".join([*shown.conclusion, shown.saving]).strip()
+
+
+def test_the_headline_is_what_the_chart_shows(
+    db: None, measured_server: Callable[..., Server]
+) -> None:
+    server = measured_server()
+    assert conclusion(server) == (
+        "prefork doesn’t fit. event and worker do. "
+        "At the current limit of 150 requests, event needs about 95% less memory than prefork."
+    )
+    row = server.installed_profiles.latest("pk")
+    load = row.facts["load"]
+    for changes, headline in (
+        ({"process_bytes": 2 << 20}, "All three MPMs fit."),
+        ({"memory_total": 4 * GIB, "other_bytes": 4 * GIB}, "No MPM fits at its present limit."),
+        ({"mpm": "event", "process_bytes": 30 << 20}, "prefork may not fit. event and worker do."),
+        (
+            {"memory_total": GIB, "other_bytes": 700 << 20, "mpm": "event"},
+            "prefork doesn’t fit. event and worker may not.",
+        ),
+    ):
+        row.facts = {**row.facts, "load": {**load, **changes}}
+        row.save()
+        assert conclusion(server).startswith(headline), changes
+
+
+def test_no_saving_is_told_where_the_limits_differ(
+    db: None, measured_server: Callable[..., Server]
+) -> None:
+    limits = {"event": {"MaxRequestWorkers": 400}, "worker": {"MaxRequestWorkers": 400}}
+    assert section(measured_server(directives=limits)).saving == ""
+
+
+def test_what_was_measured_of_an_mpm_itself_counts_more_than_what_another_one_shows(
+    admin: Client, measured_server: Callable[..., Server]
+) -> None:
+    server, now = measured_server(), timezone.now()
+    profile = server.profile
+    assert profile is not None
+    record_memory(server, profile, now - timedelta(days=3))
+    load = {"mpm": "event", "process_bytes": 14 << 20, "thread_bytes": 400 << 10}
+    facts = {**profile.facts, "load": {**profile.facts["load"], **load}}
+    event = replace(profile, facts=facts, running=Observation(("event",)))
+    record_scan(server, event, now, "scan")
+    record_memory(server, event, now)
+    prefork = next(one for one in section(server).columns if one.mpm is MPM.PREFORK)
+    assert prefork.capacity.process == Share(38 << 20, Source.MEASURED)
+    assert prefork.peak == "5.6 GiB"
+    assert prefork.between == ""
+    worker = next(one for one in section(server).columns if one.mpm is MPM.WORKER)
+    assert worker.capacity.process.source is Source.ELSEWHERE
+    assert worker.peak.startswith("≈ ")
+    page = " ".join(re.sub(r"<[^>]+>", " ", words(admin)).split())
+    assert "5.6 GiB 124% · measured 3 days ago" in page
+
+
+def test_a_measurement_of_more_than_thirty_days_ago_counts_no_more(
+    db: None, measured_server: Callable[..., Server]
+) -> None:
+    server, now = measured_server(mpm="event", process_bytes=14 << 20), timezone.now()
+    old = {"process_bytes": 38 << 20, "thread_bytes": 0}
+    server.mpm_memory = {"prefork": {**old, "at": (now - timedelta(days=31)).isoformat()}}
+    prefork = next(one for one in section(server).columns if one.mpm is MPM.PREFORK)
+    assert prefork.capacity.process.source is Source.ELSEWHERE
+
+
+@pytest.mark.parametrize(
+    "load",
+    [
+        {},
+        {"mpm": "itk", "process_bytes": 1},
+        {"mpm": "event", "process_bytes": 0},
+        {"mpm": "event", "process_bytes": -5},
+        {"mpm": "event", "process_bytes": "much"},
+        {"mpm": "event", "process_bytes": True},
+        {"mpm": "event", "process_bytes": 1 << 70},
+    ],
+)
+def test_what_is_no_measurement_is_not_kept(
+    load: dict[str, Any], measured_server: Callable[..., Server]
+) -> None:
+    server = measured_server()
+    profile = server.profile
+    assert profile is not None
+    record_memory(server, replace(profile, facts={"load": load}), timezone.now())
+    server.refresh_from_db()
+    assert server.mpm_memory == {}
+
+
+def test_no_recommendation_points_to_what_does_not_fit(
+    admin: Client, measured_server: Callable[..., Server]
+) -> None:
+    measured_server(add=PHP)
+    for page in (words(admin), words(admin, "mpm=prefork")):
+        assert "Stay on prefork until php74-php can be removed." in page
+        assert "With MaxRequestWorkers at 121 or less it fits." in page
+        assert "recommended here" not in page
+    live = unescape(admin.get(f"{PAGE}plan/?mpm=event").content.decode())
+    assert "Stay on prefork until php74-php can be removed." in live
+    assert "recommended here" not in live
+
+
+def test_what_fits_is_recommended(admin: Client, measured_server: Callable[..., Server]) -> None:
+    measured_server(add=PHP, process_bytes=12 << 20)
+    page = words(admin)
+    assert "prefork is recommended." in page
+    assert page.count("recommended here") == 1
 
 
 def test_numbers_are_written_as_the_reader_does(
@@ -147,10 +279,10 @@ def test_one_process_and_one_thread_are_shown_with_where_they_were_measured(
     measured_server(mpm="prefork", process_bytes=38 << 20, thread_bytes=0)
     rows = table_of(words(admin))
     assert rows["One process"] == [
-        *("38 MiB measured with prefork", "38 MiB measured with prefork"),
+        *("≈ 38 MiB measured with prefork", "≈ 38 MiB measured with prefork"),
         "38 MiB measured",
     ]
-    assert rows["One thread"] == ["0.5 MiB estimated", "0.5 MiB estimated", "–"]
+    assert rows["One thread"] == ["≈ 0.5 MiB estimated", "≈ 0.5 MiB estimated", "–"]
 
 
 def test_limits_are_called_as_httpd_calls_them_and_cpanels_own_is_named(
@@ -172,7 +304,7 @@ def test_a_limit_that_somebody_set_is_not_called_cpanels(
     assert "is cPanel’s default" not in words(admin)
 
 
-def test_the_three_busiest_moments_are_named_and_drawn(
+def test_the_three_busiest_moments_are_named(
     admin: Client, measured_server: Callable[..., Server]
 ) -> None:
     server, now = measured_server(), timezone.now()
@@ -186,4 +318,11 @@ def test_the_three_busiest_moments_are_named_and_drawn(
         ("55", "4"),
         ("40", "24"),
     ]
-    assert page.count('<line class="seen"') == 3 * len(MPM)
+
+
+def test_a_server_without_a_busy_moment_names_none(
+    admin: Client, measured_server: Callable[..., Server]
+) -> None:
+    server, now = measured_server(), timezone.now()
+    Peak.objects.create(server=server, day=now.date(), busiest=0, at=now)
+    assert "Highest load" not in words(admin)

@@ -26,6 +26,7 @@ from tests.browser import acknowledge, give_password
 from tests.desk import Desk
 from tests.visits import MPM
 from tests.web.conftest import ADMIN, HISTORY
+from tests.web.conftest import MPM as MPM_PAGE
 
 WAIT = timedelta(hours=5, minutes=58, seconds=30)
 
@@ -159,3 +160,34 @@ def test_what_was_typed_outlives_a_session_that_expires(desk: Desk) -> None:
     page.wait_for_url("**/review/**")
     expect(page.get_by_label("Reason")).to_have_value("typed before the session expired")
     expect(page.get_by_label("Ticket")).to_have_value("HOST-4501")
+
+
+def test_while_a_change_is_scheduled_no_other_is_reviewed_and_the_chooser_says_why(
+    admin: Client, waiting: Change
+) -> None:
+    for path in (MPM_PAGE, f"{MPM_PAGE}?mpm=event", f"{MPM_PAGE}plan/?mpm=worker"):
+        page = page_of(admin, path)
+        bar = page.split('id="review"')[1].split("</button>")[0]
+        assert f"Change #{waiting.pk} is scheduled." in bar
+        assert f'href="{HISTORY}{waiting.pk}/"' in bar
+        assert f'href="{HISTORY}{waiting.pk}/#cancel"' in bar
+        assert '<button class="button" disabled' in bar
+    Change.objects.filter(pk=waiting.pk).update(state=State.CANCELED)
+    for path in (f"{MPM_PAGE}?mpm=event", f"{MPM_PAGE}plan/?mpm=worker"):
+        bar = page_of(admin, path).split('id="review"')[1].split("</button>")[0]
+        assert "is scheduled" not in bar
+        assert "disabled" not in bar
+
+
+def test_the_scheduled_change_is_a_click_away_from_the_chooser(desk: Desk) -> None:
+    page = desk.open(f"{MPM}?server=web12&mpm=event")
+    number = desk.known["scheduled"]
+    bar = page.locator("#review")
+    expect(bar).to_contain_text(f"Change #{number} is scheduled.")
+    expect(bar.get_by_role("button", name="Review change")).to_be_disabled()
+    with page.expect_response("**/mpm/plan/**"):
+        page.get_by_role("radio", name="worker", exact=True).check()
+    expect(bar).to_contain_text(f"Change #{number} is scheduled.")
+    bar.get_by_role("link", name="Cancel it").click()
+    expect(page).to_have_url(re.compile(rf"/{number}/.*#cancel$"))
+    expect(page.get_by_role("button", name="Cancel change")).to_be_in_viewport()

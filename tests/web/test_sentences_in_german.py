@@ -14,7 +14,7 @@ from django.conf import settings
 from django.test import Client
 from django.utils.translation import override
 
-from easyapache.ea4.advice import Answers, recommend
+from easyapache.ea4.advice import Answers, recommend, within_memory
 from easyapache.ea4.capacity import MIB, Measured, capacities
 from easyapache.ea4.conditions import CATALOG
 from easyapache.ea4.mpm import (
@@ -253,6 +253,12 @@ def test_advice_and_capacity_are_said_in_german() -> None:
     for profile, answers in asked:
         for sentence in recommend(profile, answers).why:
             said_in_german(sentence)
+        little = Measured(64 * MIB, MPM.PREFORK, 20 * MIB)
+        for runs in (None, *MPM):
+            for load in ((), capacities(little)):
+                found_best = within_memory(recommend(profile, answers), profile, runs, load)
+                for sentence in (found_best.headline, *found_best.why):
+                    said_in_german(sentence)
     found = set()
     for values in (
         {"MaxRequestWorkers": 150},
@@ -267,7 +273,13 @@ def test_advice_and_capacity_are_said_in_german() -> None:
             for caution in capacity.warnings:
                 found.add(caution.code)
                 said_in_german(caution.message)
-    assert found == {"does_not_fit", "limit_stays_150", "limit_too_low", "limits_corrected"}
+    assert found == {
+        "does_not_fit",
+        "may_not_fit",
+        "limit_stays_150",
+        "limit_too_low",
+        "limits_corrected",
+    }
 
 
 def test_every_known_failure_is_said_in_german() -> None:

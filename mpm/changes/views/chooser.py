@@ -7,13 +7,15 @@ from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import urlencode
 
+from django.db.models import OuterRef, Subquery
 from django.http import HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import redirect
 from django.urls import reverse
+from django.utils import timezone
 from django.utils.translation import gettext_noop
 from django.views.decorators.http import require_GET, require_POST
 
-from easyapache.ea4.advice import Advice, Answers, recommend
+from easyapache.ea4.advice import Answers, Recommended, recommend, within_memory
 from easyapache.ea4.conditions import CATALOG
 from easyapache.ea4.mpm import DEFAULT_MPM, ITK_SUMMARY, MPM, BadChoice, Choice
 from easyapache.ea4.plan import Plan, make_plan
@@ -28,8 +30,9 @@ from mpm.changes.services.planning import request_preview
 from mpm.changes.services.request import UP_TO_THE_SERVER, refuse_if_satisfied, satisfied
 from mpm.changes.services.unfinished import unfinished
 from mpm.changes.views import capacity
+from mpm.history.capacity import Load, load_of
 from mpm.history.prediction import restart_of
-from mpm.models import Change
+from mpm.models import ACTIVE_STATES, Change
 from mpm.servers.inventory import observed_mpm
 from mpm.servers.models import Server
 from mpm.servers.notices import notices_of
@@ -151,7 +154,9 @@ def _answers(data: QueryDict, profile: Profile) -> dict[str, str]:
     }
 
 
-def situation(server: Server, profile: Profile, data: QueryDict, choice: Choice) -> dict[str, Any]:
+def situation(
+    server: Server, profile: Profile, data: QueryDict, choice: Choice, load: Load | None
+) -> dict[str, Any]:
     """Everything the page and its live part show. Reads nothing from the database."""
     relations = load_catalogue()
     now = observed_mpm(profile)
@@ -162,6 +167,8 @@ def situation(server: Server, profile: Profile, data: QueryDict, choice: Choice)
             YES_OR_NO.get(answers.get("threads", "")), YES_OR_NO.get(answers.get("polling", ""))
         ),
     )
+    running = MPM(now.mpm) if now.mpm else None
+    recommended = within_memory(advice, profile, running, load.capacities if load else ())
     plan = make_plan(profile, choice, relations)
     return {
         "server": server,
@@ -177,8 +184,9 @@ def situation(server: Server, profile: Profile, data: QueryDict, choice: Choice)
         "capacity_codes": capacity.TOLD_BY,
         "doctor_codes": DOCTORS,
         "restart": restart_of(server),
-        "rows": _rows(profile, choice, plan, advice),
+        "rows": _rows(profile, choice, plan, recommended),
         "advice": advice,
+        "recommended": recommended,
         "itk_summary": ITK_SUMMARY,
         "itk_unavailable": choice.mpm.threaded and not choice.itk,
         "itk_query": query_of(server, replace(choice, mpm=MPM.PREFORK, itk=True), answers),
@@ -201,7 +209,7 @@ def situation(server: Server, profile: Profile, data: QueryDict, choice: Choice)
     }
 
 
-def _rows(profile: Profile, choice: Choice, plan: Plan, advice: Advice) -> list[Row]:
+def _rows(profile: Profile, choice: Choice, plan: Plan, recommended: Recommended) -> list[Row]:
     relations = load_catalogue()
     here = observed_mpm(Profile(packages=profile.packages))
     running = profile.running
@@ -218,7 +226,7 @@ def _rows(profile: Profile, choice: Choice, plan: Plan, advice: Advice) -> list[
                 chosen=mpm is choice.mpm,
                 installed=mpm.value in here.mpms,
                 running=running is not None and mpm.value in running.mpms,
-                recommended=mpm is advice.mpm,
+                recommended=mpm is recommended.mpm,
                 coming=len(one.install),
                 leaving=len(one.remove),
                 blocked=one.blocked,
@@ -252,10 +260,13 @@ def _page(
     except BadChoice as error:
         trouble, status = BadRequest(error.args[0]), 422
         choice = choice_from(QueryDict(), profile)
-    context = situation(server, profile, data, choice)
+    load = capacity.known_load(server, row)
+    context = situation(server, profile, data, choice, load)
     last = Change.objects.filter(server=server).order_by("-pk").first()
-    context |= {"row": row, "last": last, "trouble": trouble, "notices": notices_of(server)}
-    context["capacity"] = capacity.shown(server, row)
+    busy = last if last is not None and last.active else None
+    context |= {"row": row, "last": last, "busy": busy}
+    context |= {"trouble": trouble, "notices": notices_of(server)}
+    context["capacity"] = capacity.shown(load) if load else None
     return show(request, "mpm/chooser.html", context, status=status)
 
 
@@ -264,7 +275,10 @@ def _page(
 @for_server
 def plan(request: HttpRequest, server: Server) -> HttpResponse:
     """The live part of the chooser: findings, costs, summary. Never a page."""
-    row = frame_of(request).installed
+    active = Change.objects.filter(server=OuterRef("server"), state__in=ACTIVE_STATES)
+    row = frame_of(request).installed_with(
+        busy_pk=Subquery(active.values("pk")[:1]), busy_state=Subquery(active.values("state")[:1])
+    )
     if row is None:
         return show(request, "mpm/_no_plan.html", {"server": server}, status=422)
     profile = frame_of(request).health.beside(row.profile)
@@ -272,7 +286,10 @@ def plan(request: HttpRequest, server: Server) -> HttpResponse:
         choice = choice_from(request.GET, profile)
     except BadChoice as error:
         return show(request, "mpm/_no_plan.html", {"message": error.args[0]}, status=422)
-    context = situation(server, profile, request.GET, choice)
+    load = load_of(server, timezone.now(), row, with_peaks=False)
+    context = situation(server, profile, request.GET, choice, load)
+    number, state = getattr(row, "busy_pk", None), getattr(row, "busy_state", "")
+    context["busy"] = {"pk": number, "state": state} if number else None
     answer = show(request, "mpm/_plan.html", context)
     answer.headers["HX-Replace-Url"] = f"{reverse('mpm')}?{context['query']}"
     return answer

@@ -25,6 +25,7 @@ from mpm.history.services.text_checks import storable
 from mpm.models import ACTIVE_STATES, Change, Preview
 from mpm.servers.inventory import (
     Movement,
+    record_memory,
     record_particulars,
     record_peak,
     record_scan,
@@ -65,6 +66,7 @@ def record_inspection(
         seen = Profile.from_json(storable(dict(profile)))
         scan = record_scan(row, seen, now, "scan")
         record_peak(row, seen, now)
+        record_memory(row, seen, now)
         _note_error(row, None)
         if scan.movement is None:
             return None
