@@ -19,6 +19,7 @@ alive() { [ "$1" != 0 ] && [ -d "/proc/$1" ] && ! grep -q '^State:.[ZX]' "/proc/
 case $1 in
 show)
     [ "$2" = system.slice ] && { echo "ControlGroup=@SLICE@"; exit 0; }
+    case $3 in *LimitNOFILE*) cat given 2>/dev/null; exit 0 ;; esac
     # When the main process ends the service names whom the pid file names, as systemd does.
     named=$(cat @PIDFILE@ 2>/dev/null || echo 0)
     case $main in 0 | dead) ;;
@@ -52,7 +53,8 @@ cat @STATE@/conditions 2>/dev/null || echo 'a(sbbsi) 0'
 
 class StandIn:
     """``calls``: what systemctl was called with. A file ``refuses`` makes it start nothing more, as
-    systemd does that has counted too many starts; ``conditions`` is what busctl prints."""
+    systemd does that has counted too many starts; ``conditions`` is what busctl prints, and
+    ``given`` what systemctl says of limits and umask."""
 
     def __init__(self, state: Path, managed: Managed) -> None:
         self.state, self.tools = state, state / "bin"

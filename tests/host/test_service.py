@@ -84,13 +84,18 @@ def test_systemds_count_of_starts_is_set_back_before_each(
     assert managed.server.inspect().running is not None
 
 
-def test_where_systemd_refuses_httpd_is_started_in_the_group_of_its_service(
+def test_where_systemd_refuses_httpd_starts_in_the_group_and_with_the_limits_of_its_service(
     managed: Managed, systemd: StandIn
 ) -> None:
     systemd.write("refuses", "")
+    systemd.write("given", "LimitNOFILESoft=900\nLimitNOFILE=1200\nUMask=0027\nNice=3\n")
     kill_all(managed)
     found = managed.real.httpd.start(managed.log)
     assert "starting it without" in managed.text
+    process = Path(f"/proc/{found.pid}")
+    assert "Max open files            900                  1200" in (process / "limits").read_text()
+    assert "Umask:\t0027" in (process / "status").read_text()
+    assert os.getpriority(os.PRIO_PROCESS, found.pid) == 3
     (systemd.state / "refuses").unlink()
     managed.real.httpd.entrust(found, managed.log)
     state = managed.real.httpd.service_state()

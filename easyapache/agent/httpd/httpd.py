@@ -16,6 +16,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 from easyapache.agent.change.durable import write_atomically
@@ -441,7 +442,8 @@ class Httpd:
         self, argv: list[str], ports: Sequence[int], log: Log
     ) -> tuple[Identity | None, str]:
         """The service started: by systemd, and where that does not do it without its help, but
-        in the service's own control group, so that it takes the httpd over. And what was said."""
+        in the service's own control group, so that it takes the httpd over, and with the limits of
+        its unit. And what was said."""
         self._refuse_switched_off()
         tested = self.test()
         if not tested.ok:
@@ -457,7 +459,7 @@ class Httpd:
         log(f"systemd did not start httpd ({why}): starting it without systemd")
         try:
             files = cgroups.made(self.unit.group(state))
-            command = self._inherit(files, None, argv)
+            command = self._inherit(files, None, argv, self.unit.given())
             direct = self.runner.perform(command, log, environment=self.started.environment)
             found = self._comes_up(direct, None, ports)
             words = direct.text
@@ -565,11 +567,17 @@ class Httpd:
         return self._inherit(files, old, argv)
 
     @staticmethod
-    def _inherit(files: Sequence[Path], old: Identity | None, argv: list[str]) -> list[str]:
+    def _inherit(
+        files: Sequence[Path],
+        old: Identity | None,
+        argv: list[str],
+        given: Mapping[str, Any] | None = None,
+    ) -> list[str]:
         settings = {
             "groups": [str(path) for path in files],
             "like": old.pid if old else 0,
             "started": old.started if old else 0,
+            "given": given or {},
             "program": argv,
         }
         script = str(Path(inherit.__file__).resolve())

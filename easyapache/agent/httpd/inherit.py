@@ -5,7 +5,8 @@ group, a mount namespace (``PrivateTmp=``), limits, an environment and more: her
 over from the httpd that systemd started. Standard library only.
 
 SETTINGS is JSON: ``groups``, the cgroup.procs files to join; ``like``, the pid of the process
-to be like (0: nobody) and ``started``, its start time in clock ticks; ``program``, the argv.
+to be like (0: nobody) and ``started``, its start time in clock ticks; ``given``, what systemd
+would give it where there is nobody to be like; ``program``, the argv.
 What must be and cannot be ends it with status 1; what is merely lacking is said on standard
 error, and the verification of the change sees it.
 """
@@ -108,6 +109,19 @@ def become_like(other: Other) -> None:
         control(library, "NoNewPrivileges", _NO_NEW_PRIVILEGES, 1)
 
 
+def take(given: dict[str, Any]) -> None:
+    """The limits, umask, niceness and OOM score adjustment of a unit."""
+    score = Path("/proc/self/oom_score_adj")
+    if "oom" in given:
+        attempt("OOM score adjustment", lambda: score.write_text(str(given["oom"])))
+    if "nice" in given:
+        attempt("niceness", lambda: os.setpriority(os.PRIO_PROCESS, 0, given["nice"]))
+    if "umask" in given:
+        os.umask(int(given["umask"], 8))
+    for number, (soft, hard) in given.get("limits", {}).items():
+        attempt(f"limit {number}", partial(resource.setrlimit, int(number), (soft, hard)))
+
+
 def attempt(what: str, act: Callable[[], object]) -> None:
     try:
         act()
@@ -130,6 +144,8 @@ def main(settings: dict[str, Any]) -> None:
             sys.exit(f"httpd {settings['like']} has ended")
         environment = other.environment or environment
         become_like(other)
+    else:
+        take(settings.get("given", {}))
     program = settings["program"]
     try:
         os.execvpe(program[0], program, environment)  # noqa: S606 -- an argv, without a shell

@@ -8,11 +8,13 @@ start: it sets that count back.
 from __future__ import annotations
 
 import glob
+import resource
 import shlex
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from easyapache import sd_notify
 from easyapache.agent.httpd import cgroups
@@ -32,6 +34,11 @@ _START_LIMIT = 330.0
 _SETTLE_LIMIT = 20.0
 """Seconds a restart by somebody else is waited for."""
 _LONGEST_INTERVAL = 60.0
+_LIMITS: Mapping[str, int] = {
+    name.removeprefix("RLIMIT_"): getattr(resource, name)
+    for name in dir(resource)
+    if name.startswith("RLIMIT_") and name != "RLIMIT_OFILE"  # another name of NOFILE
+}
 _TESTS: Mapping[str, Callable[[str], bool]] = {
     "ConditionPathExists": lambda path: Path(path).exists(),
     "ConditionPathExistsGlob": lambda path: bool(glob.glob(path)),  # noqa: PTH207
@@ -103,6 +110,26 @@ class Unit:
         said = self._systemctl("show", slice_, "--property=ControlGroup").stdout
         above = said.strip().removeprefix("ControlGroup=") or f"/{slice_}"
         return f"{above.rstrip('/')}/{NAME}"
+
+    def given(self) -> dict[str, Any]:
+        """What systemd gives the service's processes, with every drop-in: ``limits`` (soft and hard
+        by RLIMIT number), ``umask``, ``nice`` and ``oom``. Empty where systemd says nothing."""
+        properties = [f"Limit{name}{end}" for name in _LIMITS for end in ("", "Soft")]
+        wanted = ",".join((*properties, "UMask", "Nice", "OOMScoreAdjust"))
+        said = self._systemctl("show", NAME, f"--property={wanted}").stdout
+        values = {name: value for name, _, value in (x.partition("=") for x in said.splitlines())}
+        limits = {
+            number: pair
+            for name, number in _LIMITS.items()
+            if None not in (pair := [_whole(values.get(f"Limit{name}{x}")) for x in ("Soft", "")])
+        }
+        given: dict[str, Any] = {"limits": limits} if limits else {}
+        if values.get("UMask", "").isdigit():
+            given["umask"] = values["UMask"]
+        for name, key in (("Nice", "nice"), ("OOMScoreAdjust", "oom")):
+            if (number := _whole(values.get(name))) is not None:
+                given[key] = number
+        return given
 
     # -- switched off ----------------------------------------------------------------------
 
@@ -190,6 +217,13 @@ def _unmet(said: str) -> str:
     if any_of_these and not any(holds for holds, _ in any_of_these):
         return any_of_these[0][1]
     return ""
+
+
+def _whole(text: str | None) -> int | None:
+    """systemd's ``524288``, ``-5`` or ``infinity`` as a number of setrlimit(2); else None."""
+    if text == "infinity":
+        return resource.RLIM_INFINITY
+    return int(text) if text and text.removeprefix("-").isdecimal() else None
 
 
 def _seconds(span: str) -> float:
