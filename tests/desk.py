@@ -39,7 +39,7 @@ class Desk:
         """A page of another browser."""
         if signed_in:
             options["storage_state"] = self.state
-        context = self.browser.new_context(locale="en-GB", **options)
+        context = self.browser.new_context(**({"locale": "en-GB"} | options))
         context.set_default_timeout(PATIENCE_MS)
         self.opened.append(context)
         page = context.new_page()

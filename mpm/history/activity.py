@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, time, timedelta
 from typing import Any
 
@@ -34,6 +35,11 @@ class Day:
     day: date
     total: int
     failed: int
+
+
+MOST_COUNTED = 5000
+"""Changes that have the words looked for: where there are more, their days are not counted."""
+WRONG = (State.FAILED, State.NOT_STARTED, State.RESTORED)
 
 
 def activity(filters: ChangeFilters, until: datetime, days: int = 60) -> tuple[Day, ...]:
@@ -77,7 +83,7 @@ however many days there are; every value stays a parameter."""
 def _counts(rows: QuerySet[Change], starts: Sequence[datetime]) -> dict[int, tuple[int, int]]:
     """How many of ``rows`` are between each start and the next, and how many of those went wrong,
     by the place of the start."""
-    wrong = rows.filter(state__in=(State.FAILED, State.NOT_STARTED, State.RESTORED))
+    wrong = rows.filter(state__in=WRONG)
     try:
         sql, parameters = rows.values("pk").query.sql_with_params()
     except EmptyResultSet:
@@ -99,6 +105,27 @@ def _counts(rows: QuerySet[Change], starts: Sequence[datetime]) -> dict[int, tup
     with connection.cursor() as cursor:
         cursor.execute(counted, [*values, *parameters, *more])
         return {place: (total, failed) for place, total, failed in cursor.fetchall()}
+
+
+def activity_of_words(
+    filters: ChangeFilters, until: datetime, days: int = 60
+) -> tuple[Day, ...] | None:
+    """The same where words are looked for, which no index counts: the changes that have them are
+    read, None where they are more than MOST_COUNTED. One query, and one more where other filters
+    narrow them too."""
+    shown = [(until - timedelta(days=days - 1 - number)).date() for number in range(days)]
+    in_time = replace(filters, since=_midnight(shown[0], until), until=None)
+    found = list(
+        in_time.newest(Change.objects.all()).values_list("requested_at", "state")[
+            : MOST_COUNTED + 1
+        ]
+    )
+    if len(found) > MOST_COUNTED:
+        return None
+    counted = [(at.astimezone(until.tzinfo).date(), state in WRONG) for at, state in found]
+    total = Counter(day for day, _wrong in counted)
+    failed = Counter(day for day, wrong in counted if wrong)
+    return tuple(Day(day, total[day], failed[day]) for day in shown)
 
 
 def known_people(limit: int = 200) -> list[str]:

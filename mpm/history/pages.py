@@ -34,14 +34,17 @@ def changes(
     limit: int = LIMIT,
     *,
     servers: Collection[str] | None = None,
+    searched: bool = False,
 ) -> Page:
     """One page: a single query, and one more where words narrow it beside other filters.
 
     ``limit`` is held between 1 and 500. ``servers``: only changes of these (None: of all).
-    Raises BadFilter for a cursor that this never gave.
+    ``searched``: with the text that words are looked for in. Raises BadFilter for a cursor that
+    this never gave.
     """
     limit = max(1, min(limit, 500))
-    rows = Change.objects.defer(*HEAVY).annotate(**AFTERMATH)
+    left_out = [name for name in HEAVY if not (searched and name == "search")]
+    rows = Change.objects.defer(*left_out).annotate(**AFTERMATH)
     narrowed = servers is not None
     if servers is not None:
         rows = rows.filter(server_name__in=servers)

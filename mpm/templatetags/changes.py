@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from django import template
+from django.utils.safestring import SafeString
 
 from mpm.changes.aftermath import aftermath
+from mpm.history.matches import found_elsewhere, marked
 from mpm.history.outside import undecided
 from mpm.models import Change, State
 
@@ -35,6 +37,20 @@ def state(change: Change) -> dict[str, object]:
         "undecided": undecided(change),
         "after": aftermath(change) if known else None,
     }
+
+
+@register.filter(name="marked")
+def marked_words(text: str, query: str) -> SafeString:
+    """A text with the words that were looked for marked."""
+    return marked(text, query)
+
+
+@register.simple_tag
+def found_in(change: Change, query: str) -> SafeString:
+    """Where else in a change the words are that neither its reason nor its ticket has; "" where
+    those have them."""
+    shown = f"{change.reason} {change.ticket}"
+    return marked(found_elsewhere(change.search, shown, query), query)
 
 
 @register.inclusion_tag("mpm/_way.html")

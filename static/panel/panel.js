@@ -183,8 +183,16 @@ function moveThroughFound(event, search) {
   next.focus();
 }
 
+function leaveDrop(event) {
+  const drop = event.key === "Escape" && event.target.closest?.(".drop[open]");
+  if (!drop) return;
+  drop.open = false;
+  panel.find("summary", drop).focus();
+}
+
 addEventListener("keydown", (event) => {
   goToSearch(event);
+  leaveDrop(event);
   const search = event.target.closest?.(".tool-search");
   if (!search) return;
   if (event.key === "Escape") clearSearch(search);
@@ -196,6 +204,10 @@ addEventListener("keydown", (event) => {
 function closeSearch(event) {
   const open = panel.find(".tools-found:not(:empty)");
   if (open && !event.target.closest(".tool-search")) open.replaceChildren();
+}
+
+function closeDrops(target) {
+  for (const drop of panel.all(".drop[open]")) if (!drop.contains(target)) drop.open = false;
 }
 
 async function copyText(button) {
@@ -210,6 +222,7 @@ async function copyText(button) {
 
 addEventListener("click", async (event) => {
   closeSearch(event);
+  closeDrops(event.target);
   const copy = event.target.closest("[data-copy]");
   if (copy) await copyText(copy);
   if (event.target.closest("[data-print]")) print();

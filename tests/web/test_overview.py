@@ -344,10 +344,7 @@ def test_each_row_of_the_overview_leads_where_something_can_be_done(desk: Desk) 
 @pytest.mark.parametrize("locale", ["en-US", "de-DE"])
 @pytest.mark.parametrize("width", [1440, 390])
 def test_axe_finds_nothing_on_the_overview(desk: Desk, locale: str, width: int) -> None:
-    page = desk.browser.new_context(
-        locale=locale, viewport={"width": width, "height": 844}, storage_state=desk.state
-    ).new_page()
-    desk.opened.append(page.context)
+    page = desk.another(locale=locale, viewport={"width": width, "height": 844})
     desk.open("", page)
     page.emulate_media(color_scheme="light")
     assert faults(page) == []
