@@ -13,7 +13,7 @@ import hmac
 import logging
 import re
 import secrets
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import lru_cache
@@ -208,11 +208,9 @@ def issue(
     now = now or timezone.now()
     name, purpose = _name(name), _line("purpose", purpose, 300)
     if expires_at is not None and expires_at <= now:
-        raise BadRequest(Sentence("The expiration date is in the past."))
-    try:
-        granted, allowed = checked_scopes(scopes), checked_networks(networks)
-    except BadGrant as error:
-        raise BadRequest(error.args[0]) from error
+        raise BadRequest(Sentence("The expiration date is in the past."), field="expires_at")
+    granted = _granted(checked_scopes, scopes, "scopes")
+    allowed = _granted(checked_networks, networks, "networks")
     wanted = known_servers(servers)
     key_id, secret = _random(_KEY_LENGTH), _random(_SECRET_LENGTH)
     pepper_id, pepper = _current_pepper()
@@ -340,6 +338,16 @@ def _told(token: Token) -> dict[str, object]:
     }
 
 
+def _granted(
+    check: Callable[[Iterable[str]], list[str]], wanted: Sequence[str], field: str
+) -> list[str]:
+    """Raises BadRequest."""
+    try:
+        return check(wanted)
+    except BadGrant as error:
+        raise BadRequest(error.args[0], field=field) from error
+
+
 def _must_be_active(token: Token, now: datetime) -> None:
     if token.state(now) != "active":
         raise BadRequest(
@@ -354,7 +362,7 @@ def _must_be_active(token: Token, now: datetime) -> None:
 def _name(text: str) -> str:
     name = _line("name", text, 100)
     if not name:
-        raise BadRequest(Sentence("Enter a name for the token."))
+        raise BadRequest(Sentence("Enter a name for the token."), field="name")
     return name
 
 
@@ -366,8 +374,11 @@ def _line(what: str, text: str, longest: int) -> str:
                 "The {what} of a token has at most {longest} characters.",
                 what=what,
                 longest=longest,
-            )
+            ),
+            field=what,
         )
     if any(ord(character) < 32 or ord(character) == 127 for character in text):
-        raise BadRequest(Sentence("The {what} of a token is one line of text.", what=what))
+        raise BadRequest(
+            Sentence("The {what} of a token is one line of text.", what=what), field=what
+        )
     return text

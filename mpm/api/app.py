@@ -14,7 +14,7 @@ from django.core.exceptions import RequestDataTooBig, SuspiciousOperation
 from django.db import InterfaceError, OperationalError
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed, JsonResponse
 from django.http.response import HttpResponseBase
-from django.urls import URLPattern, path, re_path
+from django.urls import Resolver404, URLPattern, path, re_path, resolve
 from django.views.decorators.csrf import csrf_exempt
 from ninja import NinjaAPI
 from ninja.errors import HttpError, ValidationError
@@ -172,6 +172,8 @@ def _internal(request: HttpRequest, error: Exception) -> HttpResponse:
 
 
 View = Callable[..., HttpResponseBase]
+NOTHING = "api-nothing"
+"""The name of what answers where there is nothing."""
 
 
 def finished(view: View) -> View:
@@ -223,7 +225,9 @@ def _method_not_allowed(request: HttpRequest, response: HttpResponseBase) -> Htt
         methods.append("HEAD")
     allowed = ", ".join(sorted(methods))
     if request.method == "OPTIONS":
-        return HttpResponse(status=204, headers={"Allow": f"{allowed}, OPTIONS"})
+        response = HttpResponse(status=204, headers={"Allow": f"{allowed}, OPTIONS"})
+        del response["Content-Type"]  # there is no body that could be of a type
+        return response
     detail = f"This address takes {allowed}." if allowed else "This method isn't allowed here."
     return answer(request, Problem(405, "method_not_allowed", detail, headers={"Allow": allowed}))
 
@@ -233,9 +237,17 @@ def nothing(request: HttpRequest) -> HttpResponse:
     detail = (
         "There is nothing at this address. The API is at /api/v1, its description at /api/docs."
     )
-    if request.path.endswith("/"):
+    if request.path.endswith("/") and _is_there(request.path_info.rstrip("/")):
         detail = "There is nothing at this address. Remove the slash at its end."
     return answer(request, Problem(404, "not_found", detail))
+
+
+def _is_there(path: str) -> bool:
+    """Whether an operation, or a page of the API, has this address."""
+    try:
+        return resolve(path).url_name not in (NOTHING, None)
+    except Resolver404:
+        return False
 
 
 def _patterns() -> list[URLPattern]:
@@ -244,7 +256,7 @@ def _patterns() -> list[URLPattern]:
         if isinstance(pattern, URLPattern) and pattern.name != "api-root":
             pattern.callback = finished(pattern.callback)
             found.append(pattern)
-    return [*found, re_path(r"", finished(nothing))]
+    return [*found, re_path(r"", finished(nothing), name=NOTHING)]
 
 
 def openapi(request: HttpRequest) -> HttpResponse:

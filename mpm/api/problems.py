@@ -122,6 +122,8 @@ def from_refusal(refused: Refused) -> Problem:
         "remedy": refused.remedy,
         "findings": [plain(finding.as_json()) for finding in refused.findings],
     }
+    if refused.field:
+        more["errors"] = [{"detail": str(refused.message), "pointer": pointer(refused.field)}]
     headers: dict[str, str] = {}
     if isinstance(refused, Busy):
         address = f"/api/v1/changes/{refused.change.pk}"

@@ -16,11 +16,16 @@ LINE = r"^[^\x00-\x1f\x7f]*$"
 PACKAGE = r"^ea-[a-z0-9][a-z0-9_.+-]{0,126}$"
 _DATE_TIME = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d(:\d\d(\.\d{1,9})?)?([Zz]|[+-]\d\d:?\d\d)\Z")
 
+_PLUS_LOST = re.compile(r"\d \d\d:?\d\d\Z")
+"""How a zone arrives whose plus sign was written as it is in an address, where it is a blank."""
+
 
 def _only_text(value: Any) -> Any:
     """A moment is text with its zone: a bare number could be seconds or milliseconds."""
     if isinstance(value, datetime):
         return value
+    if isinstance(value, str) and _PLUS_LOST.search(value):
+        raise ValueError("must be a time with its zone; in an address, write + as %2B")
     if not isinstance(value, str) or not _DATE_TIME.match(value):
         raise ValueError("must be a time with its zone, as 2026-03-03T21:00:00Z")
     return value

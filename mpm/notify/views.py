@@ -143,8 +143,10 @@ def add(request: HttpRequest) -> HttpResponse:
 
 
 def _explain(form: WebhookForm, refused: Refused) -> None:
-    """What was refused beyond the form's own checks is the address; anything else is said above."""
-    form.add_error("url" if refused.code == "bad_destination" else None, in_words(refused.message))
+    """Beside the field that was refused, above the form where it was none."""
+    form.add_error(
+        refused.field if refused.field in form.fields else None, in_words(refused.message)
+    )
 
 
 @may_change

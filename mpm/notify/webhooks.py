@@ -91,7 +91,7 @@ def check_address(url: str, form: str) -> None:
         else:
             destination(url, settings.WEBHOOK_ALLOWED_NETWORKS)
     except BadDestination as error:
-        raise BadRequest(error.args[0], code="bad_destination") from error
+        raise BadRequest(error.args[0], code="bad_destination", field="url") from error
 
 
 def _kinds(wanted: Sequence[str]) -> list[str]:
@@ -101,6 +101,7 @@ def _kinds(wanted: Sequence[str]) -> list[str]:
         raise BadRequest(
             Sentence("Unknown event {kind!r}.", kind=unknown[:40]),
             code="unknown_kind",
+            field="kinds",
         )
     return sorted(set(wanted))
 
@@ -108,13 +109,13 @@ def _kinds(wanted: Sequence[str]) -> list[str]:
 def _name(text: str) -> str:
     name = one_text("name", text, 100)
     if not name:
-        raise BadRequest(Sentence("Enter a name for the webhook."))
+        raise BadRequest(Sentence("Enter a name for the webhook."), field="name")
     return name
 
 
 def _format(form: str) -> str:
     if form not in Webhook.Format.values:
-        raise BadRequest(Sentence("Unknown format {form!r}.", form=form[:40]))
+        raise BadRequest(Sentence("Unknown format {form!r}.", form=form[:40]), field="format")
     return form
 
 

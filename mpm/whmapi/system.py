@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
+from mpm import VERSION
 from mpm.access.scopes import Scope
 from mpm.access.services.actor import Refused
 from mpm.whmapi.call import FUNCTIONS, Call, function
@@ -29,14 +29,7 @@ def whm_version(call: Call) -> dict[str, Any]:
         found = call.profile.facts.get("cpanel_version") if call.meant else None
     except Refused:  # its agent has not reported yet
         found = None
-    return {"version": str(found or _own_version())}
-
-
-def _own_version() -> str:
-    try:
-        return version("ea4-mpm-panel")
-    except PackageNotFoundError:  # a checkout that nobody installed
-        return "0"
+    return {"version": str(found or VERSION)}
 
 
 @function("gethostname", anywhere=True)

@@ -46,16 +46,33 @@ def test_another_method_is_refused_with_the_ones_there_are(
         assert refused.type == "application/problem+json"
     asked = call("OPTIONS", PATH)
     assert (asked.status, asked.headers["Allow"]) == (204, "GET, HEAD, PUT, OPTIONS")
+    assert "Content-Type" not in asked.headers, "there is no body that could be of a type"
 
 
 @pytest.mark.parametrize(
-    "path", ["/api/v1/servers/", "/api/v1", "/api/v2/servers", "/api/", "/api/nothing/", "/api/v1/"]
+    ("path", "slash"),
+    [
+        ("/api/v1/servers/", True),
+        ("/api/v1/changes/1/log/", True),
+        ("/api/v1/openapi.json/", True),
+        ("/api/v1", False),
+        ("/api/v1/", False),
+        ("/api/v1/docs/", False),
+        ("/api/v1/changes/one/nothing/", False),
+        ("/api/v2/servers", False),
+        ("/api/", False),
+        ("/api/nothing/", False),
+    ],
 )
-def test_nothing_below_the_api_is_ever_answered_by_a_page(client: Client, path: str) -> None:
+def test_nothing_below_the_api_is_ever_answered_by_a_page(
+    client: Client, path: str, slash: bool
+) -> None:
+    """And whoever is told to remove a slash finds something there without it."""
     answer = client.get(path)
     assert (answer.status_code, answer.headers["Content-Type"]) == (404, "application/problem+json")
     said = answer.json()["detail"]
-    assert ("slash" in said) == path.endswith("/")
+    assert ("slash" in said) == slash
+    assert client.get(path.rstrip("/")).status_code != 404 or not slash
     assert client.get("/api/docs/").headers["Location"] == "/api/docs"
 
 
@@ -104,7 +121,10 @@ def test_each_wrong_value_is_named_by_a_pointer_a_parameter_or_a_header(
     assert errors("PUT", PATH) == [{"detail": "A body is required.", "pointer": "#"}]
     [moment] = errors("GET", "changes?since=2026-03-03T21:00:00+01:00")
     assert moment["parameter"] == "since"
-    assert "with its zone" in moment["detail"]
+    assert "write + as %2B" in moment["detail"]
+    [bare] = errors("GET", "changes?since=2026-03-03T21:00:00")
+    assert bare["detail"] == "must be a time with its zone, as 2026-03-03T21:00:00Z"
+    assert call("GET", "changes?since=2026-03-03T21:00:00%2B01:00", token=token).status == 200
     [key] = errors("PUT", PATH, {"mpm": "event"}, Idempotency_Key="k" * 256)
     assert key["header"] == "Idempotency-Key"
     [cursor] = errors("GET", "changes?cursor=nonsense")
@@ -128,6 +148,29 @@ def test_what_a_token_cannot_be_given_is_named_as_anything_else_that_is_wrong(
     ):
         refused = call("POST", "tokens", {**wish, **wrong}, token=token)
         assert (refused.status, refused.body["code"]) == (422, code)
+        assert refused.body["errors"][0]["pointer"] == f"#/{next(iter(wrong))}"
+
+
+def test_a_value_that_a_service_refuses_is_pointed_at_as_well(
+    server: Server, add_token: AddToken, call: Call
+) -> None:
+    token = add_token("admin")
+    hook = {"name": "x", "url": "https://8.8.8.8/"}
+    now, late = "2020-01-01T00:00:00Z", "2099-01-01T00:00:00Z"
+    for method, path, body, code, field in (
+        ("PUT", PATH, {"mpm": "event", "not_after": now}, "empty_window", "not_after"),
+        ("PUT", PATH, {"mpm": "event", "not_before": late}, "far_window", "not_before"),
+        ("PUT", PATH, {"mpm": "event", "not_before": now}, "past_window", "not_before"),
+        ("PUT", PATH, {"mpm": "event", "reason": "\u202e"}, "reason_control_characters", "reason"),
+        ("POST", "webhooks", {**hook, "url": "http://127.0.0.1/"}, "bad_destination", "url"),
+        ("POST", "webhooks", {**hook, "kinds": ["bogus"]}, "unknown_kind", "kinds"),
+        ("POST", "webhooks", {**hook, "servers": ["nosuch"]}, "unknown_server", "servers"),
+        ("POST", "webhooks", {**hook, "name": " "}, "invalid", "name"),
+    ):
+        refused = call(method, path, body, token=token)
+        assert (refused.status, refused.body["code"]) == (422, code), refused.body
+        [error] = refused.body["errors"]
+        assert (error["pointer"], bool(error["detail"])) == (f"#/{field}", True)
 
 
 def test_an_address_cannot_be_taken_from_a_webhook_by_null(

@@ -9,7 +9,8 @@ import tempfile
 from pathlib import Path
 
 from demo.panel import Panel
-from tests.clients.running import CLIENTS, there_and_back, token_for
+from tests.clients.plain import CHECKS
+from tests.clients.running import CLIENTS, by_hand, there_and_back, token_for
 
 # cPanel::PublicAPI is on CPAN, which is not asked for anything here: it runs where it is installed.
 ASKS = {"cPanel::PublicAPI": ("perl", "-McPanel::PublicAPI", "-e", "1")}
@@ -18,6 +19,21 @@ ASKS = {"cPanel::PublicAPI": ("perl", "-McPanel::PublicAPI", "-e", "1")}
 def installed(client: str) -> bool:
     asks = ASKS.get(client)
     return asks is None or not subprocess.run(asks, capture_output=True, check=False).returncode
+
+
+def _by_hand(panel: Panel) -> int:
+    """How many checks failed of what clients rely on that cannot be installed here."""
+    whm, failed = by_hand(panel, "lab"), 0
+    for check in CHECKS:
+        entry = {"client": "plain", "check": check.__name__.replace("_", " "), "done": True}
+        try:
+            check(whm)
+        except AssertionError as error:
+            failed += 1
+            entry |= {"done": False, "error": str(error)}
+        sys.stdout.write(json.dumps(entry) + "\n")
+        sys.stdout.flush()
+    return failed
 
 
 def main() -> int:
@@ -39,6 +55,7 @@ def main() -> int:
                 except subprocess.CalledProcessError as error:
                     failed += 1
                     sys.stdout.write(f"{client} gave up: {error.stderr or error.stdout}\n")
+            failed += _by_hand(panel)
         finally:
             panel.stop()
     return 1 if failed else 0

@@ -10,6 +10,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from demo.panel import Panel
+from tests.clients.plain import Whm
 
 HERE = Path(__file__).parent
 APART = str(HERE.parent.parent / ".venv-clients" / "bin" / "python")
@@ -27,9 +28,16 @@ CLIENTS: dict[str, tuple[str, ...]] = {
 WAY = ("event", "prefork")
 
 
-def token_for(panel: Panel) -> str:
-    said = panel.manage("mpm", "token", "create", "clients", "--scope", "change", "--json").stdout
-    return str(json.loads(said)["token"])
+def token_for(panel: Panel, *options: str) -> str:
+    command = ("mpm", "token", "create", "clients", "--scope", "change", "--json", *options)
+    return str(json.loads(panel.manage(*command).stdout)["token"])
+
+
+def by_hand(panel: Panel, server: str) -> Whm:
+    """What the checks of ``tests.clients.plain`` call."""
+    where = urlsplit(panel.address)
+    lenient = token_for(panel, "--implied-removals")
+    return Whm(str(where.hostname), where.port or 80, token_for(panel), lenient, server)
 
 
 def there_and_back(client: str, panel: Panel, token: str, server: str) -> list[dict[str, Any]]:

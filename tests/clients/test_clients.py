@@ -3,15 +3,27 @@
 from __future__ import annotations
 
 import subprocess
+from collections.abc import Iterator
 
 import pytest
 
-from tests.clients.running import there_and_back, token_for
-from tests.stack import Panel
+from tests.clients.plain import CHECKS, Check, Whm
+from tests.clients.running import by_hand, there_and_back, token_for
+from tests.stack import Panel, panel_without_labs
 
-pytestmark = pytest.mark.lab
+
+@pytest.fixture(scope="module")
+def whm() -> Iterator[Whm]:
+    with panel_without_labs() as panel:
+        yield by_hand(panel, "sandbox")
 
 
+@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
+def test_what_clients_rely_on_that_cannot_be_installed_here(check: Check, whm: Whm) -> None:
+    check(whm)
+
+
+@pytest.mark.lab
 def test_cpanel_api_goes_from_prefork_to_event_and_back(panel: Panel) -> None:
     try:
         told = there_and_back("cpanel-api", panel, token_for(panel), "lab")

@@ -10,15 +10,21 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from django.core.management import call_command
 
+from easyapache.ea4.conditions.condition import Severity
+from easyapache.ea4.conditions.diagnosis import known
 from easyapache.ea4.mpm import Choice
 from mpm.changes.services.record import record_log
-from mpm.models import Change, LogChunk, State
+from mpm.cli.local.in_process import operator
+from mpm.history.diagnosis import Examination
+from mpm.models import Change, LogChunk, State, Webhook
+from mpm.notify import webhooks
 from mpm.servers.models import Server
 from tests.panel.told import carried_out, finish
 from tests.panel_fixtures import House, database_url
@@ -68,6 +74,9 @@ def test_a_blocked_plan_is_shown_with_status_3(known_server: Callable[..., Serve
     status, plan = answer("plan", "event", "--itk")
     assert status == 3
     assert any(finding["severity"] == "block" for finding in plan["findings"])
+    said = mpm("plan", "worker", "--itk")[1]
+    assert "no package changes" in said
+    assert "restarts Apache" not in said, "what is blocked does nothing"
 
 
 @pytest.mark.parametrize("profile", ["default", "mpm_itk", "worker", "nophp"])
@@ -328,6 +337,39 @@ def test_the_doctor_knows_a_healthy_server(known_server: Callable[..., Server]) 
     status, said = answer("doctor")
     assert (status, said["server"], said["change"], said["findings"]) == (0, "web01", None, [])
     assert mpm("doctor")[1] == "No problems found on web01.\n"
+
+
+@pytest.mark.parametrize(("severity", "status"), [("warn", 0), ("note", 0), ("block", 1)])
+def test_the_doctor_fails_where_a_problem_needs_attention_and_not_for_a_warning(
+    known_server: Callable[..., Server],
+    monkeypatch: pytest.MonkeyPatch,
+    severity: str,
+    status: int,
+) -> None:
+    known_server()
+    found = replace(known("code_runs_as_nobody", ""), severity=Severity(severity))
+    examination = Examination((found,), None)
+    monkeypatch.setattr("mpm.api.doctor.examined", lambda *_: examination)
+    assert answer("doctor")[0] == status
+
+
+def test_a_list_has_all_there_is_however_many_requests_that_takes(
+    known_server: Callable[..., Server], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mpm.cli.commands.connection.PAGE", 2)
+    names = [f"web0{number}" for number in range(1, 6)]
+    for name in names:
+        known_server(name)
+        assert answer("token", "create", name, "--scope", "read")[0] == 0
+        webhooks.make(operator(), name=name, url="https://8.8.8.8/")
+    assert [one["name"] for one in answer("server", "list")[1]["items"]] == names
+    hook = Webhook.objects.get(name="web05")
+    sent = [webhooks.send_test(hook, operator()).uuid for _ in names]
+    listed = answer("webhook", "deliveries", hook.uuid, "--limit", "4")[1]["items"]
+    assert [one["id"] for one in listed] == sent[:0:-1]
+    for what in ("token", "webhook"):
+        listed = [one["name"] for one in answer(what, "list")[1]["items"]]
+        assert listed == names[::-1], what
 
 
 @pytest.mark.django_db(transaction=True)

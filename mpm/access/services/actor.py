@@ -48,7 +48,8 @@ def agent_of(server_name: str) -> Actor:
 class Refused(Exception):
     """A request that is not carried out; nothing was changed.
 
-    ``code`` is stable, ``message`` is for people, ``status`` is the HTTP status that fits.
+    ``code`` is stable, ``message`` is for people, ``status`` is the HTTP status that fits, and
+    ``field`` the field of a request that the refusal is about, where it is about one.
     """
 
     status = 422
@@ -62,8 +63,10 @@ class Refused(Exception):
         findings: Sequence[Finding] = (),
         status: int | None = None,
         remedy: str = "",
+        field: str = "",
     ) -> None:
         super().__init__(message)
+        self.field = field
         self.message, self.findings, self.remedy = message, tuple(findings), remedy
         self.code = code or type(self).code
         self.status = status or type(self).status

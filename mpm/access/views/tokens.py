@@ -165,7 +165,7 @@ def add(request: HttpRequest) -> HttpResponse:
         try:
             issued = tokens.issue(actor_of(request), **form.grants())
         except Refused as refused:
-            form.add_error(None, in_words(refused.message))
+            _explain(form, refused)
         else:
             return _created(request, issued)
     return page.show(request, form, status=422)
@@ -190,11 +190,18 @@ def edit(request: HttpRequest, key_id: str) -> HttpResponse:
         try:
             updated = tokens.update(token, actor_of(request), **form.cleaned_data)
         except Refused as refused:
-            form.add_error(None, in_words(refused.message))
+            _explain(form, refused)
         else:
             messages.success(request, _("%(name)s was updated.") % {"name": updated.name})
             return redirect("tokens")
     return page.show(request, form, status=422)
+
+
+def _explain(form: forms.Form, refused: Refused) -> None:
+    """Beside the field that was refused, above the form where it was none."""
+    form.add_error(
+        refused.field if refused.field in form.fields else None, in_words(refused.message)
+    )
 
 
 def _created(request: HttpRequest, issued: tokens.Issued) -> HttpResponse:

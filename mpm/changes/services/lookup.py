@@ -43,6 +43,7 @@ def known_servers(names: Iterable[str]) -> list[str]:
         raise BadRequest(
             Sentence("There is no server called {missing!r}.", missing=missing[0][:63]),
             code="unknown_server",
+            field="servers",
         )
     return wanted
 

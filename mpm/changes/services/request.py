@@ -164,28 +164,38 @@ def _weighed(server: Server, choice: Choice, actor: Actor, terms: Terms) -> _Rea
 
 def check_window(now: datetime, not_before: datetime | None, not_after: datetime | None) -> None:
     """Raises BadRequest for a window that cannot be meant."""
-    for moment in (not_before, not_after):
+    for field, moment in (("not_before", not_before), ("not_after", not_after)):
         if moment is not None and timezone.is_naive(moment):
             raise BadRequest(
-                Sentence("Include a time zone, as in 2026-03-03T21:00:00Z."), code="no_zone"
+                Sentence("Include a time zone, as in 2026-03-03T21:00:00Z."),
+                code="no_zone",
+                field=field,
             )
         if moment is not None and moment > now + FARTHEST:
             raise BadRequest(
                 Sentence("A maintenance window must be within a year from now."),
                 code="far_window",
+                field=field,
             )
     if not_after is not None and not_after <= (not_before or now):
         raise BadRequest(
-            Sentence("The maintenance window ends before it starts."), code="empty_window"
+            Sentence("The maintenance window ends before it starts."),
+            code="empty_window",
+            field="not_after",
         )
     if not_after is not None and not_after <= now:
-        raise BadRequest(Sentence("The maintenance window has already passed."), code="past_window")
+        raise BadRequest(
+            Sentence("The maintenance window has already passed."),
+            code="past_window",
+            field="not_after",
+        )
     if not_after is None and not_before is not None and not_before < now - LATE:
         raise BadRequest(
             Sentence(
                 "The maintenance window started more than a day ago. To start now, leave it out."
             ),
             code="past_window",
+            field="not_before",
         )
 
 

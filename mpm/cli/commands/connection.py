@@ -21,6 +21,8 @@ ATTEMPTS = 5
 PAUSE = 1.0
 """Seconds after a long poll that came back at once and empty: the panel has no place for
 another one that waits."""
+PAGE = 200
+"""Items of a list in one request."""
 PACE = 0.5
 """Seconds between two looks at a change that is followed."""
 _PROXY = (502, 504)
@@ -199,16 +201,17 @@ class Connection:
                 return
             time.sleep(PACE)
 
-    def pages(self, path: str, limit: int, **parameters: Any) -> Json:
-        """{items, next} of as many pages as ``limit`` items take; ``next`` is null at the end."""
+    def pages(self, path: str, limit: int | None = None, **parameters: Any) -> Json:
+        """{items, next} of as many pages as ``limit`` items take, of all without one; ``next`` is
+        null at the end."""
         found: list[Json] = []
         following = parameters.pop("cursor", "")
         while True:
-            most = min(limit - len(found), 200)
+            most = PAGE if limit is None else min(limit - len(found), PAGE)
             page = self.get(path, cursor=following, limit=most, **parameters)
             found += page["items"]
             following = page["next"]
-            if not following or len(found) >= limit:
+            if not following or (limit is not None and len(found) >= limit):
                 return {"items": found, "next": following or None}
 
     def _object(self, response: httpx.Response) -> Json:

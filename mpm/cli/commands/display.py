@@ -245,7 +245,7 @@ def plan(console: Terminal, body: Json) -> None:
             line = Text("  ").append(word + " " * (width - cell_len(word)), colour)
             line.append(visible(f"  {item['name']} {item['evr']}".rstrip()))
             console.print(line.append(visible(f"  {item['reason']}"), "dim"))
-    if body["nothing_to_do"] and not body["satisfied"]:
+    if body["nothing_to_do"] and not body["satisfied"] and not body["blocked"]:
         console.say(
             "  " + _("This restarts Apache: the running MPM isn't the installed one."), "yellow"
         )

@@ -12,7 +12,7 @@ from mpm.cli.commands.statuses import DONE, BadUsage, Json
 
 
 def tokens(run: Run) -> int:
-    run.answer(run.panel.get("tokens"), display.tokens)
+    run.answer(run.panel.pages("tokens"), display.tokens)
     return DONE
 
 
@@ -86,7 +86,7 @@ def revoke_token(run: Run) -> int:
 
 
 def webhooks(run: Run) -> int:
-    run.answer(run.panel.get("webhooks"), display.webhooks)
+    run.answer(run.panel.pages("webhooks"), display.webhooks)
     return DONE
 
 
@@ -145,7 +145,7 @@ def delete_webhook(run: Run) -> int:
 
 
 def deliveries(run: Run) -> int:
-    body = run.panel.get(_path(run, "deliveries"), limit=min(run.options.limit, 200))
+    body = run.panel.pages(_path(run, "deliveries"), run.options.limit)
     run.answer(body, display.deliveries)
     return DONE
 

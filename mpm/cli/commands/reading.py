@@ -21,7 +21,7 @@ REPAIR_PATIENCE = 120.0
 
 
 def servers(run: Run) -> int:
-    run.answer(run.panel.get("servers"), display.servers)
+    run.answer(run.panel.pages("servers"), display.servers)
     return DONE
 
 
@@ -50,7 +50,8 @@ def profile(run: Run) -> int:
 
 
 def doctor(run: Run) -> int:
-    """Fails where a problem is known, or the repair failed."""
+    """Fails where a problem needs attention, or the repair failed. Warnings and notes do not fail:
+    they are no reason to wake somebody."""
     name = _examined(run)
     if run.options.repair:
         return _repair(run, name)
@@ -63,7 +64,7 @@ def doctor(run: Run) -> int:
                 console.say(run.hint(f"doctor --server {name} --repair {item['repair']}"), "dim")
 
     run.answer(body, show)
-    return FAILED if body["findings"] else DONE
+    return FAILED if any(item["severity"] == "block" for item in body["findings"]) else DONE
 
 
 def _examined(run: Run) -> str:

@@ -73,7 +73,7 @@ class Run:
         where there are several."""
         if self.options.server:
             return str(self.options.server)
-        names = [item["name"] for item in self.panel.get("servers")["items"] if item["active"]]
+        names = [item["name"] for item in self.panel.pages("servers")["items"] if item["active"]]
         if len(names) == 1:
             return str(names[0])
         if not names:

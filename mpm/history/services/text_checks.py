@@ -26,6 +26,7 @@ def one_text(name: str, value: str, longest: int, *, lines: bool = False) -> str
                 longest=longest,
             ),
             code=f"{name}_too_long",
+            field=name,
         )
     allowed = {"\n", "\r", "\t"} if lines else set()
     if any(
@@ -36,6 +37,7 @@ def one_text(name: str, value: str, longest: int, *, lines: bool = False) -> str
         raise BadRequest(
             Sentence("The {name} contains control characters.", name=name),
             code=f"{name}_control_characters",
+            field=name,
         )
     return text
 
