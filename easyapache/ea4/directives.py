@@ -39,7 +39,24 @@ COMMON = (
     "scoreboardfile",
 )
 
-_ABOUT_AN_MPM = re.compile(r"(?:mod_)?(?:mpm_)?(event|worker|prefork|itk)(?:_module|\.c|\.so)?\Z")
+GOES_WITH: Mapping[str, frozenset[str]] = {
+    "mpm_itk_module": frozenset({"prefork"}),
+    "ruid2_module": frozenset({"prefork"}),
+    "php_module": frozenset({"prefork"}),
+    "php7_module": frozenset({"prefork"}),
+    "php5_module": frozenset({"prefork"}),
+    "http2_module": _THREADED,
+    "proxy_hcheck_module": _THREADED,
+    "qos_module": frozenset({"worker"}),
+}
+"""{module: the MPMs its package goes with}; an exchange to another one takes it away. Source: the
+relations of EasyApache 4's packages (data/packages.json)."""
+
+_ABOUT_AN_MPM = re.compile(
+    r"(?:.*/)?(?:lib)?(?:mod[_-])?(?:mpm[_-])?(event|worker|prefork|itk)"
+    r"(?:[_-]modules?)?(?:\.(?:c|cc|cpp|so))?\Z",
+    re.IGNORECASE,
+)
 
 
 def matches_nothing(name: str) -> str:
@@ -47,9 +64,10 @@ def matches_nothing(name: str) -> str:
     none that httpd knows; empty for every other name."""
     asked = name.strip().strip("\"'").removeprefix("!")
     found = _ABOUT_AN_MPM.match(asked)
-    if not found or asked in names_of_mpm(found[1]):
+    if not found:
         return ""
-    return f"mpm_{found[1]}_module"
+    mpm = found[1].lower()
+    return "" if asked in names_of_mpm(mpm) else f"mpm_{mpm}_module"
 
 
 def names_of_mpm(mpm: str) -> tuple[str, str]:

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from easyapache.agent.httpd.apache_config import ApacheConfig, read_config
 from easyapache.agent.httpd.section_conditions import Surroundings
-from easyapache.ea4.directives import KNOWN_TO, MPMS, names_of_mpm
+from easyapache.ea4.directives import GOES_WITH, KNOWN_TO, MPMS, matches_nothing, names_of_mpm
+from lab.catalog import relations
 from lab.system import distribution
 from tests.places import short_folder
 
@@ -161,6 +162,30 @@ def test_a_condition_is_read_as_httpd_reads_it(condition: str) -> None:
         assert conf.speaks_of(8002)
 
 
+def test_a_macro_is_the_one_whose_definition_holds() -> None:
+    """Whichever of its definitions stands last."""
+    with short_folder() as root:
+        macro = "<Macro Site $n>\n<VirtualHost 127.0.0.1:8001>\nServerName {}.$n\n</VirtualHost>\n"
+        right, wrong = macro.format("right") + "</Macro>\n", macro.format("wrong") + "</Macro>\n"
+        for text in (
+            f"<IfDefine NEVER>\n{wrong}</IfDefine>\n{right}Use Site a\n",
+            f"{right}<IfModule prefork.c>\n{wrong}</IfModule>\nUse Site a\n",
+        ):
+            write(root, text)
+            assert hosts_read(read(root)) == hosts_of(root) == ["right.a"]
+
+
+@pytest.mark.parametrize("pattern", ["[!a]*.conf", "[^a]*.conf", "[ab].conf", "?.conf", "[b-z]*"])
+def test_an_include_matches_what_it_matches_for_httpd(pattern: str) -> None:
+    with short_folder() as root:
+        (root / "hosts").mkdir()
+        for name in ("a", "b", ".c"):
+            host = HOST.replace("a.test", f"{name}.test")
+            (root / f"hosts/{name}.conf").write_text(host)
+        write(root, f"Include hosts/{pattern}\n")
+        assert hosts_read(read(root)) == hosts_of(root) != []
+
+
 LINES = st.sampled_from(
     [
         HOST,
@@ -247,6 +272,64 @@ def test_what_httpd_refuses_under_an_mpm_is_known_before_it_is_there(
             assert bool(found) is refuses
 
 
+@pytest.mark.parametrize("module", sorted(GOES_WITH))
+@pytest.mark.parametrize("mpm", MPMS)
+def test_a_guard_of_a_module_that_leaves_with_the_mpm_holds_no_longer(
+    tmp_path: Path, mpm: str, module: str
+) -> None:
+    """Of a package's own line; what an administrator has written stays."""
+    (tmp_path / "conf.modules.d").mkdir()
+    (tmp_path / "conf.d").mkdir()
+    directive = "ThreadsPerChild" if mpm == "prefork" else "MinSpareServers"
+    (tmp_path / "httpd.conf").write_text(
+        f"Include conf.modules.d\nInclude conf.d\n<IfModule {module}>\n{directive} 5\n</IfModule>\n"
+    )
+    names = {entry: conf for entry, conf in confs().items() if f"{entry}_module" == module}
+    name = names.get(module.removesuffix("_module"), "php.conf")
+    text = f"LoadModule {module} modules/mod_{module.removesuffix('_module')}.so\n"
+    place = tmp_path / ("conf.d" if name == "php.conf" else "conf.modules.d") / name
+    place.write_text(text)
+    now = next(other for other in MPMS if other in GOES_WITH[module])
+    load = f"LoadModule mpm_{now}_module modules/mod_mpm_{now}.so\n"
+    (tmp_path / f"conf.modules.d/000_mod_mpm_{now}.conf").write_text(load)
+    conf = read_config(tmp_path, tmp_path / "httpd.conf")
+    assert bool(conf.refused_by(mpm)) is (mpm in GOES_WITH[module])
+    if name != "php.conf":
+        place.rename(tmp_path / "conf.d/own.conf")
+        assert read_config(tmp_path, tmp_path / "httpd.conf").refused_by(mpm)
+
+
+def confs() -> dict[str, str]:
+    """{module: the file of its package that loads it}, of EasyApache 4's packages."""
+    found = {}
+    for entry in relations().values():
+        for conf in entry.get("conf") or ():
+            found[re.sub(r"^(?:\d+[_-])?(?:mod_)?|\.conf$", "", conf)] = conf
+    return found
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("mod_mpm_event.c", "mpm_event.c", "mpm_event", "event_module", "mod_mpm_event.so"),
+        *("Event.c", "MPM_EVENT_MODULE", "mpm-event_module", "mpm_event_module.c", "mod_event.c"),
+        *("modules/mod_mpm_event.so", "libmpm_event.so", "mpm_event_modules", "event"),
+    ],
+)
+def test_a_name_that_no_mpm_has_is_named_with_the_right_one(name: str) -> None:
+    with short_folder() as root:
+        write(root, f"<IfModule {name}>\nMaxRequestWorkers 1000\n{HOST}</IfModule>\n")
+        assert hosts_of(root) == []
+        assert [(asked, right) for _, asked, right in read(root).misnamed()] == [
+            (name, "mpm_event_module")
+        ]
+
+
+@pytest.mark.parametrize("name", ["event.c", "prefork.c", "mod_workers.c", "mod_evasive.c", "x"])
+def test_a_name_that_is_an_mpms_or_like_none_is_not_called_wrong(name: str) -> None:
+    assert matches_nothing(name) == ""
+
+
 @pytest.mark.parametrize("mpm", [*MPMS])
 def test_the_names_of_mpms_are_those_httpd_knows(mpm: str) -> None:
     for name in names_of_mpm(mpm):
@@ -309,6 +392,7 @@ def test_what_would_never_end_is_given_up(
         ("[::ffff:127.0.0.1]:8080", ("127.0.0.1", 8080)),
         ("[0:0::1]:8080", ("::1", 8080)),
         ("[::]:8080", ("::", 8080)),
+        ("127.0.0.1:0008080", ("127.0.0.1", 8080)),
         ("web.example:8080", ("web.example", 8080)),
     ],
 )

@@ -17,11 +17,21 @@ from pathlib import Path
 from easyapache.agent.httpd.addresses import canonical
 from easyapache.agent.httpd.apache_files import Files, GaveUp, Line, parsed
 from easyapache.agent.httpd.section_conditions import Loaded, Surroundings, VersionTest
-from easyapache.ea4.directives import COMMON, KNOWN_TO, MPMS, matches_nothing, names_of_mpm
+from easyapache.ea4.directives import (
+    COMMON,
+    GOES_WITH,
+    KNOWN_TO,
+    MPMS,
+    matches_nothing,
+    names_of_mpm,
+)
 
 _VARIABLE = re.compile(r"\$\{(\w+)\}")
 _MPM_FILE = re.compile(r"mod_mpm_(\w+)\.so$")
-_PACKAGED = re.compile(r"\d+[_-](?:mod_)?(mpm_(?:event|worker|prefork|itk)|cgid?|ruid2)\.conf")
+_PACKAGED = re.compile(
+    r"\d+[_-](?:mod_)?(?:mpm_(?:event|worker|prefork|itk)|cgid?|http2|proxy_hcheck|qos)\.conf"
+    r"|ruid2\.conf"
+)
 """Files of packages that an exchange of the MPM brings or takes away."""
 _DEPTH = 20
 _LONGEST_LINE = 1 << 16
@@ -296,8 +306,21 @@ class _Reader:
         """The lines of a file, or of a macro that is used."""
         sections, floor, here = list(outer), len(outer), outer
         off = 0  # how many of the innermost sections are passed over
-        for written in self._without_macros(lines):
+        macro: list[Line] = []  # one that is being defined, with its opening
+        inside = 0
+        for written in lines:
             line = written
+            self._one_more()
+            if line.name == "macro" and line.kind:
+                inside = inside + 1 if line.kind == "<" else max(0, inside - 1)
+                if not inside and macro:
+                    if not off:
+                        self._define_macro(macro)
+                    macro = []
+                    continue
+            if inside:
+                macro.append(line)
+                continue
             if "${" in line.text and not off:
                 line = parsed(line.number, self._expand(line.text))
             if line.kind == "/":
@@ -318,26 +341,13 @@ class _Reader:
             elif line.name in _IDLE:
                 self.idle.append(Directive(line.name, line.words, path, line.number, here))
 
-    def _without_macros(self, lines: list[Line]) -> Iterator[Line]:
-        """All other lines; what stands in ``<Macro …>`` is kept for its use. Raises GaveUp."""
-        macro: list[Line] = []
-        inside = 0
-        for line in lines:
-            self._count += 1
-            if self._count > _MOST_LINES:
-                raise GaveUp(f"more than {_MOST_LINES} lines")
-            if not self._count % 4096:
-                self.source.in_time()
-            if line.name == "macro" and line.kind:
-                inside = inside + 1 if line.kind == "<" else max(0, inside - 1)
-                if not inside and macro:
-                    self._define_macro(macro)
-                    macro = []
-                    continue
-            if inside:
-                macro.append(line)
-            else:
-                yield line
+    def _one_more(self) -> None:
+        """Raises GaveUp after more lines than there can be."""
+        self._count += 1
+        if self._count > _MOST_LINES:
+            raise GaveUp(f"more than {_MOST_LINES} lines")
+        if not self._count % 4096:
+            self.source.in_time()
 
     def _directive(self, line: Line, path: Path, depth: int, here: _Sections) -> None:
         name, words = line.name, line.words
@@ -428,8 +438,9 @@ class _Reader:
         if symbol in ("cgi_module", "cgid_module") and _PACKAGED.fullmatch(path.name):
             name = "cgid" if threaded else "cgi"
             return (f"{name}_module", file.replace(f"mod_{symbol[:-7]}.", f"mod_{name}."))
-        leaves = symbol in ("mpm_itk_module", "ruid2_module") and _PACKAGED.fullmatch(path.name)
-        return () if threaded and leaves else words
+        # What loads PHP is written by cPanel's hooks, which write it again.
+        ours = _PACKAGED.fullmatch(path.name) or symbol.startswith("php")
+        return () if ours and mpm not in GOES_WITH.get(symbol, MPMS) else words
 
     # -- text ------------------------------------------------------------------------------
 
@@ -484,6 +495,6 @@ def _listener(item: Directive) -> tuple[str, int] | None:
 def place(text: str) -> tuple[str, int] | None:
     """``80``, ``127.0.0.1:80``, ``[::1]:80`` or ``*:80``; None when it holds no port."""
     host, _, port = text.rpartition(":")
-    if not port.isdecimal() or not port.isascii() or len(port) > 5:
+    if not port.isdecimal() or not port.isascii() or len(port.lstrip("0")) > 5:
         return None
     return canonical(host), int(port)

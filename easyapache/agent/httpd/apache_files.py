@@ -130,7 +130,9 @@ class Files:
             found = self._found[str(full)] = self._included(full)
         return found
 
-    def _included(self, full: Path) -> list[Path]:
+    def _included(self, written: Path) -> list[Path]:
+        # Both signs negate a set for httpd, one of them for Python.
+        full = Path(str(written).replace("[^", "[!"))
         if not glob.has_magic(str(full)):
             return list(self._below(full))
         for folder in self._folders_of(full):
