@@ -34,7 +34,10 @@ def ssl_context(_conf, default_ssl_context_factory):
     return context
 
 
-def when_ready(_server):
+def post_worker_init(_worker):
+    """In the worker, never in the process that starts workers: one that is forked while a thread is
+    within OpenSSL inherits its locks, and no connection of it ever gets further than its first
+    byte."""
     if sd_notify.watched():
         threading.Thread(target=_watch, name="watchdog", daemon=True).start()
 
