@@ -103,6 +103,8 @@ class Machine:
     root: Path
     layout: str = "v2"
     image: Path | None = None
+    network: Path | None = None
+    """The network namespace that it is booted in; without one it has its own, and nobody else."""
     nspawn: subprocess.Popen[bytes] | None = field(default=None, repr=False)
 
     @property
@@ -171,7 +173,8 @@ class Machine:
         enter = 'for place in $1; do echo $$ >"$place"; done; shift; exec "$@"'
         argv = [
             *("systemd-nspawn", "-q", "-D", str(self.root), "-b", "-M", self.name),
-            *("--register=no", "--keep-unit", "--private-network", "--console=pipe"),
+            *("--register=no", "--keep-unit", "--console=pipe"),
+            f"--network-namespace-path={self.network}" if self.network else "--private-network",
             *("--kill-signal=SIGRTMIN+3", "--resolv-conf=off", "--timezone=off"),
             *("--link-journal=no", "--capability=all", "--system-call-filter=@known"),
         ]

@@ -23,6 +23,7 @@ from bootstrap import packages
 from lab.machine import disk
 from lab.machine.boot import Machine
 from lab.process import LabError
+from tests.machine import two
 from tests.machine.server import (
     SPOOL,
     Wrong,
@@ -36,6 +37,7 @@ from tests.machine.server import (
     switch,
     whole,
 )
+from tests.machine.two import Two
 
 WEB, WORKER, AGENT = "ea4-mpm-web.service", "ea4-mpm-worker.service", "ea4-mpm-agent.service"
 REDIS = "ea4-mpm-redis.service"
@@ -67,9 +69,17 @@ class Trial:
     until: float
     """When no further power failure is begun, by the monotonic clock."""
     machine: Machine = field(init=False)
+    two: Two | None = None
     wrong: list[str] = field(default_factory=list)
     rows: list[tuple[str, str, str]] = field(default_factory=list)
     figures: list[tuple[str, str]] = field(default_factory=list)
+
+    @property
+    def both(self) -> Two:
+        """The two machines. Raises Wrong where they could not be installed."""
+        if self.two is None:
+            raise Wrong("there are no two machines")
+        return self.two
 
     def figure(self, what: str, value: str) -> None:
         self.figures.append((what, value))
@@ -441,13 +451,42 @@ def removed(trial: Trial) -> None:
         "ls -d /opt/ea4-mpm /etc/ea4-mpm /var/lib/ea4-mpm /run/ea4-mpm* /usr/sbin/ea4-mpm "
         "/usr/lib/systemd/system/ea4-mpm* /etc/systemd/system/*/ea4-mpm* 2>/dev/null; "
         "getent passwd ea4-mpm; getent group ea4-mpm; "
-        "systemctl list-units --all --no-legend 'ea4-*'; "
-        "pgrep -fa /opt/ea4-mpm",
+        "systemctl list-units --all --no-legend 'ea4-*'",
         check=False,
     )
+    left += machine.run(["pgrep", "-fa", "/opt/ea4-mpm"], check=False).stdout
     if left:
         raise Wrong(f"left: {left}")
     sound(machine)
+
+
+# -- a panel on one machine, an agent on another -------------------------------------------------
+
+
+@point("a panel on one machine changes the MPM of another one, which has the agent alone")
+def apart(trial: Trial) -> None:
+    if trial.machine.init is not None:
+        trial.machine.halt()
+    target = next(one for one in packages.TARGETS if one.name == "debian12")
+    version = packages.version_of_the_project()
+    agent = packages.build([target], [packages.AGENT], version, "1", trial.folder / "agents")[0]
+    trial.two = Two.installed(trial.folder, trial.package, agent)
+    two.there_and_back(trial.two)
+
+
+@point("a change ends while the panel cannot be reached, and the panel learns how")
+def unplugged(trial: Trial) -> None:
+    two.unplugged(trial.both)
+
+
+@point("a change ends while the panel's machine has no power, and the panel learns how")
+def panel_lost(trial: Trial) -> None:
+    two.panel_lost(trial.both)
+
+
+@point("a server whose power failed finishes its change without the panel, which learns how")
+def server_lost(trial: Trial) -> None:
+    two.server_lost(trial.both)
 
 
 # -- the run -----------------------------------------------------------------------------------
@@ -475,9 +514,13 @@ def run(trial: Trial, wanted: list[str]) -> None:
 
 def _recover(trial: Trial) -> None:
     """The next point finds a machine that is up, with packages of the usual speed."""
-    if trial.machine.init is None:
-        trial.machine.boot()
-    trial.machine.slow(0)
+    both = (trial.two.panel, trial.two.server) if trial.two else (trial.machine,)
+    for machine in both:
+        if machine.init is None:
+            machine.boot()
+        machine.slow(0)
+    if trial.two:
+        trial.two.cable.plug()
 
 
 def report(trial: Trial, section_name: str) -> None:
@@ -539,6 +582,8 @@ def main() -> int:
         if asked.keep:
             say(f"kept: {folder}")
         elif hasattr(trial, "machine"):
+            if trial.two is not None:
+                trial.two.discard()
             trial.machine.discard()
             shutil.rmtree(folder)
     say(f"{len(trial.wrong)} of {len(trial.rows)} points do not hold.")
