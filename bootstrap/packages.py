@@ -42,7 +42,13 @@ PANEL, AGENT = "ea4-mpm-panel", "ea4-mpm-agent"
 
 OF_THE_AGENT = (
     *("easyapache/__init__.py", "easyapache/envelopes.py", "easyapache/memory.py"),
-    *("easyapache/sd_notify.py", "easyapache/agent/", "easyapache/ea4/", "easyapache/installed/"),
+    *(
+        "easyapache/sd_notify.py",
+        "easyapache/tickets.py",
+        "easyapache/agent/",
+        "easyapache/ea4/",
+        "easyapache/installed/",
+    ),
     *("LICENSE", "docs/explanation/units.md"),
 )
 """What the agent's tree has of the sources. The panel's has everything below."""
@@ -50,7 +56,7 @@ OF_THE_PANEL = (
     *("easyapache/", "mpm/", "templates/", "static/", "locale/", "docs/", "manage.py", "LICENSE"),
 )
 LEFT_OUT = ("docs/screenshots/",)
-AGENT_NEEDS = ("celery[redis]", "msgspec")
+AGENT_NEEDS = ("celery[redis]", "cryptography", "msgspec")
 """The agent's own requirements; the rest of its packages are what these require."""
 UNITS_OF_THE_AGENT = ("ea4-mpm.target", "ea4-mpm-agent.service", "ea4-mpm-resume.service")
 

@@ -8,6 +8,7 @@ import os
 import sys
 from collections.abc import Sequence
 
+from easyapache.installed import whm
 from easyapache.installed.check import check
 from easyapache.installed.layout import Layout, Refused, account, panel_environment
 from easyapache.installed.removal import uninstall
@@ -46,10 +47,23 @@ def parser() -> argparse.ArgumentParser:
     six.add_argument("words", nargs=argparse.REMAINDER)
     eight = commands.add_parser("agent", help="status, resume or undo a change of this server")
     eight.add_argument("words", nargs=argparse.REMAINDER)
+    nine = commands.add_parser("whm", help="put the panel into WHM's menu, or take it out")
+    _whm_parser(nine)
     seven = commands.add_parser("activated")  # for the package's script; not for people
     seven.add_argument("version")
     seven.add_argument("--before", default="")
     return top
+
+
+def _whm_parser(parser: argparse.ArgumentParser) -> None:
+    actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
+    one = actions.add_parser("install", help="put the panel into WHM's menu")
+    one.add_argument("--panel", metavar="ADDRESS", help="https://…, for a panel elsewhere")
+    actions.add_parser("remove", help="take it out again")
+    actions.add_parser("key", help="print the public key of this server, which the panel needs")
+    two = actions.add_parser("ticket")  # for the program that WHM runs
+    two.add_argument("--user", required=True)
+    two.add_argument("--privilege", choices=whm.PRIVILEGES, required=True)
 
 
 def say(text: str) -> None:
@@ -86,6 +100,8 @@ def _run(asked: argparse.Namespace, layout: Layout) -> int:
                 say(f"{version}{' (current)' if layout.current.resolve().name == version else ''}")
         case "activated":
             activated(layout, asked.version, asked.before, say)
+        case "whm":
+            _whm(layout, asked)
         case "agent":
             _agent(layout, asked.words)
         case name:
@@ -118,6 +134,18 @@ def _check(layout: Layout, *, as_json: bool) -> int:
             if not one.ok and one.remedy:
                 say(f"    {one.remedy}")
     return DONE if all(one.ok for one in found) else WRONG
+
+
+def _whm(layout: Layout, asked: argparse.Namespace) -> None:
+    match asked.action:
+        case "install":
+            whm.install(layout, asked.panel, say)
+        case "remove":
+            whm.remove(layout, say)
+        case "key":
+            say(whm.public_key(layout))
+        case _:
+            say(whm.ticket(layout, asked.user, asked.privilege))
 
 
 def _agent(layout: Layout, words: list[str]) -> None:

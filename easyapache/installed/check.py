@@ -24,6 +24,7 @@ from easyapache.installed.layout import (
     systemctl,
 )
 from easyapache.installed.setup import answers_pages
+from easyapache.installed.whm import Whm, faults
 
 _LOW_DISK = 500 << 20
 _EXPIRES_SOON = 21 * 86400
@@ -56,6 +57,7 @@ def check(layout: Layout) -> list[Finding]:
         _redis(layout),
         *(_panel(layout) if layout.panel_is_set_up else ()),
         *(_agent(layout) if layout.agent_is_set_up else ()),
+        *(_whm(layout) if Whm(layout).is_installed else ()),
     ]
 
 
@@ -82,6 +84,7 @@ def _files(layout: Layout) -> Iterator[Finding]:
     private = {
         layout.agent_toml: 0o600,
         layout.agent_env: 0o600,
+        layout.agent_key: 0o600,
         layout.panel_env: 0o640,
         layout.broker_env: 0o640,
         layout.certificate_key: 0o640,
@@ -199,6 +202,16 @@ def _agent(layout: Layout) -> Iterator[Finding]:
     httpd = systemctl("is-active", "httpd.service", check=False)
     yield Finding(
         "httpd.service is active", httpd == "active", httpd, "See docs/how-to/at-3-am.md."
+    )
+
+
+def _whm(layout: Layout) -> Iterator[Finding]:
+    wrong = faults(layout)
+    yield Finding(
+        "The entry in WHM opens the panel",
+        not wrong,
+        ", ".join(wrong) or Whm(layout).panel,
+        "Run ea4-mpm whm install, or ea4-mpm whm remove.",
     )
 
 

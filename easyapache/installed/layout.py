@@ -81,6 +81,11 @@ class Layout:
         return self.config / "agent.toml"
 
     @property
+    def agent_key(self) -> Path:
+        """The private key of this server, which signs tickets of WHM."""
+        return self.config / "agent.key"
+
+    @property
     def redis_conf(self) -> Path:
         return self.config / "redis.conf"
 

@@ -22,6 +22,7 @@ from easyapache.installed.layout import (
     run,
     systemctl,
 )
+from easyapache.installed.whm import Whm, remove
 
 _CHANGES_LIMIT = 900.0
 LEFT_IN_RUN = Path("/run/easyapache-mpm-migrate.json")
@@ -39,6 +40,8 @@ def uninstall(layout: Layout, *, keep_history: bool, say: Say) -> None:
                 "A change of this server is unfinished, and removing the agent would leave it so. "
                 "See docs/how-to/at-3-am.md."
             )
+    if Whm(layout).is_installed:
+        remove(layout, say)
     units = (WEB, WORKER, PREPARE, AGENT, REDIS, RESUME)
     systemctl("disable", "--now", TARGET, check=False)
     for unit in units:

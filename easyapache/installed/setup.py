@@ -39,6 +39,7 @@ from easyapache.installed.layout import (
     systemctl,
     write,
 )
+from easyapache.installed.whm import ensure_key
 
 LISTEN = "0.0.0.0:8443"
 _NAME = re.compile(r"[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?\Z")
@@ -337,6 +338,7 @@ def _agent_settings(layout: Layout, name: str) -> bool:
     if not layout.agent_toml.exists():
         text = f'server = "{name}"\nspool = "{layout.spool}"\n'
         changed = write(layout.agent_toml, text, 0o600, 0)
+    ensure_key(layout)
     return changed
 
 

@@ -1,0 +1,1 @@
+"""WHM: the entry in its menu, and the way from there into the panel."""

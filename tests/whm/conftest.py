@@ -1,0 +1,20 @@
+"""A machine with WHM."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.whm.stand_in import StandIn
+
+
+@pytest.fixture
+def whm() -> Iterator[StandIn]:
+    """Below a short path: the first line of a program has 255 bytes at most."""
+    folder = Path(tempfile.mkdtemp(prefix="whm-"))
+    yield StandIn(folder)
+    shutil.rmtree(folder)
