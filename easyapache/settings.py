@@ -79,6 +79,7 @@ MIDDLEWARE = [
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "mpm.web.redirects.SignInFirst",
+    "mpm.access.whm_sessions.one_server",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
@@ -107,7 +108,10 @@ TEMPLATES: list[dict[str, Any]] = [
 ]
 
 # -- Who may come in -------------------------------------------------------------------
-AUTHENTICATION_BACKENDS = ["mpm.access.rights.RightsByRole"]
+AUTHENTICATION_BACKENDS = [
+    "mpm.access.rights.RightsByRole",
+    "mpm.access.whm_sessions.WhmSessions",
+]
 LOGIN_URL = "login"
 LOGIN_REDIRECT_URL = "/"
 LOGOUT_REDIRECT_URL = "login"
@@ -201,7 +205,8 @@ METRICS_ALLOWED_NETWORKS = env.networks("METRICS_ALLOWED_NETWORKS", ("127.0.0.0/
 """Networks that may read /metrics without a token, as 10.20.0.0/16. Every other address needs a
 token with the scope read for all servers."""
 PANEL_URL = env.text("PANEL_URL")
-"""The address people open the panel at, as https://panel.example.com: for links in webhooks."""
+"""The address people open the panel at, as https://panel.example.com: for links in webhooks, and
+for sign-in from WHM, which only opens this address."""
 SMTP_URL = env.text("SMTP_URL")
 """The mail server of webhooks by e-mail, as smtp://user:password@mail.example.com:587 (STARTTLS) or
 smtps://mail.example.com. Without it there are none."""

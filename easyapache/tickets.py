@@ -15,18 +15,14 @@ import json
 import re
 import secrets
 from dataclasses import asdict, dataclass, fields
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
-from cryptography.hazmat.primitives.serialization import (
-    Encoding,
-    NoEncryption,
-    PrivateFormat,
-    PublicFormat,
-    load_pem_private_key,
-)
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+# cryptography is imported where something is signed or verified: most processes of a panel never
+# do, and would hold ten megabytes of it.
 
 FORMAT = "ea4whm1"
 LIFETIME = 45
@@ -119,11 +115,18 @@ def origin(address: str) -> str:
 
 def new_key() -> str:
     """A private key, as PEM."""
+    from cryptography.hazmat.primitives import serialization as forms
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
     key = Ed25519PrivateKey.generate()
-    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode("ascii")
+    plain = forms.NoEncryption()
+    return key.private_bytes(forms.Encoding.PEM, forms.PrivateFormat.PKCS8, plain).decode("ascii")
 
 
 def _private(pem: str) -> Ed25519PrivateKey:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+    from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
     try:
         key = load_pem_private_key(pem.encode("ascii"), password=None)
     except (ValueError, TypeError) as error:
@@ -135,12 +138,13 @@ def _private(pem: str) -> Ed25519PrivateKey:
 
 def public_key(pem: str) -> str:
     """The public key of a private one: 43 characters, what the panel is given. Raises BadKey."""
-    raw = _private(pem).public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
-    return _encoded(raw)
+    return _encoded(_private(pem).public_key().public_bytes_raw())
 
 
 def checked_key(text: str) -> str:
     """A public key as it was pasted. Raises BadKey."""
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
     text = text.strip()
     try:
         raw = _decoded(text)
@@ -184,6 +188,9 @@ def server_of(ticket: str) -> str:
 
 def verified(ticket: str, key: str) -> Claims:
     """The claims of a ticket that was signed with the private half of ``key``. Raises BadTicket."""
+    from cryptography.exceptions import InvalidSignature
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
     claims, body, signature = _parts(ticket)
     try:
         Ed25519PublicKey.from_public_bytes(_decoded(key)).verify(signature, _SIGNED_AS + body)

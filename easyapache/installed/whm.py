@@ -251,7 +251,7 @@ def _register_key(layout: Layout, address: str, key: str, say: Say) -> None:
     """Give the panel this server's public key: by itself where the panel is on this machine, else
     by telling what to run there."""
     server = read_env(layout.agent_env).get("EA4_SERVER", "")
-    words = ["mpm", "server", "whm", server, "--key", key]
+    words = ["mpm", "server", "whm", server, "--public-key", key]
     if layout.panel_is_set_up:
         manage(layout, *words)
         return

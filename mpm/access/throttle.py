@@ -116,6 +116,11 @@ def wrong_secrets(key_id: str, address: str) -> Verdict:
     return _worst(keys, "wrong-tokens", failed=True)
 
 
+def wrong_tickets(address: str, *, failed: bool) -> Verdict:
+    """How many tickets of WHM that were refused came from an address lately."""
+    return _worst([f"ticket-from:{address}"], "wrong-tickets", failed=failed)
+
+
 def guesses(name: str, address: str, *, failed: bool) -> Verdict:
     """How many wrong passwords were offered lately for the account ``name`` or from ``address``,
     this one included if ``failed``; whichever has been tried more: neither many addresses against

@@ -52,6 +52,11 @@ EVENT_KINDS: Mapping[str, str] = {
     "user.enabled": "A user was enabled",
     "user.disabled": "A user was disabled",
     "user.password_reset": "The password of a user was reset",
+    "whm.key_registered": "The key for sign-in from the WHM of a server was registered",
+    "whm.key_removed": "The key for sign-in from the WHM of a server was removed",
+    "whm.updated": "What a sign-in from the WHM of a server permits was changed",
+    "whm.signed_in": "A WHM user signed in from a server",
+    "whm.refused": "A sign-in from the WHM of a server was refused",
     "history.pruned": "Old events were deleted",
 }
 

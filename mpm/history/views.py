@@ -62,7 +62,8 @@ def filters_from(request: HttpRequest) -> ChangeFilters:
     """From the address. ``of`` is the server: ``server`` there means the one in the bar.
     Raises BadFilter."""
     values = {name: request.GET.get(name, "") for name in NAMES}
-    values["server"] = request.GET.get("of", "")
+    only = frame_of(request).only
+    values["server"] = only.name if only else request.GET.get("of", "")
     last = request.GET.get("last", "").strip()
     if last and last not in LAST:
         choices = ", ".join(LAST)
@@ -190,7 +191,7 @@ def changes(request: HttpRequest) -> HttpResponse:
         "no_chart": charted and drawn is None,
         "no_index": bool(filters.text) and not words_indexed(),
         "unknown_server": filters.server if unknown else "",
-        "people": cache.get_or_set("people-of-the-history", known_people, A_MINUTE),
+        "people": people(request),
         "servers": frame_of(request).servers,
         "results": results(),
         "last": [(name, label) for name, (_time, label) in LAST.items()],
@@ -206,6 +207,13 @@ def _known(server: str) -> bool:
         Server.objects.filter(name=server).exists()
         or Change.objects.filter(server_name=server).exists()
     )
+
+
+def people(request: HttpRequest) -> list[str]:
+    """Names to filter by. Whoever may see one server only is told none: they are of all servers."""
+    if frame_of(request).only is not None:
+        return []
+    return cache.get_or_set("people-of-the-history", known_people, A_MINUTE) or []
 
 
 @dataclass(frozen=True, slots=True)

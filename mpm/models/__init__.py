@@ -2,6 +2,7 @@
 
 from mpm.access.models.idempotency import IdempotentAnswer
 from mpm.access.models.token import Token
+from mpm.access.models.whm import WhmKey, WhmTicket, WhmUser
 from mpm.changes.models.change import ACTIVE_STATES, TERMINAL_STATES, Change, Preview, State
 from mpm.changes.models.journal import LogChunk, Report
 from mpm.history.models.append_only import HistoryIsWrittenOnce
@@ -25,5 +26,8 @@ __all__ = [
     "State",
     "Token",
     "Webhook",
+    "WhmKey",
+    "WhmTicket",
+    "WhmUser",
     "Words",
 ]

@@ -18,6 +18,7 @@ from django.utils.translation import gettext as _
 
 from easyapache.ea4.protocol import SERVER_NAME
 from mpm.access.rights import ADMINISTRATOR, SUPPORT, can_change, role_of
+from mpm.access.whm_sessions import only_server, open_to
 from mpm.servers.health import (
     Health,
     health_of,
@@ -56,9 +57,14 @@ def liveness(server: Server, read: datetime | None = None) -> str:
 class Person:
     name: str
     role: str
+    from_whm: bool = False
 
     @property
     def role_label(self) -> str:
+        if self.from_whm and self.may_change:
+            return _("From WHM: this server only")
+        if self.from_whm:
+            return _("From WHM: this server only, view only")
         labels = {ADMINISTRATOR: _("Administrator"), SUPPORT: _("Support: view only")}
         return labels.get(self.role, _("No role"))
 
@@ -95,7 +101,7 @@ class Frame:
     @cached_property
     def person(self) -> Person:
         user = self.request.user
-        return Person(user.get_username(), role_of(user))
+        return Person(user.get_username(), role_of(user), from_whm=self.only is not None)
 
     @cached_property
     def theme(self) -> str:
@@ -125,9 +131,17 @@ class Frame:
             for part in PARTS
         }
         wanted_first = Case(When(name=self._wanted, then=0), default=1)
-        found = Server.objects.filter(active=True).annotate(**heard, in_all=Window(Count("pk")))
+        found = Server.objects.filter(active=True)
+        if self.only is not None:
+            found = found.filter(pk=self.only.pk)
+        found = found.annotate(**heard, in_all=Window(Count("pk")))
         shown = with_health(found).order_by(wanted_first, "name")[:MOST_IN_MENU]
         return sorted(shown, key=lambda server: server.name)
+
+    @property
+    def only(self) -> Server | None:
+        """The one server that this session is worth; None for everybody who signed in here."""
+        return only_server(self.request.user)
 
     @property
     def server_count(self) -> int:
@@ -237,6 +251,8 @@ class Frame:
         for tool in registered():
             if tool.only_for_change and not may_change:
                 continue
+            if not open_to(self.request.user, tool.route):
+                continue
             group = groups.setdefault(str(tool.group), Group(tool.group))
             group.tools.append(
                 Entry(
@@ -256,7 +272,10 @@ class Frame:
         return [
             tool
             for tool in registered()
-            if query.strip() and tool.matches(query) and (may_change or not tool.only_for_change)
+            if query.strip()
+            and tool.matches(query)
+            and (may_change or not tool.only_for_change)
+            and open_to(self.request.user, tool.route)
         ]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import URLPattern, URLResolver, path
 
-from mpm.access.views import sign_in, tokens, users
+from mpm.access.views import sign_in, tokens, users, whm
 from mpm.changes.views import change, chooser, diagnostics, review, shared
 from mpm.history import views as history
 from mpm.notify import views as webhooks
@@ -16,6 +16,9 @@ DOCTOR = "software/easyapache4/doctor/"
 
 urlpatterns: list[URLPattern | URLResolver] = [
     path("login/", sign_in.SignIn.as_view(), name="login"),
+    path("whm/", whm.arrive, name="whm"),
+    path("whm/enter/", whm.entered, name="whm-enter"),
+    path("servers/<str:name>/whm/", whm.key, name="whm-key"),
     path(MPM, chooser.chooser, name="mpm"),
     path(f"{MPM}plan/", chooser.plan, name="mpm-plan"),
     path(f"{MPM}review/", chooser.ask, name="review-ask"),

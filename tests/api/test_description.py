@@ -211,7 +211,9 @@ def test_every_header_that_is_sent_is_described_and_every_described_one_is_sent(
 def test_every_kind_of_event_is_documented(client: Client) -> None:
     """What the code writes into history, found by its look; what a change can become; and what
     the library of profiles tells of."""
-    look = re.compile(r'"((?:change|history|preview|profile|server|token|user|webhook)\.[a-z_]+)"')
+    look = re.compile(
+        r'"((?:change|history|preview|profile|server|token|user|webhook|whm)\.[a-z_]+)"'
+    )
     written = {f"change.{state}" for state in State.values}
     panel = ROOT / "mpm"
     elsewhere = {panel / "history" / name for name in ("event_kinds.py", "renamed.py")}

@@ -20,7 +20,8 @@ NOW = 1_800_000_000
 
 
 def ticket(**more: Any) -> str:
-    given = {"server": "web03", "user": "root", "root": True, "audience": PANEL, "now": NOW}
+    given: dict[str, Any] = {"server": "web03", "user": "root", "root": True}
+    given |= {"audience": PANEL, "now": NOW}
     return signed(PEM, **(given | more))
 
 
@@ -155,7 +156,11 @@ def test_a_key_is_compared_by_its_fingerprint() -> None:
     assert tickets.checked_key(f" {KEY}\n") == KEY
 
 
-@pytest.mark.parametrize("text", ["", "abc", KEY[:-1], f"{KEY}A", "é" * 43, PEM])
+@pytest.mark.parametrize(
+    "text",
+    ["", "abc", KEY[:-1], f"{KEY}A", "é" * 43, PEM],
+    ids=["nothing", "a word", "shorter", "longer", "other letters", "private"],
+)
 def test_what_is_not_a_public_key_is_refused(text: str) -> None:
     with pytest.raises(BadKey):
         tickets.checked_key(text)

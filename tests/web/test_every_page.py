@@ -30,6 +30,7 @@ NO_PAGE = {
     "change-raw-log": "a file",
     "history-events": "a file",
     "profile-download": "a file",
+    "whm-enter": "leads to the page of a server, or to the sign-in page",
 }
 """What answers to GET and is nothing that a person looks at by itself."""
 FOR_PROGRAMS = ("/api/", "/^(?:cpsess")

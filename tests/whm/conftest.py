@@ -9,7 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.web.conftest import admin, support
 from tests.whm.stand_in import StandIn
+
+__all__ = ["admin", "support", "whm"]
 
 
 @pytest.fixture

@@ -20,6 +20,10 @@ from tests.whm.stand_in import StandIn
 PANEL = "https://panel.example.test:8443"
 
 
+def nobody_reads(_text: str) -> None:
+    """What is said on the way."""
+
+
 def told(whm: StandIn, panel: str | None = PANEL) -> list[str]:
     said: list[str] = []
     installed.install(whm.layout, panel, said.append)
@@ -42,7 +46,7 @@ def test_installing_registers_the_entry_with_whm(whm: StandIn) -> None:
     assert stat.S_IMODE(whm.program.stat().st_mode) == 0o700
     assert said[-1] == f"WHM » Plugins » EasyApache 4 MPM opens {PANEL}"
     key = installed.public_key(whm.layout)
-    assert f"  ea4-mpm mpm server whm web03 --key {key}" in said
+    assert f"  ea4-mpm mpm server whm web03 --public-key {key}" in said
     assert installed.faults(whm.layout) == []
 
 
@@ -70,9 +74,9 @@ def test_installing_again_repairs_what_is_missing_or_altered(whm: StandIn) -> No
 def test_removing_leaves_no_trace(whm: StandIn) -> None:
     before = whm.files()
     told(whm)
-    installed.remove(whm.layout, str)
+    installed.remove(whm.layout, nobody_reads)
     assert whm.files() - before == {"restarts", "etc/ea4-mpm/agent.key"}
-    installed.remove(whm.layout, str)
+    installed.remove(whm.layout, nobody_reads)
     assert whm.restarts == 2
 
 
@@ -80,7 +84,7 @@ def test_what_somebody_else_put_into_whm_stays(whm: StandIn) -> None:
     other = whm.root / "usr/local/cpanel/Cpanel/Config/ConfigObj/Driver/Other.pm"
     other.write_text("1;\n")
     told(whm)
-    installed.remove(whm.layout, str)
+    installed.remove(whm.layout, nobody_reads)
     assert other.read_text() == "1;\n"
 
 

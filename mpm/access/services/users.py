@@ -16,6 +16,7 @@ from mpm.access.services.actor import Actor, BadRequest, Refused
 from mpm.changes.services.lookup import must_be_allowed
 from mpm.history.services.events import append
 from mpm.history.services.text_checks import one_text
+from mpm.models import WhmUser
 
 
 def new_password() -> str:
@@ -57,6 +58,7 @@ def set_role(user: User, role: str, actor: Actor) -> User:
     """Raises NotAllowed, BadRequest, and Refused when nobody would be left to administer."""
     must_be_allowed(actor, Sentence("update users"))
     _check_role(role)
+    _not_of_whm(user)
     with transaction.atomic():
         if role != ROLES[0]:
             _keep_an_administrator(user)
@@ -81,6 +83,7 @@ def set_active(user: User, active: bool, actor: Actor) -> User:
 def reset_password(user: User, actor: Actor) -> str:
     """Give ``user`` a new password and return it; sessions that are open end with the old one."""
     must_be_allowed(actor, Sentence("update users"))
+    _not_of_whm(user)
     password = new_password()
     with transaction.atomic():
         user.set_password(password)
@@ -98,6 +101,15 @@ def _check_role(role: str) -> None:
                 roles=any_of(ROLES),
             ),
             code="bad_role",
+        )
+
+
+def _not_of_whm(user: User) -> None:
+    """An account that stands for a WHM user never gets a role or a password: it would be worth
+    more than the one server."""
+    if WhmUser.objects.filter(user=user).exists():
+        raise BadRequest(
+            Sentence("{name} signs in from WHM only.", name=user.get_username()), code="from_whm"
         )
 
 

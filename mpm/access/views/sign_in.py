@@ -6,18 +6,23 @@ import logging
 from typing import Any
 
 from django.contrib import messages
+from django.contrib.auth.decorators import login_not_required
 from django.contrib.auth.forms import AuthenticationForm
 from django.contrib.auth.views import LoginView
 from django.http import HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
+from django.utils.decorators import method_decorator
 from django.utils.translation import gettext as _
 
 from mpm.access.throttle import guesses
+from mpm.access.views.whm import refusals
 from mpm.web.address import client_address
 from mpm.web.redirects import UNSENT
 
 log = logging.getLogger(__name__)
 
 
+@method_decorator(login_not_required, name="dispatch")
 class SignIn(LoginView):
     """Django's own; whoever was wrong too often, by account or by address, waits before the next
     password is even looked at, and is told for how long. Whose form was lost because their
@@ -26,7 +31,17 @@ class SignIn(LoginView):
     redirect_authenticated_user = True
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
-        return super().get_context_data(**kwargs) | {"unsent": UNSENT in self.request.GET}
+        more = {"unsent": UNSENT in self.request.GET, "refusal": self._refusal()}
+        return super().get_context_data(**kwargs) | more
+
+    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        if request.user.is_authenticated and (refusal := self._refusal()):
+            messages.warning(request, refusal)
+        return super().dispatch(request, *args, **kwargs)
+
+    def _refusal(self) -> str:
+        """Why a sign-in from WHM was refused, where that is what led here."""
+        return refusals().get(self.request.GET.get("whm", ""), "")
 
     def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         verdict = guesses(self._name(), client_address(request), failed=False)

@@ -39,7 +39,7 @@ class NewUser(forms.Form):
 @may_read
 @require_GET
 def users(request: HttpRequest) -> HttpResponse:
-    people = User.objects.order_by("username").prefetch_related("groups")[:500]
+    people = User.objects.filter(whm=None).order_by("username").prefetch_related("groups")[:500]
     rows = [
         {
             "user": one,
@@ -94,7 +94,7 @@ def add(request: HttpRequest) -> HttpResponse:
 @require_POST
 def alter(request: HttpRequest, pk: int) -> HttpResponse:
     """One button of one row: a role, in or out, a new password."""
-    user = get_object_or_404(User, pk=pk)
+    user = get_object_or_404(User, pk=pk, whm=None)
     actor, action = actor_of(request), request.POST.get("action", "")
     try:
         if action in (ADMINISTRATOR, SUPPORT):

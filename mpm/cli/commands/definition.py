@@ -202,6 +202,13 @@ class Definition:
             either(made, "--require-digest", _("changes must name the digest of their plan"))
         add.add_argument("--kind", choices=KINDS, default=KINDS[0])
         either(update, "--active", _("enable or disable the server"))
+        whm = self.add("whm", None, _("permit sign-in from the WHM of a server"), server)
+        named(whm)
+        option(
+            whm, "--public-key", _("register this public key (ea4-mpm whm key prints it)"), _("KEY")
+        )
+        either(whm, "--changes", _("WHM users with all privileges may change the server"))
+        flag(whm, "--remove", _("accept no more sign-ins"))
 
         user = self.group("user", _("list, add and update users") + self.mark)
         self.add("list", None, _("list users"), user)

@@ -16,6 +16,7 @@ from easyapache.ea4.profile_file import MOST_BYTES, BadProfile, parse
 from easyapache.ea4.relations import Unsolvable, load_catalogue
 from mpm.access.services.actor import BadRequest, NotFound
 from mpm.access.services.users import add_user, reset_password, set_active, set_role
+from mpm.access.services.whm import register_key, remove_key, set_may_change
 from mpm.changes.services.lookup import change_numbered, server_known, server_named
 from mpm.changes.services.outside import adopt
 from mpm.changes.services.sweep import recover
@@ -30,6 +31,7 @@ from mpm.history.export import as_csv, as_json, events_as_json
 from mpm.history.filters import BadFilter, ChangeFilters
 from mpm.history.verification.database import verify_database
 from mpm.history.verification.export import BadExport, verify_export
+from mpm.models import WhmKey
 from mpm.schemas.plan import Plan as PlanSchema
 from mpm.servers.services.servers import add_server, alter_server
 
@@ -199,6 +201,40 @@ def server_update(run: Run) -> int:
     return _server(run, run.options.name)
 
 
+def server_whm(run: Run) -> int:
+    options, server = run.options, server_named(run.options.name)
+    if options.remove and (options.public_key or options.changes is not None):
+        raise BadUsage(_("--remove can't be combined with other options."))
+    if options.remove:
+        remove_key(server, operator())
+    if options.public_key:
+        register_key(server, options.public_key, operator())
+    if options.changes is not None:
+        set_may_change(server, options.changes, operator())
+    key = WhmKey.objects.filter(server=server).first()
+    body: Json = {
+        "server": server.name,
+        "enabled": key is not None,
+        "fingerprint": key.fingerprint if key else "",
+        "may_change": key.may_change if key else False,
+    }
+    run.answer(body, _show_whm)
+    return DONE
+
+
+def _show_whm(console: Terminal, body: Json) -> None:
+    console.say(body["server"], "bold")
+    rights = _("change the server") if body["may_change"] else _("view only")
+    facts: tuple[tuple[str, str], ...] = ((_("Sign-in from WHM"), _("Disabled")),)
+    if body["enabled"]:
+        facts = (
+            (_("Sign-in from WHM"), _("Enabled")),
+            (_("Key fingerprint"), body["fingerprint"]),
+            (_("Permissions"), rights),
+        )
+    display.facts(console, facts)
+
+
 def _given(run: Run, names: tuple[str, ...]) -> dict[str, Any]:
     values = {name: getattr(run.options, name) for name in names}
     found = {name: value for name, value in values.items() if value is not None}
@@ -279,6 +315,7 @@ PANEL_ONLY: Mapping[str, Callable[[Run], int]] = {
     "export events": export_events,
     "server add": server_add,
     "server update": server_update,
+    "server whm": server_whm,
     "user list": user_list,
     "user add": user_add,
     "user update": user_update,

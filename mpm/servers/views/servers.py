@@ -80,7 +80,7 @@ def _line(server: Server, row: InstalledProfile | None, read: datetime | None) -
 @require_GET
 def server(request: HttpRequest, name: str) -> HttpResponse:
     """One server: the three observations, the agent, and what it can do."""
-    one = Server.objects.filter(name=name).first()
+    one = Server.objects.select_related("whm_key").filter(name=name).first()
     if one is None:
         raise Http404(_("Unknown server."))
     frame_of(request).turn_to(one)
@@ -94,6 +94,7 @@ def server(request: HttpRequest, name: str) -> HttpResponse:
         "packages": observed_mpm(Profile(packages=profile.packages)) if profile else None,
         "agrees": profile is not None and agrees(profile),
         "capabilities": said_of_itself(one),
+        "whm_key": getattr(one, "whm_key", None),
     }
     return show(request, "easyapache/server.html", context)
 
