@@ -14,6 +14,10 @@ my $PRIVILEGE = 'software-EA4MPM';
 my $PATIENCE  = 30;      # seconds for the command
 my $MOST      = 8192;    # bytes of its answer
 
+my $STYLE    = ':root{color-scheme:light dark}'
+  . 'body{font:16px/1.5 system-ui,sans-serif;max-width:38rem;margin:3rem auto;padding:0 1rem}'
+  . 'button{font:inherit;font-weight:600;padding:.5rem 1rem}';
+
 my $user    = defined $ENV{REMOTE_USER}       ? $ENV{REMOTE_USER}       : '';
 my $token   = defined $ENV{cp_security_token} ? $ENV{cp_security_token} : '';
 my $method  = defined $ENV{REQUEST_METHOD}    ? $ENV{REQUEST_METHOD}    : '';
@@ -96,7 +100,7 @@ sub ticket {
 sub entrance {
     my ($panel, $ticket) = @_;
     my $nonce = nonce();
-    page(200, "script-src 'nonce-$nonce'; form-action $panel", <<"HTML");
+    page(200, "script-src 'nonce-$nonce'; form-action $panel", <<"HTML", $nonce);
 <p>Opening the panel at $panel…</p>
 <form method="post" action="$panel/whm/" id="entrance" autocomplete="off">
 <input type="hidden" name="ticket" value="$ticket">
@@ -119,7 +123,8 @@ sub refusal {
 # Nothing of this page is kept by anybody, nor is its address, which holds WHM's session token, told
 # to the panel.
 sub page {
-    my ($status, $policy, $body) = @_;
+    my ($status, $policy, $body, $nonce) = @_;
+    $nonce = nonce() if !defined $nonce;
     my %words = (200 => 'OK', 403 => 'Forbidden', 405 => 'Method Not Allowed',
         503 => 'Service Unavailable');
     print "Status: $status $words{$status}\r\n",
@@ -128,11 +133,11 @@ sub page {
       "Referrer-Policy: no-referrer\r\n",
       "X-Content-Type-Options: nosniff\r\n",
       "Content-Security-Policy: default-src 'none'; base-uri 'none'; frame-ancestors 'self'; ",
-      "$policy\r\n\r\n";
+      "style-src 'nonce-$nonce'; $policy\r\n\r\n";
     return if $method eq 'HEAD';
     print qq{<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n},
       qq{<meta name="viewport" content="width=device-width">\n},
-      qq{<title>EasyApache 4 MPM</title>\n</head>\n<body>\n<h1>EasyApache 4 MPM</h1>\n},
+      qq{<title>EasyApache 4 MPM</title>\n<style nonce="$nonce">$STYLE</style>\n</head>\n<body>\n<h1>EasyApache 4 MPM</h1>\n},
       $body, "</body>\n</html>\n";
 }
 
