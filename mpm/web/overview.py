@@ -101,12 +101,12 @@ def home(request: HttpRequest) -> HttpResponse:
 def overview(frame: Frame, *, whole: bool = False) -> dict[str, Any]:
     """What the page shows. Four queries beside those of the frame, however many servers there
     are."""
-    servers = every_server()
+    servers = every_server(frame.only)
     health = {one.pk: health_of(one) for one in servers}
     items = sorted(needs_attention(servers, health, frame.stopped), key=lambda one: RANK[one.tone])
     shown = sorted(servers, key=lambda one: (WORST[health[one.pk].state], one.name))
     shown = shown[:MOST_SERVERS]
-    last, recent = changes_shown(shown)
+    last, recent = changes_shown(shown, frame.only)
     return {
         "server": frame.server,
         "count": len(servers),
@@ -120,12 +120,14 @@ def overview(frame: Frame, *, whole: bool = False) -> dict[str, Any]:
     }
 
 
-def every_server() -> list[Server]:
-    """The active servers by name with their health, the numbers of their last change and of the
+def every_server(only: Server | None = None) -> list[Server]:
+    """The active servers (or the ``only`` one that may be shown) by name with their health, the numbers of their last change and of the
     last one that succeeded, and when their latest profile was first and last seen. One query."""
     changes = Change.objects.filter(server_name=OuterRef("name")).order_by("-pk").values("pk")
     profiles = InstalledProfile.objects.filter(server=OuterRef("pk")).order_by("-pk")
     rows = Server.objects.filter(active=True).defer("agent", "note").order_by("name")
+    if only is not None:
+        rows = rows.filter(pk=only.pk)
     return list(
         with_health(rows).annotate(
             last_change=Subquery(changes[:1]),
@@ -331,12 +333,15 @@ def _together(servers: Sequence[Server], sentence: str) -> str:
 # -- the tables -----------------------------------------------------------------------------------
 
 
-def changes_shown(servers: Sequence[Server]) -> tuple[dict[int, Change], list[Change]]:
-    """The last change of each of ``servers`` by number, and the newest changes of all. One
-    query."""
+def changes_shown(
+    servers: Sequence[Server], only: Server | None = None
+) -> tuple[dict[int, Change], list[Change]]:
+    """The last change of each of ``servers`` by number, and the newest changes of all (or of the
+    ``only`` one that may be shown). One query."""
     numbers = {number for one in servers if (number := getattr(one, "last_change", None))}
-    newest = Change.objects.order_by("-pk").values("pk")[RECENT - 1 : RECENT]
-    rows: QuerySet[Change] = Change.objects.filter(
+    known = Change.objects.all() if only is None else Change.objects.filter(server=only)
+    newest = known.order_by("-pk").values("pk")[RECENT - 1 : RECENT]
+    rows: QuerySet[Change] = known.filter(
         Q(pk__in=numbers) | Q(pk__gte=Coalesce(Subquery(newest), 0))
     )
     found = list(rows.defer(*HEAVY).annotate(**AFTERMATH).order_by("-pk"))
