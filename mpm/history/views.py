@@ -60,10 +60,12 @@ NUMBER = re.compile(r"#(\d{1,18})")
 
 def filters_from(request: HttpRequest) -> ChangeFilters:
     """From the address. ``of`` is the server: ``server`` there means the one in the bar.
-    Raises BadFilter."""
+    Raises BadFilter, and Http404 for another server than the one that somebody may see."""
     values = {name: request.GET.get(name, "") for name in NAMES}
-    only = frame_of(request).only
-    values["server"] = only.name if only else request.GET.get("of", "")
+    only, wanted = frame_of(request).only, request.GET.get("of", "")
+    if only is not None and wanted.strip() not in ("", only.name):
+        raise Http404(_("Unknown server."))
+    values["server"] = only.name if only else wanted
     last = request.GET.get("last", "").strip()
     if last and last not in LAST:
         choices = ", ".join(LAST)

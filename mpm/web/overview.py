@@ -121,8 +121,9 @@ def overview(frame: Frame, *, whole: bool = False) -> dict[str, Any]:
 
 
 def every_server(only: Server | None = None) -> list[Server]:
-    """The active servers (or the ``only`` one that may be shown) by name with their health, the numbers of their last change and of the
-    last one that succeeded, and when their latest profile was first and last seen. One query."""
+    """The active servers by name (or the ``only`` one that may be shown) with their health, the
+    numbers of their last change and of the last one that succeeded, and when their latest profile
+    was first and last seen. One query."""
     changes = Change.objects.filter(server_name=OuterRef("name")).order_by("-pk").values("pk")
     profiles = InstalledProfile.objects.filter(server=OuterRef("pk")).order_by("-pk")
     rows = Server.objects.filter(active=True).defer("agent", "note").order_by("name")
