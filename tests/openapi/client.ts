@@ -1,6 +1,6 @@
 // Compiled, not run: what a program does with the types that openapi-typescript generates.
 import createClient from "openapi-fetch";
-import type { components, paths } from "./schema";
+import type { components, paths } from "./schema.js";
 
 const panel = createClient<paths>({ baseUrl: "https://panel.example.com" });
 
