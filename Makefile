@@ -26,7 +26,7 @@ help:
 	@echo 'make smoke        the main job without a browser: one JSON line per change'
 	@echo 'make clients      WHM clients that others wrote, unmodified, against this panel (needs npm)'
 	@echo 'make openapi-lint  the description of the API before linters and a generator (needs npm)'
-	@echo 'make playbook     the playbook of the docs against a simulated server'
+	@echo 'make playbook     the playbook of the docs: on a simulated server, and two at once on a real one'
 	@echo 'make bench        this panel beside raw dnf, a shell script and Ansible'
 	@echo 'make torture      500 kills and 100 pulled plugs at random instants (KILLS=, PLUGS=)'
 	@echo 'make compose-test both images and docker-compose.yml on a real engine (docker, podman)'
