@@ -51,7 +51,7 @@ def panel_with_two_changes() -> Iterator[Panel]:
 def for_the_readme(browser: Browser, panel: Panel, target: Path) -> None:
     """Two windows as a person has them."""
     context = browser.new_context(
-        viewport={"width": 1440, "height": 1000}, locale="en-GB", reduced_motion="reduce"
+        viewport={"width": 1440, "height": 1000}, locale="en-US", reduced_motion="reduce"
     )
     page = context.new_page()
     sign_in(page, panel)
@@ -93,6 +93,9 @@ def shoot_all(
 
 
 def main(arguments: list[str]) -> int:
+    if len(arguments) > 1 or (arguments[:1] and arguments[0].startswith("-")):
+        sys.stderr.write("usage: python -m tests.screenshots [FOLDER]\n")
+        return 2
     target = Path(arguments[0] if arguments else "docs/screenshots")
     target.mkdir(parents=True, exist_ok=True)
     taken = 0

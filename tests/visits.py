@@ -282,7 +282,7 @@ VISITS: tuple[Visit, ...] = (
     Visit("not-found", "no/such/page/", status=404),
     Visit("not-allowed", "tokens/", who="support", status=403),
     Visit("not-taken", "messages/", send_a_form),
-    Visit("out-of-date", f"{EA4}profiles/?server={{server}}", without_cookies),
+    Visit("out-of-date", f"{EA4}profiles/save/?server={{server}}", without_cookies),
     Visit(
         "fault",
         f"{MPM}review/{{review_broken}}/",
