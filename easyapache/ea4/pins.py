@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from fnmatch import fnmatchcase
 from typing import Any
 
 from easyapache.ea4.profile import Package
+
+_NAME_OF_A_LOCK = re.compile(r"(?:\d+:)?(.+?)-(?:\d+:)?[\d*][^-]*(?:-[^-]*)?\Z")
+"""The name in ``name-0:2.4.66-1.*`` and in the shorter spellings of a version."""
 
 
 def pinned(patterns: Iterable[str], package: Package) -> str | None:
@@ -27,6 +31,28 @@ def pinned(patterns: Iterable[str], package: Package) -> str | None:
         if plain.endswith(".*") and any(fnmatchcase(s, plain[:-2]) for s in spellings):
             return pattern
     return None
+
+
+def locked_out(locks: Iterable[str], package: Package) -> str | None:
+    """The lock by which dnf does not see a package that is to be installed: one of another
+    version of it, where none is of this version; or an exclude (``!pattern``).
+
+    The plugin never hides what is installed, so no lock keeps a package from being removed
+    (dnf-plugins-core, versionlock.py: its excludes leave out the system's own packages).
+    """
+    locks = list(locks)
+    for lock in locks:
+        if lock.startswith("!") and pinned([lock], package):
+            return lock
+    kept = [lock for lock in locks if not lock.startswith("!")]
+    if pinned(kept, package):
+        return None
+    return next((lock for lock in kept if fnmatchcase(package.name, _name_of(lock))), None)
+
+
+def _name_of(lock: str) -> str:
+    found = _NAME_OF_A_LOCK.match(lock)
+    return found[1] if found else lock
 
 
 def hidden(facts: Mapping[str, Any], package: Package, *, offered: bool) -> str | None:

@@ -101,6 +101,7 @@ SAID: Mapping[str, tuple[str, ...]] = {
     ),
     "out_of_tasks": (
         "AH00480: ap_thread_create: unable to create worker thread",
+        "(11)Resource temporarily unavailable: ap_thread_create: unable to create listener thread",
         "(11)Resource temporarily unavailable: AH00159: fork: Unable to fork new process",
     ),
     "htaccess_directives": (
@@ -119,6 +120,9 @@ SAID: Mapping[str, tuple[str, ...]] = {
         "Invalid command 'suPHP_Engine', perhaps misspelled",
         "Invalid command 'H2Push', perhaps misspelled",
         "Invalid command 'php_admin_value', perhaps misspelled",
+        "Invalid command 'lsapi_backend_children', perhaps misspelled",
+        "Invalid command 'CacheRoot', perhaps misspelled",
+        "BalancerMember unknown Worker parameter",
     ),
     "include_missing": (
         "Could not open configuration file /etc/nginx/x.include: No such file or directory",
@@ -141,6 +145,10 @@ SAID: Mapping[str, tuple[str, ...]] = {
         "Problem: package ea-apache24-mod_mpm_event-2.4.67-2.el9.x86_64 conflicts with "
         "ea-apache24-mod_mpm_prefork provided by ea-apache24-mod_mpm_prefork-2.4.67-2.el9.x86_64",
         "Error: ea-apache24-mod_mpm_event conflicts with ea-apache24-mod_mpm_prefork-2.4.46-4.el7",
+        "package ea-apache24-mod_mpm_worker-2.4.67-2.el9.x86_64 from EA4 conflicts with "
+        "ea-apache24-mpm = forked provided by ea-apache24-mod_mpm_prefork-2.4.67-2.x86_64",
+        "--> Processing Conflict: ea-apache24-mod_mpm_event-2.4.46-4.el7.x86_64 conflicts "
+        "ea-apache24-mod_mpm_prefork",
     ),
     "repository_incomplete": (
         "- nothing provides ea-apache24 = 0:2.4.68-1.el9 needed by "

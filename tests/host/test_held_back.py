@@ -79,6 +79,9 @@ def test_locks_of_dnf_5_are_read_by_name_and_a_broken_file_locks_nothing(tmp_pat
     )
     write(tmp_path, "etc/dnf/versionlock.toml", text)
     assert version_locks(tmp_path) == ["ea-apache24"]
+    text = text.replace('"evr"', '"evr"\ncomparator="="\nvalue="2.4.58-1"')
+    write(tmp_path, "etc/dnf/versionlock.toml", text)
+    assert version_locks(tmp_path) == ["ea-apache24-2.4.58-1.*"]
     write(tmp_path, "etc/dnf/versionlock.toml", "[[packages\n")
     assert version_locks(tmp_path) == []
 

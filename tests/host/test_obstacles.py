@@ -271,8 +271,10 @@ def test_a_version_lock(managed: Managed) -> None:
     locks = managed.config.root / "etc/dnf/plugins/versionlock.list"
     locks.parent.mkdir(parents=True, exist_ok=True)
     locks.write_text(f"# kept\n{PREFIX}mpm_prefork-0:2.4.67-2.*\n")
+    assert obstacles(managed, planned=planned) == {}  # no lock keeps what leaves
+    locks.write_text(f"# kept\n{PREFIX}mpm_event-0:2.4.66-1.*\n")
     found = obstacles(managed, planned=planned)
-    assert f"{PREFIX}mpm_prefork" in found["version_locked"].message
+    assert f"{PREFIX}mpm_event" in found["version_locked"].message
     assert "dnf versionlock list" in found["version_locked"].remedy
 
 

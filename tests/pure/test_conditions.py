@@ -16,7 +16,7 @@ from easyapache.ea4.conditions.condition import Place
 from easyapache.ea4.conditions.diagnosis import diagnose
 from easyapache.ea4.conditions.renamed import RENAMED, code_of
 from easyapache.ea4.faults import faults_of
-from easyapache.ea4.mpm import CGI, ITK, MPM, RUID2, Choice
+from easyapache.ea4.mpm import CGI, CGID, ITK, MPM, RUID2, Choice
 from easyapache.ea4.plan import make_plan
 from easyapache.ea4.profile import Observation, Package, Profile
 from tests.pure.servers import CATALOGUE, event, packages_of, prefork
@@ -152,9 +152,9 @@ CAUSES: Mapping[str, Cause] = {
         None,
     ),
     "version_locked": (
-        facts(version_locks=[f"{CGI}-0:2.4.67-2.*"]),
+        facts(version_locks=[f"{CGID}-0:2.4.66-1.*"]),
         EVENT,
-        "ea-apache24-mod_cgi-0:2.4.67-2.* is excluded by versionlock",
+        "ea-apache24-mod_cgid-0:2.4.67-2.* is excluded by versionlock",
         None,
     ),
     "itk_needs_prefork": (

@@ -208,7 +208,7 @@ def test_a_torn_server_is_the_doctors_before_it_is_changed() -> None:
         ({"foreign_mpm_files": ["/etc/apache2/conf.d/x.conf"]}, "foreign_mpm_file", "x.conf"),
         ({"excludes": ["ea-apache24-mod_mpm_e*"]}, "excluded", "mod_mpm_event"),
         ({"excludes": [MPM.PREFORK.package]}, "excluded", "mod_mpm_prefork"),
-        ({"version_locks": [f"{CGI}-0:2.4.67-2.*"]}, "version_locked", "mod_cgi"),
+        ({"version_locks": [f"{CGID}-0:2.4.66-1.*"]}, "version_locked", "mod_cgid"),
         ({"missing_files": {CGI: ["/etc/x.conf"]}}, "files_missing", "/etc/x.conf"),
         ({"configured_error": "AH00526: Syntax error"}, "configuration_broken", "AH00526"),
         (
@@ -306,12 +306,31 @@ def test_what_has_no_effect_is_a_note_and_blocks_nothing() -> None:
 
 
 @pytest.mark.parametrize(
-    "lock", ["ea-apache24-mod_cgi-0:2.4.67-2.*", "ea-apache24-mod_cgi", "ea-apache24-mod_cg*"]
+    "lock",
+    [
+        *("ea-apache24-mod_cgid-0:2.4.66-1.*", "ea-apache24-mod_cgid-2.4.66"),
+        *("0:ea-apache24-mod_cgid-2.4.66-1.x86_64", "ea-apache24-mod_cg*-0:2.4.66-1.*"),
+        *("!ea-apache24-mod_cgid-0:2.4.67-2.*", "!ea-apache24-mod_cgid"),
+    ],
 )
 def test_a_version_lock_in_the_way_is_named(lock: str) -> None:
     facts = {"version_locks": [lock]}
-    assert CGI in found(prefork(facts=facts), EVENT)["version_locked"].packages
-    assert "version_locked" not in found(prefork(facts={"version_locks": ["ea-php*"]}), EVENT)
+    assert CGID in found(prefork(facts=facts), EVENT)["version_locked"].packages
+
+
+@pytest.mark.parametrize(
+    "locks",
+    [
+        *(["ea-php*"], ["ea-apache24-mod_cgi-0:2.4.67-2.*"], ["!ea-apache24-mod_cgi"]),
+        *(["ea-apache24-mod_cgid-0:2.4.67-2.*"], ["ea-apache24-mod_cgid"], ["ea-apache24*"]),
+        ["ea-apache24-mod_cgid-0:2.4.66-1.*", "ea-apache24-mod_cgid-0:2.4.67-2.*"],
+    ],
+)
+def test_a_version_lock_of_what_leaves_or_of_what_comes_is_in_nobodys_way(
+    locks: list[str],
+) -> None:
+    """As dnf 4.14 with the versionlock plugin 4.3.1 resolved them in the lab."""
+    assert "version_locked" not in found(prefork(facts={"version_locks": locks}), EVENT)
 
 
 def test_versions_out_of_step_are_told_from_other_faults() -> None:

@@ -19,6 +19,7 @@ from easyapache.ea4.capacity import MIB, Measured, capacities
 from easyapache.ea4.conditions import CATALOG
 from easyapache.ea4.mpm import (
     CGI,
+    CGID,
     FCGID,
     HCHECK,
     HTTP2,
@@ -61,7 +62,7 @@ TORN: dict[str, Any] = {
     "unfinished_transaction": "dnf's 7 never ended",
     "foreign_mpm_files": ["/etc/apache2/conf.d/x.conf"],
     "excludes": ["ea-apache24-mod_mpm_e*"],
-    "version_locks": [CGI],
+    "version_locks": [f"!{CGI}", f"!{CGID}"],
     "configured_error": "AH00526",
     "running_error": "connection refused",
     "missing_files": {CGI: ["/etc/x.conf"]},

@@ -20,7 +20,7 @@ from easyapache.agent.packages import manager_locks
 from easyapache.agent.server import HostError, Obstacle
 from easyapache.ea4.conditions import evidence
 from easyapache.ea4.conditions.renamed import code_of
-from easyapache.ea4.pins import hidden, pinned
+from easyapache.ea4.pins import hidden, locked_out
 from easyapache.ea4.profile import Profile, Transaction
 from easyapache.ea4.sentences import Sentence, counted, joined, marked
 
@@ -135,7 +135,7 @@ class Preflight:
         locks = [str(item) for item in facts.get("version_locks") or ()]
         hidden_by = [(hidden(facts, item, offered=True), item.name) for item in install]
         hidden_by += [(hidden(facts, item, offered=False), item.name) for item in remove]
-        locked_by = [(pinned(locks, item), item.name) for item in (*install, *remove)]
+        locked_by = [(locked_out(locks, item), item.name) for item in install]
         found = []
         for code, hits, words in (
             ("excluded", hidden_by, marked("The exclude {pattern} covers {names}.")),

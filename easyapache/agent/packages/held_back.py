@@ -60,7 +60,8 @@ def version_locks(root: Path) -> list[str]:
 
 
 def _locks_of_dnf5(path: Path) -> Iterator[str]:
-    """Names of locked packages: dnf 5 keeps its conditions apart from the name."""
+    """Locked packages: dnf 5 keeps its conditions apart from the name. One that asks for exactly
+    one version is that of dnf 4 in another form; the others are no more than a name."""
     try:
         packages = tomllib.loads(_text(path)).get("packages", ())
     except tomllib.TOMLDecodeError:
@@ -68,7 +69,14 @@ def _locks_of_dnf5(path: Path) -> Iterator[str]:
     for item in packages if isinstance(packages, Sequence) else ():
         name = item.get("name") if isinstance(item, Mapping) else None
         if isinstance(name, str) and name:
-            yield name
+            yield next((f"{name}-{evr}.*" for evr in _exact_versions(item)), name)
+
+
+def _exact_versions(item: Mapping[str, object]) -> Iterator[str]:
+    conditions = item.get("conditions")
+    for one in conditions if isinstance(conditions, Sequence) else ():
+        if isinstance(one, Mapping) and (one.get("key"), one.get("comparator")) == ("evr", "="):
+            yield str(one.get("value"))
 
 
 def _configuration(root: Path) -> Iterator[Sections]:

@@ -173,7 +173,7 @@ HTTPD: tuple[Condition, ...] = (
             r"AH00480",
             r"AH00159",
             r"AH02324",
-            r"unable to create worker thread",
+            r"unable to create (?:worker|listener) thread",
             r"Unable to fork new process",
         ),
         under_load=True,
@@ -244,8 +244,10 @@ HTTPD: tuple[Condition, ...] = (
             (
                 r"(?<!htaccess: )Invalid command '(?:H2\w+|ScriptSock|CGIDScriptTimeout|"
                 r"AssignUserID|MaxClientsVHost|RMode|RUidGid|RGroups|SuexecUserGroup|Fcgid\w+|"
-                r"suPHP_\w+|QS_\w+|php_(?:admin_)?(?:value|flag)|ProxyHC\w+|Sec[A-Z]\w+)'"
+                r"suPHP_\w+|QS_\w+|php_(?:admin_)?(?:value|flag)|ProxyHC\w+|Sec[A-Z]\w+|"
+                r"lsapi_\w+|(?:Mod)?PageSpeed\w*|ModPagespeed\w*|Cache[A-Z]\w+|Passenger\w+)'"
             ),
+            r"unknown Worker parameter",
         ),
     ),
     Condition(

@@ -174,8 +174,8 @@ PACKAGES: tuple[Condition, ...] = (
         Sentence("Replace the MPM in one transaction, as this panel does."),
         patterns=(
             (
-                r"mod_mpm_(?:event|worker|prefork)\S* conflicts with \S*mod_mpm_(?:event|worker|"
-                r"prefork)"
+                r"mod_mpm_(?:event|worker|prefork)\S* (?:from \S+ )?conflicts (?:with )?"
+                r"(?:\S*mod_mpm_(?:event|worker|prefork)|ea-apache24-mpm = \w+ provided by)"
             ),
         ),
     ),

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from easyapache.ea4.conditions import evidence
 from easyapache.ea4.conditions.evidence import lines_of, refused_lines, where
 from easyapache.ea4.mpm import MPM, short
-from easyapache.ea4.pins import hidden, pinned
+from easyapache.ea4.pins import hidden, locked_out
 from easyapache.ea4.relations import MAIN, collisions
 from easyapache.ea4.rules.findings import Finding, RuleFunction, Situation, finding, listing
 from easyapache.ea4.sentences import Sentence, ended, joined
@@ -153,10 +153,10 @@ def excluded(situation: Situation) -> Iterator[Finding]:
 
 
 def version_locked(situation: Situation) -> Iterator[Finding]:
-    """Packages that have to change and that a lock covers."""
+    """Packages that have to come and that a lock keeps at another version."""
     patterns = [str(item) for item in situation.facts.get("version_locks") or ()]
-    moving = {*situation.change.install, *situation.change.remove}
-    hit = sorted({item.name for item in moving if pinned(patterns, item)})
+    coming = situation.change.install
+    hit = sorted({item.name for item in coming if locked_out(patterns, item)})
     if hit:
         yield finding("version_locked", listing(hit), packages=hit)
 
