@@ -8,7 +8,7 @@ from django.urls import URLPattern, URLResolver, include, path
 
 from mpm.access.views import account
 from mpm.servers.views import packages, profiles, servers
-from mpm.web import overview
+from mpm.web import overview, search
 
 EA4 = "software/easyapache4/"
 handler400 = "mpm.web.faults.bad_request"
@@ -24,8 +24,8 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("password/done/", auth.PasswordChangeDoneView.as_view(), name="password_change_done"),
     path("preferences/", account.preferences, name="preferences"),
     path("messages/", account.messages, name="messages"),
-    path("tools/", account.tools, name="tools"),
-    path("tools/found/", account.tools_found, name="tools-found"),
+    path("tools/", search.page, name="tools"),
+    path("tools/found/", search.below, name="tools-found"),
     path("servers/", servers.servers, name="servers"),
     path("servers/<str:name>/", servers.server, name="server"),
     path(EA4, packages.home, name="ea4"),

@@ -169,8 +169,10 @@ function goToSearch(event) {
 }
 
 function clearSearch(search) {
+  const field = panel.find("input[type=search]", search);
   panel.find(".tools-found", search).replaceChildren();
-  panel.find("input", search).value = "";
+  field.value = "";
+  field.focus();
 }
 
 function moveThroughFound(event, search) {

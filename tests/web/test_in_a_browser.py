@@ -117,7 +117,7 @@ def test_a_fix_is_a_button_and_back_shows_a_whole_page(admin_page: Page, used_pa
     assert set(kept) <= {"htmx-current-path-for-history"}
 
 
-def test_slash_searches_tools(admin_page: Page, used_panel: Panel) -> None:
+def test_slash_goes_to_the_search(admin_page: Page, used_panel: Panel) -> None:
     page = admin_page
     page.goto(used_panel.address)
     page.keyboard.press("/")

@@ -1,4 +1,4 @@
-"""What a reader sets for themselves, what they were told, and the search of tools."""
+"""What a reader sets for themselves, and what they were told."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from django.views.decorators.http import require_GET, require_http_methods
 
 from mpm.access.rights import may_read
 from mpm.web.message_storage import said
-from mpm.web.page_context import frame_of
 from mpm.web.preferences import THEMES, ZONES
 from mpm.web.responses import back_to, show
 
@@ -67,21 +66,3 @@ def preferences(request: HttpRequest) -> HttpResponse:
 def messages(request: HttpRequest) -> HttpResponse:
     """What the panel said in this session."""
     return show(request, "easyapache/messages.html", {"said": said(request)})
-
-
-@may_read
-@require_GET
-def tools(request: HttpRequest) -> HttpResponse:
-    query = request.GET.get("q", "")[:100]
-    return show(
-        request, "easyapache/tools.html", {"query": query, "found": frame_of(request).found(query)}
-    )
-
-
-@may_read
-@require_GET
-def tools_found(request: HttpRequest) -> HttpResponse:
-    """The fragment under the search field."""
-    query = request.GET.get("q", "")[:100]
-    context = {"query": query.strip(), "found": frame_of(request).found(query)[:8]}
-    return show(request, "easyapache/_tools_found.html", context)
