@@ -160,12 +160,13 @@ def presets(given: Mapping[str, str]) -> list[Preset]:
 @require_GET
 def changes(request: HttpRequest) -> HttpResponse:
     """An address with empty parameters leads to the one without, which is to be shared."""
-    cursor, chosen = request.GET.get("cursor", ""), frame_of(request).server
+    cursor, frame = request.GET.get("cursor", ""), frame_of(request)
+    chosen, seen = frame.server, {"server": frame.only} if frame.only else {}
     given = {**request.GET.dict(), "server": chosen.name if chosen else ""}
     if any(name in request.GET and not given[name].strip() for name in FILTERS):
         return redirect(f"{request.path}?{query_of(given, cursor=cursor)}")
     if (number := NUMBER.fullmatch(given.get("text", "").strip())) and (
-        Change.objects.filter(pk=int(number[1])).exists()
+        Change.objects.filter(pk=int(number[1]), **seen).exists()
     ):
         return redirect("change", int(number[1]))
     mistake: BadFilter | None = None
@@ -194,7 +195,7 @@ def changes(request: HttpRequest) -> HttpResponse:
         "no_index": bool(filters.text) and not words_indexed(),
         "unknown_server": filters.server if unknown else "",
         "people": people(request),
-        "servers": frame_of(request).servers,
+        "servers": frame.servers,
         "results": results(),
         "last": [(name, label) for name, (_time, label) in LAST.items()],
         "origins": Origin.choices,

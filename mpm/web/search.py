@@ -1,4 +1,7 @@
-"""One search for everything: changes, servers, packages and tools."""
+"""One search for everything: changes, servers, packages and tools.
+
+Whoever may see one server only finds that server, its changes and its packages.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.urls import reverse
@@ -59,8 +62,8 @@ def page(request: HttpRequest) -> HttpResponse:
     """What was found; ``#35`` leads to that change at once."""
     query = _query(request)
     if query.startswith("#") and (number := NUMBER.fullmatch(query)):
-        known = Change.objects.filter(pk=int(number[1])).exists()
-        if known:
+        known = _seen_by(frame_of(request)).filter(pk=int(number[1]))
+        if known.exists():
             return redirect("change", int(number[1]))
     context = {"query": query, "found": found(frame_of(request), query, ON_THE_PAGE)}
     return show(request, "easyapache/search.html", context)
@@ -83,8 +86,8 @@ def found(frame: Frame, query: str, most: int) -> Found:
     """At most ``most`` of each kind. Two queries, and those of the server in the bar."""
     if not query:
         return Found()
-    changes = _changes(query, most)
-    servers = _servers(query, most)
+    changes = _changes(frame, query, most)
+    servers = _servers(frame, query, most)
     packages = _packages(frame, query)
     return Found(
         changes=changes[:most],
@@ -104,23 +107,28 @@ def _more(frame: Frame, route: str, **query: str) -> str:
     return f"{reverse(route)}?{urlencode(query | chosen)}"
 
 
-def _changes(query: str, most: int) -> list[Change]:
+def _seen_by(frame: Frame) -> QuerySet[Change]:
+    return Change.objects.filter(server=frame.only) if frame.only else Change.objects.all()
+
+
+def _changes(frame: Frame, query: str, most: int) -> list[Change]:
     """The one with this number first, then those with these words, the newest first."""
-    rows = Change.objects.defer(*HEAVY)
+    rows = _seen_by(frame).defer(*HEAVY)
     number = NUMBER.fullmatch(query)
     numbered = list(rows.filter(pk=int(number[1]))) if number else []
     if len(query) < FEWEST_LETTERS or query.startswith("#") or not words_indexed():
         return numbered
-    worded = ChangeFilters(text=query).newest(rows)[: most + 1]
+    worded = ChangeFilters(text=query).newest(rows, narrowed=frame.only is not None)[: most + 1]
     known = {one.pk for one in numbered}
     return [*numbered, *(one for one in worded if one.pk not in known)]
 
 
-def _servers(query: str, most: int) -> list[Server]:
+def _servers(frame: Frame, query: str, most: int) -> list[Server]:
     named = Q(name__icontains=query) | Q(hostname__icontains=query)
-    return list(
-        Server.objects.filter(named, active=True).defer("agent").order_by("name")[: most + 1]
-    )
+    rows = Server.objects.filter(named, active=True).defer("agent").order_by("name")
+    if frame.only is not None:
+        rows = rows.filter(pk=frame.only.pk)
+    return list(rows[: most + 1])
 
 
 def _packages(frame: Frame, query: str) -> list[Row]:

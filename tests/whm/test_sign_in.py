@@ -317,7 +317,12 @@ def test_nothing_of_another_server_is_shown(inside: Client, other: Server) -> No
         *(f"{HISTORY}export.csv?of=web04", f"{HISTORY}export.json?of=web04"),
     ):
         assert inside.get(path).status_code == 404, path
-    for path in ("/", HISTORY, f"{HISTORY}?text=secret", "/tools/?q=server"):
+    for path in (
+        *("/", HISTORY, f"{HISTORY}?text=secret", f"{HISTORY}?text=%23{change.pk}"),
+        *("/tools/?q=server", "/tools/?q=secret", "/tools/?q=web0", f"/tools/?q=%23{change.pk}"),
+        *("/tools/found/?q=secret", "/tools/found/?q=web0", f"/tools/found/?q={change.pk}"),
+    ):
+        assert inside.get(path).status_code == 200, path
         page = inside.get(path).content.decode()
         assert "a secret reason" not in page, path
         assert "web04" not in page, path
