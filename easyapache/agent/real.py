@@ -20,6 +20,7 @@ from easyapache.agent.change.preflight import Preflight
 from easyapache.agent.change.spool import Spool
 from easyapache.agent.config import HostConfig
 from easyapache.agent.httpd import sites, verification
+from easyapache.agent.httpd.cpanel import Cpanel
 from easyapache.agent.httpd.httpd import Httpd
 from easyapache.agent.httpd.processes import systemd_is_init
 from easyapache.agent.httpd.rehearsal import Rehearsal
@@ -66,6 +67,7 @@ class RealServer:
         self.packages = PackageManager(config, self.runner)
         self.library = Library(config.root, self.rpm, self.packages)
         self.restarter = Restart(config, self.httpd)
+        self.cpanel = Cpanel(config.root)
         self.undoing = Undo(config, self.runner, self.packages, self.rpm)
         self._watch: Watch | None = None
         self._answered: tuple[Goal, Mapping[str, Any], float] | None = None
@@ -248,19 +250,25 @@ class RealServer:
         watch = self._watch
         if watch is not None:
             watch.window.note(chosen.name, chosen.reason)
-            with watch.paused():
+            with watch.paused(), self.cpanel.unchecked(log):
                 self.restarter.perform(chosen, log)
             return watch.noticed()
         window = Window(self.config.spool / "restart-window", self.runner, self.httpd)
         window.clear()
         window.note(chosen.name, chosen.reason)
-        with window.measuring():
+        with window.measuring(), self.cpanel.unchecked(log):
             window.open()
             self.restarter.perform(chosen, log)
         return window.noticed()
 
     def settle_restart(self, log: Log) -> bool:
-        return self.restarter.settle(log)
+        try:
+            return self.restarter.settle(log)
+        finally:
+            self.cpanel.give_back(log)
+
+    def wait_for_restarts(self, log: Log, stop: Stop = never) -> bool:
+        return self.cpanel.wait_for_restarts(log, stop)
 
     def packages_from_kit(self, kit: Kit, log: Log) -> None:
         with self._hooks(_names(kit.transaction), log):

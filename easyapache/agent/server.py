@@ -247,6 +247,10 @@ class Server(Protocol):
         """Bring a restart that was cut off to its end, whoever's it was: afterwards at most one
         httpd takes connections. Starts none. Returns whether there was something to do."""
 
+    def wait_for_restarts(self, log: Log, stop: Stop = never) -> bool:
+        """Until nobody else is about to restart httpd, within bounds, and ``log`` told so. Whether
+        nobody is. Raises Stopped."""
+
     def packages_from_kit(self, kit: Kit, log: Log) -> None:
         """Bring about what ``kit.transaction`` says from the packages kept in the kit, without
         any repository. Raises HostError ``packages``."""

@@ -250,6 +250,7 @@ class Steps:
 
     def rehearse(self) -> str:
         request = self.request
+        self.server.wait_for_restarts(self.log, self._canceled)
         with ThreadPoolExecutor(max_workers=1) as pool:
             # The solver is asked a last time meanwhile: both only read.
             last = None if self.from_kit else pool.submit(self.resolve, last=True)
