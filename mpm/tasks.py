@@ -27,7 +27,7 @@ from mpm.changes.services.sweep import sweep as sweep_changes
 from mpm.history.services.retention import prune as prune_history
 from mpm.notify import webhooks
 from mpm.servers import reading
-from mpm.servers.looks import first_look
+from mpm.servers.looks import first_look, look_now
 from mpm.servers.services.heartbeat import record_heartbeat
 from mpm.servers.services.inspection import note_particulars, record_inspection, record_preview
 from mpm.web.background_parts import note_dropped
@@ -122,6 +122,11 @@ def heartbeat(
 ) -> None:
     record_heartbeat(server, agent, capabilities or {}, at)
     first_look(server)
+
+
+@control("changed")
+def changed(server: str) -> None:
+    look_now(server)
 
 
 @control("mark")

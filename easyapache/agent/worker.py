@@ -33,6 +33,7 @@ from easyapache.agent.change.reporter import Reporter
 from easyapache.agent.change.spool import Spool
 from easyapache.agent.config import BadConfig, HostConfig, load_config
 from easyapache.agent.drivers import CONFIG_VARIABLE, open_server, remember
+from easyapache.agent.packages.moved import LOOK, Moved
 from easyapache.agent.repair import repairs
 from easyapache.agent.server import HostError
 from easyapache.ea4.protocol import (
@@ -93,6 +94,7 @@ class Agent:
         remember(config)
         self.engines = Engines(config)
         self.reporter = Reporter(config.server, self.spool, self.engines, self.send)
+        self.moved = Moved(config.spool)
         self.started = time.time()
         self.last_heard = self.last_sent = time.monotonic()
         self._over = threading.Event()
@@ -102,6 +104,7 @@ class Agent:
         self._finish_restart()
         self.reporter.begin()
         threading.Thread(target=self._beat, name="heartbeat", daemon=True).start()
+        threading.Thread(target=self._watch_packages, name="packages", daemon=True).start()
 
     def _finish_restart(self) -> None:
         """A restart outside of any change ends with the agent that performed it. One inside a
@@ -113,6 +116,12 @@ class Agent:
         else:
             if finished:
                 log.warning("completed an interrupted restart: %s", finished)
+
+    def _watch_packages(self) -> None:
+        """Tell the panel at once that somebody else has installed or removed packages."""
+        while not self._over.wait(LOOK):
+            if self.moved.news():
+                self.send("control.changed", {"server": self.config.server})
 
     def end(self) -> None:
         self._over.set()

@@ -27,6 +27,10 @@ Answers during a change:
 
 * ``control.reports``: {"server", "change", "reports": [Report]}
 * ``control.log``: {"server", "change", "offset": bytes, "text": base64 of the bytes}
+
+Without a question:
+
+* ``control.changed``: {"server"}: somebody else has installed or removed packages there
 """
 
 from __future__ import annotations

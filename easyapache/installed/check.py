@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from easyapache.installed import universal_hooks
 from easyapache.installed.layout import (
     PREPARE,
     RESUME,
@@ -198,6 +199,13 @@ def _agent(layout: Layout) -> Iterator[Finding]:
         ", ".join(cut_off),
         "A change that runs ends by itself. One that was cut off is taken up by the agent: "
         "systemctl status ea4-mpm-agent",
+    )
+    lost = universal_hooks.missing(layout)
+    yield Finding(
+        "Changes made outside are told at once",
+        not lost,
+        ", ".join(lost),
+        "Run ea4-mpm setup: it writes the hook of the package manager again.",
     )
     httpd = systemctl("is-active", "httpd.service", check=False)
     yield Finding(

@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+from easyapache.installed import universal_hooks
 from easyapache.installed.check import wait_for_changes
 from easyapache.installed.layout import (
     ACCOUNT,
@@ -42,6 +43,7 @@ def uninstall(layout: Layout, *, keep_history: bool, say: Say) -> None:
             )
     if Whm(layout).is_installed:
         remove(layout, say)
+    universal_hooks.remove(layout)
     units = (WEB, WORKER, PREPARE, AGENT, REDIS, RESUME)
     systemctl("disable", "--now", TARGET, check=False)
     for unit in units:

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from http.client import HTTPException, HTTPSConnection
 from pathlib import Path
 
+from easyapache.installed import universal_hooks
 from easyapache.installed.layout import (
     ACCOUNT,
     AGENT,
@@ -339,6 +340,7 @@ def _agent_settings(layout: Layout, name: str) -> bool:
         text = f'server = "{name}"\nspool = "{layout.spool}"\n'
         changed = write(layout.agent_toml, text, 0o600, 0)
     ensure_key(layout)
+    universal_hooks.install(layout)
     return changed
 
 

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from easyapache.installed import universal_hooks
 from easyapache.installed.layout import (
     Layout,
     Refused,
@@ -188,13 +189,15 @@ def install(layout: Layout, panel: str | None, say: Say) -> None:
                 f"register_appconfig made no {whm.registered}. Run ea4-mpm whm install again, or "
                 "ea4-mpm whm remove."
             )
+    universal_hooks.install(layout)
     _register_key(layout, address, key, say)
     say(f"WHM » Plugins » EasyApache 4 MPM opens {address}")
 
 
 def remove(layout: Layout, say: Say) -> None:
-    """Take everything out of WHM again. Safe to repeat; needs no panel."""
+    """Take everything out of WHM again, and the hook. Safe to repeat; needs no panel."""
     whm = Whm(layout)
+    universal_hooks.remove(layout)
     if not whm.is_installed:
         say("WHM has no entry for the panel.")
         return

@@ -23,6 +23,7 @@ from contextlib import contextmanager
 from fnmatch import fnmatchcase
 from pathlib import Path
 
+from easyapache.agent.packages.moved import HOOK
 from easyapache.agent.runner import Runner
 from easyapache.agent.server import Log
 
@@ -50,7 +51,9 @@ def scripts(root: Path, slot: str, packages: Sequence[str]) -> list[tuple[Path, 
 def _in(folder: Path) -> Iterator[Path]:
     if folder.is_dir():
         for path in sorted(folder.iterdir()):
-            if os.access(path, os.X_OK) and path.is_file() and _RESTARTS not in path.name:
+            if path.name == HOOK or _RESTARTS in path.name:
+                continue  # ours tells of transactions that others make
+            if os.access(path, os.X_OK) and path.is_file():
                 yield path
 
 
