@@ -82,7 +82,7 @@ OF_OPERATIONS: Mapping[tuple[str, int], tuple[str, ...]] = {
     ("getRepair", 200): ("Retry-After",),
     ("listChanges", 200): ("Link",),
     ("listDeliveries", 200): ("Link",),
-    ("listEvents", 200): ("Retry-After",),
+    ("listEvents", 200): ("Link", "Retry-After"),
     ("listRepairs", 200): ("Link",),
     ("listServers", 200): ("Link",),
     ("listTokens", 200): ("Link",),

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 from ninja import Query, Router, Schema
 from pydantic import Field
 
 from mpm.access.scopes import Scope
 from mpm.api.auth import Bearer, known_name, reachable_names, token_of
-from mpm.api.paging import Cursor, Limit
+from mpm.api.paging import Cursor, Limit, link_next
 from mpm.api.problems import invalid
 from mpm.api.shapes import QueryNumber, ServerName
 from mpm.api.statuses import DESCRIBED, problems
@@ -51,6 +51,7 @@ class EventList(Schema):
 )
 def list_events(
     request: HttpRequest,
+    response: HttpResponse,
     *,
     cursor: Cursor,
     limit: Limit,
@@ -76,4 +77,8 @@ def list_events(
         return found or None
 
     events = wait_for(look, wait) or []
-    return {"items": [EventSchema.of(event) for event in events], "next": f"{position:x}"}
+    following = f"{position:x}"
+    if len(events) == limit:
+        # Whoever follows links until there is none has then read all there is by now.
+        link_next(request, response, following)
+    return {"items": [EventSchema.of(event) for event in events], "next": following}

@@ -174,6 +174,7 @@ def test_every_header_that_is_sent_is_described_and_every_described_one_is_sent(
         ("listWebhooks", "webhooks"),
         ("listDeliveries", f"{newest_hook}/deliveries"),
         ("listTokens", "tokens"),
+        ("listEvents", "events"),
     ):
         seen.append((operation, call("GET", f"{path}?limit=1", token=admin)))
     places = [POLLS.take() for _ in range(POLLS.count)]
