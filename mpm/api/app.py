@@ -34,13 +34,12 @@ log = logging.getLogger(__name__)
 SWITCH = switch.update_mpm
 """It registers itself with the router of servers, as it shares an address with a read."""
 
-DESCRIPTION = """Change the MPM of EasyApache 4 servers, and read what happened.
+DESCRIPTION = """Change the MPM of EasyApache 4 servers, and read their history.
 
 **The first token.** An administrator creates it in the panel under **API tokens » Create token**,
 or as root on the panel's machine: `manage.py mpm token create deploy --scope change`. It is shown
-once.
-Every request carries it as `Authorization: Bearer TOKEN`. A token with the permission `admin` can
-create further ones with `POST /tokens`.
+once. Every request carries it as `Authorization: Bearer TOKEN`. A token with the permission `admin`
+can create more with `POST /tokens`.
 
 **Answers.** Every answer has an `X-Request-Id`, which is in the log of the panel and in the history
 of what the request caused; send your own to follow it. Answers are JSON, whatever `Accept` says,
@@ -54,12 +53,12 @@ address is in `Link`. Parameters that do not exist are refused with 422. In a qu
 
 **Safe to repeat.** Create a plan, then send its `digest` with `PUT /servers/{server}/mpm` and an
 `Idempotency-Key`. The same request with the same key gets the same answer, with
-`Idempotency-Replayed: true`, whenever the connection broke. `dry_run` checks everything and says
+`Idempotency-Replayed: true`, also after a lost connection. `dry_run` checks everything and returns
 `would_change`.
 
 **Waiting.** `wait` holds an answer back until there is something new, for a few clients at a time.
-When too many wait, the answer is sent at once with `Retry-After`: repeat the request after so many
-seconds.
+When too many wait, the answer is sent immediately with `Retry-After`: repeat the request after so
+many seconds.
 
 **Versions.** This is version 1 of the API, whatever the version of the panel. Fields, values, kinds
 of events and codes may be added: ignore those that you do not know. Nothing that is described here
@@ -144,13 +143,13 @@ def _suspicious(request: HttpRequest, error: SuspiciousOperation) -> HttpRespons
 def _unavailable(request: HttpRequest, error: Exception) -> HttpResponse:
     if operator_of(request) is not None:
         raise error  # a command says what is wrong with the database, and what to do
-    log.warning("The database did not answer: %s", error)
+    log.warning("The database didn't answer: %s", error)
     return answer(
         request,
         Problem(
             503,
             "unavailable",
-            "The database did not answer in time. Nothing was changed; try again.",
+            "The database didn't answer in time. Nothing was changed. Try again.",
             headers={"Retry-After": "2"},
         ),
     )
@@ -160,13 +159,13 @@ def _unavailable(request: HttpRequest, error: Exception) -> HttpResponse:
 def _internal(request: HttpRequest, error: Exception) -> HttpResponse:
     if operator_of(request) is not None:
         raise error
-    log.error("An error that nobody foresaw: %r", error, exc_info=error)
+    log.error("Unexpected error: %r", error, exc_info=error)
     return answer(
         request,
         Problem(
             500,
             "internal",
-            "Something went wrong in the panel. Its log has more under the id of this request.",
+            "Something went wrong in the panel. Look for the id of this request in its log.",
         ),
     )
 

@@ -61,8 +61,10 @@ States = Annotated[
     Query(
         None,
         max_length=20,
-        description="A state; active: every one that isn't finished. Several: repeated, or "
-        "separated by commas.",
+        description=(
+            "A state; active: all that haven't finished. Repeat it, or separate several with "
+            "commas."
+        ),
     ),
 ]
 
@@ -80,11 +82,13 @@ class CancelIn(Wish):
 
 
 class RollBackIn(Wish):
-    """Why the change is rolled back."""
+    """The reason for the rollback."""
 
     reason: Annotated[str, Field(max_length=500)] = ""
     ticket: Line = ""
-    digest: Digest | None = Field(None, description="Of the plan that goes back, if it was seen.")
+    digest: Digest | None = Field(
+        None, description="The digest of the rollback plan, to confirm exactly that one."
+    )
 
 
 @router.get(
@@ -107,13 +111,22 @@ def list_changes(
     itk: Annotated[QueryFlag | None, Query(description="`to.itk`.")] = None,
     ticket: Word = "",
     request_id: Annotated[
-        str, Query(max_length=64, pattern=LINE, description="X-Request-Id that caused it.")
+        str,
+        Query(
+            max_length=64,
+            pattern=LINE,
+            description="The X-Request-Id of the request that caused it.",
+        ),
     ] = "",
     since: Annotated[Moment | None, Query(description="Requested at or after.")] = None,
     until: Annotated[Moment | None, Query(description="Requested before.")] = None,
     text: Annotated[
         str,
-        Query(max_length=200, pattern=LINE, description="In reason, ticket, packages or error."),
+        Query(
+            max_length=200,
+            pattern=LINE,
+            description="Text in the reason, ticket, packages or error.",
+        ),
     ] = "",
     cursor: ChangesCursor,
     limit: Limit,
@@ -167,13 +180,13 @@ def get_change(
         QueryNumber, Query(0, ge=0, le=30, description="Seconds to wait for something new.")
     ],
     state: Annotated[
-        Known | None, Query(description="With wait: the state that you know already.")
+        Known | None, Query(description="With wait: the state you already know.")
     ] = None,
 ) -> ChangeDetail:
     """Its packages, steps, evidence and outcome. `change` is its `id` or `uuid`.
 
-    With `wait` and no `state` the answer is sent when the change is finished; with `state`, as soon
-    as it is in another state.
+    With `wait` and no `state`, the answer is sent when the change finishes; with `state`, as soon
+    as the state is different.
     """
     row = named(token_of(request), change)
 
@@ -207,7 +220,7 @@ def get_change(
                         "schema": {"type": "integer"},
                     },
                     "X-Log-Ended": {
-                        "description": "true: the change is finished and this is the end.",
+                        "description": "true: the change has finished, and its log ends here.",
                         "schema": {"type": "string", "enum": ["true", "false"]},
                     },
                 },
@@ -255,7 +268,7 @@ def cancel_change(
     idempotency_key: Key = "",
 ) -> HttpResponse:
     """Possible until packages are changed; after that, 409 `too_late` says why not. Canceling a
-    change again, or one that is canceled already, answers with it."""
+    change twice returns the change."""
     token = token_of(request)
     row = named(token, change)
     actor = actor_of(request, token)
@@ -283,8 +296,8 @@ def roll_back_change(
     body: RollBackIn | None = None,
     idempotency_key: Key = "",
 ) -> HttpResponse:
-    """Create the change that restores the previous state. Until that one is finished, the same
-    request answers with it."""
+    """Create the change that restores the previous state. Until that change finishes, the same
+    request returns it."""
     token = token_of(request)
     row = named(token, change)
     actor = actor_of(request, token)

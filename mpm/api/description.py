@@ -28,24 +28,28 @@ LIMITS: Mapping[str, tuple[str, Json, str]] = {
         '"token";q=600;w=60',
     ),
     "RateLimit": (
-        "r requests are left; the whole limit is back in t seconds.",
+        "r requests are left. The limit resets in t seconds.",
         _TEXT,
         '"token";r=598;t=41',
     ),
-    "RateLimit-Limit": ("Requests a minute.", _TEXT, "600"),
+    "RateLimit-Limit": ("Requests per minute.", _TEXT, "600"),
     "RateLimit-Remaining": ("Requests left.", _TEXT, "598"),
-    "RateLimit-Reset": ("Seconds until the whole limit is back.", _TEXT, "41"),
+    "RateLimit-Reset": ("Seconds until the limit resets.", _TEXT, "41"),
 }
 HEADERS: Mapping[str, tuple[str, Json, str]] = {
     "X-Request-Id": (
-        "Of this request, also in the log and the history.",
+        "The id of this request, also in the log and the history.",
         _TEXT,
         "5f0c6a2b9d3e4f10",
     ),
     **LIMITS,
     "Retry-After": ("Seconds to wait before the next request.", _TEXT, "5"),
     "WWW-Authenticate": ("What to send.", _TEXT, 'Bearer realm="ea4-mpm-panel"'),
-    "Location": ("Of what was created or is awaited.", _ADDRESS, "/api/v1/changes/1284"),
+    "Location": (
+        "The URL of what was created, or of what to wait for.",
+        _ADDRESS,
+        "/api/v1/changes/1284",
+    ),
     "Link": (
         'The next page of a list (rel="next"), or the change in the way (rel="related").',
         _TEXT,
@@ -57,7 +61,7 @@ HEADERS: Mapping[str, tuple[str, Json, str]] = {
         "true",
     ),
     "ETag": (
-        "Of the state of the server. One that begins with W/ never fulfills If-Match.",
+        "The state of the server. A tag that starts with W/ never matches If-Match.",
         _TEXT,
         '"7c1f0a3b5d9e8f6a1b2c3d4e5f60718a"',
     ),
@@ -106,12 +110,12 @@ TAGS: Mapping[str, str] = {
     "tokens": "API tokens and their permissions.",
 }
 _BODIES: Mapping[str, tuple[type[BaseModel], str]] = {
-    "event": (NotificationBody, "Something happened that the webhook is notified of"),
+    "event": (NotificationBody, "An event that the webhook receives"),
     "test": (TestBody, "The webhook was tested"),
 }
 _SIGNED: Mapping[str, str] = {
-    "webhook-id": "The id of the delivery: the same over all attempts.",
-    "webhook-timestamp": "Seconds since 1970. Refuse what is older than five minutes.",
+    "webhook-id": "The id of the delivery: the same for all attempts.",
+    "webhook-timestamp": "Seconds since 1970. Reject messages older than five minutes.",
     "webhook-signature": "One or more `v1,` and base64 of HMAC-SHA256 over id.timestamp.body.",
 }
 _COMPONENTS = "#/components/schemas/"

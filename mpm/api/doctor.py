@@ -51,7 +51,7 @@ class RepairList(Schema):
 
 States = Annotated[
     list[Literal["running", "succeeded", "failed"]] | None,
-    Query(None, max_length=10, description="Several: repeated, or separated by commas."),
+    Query(None, max_length=10, description="Repeat it, or separate several with commas."),
 ]
 
 
@@ -123,7 +123,7 @@ def get_repair(
         QueryNumber, Query(0, ge=0, le=30, description="Seconds to wait for the server's answer.")
     ],
 ) -> Repair:
-    """With `wait`, as soon as the server has answered."""
+    """With `wait`, the answer is sent as soon as the server has answered."""
     row = reachable(token_of(request), server)
     asked = _repair_of(row, repair)
 
@@ -144,8 +144,7 @@ def get_repair(
 def create_repair(
     request: HttpRequest, server: str, body: RepairIn, idempotency_key: Key = ""
 ) -> HttpResponse:
-    """Have the server carry out a repair. None runs while a change is running. The result is at
-    `Location`."""
+    """Repair a server. Not possible while a change is running. The result is at `Location`."""
     token = token_of(request)
     row = reachable(token, server)
     actor = actor_of(request, token)

@@ -29,8 +29,10 @@ Kinds = Annotated[
     Query(
         None,
         max_length=50,
-        description="A kind of event, or `change.*` for all that begin so. Several: repeated, or "
-        "separated by commas.",
+        description=(
+            "A kind of event, or a prefix such as `change.*`. Repeat it, or separate several "
+            "with commas."
+        ),
     ),
 ]
 

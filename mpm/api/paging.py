@@ -28,7 +28,7 @@ _NAME = r"^[A-Za-z0-9._-]{0,63}$"
 def _fits(pattern: str) -> AfterValidator:
     def check(value: str) -> str:
         if not re.match(pattern, value):
-            raise ValueError("is no cursor of this list: send `next` of the answer before")
+            raise ValueError("isn't a cursor of this list: send `next` of the last answer")
         return value
 
     return AfterValidator(check)
@@ -38,21 +38,21 @@ Cursor = Annotated[
     str,
     _fits(_NUMBER),
     WithJsonSchema({"type": "string", "pattern": _NUMBER}),
-    Query("", description="`next` of the answer before."),
+    Query("", description="`next` of the last answer."),
 ]
 ChangesCursor = Annotated[
     str,
     _fits(_CHANGES),
     WithJsonSchema({"type": "string", "pattern": _CHANGES}),
-    Query("", description="`next` or `previous` of the answer before."),
+    Query("", description="`next` or `previous` of the last answer."),
 ]
 NameCursor = Annotated[
     str,
     _fits(_NAME),
     WithJsonSchema({"type": "string", "pattern": _NAME}),
-    Query("", description="`next` of the answer before."),
+    Query("", description="`next` of the last answer."),
 ]
-Limit = Annotated[QueryNumber, Query(100, ge=1, le=500, description="At most so many items.")]
+Limit = Annotated[QueryNumber, Query(100, ge=1, le=500, description="The maximum number of items.")]
 
 
 def cut(

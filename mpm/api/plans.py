@@ -63,7 +63,7 @@ def create_plan(
     *,
     source: Annotated[
         Literal["stored", "server"],
-        Query(description="stored: an estimate at once; server: a plan by the server's own dnf."),
+        Query(description="stored: an estimate; server: a plan made by the server's dnf."),
     ] = "stored",
     wait: Annotated[
         QueryNumber, Query(20, ge=0, le=30, description="Seconds to wait for the server's answer.")

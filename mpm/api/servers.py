@@ -25,7 +25,9 @@ router = Router(tags=["servers"], by_alias=True)
 
 Healths = Annotated[
     list[Literal["healthy", "unknown", "warning", "critical"]] | None,
-    Query(None, max_length=10, description="Its state. Several: repeated, or separated by commas."),
+    Query(
+        None, max_length=10, description="The health. Repeat it, or separate several with commas."
+    ),
 ]
 
 
@@ -55,7 +57,7 @@ def list_servers(
     cursor: NameCursor,
     limit: Limit,
 ) -> dict[str, Any]:
-    """Every server this token reaches, by name."""
+    """All servers that this token can access, by name."""
     names = reachable_names(token_of(request))
     rows = Server.objects.filter(name__gt=cursor).order_by("name")
     if names is not None:

@@ -81,10 +81,10 @@ class Wish(Schema):
 
 
 class InvalidValue(Schema):
-    """One value that is wrong, and where it is: in the body, a parameter or a header."""
+    """An invalid value, and where it is: in the body, a parameter or a header."""
 
     detail: str
-    pointer: str | None = Field(None, description="Of a value in the body: a JSON pointer.")
+    pointer: str | None = Field(None, description="A JSON pointer to a value in the body.")
     parameter: str | None = Field(None, description="The name of the parameter.")
     header: str | None = Field(None, description="The name of the header.")
 
@@ -122,4 +122,4 @@ class ProblemDetails(Schema):
     findings: list[Finding] | None = None
     change: RelatedChange | None = Field(None, description="The change in the way.")
     plan: MovedPlan | None = Field(None, description="The plan as it would be now.")
-    digest: str | None = Field(None, description="The state the server is in now.")
+    digest: str | None = Field(None, description="The current state of the server.")

@@ -34,19 +34,20 @@ Key = Annotated[
         alias="Idempotency-Key",
         max_length=255,
         pattern=r"^[\x21-\x7e]*$",
-        description="The same key with the same body gets the same answer for 24 hours. Answers "
-        "with `Retry-After` are not kept, and neither is what is only true at that moment: that no "
-        "changes are needed, or that a rule blocks.",
+        description=(
+            "The same key with the same body gets the same answer for 24 hours. Not kept: "
+            "answers with `Retry-After`, that no changes are needed, or that a rule blocks."
+        ),
     ),
 ]
 
 
 class SwitchIn(ChoiceIn):
-    """What the server is to run, why and when."""
+    """Which MPM to switch to, why and when."""
 
     reason: Annotated[str, Field(max_length=500, description="Shown in the history.")] = ""
     ticket: Line = ""
-    digest: Digest | None = Field(None, description="Of the plan that you confirm.")
+    digest: Digest | None = Field(None, description="The digest of the plan you confirm.")
     dry_run: Flag = Field(False, description="Check everything, change nothing.")
     not_before: Moment | None = Field(None, description="Start after this time.")
     not_after: Moment | None = Field(None, description="Don't start after this time.")
@@ -89,11 +90,11 @@ def update_mpm(
         ),
     ] = "",
 ) -> HttpResponse:
-    """Have the server run this MPM, with or without MPM ITK.
+    """Switch a server to this MPM, with or without MPM ITK.
 
-    `digest` may be that of an estimate or of a plan the server made. The server's own dnf plans
-    once more before anything changes. Where its plan is different, the change ends as
-    `not_started`; the same request then takes the server's plan.
+    `digest` names an estimate or a plan made by the server. The server's dnf plans again before
+    anything changes. If its plan differs, the change ends as `not_started`; the same request then
+    uses the server's plan.
 
     * 200: no changes are needed, or `dry_run`. Never while a change of the server isn't finished.
     * 202: a change was created; `Location` is its address. Where an unfinished change already leads
@@ -147,12 +148,11 @@ def _condition(server: Server, if_match: str) -> Check | None:
     def check(profile: Profile, _plan: Plan) -> None:
         if matches(if_match, profile.digest):
             return
-        detail = f"{server} has changed since you looked. Look again before you decide."
+        detail = f"{server} changed after you read its state. Read it again before you decide."
         if (True, profile.digest) in tags:
             detail = (
-                "This is the state the server is in, but a tag that begins with W/ never fulfils "
-                "If-Match. Something between you and the panel has made it so, as a proxy does "
-                "that compresses: send it without W/."
+                "This is the current state, but a tag that starts with W/ never matches "
+                "If-Match. A proxy that compresses answers adds W/: send the tag without it."
             )
         headers = {"ETag": etag(profile.digest)}
         raise Problem(412, "digest_mismatch", detail, headers=headers, digest=profile.digest)

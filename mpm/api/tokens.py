@@ -26,7 +26,7 @@ router = Router(tags=["tokens"], by_alias=True)
 Permission = Literal["read", "plan", "change", "rollback", "admin"]
 States = Annotated[
     list[Literal["active", "expired", "revoked"]] | None,
-    Query(None, max_length=10, description="Several: repeated, or separated by commas."),
+    Query(None, max_length=10, description="Repeat it, or separate several with commas."),
 ]
 
 
@@ -36,8 +36,8 @@ class TokenIn(Wish):
     name: Annotated[Line, Field(min_length=1)]
     purpose: Annotated[str, Field(max_length=300)] = ""
     scopes: Annotated[list[Permission], Field(min_length=1)]
-    servers: Names = Field(default_factory=list, description="Empty: as this token.")
-    networks: Names = Field(default_factory=list, description="Empty: as this token.")
+    servers: Names = Field(default_factory=list, description="Empty: the same as this token.")
+    networks: Names = Field(default_factory=list, description="Empty: the same as this token.")
     sandbox: Flag = Field(False, description="Reaches simulated servers only.")
     implied_removals: Flag = Field(False, description=IMPLIED_REMOVALS)
     expires_at: Moment | None = None
@@ -45,7 +45,7 @@ class TokenIn(Wish):
 
 
 class TokenUpdate(Wish):
-    """What is to change. What is left out stays."""
+    """What to change. Fields that are left out stay as they are."""
 
     name: Annotated[Line, Field(min_length=1)] = unset()
     purpose: Annotated[str, Field(max_length=300)] = unset()
@@ -53,7 +53,7 @@ class TokenUpdate(Wish):
 
 
 class RotateIn(Wish):
-    """How long both secrets work."""
+    """When the old token expires."""
 
     overlap_hours: Annotated[
         StrictInt, Field(ge=0, le=720, description="How long the old token still works.")
@@ -92,7 +92,8 @@ def list_tokens(
     *,
     state: States,
     scope: Annotated[
-        Permission | None, Query(description="Tokens with this permission, also by another one.")
+        Permission | None,
+        Query(description="Tokens with this permission, including through another one."),
     ] = None,
     server: ServerName = "",
     cursor: Cursor,
@@ -166,8 +167,8 @@ def get_token(request: HttpRequest, token: str) -> TokenSchema:
     summary="Update a token",
 )
 def update_token(request: HttpRequest, token: str, body: TokenUpdate) -> TokenSchema:
-    """What is left out stays. What a token may do, and where, stays for its whole life: create
-    another one for that."""
+    """Fields that are left out stay as they are. Permissions, servers and networks can't be
+    changed: create another token for that."""
     own = token_of(request)
     fields = body.dict(exclude_unset=True)
     row = tokens.update(_named(own, token), actor_of(request, own), **fields)
@@ -202,7 +203,7 @@ def rotate_token(request: HttpRequest, token: str, body: RotateIn | None = None)
     summary="Revoke a token",
 )
 def delete_token(request: HttpRequest, token: str) -> Any:
-    """It stops working at once. Revoking a token twice is no error. Its record stays."""
+    """It stops working immediately. Revoking a token twice isn't an error. Its record stays."""
     own = token_of(request)
     tokens.revoke(_named(own, token), actor_of(request, own))
     return Status(204, None)
@@ -232,7 +233,7 @@ def _servers(own: Token, wanted: list[str]) -> list[str]:
     names = reachable_names(own)
     if names is not None and set(wanted) - set(names):
         raise invalid(
-            "A token cannot reach more servers than the one that creates it.",
+            "A token can't access more servers than the one that creates it.",
             "unknown_server",
             pointer="#/servers",
         )
@@ -245,7 +246,7 @@ def _networks(own: Token, wanted: list[str]) -> list[str]:
     except BadGrant as error:
         raise invalid(str(error), pointer="#/networks") from error
     if networks and not no_wider(networks, own.networks):
-        raise NotAllowed("A token cannot be used from more networks than the one that creates it.")
+        raise NotAllowed("A token can't be used from more networks than the one that creates it.")
     return networks or list(own.networks)
 
 
@@ -253,7 +254,7 @@ def _rate(own: Token, wanted: int | None) -> int | None:
     if own.per_minute is None:
         return wanted
     if wanted is not None and wanted > own.per_minute:
-        raise NotAllowed("A token cannot send more requests than the one that creates it.")
+        raise NotAllowed("A token can't send more requests than the one that creates it.")
     return wanted or own.per_minute
 
 
@@ -263,5 +264,5 @@ def _outlives(end: datetime | None, own: Token) -> bool:
 
 def _expiry(own: Token, wanted: datetime | None) -> datetime | None:
     if wanted is not None and _outlives(wanted, own):
-        raise NotAllowed("A token cannot outlive the one that creates it.")
+        raise NotAllowed("A token can't outlive the one that creates it.")
     return wanted or own.expires_at

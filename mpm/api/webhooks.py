@@ -43,12 +43,12 @@ Url = Annotated[
 ]
 Kinds = Annotated[
     Names,
-    Field(description="Of /api/docs#event-kinds, or `change.*` for all that begin so. Empty: all."),
+    Field(description="From /api/docs#event-kinds, or a prefix such as `change.*`. Empty: all."),
 ]
-Servers = Annotated[Names, Field(description="Empty: every server that the token reaches.")]
+Servers = Annotated[Names, Field(description="Empty: all servers that the token can access.")]
 DeliveryStates = Annotated[
     list[Literal["pending", "sending", "delivered", "given_up"]] | None,
-    Query(None, max_length=10, description="Several: repeated, or separated by commas."),
+    Query(None, max_length=10, description="Repeat it, or separate several with commas."),
 ]
 
 
@@ -63,7 +63,7 @@ class WebhookIn(Wish):
 
 
 class WebhookUpdate(Wish):
-    """What is to change. What is left out stays."""
+    """What to change. Fields that are left out stay as they are."""
 
     name: Annotated[Line, Field(min_length=1)] = unset()
     url: Url = unset()
@@ -106,12 +106,12 @@ def list_webhooks(
     *,
     active: QueryFlag | None = None,
     format: Form | None = None,  # noqa: A002
-    kind: Annotated[str, Query(max_length=40, description="That are sent this kind.")] = "",
+    kind: Annotated[str, Query(max_length=40, description="Webhooks that receive this kind.")] = "",
     server: ServerName = "",
     cursor: Cursor,
     limit: Limit,
 ) -> dict[str, Any]:
-    """All webhooks this token may manage, newest first."""
+    """All webhooks that this token can manage, newest first."""
     token = token_of(request)
     server = known_name(token, server)
     if kind and unknown_kind([kind]) is not None:
@@ -140,7 +140,7 @@ def list_webhooks(
     summary="Create a webhook",
 )
 def create_webhook(request: HttpRequest, body: WebhookIn, response: HttpResponse) -> Any:
-    """It is notified of everything that happens from now on, at least once each. Deliveries follow
+    """It receives every event from now on, at least once. Deliveries follow
     Standard Webhooks: `webhook-id`, `webhook-timestamp` and `webhook-signature`."""
     token = token_of(request)
     made = webhooks.make(
@@ -177,7 +177,7 @@ def get_webhook(request: HttpRequest, webhook: str) -> WebhookSchema:
     summary="Update a webhook",
 )
 def update_webhook(request: HttpRequest, webhook: str, body: WebhookUpdate) -> WebhookSchema:
-    """What is left out stays. `active: false` stops deliveries."""
+    """Fields that are left out stay as they are. `active: false` stops deliveries."""
     token = token_of(request)
     row = _named(token, webhook)
     fields = body.dict(exclude_unset=True)
@@ -195,7 +195,7 @@ def update_webhook(request: HttpRequest, webhook: str, body: WebhookUpdate) -> W
     summary="Delete a webhook",
 )
 def delete_webhook(request: HttpRequest, webhook: str) -> Any:
-    """At once, with its deliveries."""
+    """Immediately, with its deliveries."""
     token = token_of(request)
     webhooks.remove(_named(token, webhook), actor_of(request, token))
     return Status(204, None)
@@ -270,7 +270,7 @@ def list_deliveries(
     summary="Redeliver",
 )
 def redeliver(request: HttpRequest, webhook: str, delivery: str) -> Any:
-    """Send a delivery again, from the first attempt on, whatever its result was."""
+    """Start a delivery again, whatever its result was."""
     token = token_of(request)
     row = _named(token, webhook)
     found = row.deliveries.filter(uuid=delivery).first() if delivery.isalnum() else None

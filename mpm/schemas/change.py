@@ -27,16 +27,18 @@ Origin = Annotated[str, one_of(ORIGINS)]
 
 
 class Selection(Resource):
-    """An MPM and whether MPM ITK is on top of it."""
+    """An MPM, with or without MPM ITK."""
 
-    mpm: str | None = Field(description="event, worker or prefork; null when it isn't exactly one.")
+    mpm: str | None = Field(
+        description="event, worker or prefork; null unless there is exactly one."
+    )
     itk: bool
 
 
 class Change(Resource):
     """One change of the MPM of a server."""
 
-    id: int = Field(description="The number that people use.")
+    id: int = Field(description="The number shown in the panel.")
     uuid: str = Field(description="The id in the server's log and package manager.")
     href: str
     server: str
@@ -50,24 +52,26 @@ class Change(Resource):
         description="The latest step; empty before the first."
     )
     from_: Selection = Field(alias="from", description="Before the change.")
-    to: Selection = Field(description="What the change leads to.")
+    to: Selection = Field(description="After the change.")
     reason: str
     ticket: str
     requested_by: str = Field(description="The user, token or program that requested it.")
-    role: str = Field(description="Of requested_by: administrator, token, system or agent.")
-    origin: Origin = Field(description="The way in; outside: it was not made by this panel.")
-    token: str = Field(description="The name of the token; empty without one.")
+    role: str = Field(
+        description="The role of requested_by: administrator, token, system or agent."
+    )
+    origin: Origin = Field(description="The source; outside: not made by this panel.")
+    token: str = Field(description="The name of the token; empty if there was none.")
     address: str = Field(description="The IP address it was requested from; empty where unknown.")
     request_id: str = Field(description="X-Request-Id of the request that caused it.")
-    digest: str = Field(description="Of the plan that was confirmed.")
-    base_digest: str = Field(description="Of the state of the server the plan started from.")
+    digest: str = Field(description="The digest of the confirmed plan.")
+    base_digest: str = Field(description="The digest of the state that the plan starts from.")
     requested_at: Moment
     not_before: Moment | None
     not_after: Moment | None
     started_at: Moment | None
     finished_at: Moment | None
-    silent_since: Moment | None = Field(description="Set while its agent does not respond.")
-    outcome: str = Field(description="How it ended, in words; empty before.")
+    silent_since: Moment | None = Field(description="Set while the agent is offline.")
+    outcome: str = Field(description="The outcome in words; empty until the change finishes.")
     decided_by: str = Field(description="What decided the outcome: a step, cancel, recover …")
     error: str
     refused: int | None = Field(description="Connections refused during the change.")
@@ -89,7 +93,7 @@ class MovedPackage(Resource):
     arch: str
     reason: str
     cause: Annotated[str, one_of(("", "asked", "dependency", "conflict", "dependent"))] = Field(
-        description="The solver's word for the reason; empty in changes of earlier versions."
+        description="The reason as a code; empty in changes made by earlier versions."
     )
 
     @classmethod
@@ -98,7 +102,7 @@ class MovedPackage(Resource):
 
 
 class StepReport(Resource):
-    """A step that began or ended."""
+    """A step that started or finished."""
 
     step: Annotated[str, one_of(STEPS)]
     status: Annotated[str, one_of(STATUSES)]
@@ -129,7 +133,7 @@ class Evidence(Resource):
 
 
 class Interruption(Resource):
-    """What visitors noticed, and how Apache was restarted. Null where nobody measured."""
+    """The visitor impact, and how Apache was restarted. Null if it wasn't measured."""
 
     method: Annotated[str, one_of(("", *METHODS))]
     reason: str = Field(description="Why this method, in the server's own words.")
@@ -137,8 +141,8 @@ class Interruption(Resource):
     refused: int | None
     reset: int | None
     longest_wait_ms: float | None
-    window_ms: float | None = Field(description="How long was measured.")
-    partial: bool = Field(description="For a while nobody measured.")
+    window_ms: float | None = Field(description="The measured time.")
+    partial: bool = Field(description="A part of the change wasn't measured.")
 
     @classmethod
     def of(cls, data: Mapping[str, Any]) -> Interruption:
@@ -156,7 +160,7 @@ class Interruption(Resource):
 
 
 class Moved(Resource):
-    """The server's own plan, where it was not the confirmed one."""
+    """The server's own plan, if it differs from the confirmed one."""
 
     install: list[str]
     remove: list[str]
@@ -169,7 +173,7 @@ class Diagnosed(Resource):
     title: str
     message: str
     remedy: str
-    repair: str = Field(description="The action of a repair that is safe here, or empty.")
+    repair: str = Field(description="The action of a safe repair; empty if there is none.")
 
     @classmethod
     def of(cls, item: Mapping[str, Any]) -> Diagnosed:
@@ -177,7 +181,7 @@ class Diagnosed(Resource):
 
 
 class TimelineEntry(Resource):
-    """One thing that happened to the change, in the order of time."""
+    """An entry in the timeline of a change."""
 
     at: Moment
     kind: str
@@ -197,7 +201,7 @@ class ChangeDetail(Change):
     diagnosis: list[Diagnosed]
     interruption: Interruption | None
     moved: Moved | None = Field(
-        description="The server's own plan, where it was not the confirmed one."
+        description="The server's own plan, if it differs from the confirmed one."
     )
     story: list[str] = Field(description="The whole change in plain sentences.")
     timeline: list[TimelineEntry]

@@ -26,7 +26,7 @@ class Actor(Resource):
     origin: str
     token: str
     address: str
-    agent: str = Field(description="The kind of program, by its User-Agent.")
+    agent: str = Field(description="The kind of program, from its User-Agent.")
 
 
 class Event(Resource):
@@ -35,7 +35,7 @@ class Event(Resource):
     id: int
     kind: Kind
     at: Moment
-    server: str | None = Field(description="null: of the panel itself.")
+    server: str | None = Field(description="null: about the panel itself.")
     change: int | None = Field(description="The id of the change.")
     actor: Actor
     request_id: str = Field(description="X-Request-Id of the request that caused it.")

@@ -16,7 +16,7 @@ SEVERITIES = tuple(severity.value for severity in Severity)
 
 
 class Fix(Resource):
-    """A selection that takes a finding away."""
+    """A selection without the finding."""
 
     label: str
     add: list[str]
@@ -65,5 +65,5 @@ class Diagnosis(Resource):
     title: str
     cause: str
     fix: str
-    seen: str = Field(description="What it was recognized by.")
-    repair: str = Field(description="The `action` of a repair that is safe here, or empty.")
+    seen: str = Field(description="What identifies the problem.")
+    repair: str = Field(description="The `action` of a safe repair; empty if there is none.")

@@ -33,7 +33,7 @@ class NotificationBody(Resource):
 
 
 class Test(Resource):
-    """What a test tells."""
+    """The content of a test."""
 
     webhook: str = Field(description="The id of the webhook.")
     name: str

@@ -14,11 +14,11 @@ from mpm.schemas.resource import Resource, one_of
 
 
 class PredictedInterruption(Resource):
-    """What visitors are expected to notice, by the last changes of this server, and how Apache is
-    restarted. The figures are null before the first change that was measured."""
+    """The expected visitor impact, from the last changes of this server, and how Apache is
+    restarted. The figures are null until a change has been measured."""
 
     samples: int = Field(description="Measured changes this is based on.")
-    refused: int | None = Field(description="Most refused connections in one of them.")
+    refused: int | None = Field(description="The most refused connections in one of them.")
     longest_wait_ms: float | None = Field(description="The longest wait in any of them.")
     seconds: float | None = Field(description="The median of how long they took.")
     fastest: float | None = Field(description="The shortest of them, in seconds.")
@@ -33,9 +33,9 @@ class PredictedInterruption(Resource):
 
 
 class Plan(Resource):
-    """Every package that is installed and removed, the findings, and the digest to confirm."""
+    """Every package to install or remove, the findings, and the digest to confirm."""
 
-    id: str | None = Field(description="Of a plan by the server itself; null for an estimate.")
+    id: str | None = Field(description="The id of a plan made by the server; null for an estimate.")
     server: str | None = Field(description="null: for a profile in a file.")
     source: Annotated[str, one_of(("stored", "server"))] = Field(
         description="stored: estimated from the profile; server: its own dnf made it."
@@ -45,13 +45,15 @@ class Plan(Resource):
     headline: str
     install: list[MovedPackage]
     remove: list[MovedPackage]
-    keep: list[MovedPackage] = Field(description="What stays and was looked at.")
+    keep: list[MovedPackage] = Field(description="Packages that were checked and stay installed.")
     findings: list[Finding]
     blocked: bool
     nothing_to_do: bool = Field(description="No package is installed or removed.")
     satisfied: bool = Field(
-        description="Packages, configuration and the running Apache already are what was selected. "
-        "While this is false a change restarts Apache, even where no package changes."
+        description=(
+            "Packages, configuration and the running Apache already match the selection. If "
+            "false, a change restarts Apache even if no package changes."
+        )
     )
     digest: str = Field(description="Send it with the change: it confirms exactly this plan.")
     base_digest: str = Field(description="The state of the server this plan starts from.")
@@ -88,7 +90,7 @@ class Plan(Resource):
 
 
 class PendingPlan(Resource):
-    """The server was sent the request and has not answered yet."""
+    """The request was sent to the server, which hasn't answered yet."""
 
     id: str
     href: str

@@ -18,12 +18,12 @@ STATES = ("running", "succeeded", "failed")
 
 
 class Diagnostics(Resource):
-    """Every problem of a server that is known."""
+    """All known problems of a server."""
 
     server: str
     observed_at: Moment = Field(description="When the server was last checked.")
     change: int | None = Field(
-        description="The id of the last change, where it did not succeed: its log counts too."
+        description="The id of the last change, if it didn't succeed: its log is checked too."
     )
     findings: list[Diagnosis]
 
@@ -38,7 +38,7 @@ class Repair(Resource):
     state: Annotated[str, one_of(STATES)]
     requested_by: str
     requested_at: Moment
-    ok: bool | None = Field(description="null until the server has answered.")
+    ok: bool | None = Field(description="null until the server answers.")
     message: str
     log: str
 

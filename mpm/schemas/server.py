@@ -23,7 +23,7 @@ HEALTH = ("healthy", "unknown", "warning", "critical")
 
 
 class ServerProblem(Resource):
-    """One thing that keeps a server from being healthy."""
+    """A reason why a server isn't healthy."""
 
     code: str = Field(description="Stable: scripts may match on it.")
     state: Annotated[str, one_of(("warning", "critical"))]
@@ -32,10 +32,10 @@ class ServerProblem(Resource):
 
 
 class Health(Resource):
-    """Whether a server is whole. `unknown` was never scanned."""
+    """The health of a server. `unknown`: never scanned."""
 
     state: Annotated[str, one_of(HEALTH)]
-    problems: list[ServerProblem] = Field(description="The worst first.")
+    problems: list[ServerProblem] = Field(description="The most serious first.")
 
     @classmethod
     def of(cls, health: HealthNow) -> Health:
@@ -43,7 +43,7 @@ class Health(Resource):
 
 
 class Server(Resource):
-    """One EasyApache 4 server. Its address ends with its name."""
+    """An EasyApache 4 server, identified by its name."""
 
     name: str
     href: str
@@ -58,7 +58,7 @@ class Server(Resource):
         description="The MPM that is installed; null before the first scan."
     )
     itk: bool
-    digest: str | None = Field(description="Of the state the server was last seen in.")
+    digest: str | None = Field(description="The digest of the last known state.")
     active_change: int | None = Field(description="The id of the change that hasn't finished.")
     health: Health
 
@@ -86,7 +86,7 @@ class Server(Resource):
 
 
 class Observation(Resource):
-    """Which MPMs one observer saw: packages, configuration or the running Apache."""
+    """The MPMs according to the packages, the configuration or the running Apache."""
 
     mpms: list[Annotated[str, one_of(MPMS)]]
     itk: bool
@@ -97,14 +97,14 @@ class Observation(Resource):
 
 
 class Recommendation(Resource):
-    """The MPM that suits a server, and why."""
+    """The recommended MPM of a server, and why."""
 
     mpm: Annotated[str, one_of(MPMS)]
     why: list[str]
     threads: bool
     safe_polling: bool
     detected: dict[str, bool | None] = Field(
-        description="What the server reported; null where it could not tell."
+        description="As the server reported it; null if unknown."
     )
 
 
@@ -113,14 +113,14 @@ class MpmStatus(Resource):
 
     server: str
     mpm: Annotated[str, one_of(MPMS)] | None = Field(
-        description="The one MPM installed; null when it isn't exactly one."
+        description="The installed MPM; null unless there is exactly one."
     )
     itk: bool
     sound: bool = Field(description="All three observers agree on one MPM.")
     installed: Observation
     configured: Observation | None = Field(description="null: the configuration can't be read.")
     running: Observation | None = Field(description="null: Apache isn't running.")
-    digest: str = Field(description="Of this state; also the ETag.")
+    digest: str = Field(description="The digest of this state, also sent as the ETag.")
     recommendation: Recommendation
 
     @classmethod
@@ -151,7 +151,7 @@ class Package(Resource):
 
 
 class Profile(Resource):
-    """What is installed on a server, as it was last seen."""
+    """What was installed on a server at the last check."""
 
     server: str
     digest: str

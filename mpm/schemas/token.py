@@ -24,7 +24,7 @@ STATES = ("active", "expired", "revoked")
 class Token(Resource):
     """What a token may do, and whether it still works."""
 
-    id: str = Field(description="The key id: the part of the token that is no secret.")
+    id: str = Field(description="The key id: the part of the token that isn't secret.")
     href: str
     name: str
     purpose: str
@@ -33,7 +33,7 @@ class Token(Resource):
     networks: list[str] = Field(description="Empty: from anywhere.")
     sandbox: bool = Field(description="Reaches simulated servers only.")
     implied_removals: bool = Field(description=IMPLIED_REMOVALS)
-    per_minute: int | None = Field(description="Requests; null: the limit of the panel.")
+    per_minute: int | None = Field(description="Requests; null: the panel's limit.")
     state: Annotated[str, one_of(STATES)]
     created_at: Moment
     created_by: str
@@ -43,7 +43,7 @@ class Token(Resource):
     revoked_at: Moment | None
     revoked_by: str
     replaces: str | None = Field(description="The id of the token it was rotated from.")
-    pepper: str = Field(description="The name of the pepper it is kept with.")
+    pepper: str = Field(description="The name of the pepper it is stored with.")
 
     @classmethod
     def of(cls, row: Row, now: datetime) -> Token:

@@ -18,22 +18,24 @@ STATES = ("pending", "sending", "delivered", "given_up")
 
 
 class Webhook(Resource):
-    """An address that is notified of events."""
+    """A URL or an e-mail address that receives events."""
 
     id: str
     href: str
     name: str
     url: str
     format: Annotated[str, one_of(FORMATS)] = Field(
-        description="generic: JSON with a signature; slack, teams: what an incoming webhook of "
-        "Slack or a workflow of Microsoft Teams takes; email: `url` is mailto: and an address."
+        description=(
+            "generic: signed JSON; slack, teams: for an incoming webhook of Slack or a "
+            "workflow of Microsoft Teams; email: `url` is mailto: and an address."
+        )
     )
     kinds: list[str] = Field(
-        description="Kinds of events, or `change.*` for all that begin so. Empty: every kind."
+        description="Kinds of events, or a prefix such as `change.*`. Empty: all."
     )
     servers: list[str] = Field(description="Empty: every server.")
     active: bool
-    sandbox: bool = Field(description="Is notified of simulated servers only.")
+    sandbox: bool = Field(description="Receives events of simulated servers only.")
     created_at: Moment
     created_by: str
     pepper: str = Field(description="The name of the pepper its secret is derived with.")
@@ -59,7 +61,7 @@ class Webhook(Resource):
 class NewWebhook(Webhook):
     """A webhook with its secret."""
 
-    secret: str = Field(description="What signatures are made with. Shown only once.")
+    secret: str = Field(description="The signing secret. Shown only once.")
 
     @classmethod
     def with_secret(cls, row: Row, secret: str) -> NewWebhook:
@@ -67,26 +69,26 @@ class NewWebhook(Webhook):
 
 
 class Attempt(Resource):
-    """One attempt to deliver."""
+    """One delivery attempt."""
 
     at: Moment
-    status: int | None = Field(description="HTTP status; null where there was no answer.")
+    status: int | None = Field(description="HTTP status; null if there was no response.")
     ms: int
     error: str
-    answer: str = Field(description="The beginning of what the receiver answered.")
+    answer: str = Field(description="The start of the receiver's response.")
 
 
 class Delivery(Resource):
-    """An event on its way to a webhook."""
+    """An event that is sent to a webhook."""
 
-    id: str = Field(description="The `webhook-id` header: the same over all attempts.")
+    id: str = Field(description="The `webhook-id` header: the same for all attempts.")
     href: str
     event: int | None = Field(description="The id of the event; null for a test.")
     kind: Kind
     state: Annotated[str, one_of(STATES)]
     attempts: int
     created_at: Moment
-    next_at: Moment | None = Field(description="When it is sent next.")
+    next_at: Moment | None = Field(description="When the next attempt is due.")
     delivered_at: Moment | None
     log: list[Attempt] = Field(description="The latest attempts, the oldest first.")
 

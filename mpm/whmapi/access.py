@@ -52,7 +52,8 @@ class Caller:
     def must_have(self, scope: Scope, function: str) -> None:
         if scope not in self.scopes:
             raise Failed(
-                f"You do not have permission to call “{function}”: it needs the scope “{scope}”."
+                f"You do not have permission to call “{function}”: it needs the permission"
+                f" “{scope}”."
             )
 
     def must_reach_everything(self, function: str) -> None:
@@ -60,8 +61,8 @@ class Caller:
         say in what everybody sees."""
         if self.token is not None and (self.token.sandbox or self.token.servers):
             raise Failed(
-                f"You do not have permission to call “{function}”: it alters what all servers "
-                "share, and this token is for some of them only."
+                f"You do not have permission to call “{function}”: it changes what all "
+                f"servers share, and this token is limited to some of them."
             )
 
     def reaches(self, server: Server) -> bool:
@@ -143,7 +144,7 @@ def server_meant(request: HttpRequest, parameters: Parameters, caller: Caller) -
     reached = [item for item in servers if caller.reaches(item)]
     if len(reached) != 1:
         names = ", ".join(item.name for item in reached[:20]) or "none"
-        raise Failed(f"Say which server is meant with the “server” argument. Here are: {names}.")
+        raise Failed(f"Name the server with the “server” argument. Servers: {names}.")
     return reached[0]
 
 

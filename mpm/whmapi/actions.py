@@ -63,9 +63,9 @@ def choice_of(wanted: Wanted, names: Collection[str]) -> Choice:
     if coming:
         mpm = coming[0]
     elif now.mpm is None:
-        raise Failed("The server does not have exactly one MPM; name the one to install.")
+        raise Failed("The server doesn't have exactly one MPM. Name the one to install.")
     elif MPM(now.mpm).package in wanted.uninstall:
-        raise Failed("This would leave Apache without an MPM; name the one to install.")
+        raise Failed("This would leave Apache without an MPM. Name the one to install.")
     else:
         mpm = MPM(now.mpm)
     if ITK in wanted.install:
@@ -77,8 +77,8 @@ def choice_of(wanted: Wanted, names: Collection[str]) -> Choice:
         others = sorted((wanted.install | wanted.uninstall) - FAMILY)
         if others:
             raise Failed(
-                f"This panel changes the MPM and ITK, and what goes with them. “{others[0]}” is "
-                "neither; use the package manager of the server for it."
+                "This panel only changes the MPM and MPM ITK. Use the server's package manager "
+                f"for “{others[0]}”."
             )
         add = frozenset()
     try:
@@ -107,7 +107,7 @@ def check_moves(
     coming = {item.name for item in plan.install}
     idle = sorted(wanted.upgrade - coming)
     if idle:
-        raise Failed(f"This panel does not upgrade packages as such: {', '.join(idle)}.")
+        raise Failed(f"This panel doesn't upgrade packages: {', '.join(idle)}.")
 
 
 @function("package_manager_submit_actions", Scope.CHANGE)
@@ -166,7 +166,7 @@ def _requested(call: Call) -> Change:
 
     def check(profile: Profile, plan: Plan) -> None:
         if choice_of(wanted, profile.names) != choice:
-            raise Failed(f"{call.server} has just been changed; ask again.")
+            raise Failed(f"{call.server} has just changed. Try again.")
         if unfinished(call.server) is None:
             # Somebody may have done it by hand while the server was asked.
             refuse_if_satisfied(call.server, choice)
@@ -255,5 +255,5 @@ def _build(call: Call) -> Change | None:
 def fix_cache(call: Call) -> dict[str, Any]:
     """Looks at the server again, so that what is known of its packages is fresh."""
     if not look_again(call.server):
-        raise Failed(f"{call.server} did not answer.")
+        raise Failed(f"{call.server} didn't answer.")
     return {"cache_seems_ok_now": 1}

@@ -48,7 +48,7 @@ def restart_service(call: Call) -> dict[str, Any]:
     queued = call.parameters.flag("queue_task")
     number = repair(call.server, RESTART, call.caller.actor)
     if queued:
-        return {"service": service, "output": "The restart of httpd has been queued."}
+        return {"service": service, "output": "The restart of Apache was requested."}
 
     def look() -> Event | None:
         kinds = ["server.repaired", "server.repair_failed"]
@@ -61,17 +61,16 @@ def restart_service(call: Call) -> dict[str, Any]:
     event = wait_for(look, WAIT_SECONDS, places=ANSWERS)
     if event is None and found_no_place():
         raise Failed(
-            "The restart has been requested. Too many requests are waiting for servers to wait "
-            "for its result too."
+            "The restart was requested. Too many requests are waiting, so its result isn't awaited."
         )
     if event is None:
         raise Failed(
-            f"{call.server} did not answer within {WAIT_SECONDS} seconds. The restart may still "
-            "take place."
+            f"{call.server} didn't answer within {WAIT_SECONDS} seconds. Apache may still "
+            f"be restarted."
         )
     said = "\n".join(part for part in (event.data.get("log"), event.data.get("message")) if part)
     if event.kind != "server.repaired":
-        raise Failed(str(event.data.get("message") or "httpd could not be restarted."))
+        raise Failed(str(event.data.get("message") or "Apache couldn't be restarted."))
     return {"service": service, "output": said}
 
 

@@ -116,7 +116,7 @@ def _lexicographic(value: Any) -> Any:
 def _numeric(value: Any) -> Any:
     number = _number(value, endless=True)
     if number is None:
-        raise BadParameters(f"“{_as_text(value)[:40]}” cannot be sorted as a number.")
+        raise BadParameters(f"“{_as_text(value)[:40]}” can't be sorted as a number.")
     return number
 
 

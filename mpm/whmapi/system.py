@@ -64,7 +64,7 @@ def systemloadavg(call: Call) -> dict[str, Any]:
     """Of the server, as it was at the last scan."""
     load = call.profile.facts.get("load_average")
     if not isinstance(load, list) or len(load) != len(LOAD):
-        raise Failed(f"The load of {call.server} is not known: its agent has not reported it.")
+        raise Failed(f"The load of {call.server} is unknown: its agent hasn't reported it.")
     return {name: f"{float(value):.2f}" for name, value in zip(LOAD, load, strict=True)}
 
 
@@ -82,7 +82,7 @@ def of_accounts(name: str) -> Failed | None:
         return None
     data = {"cp_security_token": "/cpsess0000000000"} if name == "create_user_session" else {}
     return Failed(
-        f"You do not have permission to call “{name}”: this panel manages Apache's MPM, and no "
-        "accounts, sessions or DNS.",
+        f"You do not have permission to call “{name}”: this panel manages the Apache MPM, "
+        f"not accounts, sessions or DNS.",
         data=data,
     )

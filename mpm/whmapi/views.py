@@ -78,7 +78,7 @@ def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
     match = CLIENT_PATH.match(request.path_info)
     if match is None:
         return default_bad_request(request, exception)
-    reason = "The request cannot be read, or this host name is not in the panel's ALLOWED_HOSTS."
+    reason = "The request can't be read, or this host name isn't in the panel's ALLOWED_HOSTS."
     answer = failed(match["function"] or "", reason, _version_in_query(request))
     return _answer(request, match["form"], answer, 400)
 
@@ -95,10 +95,10 @@ def _methods_of(function: str) -> tuple[str, ...]:
 def _mishap(error: Exception) -> str:
     """What a caller reads of an error that is not its own; the log has the rest."""
     if isinstance(error, OperationalError | InterfaceError):
-        log.warning("The database did not answer: %s", error)
-        return "The database did not answer in time. Nothing was changed; try again."
-    log.error("An error that nobody foresaw: %r", error, exc_info=error)
-    return "Something went wrong in the panel. Its log says what, under the id of this request."
+        log.warning("The database didn't answer: %s", error)
+        return "The database didn't answer in time. Nothing was changed. Try again."
+    log.error("Unexpected error: %r", error, exc_info=error)
+    return "Something went wrong in the panel. Look for the id of this request in its log."
 
 
 def _called(request: HttpRequest, form: str, function: str) -> HttpResponse:
@@ -182,7 +182,7 @@ def _batch(request: HttpRequest, caller: Caller, parameters: Parameters) -> Answ
     if not commands:
         return failed("batch", "Provide the “command” argument.")
     if len(commands) > MOST_COMMANDS:
-        return failed("batch", f"A batch holds at most {MOST_COMMANDS} commands.")
+        return failed("batch", f"A batch can have at most {MOST_COMMANDS} commands.")
     try:
         stops = parameters.flag("abort_on_error")
     except BadParameters as error:
@@ -203,7 +203,7 @@ def _batch(request: HttpRequest, caller: Caller, parameters: Parameters) -> Answ
 
 def _one_of_batch(request: HttpRequest, caller: Caller, name: str, query: str) -> Answer:
     if name in ("batch", "cpanel"):
-        return failed(name, f"“{name}” cannot be called in a batch.")
+        return failed(name, f"“{name}” can't be called in a batch.")
     try:
         pairs = tuple(pair for pair in from_query(query) if pair[0] != "api.version")
     except BadParameters as error:
@@ -238,7 +238,7 @@ def _parameters(request: HttpRequest) -> Parameters:
     if request.method == "POST":
         pairs += _sent(request)
     if any(not _is_text(part) for pair in pairs for part in pair):
-        raise BadParameters("The request holds characters that are no text.")
+        raise BadParameters("The request contains characters that aren't text.")
     return Parameters(pairs)
 
 
@@ -259,7 +259,7 @@ def _sent(request: HttpRequest) -> tuple[tuple[str, str], ...]:
             return from_parts(request.POST.lists(), request.FILES)
         return from_body(request.headers.get("Content-Type", ""), request.body)
     except (BadRequest, MultiPartParserError, SuspiciousOperation, UnreadablePostError) as error:
-        raise BadParameters("The request cannot be read, or is too large.") from error
+        raise BadParameters("The request can't be read, or is too large.") from error
 
 
 def _answer(request: HttpRequest, form: str, answer: Answer, status: int = 200) -> HttpResponse:

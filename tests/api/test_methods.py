@@ -129,7 +129,7 @@ def test_each_wrong_value_is_named_by_a_pointer_a_parameter_or_a_header(
     assert key["header"] == "Idempotency-Key"
     [cursor] = errors("GET", "changes?cursor=nonsense")
     assert cursor == {
-        "detail": "is no cursor of this list: send `next` of the answer before",
+        "detail": "isn't a cursor of this list: send `next` of the last answer",
         "parameter": "cursor",
     }
 

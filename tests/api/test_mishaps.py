@@ -105,7 +105,7 @@ def test_a_whm_client_reads_of_a_database_that_is_away_in_its_envelope(
     with connection.execute_wrapper(failing(error, "easyapache_installedprofile")):
         within = whm("ea4_get_currently_installed_packages")
     for answer in (at_the_door, within):
-        assert "did not answer in time" in refused(answer)
+        assert "didn't answer in time" in refused(answer)
         assert "db.internal" not in json.dumps(answer)
 
 

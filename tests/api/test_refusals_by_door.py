@@ -127,12 +127,12 @@ def test_rest_says_503_and_when_to_come_back_while_the_database_is_away(
         ("package_manager_list_packages", {"server": "web03", "state": "odd"}, "must be one of"),
         ("package_manager_get_package_info", {"server": "web03"}, "Provide either"),
         ("package_manager_resolve_actions", {"server": "web03"}, "Provide the “package”"),
-        ("package_manager_fixcache", {"server": "web03"}, "did not answer"),
+        ("package_manager_fixcache", {"server": "web03"}, "didn't answer"),
         ("ea4_save_profile", {"server": "web03", "pkg": "ea-a"}, "Provide the “filename”"),
         ("servicestatus", {"server": "web03", "service": "exim"}, "is not managed"),
         ("restartservice", {"server": "web03"}, "Provide the “service”"),
         ("restartservice", {"server": "web03", "service": "exim"}, "is not managed"),
-        ("restartservice", {"server": "web03", "service": "httpd"}, "did not answer within"),
+        ("restartservice", {"server": "web03", "service": "httpd"}, "didn't answer within"),
     ],
 )
 def test_whm_refuses_within_the_envelope_and_with_nothing_else(
@@ -150,7 +150,9 @@ def test_a_restart_that_nobody_answered_was_asked_for_all_the_same(
     whm: Whm, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(httpd, "WAIT_SECONDS", 0.1)
-    assert "may still take place" in refused(whm("restartservice", server="web03", service="httpd"))
+    assert "may still be restarted" in refused(
+        whm("restartservice", server="web03", service="httpd")
+    )
     assert Event.objects.filter(kind="server.repair_requested", server_name="web03").count() == 1
 
 

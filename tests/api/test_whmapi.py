@@ -139,7 +139,7 @@ def test_a_token_without_the_scope_is_told_so(
 ) -> None:
     auth = f"whm root:{add_token('read').text}"
     answer = whm("package_manager_submit_actions", auth=auth, **TO_EVENT)
-    assert "scope “change”" in refused(answer)
+    assert "permission “change”" in refused(answer)
 
 
 def test_get_form_and_json_say_the_same(
@@ -196,7 +196,7 @@ def test_a_multipart_form_that_cannot_be_read_is_refused_in_the_envelope(
     assert (file.status_code, "as a file" in refused(file.json())) == (200, True)
     kind = "multipart/form-data"
     for body, content_type, said in (
-        ("x", kind, "cannot be read"),
+        ("x", kind, "can't be read"),
         ("x" * (1024 * 1024 + 1), f"{kind}; boundary=y", "too large"),
         ("x" * (1024 * 1024 + 1), "application/x-www-form-urlencoded", "too large"),
     ):
@@ -211,7 +211,7 @@ def test_a_multipart_form_that_cannot_be_read_is_refused_in_the_envelope(
 
 
 def test_which_server_is_meant(add_server: AddServer, whm: Whm, client: Client) -> None:
-    assert "Say which server" in refused(whm("servicestatus"))
+    assert "Name the server" in refused(whm("servicestatus"))
     add_server("web01")
     assert whm("servicestatus")["metadata"]["result"] == 1
     add_server("web02", profile_with(APACHE, f"{APACHE}-mod_mpm_event", mpm="event"))

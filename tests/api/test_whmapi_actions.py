@@ -57,8 +57,8 @@ def test_itk_goes_on_and_off(add_server: AddServer, whm: Whm) -> None:
     ("asked", "reason"),
     [
         ({}, "Provide"),
-        ({"install": f"{APACHE}-mod_deflate"}, "neither"),
-        ({"uninstall": f"{APACHE}-mod_suexec"}, "neither"),
+        ({"install": f"{APACHE}-mod_deflate"}, "only changes the MPM"),
+        ({"uninstall": f"{APACHE}-mod_suexec"}, "only changes the MPM"),
         ({"install": "ea-nonsense"}, "no package"),
         ({"install": "bash"}, "no package"),
         ({"uninstall": f"{APACHE}-mod_mpm_prefork"}, "without an MPM"),
@@ -72,7 +72,7 @@ def test_itk_goes_on_and_off(add_server: AddServer, whm: Whm) -> None:
         ),
         (
             {"install": f"{APACHE}-mod_mpm_event", "upgrade": APACHE},
-            "does not upgrade",
+            "doesn't upgrade",
         ),
     ],
 )

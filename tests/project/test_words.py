@@ -4,6 +4,7 @@ stay out of them."""
 from __future__ import annotations
 
 import ast
+import json
 import re
 from collections import defaultdict
 from collections.abc import Iterator
@@ -63,6 +64,7 @@ PROSE: tuple[str, ...] = (
     "mpm/servers",
 )
 PROSE += ("mpm/web", "mpm/management", "mpm/tasks.py", "lab", "demo")
+PROSE += ("mpm/api", "mpm/backup", "mpm/cli", "mpm/monitoring", "mpm/schemas", "mpm/whmapi")
 """Where every string of several words is read by a person: logs, errors and help as well."""
 
 FORMER = "mpm/web/former_sentences.py"
@@ -226,3 +228,34 @@ def test_sentences_of_ea4_use_the_words_of_the_glossary() -> None:
                 wrong[sentence] = str(path.relative_to(ROOT))
     assert read > 300
     assert wrong == {}
+
+
+# -- the sentences of the other doors: REST, its description, WHM's functions, commands ------------
+
+DESCRIPTION = ROOT / "tests/api/openapi.json"
+"""As ``tests/api`` compares it with what the panel answers; it holds the public docstrings too."""
+DOORS = ("mpm/api", "mpm/cli", "mpm/whmapi")
+
+
+def texts_of(described: object) -> Iterator[str]:
+    """Every text of several words in the description, examples as well."""
+    if isinstance(described, str):
+        if " " in described:
+            yield " ".join(described.split())
+    elif isinstance(described, dict):
+        for inner in described.values():
+            yield from texts_of(inner)
+    elif isinstance(described, list):
+        for inner in described:
+            yield from texts_of(inner)
+
+
+def test_descriptions_refusals_and_help_use_the_words_of_the_glossary() -> None:
+    sentences = set(texts_of(json.loads(DESCRIPTION.read_text(encoding="utf-8"))))
+    read = len(sentences)
+    assert read > 250
+    for place in DOORS:
+        for path in files_in(place, "py"):
+            sentences |= {" ".join(text.split()) for text in strings_of(path)}
+    assert len(sentences) > read + 300
+    assert {one for one in sentences if GLOSSARY.search(ACCOUNT.sub(" ", one))} == set()

@@ -135,7 +135,7 @@ def test_a_whm_call_with_what_is_no_text_is_refused_in_its_envelope(
             content_type="application/json",
             headers={"Authorization": f"whm root:{token}"},
         ).json()
-        assert "no text" in said["metadata"]["reason"]
+        assert "aren't text" in said["metadata"]["reason"]
     assert not SavedProfile.objects.exists()
 
 

@@ -123,7 +123,7 @@ class Definition:
         selection(plan)
         option(
             *(plan, "--source"),
-            _("an estimate at once (stored), or the plan of the server's dnf (server)"),
+            _("stored: an estimate; server: the plan of the server's dnf"),
             choices=("stored", "server"),
             default="stored",
         )
@@ -176,7 +176,7 @@ class Definition:
         many(events, "--kind", _("only this kind; can be repeated"))
         option(events, "--cursor", _("“next” of the last answer"), _("CURSOR"), default="0")
         limit(events, 100)
-        words = _("wait so long for the next event")
+        words = _("how long to wait for the next event")
         option(events, "--wait", words, _("SECONDS"), type=float, default=0.0)
         verify = self.add("verify", None, _("verify that the history was not altered"))
         option(verify, "--file", _("verify this export instead of the database"), _("FILE"))
@@ -242,7 +242,7 @@ class Definition:
         words = _("only from this network; can be repeated (default: anywhere)")
         many(made, "--network", words)
         until = made.add_mutually_exclusive_group()
-        option(until, "--days", _("expires after so many days"), _("COUNT"), type=at_least_one)
+        option(until, "--days", _("days until it expires"), _("COUNT"), type=at_least_one)
         words = _("expires at this time, as 2027-01-01T00:00:00Z")
         option(until, "--expires", words, _("TIME"))
         option(made, "--per-minute", _("requests per minute"), _("COUNT"), type=at_least_one)
@@ -307,7 +307,7 @@ def named(parser: ArgumentParser) -> None:
 
 
 def limit(parser: ArgumentParser, default: int) -> None:
-    words = _("at most so many")
+    words = _("the maximum number")
     option(parser, "--limit", words, _("COUNT"), type=at_least_one, default=default)
 
 
