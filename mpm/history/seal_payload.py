@@ -21,6 +21,7 @@ OUTSIDE = "change.external"
 ASKED = ("change.scheduled", "change.queued", OUTSIDE)
 ENDED = (*(f"change.{state.value}" for state in TERMINAL_STATES), OUTSIDE)
 TOLD_LATER, ADOPTED = "change.late_report", "change.accepted"
+CANCELING = "change.canceling"
 NOTHING = hashlib.sha256().hexdigest()
 
 

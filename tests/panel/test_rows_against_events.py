@@ -13,6 +13,7 @@ from django.db import connection
 from django.utils import timezone
 
 from mpm.access.services.actor import Actor
+from mpm.changes.services.cancel import cancel
 from mpm.changes.services.outside import adopt
 from mpm.changes.services.record import record_log, record_reports
 from mpm.changes.services.request import request_change
@@ -79,6 +80,7 @@ def alter(statement: str) -> None:
 
 ALTERED = {
     "uuid = 'x'": "its id",
+    "server_name = 'sandbox'": "its server",
     "from_mpm = 'worker'": "the MPM before",
     "from_itk = true": "the MPM before",
     "to_mpm = 'worker'": "the requested MPM",
@@ -181,6 +183,17 @@ def test_what_comes_after_the_end_is_sealed_once_no_more_comes(change: Change) -
     assert told_on() == ""
     alter("UPDATE mpm_report SET data = '{}' WHERE seq = 5")
     assert "was changed (reports)" in told_on()
+
+
+def test_who_canceled_a_change_is_held_against_its_event(
+    known_server: Callable[..., Server],
+) -> None:
+    change = request_change(known_server(), EVENT, actor=ADMIN)
+    record_reports("web01", change.uuid, [step(1, "preflight")])
+    cancel(Change.objects.get(pk=change.pk), ADMIN)
+    assert told_on() == ""
+    alter("UPDATE mpm_change SET cancel_requested_by = 'x'")
+    assert f"Change #{change.pk}: who canceled it was changed" in told_on()
 
 
 def test_an_end_that_nobody_wrote_down_is_missed(known_server: Callable[..., Server]) -> None:

@@ -16,7 +16,11 @@ AT_ONCE = 200
 """So many changes are held in memory."""
 
 KINDS = renamed.spellings(
-    *seal_payload.ASKED, *seal_payload.ENDED, seal_payload.TOLD_LATER, seal_payload.ADOPTED
+    *seal_payload.ASKED,
+    *seal_payload.ENDED,
+    seal_payload.TOLD_LATER,
+    seal_payload.ADOPTED,
+    seal_payload.CANCELING,
 )
 WHO = {
     "actor_name": "who requested it",
@@ -122,8 +126,12 @@ def _altered(one: _Told) -> Iterator[Fault]:
             altered |= _differences(event.data_now, ended)
             if kind not in (f"change.{change.state}", seal_payload.OUTSIDE):
                 altered.add(WHAT["outcome"])
+        if event.server_name != change.server_name:
+            altered.add("its server")
         if kind == seal_payload.ADOPTED and event.actor_name != change.adopted_by:
             altered.add("who accepted it")
+        if kind == seal_payload.CANCELING and event.actor_name != change.cancel_requested_by:
+            altered.add("who canceled it")
         for words in sorted(altered):
             yield one.fault(f"{words} was changed.", event)
     kinds = {event.kind_now for event in one.events}
