@@ -21,7 +21,7 @@ from easyapache.agent.change.durable import Busy
 from easyapache.agent.change.engine import Engine
 from easyapache.agent.change.folder import ChangeFolder
 from easyapache.agent.change.progress import label, progress_of
-from easyapache.agent.change.shutdown import GoingDown
+from easyapache.agent.change.shutdown import ShuttingDown
 from easyapache.agent.change.spool import Spool
 from easyapache.agent.config import BadConfig, HostConfig, load_config
 from easyapache.agent.drivers import CONFIG_VARIABLE, config_of, open_server
@@ -144,7 +144,7 @@ def _engine(folder: ChangeFolder, *, back: str = "") -> int:
     config = _config(folder)
     try:
         outcome = Engine(folder, open_server(config), config).run(back=back)
-    except GoingDown:
+    except ShuttingDown:
         sys.stderr.write(
             "The machine is shutting down. The change continues after the next start.\n"
         )

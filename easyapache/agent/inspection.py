@@ -17,7 +17,7 @@ from typing import Any
 from easyapache.agent.change.spool import Spool
 from easyapache.agent.config import HostConfig
 from easyapache.agent.httpd.apache_config import ApacheConfig, Directive
-from easyapache.agent.httpd.error_log import words_of_httpd
+from easyapache.agent.httpd.error_log import lines_of_httpd
 from easyapache.agent.httpd.front import other_servers
 from easyapache.agent.httpd.htaccess import directives_in, patterns_for
 from easyapache.agent.httpd.httpd import Httpd
@@ -87,8 +87,8 @@ def inspect(config: HostConfig, httpd: Httpd, rpm: RpmDatabase) -> Profile:
         facts["service"] = service_astray(httpd)
     if config.root == Path("/"):
         facts["other_servers"] = other_servers(parent.pid if parent else None)
-    said = "\n".join([warned, words_of_httpd(config.error_log, parent)])
-    facts["httpd_said"] = heard_of_httpd(said, frozenset(names), running=parent is not None)
+    lines = "\n".join([warned, lines_of_httpd(config.error_log, parent)])
+    facts["httpd_said"] = heard_of_httpd(lines, frozenset(names), running=parent is not None)
     unfinished = unfinished_transaction(config.root, config.spool)
     if unfinished:
         facts["unfinished_transaction"] = unfinished

@@ -70,7 +70,7 @@ class RealServer:
         self.cpanel = Cpanel(config.root)
         self.undoing = Undo(config, self.runner, self.packages, self.rpm)
         self._watch: Watch | None = None
-        self._answered: tuple[Goal, Mapping[str, Any], float] | None = None
+        self._last_answer: tuple[Goal, Mapping[str, Any], float] | None = None
         """What the solver has just said (and when) while obstacles were looked for: asking takes
         it most of a second. Good for the one question that follows, never for a later one."""
 
@@ -89,20 +89,22 @@ class RealServer:
     def resolve(self, goal: Goal, *, protect: bool, kept: Path | None = None) -> Transaction:
         if kept is not None:
             files = sorted(str(path) for path in kept.glob("*.rpm"))
-            return Transaction.from_json(self._ask(goal, protect=protect, files=files))
-        answered, self._answered = self._answered, None
-        fresh = answered is not None and time.monotonic() - answered[2] < _JUST_NOW
-        if protect and answered and fresh and answered[0] == goal:
-            return Transaction.from_json(answered[1])
-        return Transaction.from_json(self._ask(goal, protect=protect))
+            return Transaction.from_json(self._solve(goal, protect=protect, files=files))
+        recent, self._last_answer = self._last_answer, None
+        fresh = recent is not None and time.monotonic() - recent[2] < _JUST_NOW
+        if protect and recent and fresh and recent[0] == goal:
+            return Transaction.from_json(recent[1])
+        return Transaction.from_json(self._solve(goal, protect=protect))
 
-    def _ask(
+    def _solve(
         self, goal: Goal, *, protect: bool, files: Sequence[str] = (), stop: Stop = never
     ) -> Mapping[str, Any]:
         keep = self._protected(goal.may_remove) if protect else [*ALWAYS_PROTECTED]
         if not protect:
             keep.remove("ea-apache24")  # a preview shows even that
-        return self.packages.ask(goal.install, goal.remove, protect=keep, files=files, stop=stop)
+        return self.packages.resolve(
+            goal.install, goal.remove, protect=keep, files=files, stop=stop
+        )
 
     def _protected(self, may_remove: Sequence[str]) -> list[str]:
         names = {package.name for package in self.rpm.installed()} - set(may_remove)
@@ -116,16 +118,16 @@ class RealServer:
         stop: Stop = never,
     ) -> Sequence[Obstacle]:
         with ThreadPoolExecutor(max_workers=1) as pool:
-            answer = pool.submit(self._ask, goal, protect=True, stop=stop)
+            answer = pool.submit(self._solve, goal, protect=True, stop=stop)
             found = Preflight(
                 config=self.config,
                 httpd=self.httpd,
                 profile=seen() if seen else self.inspect(),
                 transaction=transaction,
-                ask=answer.result,
+                resolve=answer.result,
             ).obstacles()
             if answer.exception() is None:
-                self._answered = goal, answer.result(), time.monotonic()
+                self._last_answer = goal, answer.result(), time.monotonic()
         return found
 
     def sites(self, stop: Stop = never) -> Sequence[SiteAnswer]:
@@ -233,15 +235,15 @@ class RealServer:
         return self._watch.noticed()
 
     def config_test(self, log: Log) -> None:
-        said = self.httpd.test()
-        for line in said.text.splitlines():
+        tested = self.httpd.test()
+        for line in tested.text.splitlines():
             log(line)
-        if not said.ok:
+        if not tested.ok:
             raise HostError(
                 "configtest",
                 Sentence("Apache refuses its configuration."),
                 Sentence("See Apache's output."),
-                said.text,
+                tested.text,
             )
 
     def restart(self, method: str, log: Log) -> Interruption:

@@ -71,7 +71,7 @@ class Runner:
             **environment,
         }
 
-    def ask(
+    def capture(
         self,
         argv: Sequence[str],
         *,
@@ -180,9 +180,9 @@ class Runner:
         if systemd_is_init():
             settings = [f"--setenv={key}={value}" for key, value in self.environment.items()]
             how = ["systemd-run", f"--unit={unit}", *_UNIT, *settings, "--"]
-            begun = self.ask([*how, *keep, "--stay", *rest])
+            begun = self.capture([*how, *keep, "--stay", *rest])
         else:
-            begun = self.ask([*keep, *rest])
+            begun = self.capture([*keep, *rest])
         if not begun.ok:
             why = Sentence("{program} could not be started.", program=argv[0])
             raise HostError("not_started", why, "", begun.text)
@@ -239,18 +239,18 @@ class Detached:
     @property
     def status(self) -> int | None:
         """The exit status, or None while it runs and when its keeper was killed."""
-        status = (self._said("exit") or {}).get("status")
+        status = (self._record("exit") or {}).get("status")
         return status if isinstance(status, int) else None
 
     @property
     def identity(self) -> Identity | None:
-        begun = self._said("start")
+        begun = self._record("start")
         try:
             return Identity.from_json(begun) if begun else None
         except (KeyError, TypeError, ValueError):
             return None
 
-    def _said(self, suffix: str) -> Mapping[str, Any] | None:
+    def _record(self, suffix: str) -> Mapping[str, Any] | None:
         """What its keeper wrote; None where there is nothing, or nothing that can be read: a
         program whose word is lost has ended with the machine it ran on."""
         try:
@@ -335,7 +335,7 @@ class Detached:
         return self.status
 
     def _keeper_alive(self) -> bool:
-        keeper_of = (self._said("start") or {}).get("keeper")
+        keeper_of = (self._record("start") or {}).get("keeper")
         return isinstance(keeper_of, int) and Path(f"/proc/{keeper_of}").exists()
 
 

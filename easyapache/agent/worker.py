@@ -269,9 +269,9 @@ def operation(kind: type[T], name: str) -> Callable[[Callable[[T], None]], Any]:
 
 
 @operation(InspectRequest, "host.inspect")
-def inspect(asked: InspectRequest) -> None:
+def inspect(request: InspectRequest) -> None:
     me = agent()
-    answer: dict[str, Any] = {"server": me.config.server, "request": asked.request}
+    answer: dict[str, Any] = {"server": me.config.server, "request": request.request}
     try:
         seen = me.server.inspect()
         answer["profile"] = seen.as_json()
@@ -280,14 +280,14 @@ def inspect(asked: InspectRequest) -> None:
     else:
         Remembered(me.spool).note(seen)
     me.send("control.inspected", answer)
-    if asked.particulars is None or "error" in answer:
+    if request.particulars is None or "error" in answer:
         return
     try:
         particulars = me.server.particulars()
     except HostError as error:
         log.warning("cannot read the metadata of the packages: %s", error)
         return
-    if particulars.digest != asked.particulars:
+    if particulars.digest != request.particulars:
         me.send(
             "control.particulars",
             {"server": me.config.server, "particulars": particulars.as_json()},
@@ -329,8 +329,8 @@ def apply(message: dict[str, Any]) -> None:
 
 
 @operation(CancelRequest, "host.cancel")
-def cancel(asked: CancelRequest) -> None:
-    me, change = agent(), asked.change
+def cancel(request: CancelRequest) -> None:
+    me, change = agent(), request.change
     folder = me.spool.folder(change) or me.spool.forestall(change)
     if folder is None:
         me.send("control.unknown", {"server": me.config.server, "change": change})
@@ -340,40 +340,44 @@ def cancel(asked: CancelRequest) -> None:
 
 
 @operation(SyncRequest, "host.sync")
-def sync(asked: SyncRequest) -> None:
+def sync(request: SyncRequest) -> None:
     me = agent()
-    folder = me.spool.folder(asked.change)
+    folder = me.spool.folder(request.change)
     if folder is None:
-        me.send("control.unknown", {"server": me.config.server, "change": asked.change})
+        me.send("control.unknown", {"server": me.config.server, "change": request.change})
         return
-    me.reporter.rewind(folder, asked.after_report, asked.after_byte)
+    me.reporter.rewind(folder, request.after_report, request.after_byte)
 
 
 @operation(RepairRequest, "host.repair")
-def repair(asked: RepairRequest) -> None:
+def repair(request: RepairRequest) -> None:
     """Write a repair down and see it through; answer again for one that is known. One that
     somebody asked for long ago, on a server that was something else then, is not begun."""
     me = agent()
-    folder, action, asked_at = me.spool.repair(asked.request), asked.action, asked.asked_at
+    folder, action, requested_at = (
+        me.spool.repair(request.request),
+        request.action,
+        request.asked_at,
+    )
     if action not in repairs.REPAIRS:
         raise BadMessage(f"unknown repair {action!r}")
     if not folder.known:
-        if wrong := _why_not_begin(me.spool, asked_at):
+        if wrong := _why_not_begin(me.spool, requested_at):
             answer = {"server": me.config.server, "request": folder.request, "action": action}
             refused = repairs.Repaired(ok=False, message=wrong)
             me.send("control.repaired", {**answer, **refused.as_json()})
             return
-        folder.create(action, stamp(asked_at))
+        folder.create(action, stamp(requested_at))
     me.reporter.follow_repair(folder)
 
 
-def _why_not_begin(spool: Spool, asked_at: datetime) -> str:
+def _why_not_begin(spool: Spool, requested_at: datetime) -> str:
     moment = now()
-    if abs(moment - asked_at) > REPAIR_BEGINS_WITHIN:
+    if abs(moment - requested_at) > REPAIR_BEGINS_WITHIN:
         return Sentence(
             "Nothing was done: the repair was requested at {requested}, and the server's "
             "clock shows {now}. Check the server, then try again.",
-            requested=stamp(asked_at),
+            requested=stamp(requested_at),
             now=stamp(moment),
         )
     since = (moment - REPAIRS_WITHIN).timestamp()
@@ -389,8 +393,8 @@ def _why_not_begin(spool: Spool, asked_at: datetime) -> str:
 
 
 @operation(Ping, "host.ping")
-def ping(asked: Ping) -> None:
-    me, nonce = agent(), asked.nonce
+def ping(message: Ping) -> None:
+    me, nonce = agent(), message.nonce
     me.last_heard = time.monotonic()
     if not nonce.startswith("self:"):
         me.heartbeat(nonce)

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from easyapache.agent.httpd.error_log import words_of_httpd
+from easyapache.agent.httpd.error_log import lines_of_httpd
 from easyapache.agent.httpd.processes import Identity
 from easyapache.agent.repair import repairs
 from easyapache.ea4.conditions import CATALOG
@@ -408,7 +408,7 @@ def heard(tmp_path: Path, text: str, pid: int | None) -> dict[str, str]:
     path = tmp_path / "error_log"
     path.write_text(text)
     parent = Identity(pid, 1, "boot") if pid else None
-    words = words_of_httpd(path, parent)
+    words = lines_of_httpd(path, parent)
     return heard_of_httpd(words, frozenset(), running=parent is not None)
 
 
@@ -422,7 +422,7 @@ def test_the_error_log_counts_since_httpd_was_started_and_by_httpds_own_words(
     assert heard(tmp_path, LOG, 4711)["workers_exhausted"].endswith("(last)")
     assert heard(tmp_path, "", 7) == {}
     (tmp_path / "error_log").unlink()
-    assert words_of_httpd(tmp_path / "error_log", None) == ""
+    assert lines_of_httpd(tmp_path / "error_log", None) == ""
 
 
 def test_the_error_log_of_an_httpd_that_is_down_says_why(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from easyapache.agent.change.engines import PATIENCE, Engines
 from easyapache.agent.change.folder import ChangeFolder, now
 from easyapache.agent.change.progress import progress_of
 from easyapache.agent.change.reporter import Reporter
-from easyapache.agent.change.shutdown import GoingDown, machine_goes_down
+from easyapache.agent.change.shutdown import ShuttingDown, is_shutting_down
 from easyapache.agent.change.spool import KEEP_REFUSED
 from easyapache.agent.config import HostConfig
 from easyapache.agent.drivers import remember
@@ -172,7 +172,7 @@ class Machine:
 
     def __init__(self, simulation: Simulation, folder: ChangeFolder) -> None:
         self.simulation, self.path = simulation, folder.path
-        self.going_down = False
+        self.shutting_down = False
 
     def engine(self) -> Engine:
         return Engine(
@@ -180,12 +180,12 @@ class Machine:
             self.simulation.server,
             self.simulation.config,
             pause=lambda _: None,
-            goes_down=lambda: self.going_down,
+            shutting_down=lambda: self.shutting_down,
         )
 
     def refusing(self, *_: object, **__: object) -> None:
         """What systemd says to whoever wants anything of it from here on."""
-        self.going_down = True
+        self.shutting_down = True
         raise HostError("not_started", "dnf could not be started.")
 
 
@@ -197,11 +197,11 @@ def test_what_fails_while_the_machine_shuts_down_goes_on_after_the_boot(
     with monkeypatch.context() as patched:
         patched.setattr(simulation.server, step, machine.refusing)
         for _ in range(3):  # the agent starts it again, as long as there is an agent
-            with pytest.raises(GoingDown):
+            with pytest.raises(ShuttingDown):
                 machine.engine().run()
     said = kinds(ChangeFolder(machine.path))
     assert not any("failed" in line or "undo" in line or "outcome" in line for line in said)
-    machine.going_down = False
+    machine.shutting_down = False
     assert machine.engine().run().data["outcome"] == "succeeded"
     simulation.sound()
 
@@ -217,12 +217,12 @@ def test_no_undo_attempt_is_burnt_while_the_machine_shuts_down(
     with monkeypatch.context() as patched:
         patched.setattr(simulation.server, "restart", fail)
         patched.setattr(simulation.server, "undo_packages", machine.refusing)
-        with pytest.raises(GoingDown):
+        with pytest.raises(ShuttingDown):
             machine.engine().run()
     said = kinds(ChangeFolder(machine.path))
     assert said.count("undo_packages started") == 1
     assert "undo_packages failed" not in said
-    machine.going_down = False
+    machine.shutting_down = False
     assert machine.engine().run().data["outcome"] == "restored"
     simulation.sound()
 
@@ -235,11 +235,11 @@ def test_no_package_moves_once_the_machine_shuts_down(
 
     def and_down(*arguments: object) -> None:
         rehearse(*arguments)  # type: ignore[arg-type]
-        machine.going_down = True
+        machine.shutting_down = True
 
     with monkeypatch.context() as patched:
         patched.setattr(simulation.server, "rehearse", and_down)
-        with pytest.raises(GoingDown):
+        with pytest.raises(ShuttingDown):
             machine.engine().run()
     folder = ChangeFolder(machine.path)
     assert not progress_of(folder.reports()).touched
@@ -257,7 +257,7 @@ def test_a_repair_that_fails_while_the_machine_shuts_down_has_no_result(
 
     with monkeypatch.context() as patched:
         patched.setattr(simulation.server, "restart", fail)
-        with pytest.raises(GoingDown):
+        with pytest.raises(ShuttingDown):
             carry_out(folder, simulation.server, simulation.spool, lambda: True)
     assert not folder.over
     assert carry_out(folder, simulation.server, simulation.spool, lambda: False).ok
@@ -309,10 +309,10 @@ def test_systemd_says_whether_the_machine_shuts_down(
     (tmp_path / "systemctl").chmod(0o755)
     runner = Runner({"PATH": f"{tmp_path}:/usr/bin:/bin"})
     monkeypatch.setattr("easyapache.agent.change.shutdown.systemd_is_init", lambda: True)
-    assert machine_goes_down(runner) is down
-    assert machine_goes_down(Runner({"PATH": str(tmp_path / "no")})) is False
+    assert is_shutting_down(runner) is down
+    assert is_shutting_down(Runner({"PATH": str(tmp_path / "no")})) is False
     monkeypatch.setattr("easyapache.agent.change.shutdown.systemd_is_init", lambda: False)
-    assert machine_goes_down(runner) is False
+    assert is_shutting_down(runner) is False
 
 
 # -- one engine at a time -----------------------------------------------------------------------
@@ -394,5 +394,5 @@ def test_what_altered_nothing_leaves_little_and_never_runs_again(
 
 def test_power_cuts_are_not_caught(simulation: Simulation) -> None:
     assert not issubclass(PowerCut, Exception)
-    assert GoingDown().code == 76
-    assert not issubclass(GoingDown, Exception)
+    assert ShuttingDown().code == 76
+    assert not issubclass(ShuttingDown, Exception)

@@ -178,13 +178,13 @@ def test_a_stop_is_heard_while_sites_are_asked(monkeypatch: pytest.MonkeyPatch) 
     wanted = threading.Event()
     threading.Timer(0.3, wanted.set).start()
     with Dripping(DRIPS["the body"]) as port, pytest.raises(Stopped):
-        sites.ask([SiteAnswer(f"http://127.0.0.1:{port}/", "", "static")], wanted.is_set, 3600.0)
+        sites.probe([SiteAnswer(f"http://127.0.0.1:{port}/", "", "static")], wanted.is_set, 3600.0)
 
 
 def test_all_sites_together_have_their_time_too() -> None:
     with Dripping(DRIPS["the body"]) as port:
         slow = SiteAnswer(f"http://127.0.0.1:{port}/", "slow.test", "static")
-        found = sites.ask([slow] * 20, limit=0.3)
+        found = sites.probe([slow] * 20, limit=0.3)
     assert all(site.error for site in found)
     assert "took too long" in found[-1].error
 

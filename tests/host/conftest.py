@@ -57,5 +57,5 @@ def systemd(managed: Managed, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -
     monkeypatch.setitem(environment, "PATH", f"{stand_in.tools}:{environment['PATH']}")
     monkeypatch.setattr("easyapache.agent.httpd.httpd.Httpd._by_unit", lambda _: True)
     yield stand_in
-    managed.real.runner.ask(["systemctl", "stop", "httpd.service"])
+    managed.real.runner.capture(["systemctl", "stop", "httpd.service"])
     stand_in.sweep()

@@ -117,7 +117,7 @@ def test_a_preview_that_is_being_asked_for_is_in_nobodys_way(managed: Managed) -
         end = time.monotonic() + 5
         while time.monotonic() < end and asking < 20:
             named = map(manager_locks.named_in, manager_locks.dnf_locks(root))
-            asking += any(pid and manager_locks.only_asks(pid) for pid in named)
+            asking += any(pid and manager_locks.only_resolves(pid) for pid in named)
             assert manager_locks.manager_at_work(root) is None
         assert asking, "the solver was never seen with dnf's lock"
     finally:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from easyapache.agent.httpd import prober, sites
 from easyapache.agent.httpd.apache_config import ApacheConfig, read_config
-from easyapache.agent.httpd.apache_files import words as words_of
+from easyapache.agent.httpd.apache_files import tokens as tokens_of
 from easyapache.agent.inspection import php_dso_sites
 from easyapache.agent.packages.rpm import (
     descriptions_from,
@@ -72,8 +72,8 @@ PLAIN = st.characters(min_codepoint=33, max_codepoint=126, exclude_characters="'
 
 @given(st.lists(st.text(PLAIN, min_size=1), min_size=1), st.sampled_from([" ", "\t", "  \t"]))
 def test_words_are_the_same_with_quotes_and_without(words: list[str], between: str) -> None:
-    assert words_of(between.join(words)) == words
-    assert words_of(between.join(f'"{word}"' for word in words)) == words
+    assert tokens_of(between.join(words)) == words
+    assert tokens_of(between.join(f'"{word}"' for word in words)) == words
 
 
 def test_itk_is_not_counted_as_an_mpm(conf: ApacheConfig) -> None:

@@ -159,7 +159,7 @@ def test_a_condition_is_read_as_httpd_reads_it(condition: str) -> None:
         assert hosts_read(conf) == hosts_of(root, "-D", "ASKED")
         expected = [8001, 8002] if condition in TRUE else [8001]
         assert [port for _, port in conf.listeners()] == expected
-        assert conf.speaks_of(8002)
+        assert conf.mentions_port(8002)
 
 
 def test_a_macro_is_the_one_whose_definition_holds() -> None:

@@ -36,19 +36,19 @@ def wait_until(true: object, seconds: float = 10.0) -> None:
 
 
 def test_a_program_gets_a_clean_environment_and_no_input(runner: Runner) -> None:
-    said = runner.ask(sh("env; cat"))
+    said = runner.capture(sh("env; cat"))
     names = {line.partition("=")[0] for line in said.stdout.splitlines()}
     assert names - {"PWD", "SHLVL", "_", "OLDPWD"} == {"PATH", "HOME", "LC_ALL", "LANG", "WORD"}
 
 
 def test_both_streams_and_the_status_are_kept_apart(runner: Runner) -> None:
-    said = runner.ask(sh("echo out; echo err >&2; exit 3"))
+    said = runner.capture(sh("echo out; echo err >&2; exit 3"))
     assert (said.status, said.stdout, said.stderr) == (3, "out\n", "err\n")
 
 
 def test_a_program_that_does_not_exist_is_named(runner: Runner) -> None:
     with pytest.raises(HostError) as refused:
-        runner.ask(["/no/such/program"])
+        runner.capture(["/no/such/program"])
     assert refused.value.code == "no_such_program"
     assert "/no/such/program" in refused.value.message
 
@@ -72,7 +72,7 @@ def test_what_may_be_stopped_is_given_up_at_once_with_all_it_started(
 
 def test_a_question_that_takes_too_long_is_given_up_with_all_it_started(runner: Runner) -> None:
     with pytest.raises(HostError) as refused:
-        runner.ask(sh("sleep 30 & sleep 30"), limit=0.2)
+        runner.capture(sh("sleep 30 & sleep 30"), limit=0.2)
     assert refused.value.code == "no_answer"
 
 

@@ -293,7 +293,7 @@ def test_a_service_that_was_stopped_during_the_verification_is_noticed_at_once(
 ) -> None:
     _, transaction = managed.plan("event")
     before = managed.server.sites()
-    managed.real.runner.ask(["systemctl", "stop", "httpd.service"])
+    managed.real.runner.capture(["systemctl", "stop", "httpd.service"])
     wait_until(lambda: managed.real.httpd.parents() == [])
     begun = time.monotonic()
     seen = {item.name: item for item in managed.server.checks(transaction, "event", False, before)}
@@ -313,7 +313,7 @@ def test_an_httpd_started_by_something_else_meanwhile_is_taken(
         # The pid file is out of the way, so systemd ends the old one by its control group.
         os.kill(old.pid, signal.SIGTERM)
         wait_until(lambda: not old.alive)
-        httpd.runner.ask(["systemctl", "start", "httpd.service"])
+        httpd.runner.capture(["systemctl", "start", "httpd.service"])
         raise HostError("restart", "Apache didn't start.")
 
     monkeypatch.setattr(Httpd, "start", beaten)

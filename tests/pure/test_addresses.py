@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from easyapache.agent.httpd.addresses import asked_at, canonical, everywhere, own_addresses
+from easyapache.agent.httpd.addresses import canonical, everywhere, own_addresses, reachable_at
 from easyapache.agent.httpd.apache_config import VirtualHost, read_config
 from easyapache.agent.httpd.sites import reachable
 
@@ -36,9 +36,9 @@ def test_every_spelling_of_an_address_is_the_same_address(written: str, meant: s
 
 
 def test_a_listener_on_all_addresses_is_asked_at_the_loopback_address_of_its_kind() -> None:
-    assert [asked_at(item) for item in ("", "*", "_default_")] == ["127.0.0.1"] * 3
-    assert [asked_at(item) for item in ("::", "0:0:0:0:0:0:0:0")] == ["::1"] * 2
-    assert asked_at("192.0.2.7") == "192.0.2.7"
+    assert [reachable_at(item) for item in ("", "*", "_default_")] == ["127.0.0.1"] * 3
+    assert [reachable_at(item) for item in ("::", "0:0:0:0:0:0:0:0")] == ["::1"] * 2
+    assert reachable_at("192.0.2.7") == "192.0.2.7"
 
 
 def test_the_rehearsal_gives_its_loopback_device_the_servers_own_addresses_alone() -> None:

@@ -67,7 +67,7 @@ class Handover:
         self.server.settle_restart(self.log)
         if self.serves(mpm, itk):
             if not progress_of(self.folder.reports()).outage_reported:
-                self._tell(self.server.noticed())
+                self._report(self.server.noticed())
             return Sentence("{mpm} is already running.", mpm=label(mpm, itk))
         return self.replace(method, somehow=somehow)
 
@@ -80,9 +80,9 @@ class Handover:
                 raise
             self.log(f"{error.message} Using auto instead.")
             noticed = self.server.restart("auto", self.log)
-        self._tell(noticed)
+        self._report(noticed)
         return Sentence("{method}: {reason}", method=noticed.method, reason=noticed.reason)
 
-    def _tell(self, noticed: Interruption) -> None:
+    def _report(self, noticed: Interruption) -> None:
         self.folder.report("interruption", noticed.as_json())
         self.close()

@@ -60,18 +60,18 @@ class Engine:
         config: HostConfig,
         *,
         pause: Callable[[float], None] = time.sleep,
-        goes_down: Callable[[], bool] | None = None,
+        shutting_down: Callable[[], bool] | None = None,
     ) -> None:
         self.folder, self.server, self.config = folder, server, config
         self.spool = Spool(folder.path.parent)
         self.pause = pause
-        self.reporter = StepReporter(folder, goes_down or shutdown_of(config))
+        self.reporter = StepReporter(folder, shutting_down or shutdown_of(config))
         self.cancellation = Cancellation(folder)
         self.steps: Steps
 
     def run(self, *, back: str = "") -> Report:
         """Bring the change to its end and return its outcome. Raises Busy when another engine
-        is at it, and GoingDown when the machine is shut down meanwhile: it has no outcome then.
+        is at it, and ShuttingDown when the machine is shut down meanwhile: it has no outcome then.
         ``back``: why it is to be taken back wherever it is, instead of being finished.
         """
         with self.folder.engine_lock():
@@ -113,7 +113,7 @@ class Engine:
     def _run(self, back: str) -> Report:
         progress = self._progress()
         self.reporter.step = progress.last or Step.PREFLIGHT
-        self.reporter.stay_up()
+        self.reporter.check_shutdown()
         deaths = self.folder.note_start(self.reporter.step) - 1
         with ExitStack() as stack:
             try:
@@ -195,7 +195,7 @@ class Engine:
                 self._settle()
                 self.steps.handover.close()
                 return self._forward()
-            self.reporter.perform(Step.PACKAGES, self.steps.packages_are_right, said=True)
+            self.reporter.perform(Step.PACKAGES, self.steps.packages_are_right, reported=True)
         return self._finish(progress)
 
     def _cut_off(self, deaths: int) -> str:
@@ -230,7 +230,7 @@ class Engine:
             self.cancellation.check()
             self._past_the_point()
             steps.handover.watch()
-            self.reporter.perform(Step.PACKAGES, steps.packages, said=True)
+            self.reporter.perform(Step.PACKAGES, steps.packages, reported=True)
         return self._finish(Progress())
 
     def _finish(self, progress: Progress) -> Report:
@@ -251,7 +251,7 @@ class Engine:
         """Back to what was, by the kit, as often as it takes within reason."""
         steps = self.steps
         wrong = cause
-        self.reporter.stay_up()
+        self.reporter.check_shutdown()
         for attempt in range(UNDO_ATTEMPTS):
             if attempt:
                 self.reporter.log(f"not restored yet ({wrong}); trying again")
@@ -326,7 +326,7 @@ class Engine:
 
     def _past_the_point(self) -> None:
         """Write down that the server may be altered from here on, unless a stop came first."""
-        self.reporter.stay_up()
+        self.reporter.check_shutdown()
         with self.cancellation.last_chance():
             self.reporter.step = Step.PACKAGES
             self.reporter.report_step(Step.PACKAGES, "started")
@@ -344,7 +344,7 @@ class Engine:
 
     def _end(self, outcome: Outcome, decided_by: str, sentence: str) -> Report:
         if outcome is Outcome.FAILED:
-            self.reporter.stay_up()
+            self.reporter.check_shutdown()
         profile = self._look()
         verified = outcome in (Outcome.SUCCEEDED, Outcome.RESTORED)
         if verified and self._settle(profile):

@@ -153,7 +153,7 @@ class ChangeFolder:
     def engine_lock(self, patience: float = LOOKS_TAKE) -> Iterator[None]:
         """Be the one engine of this change. Raises Busy when there is one already."""
         with held(self.path / "lock", patience):
-            self._mend()
+            self._repair_journal()
             yield
 
     @property
@@ -241,7 +241,7 @@ class ChangeFolder:
         reports = self.reports()
         return reports[-1] if reports and reports[-1].kind == "outcome" else None
 
-    def _mend(self) -> None:
+    def _repair_journal(self) -> None:
         """Cut what a crash left behind the last whole line of journal and log."""
         if self.journal_path.exists():
             good, count = 0, 0

@@ -49,8 +49,8 @@ class Remembered:
         numbers = [folder.change for folder in folders]
         if undone not in numbers:
             return states
-        came: set[str] = set()
-        gone: set[str] = set()
+        installed: set[str] = set()
+        removed: set[str] = set()
         for folder in folders[numbers.index(undone) :]:
             try:
                 moves = folder.request().transaction
@@ -61,9 +61,9 @@ class Remembered:
                 continue
             if folder.change == undone and before is not None:
                 states.append(before.profile.names)
-            came |= {package.name for package in moves.install}
-            gone |= {package.name for package in moves.remove}
-        states.append((now.names - came) | gone)
+            installed |= {package.name for package in moves.install}
+            removed |= {package.name for package in moves.remove}
+        states.append((now.names - installed) | removed)
         return states
 
     def _read(self) -> list[list[str]]:

@@ -40,7 +40,7 @@ class Preflight:
     httpd: Httpd
     profile: Profile
     transaction: Transaction
-    ask: Callable[[], Mapping[str, Any]]
+    resolve: Callable[[], Mapping[str, Any]]
 
     def obstacles(self) -> list[Obstacle]:
         conf = self.httpd.read()
@@ -53,7 +53,7 @@ class Preflight:
         ]
         sources: Mapping[str, Any] = {}
         try:
-            sources = self.ask()["sources"]
+            sources = self.resolve()["sources"]
         except HostError as error:
             if error.code not in {item.code for item in found}:
                 found.append(refusal(error))
@@ -77,7 +77,7 @@ class Preflight:
         stale = []
         for path in manager_locks.dnf_locks(root):
             pid = manager_locks.named_in(path)
-            if pid is None or pid == os.getpid() or manager_locks.only_asks(pid):
+            if pid is None or pid == os.getpid() or manager_locks.only_resolves(pid):
                 continue
             if identify(pid) is None:
                 continue  # dnf itself sweeps away a file whose process is gone
@@ -137,22 +137,22 @@ class Preflight:
         hidden_by += [(hidden(facts, item, offered=False), item.name) for item in remove]
         locked_by = [(locked_out(locks, item), item.name) for item in install]
         found = []
-        for code, hits, words in (
+        for code, hits, template in (
             ("excluded", hidden_by, marked("The exclude {pattern} covers {names}.")),
             ("version_locked", locked_by, marked("The lock {pattern} covers {names}.")),
         ):
             for pattern in sorted({pattern for pattern, _ in hits if pattern}):
                 names = ", ".join(sorted({name for item, name in hits if item == pattern}))
-                found.append(Obstacle(code, Sentence(words, pattern=pattern, names=names)))
+                found.append(Obstacle(code, Sentence(template, pattern=pattern, names=names)))
         return found
 
     def disk(self, sources: Mapping[str, Any]) -> list[Obstacle]:
         """Each place that is written to, with what it will take."""
         root = self.config.root
-        coming = sum(int(item["installed"] or 0) for item in sources.values())
+        unpacked = sum(int(item["installed"] or 0) for item in sources.values())
         download = sum(int(item["download"] or 0) for item in sources.values())
         places = {
-            Sentence("package files"): (root / "usr", coming),
+            Sentence("package files"): (root / "usr", unpacked),
             Sentence("rpm database"): (root / "var/lib/rpm", 4 * MB),
             Sentence("package cache"): (root / "var/cache", download),
             Sentence("restore point"): (self.config.spool, 2 * download + 8 * MB),
@@ -213,19 +213,19 @@ class Preflight:
 
     def _target(self) -> str:
         """The MPM after the change."""
-        coming = (_MPM.match(package.name) for package in self.transaction.install)
-        staying = (_MPM.match(name) for name in self.profile.names)
-        return next((match[1] for match in (*coming, *staying) if match), "")
+        installed = (_MPM.match(package.name) for package in self.transaction.install)
+        present = (_MPM.match(name) for name in self.profile.names)
+        return next((match[1] for match in (*installed, *present) if match), "")
 
     def proxied_panel(self, conf: ApacheConfig) -> list[Obstacle]:
         """Whether this panel is itself reached through the httpd that would be restarted: a
         proxied loopback port that a process of this project listens on."""
         ports: dict[int, str] = {}
         for item in conf.named("ProxyPass", "ProxyPassMatch", "RewriteRule"):
-            for word in item.arguments:
-                parts = urlsplit(word)
+            for argument in item.arguments:
+                parts = urlsplit(argument)
                 if parts.scheme in ("http", "https") and _loopback(parts.hostname):
-                    port = _port(word)
+                    port = _port(argument)
                     if port:
                         ports[port] = Sentence(
                             "{path} line {line}",
@@ -284,9 +284,9 @@ def _port(url: str) -> int | None:
     return int(match[1]) if match else None
 
 
-def _capital(said: Sentence) -> Sentence:
+def _capital(sentence: Sentence) -> Sentence:
     """At the beginning of a sentence."""
-    return Sentence(said.template[:1].upper() + said.template[1:], **said.values)
+    return Sentence(sentence.template[:1].upper() + sentence.template[1:], **sentence.values)
 
 
 marked("Process {pid} ({command}), running for {since}")

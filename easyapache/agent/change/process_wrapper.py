@@ -111,13 +111,13 @@ def keep(folder, name, argv):
 
 def main(arguments):
     # type: (list[str]) -> int
-    stay = arguments[:1] == ["--stay"]
-    folder, name = arguments[stay : stay + 2]
-    argv = arguments[stay + 2 :]
+    foreground = arguments[:1] == ["--stay"]
+    folder, name = arguments[foreground : foreground + 2]
+    argv = arguments[foreground + 2 :]
     if not argv:
         sys.stderr.write("process_wrapper: nothing to run\n")
         return 2
-    if not stay:
+    if not foreground:
         # Twice, so that it has init for a parent and no terminal can ever become its own.
         if os.fork():
             return 0

@@ -65,11 +65,11 @@ def progress_of(reports: Iterable[Report]) -> Progress:
                 tries += last is Step.PACKAGES
             elif status in ("done", "skipped"):
                 done.add(last)
-            said = spoken(report.data)
+            data = spoken(report.data)
             if status == "failed" and last not in UNDOING:
-                cause = _text(said.get("decided_by") or said.get("detail"))
+                cause = _text(data.get("decided_by") or data.get("detail"))
             elif status == "started" and last is Step.UNDO_PACKAGES:
-                cause = _text(said.get("decided_by")) or cause
+                cause = _text(data.get("decided_by")) or cause
         elif report.kind == "cancel":
             answered = True
         elif report.kind == "outcome":
@@ -99,7 +99,7 @@ def _text(value: Any) -> str:
 class Packages(StrEnum):
     """What the packages of a server look like, seen from one change."""
 
-    ASKED = "asked"
+    PLANNED = "planned"
     BEFORE = "before"
     TORN = "torn"
 
@@ -114,14 +114,14 @@ def packages_now(now: Profile, before: Profile, transaction: Transaction) -> Pac
     """
     have = _nevras(now)
     start = _nevras(before)
-    came = {item.nevra for item in transaction.install}
-    left = {item.nevra for item in transaction.remove}
+    installed = {item.nevra for item in transaction.install}
+    removed = {item.nevra for item in transaction.remove}
     lost = set(_missing(now)) - set(_missing(before))
     involved = {item.name for item in (*transaction.install, *transaction.remove)}
     if lost & involved or len(now.names & _MPM_PACKAGES) != 1:
         return Packages.TORN
-    if have == _ea((start - left) | came) and came <= {p.nevra for p in now.packages}:
-        return Packages.ASKED
+    if have == _ea((start - removed) | installed) and installed <= {p.nevra for p in now.packages}:
+        return Packages.PLANNED
     if have == start and now.configured == before.configured:
         return Packages.BEFORE
     return Packages.TORN

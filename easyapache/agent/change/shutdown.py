@@ -14,7 +14,7 @@ LIMIT = 10.0
 """Seconds for systemd's answer."""
 
 
-class GoingDown(SystemExit):
+class ShuttingDown(SystemExit):
     """The machine is being shut down. It is nobody's failure: the process ends where it is, with
     status 76 and without a verdict, and what it did goes on from the journal after the boot."""
 
@@ -24,16 +24,16 @@ class GoingDown(SystemExit):
 
 def shutdown_of(config: HostConfig) -> Callable[[], bool]:
     """Asks, whenever it is called, whether the machine of a server is being shut down."""
-    return partial(machine_goes_down, Runner(config.environment))
+    return partial(is_shutting_down, Runner(config.environment))
 
 
-def machine_goes_down(runner: Runner) -> bool:
+def is_shutting_down(runner: Runner) -> bool:
     """Whether systemd is stopping the machine: it then starts neither units nor httpd. False
     where systemd is not process 1, and where it does not answer."""
     if not systemd_is_init():
         return False
     try:
-        said = runner.ask(["systemctl", "is-system-running"], limit=LIMIT)
+        state = runner.capture(["systemctl", "is-system-running"], limit=LIMIT)
     except HostError:
         return False
-    return said.stdout.strip() == "stopping"
+    return state.stdout.strip() == "stopping"

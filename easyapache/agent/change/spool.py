@@ -227,12 +227,12 @@ class Spool:
             if folder.output.exists():
                 _slim(folder, "kit", "output", "reserve", "rehearsal", "engines")
                 slimmed += 1
-        gone = reported[: max(0, len(reported) - KEEP_REFUSED)]
-        if gone:
-            known = [*self._refused(), *(folder.change for folder in gone)]
-            text = "".join(f"{change}\n" for change in known[-KEEP_NUMBERS:])
+        oldest = reported[: max(0, len(reported) - KEEP_REFUSED)]
+        if oldest:
+            numbers = [*self._refused(), *(folder.change for folder in oldest)]
+            text = "".join(f"{change}\n" for change in numbers[-KEEP_NUMBERS:])
             write_atomically(self.root / ".refused", text.encode())
-        for folder in gone:
+        for folder in oldest:
             shutil.rmtree(folder.path, ignore_errors=True)
         return slimmed
 

@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Callable
 
 from easyapache.agent.change.folder import ChangeFolder
-from easyapache.agent.change.shutdown import GoingDown
+from easyapache.agent.change.shutdown import ShuttingDown
 from easyapache.agent.change.steps import Moved
 from easyapache.agent.server import HostError, Stopped
 from easyapache.ea4.conditions import BY_CODE
@@ -29,8 +29,10 @@ class Failed(Exception):
 class StepReporter:
     """Writes into the folder of one change what its steps do. ``step`` is the present one."""
 
-    def __init__(self, folder: ChangeFolder, goes_down: Callable[[], bool] = lambda: False) -> None:
-        self.folder, self.goes_down = folder, goes_down
+    def __init__(
+        self, folder: ChangeFolder, shutting_down: Callable[[], bool] = lambda: False
+    ) -> None:
+        self.folder, self.shutting_down = folder, shutting_down
         self.step = Step.PREFLIGHT
         self._lines: deque[str] = deque(maxlen=500)
 
@@ -39,16 +41,16 @@ class StepReporter:
         self.folder.log(self.step, text)
 
     def perform(
-        self, step: Step, work: Callable[[], str], *, said: bool = False, decided_by: str = ""
+        self, step: Step, work: Callable[[], str], *, reported: bool = False, decided_by: str = ""
     ) -> None:
         """Run one step with a line in the journal before and after it. Raises Failed, and what
         ``work`` raises to say that it is to end otherwise: Moved, Stopped.
 
         ``said``: the line before it has been written. A failure while the machine is shut down is
-        none: GoingDown is raised, and the journal says what it said before."""
+        none: ShuttingDown is raised, and the journal says what it said before."""
         self.step = step
         self._lines.clear()
-        if not said:
+        if not reported:
             self.report_step(step, "started", decided_by=decided_by)
         try:
             detail = work()
@@ -60,7 +62,7 @@ class StepReporter:
             raise
         except HostError as error:
             self.log(error.message)
-            self.stay_up()
+            self.check_shutdown()
             if error.output:
                 self.log(error.output)
             self._explain(error)
@@ -70,22 +72,22 @@ class StepReporter:
             # A mistake of ours must not leave a server half changed: it is reported and undone
             # like any other failure.
             self.log(traceback.format_exc())
-            self.stay_up()
-            said_by = Sentence(
+            self.check_shutdown()
+            failure = Sentence(
                 "internal error: {kind}: {error}",
                 kind=type(error).__name__,
                 error=str(error),
             )
-            self.report_step(step, "failed", said_by, decided_by=said_by)
-            raise Failed(step, said_by) from error
+            self.report_step(step, "failed", failure, decided_by=failure)
+            raise Failed(step, failure) from error
         self.report_step(step, "done", detail)
         self.log(detail)
 
-    def stay_up(self) -> None:
-        """Raises GoingDown when the machine is being shut down."""
-        if self.goes_down():
+    def check_shutdown(self) -> None:
+        """Raises ShuttingDown when the machine is being shut down."""
+        if self.shutting_down():
             self.log("the machine is shutting down: the change continues after the next start")
-            raise GoingDown
+            raise ShuttingDown
 
     def _explain(self, error: HostError) -> None:
         """What is known about this failure, for the page of the change."""

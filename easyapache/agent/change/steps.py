@@ -289,7 +289,7 @@ class Steps:
 
     def packages_are_right(self) -> str:
         now, transaction = self.server.inspect(), self.request.transaction
-        if packages_now(now, self.before, transaction) is not Packages.ASKED:
+        if packages_now(now, self.before, transaction) is not Packages.PLANNED:
             wrong = difference(now, self.before, transaction)
             raise HostError(
                 "packages",

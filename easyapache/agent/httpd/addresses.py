@@ -44,7 +44,7 @@ def everywhere(written: str) -> bool:
     return canonical(written) in (ANY_4, ANY_6)
 
 
-def asked_at(address: str) -> str:
+def reachable_at(address: str) -> str:
     """Where a listener of this machine is reached from this machine."""
     return {ANY_4: "127.0.0.1", ANY_6: "::1"}.get(canonical(address), address)
 

@@ -96,11 +96,11 @@ class ApacheConfig:
         left out in which nothing depends on the MPM."""
         found: ApacheConfig | None = self.source.readings.get(mpm)
         if found is None:
-            lines, known = self.mpm_lines(), self.surroundings
+            lines, now = self.mpm_lines(), self.surroundings
             packaged = any(_PACKAGED.fullmatch(item.path.name) for _, item in lines)
             # One that is compiled in has no line that could be another one.
-            static = known.static if lines else (*known.static, names_of_mpm(mpm)[1])
-            after = replace(known, mpm=mpm, packaged=packaged, static=static)
+            static = now.static if lines else (*now.static, names_of_mpm(mpm)[1])
+            after = replace(now, mpm=mpm, packaged=packaged, static=static)
             self.source.again()
             found = _read(self.server_root, self.main, after, self.source)
             self.source.readings[mpm] = found
@@ -174,7 +174,7 @@ class ApacheConfig:
         found = [listener for item in self.named("Listen") if (listener := _listener(item))]
         return list(dict.fromkeys(found))
 
-    def speaks_of(self, port: int) -> bool:
+    def mentions_port(self, port: int) -> bool:
         """Whether any Listen line has this port, be it in a section that does not hold."""
         lines = (item for item in (*self.directives, *self.idle) if item.name == "listen")
         return any(listener[1] == port for item in lines if (listener := _listener(item)))
@@ -239,11 +239,11 @@ def read_config(
 def _read(server_root: Path, main: Path, surroundings: Surroundings, source: Files) -> ApacheConfig:
     reader = _Reader(server_root, surroundings, source)
     try:
-        for words in surroundings.before:
-            reader.take([parsed(0, words)], Path("-C"), 0, ())
+        for tokens in surroundings.before:
+            reader.take([parsed(0, tokens)], Path("-C"), 0, ())
         reader.read(main, 0, ())
-        for words in surroundings.after:
-            reader.take([parsed(0, words)], Path("-c"), 0, ())
+        for tokens in surroundings.after:
+            reader.take([parsed(0, tokens)], Path("-c"), 0, ())
     except GaveUp as error:
         reader.problems.append(f"{main}: not read to its end: {error}")
     return ApacheConfig(
@@ -275,7 +275,7 @@ class _Reader:
         self._loaded = Loaded(surroundings.static)
         self._macros: dict[str, tuple[tuple[str, ...], list[Line]]] = {}
         self._count = self._deep = 0
-        self._mpm_came = False
+        self._mpm_loaded = False
 
     def problem(self, text: str) -> None:
         if len(self.problems) < _MOST_PROBLEMS:
@@ -327,10 +327,10 @@ class _Reader:
                 closed = _close(sections, floor, line.name)
                 off, here = max(0, off - closed), tuple(sections)
             elif line.kind == "<":
-                argument = line.words[0]
+                argument = line.tokens[0]
                 if line.name == "virtualhost" and not off:
-                    words = parsed(0, f"x {argument}").words
-                    opening = Directive("<virtualhost", words, path, line.number, here)
+                    tokens = parsed(0, f"x {argument}").tokens
+                    opening = Directive("<virtualhost", tokens, path, line.number, here)
                     self.directives.append(opening)
                 if off or not self._holds(line.name, argument):
                     off += 1
@@ -339,7 +339,7 @@ class _Reader:
             elif not off:
                 self._directive(line, path, depth, here)
             elif line.name in _IDLE:
-                self.idle.append(Directive(line.name, line.words, path, line.number, here))
+                self.idle.append(Directive(line.name, line.tokens, path, line.number, here))
 
     def _one_more(self) -> None:
         """Raises GaveUp after more lines than there can be."""
@@ -350,26 +350,26 @@ class _Reader:
             self.source.in_time()
 
     def _directive(self, line: Line, path: Path, depth: int, here: _Sections) -> None:
-        name, words = line.name, line.words
-        if name in ("include", "includeoptional") and len(words) == 1:
-            self._include(words[0], depth, here, optional=name == "includeoptional")
+        name, tokens = line.name, line.tokens
+        if name in ("include", "includeoptional") and len(tokens) == 1:
+            self._include(tokens[0], depth, here, optional=name == "includeoptional")
             return
-        if name == "use" and words and words[0].lower() in self._macros:
-            self._use(words, path, depth, here)
+        if name == "use" and tokens and tokens[0].lower() in self._macros:
+            self._use(tokens, path, depth, here)
             return
-        if name == "loadmodule" and len(words) == 2:
-            words = self._as_after_the_change(words, path)
-            if not words:
+        if name == "loadmodule" and len(tokens) == 2:
+            tokens = self._as_after_the_change(tokens, path)
+            if not tokens:
                 return
-            self._loaded.add(*words)
-        elif name == "define" and words:
-            self._flags.add(words[0])
-            if len(words) == 2:
-                self.variables[words[0]] = words[1]
-        elif name == "undefine" and words:
-            self._flags.discard(words[0])
-            self.variables.pop(words[0], None)
-        self.directives.append(Directive(name, words, path, line.number, here))
+            self._loaded.add(*tokens)
+        elif name == "define" and tokens:
+            self._flags.add(tokens[0])
+            if len(tokens) == 2:
+                self.variables[tokens[0]] = tokens[1]
+        elif name == "undefine" and tokens:
+            self._flags.discard(tokens[0])
+            self.variables.pop(tokens[0], None)
+        self.directives.append(Directive(name, tokens, path, line.number, here))
 
     def _include(self, pattern: str, depth: int, here: _Sections, *, optional: bool) -> None:
         try:
@@ -420,27 +420,27 @@ class _Reader:
         loaded = [mpm for mpm in MPMS if self._loaded.has(f"mpm_{mpm}_module")]
         return any(mpms is None or mpm in mpms for mpm in loaded)
 
-    def _as_after_the_change(self, words: tuple[str, ...], path: Path) -> tuple[str, ...]:
+    def _as_after_the_change(self, tokens: tuple[str, ...], path: Path) -> tuple[str, ...]:
         """The LoadModule line as it will be where another MPM was asked for; empty where it will
         be gone. Only what packages bring goes with them."""
         mpm = self.surroundings.mpm
         if mpm is None:
-            return words
-        symbol, file = words
+            return tokens
+        symbol, file = tokens
         threaded = mpm != "prefork"
         match = _MPM_FILE.search(file)
         if match and match[1] in MPMS:
             own = _PACKAGED.fullmatch(path.name) if self.surroundings.packaged else True
-            if own and not self._mpm_came:
-                self._mpm_came = True
+            if own and not self._mpm_loaded:
+                self._mpm_loaded = True
                 return (f"mpm_{mpm}_module", file.replace(f"mpm_{match[1]}", f"mpm_{mpm}"))
-            return words
+            return tokens
         if symbol in ("cgi_module", "cgid_module") and _PACKAGED.fullmatch(path.name):
             name = "cgid" if threaded else "cgi"
             return (f"{name}_module", file.replace(f"mod_{symbol[:-7]}.", f"mod_{name}."))
         # What loads PHP is written by cPanel's hooks, which write it again.
         ours = _PACKAGED.fullmatch(path.name) or symbol.startswith("php")
-        return () if ours and mpm not in GOES_WITH.get(symbol, MPMS) else words
+        return () if ours and mpm not in GOES_WITH.get(symbol, MPMS) else tokens
 
     # -- text ------------------------------------------------------------------------------
 
@@ -457,15 +457,15 @@ class _Reader:
         return _VARIABLE.sub(value, text)
 
     def _define_macro(self, lines: list[Line]) -> None:
-        name, *parameters = parsed(0, f"x {lines[0].words[0]}").words or ("",)
+        name, *parameters = parsed(0, f"x {lines[0].tokens[0]}").tokens or ("",)
         self._macros[name.lower()] = (tuple(parameters), lines[1:])
 
-    def _use(self, words: tuple[str, ...], path: Path, depth: int, here: _Sections) -> None:
+    def _use(self, tokens: tuple[str, ...], path: Path, depth: int, here: _Sections) -> None:
         if depth > _DEPTH:
             self._too_deep(f"{path}: macros used more than {_DEPTH} levels deep")
             return
-        parameters, lines = self._macros[words[0].lower()]
-        values = dict(zip(parameters, words[1:], strict=False))
+        parameters, lines = self._macros[tokens[0].lower()]
+        values = dict(zip(parameters, tokens[1:], strict=False))
         if values:
             names = sorted(values, key=len, reverse=True)
             pattern = re.compile("|".join(map(re.escape, names)))

@@ -43,7 +43,7 @@ class Line:
     number: int
     kind: str
     name: str
-    words: tuple[str, ...]
+    tokens: tuple[str, ...]
     text: str
 
 
@@ -213,7 +213,7 @@ def parsed(number: int, text: str) -> Line:
     if text[:1] == "<" and (section := _SECTION.match(text)):
         kind = "/" if section[1] else "<"
         return Line(number, kind, section[2].lower(), (section[3].strip(),), text)
-    found = words(text)
+    found = tokens(text)
     return Line(number, "", found[0].lower(), tuple(found[1:]), text)
 
 
@@ -234,7 +234,7 @@ def logical_lines(text: str) -> Iterator[tuple[int, str]]:
             yield at, line
 
 
-def words(line: str) -> list[str]:
+def tokens(line: str) -> list[str]:
     # A shell's lexer takes its time, and nearly all lines can do without.
     if line.isascii() and not ('"' in line or "'" in line or "\\" in line):
         return line.split()

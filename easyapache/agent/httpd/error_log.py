@@ -20,7 +20,7 @@ _REQUEST = re.compile(r"\[(client|remote) ")
 _OVER = re.compile(r"resuming normal operations|caught SIG(TERM|WINCH), shutting down")
 
 
-def words_of_httpd(path: Path, parent: Identity | None) -> str:
+def lines_of_httpd(path: Path, parent: Identity | None) -> str:
     """The lines of the httpd that ``parent`` is; where none runs, those since one last started
     or was stopped: they say why it ended, or why it did not start."""
     try:

@@ -50,7 +50,7 @@ _COMPILED_IN = re.compile(r"^\s+(\w+\.c)$", re.MULTILINE)
 _AS_BEFORE = 1.0
 """Seconds for which the listeners of the configuration are not looked up again: processes are
 looked for many times a second while httpd is replaced."""
-_STILL_SAID = 5.0
+_LISTING_LIFETIME = 5.0
 """Seconds for which httpd's answer about its modules is taken for its present one."""
 _ALL_OR_NONE = 2.0
 """Seconds after which an httpd that listens and has children counts as ready though not all the
@@ -147,8 +147,8 @@ class Httpd:
         seen = started_as(parent.pid) if parent else None
         if seen is None:
             return self._remembered(kept)
-        known, self._started = self._started, (parent, seen)
-        if known is None or known[1] != seen:
+        earlier, self._started = self._started, (parent, seen)
+        if earlier is None or earlier[1] != seen:
             data = {"options": seen.options, "environment": dict(seen.environment)}
             with suppress(OSError):  # it is only for a start after a crash
                 write_atomically(kept, json.dumps(data).encode())
@@ -170,8 +170,8 @@ class Httpd:
         running httpd was started with."""
         return (*self.argv, *self.started.beside(self.argv))
 
-    def _ask(self, *words: str) -> Finished:
-        return self.runner.ask([*self.call, *words], environment=self.started.environment)
+    def _run(self, *options: str) -> Finished:
+        return self.runner.capture([*self.call, *options], environment=self.started.environment)
 
     def surroundings(self) -> Surroundings:
         """What the conditions in the configuration are about, on this server."""
@@ -191,10 +191,10 @@ class Httpd:
         key = self._program()
         if key is None or self._released[0] != key or not self._released[1]:
             try:
-                said = self.runner.ask([*self.argv, "-v"]).stdout
+                output = self.runner.capture([*self.argv, "-v"]).stdout
             except HostError:
                 return ""
-            found = re.search(r"Apache/([\d.]+)", said)
+            found = re.search(r"Apache/([\d.]+)", output)
             self._released = key, found[1] if found else ""
         return self._released[1]
 
@@ -202,10 +202,10 @@ class Httpd:
         key = self._program()
         if key is None or self._static[0] != key or not self._static[1]:
             try:
-                said = self.runner.ask([*self.argv, "-l"]).stdout
+                output = self.runner.capture([*self.argv, "-l"]).stdout
             except HostError:
                 return ()
-            self._static = key, tuple(_COMPILED_IN.findall(said))
+            self._static = key, tuple(_COMPILED_IN.findall(output))
         return self._static[1]
 
     def _program(self) -> tuple[int, int] | None:
@@ -219,12 +219,12 @@ class Httpd:
         for as long as the program is the same file; again where it said nothing."""
         key = self._program()
         if key is None or self._known[0] != key or not self._known[1]:
-            self._known = key, self.runner.ask([*self.argv, "-f", "/dev/null", "-V"]).stdout
+            self._known = key, self.runner.capture([*self.argv, "-f", "/dev/null", "-V"]).stdout
         return self._known[1]
 
     def test(self) -> Finished:
         """``httpd -t``. It accepts ITK under a threaded MPM, which then cannot start."""
-        return self._ask("-t")
+        return self._run("-t")
 
     def build(self) -> Build:
         """What it was built as, also where it cannot read its configuration."""
@@ -245,29 +245,29 @@ class Httpd:
         that is how two MPMs or none are seen. A module whose file is missing still counts:
         httpd would try to load it.
         """
-        said = self._said_of_modules()
-        if said.ok:
-            names = set(_MODULE.findall(said.stdout))
+        listing = self._list_modules()
+        if listing.ok:
+            names = set(_MODULE.findall(listing.stdout))
             mpms = tuple(sorted(name[4:] for name in names if name[4:] in _NAMED_MPMS))
-            return Observation(mpms, "mpm_itk" in names), "", said.stderr
+            return Observation(mpms, "mpm_itk" in names), "", listing.stderr
         config = self.read()
         if not config.files:
-            return None, said.text or "; ".join(config.problems), ""
+            return None, listing.text or "; ".join(config.problems), ""
         mpms = tuple(sorted({name for name, _ in config.mpm_lines() if name in _NAMED_MPMS}))
-        return Observation(mpms, config.loads_itk()), said.text, ""
+        return Observation(mpms, config.loads_itk()), listing.text, ""
 
-    def _said_of_modules(self) -> Finished:
+    def _list_modules(self) -> Finished:
         """``httpd -M``, which costs as much as a test: one answer is good for some seconds, as
         long as no file of the configuration and no module is another one."""
         folder = self.config.server_root / "modules"
         changed = folder.stat().st_mtime_ns if folder.exists() else 0
-        key, now, known = (self.read(), changed, self._program()), time.monotonic(), self._modules
-        same = known is not None and known[0][0] is key[0] and known[0][1:] == key[1:]
-        if known is not None and same and now - known[1] < _STILL_SAID:
-            return known[2]
-        said = self._ask("-M")
-        self._modules = key, now, said
-        return said
+        key, now, cached = (self.read(), changed, self._program()), time.monotonic(), self._modules
+        same = cached is not None and cached[0][0] is key[0] and cached[0][1:] == key[1:]
+        if cached is not None and same and now - cached[1] < _LISTING_LIFETIME:
+            return cached[2]
+        listing = self._run("-M")
+        self._modules = key, now, listing
+        return listing
 
     # -- what runs ---------------------------------------------------------------------
 
@@ -382,32 +382,32 @@ class Httpd:
         self._clear_stale_pid_file()
         argv = [*self.call, *extra, "-k", "start"]
         by_unit = self._by_unit()
-        said: list[str] = []
+        outputs: list[str] = []
         if beside is not None:
-            found, words = self._started_beside(beside, argv, ports, log)
+            found, output = self._started_beside(beside, argv, ports, log)
             if found is not None:
                 return found
-            said.append(words)
+            outputs.append(output)
         # The service to systemd is the old httpd for as long as that one lives.
         if beside is None or not beside.alive:
-            found, words = (self._by_systemd if by_unit else self._alone)(argv, ports, log)
+            found, output = (self._by_systemd if by_unit else self._alone)(argv, ports, log)
             if found is not None:
                 return found
-            said.append(words)
+            outputs.append(output)
         raise HostError(
             "restart",
             Sentence("Apache didn't start."),
             Sentence("See Apache's output and its error log."),
-            "\n".join(part for part in (*said, self.log_since(mark)) if part),
+            "\n".join(part for part in (*outputs, self.log_since(mark)) if part),
         )
 
-    def _comes_up(
-        self, said: Finished, beside: Identity | None, ports: Sequence[int]
+    def _wait_until_up(
+        self, launch: Finished, beside: Identity | None, ports: Sequence[int]
     ) -> Identity | None:
         """The parent that can answer, of an httpd whose start said that it went well."""
         begun = time.monotonic()
         end = begun + 30.0
-        while said.ok and time.monotonic() < end:
+        while launch.ok and time.monotonic() < end:
             found = self.pid_file_parent()
             if found is not None and found != beside:
                 settled = time.monotonic() - begun > _ALL_OR_NONE
@@ -426,7 +426,7 @@ class Httpd:
         compares the two, so what the old one had is kept."""
         theirs = surroundings_of(old)
         done = self.runner.perform(self._inheriting(old, argv), log)
-        found = self._comes_up(done, old, ports)
+        found = self._wait_until_up(done, old, ports)
         if found is not None and theirs is not None:
             self.kept.save(theirs, found)
         return found, done.text
@@ -436,7 +436,7 @@ class Httpd:
     ) -> tuple[Identity | None, str]:
         self._refuse_switched_off()
         done = self.runner.perform(argv, log, environment=self.started.environment)
-        return self._comes_up(done, None, ports), done.text
+        return self._wait_until_up(done, None, ports), done.text
 
     def _by_systemd(
         self, argv: list[str], ports: Sequence[int], log: Log
@@ -449,7 +449,7 @@ class Httpd:
         if not tested.ok:
             return None, tested.text  # systemd would only count a start that cannot succeed
         done = self.unit.start(log)
-        found = self._comes_up(done, None, ports)
+        found = self._wait_until_up(done, None, ports)
         if found is not None:
             return found, done.text
         state = self.unit.settled()
@@ -461,15 +461,15 @@ class Httpd:
             files = cgroups.made(self.unit.group(state))
             command = self._inherit(files, None, argv, self.unit.given())
             direct = self.runner.perform(command, log, environment=self.started.environment)
-            found = self._comes_up(direct, None, ports)
-            words = direct.text
+            found = self._wait_until_up(direct, None, ports)
+            output = direct.text
         except OSError as error:
-            words = f"{error.filename}: {error.strerror}"
+            output = f"{error.filename}: {error.strerror}"
         if found is None and state.result == "start-limit-hit":
             self.unit.wait_out(state, log)
             done = self.unit.start(log)
-            found = self._comes_up(done, None, ports)
-        return found, "\n".join(dict.fromkeys([done.text, words]))
+            found = self._wait_until_up(done, None, ports)
+        return found, "\n".join(dict.fromkeys([done.text, output]))
 
     def entrust(self, parent: Identity, log: Log) -> None:
         """Have systemd take an httpd for its service, where httpd is one."""
@@ -527,8 +527,8 @@ class Httpd:
     def _listens(self, parent: Identity) -> bool:
         return parent.alive and bool(listening_of(parent.pid) and children_of(parent.pid))
 
-    def _another(self, known: Identity | None) -> bool:
-        return any(item != known for item in self.parents())
+    def _another(self, old: Identity | None) -> bool:
+        return any(item != old for item in self.parents())
 
     def _clear_stale_pid_file(self) -> None:
         """One left by a crash may name a process that is somebody else's by now, or dead and not

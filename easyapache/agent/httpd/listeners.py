@@ -7,7 +7,7 @@ import ssl
 import time
 from collections.abc import Sequence
 
-from easyapache.agent.httpd.addresses import asked_at, everywhere
+from easyapache.agent.httpd.addresses import everywhere, reachable_at
 from easyapache.agent.httpd.apache_config import ApacheConfig
 from easyapache.agent.httpd.sockets import is_address
 
@@ -25,23 +25,25 @@ def ways_in(conf: ApacheConfig, places: Sequence[tuple[str, int]]) -> list[tuple
     time the configuration counts."""
     tls, end = conf.tls_ports(), time.monotonic() + _ALL
     return [
-        (host, port, port in tls and not (time.monotonic() < end and _speaks_plainly(host, port)))
-        for host, port in ((asked_at(address), port) for address, port in _asked(conf, places))
+        (host, port, port in tls and not (time.monotonic() < end and _is_plain_http(host, port)))
+        for host, port in (
+            (reachable_at(address), port) for address, port in _addresses_of(conf, places)
+        )
     ]
 
 
-def _asked(conf: ApacheConfig, places: Sequence[tuple[str, int]]) -> list[tuple[str, int]]:
+def _addresses_of(conf: ApacheConfig, places: Sequence[tuple[str, int]]) -> list[tuple[str, int]]:
     ports = {port for _, port in places}
     named = [
         (address, port)
         for address, port in conf.listeners()
         if port in ports and (everywhere(address) or is_address(address))
     ]
-    known = {port for _, port in named}
-    return [*named, *((address, port) for address, port in places if port not in known)]
+    configured = {port for _, port in named}
+    return [*named, *((address, port) for address, port in places if port not in configured)]
 
 
-def _speaks_plainly(host: str, port: int) -> bool:
+def _is_plain_http(host: str, port: int) -> bool:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE

@@ -116,7 +116,7 @@ def thread_bytes(pid: int) -> int:
 def memory_info(path: Path = PROC / "meminfo") -> Mapping[str, int]:
     """/proc/meminfo in bytes."""
     lines = (line.split() for line in path.read_text().splitlines())
-    return {words[0].rstrip(":"): int(words[1]) * 1024 for words in lines if len(words) == 3}
+    return {fields[0].rstrip(":"): int(fields[1]) * 1024 for fields in lines if len(fields) == 3}
 
 
 def directives(config: ApacheConfig) -> dict[str, dict[str, int]]:

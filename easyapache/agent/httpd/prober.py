@@ -123,8 +123,8 @@ def visit(target: Target, context: ssl.SSLContext) -> Waiting[str]:
             end = context.wrap_socket(end, do_handshake_on_connect=False)
             yield from _patiently(end, end.do_handshake)
         end.send(_REQUEST)
-        heard = end
-        first = yield from _patiently(end, lambda: heard.recv(4096))
+        connected = end
+        first = yield from _patiently(end, lambda: connected.recv(4096))
         if isinstance(end, ssl.SSLSocket):
             with suppress(OSError):
                 end.unwrap()  # says good-bye, and does not wait for the answer

@@ -110,7 +110,7 @@ def children_of(parent: int) -> list[int]:
     try:
         # One small file where the kernel has it (CONFIG_PROC_CHILDREN, as EL's do).
         text = (PROC / str(parent) / "task" / str(parent) / "children").read_text()
-        candidates = [int(word) for word in text.split()]
+        candidates = [int(pid) for pid in text.split()]
     except (FileNotFoundError, ProcessLookupError):
         candidates = all_pids()
     found = []

@@ -45,8 +45,8 @@ class Rehearsal:
 
     def isolation(self) -> str:
         """``network namespace`` where this process may make one, else ``loopback ports``."""
-        said = self.runner.ask([*_UNSHARE, "true"])
-        return _NAMESPACE if said.ok else _LOOPBACK
+        probe = self.runner.capture([*_UNSHARE, "true"])
+        return _NAMESPACE if probe.ok else _LOOPBACK
 
     def perform(
         self, transaction: Transaction, mpm: str, itk: bool, folder: Path, incoming: Path, log: Log
@@ -85,8 +85,8 @@ class Rehearsal:
         (copy / "run").mkdir()
 
         on_server, modules_on_server = self._server_path(real), self._server_path(modules)
-        for gone in self.rpm.owned_paths(package.name for package in transaction.remove):
-            self._place(gone, copy, on_server, modules_on_server, None)
+        for removed in self.rpm.owned_paths(package.name for package in transaction.remove):
+            self._place(removed, copy, on_server, modules_on_server, None)
         unpacked = folder / "unpacked" / "root"
         for fresh in unpack(self.runner, incoming, transaction.install, unpacked):
             self._place(fresh, copy, on_server, modules_on_server, unpacked)
@@ -142,12 +142,14 @@ class Rehearsal:
         call = [sys.executable, "-I", stage, json.dumps(settings)]
         prefix = list(_UNSHARE) if where == _NAMESPACE else []
         environment = self.httpd.started.environment
-        said = self.runner.ask([*prefix, *call], limit=_LIMIT + 60.0, environment=environment)
+        finished = self.runner.capture(
+            [*prefix, *call], limit=_LIMIT + 60.0, environment=environment
+        )
         try:
-            result: dict[str, Any] = json.loads(said.stdout)
+            result: dict[str, Any] = json.loads(finished.stdout)
         except ValueError:
             why = Sentence("The trial start could not be run.")
-            raise HostError("rehearsal", why, "", said.text) from None
+            raise HostError("rehearsal", why, "", finished.text) from None
         errors = runtime / "error_log"
         text = errors.read_text(errors="replace") if errors.exists() else ""
         self._judge(result, mpm, itk, (result["output"] + text).strip(), log)
@@ -176,8 +178,10 @@ class Rehearsal:
         argv = [self.httpd.argv[0], "-d", str(server_root), "-f", str(main)]
         # A path that an option names is the copy's, as those in the files.
         kept = self.httpd.started.beside(argv)
-        argv += [_replaced(word, str(self.config.server_root), str(server_root)) for word in kept]
-        argv += [word for line in override for word in ("-c", line)]
+        argv += [
+            _replaced(argument, str(self.config.server_root), str(server_root)) for argument in kept
+        ]
+        argv += [argument for line in override for argument in ("-c", line)]
         status = urlsplit(self.config.status_url)
         return {
             "net": where == _NAMESPACE,
@@ -223,8 +227,8 @@ class Rehearsal:
                 text,
             )
         seen = result["mpms"]
-        said = result.get("server_mpm") or (seen[0] if len(seen) == 1 else "")
-        if seen != [mpm] or said != mpm or result["itk"] is not itk:
+        reported = result.get("server_mpm") or (seen[0] if len(seen) == 1 else "")
+        if seen != [mpm] or reported != mpm or result["itk"] is not itk:
             raise HostError(
                 "rehearsal",
                 Sentence(

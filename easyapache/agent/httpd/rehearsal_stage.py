@@ -118,8 +118,10 @@ def observe(
             status, body = request(
                 where["address"], where["port"], where["tls"], where["path"], "GET", where["host"]
             )
-            said = re.search(r"^ServerMPM: (\w+)", body, re.MULTILINE)
-            result["server_mpm"] = said.group(1).lower() if said and status == 200 else ""
+            server_mpm = re.search(r"^ServerMPM: (\w+)", body, re.MULTILINE)
+            result["server_mpm"] = (
+                server_mpm.group(1).lower() if server_mpm and status == 200 else ""
+            )
         except (OSError, http.client.HTTPException):
             pass  # the page may be off or need a name; the mapped module has answered already
     result["up"] = not waiting and process.poll() is None

@@ -311,15 +311,15 @@ class Restart:
             old = old or parents[0]
             newer = [item for item in parents if item != old]
             if newer and (old not in parents or self._gets_ready(newer[-1])):
-                stays = newer[-1]
+                survivor = newer[-1]
             elif old in parents:
-                stays = old
+                survivor = old
             else:
                 log("a restart was interrupted, and no httpd accepts connections")
                 return True
-            log(f"a restart was interrupted: httpd {stays.pid} stays")
-            self._retire(stays, log)
-            self.httpd.entrust(stays, log)
+            log(f"a restart was interrupted: httpd {survivor.pid} stays")
+            self._retire(survivor, log)
+            self.httpd.entrust(survivor, log)
             return True
         finally:
             self._put_back()
@@ -355,8 +355,8 @@ class Restart:
         """What is left of a new server of ours, known by its arguments, that did not come up.
         Another new one was started by something else."""
         for parent in self.httpd.parents():
-            words = arguments_of(parent.pid)
-            ours = bool(arguments) and set(arguments) <= set(words)
+            running = arguments_of(parent.pid)
+            ours = bool(arguments) and set(arguments) <= set(running)
             if ours and parent not in before:
                 _signal(parent, signal.SIGTERM)
 

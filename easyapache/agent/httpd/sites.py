@@ -20,7 +20,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from easyapache.agent.config import HostConfig
-from easyapache.agent.httpd.addresses import asked_at, canonical, everywhere
+from easyapache.agent.httpd.addresses import canonical, everywhere, reachable_at
 from easyapache.agent.httpd.apache_config import ApacheConfig, Directive, VirtualHost
 from easyapache.agent.httpd.http_probe import BODY_LIMIT, Answer, fetch
 from easyapache.agent.server import SiteAnswer, Stop, never
@@ -45,7 +45,7 @@ def candidates(config: HostConfig, conf: ApacheConfig) -> list[SiteAnswer]:
         SiteAnswer(url=item["url"], host=item.get("host", ""), kind=item.get("kind", "named"))
         for item in config.sites
     ]
-    known = {(site.url, site.host) for site in named}
+    seen = {(site.url, site.host) for site in named}
     taken: dict[tuple[str, str], int] = {}
     listeners = conf.listeners()
     tls_ports = conf.tls_ports()
@@ -66,11 +66,11 @@ def candidates(config: HostConfig, conf: ApacheConfig) -> list[SiteAnswer]:
                 kind = f"tls {plain}" if tls else plain
                 place = (kind, f"{address}:{port}")
                 url = f"{'https' if tls else 'http'}://{_netloc(address, port)}{path}"
-                again = (url, host.name) in known
+                again = (url, host.name) in seen
                 if taken.get(place, 0) >= PER_KIND or again or len(found) >= MOST:
                     continue
                 taken[place] = taken.get(place, 0) + 1
-                known.add((url, host.name))
+                seen.add((url, host.name))
                 found.append(SiteAnswer(url=url, host=host.name, kind=kind))
     return named + found
 
@@ -86,7 +86,7 @@ def reachable(host: VirtualHost, listeners: Sequence[tuple[str, int]]) -> list[t
                 continue
             if everywhere(name) or everywhere(address) or name == address:
                 # One's own name or a wildcard is reached through the loopback device.
-                found.append((asked_at(address if everywhere(name) else name), number))
+                found.append((reachable_at(address if everywhere(name) else name), number))
     return list(dict.fromkeys(found))
 
 
@@ -127,9 +127,9 @@ def _php_of_folder(root: str) -> str:
     for place in (folder, *list(folder.parents)[:3]) if root else ():
         found = ""
         for line in _begin_of(place / ".htaccess").splitlines():
-            words = line.split()
-            if len(words) > 1 and words[0].lower() in _HANDLERS:
-                found = _php_name(words[1].strip("\"'")) or found
+            tokens = line.split()
+            if len(tokens) > 1 and tokens[0].lower() in _HANDLERS:
+                found = _php_name(tokens[1].strip("\"'")) or found
         if found:
             return found
     return ""
@@ -175,29 +175,29 @@ def scripts_of(directives: Iterable[Directive]) -> list[str]:
     return list(dict.fromkeys(found))
 
 
-def ask(
+def probe(
     sites: Iterable[SiteAnswer], stop: Stop = never, limit: float = LIMIT_OF_ALL
 ) -> list[SiteAnswer]:
     """Ask each of them, a few at a time; the order stays. After ``limit`` seconds in all, those
     whose turn has not come have no answer. Raises Stopped as soon as ``stop`` says so."""
     end = time.monotonic() + limit
 
-    def asked(site: SiteAnswer) -> SiteAnswer:
+    def answer_of(site: SiteAnswer) -> SiteAnswer:
         left = min(LIMIT, end - time.monotonic())
         if left <= 0:
             return replace(site, error=Sentence("not checked: the other sites took too long"))
         return filled(site, fetch(site.url, host=site.host, limit=left, stop=stop))
 
     with ThreadPoolExecutor(max_workers=8) as pool:
-        return list(pool.map(asked, sites))
+        return list(pool.map(answer_of, sites))
 
 
 def witnesses(sites: Iterable[SiteAnswer], stop: Stop = never) -> list[SiteAnswer]:
     """Ask each of them twice. One that answers unlike itself while nothing is changed says
     nothing about a change: it counts as one without an answer."""
-    first = ask(sites, stop)
+    first = probe(sites, stop)
     steady = [site for site in first if not site.error]
-    again = dict(zip(steady, ask(steady, stop), strict=True))
+    again = dict(zip(steady, probe(steady, stop), strict=True))
     return [
         replace(blank(site), error=Sentence("answers differently each time"))
         if site in again and (difference(site, again[site]) or difference(again[site], site))

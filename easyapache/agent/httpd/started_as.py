@@ -40,28 +40,28 @@ class StartedAs:
             for letter, value in self.options
             if letter not in named and (letter, value) not in own
         ]
-        return tuple(word for letter, value in added for word in (f"-{letter}", value))
+        return tuple(argument for letter, value in added for argument in (f"-{letter}", value))
 
 
 def started_as(pid: int) -> StartedAs | None:
     """None when the process is gone, is somebody else's, or does not tell."""
     try:
-        words = (PROC / str(pid) / "cmdline").read_bytes()
+        command_line = (PROC / str(pid) / "cmdline").read_bytes()
         environment = (PROC / str(pid) / "environ").read_bytes()
     except (FileNotFoundError, ProcessLookupError, PermissionError):
         return None
-    argv = words.decode(errors="surrogateescape").rstrip("\0").split("\0")
+    argv = command_line.decode(errors="surrogateescape").rstrip("\0").split("\0")
     return StartedAs(tuple(options_of(argv)), dict(_handed_on(environment)))
 
 
 def options_of(argv: Sequence[str]) -> list[tuple[str, str]]:
     """Those options of a call of httpd that decide what its configuration is."""
     found = []
-    words = iter(argv[1:])
-    for word in words:
-        if len(word) < 2 or word[0] != "-" or word[1] not in _WITH_VALUE:
+    arguments = iter(argv[1:])
+    for argument in arguments:
+        if len(argument) < 2 or argument[0] != "-" or argument[1] not in _WITH_VALUE:
             continue
-        letter, value = word[1], word[2:] or next(words, "")
+        letter, value = argument[1], argument[2:] or next(arguments, "")
         ours = letter == "c" and value.startswith(_OUR_OWN)
         how = letter == "D" and (value in _HOW_TO_RUN or value.startswith("DUMP_"))
         if letter in _KEPT and value and not ours and not how:

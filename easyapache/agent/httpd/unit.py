@@ -75,12 +75,12 @@ class Unit:
     def __init__(self, runner: Runner) -> None:
         self.runner = runner
 
-    def _systemctl(self, *words: str, limit: float = 30.0) -> Finished:
-        return self.runner.ask(["systemctl", *words], limit=limit)
+    def _systemctl(self, *arguments: str, limit: float = 30.0) -> Finished:
+        return self.runner.capture(["systemctl", *arguments], limit=limit)
 
     def state(self) -> State:
-        said = self._systemctl("show", NAME, f"--property={','.join(_PROPERTIES)}")
-        pairs = (line.partition("=") for line in said.stdout.splitlines())
+        output = self._systemctl("show", NAME, f"--property={','.join(_PROPERTIES)}")
+        pairs = (line.partition("=") for line in output.stdout.splitlines())
         values = {name: value.strip() for name, _, value in pairs}
         main = values.get("MainPID", "")
         return State(
@@ -107,8 +107,8 @@ class Unit:
         if state.group:
             return state.group
         slice_ = state.slice or "system.slice"
-        said = self._systemctl("show", slice_, "--property=ControlGroup").stdout
-        above = said.strip().removeprefix("ControlGroup=") or f"/{slice_}"
+        control_group = self._systemctl("show", slice_, "--property=ControlGroup").stdout
+        above = control_group.strip().removeprefix("ControlGroup=") or f"/{slice_}"
         return f"{above.rstrip('/')}/{NAME}"
 
     def given(self) -> dict[str, Any]:
@@ -139,12 +139,12 @@ class Unit:
             return Sentence("{unit} is masked", unit=NAME)
         interface = "org.freedesktop.systemd1"
         try:
-            said = self.runner.ask(
+            conditions = self.runner.capture(
                 ["busctl", "get-property", interface, _OBJECT, f"{interface}.Unit", "Conditions"]
             )
         except HostError:
             return ""  # no busctl: what is known of cPanel's unit was looked at before
-        return _unmet(said.stdout) if said.ok else ""
+        return _unmet(conditions.stdout) if conditions.ok else ""
 
     # -- starting --------------------------------------------------------------------------
 
@@ -159,12 +159,12 @@ class Unit:
         """``systemctl start``, with its words in the log."""
         self.forgive()
         try:
-            said = self._systemctl("start", NAME, limit=_START_LIMIT)
+            started = self._systemctl("start", NAME, limit=_START_LIMIT)
         except HostError as error:
-            said = Finished(("systemctl", "start", NAME), -1, "", error.message)
-        for line in said.text.splitlines():
+            started = Finished(("systemctl", "start", NAME), -1, "", error.message)
+        for line in started.text.splitlines():
             log(line)
-        return said
+        return started
 
     def wait_out(self, state: State, log: Log) -> None:
         """The time in which systemd counts starts, after which it allows the next one."""
@@ -193,13 +193,13 @@ class Unit:
         return state
 
 
-def _unmet(said: str) -> str:
+def _unmet(conditions: str) -> str:
     """Which condition on a file does not hold, of busctl's ``a(sbbsi) 1 "ConditionPathExists"
     false true "/etc/httpddisable" 1``: name, whether one of these is enough, whether it is
     negated, parameter, and how it was the last time."""
-    words = shlex.split(said)[2:]
+    fields = shlex.split(conditions)[2:]
     any_of_these: list[tuple[bool, str]] = []
-    for name, trigger, negate, path, _ in zip(*[iter(words)] * 5, strict=False):
+    for name, trigger, negate, path, _ in zip(*[iter(fields)] * 5, strict=False):
         test = _TESTS.get(name)
         if test is None:
             continue
@@ -230,10 +230,10 @@ def _seconds(span: str) -> float:
     """systemd's ``1min 30s``, ``500ms`` or ``10s`` in seconds; ``infinity`` and rubbish are 0."""
     units = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
     total = 0.0
-    for word in span.split():
-        number = word.rstrip("abcdefghijklmnopqrstuvwxyz")
+    for part in span.split():
+        number = part.rstrip("abcdefghijklmnopqrstuvwxyz")
         try:
-            total += float(number) * units[word.removeprefix(number)]
+            total += float(number) * units[part.removeprefix(number)]
         except (KeyError, ValueError):
             return 0.0
     return total

@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterable, Sequence
 
 from easyapache.agent.httpd import sites
-from easyapache.agent.httpd.addresses import ANY_4, ANY_6, asked_at
+from easyapache.agent.httpd.addresses import ANY_4, ANY_6, reachable_at
 from easyapache.agent.httpd.apache_config import ApacheConfig
 from easyapache.agent.httpd.httpd import SWITCHED_OFF, Httpd
 from easyapache.agent.httpd.processes import Identity, children_of
@@ -37,10 +37,10 @@ def cgi_package(mpm: str) -> str:
 def package_checks(packages: Profile, transaction: Transaction, mpm: str, itk: bool) -> list[Check]:
     installed = {package.nevra for package in packages.packages}
     names = packages.names
-    coming = {package.name for package in transaction.install}
+    installing = {package.name for package in transaction.install}
     lacking = sorted(p.nevra for p in transaction.install if p.nevra not in installed)
     staying = sorted(
-        p.nevra for p in transaction.remove if p.name not in coming and p.nevra in installed
+        p.nevra for p in transaction.remove if p.name not in installing and p.nevra in installed
     )
     wrong = [
         *(Sentence("{name} is not installed", name=name) for name in lacking),
@@ -97,13 +97,13 @@ def file_check(rpm: RpmDatabase, packages: Profile, transaction: Transaction, mp
 
 
 def mpm_check(name: str, title: str, seen: Observation | None, error: str, mpm: str) -> Check:
-    said = all_of(seen.mpms) or Sentence("none") if seen else error or Sentence("no answer")
-    return Check(name, title, mpm, said, seen is not None and seen.mpms == (mpm,))
+    actual = all_of(seen.mpms) or Sentence("none") if seen else error or Sentence("no answer")
+    return Check(name, title, mpm, actual, seen is not None and seen.mpms == (mpm,))
 
 
 def itk_check(name: str, title: str, seen: Observation | None, itk: bool) -> Check:
-    said = _yes(seen.itk) if seen else Sentence("no answer")
-    return Check(name, title, _yes(itk), said, seen is not None and seen.itk is itk)
+    actual = _yes(seen.itk) if seen else Sentence("no answer")
+    return Check(name, title, _yes(itk), actual, seen is not None and seen.itk is itk)
 
 
 def listener_checks(httpd: Httpd, before: Sequence[tuple[str, int]] = ()) -> list[Check]:
@@ -112,15 +112,15 @@ def listener_checks(httpd: Httpd, before: Sequence[tuple[str, int]] = ()) -> lis
     would answer some visitors, and with other modules.) One that no Listen line has any more
     was taken away by somebody, and only that was waiting for a restart."""
     conf = httpd.read()
-    places = [item for item in before if conf.speaks_of(item[1]) or conf.problems]
+    places = [item for item in before if conf.mentions_port(item[1]) or conf.problems]
     parent = httpd.parent()
     others = [str(item.pid) for item in httpd.parents() if item != parent]
     held = {(s.address, s.port) for s in listening_of(parent.pid).values()} if parent else set()
     checks = []
     for address, port in places or conf.listeners():
         title = Sentence("Listener {address}", address=f"{address or '*'}:{port}")
-        answers = Sentence("answers")
-        seen: str = answers
+        expected = Sentence("answers")
+        seen: str = expected
         if not _is_among(held, address, port):
             seen = Sentence("belongs to another process")
         elif others:
@@ -130,7 +130,7 @@ def listener_checks(httpd: Httpd, before: Sequence[tuple[str, int]] = ()) -> lis
                 socket.create_connection((_way_in(conf, address, port), port), timeout=5.0).close()
             except OSError as error:
                 seen = str(error)
-        checks.append(Check(f"listener:{address}:{port}", title, answers, seen, seen is answers))
+        checks.append(Check(f"listener:{address}:{port}", title, expected, seen, seen is expected))
     return checks
 
 
@@ -139,7 +139,7 @@ def _way_in(conf: ApacheConfig, address: str, port: int) -> str:
     are those of IPv6 alone: IPv4 may be refused there."""
     written = [where for where, number in conf.listeners() if number == port]
     six = address == ANY_4 and ANY_6 in written and ANY_4 not in written
-    return asked_at(ANY_6 if six else address)
+    return reachable_at(ANY_6 if six else address)
 
 
 def _is_among(held: Iterable[tuple[str, int]], address: str, port: int) -> bool:
@@ -214,9 +214,9 @@ def worker_check(httpd: Httpd) -> Check:
 def site_checks(before: Sequence[SiteAnswer]) -> list[Check]:
     checks = []
     # Whoever gave no answer before is no witness now, and need not be waited for.
-    asked = iter(sites.ask(sites.blank(site) for site in before if not site.error))
+    answers = iter(sites.probe(sites.blank(site) for site in before if not site.error))
     for old in before:
-        new = old if old.error else next(asked)
+        new = old if old.error else next(answers)
         changed = sites.difference(old, new)
         checks.append(
             Check(

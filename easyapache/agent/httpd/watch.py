@@ -42,7 +42,7 @@ class Watch(AbstractContextManager["Watch"]):
 
     def __enter__(self) -> Watch:
         self.window.open()
-        self._known = self._httpd.parent()
+        self._parent = self._httpd.parent()
         self._thread = threading.Thread(target=self._look, name="httpd-watch", daemon=True)
         self._thread.start()
         # A prober takes a while to begin, and to end: httpd is watched meanwhile.
@@ -61,7 +61,7 @@ class Watch(AbstractContextManager["Watch"]):
             try:
                 yield
             finally:
-                self._known = self._httpd.parent()
+                self._parent = self._httpd.parent()
 
     def noticed(self) -> Interruption:
         """End the measuring, not the watch, and say what visitors noticed in this window."""
@@ -74,19 +74,19 @@ class Watch(AbstractContextManager["Watch"]):
         while not self._over.wait(pause):
             with self._busy:
                 pause = _PAUSE
-                if self._known is not None and self._known.alive:
+                if self._parent is not None and self._parent.alive:
                     continue
                 try:
-                    self._known = self._replaced() or self._started()
+                    self._parent = self._replaced() or self._started()
                     again = _AGAIN
                 except (HostError, OSError) as error:
                     if isinstance(error, HostError) and error.code == SWITCHED_OFF:
                         self._log(f"httpd ended and is not started again. {error.message}")
                         return
-                    said = error.output if isinstance(error, HostError) else str(error)
-                    if said != failed:
-                        self._log(f"httpd ended and cannot be started yet: {said[:400]}")
-                        failed = said
+                    reason = error.output if isinstance(error, HostError) else str(error)
+                    if reason != failed:
+                        self._log(f"httpd ended and cannot be started yet: {reason[:400]}")
+                        failed = reason
                     pause, again = again, min(_LATEST, again * 2)
 
     def _replaced(self) -> Identity | None:

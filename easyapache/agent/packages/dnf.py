@@ -135,7 +135,7 @@ class PackageManager:
 
     # -- questions -----------------------------------------------------------------------
 
-    def ask(
+    def resolve(
         self,
         install: Sequence[str],
         remove: Sequence[str],
@@ -162,29 +162,29 @@ class PackageManager:
             "protect": list(protect),
             "erase": erase,
         }
-        return self._dnf_says(request, stop=stop)
+        return self._run_resolver(request, stop=stop)
 
     def offers(self, names: Iterable[str]) -> tuple[Descriptions, Path]:
         """{name: what it says of itself} of the named packages as the repositories have them,
         by the metadata dnf has already, and the folder where that is. Raises HostError."""
         options = [*self.options, "--disableplugin=universal-hooks", "-C"]
-        answer = self._dnf_says({"options": options, "describe": sorted(names)})
+        answer = self._run_resolver({"options": options, "describe": sorted(names)})
         return described(answer["packages"]), Path(answer["cache"])
 
-    def _dnf_says(
+    def _run_resolver(
         self, request: Mapping[str, Any], log: Log | None = None, stop: Stop = never
     ) -> Mapping[str, Any]:
         # -I, or this folder's own dnf.py and rpm.py would be taken for the system's.
         script = str(Path(__file__).with_name("dnf_resolve.py"))
         argv = [*self.wrapper, self.config.python, "-I", script, json.dumps(request)]
         if log or stop is not never:
-            said = self.runner.perform(argv, log or (lambda _: None), stop)
+            finished = self.runner.perform(argv, log or (lambda _: None), stop)
         else:
-            said = self.runner.ask(argv, limit=600.0)
+            finished = self.runner.capture(argv, limit=600.0)
         try:
-            answer: dict[str, Any] = json.loads(said.stdout)
+            answer: dict[str, Any] = json.loads(finished.stdout)
         except ValueError:
-            raise classify(said.text) from None
+            raise classify(finished.text) from None
         if "error" not in answer:
             return answer
         code, message = answer["error"]["code"], answer["error"]["message"]
@@ -200,11 +200,11 @@ class PackageManager:
                     "8.4 and later); yum 3 is not supported. If the module belongs to another "
                     "interpreter, set python in the agent's configuration."
                 ),
-                said.stderr,
+                finished.stderr,
             )
-        error = classify(f"{message}\n{said.stderr}" if log else message)
-        known = code if error.code in ("package_manager", "unsatisfiable") else error.code
-        raise HostError(known, error.message, error.remedy, message)
+        error = classify(f"{message}\n{finished.stderr}" if log else message)
+        final_code = code if error.code in ("package_manager", "unsatisfiable") else error.code
+        raise HostError(final_code, error.message, error.remedy, message)
 
     # -- the transaction -----------------------------------------------------------------
 
@@ -224,20 +224,20 @@ class PackageManager:
     def fetch(
         self,
         transaction: Transaction,
-        coming: Path,
-        leaving: Path,
+        incoming: Path,
+        outgoing: Path,
         log: Log,
         stop: Stop = never,
     ) -> None:
         """Download what comes in, into the cache and ``coming``, and what leaves, as it is
         installed, into ``leaving``; all signatures checked, nothing changed. Raises HostError,
         ``kit`` when no repository has a build that leaves any more, and Stopped."""
-        for folder in (coming, leaving):
+        for folder in (incoming, outgoing):
             folder.mkdir(parents=True, exist_ok=True)
-        wanted = {package.nevra: str(leaving) for package in transaction.remove}
-        wanted.update({package.nevra: str(coming) for package in transaction.install})
+        wanted = {package.nevra: str(outgoing) for package in transaction.remove}
+        wanted.update({package.nevra: str(incoming) for package in transaction.install})
         quiet = {"options": [*self.options, "--disableplugin=universal-hooks"], "fetch": wanted}
-        answer = self._dnf_says(
+        answer = self._run_resolver(
             quiet, lambda line: None if line.startswith("{") else log(line), stop
         )
         missing = list(answer["missing"])
@@ -289,22 +289,22 @@ class PackageManager:
 
 def store(transaction: Transaction, path: Path) -> None:
     """Write a transaction in the form of ``dnf history store``."""
-    coming = {package.name for package in transaction.install}
-    leaving = {package.name for package in transaction.remove}
+    installing = {package.name for package in transaction.install}
+    removing = {package.name for package in transaction.remove}
     entries = []
     for package in transaction.install:
-        asked = transaction.reasons.get(package.name) == "asked"
+        requested = transaction.reasons.get(package.name) == "asked"
         entries.append(
             {
-                "action": "Upgrade" if package.name in leaving else "Install",
+                "action": "Upgrade" if package.name in removing else "Install",
                 "nevra": package.nevra,
-                "reason": "user" if asked else "dependency",
+                "reason": "user" if requested else "dependency",
                 "repo_id": "",
             }
         )
     entries += [
         {
-            "action": "Upgraded" if package.name in coming else "Removed",
+            "action": "Upgraded" if package.name in installing else "Removed",
             "nevra": package.nevra,
             "reason": "user",
             "repo_id": "@System",

@@ -36,13 +36,13 @@ def last_transaction(root: Path) -> dict[str, Any]:
         return {}
     if row is None:
         return {}
-    number, ended, user, command, said = row
+    number, ended, user, command, note = row
     return {
         "id": number,
         "at": datetime.fromtimestamp(ended, UTC).isoformat(timespec="seconds"),
         "user": account(user),
         "command": (command or "")[:300],
-        "comment": said or "",
+        "comment": note or "",
     }
 
 

@@ -114,13 +114,13 @@ def answer(base: Any, install: List[str], remove: List[str], erase: bool) -> Dic
         text = str(error)
         code = "protected" if "protected packages" in text else "unsatisfiable"
         raise Refused(code, text)
-    coming, leaving, reasons, sources = [], [], {}, {}
+    installing, removing, reasons, sources = [], [], {}, {}
     sizes: Dict[str, Dict[str, int]] = {"download": {}, "install": {}, "remove": {}}
     repositories = dict((repo.id, repo) for repo in base.repos.iter_enabled())
     for item in base.transaction or ():
         package = item.pkg
         if item.action in dnf.transaction.FORWARD_ACTIONS:
-            coming.append(described(package))
+            installing.append(described(package))
             if package.name in install:
                 reasons[package.name] = "asked"
             else:
@@ -138,19 +138,19 @@ def answer(base: Any, install: List[str], remove: List[str], erase: bool) -> Dic
         elif item.action in dnf.transaction.BACKWARD_ACTIONS or (
             item.action == dnf.transaction.PKG_REMOVE
         ):
-            leaving.append(described(package))
+            removing.append(described(package))
             sizes["remove"][package.name] = package.installsize
             if package.name in remove:
                 reasons[package.name] = "asked"
-    names = set(entry["name"] for entry in coming)
+    names = set(entry["name"] for entry in installing)
     new = [item.pkg for item in base.transaction or () if item.pkg.name in names]
-    for entry in leaving:
+    for entry in removing:
         if entry["name"] in reasons or entry["name"] in names:
             continue
         # Said to conflict when it and something incoming exclude each other, in either
         # direction; otherwise it leaves because what it needs leaves.
-        gone = base.sack.query().installed().filter(name=entry["name"])
-        clash = gone.filter(conflicts=[p for pkg in new for p in pkg.provides])
+        candidates = base.sack.query().installed().filter(name=entry["name"])
+        clash = candidates.filter(conflicts=[p for pkg in new for p in pkg.provides])
         if not clash:
             for package in new:
                 if (
@@ -162,8 +162,8 @@ def answer(base: Any, install: List[str], remove: List[str], erase: bool) -> Dic
                     break
         reasons[entry["name"]] = "conflict" if clash else "dependent"
     return {
-        "install": coming,
-        "remove": leaving,
+        "install": installing,
+        "remove": removing,
         "reasons": reasons,
         "sizes": sizes,
         "sources": sources,

@@ -97,8 +97,8 @@ def _sections(path: Path) -> Sections:
 
 
 def _patterns(values: Mapping[str, str], *keys: str) -> list[str]:
-    words = " ".join(values.get(key, "") for key in keys).replace(",", " ").split()
-    return sorted({word for word in words if word != "\\"})
+    patterns = " ".join(values.get(key, "") for key in keys).replace(",", " ").split()
+    return sorted({pattern for pattern in patterns if pattern != "\\"})
 
 
 def _text(path: Path) -> str:

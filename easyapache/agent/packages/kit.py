@@ -91,8 +91,8 @@ def whole(path: Path) -> bool:
         seals = _read(Seals, path.parent.parent) or Seals()
         if seals.sealed is None:
             return path.stat().st_size > 0
-        known = seals.sealed.get(f"{path.parent.name}/{path.name}")
-        return known is not None and known == _measures(path)
+        sealed = seals.sealed.get(f"{path.parent.name}/{path.name}")
+        return sealed is not None and sealed == _measures(path)
     except OSError:
         return False
 
@@ -119,10 +119,10 @@ def _write(folder: Path, manifest: Manifest) -> None:
 
 def load(folder: Path) -> Kit | None:
     """The kit laid out in ``folder``, None where there is none that can be read (any more)."""
-    said = _read(Manifest, folder)
-    if said is None:
+    manifest = _read(Manifest, folder)
+    if manifest is None:
         return None
-    return Kit(folder, said.transaction, said.mpm, said.itk, said.files)
+    return Kit(folder, manifest.transaction, manifest.mpm, manifest.itk, manifest.files)
 
 
 def gather(kit: Kit, spool: Path) -> list[str]:
@@ -208,13 +208,13 @@ def _save_edited(
     folder: Path, before: Profile, transaction: Transaction, config: HostConfig
 ) -> dict[str, str]:
     edited = before.facts.get("edited_config_files")
-    leaving = {package.name for package in transaction.remove}
+    removed = {package.name for package in transaction.remove}
     saved: dict[str, str] = {}
     for path, package in sorted(edited.items()) if isinstance(edited, Mapping) else ():
         real = Path(path)
         if not real.is_relative_to(config.root):
             real = config.root / real.relative_to("/")
-        if package in leaving and real.is_file():
+        if package in removed and real.is_file():
             name = f"{len(saved):03d}-{real.name}"
             shutil.copy2(real, folder / FILES / name)
             saved[str(real)] = name

@@ -34,7 +34,7 @@ def manager_at_work(root: Path) -> int | None:
     """The package manager that holds one of the locks now. A file that names another process,
     which was given the number of a killed dnf, says nothing."""
     holders_now = [lock_holder(path) for path in rpm_locks(root)]
-    named = [pid for path in dnf_locks(root) if (pid := named_in(path)) and not only_asks(pid)]
+    named = [pid for path in dnf_locks(root) if (pid := named_in(path)) and not only_resolves(pid)]
     alive = [pid for pid in named if identify(pid) and MANAGERS.search(command_of(pid))]
     return next((pid for pid in (*holders_now, *alive) if pid), None)
 
@@ -52,15 +52,15 @@ def lock_holder(path: Path) -> int | None:
     return None if kind == 2 else int(pid)
 
 
-def only_asks(pid: int) -> bool:
+def only_resolves(pid: int) -> bool:
     """Whether the process is this agent's own question to the solver. While it reads the
     repositories' metadata it holds dnf's lock for that, and never rpm's: it changes nothing,
     and a preview somebody is looking at must not stand in the way of a change."""
     try:
-        words = (PROC / str(pid) / "cmdline").read_bytes().split(b"\0")
+        arguments = (PROC / str(pid) / "cmdline").read_bytes().split(b"\0")
     except (FileNotFoundError, ProcessLookupError):
         return False
-    return os.fsencode(_SOLVER) in words
+    return os.fsencode(_SOLVER) in arguments
 
 
 def named_in(path: Path) -> int | None:

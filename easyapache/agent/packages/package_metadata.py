@@ -40,7 +40,7 @@ class Library:
         self._cache: Path | None = None
         self._stamp: tuple[tuple[str, int], ...] = ()
         self._not_before = 0.0
-        self._asking = threading.Lock()
+        self._reading = threading.Lock()
 
     def particulars(self, names: Collection[str]) -> Particulars:
         """``names``: the packages whose offers are of interest. Raises HostError when the rpm
@@ -55,20 +55,20 @@ class Library:
         )
 
     def offers(self, names: Collection[str]) -> Descriptions:
-        if not self._asking.acquire(blocking=False):
+        if not self._reading.acquire(blocking=False):
             return self._offered  # of the time before; nobody waits for a dnf that hangs
         try:
-            if self._known() or time.monotonic() < self._not_before:
+            if self._is_current() or time.monotonic() < self._not_before:
                 return self._offered
             self._offered, self._cache = self._packages.offers(names)
             self._stamp = _stamp(self._cache)
         except HostError:
             self._not_before = time.monotonic() + _TRY_AGAIN
         finally:
-            self._asking.release()
+            self._reading.release()
         return self._offered
 
-    def _known(self) -> bool:
+    def _is_current(self) -> bool:
         """Whether dnf has not read its repositories since it was asked."""
         return self._cache is not None and _stamp(self._cache) == self._stamp
 
@@ -76,9 +76,9 @@ class Library:
         found: dict[str, list[Any]] = {}
         for name in sorted(installed):
             folder = self._root / RECOMMENDATIONS / name
-            said = [_object_in(path) for path in _entries(folder) if path.suffix == ".json"]
-            if any(said):
-                found[name] = [item for item in said if item]
+            documents = [_object_in(path) for path in _entries(folder) if path.suffix == ".json"]
+            if any(documents):
+                found[name] = [item for item in documents if item]
         return found
 
     def _prefixes(self) -> tuple[str, ...]:

@@ -74,7 +74,7 @@ class RpmDatabase:
 
     def owners(self, capability: str) -> tuple[str, ...]:
         """Names of the installed packages that provide something."""
-        found = self._runner.ask(
+        found = self._runner.capture(
             [*self.command, "-q", "--whatprovides", capability, "--qf", "%{NAME}\\n"]
         )
         return tuple(sorted(found.stdout.split())) if found.ok else ()
@@ -84,7 +84,7 @@ class RpmDatabase:
         wanted = sorted(set(names))
         if not wanted:
             return {}
-        found = self._runner.ask(
+        found = self._runner.capture(
             [*self.command, "-q", "--qf", "[%{FILENAMES}\\t%{=NAME}\\n]", *wanted]
         )
         lines = (line.split("\t") for line in found.stdout.splitlines())
@@ -104,7 +104,7 @@ class RpmDatabase:
         wanted = sorted(set(names))
         if not wanted:
             return []
-        found = self._runner.ask([*self.command, "-V", "--nodeps", "--noscripts", *wanted])
+        found = self._runner.capture([*self.command, "-V", "--nodeps", "--noscripts", *wanted])
         return verified_from(found.stdout)
 
     def relations(self, names: Iterable[str]) -> dict[str, dict[str, list[str]]]:
@@ -112,7 +112,7 @@ class RpmDatabase:
         wanted = sorted(set(names))
         if not wanted:
             return {}
-        found = self._runner.ask([*self.command, "-q", "--qf", _RELATIONS, *wanted])
+        found = self._runner.capture([*self.command, "-q", "--qf", _RELATIONS, *wanted])
         return relations_from(found.stdout)
 
     def descriptions(self, pattern: str = "ea-*") -> dict[str, Description]:
@@ -122,7 +122,7 @@ class RpmDatabase:
 
     def _query_all(self, form: str, pattern: str) -> Finished:
         """Raises HostError ``rpm_database`` when the database cannot be read."""
-        found = self._runner.ask([*self.command, "-qa", "--qf", form, pattern])
+        found = self._runner.capture([*self.command, "-qa", "--qf", form, pattern])
         if not found.ok:
             raise HostError(
                 "rpm_database",
@@ -152,8 +152,8 @@ def descriptions_from(text: str) -> dict[str, Description]:
     for record in text.split(_RECORD):
         parts = [part if part != "(none)" else "" for part in record.split(_FIELD)]
         if len(parts) == len(_TAGS) and parts[1].isdecimal():
-            said = dict(zip(_KEYS, parts, strict=True))
-            found[said.pop("name")] = Description.from_json(said | {"size": int(parts[1])})
+            values = dict(zip(_KEYS, parts, strict=True))
+            found[values.pop("name")] = Description.from_json(values | {"size": int(parts[1])})
     return found
 
 

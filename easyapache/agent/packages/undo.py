@@ -124,7 +124,7 @@ class Undo:
             raise HostError("packages", message, "", output_text)
 
     def _bring_about(
-        self, kit: Kit, moves: Transaction, coming: str, leaving: str, output: str, log: Log
+        self, kit: Kit, moves: Transaction, incoming: str, outgoing: str, output: str, log: Log
     ) -> tuple[Distance, str]:
         """Move packages from files alone, whatever torn state they are in. Returns how far they
         are from it at the end, and what the last call wrote. ``coming``, ``leaving``, ``output``:
@@ -137,7 +137,7 @@ class Undo:
         calls = _Calls(self.runner, self.config.root, kit.folder / output, log)
         calls.finish_earlier()
         now = self.distance(aim)
-        files = {} if now.none else self._whole(moves.install, kit.folder / coming, log)
+        files = {} if now.none else self._whole(moves.install, kit.folder / incoming, log)
         log(str(now) if not now.none else "the packages are already restored")
         local = ["--disablerepo=*"]
         self._clear([*now.broken, *now.surplus], log)
@@ -155,7 +155,7 @@ class Undo:
             log(f"the package manager failed: {now}; using rpm")
             self._by_force(now, files, calls)
             now = self.distance(aim)
-        self._sweep(moves.remove, kit.folder / leaving, log)
+        self._sweep(moves.remove, kit.folder / outgoing, log)
         return now, calls.output()
 
     def _whole(self, packages: Sequence[Package], folder: Path, log: Log) -> dict[str, Path | None]:
@@ -184,7 +184,7 @@ class Undo:
     def _digests_fit(self, path: Path) -> bool:
         """Whether a file of a kit whose own list is lost is a whole package, by rpm's digests."""
         argv = [*self.rpm.command, "-K", "--nosignature", str(path)]
-        return path.is_file() and self.runner.ask(argv).ok
+        return path.is_file() and self.runner.capture(argv).ok
 
     def _clear(self, names: Iterable[str], log: Log) -> None:
         """Remove files that a power cut left without their content: rpm takes a configuration
@@ -195,20 +195,20 @@ class Undo:
                     log(f"removing {item.path} of {owner}: its content was lost")
                     (self.config.root / item.path.lstrip("/")).unlink(missing_ok=True)
 
-    def _sweep(self, leaving: Iterable[Package], folder: Path, log: Log) -> None:
+    def _sweep(self, removed: Iterable[Package], folder: Path, log: Log) -> None:
         """Remove files of packages that are not there: a transaction killed between a package's
         files and its line in the database leaves them, and httpd would load them."""
         installed = {package.nevra for package in self.rpm.installed()}
-        for package in leaving:
+        for package in removed:
             file = kits.rpm_file(folder, package)
             if file is None or package.nevra in installed:
                 continue
-            listed = self.runner.ask([*self.rpm.command, "-qpl", "--nosignature", str(file)])
+            listed = self.runner.capture([*self.rpm.command, "-qpl", "--nosignature", str(file)])
             for name in listed.stdout.split("\n"):
                 path = self.config.root / name.lstrip("/")
                 if not name.startswith("/") or not (path.is_file() or path.is_symlink()):
                     continue
-                if not self.runner.ask([*self.rpm.command, "-qf", name]).ok:
+                if not self.runner.capture([*self.rpm.command, "-qf", name]).ok:
                     log(f"removing {name}: it belongs to {package.name}, which is not installed")
                     path.unlink()
 

@@ -20,7 +20,7 @@ def undo_script(kit: Kit, change: str, before: Sequence[Package], config: HostCo
     """The text of ``undo``. Exit status 0: the server is as it was; 1: it says what is not."""
     keep = {package.name for package in kit.transaction.remove}
     wanted = [_plain_name(package) for package in sorted(kit.transaction.remove)]
-    unwanted = [_word(p.name) for p in sorted(kit.transaction.install) if p.name not in keep]
+    unwanted = [_shell_word(p.name) for p in sorted(kit.transaction.install) if p.name not in keep]
     manager = config.package_manager or next(
         ((path,) for name in ("dnf", "yum") if (path := shutil.which(name))), ()
     )
@@ -38,7 +38,7 @@ def undo_script(kit: Kit, change: str, before: Sequence[Package], config: HostCo
         "@ROOT@": quote(str(config.root).rstrip("/")),
         "@PIDFILE@": quote(str(config.pid_file)),
         "@SCRIPT@": _script(restart_script_of(config)),
-        "@MODULE@": f"/mod_mpm_{_word(kit.mpm)}\\.so",
+        "@MODULE@": f"/mod_mpm_{_shell_word(kit.mpm)}\\.so",
         "@ITK@": "1" if kit.itk else "",
         "@WANTED@": " ".join(wanted),
         "@UNWANTED@": " ".join(unwanted),
@@ -69,7 +69,7 @@ def _script(script: Sequence[str]) -> str:
     return " && ".join([f"[ -x {quote(script[0])} ]", *calls]) if calls else "return 1"
 
 
-def _word(text: str) -> str:
+def _shell_word(text: str) -> str:
     """``text``, which can stand in a shell script as it is. Raises ValueError otherwise."""
     if not _SHELL_WORD.match(text):
         raise ValueError(f"{text!r} cannot be the name of a package")
@@ -78,7 +78,7 @@ def _word(text: str) -> str:
 
 def _plain_name(package: Package) -> str:
     """How rpm is asked for exactly this package: without the epoch, which not every rpm takes."""
-    return _word(f"{package.name}-{package.version}-{package.release}.{package.arch}")
+    return _shell_word(f"{package.name}-{package.version}-{package.release}.{package.arch}")
 
 
 def _lines(items: Sequence[str]) -> str:

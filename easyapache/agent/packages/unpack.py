@@ -33,7 +33,7 @@ def unpack(runner: Runner, folder: Path, packages: Sequence[Package], target: Pa
         link = target.parent / source.name
         link.unlink(missing_ok=True)
         link.symlink_to(source.resolve())
-        done = runner.ask(["rpm2archive", str(link)], limit=300.0)
+        done = runner.capture(["rpm2archive", str(link)], limit=300.0)
         archives = sorted(target.parent.glob(f"{source.name}.t*"))
         if not done.ok or not archives:
             why = Sentence("{file} can't be unpacked.", file=source.name)

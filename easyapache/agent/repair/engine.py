@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from easyapache.agent.change.durable import Busy
-from easyapache.agent.change.shutdown import GoingDown, shutdown_of
+from easyapache.agent.change.shutdown import ShuttingDown, shutdown_of
 from easyapache.agent.change.spool import Spool
 from easyapache.agent.config import BadConfig
 from easyapache.agent.drivers import config_of, open_server
@@ -30,14 +30,14 @@ def carry_out(
     folder: RepairFolder,
     server: Server,
     spool: Spool,
-    goes_down: Callable[[], bool] = lambda: False,
+    shutting_down: Callable[[], bool] = lambda: False,
 ) -> Repaired:
-    """Bring a repair to its result, once. Raises Busy when somebody else is at it, and GoingDown
+    """Bring a repair to its result, once. Raises Busy when somebody else is at it, and ShuttingDown
     when it failed because the machine is shut down: it is begun again after the boot."""
     with folder.engine_lock():
-        known = folder.result
-        if known is not None:
-            return Repaired(ok=bool(known["ok"]), message=str(known["message"]))
+        result = folder.result
+        if result is not None:
+            return Repaired(ok=bool(result["ok"]), message=str(result["message"]))
         if folder.note_start() > STARTS:
             done = Repaired(
                 ok=False,
@@ -54,8 +54,8 @@ def carry_out(
             if begun is None:
                 folder.begin(_httpd_of(server))
             done = repair(folder.action, server, spool, begun=begun)
-        if not done.ok and goes_down():
-            raise GoingDown
+        if not done.ok and shutting_down():
+            raise ShuttingDown
         folder.finish({**done.as_json(), "log": done.log[-LONGEST_LOG:]})
         return done
 

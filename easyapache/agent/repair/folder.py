@@ -40,13 +40,13 @@ class RepairFolder:
         self.path = path
         self.request = path.name
 
-    def create(self, action: str, asked_at: str) -> None:
+    def create(self, action: str, requested_at: str) -> None:
         """Write down what is asked for, if that was not done before."""
         if self.known:
             return
         self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
         (self.path / "reserve").write_bytes(os.urandom(RESERVE_BYTES))
-        self._write("asked.json", {"action": action, "asked_at": asked_at})
+        self._write("asked.json", {"action": action, "asked_at": requested_at})
 
     @property
     def known(self) -> bool:
@@ -59,8 +59,8 @@ class RepairFolder:
 
     @property
     def action(self) -> str:
-        asked = self._read("asked.json") or {}
-        return str(asked.get("action", ""))
+        request = self._read("asked.json") or {}
+        return str(request.get("action", ""))
 
     # -- who works on it (see ``engines.Work``) --------------------------------------------
 

@@ -91,13 +91,13 @@ def repair(action: str, server: Server, spool: Spool, *, begun: str | None = Non
             message=Sentence("A change is running on this server. Wait until it finishes."),
         )
     except HostError as error:
-        said = "\n".join([*lines, error.output]).strip()
+        written = "\n".join([*lines, error.output]).strip()
         message = joined(" ", [part for part in (error.message, error.remedy) if part])
-        return Repaired(ok=False, message=message, log=said)
+        return Repaired(ok=False, message=message, log=written)
     except Exception as error:  # noqa: BLE001 -- a mistake of ours is an answer too
-        said = "\n".join([*lines, traceback.format_exc()])
+        written = "\n".join([*lines, traceback.format_exc()])
         message = Sentence("Internal error of the agent: {error}.", error=repr(error))
-        return Repaired(ok=False, message=message, log=said)
+        return Repaired(ok=False, message=message, log=written)
     return Repaired(ok=True, message=message, log="\n".join(lines))
 
 
@@ -194,7 +194,7 @@ def take_back(job: Job) -> str:
         return Sentence(
             "The last change on this server is not incomplete. There is nothing to undo."
         )
-    kit, sites = kits.load(last.kit), _answers_before(last)
+    kit, sites = kits.load(last.kit), _sites_before(last)
     if kit is None or sites is None:
         raise HostError(
             "kit",
@@ -216,7 +216,7 @@ def take_back(job: Job) -> str:
     return joined(" ", [as_it_was, job.running()])
 
 
-def _answers_before(change: ChangeFolder) -> list[SiteAnswer] | None:
+def _sites_before(change: ChangeFolder) -> list[SiteAnswer] | None:
     """What the sites answered before a change; None where that cannot be read (any more)."""
     try:
         seen = change.before()

@@ -162,13 +162,13 @@ class SimulatedServer:
     def sites(self, stop: Stop = never) -> Sequence[SiteAnswer]:
         with self.state() as state:
             running, differs = state["running"], state.get("differs_under")
-            answers = []
+            results = []
             for site in state["sites"]:
                 if running is None:
-                    answers.append(SiteAnswer(**site, error="connection refused"))
+                    results.append(SiteAnswer(**site, error="connection refused"))
                     continue
                 bad = site["kind"] == "php" and running["mpms"] == differs
-                answers.append(
+                results.append(
                     SiteAnswer(
                         **site,
                         status=500 if bad else 200,
@@ -176,7 +176,7 @@ class SimulatedServer:
                         size_class=9 if bad else 11,
                     )
                 )
-            return answers
+            return results
 
     def checks(
         self,
@@ -235,7 +235,7 @@ class SimulatedServer:
                 Sentence("See its output."),
                 "[mpm_itk:emerg] mpm-itk cannot use threaded MPMs; please use prefork. (simulated)",
             )
-        log(f"simulated: httpd started with {model.say(Observation((mpm,), itk))}")
+        log(f"simulated: httpd started with {model.label_of(Observation((mpm,), itk))}")
 
     def start_packages(
         self, change: str, goal: Goal, transaction: Transaction, folder: Path, log: Log
@@ -261,7 +261,7 @@ class SimulatedServer:
             model.order_for_fault(state)
 
     def follow_packages(self, change: str, folder: Path, log: Log) -> int | None:
-        said = 0
+        reported = 0
         while True:
             with self.state() as state:
                 run = state["transaction"]
@@ -269,9 +269,9 @@ class SimulatedServer:
                     return None
                 lines, status = list(run["lines"]), run["status"]
                 pause = min(0.05, float(state["pace"]) or 0.001)
-            for line in lines[said:]:
+            for line in lines[reported:]:
                 log(line)
-            said = len(lines)
+            reported = len(lines)
             if status is not None:
                 return int(status)
             time.sleep(pause)

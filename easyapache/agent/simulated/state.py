@@ -131,9 +131,9 @@ def advance(state: dict[str, Any], moment: float) -> None:
     if run["done"] < run["stop"] or due < run["stop"]:
         return
     if run.get("torn_files"):
-        gone = [move[1]["name"] for move in run["moves"] if move[0] == "out"]
+        removed = [move[1]["name"] for move in run["moves"] if move[0] == "out"]
         state["missing_files"] = {
-            name: [f"/etc/apache2/conf.modules.d/{name}.conf"] for name in gone
+            name: [f"/etc/apache2/conf.modules.d/{name}.conf"] for name in removed
         }
     run["lines"] += run["last_words"].splitlines()
     run["status"] = run["final"]
@@ -185,8 +185,8 @@ def load_of(state: Mapping[str, Any], now: float) -> dict[str, Any]:
 
 def move(state: dict[str, Any], transaction: Transaction) -> None:
     """Leave exactly what a transaction leads to of the packages it names, with all files."""
-    gone = {item.name for item in (*transaction.install, *transaction.remove)}
-    state["packages"] = [item for item in state["packages"] if item["name"] not in gone]
+    removed = {item.name for item in (*transaction.install, *transaction.remove)}
+    state["packages"] = [item for item in state["packages"] if item["name"] not in removed]
     state["packages"] += [item.as_json() for item in transaction.install]
     state["missing_files"] = {}
     state["undone"] = False
@@ -201,8 +201,8 @@ def settle(state: dict[str, Any], mpm: str) -> None:
     companion = "ea-apache24-mod_cgi" + ("" if mpm == "prefork" else "d")
     scene = load_catalogue().for_server(present)
     moves = scene.resolve((f"{MPM_PACKAGE}{mpm}", companion))
-    gone = {item.name for item in moves.remove}
-    state["packages"] = [item for item in state["packages"] if item["name"] not in gone]
+    removed = {item.name for item in moves.remove}
+    state["packages"] = [item for item in state["packages"] if item["name"] not in removed]
     state["packages"] += [item.as_json() for item in moves.install]
 
 
@@ -221,7 +221,7 @@ def save(path: Path, state: Mapping[str, Any]) -> None:
     write_atomically(path, json.dumps(state, indent=1).encode())
 
 
-def say(observation: Observation | None) -> str:
+def label_of(observation: Observation | None) -> str:
     if observation is None:
         return Sentence("no answer")
     return observed(observation.mpms, observation.itk)
@@ -240,13 +240,15 @@ def checks(
     absent = sorted(p.nevra for p in transaction.install if p.nevra not in have)
     extra = sorted(p.nevra for p in transaction.remove if p.nevra in have)
     missing = sorted(profile.facts.get("missing_files", {}))
-    wanted = say(Observation((mpm,), itk))
-    as_asked, all_there = Sentence("as planned"), Sentence("complete")
+    wanted = label_of(Observation((mpm,), itk))
+    as_planned, all_there = Sentence("as planned"), Sentence("complete")
     found = [
-        compared("packages", Sentence("Packages"), as_asked, ", ".join(absent + extra) or as_asked),
+        compared(
+            "packages", Sentence("Packages"), as_planned, ", ".join(absent + extra) or as_planned
+        ),
         compared("files", Sentence("Package files"), all_there, ", ".join(missing) or all_there),
-        compared("configured", Sentence("Configured MPM"), wanted, say(profile.configured)),
-        compared("running", Sentence("Running MPM"), wanted, say(profile.running)),
+        compared("configured", Sentence("Configured MPM"), wanted, label_of(profile.configured)),
+        compared("running", Sentence("Running MPM"), wanted, label_of(profile.running)),
     ]
     now = {answer.url: answer for answer in after}
     for answer in before:
