@@ -1,9 +1,10 @@
-"""Work on a change by hand, as root: ``python -m easyapache.agent status|resume|undo FOLDER``.
+"""Continue or undo a change by hand, as root: ``python -m easyapache.agent status|resume|undo
+FOLDER``.
 
-FOLDER is the folder of one change in the agent's spool. Neither the panel, its database, Redis nor
-the agent has to run. ``resume --all`` finishes every change that was interrupted after it had
-started to change the server; a unit may call it at boot. FOLDER is then the spool, by default that
-of the agent's configuration.
+FOLDER is the folder of one change in the agent's spool. The panel, its database, Redis and the
+agent need not run. ``resume --all`` finishes every change that was interrupted after it had started
+to change the server; a unit may run it at boot. FOLDER is then the spool (default: the one in the
+agent's configuration).
 """
 
 from __future__ import annotations
@@ -40,7 +41,8 @@ HTTPD_STARTS = 120.0
 
 
 def status(folder: ChangeFolder) -> int:
-    """Show the request, the steps so far and the next commands. Exit status 1: it is unfinished."""
+    """Show the request, the steps so far and the next commands. Exit status 1: the change is
+    unfinished."""
     for line in _story(folder):
         sys.stdout.write(f"{line}\n")
     return OVER if folder.outcome else UNFINISHED
@@ -93,8 +95,8 @@ def resume_all(spool: Spool) -> int:
 
 
 def _let_httpd_start(folder: ChangeFolder) -> None:
-    """At boot httpd waits for this process until its configuration can start. A change that was
-    cut off after that compares a running httpd with the plan, so httpd comes first."""
+    """At boot, httpd waits for this process until its configuration can start. A change that was
+    interrupted later compares the running httpd with the plan, so httpd must start first."""
     if progress_of(folder.reports()).last not in NEEDS_HTTPD:
         return
     if sd_notify.ready("httpd can start."):
@@ -155,7 +157,7 @@ def _engine(folder: ChangeFolder, *, back: str = "") -> int:
 
 
 def _how(outcome: Report) -> Outcome:
-    """How a change ended, in the words of this version."""
+    """How a change ended, in this version's wording."""
     return Outcome(outcome.data["outcome"])
 
 
@@ -163,8 +165,8 @@ COMMANDS = {"status": status, "resume": resume, "undo": undo}
 
 
 def main(arguments: list[str]) -> int:
-    """Exit status 0: over, and the server is sound; 1: unfinished or failed; 2: it cannot be worked
-    on; 75: something else is at work on this server."""
+    """Exit status 0: finished, and the server is sound; 1: unfinished or failed; 2: it cannot be
+    resumed or undone; 75: another process is changing this server."""
     parser = argparse.ArgumentParser(prog="python -m easyapache.agent", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True, metavar="|".join(COMMANDS))
     for name, run in COMMANDS.items():

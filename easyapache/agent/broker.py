@@ -37,4 +37,4 @@ AGENT_SETTINGS: dict[str, Any] = {
     "enable_utc": True,
     "timezone": "UTC",
 }
-"""Of the agent's Celery. One producer serves all its threads: what is sent takes a millisecond."""
+"""Celery settings of the agent. One producer serves all threads: sending a message takes 1 ms."""

@@ -1,8 +1,8 @@
 """Where the parts of the managed server are: the agent's one configuration file.
 
-On a production server every default holds and the file needs two lines. The lab and the tests
-point the same fields into a folder. TOML; it must belong to the agent's user and be
-writable by nobody else, because what it names is run with that user's rights.
+On a production server every default holds and the file needs two lines. The lab and the tests point
+the same fields into a folder. TOML; it must belong to the agent's user and be writable only by that
+user, whose rights run what it names.
 """
 
 from __future__ import annotations
@@ -33,17 +33,16 @@ class BadConfig(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class HostConfig(Schema):
-    """How to reach one server's package manager and httpd.
+    """How to call one server's package manager and httpd.
 
     ``package_manager``: argv prefix, as ``["dnf"]`` or ``["yum"]``, with the fixed options an
-    installroot needs. Empty means: dnf if the server has it, else yum.
-    ``rpm``: argv prefix for rpm. ``python``: the interpreter that can ``import dnf``.
-    ``httpd``: argv prefix for httpd. ``root``: folder that stands for ``/`` of the server.
-    ``server_root``: httpd's ServerRoot, as a path on this machine.
-    ``status_url``: where mod_status answers. ``sites``: further addresses to ask before and
-    after, as ``{"url", "host", "kind"}``; listeners and virtual hosts are found by themselves.
-    ``restart_method``: ``auto``, ``overlap``, ``graceful-stop`` or ``script``.
-    ``environment``: added to every process that is started.
+    installroot needs. Empty means: dnf if the server has it, else yum. ``rpm``: argv prefix for
+    rpm. ``python``: the interpreter that can ``import dnf``. ``httpd``: argv prefix for httpd.
+    ``root``: folder that stands for ``/`` of the server. ``server_root``: httpd's ServerRoot, as a
+    path on this machine. ``status_url``: where mod_status answers. ``sites``: more addresses to
+    check before and after, as ``{"url", "host", "kind"}``; listeners and virtual hosts are
+    detected. ``restart_method``: ``auto``, ``overlap``, ``graceful-stop`` or ``script``.
+    ``environment``: added to that of every started process.
     """
 
     IF_ANY: ClassVar = frozenset({"simulated_state"})
@@ -67,9 +66,9 @@ class HostConfig(Schema):
 
 
 def script_calls(script: Sequence[str]) -> list[tuple[str, ...]]:
-    """What to run so that httpd stops and starts. A script configured with arguments is run as
-    it is; a bare one is cPanel's, which must be told to: its plain restart may be a graceful one,
-    and that ends an httpd whose MPM has changed."""
+    """The command that stops and starts httpd. A script with arguments is run as configured; a bare
+    one is cPanel's and gets the option for a hard restart: a graceful one ends an httpd whose MPM
+    has changed."""
     if len(script) != 1:
         return [tuple(script)] if script else []
     return [(*script, "--stop"), (*script, "--start")]
@@ -101,8 +100,8 @@ def config_from(data: Any) -> HostConfig:
 def load_config(path: Path) -> HostConfig:
     """Read the agent's configuration.
 
-    Raises BadConfig when the file is missing, is not TOML, says something unknown, or could
-    be written by somebody other than its owner.
+    Raises BadConfig when the file is missing, is not TOML, has an unknown setting, or can be
+    written by others than its owner.
     """
     try:
         with path.open("rb") as handle:

@@ -1,4 +1,4 @@
-"""The consumer of a worker that tells nobody but its own panel: see ``worker_consumer``."""
+"""A Celery consumer without mingle and gossip between workers: see ``worker_consumer``."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import Any
 from celery.worker.consumer import Consumer
 
 NOBODY_LISTENS = {"without_gossip": True, "without_mingle": True, "without_heartbeat": True}
-"""Celery's own talk between workers, every two seconds, on connections of its own. Whatever the
-command line says, nothing here reads it."""
+"""Celery's messages between workers, every two seconds, on their own connections. Nothing here uses
+them, whatever the command line enables."""
 
 
 class QuietConsumer(Consumer):

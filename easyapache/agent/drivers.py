@@ -1,4 +1,4 @@
-"""Which driver a configuration asks for, and how a process without settings finds it."""
+"""Which driver a configuration selects, and how a process without settings finds it."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ def open_server(config: HostConfig) -> Server:
 
 
 def remember(config: HostConfig) -> None:
-    """Keep the configuration in the spool: whoever resumes a change there, by hand even,
-    then works on the same server in the same way."""
+    """Keep the configuration in the spool, so that resuming a change there, even by hand, works on
+    the same server in the same way."""
     write_atomically(config.spool / _REMEMBERED, json.dumps(config.as_json(), indent=1).encode())
 
 
 def config_of(spool: Path) -> HostConfig:
-    """The configuration for a spool: what the agent kept there, else what the environment
-    names. Raises BadConfig when there is neither."""
+    """The configuration of a spool: the one the agent saved there, else the one named by the
+    environment. Raises BadConfig when there is neither."""
     try:
         return config_from(json.loads((spool / _REMEMBERED).read_bytes()))
     except (FileNotFoundError, json.JSONDecodeError, UnicodeDecodeError):

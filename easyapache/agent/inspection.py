@@ -35,7 +35,7 @@ from easyapache.ea4.profile import Profile
 MODULE_FOLDER = "conf.modules.d"
 _CPANEL_VERSION = re.compile(r"\d{1,4}(?:\.\d{1,4}){1,4}")
 _MOST_PLACES = 50
-"""Lines of the configuration of one kind that are told."""
+"""The most configuration lines of one kind that are reported."""
 _DSO_HANDLER = "application/x-httpd-php"
 
 
@@ -47,8 +47,8 @@ def catalogue_names() -> frozenset[str]:
 
 
 def inspect(config: HostConfig, httpd: Httpd, rpm: RpmDatabase) -> Profile:
-    """The profile of the server now. The questions do not depend on each other and each is
-    mostly waiting for a program, so they are asked at the same time."""
+    """The profile of the server now. The queries are independent and mostly wait for programs, so
+    they run in parallel."""
     with ThreadPoolExecutor(max_workers=6) as pool:
         installed = pool.submit(rpm.installed)
         configured = pool.submit(httpd.configured)
@@ -101,8 +101,8 @@ def inspect(config: HostConfig, httpd: Httpd, rpm: RpmDatabase) -> Profile:
 
 
 def service_astray(httpd: Httpd) -> dict[str, Any]:
-    """How the running httpd is not what systemd has as its service; empty where it is, where it
-    is none, while either is starting or ending, and where systemd cannot be asked."""
+    """How the running httpd differs from systemd's service; empty if it does not, if there is no
+    service, while either starts or stops, and if systemd does not answer."""
     try:
         state, parent = httpd.service_state(), httpd.parent()
     except HostError:
@@ -140,7 +140,7 @@ def operating_system(root: Path) -> str:
 
 
 def cpanel_version(root: Path) -> str:
-    """What cPanel's own file says, as ``11.136.0.13``; empty where cPanel is not installed."""
+    """The version from cPanel's own file, as ``11.136.0.13``; empty if cPanel is not installed."""
     try:
         with (root / "usr/local/cpanel/version").open(encoding="utf-8", errors="replace") as file:
             found = file.read(64).strip()
@@ -164,7 +164,7 @@ def file_facts(verified: Mapping[str, Iterable[Verified]]) -> dict[str, Any]:
 def config_facts(
     config: HostConfig, conf: ApacheConfig, owned: set[str], names: set[str]
 ) -> dict[str, Any]:
-    """What the configuration files say beyond the MPM itself. Paths are those on the server."""
+    """Facts from the configuration files besides the MPM. Paths are those on the server."""
     refused: dict[tuple[str, int, str], list[str]] = {}
     for mpm in MPMS:
         for item in conf.refused_by(mpm):
@@ -316,14 +316,14 @@ def _name_of(opening: Directive, inside: Iterable[Directive]) -> str:
 
 
 def unfinished_transaction(root: Path, spool: Path) -> str:
-    """A sentence about a transaction that broke off, or nothing.
+    """A sentence about an interrupted package transaction; empty if there is none.
 
-    One that a change of ours, or the doctor, has looked at since, and found or set right, is in the
-    spool as settled (see ``Spool.settle``) and is not told again: dnf's history never forgets it.
+    One that a later change or repair has checked or fixed is in the spool as settled (see
+    ``Spool.settle``) and is not reported again, although it stays in dnf's history.
 
-    dnf writes a transaction's end into its history; yum 3 kept lists of what was left to do.
-    Only the last one counts: whatever completed after a broken one has set things right or
-    shows in the packages themselves. One that is going on now is not unfinished.
+    dnf writes a transaction's end into its history; yum 3 kept lists of what was left to do. Only
+    the last one counts: a later one that completed has fixed it, or the packages show the damage.
+    One that is still running is not unfinished.
     """
     text = _never_ended(root)
     return "" if Spool(spool).settled == text else text

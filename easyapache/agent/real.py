@@ -1,4 +1,4 @@
-"""A real server: the drivers put together to the one protocol the engine knows."""
+"""A real server: the drivers combined into the protocol the engine uses."""
 
 from __future__ import annotations
 
@@ -71,8 +71,8 @@ class RealServer:
         self.undoing = Undo(config, self.runner, self.packages, self.rpm)
         self._watch: Watch | None = None
         self._last_answer: tuple[Goal, Mapping[str, Any], float] | None = None
-        """What the solver has just said (and when) while obstacles were looked for: asking takes
-        it most of a second. Good for the one question that follows, never for a later one."""
+        """The solver's latest answer (and its time) from the search for obstacles: it takes most of
+        a second. Used for the next request only, never for a later one."""
 
     # -- facts ---------------------------------------------------------------------------
 
@@ -176,7 +176,8 @@ class RealServer:
         )
 
     def _incoming(self, folder: Path, transaction: Transaction, log: Log) -> Path:
-        """The files of what comes in: from the kit beside the rehearsal where there is one."""
+        """The files of the packages to install: from the kit beside the trial start if there is
+        one."""
         kept = folder.parent / "kit" / "incoming"
         if transaction.install and not any(kept.glob("*.rpm")):
             kept = folder.with_name(f"{folder.name}-incoming")

@@ -1,8 +1,8 @@
 """The only place that starts processes on the managed server.
 
-Programs are argument lists, never a line for a shell; they get a small clean environment,
-no standard input and a session of their own. What *changes* the server is never stopped by
-a limit; only a question (``ask``) may give up waiting.
+Programs are argument lists, never a shell line; they get a small clean environment, no standard
+input and their own session. A program that *changes* the server is never stopped by a time limit;
+only ``capture``, for those that read, gives up waiting.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ for the keeper, which waits for its program; ``systemctl isolate`` leaves both a
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """What a program left: its status (negative: killed by that signal) and its two streams."""
+    """The result of a program: its status (negative: killed by that signal) and its two streams."""
 
     argv: tuple[str, ...]
     status: int
@@ -106,11 +106,11 @@ class Runner:
         stop: Stop = never,
         environment: Mapping[str, str] | None = None,
     ) -> Finished:
-        """Run a program to its end however long that takes; each line goes to ``log`` as it
-        comes. ``stdout`` and ``stderr`` are kept as well.
+        """Run a program to its end however long that takes; each line is passed to ``log`` as it
+        arrives. ``stdout`` and ``stderr`` are kept as well.
 
-        Only one that changes nothing may be given a ``stop``: it is killed, and Stopped raised,
-        as soon as that says so."""
+        Only a program that changes nothing may have a ``stop``: it is killed, and Stopped raised,
+        as soon as ``stop()`` is true."""
         process = self._spawn(argv, subprocess.PIPE, subprocess.PIPE, environment)
         assert process.stdout is not None
         assert process.stderr is not None
@@ -130,8 +130,8 @@ class Runner:
         for thread in threads:
             thread.start()
         stopped = self._killed(process, stop)
-        # A daemon the program left behind (gpg-agent, httpd) may hold the streams open:
-        # the program is over when it has ended, not when its heirs let go.
+        # A daemon that the program started (gpg-agent, httpd) may keep the streams open: the
+        # program is over when it has ended, not when they are closed.
         for thread in threads:
             thread.join(timeout=2.0)
         if stopped:
@@ -140,7 +140,7 @@ class Runner:
         return Finished(tuple(argv), process.returncode, out, err)
 
     def _killed(self, process: subprocess.Popen[bytes], stop: Stop) -> bool:
-        """Wait for the end; whether it came by ``stop``."""
+        """Wait for the end; returns whether ``stop`` caused it."""
         if stop is never:
             process.wait()
             return False
@@ -155,8 +155,8 @@ class Runner:
 
     @contextmanager
     def background(self, argv: Sequence[str], *, stderr: Path | None = None) -> Iterator[int]:
-        """A program that lives as long as the ``with`` block; yields its pid. It is asked to
-        end (TERM), and killed with its whole session five seconds later."""
+        """A program that runs during the ``with`` block; yields its pid. It gets TERM at the end,
+        and is killed with its whole session five seconds later."""
         with _sink(stderr) as sink, self._spawn(argv, subprocess.DEVNULL, sink) as process:
             try:
                 yield process.pid
@@ -168,11 +168,11 @@ class Runner:
                 self._kill_session(process.pid)
 
     def start_detached(self, argv: Sequence[str], folder: Path, name: str, unit: str) -> None:
-        """Begin a program that outlives everything here, at most once per folder and name.
+        """Start a program that outlives this process, at most once per folder and name.
 
-        Where systemd is process 1 it becomes the transient unit ``unit``, so that stopping
-        the agent's own unit does not take it along; elsewhere it is reparented to init.
-        Returns when it has begun. Raises HostError ``not_started``.
+        Where systemd is process 1 it becomes the transient unit ``unit``, so that stopping the
+        agent's own unit does not stop it; elsewhere it is reparented to init. Returns when it has
+        started. Raises HostError ``not_started``.
         """
         folder.mkdir(parents=True, exist_ok=True)
         keep = [sys.executable, "-I", str(Path(process_wrapper.__file__).resolve())]
@@ -224,7 +224,7 @@ class Runner:
 
 @dataclass(frozen=True, slots=True)
 class Detached:
-    """A program begun by ``start_detached``, by this process or by an earlier one."""
+    """A program started by ``start_detached``, by this process or by an earlier one."""
 
     folder: Path
     name: str
@@ -251,8 +251,8 @@ class Detached:
             return None
 
     def _record(self, suffix: str) -> Mapping[str, Any] | None:
-        """What its keeper wrote; None where there is nothing, or nothing that can be read: a
-        program whose word is lost has ended with the machine it ran on."""
+        """The keeper's record; None if it is missing or cannot be read: a program without its
+        record has ended with the machine it ran on."""
         try:
             data = json.loads(self._path(suffix).read_bytes())
         except (FileNotFoundError, ValueError):
@@ -265,15 +265,15 @@ class Detached:
         return self.status is None and identity is not None and identity.alive
 
     def output(self) -> str:
-        """All it wrote so far."""
+        """All output so far."""
         try:
             return _text(self._path("out").read_bytes())
         except FileNotFoundError:
             return ""
 
     def wait_for_start(self) -> None:
-        """Raises HostError ``not_started`` when it has not begun within half a minute; then it
-        never will, however late its keeper comes."""
+        """Raises HostError ``not_started`` if it has not started within 30 seconds; then it never
+        will, even if its keeper starts later."""
         end = time.monotonic() + _START_LIMIT
         while not self.started:
             if time.monotonic() > end and self._forgo():
@@ -282,7 +282,7 @@ class Detached:
             time.sleep(0.005)
 
     def _forgo(self) -> bool:
-        """Leave word that it is not to begin any more. False when a keeper is just beginning it."""
+        """Record that it must not start any more. False if a keeper is starting it right now."""
         lock = os.open(self._path("lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -297,10 +297,10 @@ class Detached:
         return True
 
     def follow(self, log: Log, *, pause: Callable[[float], None] = time.sleep) -> int | None:
-        """Pass on its lines until it ends; the exit status where it is known.
+        """Pass its lines to ``log`` until it ends; returns the exit status if known.
 
-        How far one got is kept in ``NAME.followed``, so that whoever follows after a crash
-        goes on from there instead of saying everything twice.
+        The position is kept in ``NAME.followed``, so that following continues there after a crash
+        instead of repeating lines.
         """
         mark = self._path("followed")
         try:
@@ -309,7 +309,9 @@ class Detached:
             offset = 0
         pending = b""
         while True:
-            over = not self.running  # asked before reading: what came before the end is read
+            over = (
+                not self.running
+            )  # checked before reading, so that all output before the end is read
             try:
                 with self._path("out").open("rb") as handle:
                     handle.seek(offset)
@@ -349,8 +351,8 @@ def _sink(path: Path | None) -> Iterator[int | IO[bytes]]:
 
 
 def _note(mark: Path, offset: int) -> None:
-    """Keep how far one got. On a full disk it is lost, and lines may be said twice: that is no
-    reason to let a program out of sight that is changing the server."""
+    """Save the position. On a full disk it is lost, and lines may be repeated: no reason to stop
+    following a program that is changing the server."""
     try:
         mark.write_text(str(offset))
     except OSError as error:

@@ -26,8 +26,8 @@ Log = Callable[[str], None]
 
 
 class HostError(Exception):
-    """Something on the server refused or failed. ``code`` is stable, ``remedy`` says what to do;
-    ``output`` is what programs said, as they said it."""
+    """Something on the server refused or failed. ``code`` is stable, ``remedy`` is the recommended
+    action, ``output`` the unchanged output of programs."""
 
     def __init__(self, code: str, message: str, remedy: str = "", output: str = "") -> None:
         super().__init__(message)
@@ -36,8 +36,7 @@ class HostError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Obstacle:
-    """A reason found before anything was touched why the change must not begin: a condition of the
-    catalogue, and what was seen of it."""
+    """A blocker found before anything changed: a condition of the catalog, and its details."""
 
     code: str
     seen: str
@@ -52,7 +51,7 @@ class Obstacle:
 
     @property
     def message(self) -> str:
-        """What was seen, and the cause in general."""
+        """The details, and the general cause."""
         return joined(" ", [ended(self.seen), self.condition.text])
 
     @property
@@ -73,10 +72,10 @@ class Obstacle:
 
 @dataclass(frozen=True, slots=True)
 class SiteAnswer(Schema):
-    """What one address answered: enough to say *as before*, too little to hold content.
+    """The answer of one site: enough to compare it, without its content.
 
-    ``size_class``: the power of two of the body's length; ``error`` is set when no HTTP
-    answer came.
+    ``size_class``: the power of two of the body's length; ``error`` is set when there was no HTTP
+    answer.
     """
 
     url: str
@@ -91,9 +90,9 @@ class SiteAnswer(Schema):
 
 @dataclass(frozen=True, slots=True)
 class Interruption(Spoken):
-    """What visitors would have noticed: measured by opening a connection every few milliseconds.
+    """The visitor impact: measured by opening a connection every few milliseconds.
 
-    Without a probe nothing is known, and it says so (None). ``partial``: for a while nobody asked.
+    Without a probe the values are unknown (None). ``partial``: the measurement has gaps.
     """
 
     SENTENCES: ClassVar = ("reason",)
@@ -114,7 +113,7 @@ class Interruption(Spoken):
 
 @dataclass(frozen=True, slots=True)
 class Check(Spoken):
-    """One observation of verification: what was expected, what was seen."""
+    """One check of the verification: expected and actual value."""
 
     SENTENCES: ClassVar = ("title", "expected", "seen")
     name: str
@@ -125,7 +124,7 @@ class Check(Spoken):
 
 
 Stop = Callable[[], bool]
-"""Whether what is under way is to be given up; asked often, so it answers at once."""
+"""Whether to give up the current work; called often, so it must return at once."""
 
 
 def never() -> bool:
@@ -133,17 +132,17 @@ def never() -> bool:
 
 
 class Stopped(Exception):
-    """Somebody asked to stop, in time."""
+    """A cancel was requested in time."""
 
 
 @dataclass(frozen=True, slots=True)
 class Kit:
-    """The rollback kit of one change: a folder with everything needed to go back by hand.
+    """The rollback kit of one change: a folder with everything needed to roll back by hand.
 
-    ``transaction`` is the change itself (what came in and what left), ``mpm`` and ``itk``
-    what was before it. In ``folder``: ``rpms/`` holds the packages that leave, ``incoming/``
-    those that come where they could be kept too, ``files/`` copies of edited configuration
-    files (``files``: path on the server → name in that folder).
+    ``transaction`` is the change itself (packages installed and removed), ``mpm`` and ``itk`` the
+    state before it. In ``folder``: ``rpms/`` holds the removed packages, ``incoming/`` the
+    installed ones if available, ``files/`` copies of edited configuration files (``files``: path on
+    the server → name in that folder).
     """
 
     folder: Path
@@ -161,17 +160,16 @@ class Server(Protocol):
         """Everything in Profile, in well under a second, without the package manager's lock."""
 
     def httpd_start(self) -> str:
-        """What ``httpd_started`` in the profile would say now, at once; empty while none runs."""
+        """The current value of the profile's ``httpd_started``, at once; empty if none runs."""
 
     def particulars(self) -> Particulars:
-        """What the packages are in words, and what EasyApache 4's own files say. Asks no
+        """Descriptions of the packages, and data of EasyApache 4's own files. Contacts no
         repository, and takes no lock."""
 
     def resolve(self, goal: Goal, *, protect: bool, kept: Path | None = None) -> Transaction:
-        """What the server's own solver would do. With ``protect`` it refuses (HostError
-        ``unsatisfiable`` or ``protected``) whatever would lose a package outside
-        ``goal.may_remove``. With ``kept``, the packages in that folder are all it may choose
-        from: no repository is asked. Changes nothing."""
+        """The transaction of the server's own solver. With ``protect`` it refuses (HostError
+        ``unsatisfiable`` or ``protected``) to remove a package outside ``goal.may_remove``. With
+        ``kept``, it uses only the packages in that folder and no repository. Changes nothing."""
 
     def obstacles(
         self,
@@ -180,13 +178,12 @@ class Server(Protocol):
         seen: Callable[[], Profile] | None = None,
         stop: Stop = never,
     ) -> Sequence[Obstacle]:
-        """Every reason why a change must not begin now. ``seen``: waits for the profile that
-        somebody is just making; without it, one is made for this. Given up within a moment, by
-        Stopped, once ``stop`` says so."""
+        """All blockers of a change. ``seen``: waits for a profile that is being made; without it,
+        one is made here. Raises Stopped shortly after ``stop()`` becomes true."""
 
     def sites(self, stop: Stop = never) -> Sequence[SiteAnswer]:
-        """Ask a sample of this server's own sites, one of each kind and address. Given up within
-        a moment, by Stopped, once ``stop`` says so."""
+        """Check a sample of this server's own sites, one of each kind and address. Raises Stopped
+        shortly after ``stop()`` becomes true."""
 
     def checks(
         self,
@@ -196,23 +193,23 @@ class Server(Protocol):
         before: Sequence[SiteAnswer],
         listened: Sequence[tuple[str, int]] = (),
     ) -> Sequence[Check]:
-        """Packages, files, configuration, running process, listeners, workers, sites:
-        does the server show what was asked for? ``listened``: the (address, port) that httpd
-        held before, the address empty for all; where none are known, the configuration says."""
+        """Packages, files, configuration, running process, listeners, workers, sites: is the server
+        in the planned state? ``listened``: the (address, port) of httpd's sockets before, the
+        address empty for all; if none are known, those of the configuration."""
 
     def capabilities(self) -> Mapping[str, Any]:
         """What this host allows: package manager, restart method and why, systemd, rights."""
 
     # -- operations ------------------------------------------------------------------
     def download(self, transaction: Transaction, kit: Kit, log: Log, stop: Stop = never) -> None:
-        """Fetch what will come into the cache and what will leave into the kit. Changes nothing.
-        Given up within a moment, by Stopped, once ``stop`` says so."""
+        """Download the packages to install into the cache and those to remove into the kit. Changes
+        nothing. Raises Stopped shortly after ``stop()`` becomes true."""
 
     def rehearse(
         self, transaction: Transaction, mpm: str, itk: bool, folder: Path, log: Log
     ) -> None:
-        """Start the new module set on the current configuration, away from the network.
-        Raises HostError ``rehearsal`` with what httpd said."""
+        """Start the new module set on the current configuration, away from the network. Raises
+        HostError ``rehearsal`` with httpd's output."""
 
     def start_packages(
         self, change: str, goal: Goal, transaction: Transaction, folder: Path, log: Log
@@ -220,50 +217,49 @@ class Server(Protocol):
         """Begin the one transaction, detached, output in ``folder``; at most once per change."""
 
     def follow_packages(self, change: str, folder: Path, log: Log) -> int | None:
-        """Wait for what was begun in ``folder``, by this process or an earlier one: the one
+        """Wait for what was started in ``folder``, by this process or an earlier one: the
         transaction, or calls of ``packages_from_kit`` in the kit's own output folder. Returns the
-        exit status where known; the caller looks at the server instead."""
+        exit status if known; the caller checks the server instead."""
 
     def watch(self, folder: Path, log: Log) -> AbstractContextManager[None]:
-        """While inside, an httpd that dies is started again at once, and ``log`` told so.
+        """Inside, an httpd that dies is started again at once, with a line in ``log``.
 
-        For the time from the first package that moves until the new httpd serves, when a
-        reload by anything else (log rotation, AutoSSL) would end the running one. What visitors
-        notice of it is measured, and kept in ``folder`` for whoever goes on after a crash."""
+        For the time from the first changed package until the new httpd serves, when a reload by
+        anything else (log rotation, AutoSSL) would end the running one. The visitor impact is
+        measured, and kept in ``folder`` to continue after a crash."""
 
     def noticed(self) -> Interruption:
-        """Only inside ``watch``: end the measuring and say what visitors noticed so far, in this
-        process and in those before it that used the same folder."""
+        """Only inside ``watch``: end the measurement and return the visitor impact so far, from
+        this process and earlier ones with the same folder."""
 
     def config_test(self, log: Log) -> None:
-        """Raises HostError ``configtest`` with what httpd said."""
+        """Raises HostError ``configtest`` with httpd's output."""
 
     def restart(self, method: str, log: Log) -> Interruption:
-        """Replace the running httpd by one with the configuration on disk, or start it if
-        none runs. Raises HostError ``restart``; what was running is then running still
-        wherever that was possible. Inside ``watch`` it ends the measuring (``noticed``)."""
+        """Replace the running httpd by one with the configuration on disk, or start it if none
+        runs. Raises HostError ``restart``; the old one then keeps running if possible. Inside
+        ``watch`` it ends the measurement (``noticed``)."""
 
     def settle_restart(self, log: Log) -> bool:
-        """Bring a restart that was cut off to its end, whoever's it was: afterwards at most one
-        httpd takes connections. Starts none. Returns whether there was something to do."""
+        """Complete an interrupted restart of any process: afterwards at most one httpd accepts
+        connections. Starts none. Returns whether there was one."""
 
     def wait_for_restarts(self, log: Log, stop: Stop = never) -> bool:
         """Until nobody else is about to restart httpd, within bounds, and ``log`` told so. Whether
         nobody is. Raises Stopped."""
 
     def packages_from_kit(self, kit: Kit, log: Log) -> None:
-        """Bring about what ``kit.transaction`` says from the packages kept in the kit, without
-        any repository. Raises HostError ``packages``."""
+        """Carry out ``kit.transaction`` with the packages in the kit, without any repository.
+        Raises HostError ``packages``."""
 
     def undo_packages(self, kit: Kit, log: Log) -> None:
-        """Bring the packages back to what ``kit`` holds, without any repository if need be,
-        whatever torn state they are in."""
+        """Restore the packages in ``kit``, without any repository if necessary, whatever state they
+        are in."""
 
     def repair(self, mpm: str, log: Log) -> None:
         """Give a torn server (two MPMs, none, files missing) the one MPM named, from the
         repositories. httpd is not restarted."""
 
     def reinstall(self, names: Sequence[str], log: Log) -> None:
-        """Bring back the files that packages have lost, in the builds that are installed, from
-        the repositories or a rollback kit. httpd is not restarted. Raises HostError
-        ``repair`` with what is still missing."""
+        """Restore missing files of the installed builds from the repositories or a rollback kit.
+        httpd is not restarted. Raises HostError ``repair`` with the files still missing."""

@@ -2,9 +2,9 @@
 
     celery -A easyapache.agent.worker worker -Q host.<server> --pool=threads
 
-It knows a broker and a configuration file (``REDIS_URL``, ``EA4_AGENT_CONFIG``) and nothing
-of the panel. It writes down what it is asked for, lets an engine of its own do it, and tells
-what became of it. Killing the agent stops nothing, and what it forgets is in the spool.
+It knows a broker and a configuration file (``REDIS_URL``, ``EA4_AGENT_CONFIG``) and nothing of the
+panel. It writes down requests, starts an engine for each, and reports the results. Killing the
+agent stops nothing; its state is in the spool.
 """
 
 from __future__ import annotations
@@ -58,19 +58,19 @@ T = TypeVar("T")
 HEARTBEAT = 10.0
 SELF_TEST = 20.0
 DEAF_AFTER = 120.0
-"""Seconds without hearing one's own voice, while sending works, after which the worker starts
-itself anew: Celery's consumer has been seen to stay silent after a reconnect to Redis."""
+"""Seconds without receiving its own messages, while sending works, after which the worker restarts
+itself: Celery's consumer sometimes receives nothing after a reconnect to Redis."""
 
 REPAIR_BEGINS_WITHIN = timedelta(minutes=10)
 REPAIRS_AT_MOST, REPAIRS_WITHIN = 10, timedelta(hours=1)
-"""So many repairs are begun in an hour, whoever asks: each may restart httpd."""
+"""The most repairs per hour, from all requesters: each may restart httpd."""
 
 LONGEST_MESSAGE = 1_000_000
 """Characters. The largest honest one, a change of all known packages, has a tenth of it."""
 
 HEARTBEAT_EXPIRES = 300.0
-"""A heartbeat that nobody read for so long says nothing any more. Long enough for two clocks that
-differ by what Kerberos, too, takes for the same time."""
+"""A heartbeat that was not read for so long is outdated. Long enough for two clocks that differ by
+as much as Kerberos accepts."""
 
 for chatter in ("celery.app.trace", "celery.worker.strategy"):
     # A line for each message that is received and one for each that is done, for ever.
@@ -100,7 +100,7 @@ class Agent:
         self._over = threading.Event()
 
     def begin(self) -> None:
-        """Take up what an earlier agent left unfinished, which needs no broker, and tell of it."""
+        """Continue unfinished work of an earlier agent, which needs no broker, and report it."""
         self._finish_restart()
         self.reporter.begin()
         threading.Thread(target=self._beat, name="heartbeat", daemon=True).start()
@@ -111,7 +111,7 @@ class Agent:
         change belongs to its engine, which holds the lock or takes it up."""
         try:
             finished = repairs.finish_restart(self.server, self.spool, log.info)
-        except Exception:  # an agent that cannot mend httpd can still tell and be told
+        except Exception:  # an agent that cannot repair httpd can still send and receive
             log.exception("cannot complete an interrupted restart")
         else:
             if finished:
@@ -219,11 +219,11 @@ def _prepare(sender: Any = None, **_: Any) -> None:
         _agent = Agent(load_config(Path(path)))
     except (BadConfig, HostError, OSError) as error:
         # Celery passes over any other exception of a signal, and the worker would go on, taking
-        # messages that nobody can answer.
+        # messages that can't be answered.
         sys.stderr.write(f"{error}\n")
         raise SystemExit(2) from error
     _agent.begin()
-    # Not when the broker has answered: what was cut off is finished without it.
+    # Not after the broker has answered: interrupted work is finished without it.
     sd_notify.ready("Unfinished changes are taken up.")
 
 
@@ -249,8 +249,8 @@ def _version() -> str:
 
 
 def operation(kind: type[T], name: str) -> Callable[[Callable[[T], None]], Any]:
-    """Register a task. A message that is not what it must be is refused and logged; it never
-    reaches the server and never stops the worker."""
+    """Register a task. An invalid message is refused and logged; it never reaches the server and
+    never stops the worker."""
 
     def register(work: Callable[[T], None]) -> Any:
         def task(*arguments: Any, **message: Any) -> None:
@@ -317,8 +317,8 @@ def apply(message: dict[str, Any]) -> None:
     try:
         ChangeRequest.from_json(message)
     except BadMessage as error:
-        # Written down as it came: an engine refuses it too, and thereby the panel learns
-        # that this change has failed and why.
+        # Stored as received: an engine refuses it too, and so the panel learns that this change has
+        # failed and why.
         log.warning("change %s refused: %s", change, error)
     folder, fresh = me.spool.take(change, message)
     if fresh:
@@ -351,8 +351,8 @@ def sync(request: SyncRequest) -> None:
 
 @operation(RepairRequest, "host.repair")
 def repair(request: RepairRequest) -> None:
-    """Write a repair down and see it through; answer again for one that is known. One that
-    somebody asked for long ago, on a server that was something else then, is not begun."""
+    """Write a repair down and follow it; report again on a known one. One that was requested long
+    ago, when the server may have been in another state, is not started."""
     me = agent()
     folder, action, requested_at = (
         me.spool.repair(request.request),

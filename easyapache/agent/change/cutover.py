@@ -1,6 +1,6 @@
-"""From the first package that moves until the new httpd serves: watched, measured, one restart.
+"""From the first changed package until the new httpd serves: watched, measured, one restart.
 
-What happens to httpd in this time is the same on the way there and on the way back.
+A change and its undo treat httpd the same way.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from easyapache.ea4.sentences import Sentence
 
 
 class Handover:
-    """``outdated``: when the httpds were started (``httpd_started`` of a profile) that are not
-    what is wanted: the one from before the change, and whatever began before all was in place."""
+    """``outdated``: start times (``httpd_started`` of a profile) of the httpds to replace: the one
+    from before the change, and any that started before all files were in place."""
 
     def __init__(self, folder: ChangeFolder, server: Server, log: Log) -> None:
         self.folder, self.server, self.log = folder, server, log
@@ -27,8 +27,8 @@ class Handover:
     # -- the window -----------------------------------------------------------------------
 
     def watch(self) -> None:
-        """Watch over httpd and measure, from here until ``close``. Where that is done already it
-        goes on, so that a change that turns round is watched without a gap."""
+        """Watch httpd and measure until ``close``. A watch that is already open continues, so that
+        a change that turns into its undo is measured without a gap."""
         if self._watching:
             return
         # What was reported once must not be reported again as part of the next window.
@@ -44,16 +44,16 @@ class Handover:
     # -- which httpd is wanted ------------------------------------------------------------
 
     def in_place(self, now: Profile) -> bool:
-        """All that httpd reads is in place from ``now`` on: whatever runs yet is outdated. Returns
-        whether that was news."""
+        """All files httpd reads are in place: record the httpd that runs at ``now`` as outdated.
+        Returns False if it was recorded before."""
         started = str(now.facts.get("httpd_started", ""))
         news = started not in self.outdated
         self.outdated |= {started}
         return news
 
     def serves(self, mpm: str, itk: bool) -> bool:
-        """Whether the httpd that is wanted is there already: another engine that was cut off
-        has replaced it, or it had died and the watch started it."""
+        """Whether the new httpd runs already: an interrupted engine replaced the old one, or it
+        died and the watch started it again."""
         started = self.server.httpd_start()
         return bool(
             started and started not in self.outdated and runs(self.server.inspect(), mpm, itk)
@@ -62,8 +62,8 @@ class Handover:
     # -- the restart ----------------------------------------------------------------------
 
     def restart(self, method: str, mpm: str, itk: bool, *, somehow: bool = False) -> str:
-        """The one restart, unless it has taken place. ``somehow``: a running httpd counts more
-        than the method that was asked for."""
+        """Restart httpd once, unless that was done. ``somehow``: use ``auto`` if the requested
+        method is not available."""
         self.server.settle_restart(self.log)
         if self.serves(mpm, itk):
             if not progress_of(self.folder.reports()).outage_reported:
@@ -72,7 +72,7 @@ class Handover:
         return self.replace(method, somehow=somehow)
 
     def replace(self, method: str, *, somehow: bool) -> str:
-        """Another httpd instead of what runs, whatever that is."""
+        """Replace the running httpd."""
         try:
             noticed = self.server.restart(method, self.log)
         except HostError as error:

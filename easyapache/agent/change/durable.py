@@ -1,4 +1,4 @@
-"""Files that survive a crash: locks the kernel lets go of, writes that are whole or not there."""
+"""Files that survive a crash: locks that the kernel releases, and all-or-nothing writes."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from pathlib import Path
 
 
 class Busy(Exception):
-    """Somebody else holds the lock."""
+    """Another process holds the lock."""
 
 
 @contextmanager
 def locked(path: Path, *, wait: bool) -> Iterator[None]:
     """Hold an flock on ``path``. Raises Busy when it is taken and ``wait`` is false.
 
-    The kernel lets go of it when the holder dies, however it dies. Python opens files
-    close-on-exec, so a detached child never keeps it.
+    The kernel releases it when the holder dies, however it dies. Python opens files close-on-exec,
+    so a detached child never keeps it.
     """
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
     try:
@@ -57,7 +57,7 @@ def held(path: Path, patience: float = LOOKS_TAKE) -> Iterator[None]:
 
 
 def at_work(path: Path) -> bool:
-    """Whether somebody holds a lock."""
+    """Whether a process holds the lock."""
     try:
         with locked(path, wait=False):
             return False
@@ -66,8 +66,8 @@ def at_work(path: Path) -> bool:
 
 
 RESERVE_BYTES = 64 * 1024
-"""Room for some hundred journal lines: far more than any change still has to write when the
-disk is full, far less than anybody misses."""
+"""Space for some hundred journal lines: far more than a change still has to write on a full
+disk."""
 
 
 def despite_a_full_disk(reserve: Path, write: Callable[[], None]) -> None:
@@ -98,7 +98,7 @@ def write_atomically(path: Path, data: bytes) -> None:
 
 
 def append(path: Path, data: bytes, *, durable: bool) -> None:
-    """Append all of ``data`` or nothing: a short write on a full disk is taken back."""
+    """Append all of ``data`` or nothing: a short write on a full disk is truncated again."""
     descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
     try:
         size = os.fstat(descriptor).st_size
@@ -132,7 +132,7 @@ def sync_folder(path: Path) -> None:
 
 
 def sync_file(path: Path) -> None:
-    """See a file on the disk that somebody else has written."""
+    """Sync to disk a file that another process has written."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -150,15 +150,15 @@ def sync_tree(folder: Path) -> None:
 
 
 def mark(path: Path) -> None:
-    """Leave an empty file that a power cut does not take back."""
+    """Create an empty file that survives a power cut."""
     path.touch(mode=0o600)
     sync_file(path)
     sync_folder(path.parent)
 
 
 def sync_disks(paths: Iterable[Path]) -> None:
-    """See everything that anybody has written on the file systems of these paths on the disk:
-    package managers do not wait for that. Paths that do not exist are left out."""
+    """Sync the file systems of these paths to disk: package managers don't. Paths that do not exist
+    are skipped."""
     seen: set[int] = set()
     for path in paths:
         try:

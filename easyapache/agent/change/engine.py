@@ -1,14 +1,13 @@
-"""Carries out one change: the order of its steps, and how it ends whatever happens.
+"""Carries out one change: the order of its steps, and how it ends.
 
-Run as ``python -m easyapache.agent.change.engine <folder>``: by the agent, or by root with nothing
-else left. It may be killed at any instant and started again. What it does next then follows
-from the journal (what may have been begun) and from what the server shows (what came of it),
-never from the exit status of anything.
+Run as ``python -m easyapache.agent.change.engine <folder>``: by the agent, or by root if nothing
+else works. It may be killed at any moment and started again. What it does next depends on the
+journal (what may have started) and on the state of the server (what was done), never on an exit
+status.
 
-Until ``packages`` begins nothing on the server is altered, and every step may simply run
-again. From then on the change ends in one of two ways: as asked and verified, or as before
-and verified. Only when neither can be reached, and the repair order has been gone through
-several times, it ends as *failed*, and says so loudly.
+Nothing on the server changes before ``packages`` starts; every step until then can simply run
+again. From then on the change ends in one of two ways: as planned and verified, or as before and
+verified. Only if neither can be reached after several attempts to undo it does it end as *failed*.
 """
 
 from __future__ import annotations
@@ -70,9 +69,9 @@ class Engine:
         self.steps: Steps
 
     def run(self, *, back: str = "") -> Report:
-        """Bring the change to its end and return its outcome. Raises Busy when another engine
-        is at it, and ShuttingDown when the machine is shut down meanwhile: it has no outcome then.
-        ``back``: why it is to be taken back wherever it is, instead of being finished.
+        """Finish the change and return its outcome. Raises Busy when another engine works on it,
+        and ShuttingDown when the machine is shut down meanwhile: it has no outcome then. ``back``:
+        why to undo it instead of finishing it.
         """
         with self.folder.engine_lock():
             over = self.folder.outcome
@@ -89,8 +88,8 @@ class Engine:
                 return self._run(back)
 
     def _unreadable(self, error: BadMessage) -> Report:
-        """A request that says nothing (any more): refused, unless it was begun under an engine
-        that could read it."""
+        """A request that cannot be read: refused, unless an engine that could read it had
+        started."""
         if not self._progress().touched:
             return self._end(
                 Outcome.NOT_STARTED,
@@ -245,10 +244,10 @@ class Engine:
         sentence = succeeded_sentence(request, self._progress().interruption)
         return self._end(Outcome.SUCCEEDED, "verification", sentence)
 
-    # -- the way back ---------------------------------------------------------------------
+    # -- undo -----------------------------------------------------------------------------
 
     def _undo(self, cause: str) -> Report:
-        """Back to what was, by the kit, as often as it takes within reason."""
+        """Restore the previous state from the kit, in a limited number of attempts."""
         steps = self.steps
         wrong = cause
         self.reporter.check_shutdown()
@@ -276,7 +275,7 @@ class Engine:
             return self._end(Outcome.RESTORED, cause, sentence)
         try:
             steps.keep_httpd_running()
-        except Exception as error:  # noqa: BLE001 -- what is reported here is the last word
+        except Exception as error:  # noqa: BLE001 -- the outcome reports the error
             self.reporter.log(traceback.format_exc())
             wrong = Sentence(
                 "{wrong}; and Apache could not be started: {error}", wrong=wrong, error=str(error)
@@ -306,7 +305,7 @@ class Engine:
     # -- who may work, who may stop it ----------------------------------------------------
 
     def _take_server(self, stack: ExitStack, progress: Progress) -> None:
-        """One change at a time works on a server, and one that is half done goes first."""
+        """A server has one change at a time; an incomplete one is finished first."""
         if progress.touched:
             stack.enter_context(self.spool.server_lock(wait=True))
             return
@@ -325,7 +324,7 @@ class Engine:
                 raise Busy(other.change)
 
     def _past_the_point(self) -> None:
-        """Write down that the server may be altered from here on, unless a stop came first."""
+        """Record that the server may be altered from here on, unless a cancel arrived first."""
         self.reporter.check_shutdown()
         with self.cancellation.last_chance():
             self.reporter.step = Step.PACKAGES
@@ -371,7 +370,7 @@ class Engine:
     def _look(self) -> Profile | None:
         try:
             return self.server.inspect()
-        except Exception as error:  # noqa: BLE001 -- a change must end even if nobody can look
+        except Exception as error:  # noqa: BLE001 -- a change must end even if inspection fails
             self.reporter.log(f"cannot inspect the server: {error}")
             return None
 

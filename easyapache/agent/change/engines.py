@@ -1,7 +1,7 @@
 """Starts the engine of a change or a repair, detached, and starts it again when it died.
 
-An engine is alive as long as it holds its lock; the kernel lets go of that lock whichever
-way it ends. So a free lock and no result on disk mean: start one.
+An engine is alive while it holds its lock, which the kernel releases when the engine ends. So a
+free lock and no result on disk mean: start one.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ The engine itself counts how often it died in one step, and turns round."""
 
 
 PATIENCE = 60.0
-"""Seconds a change waits for another one's engine to end. Then, or once somebody wants to stop it,
-its own engine is started beside that one, to give an answer."""
+"""Seconds a change waits for the engine of another one to end. Then, or when it is canceled, its
+own engine starts beside that one to report the outcome."""
 _LOOK = 0.5
 """Seconds for which a look at all unfinished changes is good."""
 
@@ -113,8 +113,8 @@ class Engines:
         return self._start(work, watched)
 
     def _has_its_turn(self, change: ChangeFolder, watched: _Watched) -> bool:
-        """One change at a time works on a server, a half-done one first: however many are asked
-        for, there are never more than two engines."""
+        """A server has one change at a time, an incomplete one first: however many are requested,
+        at most two engines run."""
         if self.clock() - self._unfinished[0] >= _LOOK:
             self._unfinished = self.clock(), Spool(self.config.spool).unfinished()
         others = [one for one in self._unfinished[1] if one.key != change.key]

@@ -34,7 +34,7 @@ from easyapache.ea4.schema import BadMessage, Count, Schema, loads
 LOG_CHUNK = 64 * 1024
 LONGEST_REPORT = 1_000_000
 """Bytes. A message of more than two megabytes is dropped by the panel, and reports are sent as
-base64: one that is longer than this would never arrive, nor anything after it."""
+base64: a longer one would never arrive, and would block all after it."""
 PROFILE = "profile"
 
 
@@ -49,9 +49,9 @@ def stamp(moment: datetime) -> str:
 
 
 def cut_to_fit(data: Mapping[str, Any], most: int) -> dict[str, Any]:
-    """``data`` in at most ``most`` bytes of JSON: long texts and lists are shortened, the longest
-    ones first, and say how much is missing. Names are never cut: what a report is made of stays. A
-    ``profile`` is left out whole, as half a profile is a wrong one: the next scan brings it."""
+    """``data`` in at most ``most`` bytes of JSON: long texts and lists are shortened, longest
+    first, and say how much is missing. Field names are kept. A ``profile`` is left out whole,
+    because half a profile would be wrong; the next scan delivers it."""
     if len(json.dumps(data)) > most and data.get(PROFILE) is not None:
         data = {**data, PROFILE: None}
     cut: dict[str, Any] = dict(data)
@@ -214,8 +214,8 @@ class ChangeFolder:
         else:
             self._read_to += len(whole)
             return list(self._reports)
-        # Only a torn write that later lines followed comes here; `_mend` repairs it under
-        # the lock. Until then what is before it is what counts.
+        # Only a torn write followed by later lines gets here; `_repair_journal` repairs it under
+        # the lock. Until then, the lines before it count.
         reports, self._reports, self._read_to = list(self._reports), [], 0
         return reports
 
@@ -288,8 +288,7 @@ class ChangeFolder:
             return 0
 
     def keep_log(self) -> None:
-        """Sync the log to the disk: what was reported must not be reported otherwise after a power
-        cut, when the log would continue where it had been."""
+        """Sync the log to disk: after a power cut, what was already delivered must not change."""
         if self.log_path.exists():
             sync_file(self.log_path)
 
@@ -311,7 +310,7 @@ class ChangeFolder:
     def request_cancel(self) -> None:
         (self.path / "cancel").touch(mode=0o600)
 
-    # -- what the panel knows -------------------------------------------------------------
+    # -- delivery to the panel -------------------------------------------------------------
 
     def delivered(self) -> tuple[int, int]:
         """(last report, bytes of the log) handed to the broker. (0, 0) where that is unknown:
@@ -323,8 +322,8 @@ class ChangeFolder:
         return delivered.report, delivered.byte
 
     def set_delivered(self, report: int, byte: int) -> None:
-        """On a full disk this is left out: the reserve belongs to the journal, and what is not
-        known as delivered is only sent once more."""
+        """Skipped on a full disk: the reserve belongs to the journal, and reports not marked as
+        delivered are only sent again."""
         data = json.dumps(Delivered(report, byte).as_json()).encode()
         try:
             write_plainly(self.path / "delivered", data)

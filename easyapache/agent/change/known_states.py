@@ -1,4 +1,4 @@
-"""Which packages this server had when the agent looked at it: what it may be taken back to."""
+"""Which packages this server had at earlier inspections: the states a rollback may restore."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Remembered:
         self.path: Path = spool.root / ".seen.json"
 
     def note(self, profile: Profile) -> None:
-        """Remember what is installed now. A disk that is full does not stop the look itself."""
+        """Record what is installed now. A full disk does not fail the inspection."""
         names = sorted(profile.names)
         with _lock:
             known = self._read()
@@ -41,9 +41,9 @@ class Remembered:
                 log.warning("cannot save the list of installed packages: %s", error)
 
     def states_before(self, undone: str, now: Profile) -> list[Collection[str]]:
-        """Every set of packages that the change ``undone`` may be taken back to: the one it began
-        with, what undoing it and the later ones leads to, and those seen when there was a change
-        from outside, which only the panel knows by that number."""
+        """Every set of packages that a rollback of the change ``undone`` may restore: the one
+        before it, the result of undoing it and all later ones, and those seen at external changes,
+        whose numbers only the panel knows."""
         states: list[Collection[str]] = [set(names) for names in self._read()]
         folders = self.spool.folders()
         numbers = [folder.change for folder in folders]

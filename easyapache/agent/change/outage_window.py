@@ -1,13 +1,13 @@
-"""What visitors notice from the first package that moves until the new httpd serves.
+"""The visitor impact from the first changed package until the new httpd serves.
 
-That time is a *window*. A process of its own asks through all of it; what it sees is kept in
-the folder of the window, which belongs to one change and so outlives every engine of it:
+That time is a *window*. A separate process probes httpd during all of it. Its results are kept in
+the folder of the window, which belongs to one change and so outlives its engines:
 
 * ``opened.json``: when the window opened;
-* ``probe-N.json``: what the N-th prober saw: one for each engine that worked in the window;
+* ``probe-N.json``: what the N-th prober measured: one for each engine that ran in the window;
 * ``method.json``: how httpd is being replaced, written just before.
 
-None of it may keep a change from its end: where it cannot be written, nothing is measured.
+None of it may block a change: if it cannot be written, nothing is measured.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from easyapache.ea4.sentences import Sentence
 T = TypeVar("T")
 
 _FIRST_LOOK = 3.0
-"""Seconds a prober may take until it asks for the first time; normally a tenth of one."""
+"""Seconds until the first probe; normally 0.1."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +84,7 @@ class Window:
 
     @contextmanager
     def measuring(self) -> Iterator[None]:
-        """While inside, a prober asks every few milliseconds."""
+        """Inside, a prober sends a probe every few milliseconds."""
         with ExitStack() as stack:
             with suppress(OSError, HostError):
                 stack.enter_context(self._prober())
@@ -117,13 +117,13 @@ class Window:
         return ways_in(self._httpd.read(), self._httpd.listeners())
 
     def note(self, method: str, reason: str) -> None:
-        """How httpd is about to be replaced, for whoever has to tell of it."""
+        """How httpd is about to be replaced, for the report."""
         self._write("method.json", Manner(method, reason))
 
     def noticed(self) -> Interruption:
-        """What visitors have noticed since the window opened, whoever measured it.
+        """The visitor impact since the window opened, from all probers.
 
-        ``partial`` where somebody was cut off meanwhile: nobody asked until the next one did.
+        ``partial`` if a prober was interrupted: nothing was measured until the next one started.
         """
         how = self._read(Manner, "method.json") or Manner(
             "start", Sentence("Apache had stopped and was started again")
@@ -156,7 +156,7 @@ class Window:
         opened = self._read(Opened, "opened.json")
         if opened is None:
             return 0.0
-        # Across a restart of the machine only the wall clock goes on.
+        # Only the wall clock continues across a reboot.
         same = opened.boot == boot_id()
         now, then = (_clock(), opened.at) if same else (time.time(), opened.wall)
         return max(0.0, now - then) * 1000
@@ -174,7 +174,7 @@ class Window:
 
 
 def _one_strip(parts: list[Probed]) -> list[tuple[int, float, str]]:
-    """Measurements one after the other, told as one."""
+    """Consecutive measurements merged into one."""
     joined: list[tuple[int, float, str]] = []
     for part in parts:
         offset = joined[-1][0] if joined else 0

@@ -1,4 +1,4 @@
-"""Why a change must not begin now. Each reason names what is in the way and the remedy."""
+"""Blockers found before a change starts. Each names the problem and the recommended action."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ _PANEL = re.compile(r"easyapache\.(wsgi|asgi)|manage\.py\b.*\b(runserver|demo)\b
 _MPM = re.compile(r"ea-apache24-mod_mpm_(event|worker|prefork)\Z")
 MB = 1 << 20
 _SPARE = 32 * MB
-"""Free space that must be left on each file system beyond what is known to be needed: rpm's
-journal, logs, and what the rest of the server writes in those seconds."""
+"""Free space to leave on each file system beyond the known need: rpm's journal, logs, and what the
+rest of the server writes in the meantime."""
 
 
 @dataclass(frozen=True, slots=True)
 class Preflight:
-    """``ask``: the solver's whole answer to the goal (it raises HostError)."""
+    """``resolve``: returns the solver's whole answer to the goal, or raises HostError."""
 
     config: HostConfig
     httpd: Httpd
@@ -66,8 +66,8 @@ class Preflight:
     # -- the package manager ---------------------------------------------------------------
 
     def busy(self) -> list[Obstacle]:
-        """Who holds rpm's or dnf's lock. rpm's is asked for without being taken; dnf's are
-        files with a pid, which a killed dnf leaves behind and another process may get."""
+        """Which process holds rpm's or dnf's lock. rpm's lock is queried without taking it; dnf's
+        are files with a pid, which a killed dnf leaves behind and another process may get."""
         root = self.config.root
         found: dict[int, Path] = {}
         for path in manager_locks.rpm_locks(root):
@@ -80,7 +80,7 @@ class Preflight:
             if pid is None or pid == os.getpid() or manager_locks.only_resolves(pid):
                 continue
             if identify(pid) is None:
-                continue  # dnf itself sweeps away a file whose process is gone
+                continue  # dnf itself removes a file whose process has ended
             if manager_locks.MANAGERS.search(command_of(pid)):
                 found.setdefault(pid, path)
             else:
@@ -147,7 +147,7 @@ class Preflight:
         return found
 
     def disk(self, sources: Mapping[str, Any]) -> list[Obstacle]:
-        """Each place that is written to, with what it will take."""
+        """File systems without enough space for what the change writes to them."""
         root = self.config.root
         unpacked = sum(int(item["installed"] or 0) for item in sources.values())
         download = sum(int(item["download"] or 0) for item in sources.values())
@@ -199,7 +199,7 @@ class Preflight:
 
     def configuration(self) -> list[Obstacle]:
         found = []
-        # What httpd said just now, when it was asked for its modules: it tests all for that too.
+        # The configuration error from the inspection: listing modules tests the configuration too.
         if error := evidence.configuration_broken(self.profile):
             found.append(Obstacle("configuration_broken", error.replace("\n", " ")[:600]))
         target = self._target()

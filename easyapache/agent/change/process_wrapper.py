@@ -1,17 +1,17 @@
-"""Runs one program to its end in a session of its own, and keeps what became of it.
+"""Runs one program to its end in its own session, and records its result.
 
 A script for any Python 3.6 or newer, of the standard library only, started as
 ``python -I keeper.py [--stay] FOLDER NAME PROGRAM [ARGUMENT ...]``. In FOLDER it leaves
 
-* ``NAME.lock``: held with flock while a keeper is at work;
-* ``NAME.start``: JSON, written by the program's own process just before it becomes the
-  program. Once it exists the program is never started again: at most once;
-* ``NAME.out``: what the program wrote, both streams, byte for byte;
+* ``NAME.lock``: held with flock while a keeper runs;
+* ``NAME.start``: JSON, written by the program's own process just before it becomes the program.
+  Once it exists, the program is never started again;
+* ``NAME.out``: the program's output, both streams, byte for byte;
 * ``NAME.exit``: JSON with the exit status (negative: the signal), written atomically.
 
-Killing the keeper does not touch the program; its exit status is then lost, nothing else. Asked to
-end (TERM), which is what systemd does when its unit is to stop, it waits for the program: a machine
-that shuts down does not cut a transaction of packages.
+Killing the keeper does not affect the program; only its exit status is lost. On TERM, which systemd
+sends to stop its unit, the keeper waits for the program: a shutdown does not interrupt a package
+transaction.
 """
 
 import fcntl
@@ -52,7 +52,7 @@ def write_atomically(path, value):
 
 def become(path, argv, keeper):
     # type: (str, list[str], int) -> None
-    """In the child: say who we are, then become the program. Same pid before and after."""
+    """In the child: record the process, then become the program, with the same pid."""
     pid = os.getpid()
     output = os.open(path + ".out", os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
     nothing = os.open(os.devnull, os.O_RDONLY)
@@ -80,7 +80,7 @@ def become(path, argv, keeper):
 
 def wait_on(*_):
     # type: (object) -> None
-    """Asked to end: the program comes first."""
+    """On TERM: wait for the program first."""
 
 
 def keep(folder, name, argv):

@@ -1,4 +1,4 @@
-"""How far a change got, read from its journal, and what a server's packages say about it. Pure."""
+"""How far a change got, from its journal and from the installed packages. Pure."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ UNDOING = (Step.UNDO_PACKAGES, Step.UNDO_RESTART, Step.UNDO_VERIFY)
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """The journal in the words the engine thinks in."""
+    """The journal, summarized for the engine."""
 
     begun: frozenset[Step] = frozenset()
     done: frozenset[Step] = frozenset()
@@ -43,9 +43,9 @@ class Progress:
 
 
 def progress_of(reports: Iterable[Report]) -> Progress:
-    """``tries``: how often the packages step began; ``cause``: why the undo began;
-    ``outage_reported``: what visitors noticed was reported in the step under way, before the engine
-    was cut off in it."""
+    """``tries``: how often the packages step started; ``cause``: why the undo started;
+    ``outage_reported``: the visitor impact was reported in the current step before the engine was
+    interrupted."""
     begun: set[Step] = set()
     done: set[Step] = set()
     last: Step | None = None
@@ -92,12 +92,12 @@ def progress_of(reports: Iterable[Report]) -> Progress:
 
 
 def _text(value: Any) -> str:
-    """As it is, with what it was made of; only a text is one."""
+    """``value`` if it is a text (a Sentence keeps its template), else an empty one."""
     return value if isinstance(value, str) else ""
 
 
 class Packages(StrEnum):
-    """What the packages of a server look like, seen from one change."""
+    """How the installed packages compare with one change."""
 
     PLANNED = "planned"
     BEFORE = "before"
@@ -107,10 +107,9 @@ class Packages(StrEnum):
 def packages_now(now: Profile, before: Profile, transaction: Transaction) -> Packages:
     """Compare the EasyApache 4 packages that are there with both ends of a change.
 
-    Files that rpm misses and that were there before make either end torn: rpm's database
-    and the disk then disagree, which a full disk can bring about. So do files that rpm does
-    not know yet: a dnf killed after the files of a package and before its line in the
-    database leaves them behind, and httpd would load them.
+    Files that are missing now and were there before make it torn: rpm's database and the disk
+    disagree, which a full disk can cause. So do files that rpm does not know yet: a dnf killed
+    after unpacking a package and before recording it leaves them behind, and httpd would load them.
     """
     have = _nevras(now)
     start = _nevras(before)
@@ -128,7 +127,7 @@ def packages_now(now: Profile, before: Profile, transaction: Transaction) -> Pac
 
 
 def difference(now: Profile, before: Profile, transaction: Transaction) -> str:
-    """In words, how the packages differ from what the change should have left."""
+    """A sentence on how the packages differ from the plan."""
     have, start = _nevras(now), _nevras(before)
     aim = _ea(
         (start - {item.nevra for item in transaction.remove})
@@ -191,8 +190,8 @@ SIMULATED = "simulated"
 
 
 def interruption_sentence(interruption: Mapping[str, Any] | None) -> str:
-    """The visitor impact, for whoever answers a customer; empty where nothing was measured, and
-    of a simulated server, which has no visitors."""
+    """The visitor impact; empty if nothing was measured, and for a simulated server, which has no
+    visitors."""
     if not interruption or not interruption.get("probes"):
         return ""
     if interruption.get("method") == SIMULATED:
@@ -217,7 +216,7 @@ def interruption_sentence(interruption: Mapping[str, Any] | None) -> str:
 
 
 def observed(mpms: Sequence[str], itk: bool) -> str:
-    """What one look at a server says of its MPM."""
+    """The label of an observed MPM."""
     return label(all_of(mpms) or Sentence("none"), itk)
 
 

@@ -1,9 +1,9 @@
-"""Sends the panel what the spool holds: journal lines, log and results of repairs, when they are
-written and again on demand.
+"""Sends journal lines, log and results of repairs from the spool to the panel, when they are
+written and again on request.
 
-What has been handed to the broker counts as delivered, and the broker may lose it: the panel
-then says how far it got (``host.sync``), and everything since is sent again. Nothing here
-knows whether the broker works; a message that cannot be sent stays where it is, on disk.
+A message handed to the broker counts as delivered. If the broker loses it, the panel reports the
+last one it has (``host.sync``), and everything later is sent again. A message that cannot be sent
+stays on disk.
 """
 
 from __future__ import annotations
@@ -144,8 +144,8 @@ class Reporter:
         return True
 
     def _see_through(self, repairs: Sequence[RepairFolder]) -> bool:
-        """One after the other, as they came. Returns False when there is a result and
-        the broker does not take it."""
+        """Send results in the order of their requests. Returns False when the broker doesn't accept
+        one."""
         for folder in repairs:
             result = folder.result
             if result is None:
@@ -160,7 +160,7 @@ class Reporter:
         return True
 
     def _send(self, folder: ChangeFolder) -> bool:
-        """Send what is new. Returns False when the broker does not take it."""
+        """Send what is new. Returns False when the broker doesn't accept it."""
         with self._lock:
             start = self._position[folder.change]
         reports = folder.reports()

@@ -1,4 +1,4 @@
-"""Whether this machine is being shut down: what fails then says nothing about a change."""
+"""Whether this machine is being shut down: a failure at that time is no failure of the change."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ LIMIT = 10.0
 
 
 class ShuttingDown(SystemExit):
-    """The machine is being shut down. It is nobody's failure: the process ends where it is, with
-    status 76 and without a verdict, and what it did goes on from the journal after the boot."""
+    """The machine is being shut down. The process exits with status 76 and without an outcome; its
+    work continues from the journal after the boot."""
 
     def __init__(self) -> None:
         super().__init__(76)
 
 
 def shutdown_of(config: HostConfig) -> Callable[[], bool]:
-    """Asks, whenever it is called, whether the machine of a server is being shut down."""
+    """A function that returns whether the machine is being shut down."""
     return partial(is_shutting_down, Runner(config.environment))
 
 
 def is_shutting_down(runner: Runner) -> bool:
-    """Whether systemd is stopping the machine: it then starts neither units nor httpd. False
-    where systemd is not process 1, and where it does not answer."""
+    """Whether systemd is stopping the machine; it then starts no units. False if systemd is not
+    process 1 or does not answer."""
     if not systemd_is_init():
         return False
     try:

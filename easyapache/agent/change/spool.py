@@ -1,26 +1,25 @@
-"""The agent's memory: one folder per change, enough to finish or undo it with nothing else.
+"""The agent's storage: one folder per change, enough by itself to finish or undo it.
 
 In ``<spool>/<change>/``:
 
-* ``request.json``: the ChangeRequest, there from the first instant (the folder is made
-  aside and renamed into place);
-* ``journal.jsonl``: one Report per line, on disk before the engine goes on;
-* ``log``: what a person follows, every line with its time and step in front;
-* ``before.json``: what the server showed before anything was touched;
-* ``output/``: what dnf and the others wrote, byte for byte;
+* ``request.json``: the ChangeRequest (the folder is prepared elsewhere and renamed into place);
+* ``journal.jsonl``: one Report per line, on disk before the engine continues;
+* ``log``: the log for people, each line with its time and step;
+* ``before.json``: the state of the server before any change;
+* ``output/``: output of dnf and other programs, byte for byte;
 * ``kit/``: the rollback kit;
-* ``window-N/``: what visitors noticed while httpd was replaced for the N-th time;
-* ``cancel``: there when somebody asked to stop;
-* ``lock``: held by the one engine that works on this change; ``starts``: one line per engine;
-* ``reserve``: room kept for the last lines of the journal on a full disk;
-* ``delivered``: how much of them was handed to the broker.
+* ``window-N/``: the visitor impact of the N-th replacement of httpd;
+* ``cancel``: exists when a cancel was requested;
+* ``lock``: held by the engine of this change; ``starts``: one line per engine;
+* ``reserve``: space for the last lines of the journal on a full disk;
+* ``delivered``: how much of journal and log was handed to the broker.
 
-Changes that altered nothing leave little: of all but the latest only the number is kept, in
-``<spool>/.refused``, so that their message still cannot run a change.
+Of changes that altered nothing, only the latest keep their folder. Of the others the number is kept
+in ``<spool>/.refused``, so that a repeated message still cannot run the change.
 
-Repairs have folders of their own, in ``<spool>/repairs/`` (see ``repair_folder``).
+Each repair has a folder in ``<spool>/repairs/`` (see ``repair_folder``).
 
-Everything belongs to the agent's user and is readable by nobody else.
+Everything belongs to the agent's user; only that user can read it.
 """
 
 from __future__ import annotations
@@ -45,23 +44,23 @@ from easyapache.ea4.protocol import CHANGE_ID, ChangeRequest, Outcome
 from easyapache.ea4.schema import BadMessage
 
 MOST_WAITING = 8
-"""Changes without an outcome. A panel asks for one at a time, and again for what is not known."""
+"""Changes without an outcome. A panel requests one at a time, and repeats unknown ones."""
 KEEP_REFUSED, KEEP_NUMBERS = 200, 20_000
-"""Of changes that altered nothing: how many folders stay, and of how many the number (33 bytes)."""
+"""Of changes that altered nothing: how many folders, and how many numbers (33 bytes), are kept."""
 
 
 class Spool:
-    """All changes this server has been asked for."""
+    """All changes requested for this server."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
         self._taking = threading.Lock()
 
     def prepare(self) -> None:
-        """Make the folder, closed to everybody else, and sweep up half-made ones.
+        """Create the folder, private to this user, and remove incomplete ones.
 
-        Raises PermissionError for one that somebody else has made: what is in it is carried out
-        with the agent's rights, its configuration included.
+        Raises PermissionError for a folder of another user: its contents, including the
+        configuration, are run with the agent's rights.
         """
         self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
         owner = self.root.stat().st_uid
@@ -76,7 +75,7 @@ class Spool:
             shutil.rmtree(path, ignore_errors=True)
 
     def folder(self, change: str) -> ChangeFolder | None:
-        """The folder of a change, None when this spool has never heard of it."""
+        """The folder of a change; None if this spool does not have it."""
         if not CHANGE_ID.match(change):
             return None
         path = self.root / change
@@ -96,9 +95,9 @@ class Spool:
         return [folder for folder in self.folders() if folder.outcome is None]
 
     def create(self, request: ChangeRequest) -> tuple[ChangeFolder, bool]:
-        """The folder for ``request``, and whether this call made it.
+        """The folder for ``request``, and whether this call created it.
 
-        The same request five times makes one folder: whoever renames first has made it.
+        Repeated requests share one folder: the first rename creates it.
         """
         return self.create_raw(request.change, request.as_json())
 
@@ -134,15 +133,15 @@ class Spool:
         return folder, True
 
     def take(self, change: str, message: Any) -> tuple[ChangeFolder, bool]:
-        """The same for a message that somebody sent. Raises BadMessage when too many wait."""
+        """Like ``create_raw``, with a limit. Raises BadMessage when too many changes wait."""
         with self._taking:
             if self.folder(change) is None and len(self.unfinished()) >= MOST_WAITING:
                 raise BadMessage(f"{MOST_WAITING} changes are already waiting for this server")
             return self.create_raw(change, message)
 
     def forestall(self, change: str) -> ChangeFolder | None:
-        """A cancel came before its change: should the change still come, it ends as canceled.
-        Returns its folder where it came in this very moment."""
+        """Record a cancel that arrived before its change: if the change arrives later, it ends as
+        canceled. Returns its folder if it arrived in the meantime."""
         self.prepare_once()
         path = self._forestalled(change)
         path.parent.mkdir(mode=0o700, exist_ok=True)
@@ -156,14 +155,14 @@ class Spool:
     # -- repairs ----------------------------------------------------------------------------
 
     def repair(self, request: str) -> RepairFolder:
-        """Where the repair of that number is, if it is ``known``. Raises BadMessage for what
-        is no number of a request."""
+        """The folder of a repair, existing or not (see ``known``). Raises BadMessage if the number
+        is invalid."""
         if not CHANGE_ID.match(request):
             raise BadMessage("a repair id has 32 hexadecimal digits")
         return RepairFolder(self.root / "repairs" / request)
 
     def repairs(self) -> list[RepairFolder]:
-        """Every repair here, in the order of their numbers, which is that of asking."""
+        """Every repair here, ordered by number, which is the order of the requests."""
         paths = sorted((self.root / "repairs").glob("*"))
         return [folder for folder in map(RepairFolder, paths) if folder.known]
 
@@ -173,7 +172,7 @@ class Spool:
 
     @contextmanager
     def server_lock(self, *, wait: bool) -> Iterator[None]:
-        """Be the only one who changes this server. Raises Busy when somebody else is."""
+        """Be the only process that changes this server. Raises Busy when another one does."""
         self.prepare_once()
         with locked(self.root / ".server-lock", wait=wait):
             yield
@@ -191,11 +190,11 @@ class Spool:
         write_atomically(self.root / ".settled", unfinished.encode())
 
     def prune(self, moment: datetime, *, keep_days: int = 30, keep_kits: int = 10) -> int:
-        """Give back the room of changes long over. Returns how many were slimmed.
+        """Free the space of old changes. Returns how many were reduced.
 
-        Kits of the latest ``keep_kits`` changes stay whatever their age. Request and journal
-        stay for ever in any case (some kilobytes): they are why a message that turns up once
-        more cannot run a change a second time.
+        Kits of the latest ``keep_kits`` changes are kept whatever their age. Request and journal
+        (some kilobytes) are kept forever, so that a repeated message cannot run a change a second
+        time.
         """
         slimmed = 0
         for path in (*self.root.glob(".canceled/*"), *self.root.glob(".cancelled/*")):
@@ -218,9 +217,9 @@ class Spool:
         return slimmed
 
     def _prune_untouched(self) -> int:
-        """What was refused or canceled before anything was altered has nothing to take back: it
-        is slimmed at once, and of what lies far back only its number is kept. However many are
-        asked for, the spool does not grow without end. Returns how many were slimmed."""
+        """Changes that were refused or canceled before anything was altered have nothing to undo:
+        they are reduced at once, and of old ones only the number is kept, so that the spool stays
+        bounded. Returns how many were reduced."""
         reported = [one for one in self.folders() if _untouched_and_reported(one)]
         slimmed = 0
         for folder in reported:
@@ -237,7 +236,7 @@ class Spool:
         return slimmed
 
     def _refused(self) -> list[str]:
-        """Numbers of changes that ended without altering anything, and whose folder is gone."""
+        """Numbers of changes that altered nothing and whose folder was removed."""
         try:
             return (self.root / ".refused").read_text(errors="replace").split()
         except FileNotFoundError:
@@ -245,7 +244,7 @@ class Spool:
 
 
 _MAY_BE_UNTOUCHED = (Outcome.NOT_STARTED, Outcome.CANCELED, Outcome.FAILED, "cancelled")
-"""Journals of earlier versions say *failed* of what altered nothing, and *cancelled*."""
+"""Journals of earlier versions have *failed* for changes that altered nothing, and *cancelled*."""
 
 
 def _untouched_and_reported(folder: ChangeFolder) -> bool:

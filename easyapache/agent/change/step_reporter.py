@@ -1,5 +1,5 @@
-"""Reports the steps of a change: a line in the journal before and after each, the log, and what is
-known of a failure."""
+"""Reports the steps of a change: a line in the journal before and after each, the log, and the
+conditions recognized in a failure."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from easyapache.ea4.sentences import Sentence, with_words
 
 
 class Failed(Exception):
-    """A step did not work. ``decided_by`` is the observation that says so."""
+    """A step failed. ``decided_by`` is the observation that shows it."""
 
     def __init__(self, step: Step, decided_by: str) -> None:
         super().__init__(decided_by)
@@ -43,11 +43,11 @@ class StepReporter:
     def perform(
         self, step: Step, work: Callable[[], str], *, reported: bool = False, decided_by: str = ""
     ) -> None:
-        """Run one step with a line in the journal before and after it. Raises Failed, and what
-        ``work`` raises to say that it is to end otherwise: Moved, Stopped.
+        """Run one step with a line in the journal before and after it. Raises Failed, and passes on
+        Moved and Stopped from ``work``.
 
-        ``said``: the line before it has been written. A failure while the machine is shut down is
-        none: ShuttingDown is raised, and the journal says what it said before."""
+        ``reported``: the line before it has been written. A failure during a shutdown doesn't
+        count: ShuttingDown is raised, and the journal stays as it is."""
         self.step = step
         self._lines.clear()
         if not reported:
@@ -90,7 +90,7 @@ class StepReporter:
             raise ShuttingDown
 
     def _explain(self, error: HostError) -> None:
-        """What is known about this failure, for the page of the change."""
+        """Report the conditions recognized in this failure, for the page of the change."""
         output = "\n".join([*self._lines, error.message, error.output, self._written()])
         found = {one.code: one for one in diagnose(output)}
         code = code_of(error.code)

@@ -1,7 +1,7 @@
-"""What each step of a change does on the server, and what it takes for it to have worked.
+"""What each step of a change does on the server, and how its success is checked.
 
-A step raises HostError when it did not work; it returns a sentence for the journal
-otherwise. In which order they run, and what follows a failure, is the engine's business.
+A step returns a sentence for the journal, or raises HostError when it failed. The engine decides
+their order and what follows a failure.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ VERIFY_ATTEMPTS = 4
 VERIFY_PAUSE = 0.4
 """A site may need a moment after a start (PHP-FPM, a cold cache): together over a second."""
 VERIFY_LIMIT = 10.0
-"""Seconds after which nothing is looked at once more: a site that lets us wait is no reason."""
+"""Seconds after which checks are not repeated: a slow site is no reason to wait longer."""
 
 
 _KIT_SERVES = frozenset(
@@ -64,8 +64,7 @@ _KIT_SERVES = frozenset(
         "kit",
     }
 )
-"""What may be in the way of a change as long as its packages come from the repositories, and is
-not where they come from rollback kits."""
+"""Blockers only for packages from repositories, not for those from rollback kits."""
 
 
 class Moved(Exception):
@@ -159,12 +158,12 @@ class Steps:
         )
 
     def _canceled(self) -> bool:
-        """Whether somebody asked to stop, at a moment when that is still possible."""
+        """Whether a cancel was requested while it is still possible."""
         return self.folder.cancel_requested
 
     def _within_scope(self) -> None:
-        """Raises HostError where this is more than a change of the MPM, and more than the way back
-        to what this agent has seen here."""
+        """Raises HostError if this is neither an MPM change nor a rollback to a state this agent
+        has seen."""
         goal, undone = self.request.goal, self.request.undo_of
         wrong = beyond(goal.install, goal.remove, self.before, self.request.mpm)
         if not wrong:
@@ -182,10 +181,10 @@ class Steps:
         )
 
     def resolve(self, *, last: bool = False) -> None:
-        """Ask the server's own package manager once more. Raises Moved.
+        """Have the server's package manager resolve the goal again. Raises Moved.
 
-        Before the download a change that takes another one back may turn to what was kept;
-        the ``last`` time, just before acting, it may not.
+        Before the download, a rollback may fall back to kept packages; the ``last`` time, just
+        before acting, it may not.
         """
         try:
             answer = self.server.resolve(self.request.goal, protect=True)
@@ -199,9 +198,9 @@ class Steps:
             raise Moved(answer)
 
     def turn_to_kit(self, why: str) -> bool:
-        """Do without the repositories, where this change takes another one back and the kits in
-        the spool hold all that has to come, and all that is needed to return from there. Whether
-        the two fit what else is installed by now, the package manager says."""
+        """Do without the repositories, if this is a rollback and the kits in the spool hold all
+        packages it needs, including those to undo it again. The package manager decides whether
+        they fit what is installed now."""
         if not self.request.undo_of:
             return False
         kit = self.lay_out_kit()
@@ -230,8 +229,8 @@ class Steps:
         )
 
     def kept_kit(self) -> Kit:
-        """The kit as it was sealed. One that cannot be read any more is laid out once more: its
-        packages are then looked for in other kits and in the repositories."""
+        """The kit as it was sealed. One that can no longer be read is created again: its packages
+        are then searched for in other kits and in the repositories."""
         return kits.load(self.folder.kit) or self.lay_out_kit()
 
     def download(self) -> str:
@@ -252,7 +251,7 @@ class Steps:
         request = self.request
         self.server.wait_for_restarts(self.log, self._canceled)
         with ThreadPoolExecutor(max_workers=1) as pool:
-            # The solver is asked a last time meanwhile: both only read.
+            # The solver resolves a last time in parallel: both only read.
             last = None if self.from_kit else pool.submit(self.resolve, last=True)
             self.server.rehearse(
                 request.transaction,
@@ -279,7 +278,7 @@ class Steps:
         return self.packages_are_right()
 
     def settle(self) -> None:
-        """Stay with a transaction that was begun until it is over. None is ever stopped."""
+        """Wait for the end of a transaction that was started. None is ever stopped."""
         if self._attempt().is_dir():
             self.server.follow_packages(self.folder.change, self._attempt(), self.log)
 
@@ -369,9 +368,9 @@ class Steps:
         )
 
     def _sites_alone(self, checks: Sequence[Check]) -> bool:
-        """Whether all that differs after an undo are a few sites that differed before it too. With
-        the packages as they were and most sites as before, those have altered by themselves:
-        whoever owns a site can let it answer as they like, and is no judge of the undo."""
+        """Whether only a few sites, which differed before the undo too, differ after it. With the
+        packages restored and most sites as before, those changed by themselves: site owners can
+        change their sites at any time, so this does not fail the undo."""
         evidence = (report for report in self.folder.reports() if report.kind == "evidence")
         seen = {
             str(item["name"])
@@ -392,8 +391,8 @@ class Steps:
         never, kit = self.packages_never_moved(), kits.load(self.folder.kit)
         if kit is None and (self.folder.kit / kits.RPMS).is_dir():
             kit = self.lay_out_kit()
-        # Even where the database says that none moved: a transaction that was cut off may have
-        # unpacked a module it had not entered yet, and the next start of httpd would load it.
+        # Even if the database shows no change: an interrupted transaction may have unpacked a
+        # module it had not entered yet, and the next start of httpd would load it.
         if not never or (kit is not None and self._attempt().is_dir()):
             if kit is None:
                 raise HostError(
@@ -438,12 +437,12 @@ class Steps:
         return self._verify("undo", self.request.transaction.inverse, mpm, itk)
 
     def keep_httpd_running(self) -> None:
-        """The last resort: whatever the packages are, visitors get answers if at all possible."""
+        """The last resort: get Apache to serve visitors, whatever packages are installed."""
         if self.server.inspect().running is None:
             self.log("httpd does not run: starting it")
             self.handover.replace(self.request.restart_method, somehow=True)
 
-    # -- what was seen --------------------------------------------------------------------
+    # -- observations --------------------------------------------------------------------
 
     def _evidence(self, phase: str, checks: Sequence[Check]) -> None:
         observations = [check.as_json() for check in checks]

@@ -16,7 +16,7 @@ _ANYWHERE = ("", "*", "_default_")
 
 
 def canonical(written: str) -> str:
-    """An address as the kernel writes it, all of them as ``ANY_4`` or ``ANY_6``; a name stays."""
+    """An address as the kernel writes it, wildcards as ``ANY_4`` or ``ANY_6``; a name is kept."""
     address = written.strip("[]").lower() if ":" in written else written
     if address.lower() in _ANYWHERE:
         return ANY_4
@@ -25,8 +25,8 @@ def canonical(written: str) -> str:
 
 
 def _plain(address: str) -> str:
-    """``127.0.0.01`` and ``::ffff:127.0.0.1`` are ``127.0.0.1``. ``localhost`` is that one too; any
-    other name stays as it is."""
+    """``127.0.0.01`` and ``::ffff:127.0.0.1`` are ``127.0.0.1``. So is ``localhost``; any other
+    name is kept."""
     if address.lower() == "localhost":
         return "127.0.0.1"
     try:
@@ -50,8 +50,8 @@ def reachable_at(address: str) -> str:
 
 
 def own_addresses(listeners: list[str]) -> list[str]:
-    """The addresses of this machine that listeners have for themselves, beside those every
-    loopback device has. A name counts as what it stands for; one that stands for nothing not."""
+    """The machine's own addresses among the listeners, without those every loopback device has.
+    Names are resolved; those that don't resolve are left out."""
     found: set[str] = set()
     for address in listeners:
         if everywhere(address):

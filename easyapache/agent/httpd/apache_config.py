@@ -1,10 +1,10 @@
 """Reads httpd's configuration files the way httpd does, as far as an MPM change needs it.
 
-httpd itself says more, but only while its configuration is sound; this reader also answers
-on a server whose httpd refuses to start, and for an MPM that is not installed yet (``under``).
-It follows ``Include`` with wildcards, ``Define``, macros, and the conditions httpd decides while
-it reads: ``<IfModule>``, ``<IfDefine>``, ``<IfVersion>``, ``<IfFile>``, ``<IfDirective>`` and
-``<IfSection>``. What stands in one that does not hold is not there, as for httpd.
+httpd itself reports more, but only while its configuration is valid; this reader also works on a
+server whose httpd refuses to start, and for an MPM that is not installed yet (``under``). It
+follows ``Include`` with wildcards, ``Define``, macros, and the conditions httpd decides while it
+reads: ``<IfModule>``, ``<IfDefine>``, ``<IfVersion>``, ``<IfFile>``, ``<IfDirective>`` and
+``<IfSection>``. What is in a section that does not apply is ignored, as by httpd.
 """
 
 from __future__ import annotations
@@ -39,12 +39,12 @@ _LONGEST_LINE = 1 << 16
 _MOST_LINES = 2_000_000
 _MOST_PROBLEMS = 20
 _IDLE = frozenset({"listen", "loadmodule", *COMMON, *KNOWN_TO})
-"""What is worth knowing of also where it does not hold."""
+"""Directives to record even in sections that don't apply."""
 
 
 @dataclass(frozen=True, slots=True)
 class Directive:
-    """One directive where it stands. ``name`` is in lower case; ``sections`` are the enclosing
+    """One directive with its location. ``name`` is in lower case; ``sections`` are the enclosing
     sections, outermost first, as (name in lower case, arguments)."""
 
     name: str
@@ -63,8 +63,8 @@ class Directive:
 
 @dataclass(frozen=True, slots=True)
 class VirtualHost:
-    """One ``<VirtualHost>``: addresses as written, what says what it serves, and all that stands
-    ``inside`` it."""
+    """One ``<VirtualHost>``: addresses as written, directives that define what it serves, and all
+    directives ``inside`` it."""
 
     addresses: tuple[str, ...]
     name: str
@@ -77,7 +77,7 @@ class VirtualHost:
 
 @dataclass(frozen=True, slots=True)
 class ApacheConfig:
-    """All directives in the order httpd reads them, and the files they came from."""
+    """All directives in the order httpd reads them, and the files they are in."""
 
     server_root: Path
     directives: tuple[Directive, ...]
@@ -85,20 +85,20 @@ class ApacheConfig:
     problems: tuple[str, ...] = ()
     variables: dict[str, str] = field(default_factory=dict)
     idle: tuple[Directive, ...] = ()
-    """What of the MPMs, and which listeners and modules, stand in sections that do not hold."""
+    """MPM directives, listeners and modules in sections that don't apply."""
     main: Path = Path()
     surroundings: Surroundings = field(default_factory=Surroundings)
     source: Files = field(default_factory=Files)
 
     def under(self, mpm: str) -> ApacheConfig:
-        """The same files, read as httpd would read them after an exchange of the MPM: with the
-        packages' own lines for that one. Nothing is read from disk again, and virtual hosts are
-        left out in which nothing depends on the MPM."""
+        """The same files, read as httpd would read them with another MPM: with the packages' own
+        lines for it. Nothing is read from disk again, and virtual hosts without anything that
+        depends on the MPM are left out."""
         found: ApacheConfig | None = self.source.readings.get(mpm)
         if found is None:
             lines, now = self.mpm_lines(), self.surroundings
             packaged = any(_PACKAGED.fullmatch(item.path.name) for _, item in lines)
-            # One that is compiled in has no line that could be another one.
+            # An MPM that is compiled in has no line to replace.
             static = now.static if lines else (*now.static, names_of_mpm(mpm)[1])
             after = replace(now, mpm=mpm, packaged=packaged, static=static)
             self.source.again()
@@ -147,7 +147,7 @@ class ApacheConfig:
         return any(item.arguments[:1] == ("mpm_itk_module",) for item in self.named("LoadModule"))
 
     def refused_by(self, mpm: str) -> list[Directive]:
-        """Directives that httpd would come to and not know under this MPM, and not start."""
+        """Directives that httpd does not know under this MPM, so that it would not start."""
         return [
             item
             for item in self.under(mpm).directives
@@ -169,8 +169,8 @@ class ApacheConfig:
         return found
 
     def listeners(self) -> list[tuple[str, int]]:
-        """(address, port) of every Listen line that holds; the address is empty for all of them,
-        and a name where one is written that only a name server knows."""
+        """(address, port) of every Listen line that applies; the address is empty for all
+        addresses, and may be a host name."""
         found = [listener for item in self.named("Listen") if (listener := _listener(item))]
         return list(dict.fromkeys(found))
 
@@ -180,8 +180,8 @@ class ApacheConfig:
         return any(listener[1] == port for item in lines if (listener := _listener(item)))
 
     def hosts(self) -> list[tuple[Directive, list[Directive]]]:
-        """Every ``<VirtualHost>``: its opening, and what stands in it, also in files that are
-        included there."""
+        """Every ``<VirtualHost>``: its opening line, and its contents, including those of included
+        files."""
         found: list[tuple[Directive, list[Directive]]] = []
         for item in self.directives:
             if item.name == "<virtualhost":
@@ -211,7 +211,7 @@ class ApacheConfig:
         return hosts
 
     def tls_ports(self) -> set[int]:
-        """Ports on which TLS is spoken: by ``Listen … https`` or by a host with SSLEngine."""
+        """Ports with TLS: by ``Listen … https`` or by a host with SSLEngine."""
         ports = set()
         for item in self.named("Listen"):
             listener = _listener(item)
@@ -383,8 +383,8 @@ class _Reader:
     # -- conditions ------------------------------------------------------------------------
 
     def _holds(self, name: str, argument: str) -> bool:
-        """Whether httpd reads what stands in a section. What is only decided by a request
-        (``<If>``, ``<Files>`` and all others) it reads."""
+        """Whether httpd reads the contents of a section. It reads those whose condition is
+        evaluated per request (``<If>``, ``<Files>`` and all others)."""
         if not name.startswith("if"):
             return True
         wanted, negated = argument.strip().strip("\"'"), False
@@ -421,8 +421,8 @@ class _Reader:
         return any(mpms is None or mpm in mpms for mpm in loaded)
 
     def _as_after_the_change(self, tokens: tuple[str, ...], path: Path) -> tuple[str, ...]:
-        """The LoadModule line as it will be where another MPM was asked for; empty where it will
-        be gone. Only what packages bring goes with them."""
+        """The LoadModule line as it will be under the requested MPM; empty if it will be removed.
+        Only lines in files of packages are removed."""
         mpm = self.surroundings.mpm
         if mpm is None:
             return tokens

@@ -32,7 +32,7 @@ Stamp = tuple[int, int, int, int]
 
 
 class GaveUp(Exception):
-    """More than a configuration can be. The message says of what."""
+    """The configuration exceeds a limit, which the message names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +60,7 @@ class Files:
     _outlines: dict[Path, list[Line]] = field(default_factory=dict)
     _found: dict[str, list[Path]] = field(default_factory=dict)
     readings: dict[object, Any] = field(default_factory=dict)
-    """What was made of them already."""
+    """Readings made so far, by MPM."""
     _bytes: int = 0
     _entries: int = 0
     _begun: float = field(default_factory=time.monotonic)
@@ -70,7 +70,7 @@ class Files:
         return any(_stamp(path) != stamp for path, stamp in self.stamps.items())
 
     def lines(self, path: Path) -> list[Line]:
-        """Raises OSError, with words of its own for what is no plain file, and GaveUp."""
+        """Raises GaveUp, and OSError, with its own message for anything but a plain file."""
         found = self._lines.get(path)
         if found is None:
             raw = self._raw(path)
@@ -83,8 +83,8 @@ class Files:
         return found
 
     def outline(self, path: Path) -> list[Line]:
-        """The same without the virtual hosts in which nothing stands that could matter to an
-        MPM: of thousands, all. Raises as ``lines``."""
+        """The same without the virtual hosts that contain nothing relevant to an MPM: usually all.
+        Raises as ``lines``."""
         found = self._outlines.get(path)
         if found is None:
             found = self._outlines[path] = _outline(self.lines(path))
@@ -119,7 +119,7 @@ class Files:
             raise GaveUp(f"reading takes longer than {LONGEST:.0f} s")
 
     def again(self) -> None:
-        """The time begins anew: for another look at what is here already."""
+        """Restart the time limit, to read the cached files again."""
         self._begun = time.monotonic()
 
     def included(self, full: Path) -> list[Path]:
@@ -203,7 +203,7 @@ def _outline(lines: list[Line]) -> list[Line]:
 
 def _stamp(path: Path) -> Stamp | None:
     try:
-        facts = os.stat(path)  # noqa: PTH116 -- asked of thousands of files
+        facts = os.stat(path)  # noqa: PTH116 -- called for thousands of files
     except OSError:
         return None
     return facts.st_dev, facts.st_ino, facts.st_mtime_ns, facts.st_size

@@ -1,9 +1,9 @@
-"""Control groups: which one a process is in, and the files by which another joins it.
+"""Control groups: which one a process is in, and the files to write to join it.
 
-systemd keeps the processes of a service together in a group. With cgroup v2 (Enterprise Linux
-9) there is one tree. With v1 (Enterprise Linux 8) each controller has a tree of its own and
-systemd's is ``name=systemd``; in between ("hybrid") a v2 tree without controllers stands beside
-them. Which trees are mounted says /proc/self/mountinfo; what /proc/PID/cgroup lists may not be.
+systemd keeps the processes of a service together in a group. With cgroup v2 (Enterprise Linux 9)
+there is one tree. With v1 (Enterprise Linux 8) each controller has a tree of its own and systemd's
+is ``name=systemd``; in between ("hybrid") there is also a v2 tree without controllers.
+/proc/self/mountinfo lists the mounted trees; those in /proc/PID/cgroup need not be mounted.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ _ROUNDS = 20
 
 @dataclass(frozen=True, slots=True)
 class Tree:
-    """A mounted hierarchy: what it is for (controllers, ``name=systemd``, or ``""`` for cgroup
-    v2), where it is mounted, and which group its mount shows."""
+    """A mounted hierarchy: its name (controllers, ``name=systemd``, or ``""`` for cgroup v2), its
+    mount point, and the group that is mounted there."""
 
     kinds: frozenset[str]
     mount: Path
@@ -83,7 +83,7 @@ def mounted() -> list[Tree]:
 
 
 def memberships(pid: int | str) -> str:
-    """/proc/PID/cgroup; empty when the process is gone."""
+    """/proc/PID/cgroup; empty if the process has ended."""
     try:
         return (PROC / str(pid) / "cgroup").read_text(errors="replace")
     except (FileNotFoundError, ProcessLookupError):
@@ -91,7 +91,7 @@ def memberships(pid: int | str) -> str:
 
 
 def group_of(pid: int) -> str:
-    """The group systemd sees a process in; empty when it is gone or there are no groups."""
+    """The process's group in systemd's tree; empty if it has ended or there are no groups."""
     return service_group(memberships(pid), mounted())
 
 
@@ -105,8 +105,8 @@ def made(group: str) -> list[Path]:
 
 
 def move_family(parent: int, group: str) -> None:
-    """Bring a process and all that descends from it into a group of systemd's. Raises OSError
-    for a group that takes nobody; whoever ends meanwhile needs no group."""
+    """Move a process and all its descendants into a group of systemd's. Raises OSError if the group
+    accepts none; processes that end meanwhile are skipped."""
     files = made(group)
     for _ in range(_ROUNDS):
         outside = [pid for pid in _family(parent) if group_of(pid) not in (group, "")]

@@ -1,7 +1,7 @@
-"""What httpd itself wrote into its error log since it was started.
+"""Lines that httpd itself has written into its error log since it was started.
 
-The log also takes whatever scripts and visitors bring about; only httpd's own lines, which are
-about no request, are taken for its word.
+The log also has output of scripts and errors of requests; only httpd's own lines, without a client,
+are used.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ TAIL = 256 * 1024
 """Bytes at the end that are looked through: httpd that runs well writes less in months."""
 
 _OWN = re.compile(r"\[[^\]]*\] \[[\w:-]+\] \[pid \d+|AH\d{5}: ")
-"""Lines with httpd's prefix, and what it says before its log is set up."""
+"""Lines with httpd's prefix, and those it writes before its log is set up."""
 _REQUEST = re.compile(r"\[(client|remote) ")
 _OVER = re.compile(r"resuming normal operations|caught SIG(TERM|WINCH), shutting down")
 
 
 def lines_of_httpd(path: Path, parent: Identity | None) -> str:
-    """The lines of the httpd that ``parent`` is; where none runs, those since one last started
-    or was stopped: they say why it ended, or why it did not start."""
+    """The lines of the httpd with the parent process ``parent``; if none runs, those since one last
+    started or was stopped: they show why it ended or did not start."""
     try:
         with path.open("rb") as handle:
             handle.seek(0, 2)

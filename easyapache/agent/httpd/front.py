@@ -36,7 +36,7 @@ def other_servers(parent: int | None, ports: Iterable[int] = PUBLIC_PORTS) -> li
 
 
 def _program(pid: int) -> str:
-    """The name the kernel has for it, whatever it wrote over its command line."""
+    """The kernel's name for it, even if it has overwritten its command line."""
     try:
         return (PROC / str(pid) / "comm").read_text(errors="replace").strip()
     except OSError:

@@ -1,7 +1,7 @@
-"""One HTTP request, exactly as asked: to a given address, with a given Host, no redirects.
+"""One HTTP request to a given address with a given Host, without redirects.
 
-The server under change is asked about by its own sites' names while the connection goes to
-one of its listeners, which no DNS name may stand in the way of.
+Requests name the server's own sites, while the connection is made to one of its listeners, whatever
+DNS resolves the name to.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from urllib.parse import urlsplit
 from easyapache.agent.server import Stop, Stopped, never
 
 BODY_LIMIT = 1 << 20
-"""Bytes of an answer that are read; what is beyond only counts as *at least so long*."""
+"""Bytes of a response that are read; a longer one counts as *at least this long*."""
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """``error`` is set, and nothing else is, when no HTTP answer came."""
+    """Only ``error`` is set when there was no HTTP response."""
 
     status: int = 0
     headers: dict[str, str] = field(default_factory=dict)
@@ -84,7 +84,7 @@ class _Stream(io.RawIOBase):
 
 
 class _Socket:
-    """As much of a socket as http.client needs. Whoever opened the real one closes it."""
+    """The part of a socket that http.client needs. The real one is closed by its opener."""
 
     def __init__(self, end: socket.socket, patience: _Patience) -> None:
         self._end, self._patience = end, patience
@@ -130,7 +130,7 @@ def _opened(peer: tuple[str, int], patience: _Patience) -> socket.socket:
 
 
 def _with_tls(plain: socket.socket, name: str, patience: _Patience) -> ssl.SSLSocket:
-    """The same connection after the handshake; ``plain`` is used up, whatever happens."""
+    """The same connection after the handshake; ``plain`` is detached even if that fails."""
     try:
         end = _tls_context().wrap_socket(plain, server_hostname=name, do_handshake_on_connect=False)
     except BaseException:
@@ -151,8 +151,8 @@ def _with_tls(plain: socket.socket, name: str, patience: _Patience) -> ssl.SSLSo
 
 
 def _tls_context() -> ssl.SSLContext:
-    """Certificates are not checked: the question is whether this server answers as before,
-    and on loopback its certificates name other hosts or are its own."""
+    """Certificates are not checked: only whether this server answers as before matters, and on
+    loopback its certificates are for other hosts or self-signed."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
@@ -168,9 +168,9 @@ def fetch(
     limit: float = 10.0,
     stop: Stop = never,
 ) -> Answer:
-    """Request ``url``; ``host`` is the Host header (and SNI), ``peer`` where to connect
-    instead of the URL's own host. ``limit`` bounds the whole in seconds: connection, headers
-    and body, however slowly they come. Raises Stopped within a moment once ``stop`` says so."""
+    """Request ``url``; ``host`` is the Host header (and SNI), ``peer`` where to connect instead of
+    the URL's own host. ``limit`` bounds the whole in seconds: connection, headers and body, however
+    slowly they arrive. Raises Stopped shortly after ``stop()`` becomes true."""
     parts = urlsplit(url)
     tls = parts.scheme == "https"
     port = parts.port or (443 if tls else 80)
@@ -199,8 +199,8 @@ def fetch(
         found = {name.lower(): value for name, value in response.getheaders()}
         return Answer(response.status, found, body)
     except (OSError, http.client.HTTPException, ValueError) as error:
-        # ValueError: a name that cannot stand in a Host header or in TLS, as one that was
-        # written into a configuration in another encoding.
+        # ValueError: a name that is invalid in a Host header or in TLS, as one that was written
+        # into a configuration in another encoding.
         return Answer(error=f"{type(error).__name__}: {error}")
     finally:
         if end is not None:

@@ -1,6 +1,6 @@
-"""The httpd of one server: what it would load, what it runs with, how to start it.
+"""The httpd of one server: what is configured, what is running, how to start it.
 
-Nothing here stops or replaces a running httpd; that is the restart's business.
+Nothing here stops or replaces a running httpd; see the restart module.
 """
 
 from __future__ import annotations
@@ -84,9 +84,8 @@ class Status:
 
 @dataclass(frozen=True, slots=True)
 class Build:
-    """``version`` as ``2.4.67``, empty when httpd does not say; and what Apache's guidelines ask
-    of a system: threads, and polling that is safe with them (epoll, kqueue or event ports
-    through APR)."""
+    """``version`` as ``2.4.67``, empty if unknown; and what Apache's guidelines require of a
+    system: threads, and thread-safe polling (epoll, kqueue or event ports through APR)."""
 
     version: str
     threads: bool
@@ -133,13 +132,12 @@ class Httpd:
                 self._read = key, read_config(self.config.server_root, *key, like)
             return self._read[1]
 
-    # -- as what it was started ----------------------------------------------------------
+    # -- how it was started ----------------------------------------------------------
 
     @property
     def started(self) -> StartedAs:
-        """With which options and environment the running httpd was started; where none runs, the
-        last one that was seen. That outlives this process: whoever starts httpd again after a
-        crash must not lose a listener that an option brings."""
+        """The options and environment of the running httpd, or of the last one seen. They are
+        stored, so that a start after a crash does not lose a listener that an option defines."""
         kept = self.config.spool / "httpd-start.json"
         parent = self.pid_file_parent()
         if self._started is not None and parent in (self._started[0], None):
@@ -166,8 +164,8 @@ class Httpd:
 
     @property
     def call(self) -> tuple[str, ...]:
-        """The program and its options: those of the agent's configuration, and those that the
-        running httpd was started with."""
+        """The program with the options of the agent's configuration and those of the running
+        httpd."""
         return (*self.argv, *self.started.beside(self.argv))
 
     def _run(self, *options: str) -> Finished:
@@ -186,8 +184,8 @@ class Httpd:
         )
 
     def _version(self) -> str:
-        """As 2.4.67, empty where httpd does not say; asked once, as ``_compiled``. (-V would read
-        the whole configuration for it.)"""
+        """As 2.4.67, empty if unknown; read once, as ``_compiled``. (-V would read the whole
+        configuration.)"""
         key = self._program()
         if key is None or self._released[0] != key or not self._released[1]:
             try:
@@ -215,8 +213,8 @@ class Httpd:
         return (file.st_ino, file.st_mtime_ns) if file else None
 
     def _compiled(self) -> str:
-        """``httpd -V``, without the configuration, which it would read for nothing. Asked once
-        for as long as the program is the same file; again where it said nothing."""
+        """``httpd -V`` without the configuration. Read once while the program is the same file, and
+        again if the output was empty."""
         key = self._program()
         if key is None or self._known[0] != key or not self._known[1]:
             self._known = key, self.runner.capture([*self.argv, "-f", "/dev/null", "-V"]).stdout
@@ -227,7 +225,7 @@ class Httpd:
         return self._run("-t")
 
     def build(self) -> Build:
-        """What it was built as, also where it cannot read its configuration."""
+        """Its build, even if it cannot read its configuration."""
         modules = self.config.server_root / "modules"
         # A build of APR without threads has no pthread mutexes to name in -V, and its
         # httpd comes without the threaded MPMs. Only where none is there -V is asked: it reads
@@ -238,12 +236,11 @@ class Httpd:
         return Build(self._version(), threads, Path("/proc/sys/fs/epoll").is_dir())
 
     def configured(self) -> tuple[Observation | None, str, str]:
-        """What the next start would load, an error text when httpd itself refuses, and what it
-        warns of when it does not (limits that do not fit each other, for one).
+        """What the next start would load, the error if httpd refuses, and its warnings (such as
+        limits that don't fit together).
 
-        httpd is asked first (``-M``); when it refuses, the LoadModule lines answer, and
-        that is how two MPMs or none are seen. A module whose file is missing still counts:
-        httpd would try to load it.
+        ``httpd -M`` decides; if it fails, the LoadModule lines do, which shows two MPMs or none. A
+        module whose file is missing still counts: httpd would try to load it.
         """
         listing = self._list_modules()
         if listing.ok:
@@ -311,12 +308,12 @@ class Httpd:
         return sorted({(item.address, item.port) for item in listening_of(parent.pid).values()})
 
     def listeners(self) -> list[tuple[str, int]]:
-        """Where it listens; what its configuration says where none runs."""
+        """Where it listens, or what is configured if none runs."""
         return self.held() or self.read().listeners()
 
     def ports(self) -> list[int]:
-        """What the next httpd must hold to be ready: what this one holds, unless a Listen line has
-        been taken away meanwhile; what is configured where none runs."""
+        """Listeners the next httpd needs to be ready: those of this one, except where a Listen line
+        was removed; the configured ones if none runs."""
         conf = self.read()
         configured = {port for _, port in conf.listeners()}
         held = {port for _, port in self.held()}
@@ -330,7 +327,7 @@ class Httpd:
         return set(ports) <= held and bool(children_of(parent.pid))
 
     def status(self) -> Status:
-        """Ask mod_status. A connection that cannot be made is an answer too."""
+        """Read mod_status. A failed connection is also a result."""
         answer = fetch(self.config.status_url + "?auto", limit=5.0)
         if answer.error:
             return Status({}, answer.error)
@@ -341,7 +338,7 @@ class Httpd:
         return Status({name: value.strip() for name, sep, value in pairs if sep})
 
     def running(self) -> tuple[Observation | None, str]:
-        """What serves visitors now, and why it cannot be told when it cannot.
+        """What serves visitors now, or why that is unknown.
 
         The MPM is the one mod_status names; where that page is off, the module file that the
         parent has mapped. ITK calls itself prefork there, so it is looked for in the mapped
@@ -370,12 +367,12 @@ class Httpd:
         beside: Identity | None = None,
         ports: Sequence[int] | None = None,
     ) -> Identity:
-        """Start httpd with the configuration on disk and wait until it can answer.
+        """Start httpd with the configuration on disk and wait until it answers.
 
-        ``extra``: more arguments. ``beside``: the parent of an httpd that still lives, because
-        the new one shares its ports or because it finishes its last requests; it gets that one's
-        surroundings. ``ports``: those of the configuration where the caller knows them. Raises
-        HostError ``restart`` with what httpd said, and ``switched_off``.
+        ``extra``: more arguments. ``beside``: the parent of an httpd that still runs, because the
+        new one shares its ports or because it finishes its last requests; the new one gets its
+        surroundings. ``ports``: those of the configuration if the caller knows them. Raises
+        HostError ``restart`` with httpd's output, and ``switched_off``.
         """
         ports = self.ports() if ports is None else ports
         mark = self.log_size()
@@ -404,7 +401,7 @@ class Httpd:
     def _wait_until_up(
         self, launch: Finished, beside: Identity | None, ports: Sequence[int]
     ) -> Identity | None:
-        """The parent that can answer, of an httpd whose start said that it went well."""
+        """The parent process that answers, of an httpd whose start command succeeded."""
         begun = time.monotonic()
         end = begun + 30.0
         while launch.ok and time.monotonic() < end:
@@ -415,15 +412,15 @@ class Httpd:
                     return found
             late = time.monotonic() > end - 25.0
             if late and found in (None, beside) and not self._another(beside):
-                break  # it said yes, went away, and nothing new listens five seconds later
+                break  # it reported success, ended, and nothing new listens after five seconds
             time.sleep(0.004)
         return None
 
     def _started_beside(
         self, old: Identity, argv: list[str], ports: Sequence[int], log: Log
     ) -> tuple[Identity | None, str]:
-        """A new httpd in the surroundings of the old one, and what it said. The verification
-        compares the two, so what the old one had is kept."""
+        """A new httpd in the surroundings of the old one, and its output. Those of the old one are
+        stored, because the verification compares the two."""
         theirs = surroundings_of(old)
         done = self.runner.perform(self._inheriting(old, argv), log)
         found = self._wait_until_up(done, old, ports)
@@ -441,9 +438,9 @@ class Httpd:
     def _by_systemd(
         self, argv: list[str], ports: Sequence[int], log: Log
     ) -> tuple[Identity | None, str]:
-        """The service started: by systemd, and where that does not do it without its help, but
-        in the service's own control group, so that it takes the httpd over, and with the limits of
-        its unit. And what was said."""
+        """Start the service by systemd. If that fails, start httpd directly, in the service's
+        control group, so that systemd takes it over, and with the limits of its unit. Returns the
+        parent and the output."""
         self._refuse_switched_off()
         tested = self.test()
         if not tested.ok:
@@ -477,17 +474,17 @@ class Httpd:
             self.unit.entrust(parent, self.is_ours, log)
 
     def forgive(self) -> None:
-        """Whatever starts httpd next, systemd does not refuse it for the starts before."""
+        """Reset systemd's start counter, so that it does not refuse the next start."""
         if self._by_unit():
             self.unit.forgive()
 
     def restarted_by_others(self) -> bool:
-        """Whether systemd is just stopping or starting httpd, which we never ask it to do beside
-        another."""
+        """Whether systemd is stopping or starting httpd. We never request that beside another
+        httpd."""
         return self._by_unit() and self.unit.state().moving
 
     def service_state(self) -> State | None:
-        """What systemd says of httpd; None where it is no service."""
+        """systemd's state of httpd; None if it is no service."""
         return self.unit.state() if self._by_unit() else None
 
     def is_main(self, state: State, parent: Identity) -> bool:
@@ -531,8 +528,8 @@ class Httpd:
         return any(item != old for item in self.parents())
 
     def _clear_stale_pid_file(self) -> None:
-        """One left by a crash may name a process that is somebody else's by now, or dead and not
-        buried: httpd would take that one for itself, and say that it runs already."""
+        """A pid file left by a crash may name an unrelated process or a zombie: httpd would believe
+        that it runs already."""
         if self.config.pid_file.exists() and self.pid_file_parent() is None:
             self.config.pid_file.unlink(missing_ok=True)
 

@@ -1,14 +1,13 @@
 """Becomes a program in the surroundings of another process: ``python -I inherit.py SETTINGS``.
 
-A second httpd is started from outside of its service. systemd would have given it a control
-group, a mount namespace (``PrivateTmp=``), limits, an environment and more: here it takes them
-over from the httpd that systemd started. Standard library only.
+A second httpd is started outside of its service. systemd would have given it a control group, a
+mount namespace (``PrivateTmp=``), limits, an environment and more: it copies them from the httpd
+that systemd started. Standard library only.
 
-SETTINGS is JSON: ``groups``, the cgroup.procs files to join; ``like``, the pid of the process
-to be like (0: nobody) and ``started``, its start time in clock ticks; ``given``, what systemd
-would give it where there is nobody to be like; ``program``, the argv.
-What must be and cannot be ends it with status 1; what is merely lacking is said on standard
-error, and the verification of the change sees it.
+SETTINGS is JSON: ``groups``, the cgroup.procs files to join; ``like``, the pid of the process to
+copy (0: none) and ``started``, its start time in clock ticks; ``given``, what systemd would give it
+if there is no process to copy; ``program``, the argv. A failed essential step ends it with status
+1; the rest is reported on standard error and by the verification of the change.
 """
 
 import ctypes
@@ -60,9 +59,9 @@ class Other:
 
 
 def limits_of(pid: int) -> dict[int, tuple[int, int]]:
-    """Soft and hard limit of a process by its RLIMIT number. Read, not asked of prlimit(2), which
-    wants CAP_SYS_RESOURCE for a process of another user: of an httpd whose parent was killed only
-    children are left, and containers often lack that capability. One line each, in that order."""
+    """Soft and hard limit of a process by its RLIMIT number. Read from /proc, not by prlimit(2),
+    which needs CAP_SYS_RESOURCE for a process of another user: an httpd whose parent was killed has
+    only children left, and containers often lack that capability. One line each, in that order."""
     lines = Path(f"/proc/{pid}/limits").read_text().splitlines()[1:]
     pairs = [line[25:].split()[:2] for line in lines]
     return {
@@ -99,7 +98,7 @@ def become_like(other: Other) -> None:
     for number, pair in sorted(other.limits.items()):
         if resource.getrlimit(number) != pair:
             attempt(f"limit {number}", partial(resource.setrlimit, number, pair))
-    # The bounding set last: it is what the program will have, not what is needed to get there.
+    # The bounding set last: it limits the program, and the steps before need more.
     bounding, number = int(other.status["CapBnd"], 16), 0
     while library.prctl(_READ_BOUNDING_SET, number, 0, 0, 0) >= 0:
         if not bounding >> number & 1:

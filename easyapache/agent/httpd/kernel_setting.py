@@ -1,10 +1,10 @@
-"""One kernel setting that several restarts may need at once, put back by the last of them.
+"""One kernel setting that several restarts may need at once; the last one restores it.
 
-With ``tcp_migrate_req`` at 1 the kernel (5.14 and newer) hands the connections still waiting in
-a closing listener's queue to another listener of its SO_REUSEPORT group instead of resetting
-them. It belongs to the whole machine, on which more than one managed httpd may run: each user
-is therefore entered in a register, with what the setting was before the first of them. A user
-whose process is gone does not count, so that being killed changes nothing for good.
+With ``tcp_migrate_req`` at 1 the kernel (5.14 and newer) hands the connections still waiting in a
+closing listener's queue to another listener of its SO_REUSEPORT group instead of resetting them. It
+applies to the whole machine, on which more than one managed httpd may run: each user is therefore
+entered in a register, with the value before the first of them. A user whose process has ended does
+not count, so that a kill leaves no permanent change.
 """
 
 from __future__ import annotations
@@ -44,7 +44,8 @@ class Migration:
         return True
 
     def end(self) -> None:
-        """Put it back unless somebody else still needs it; also what a killed process left."""
+        """Restore the setting unless another process still needs it; also after a killed
+        process."""
         if not self.register.exists():
             return
         with self._entries() as (state, users):
@@ -55,7 +56,7 @@ class Migration:
 
     @contextmanager
     def _entries(self) -> Iterator[tuple[dict[str, Any], list[Identity]]]:
-        """The register, locked; what is in the dictionary afterwards is kept."""
+        """The register, locked; the dictionary is saved afterwards."""
         flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
         with os.fdopen(os.open(self.register, flags, 0o600), "r+b", buffering=0) as handle:
             fcntl.flock(handle, fcntl.LOCK_EX)
@@ -65,7 +66,7 @@ class Migration:
             except ValueError:
                 state = {}  # cut off in the middle of a power failure, with all its users
             yield state, [Identity.from_json(item) for item in state.get("users", ())]
-            # In one piece and never shorter: whoever is killed here leaves the old or the new.
+            # In one write of the same length: a kill here leaves the old or the new content.
             os.pwrite(handle.fileno(), json.dumps(state).encode().ljust(len(old)), 0)
 
 

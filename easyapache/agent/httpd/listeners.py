@@ -1,4 +1,4 @@
-"""How each listener of a server is asked: at which address of this machine, and with TLS or not."""
+"""How each listener of a server is reached: at which local address, and with TLS or not."""
 
 from __future__ import annotations
 
@@ -12,17 +12,16 @@ from easyapache.agent.httpd.apache_config import ApacheConfig
 from easyapache.agent.httpd.sockets import is_address
 
 _LIMIT, _ALL = 2.0, 5.0
-"""Seconds for one listener, and for all of them, to show what they speak."""
+"""Seconds for one listener, and for all of them, to show their protocol."""
 _PLAIN = ("WRONG_VERSION_NUMBER", "HTTP_REQUEST")
-"""OpenSSL's words for a server that answers in plain HTTP."""
+"""OpenSSL's reasons for a server that answers in plain HTTP."""
 
 
 def ways_in(conf: ApacheConfig, places: Sequence[tuple[str, int]]) -> list[tuple[str, int, bool]]:
-    """(address, port, TLS) of the listeners at ``places``, (address, port) of sockets that are
-    held. One on every address is written there without the kind of address: the configuration,
-    where it names that port, says which kind. The configuration has TLS by port, and a port may
-    speak it at one address alone: whoever listens there now is asked. Where nobody answers in
-    time the configuration counts."""
+    """(address, port, TLS) of the listeners at ``places``, which are (address, port) of open
+    sockets. A wildcard socket does not show its address family; the configuration does if it names
+    the port. The configuration has TLS by port, but only one address of a port may use it: the
+    running listener is probed, and the configuration counts if it does not answer in time."""
     tls, end = conf.tls_ports(), time.monotonic() + _ALL
     return [
         (host, port, port in tls and not (time.monotonic() < end and _is_plain_http(host, port)))
@@ -53,5 +52,5 @@ def _is_plain_http(host: str, port: int) -> bool:
     except ssl.SSLError as error:
         return error.reason in _PLAIN
     except (OSError, UnicodeError):
-        return False  # nobody answers there, or a name that stands for nothing
+        return False  # no listener there, or a name that does not resolve
     return False

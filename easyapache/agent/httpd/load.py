@@ -31,11 +31,11 @@ DIRECTIVES = (
 def measure(httpd: Httpd, config: ApacheConfig) -> dict[str, Any]:
     """The load now, or an empty mapping when httpd does not run.
 
-    ``memory_total``, ``other_bytes`` (used by everything but httpd), ``mpm``,
-    ``process_bytes`` (one child without its worker threads' own share), ``thread_bytes`` (that
-    share of one thread; 0 with prefork), ``processes``, ``threads``, ``busy`` and ``idle``
-    workers, ``connections`` open now (0 where the MPM does not tell), and ``directives`` with
-    the values in force by MPM: {"event": {"MaxRequestWorkers": 400}, …}.
+    ``memory_total``, ``other_bytes`` (used by all other processes), ``mpm``, ``process_bytes`` (one
+    child without its worker threads' own share), ``thread_bytes`` (that share of one thread; 0 with
+    prefork), ``processes``, ``threads``, ``busy`` and ``idle`` workers, ``connections`` open now (0
+    if the MPM does not report them), and ``directives`` with the values in force by MPM: {"event":
+    {"MaxRequestWorkers": 400}, …}.
     """
     parent = httpd.parent()
     if parent is None:
@@ -69,7 +69,7 @@ def measure(httpd: Httpd, config: ApacheConfig) -> dict[str, Any]:
 
 
 def proportional_bytes(pid: int) -> int | None:
-    """PSS of one process; None when it ended meanwhile or belongs to somebody else."""
+    """PSS of one process; None if it has ended or belongs to another user."""
     try:
         text = (PROC / str(pid) / "smaps_rollup").read_text()
     except (FileNotFoundError, ProcessLookupError, PermissionError):
@@ -89,9 +89,9 @@ def thread_count(pid: int) -> int:
 def thread_bytes(pid: int) -> int:
     """Resident memory of one thread's stack, on average over the process; 0 with one thread.
 
-    glibc maps each thread's stack as an anonymous region right above a guard page without
-    rights, so those are the regions to count. What a thread takes from the heap cannot be told
-    from what its neighbours took and stays in the process's share.
+    glibc maps each thread's stack as an anonymous region right above a guard page without rights,
+    so those are the regions to count. A thread's share of the heap cannot be separated and counts
+    for the process.
     """
     threads = thread_count(pid)
     if threads < 2:
@@ -102,7 +102,8 @@ def thread_bytes(pid: int) -> int:
         return 0
     total, guarded, stack = 0, False, False
     for line in text.splitlines():
-        # A region begins with its addresses, what is told of it with a capital letter.
+        # A region starts with a line of its addresses; lines of its attributes start with a
+        # capital.
         if not line[:1].isupper():
             _, rights, _, _, inode, *_ = line.split(None, 5)
             anonymous = inode == "0"
@@ -134,6 +135,6 @@ def directives(config: ApacheConfig) -> dict[str, dict[str, int]]:
 
 
 def _serves(pid: int) -> bool:
-    """Leaves out what httpd starts beside its workers, as CGI programs and piped loggers."""
+    """Without other programs that httpd starts, such as CGI programs and piped loggers."""
     command = command_of(pid)
     return "httpd" in command or "apache2" in command

@@ -1,13 +1,12 @@
-"""What a visitor would notice: a connection and a request every few milliseconds.
+"""Measures the visitor impact: a connection and a request every few milliseconds.
 
-A script of its own (``python -I prober.py SETTINGS``), because a process busy with a
-transaction would measure its own pauses. It connects only to the listeners it is told, asks
-``OPTIONS *``, which httpd answers itself without touching any site, and writes what it saw to
-a file several times a second, so that nothing measured is lost when somebody is killed. It
-ends when it is told to (TERM), and then says so (``to_the_end``), or when its parent is gone.
+A separate script (``python -I prober.py SETTINGS``), because a process busy with a transaction
+would measure its own pauses. It connects only to the listeners in its settings, requests ``OPTIONS
+*``, which httpd answers itself without involving any site, and writes its results to a file several
+times a second, so that a kill loses nothing. It ends on TERM, and records that (``to_the_end``), or
+when its parent has ended.
 
-On bare sockets, because the machine has something better to do meanwhile: asyncio's streams
-would take twice the processor.
+On plain sockets, because the machine is busy: asyncio's streams would take twice the CPU time.
 """
 
 from __future__ import annotations
@@ -33,8 +32,8 @@ SLOW_MS = 1000.0
 LIMIT = 20.0
 """Seconds after which a request that has no answer is given up; it counts as slow."""
 MOST = 64
-"""Requests that one listener may owe an answer; while it does, it is asked no more. The queue
-of an httpd that stands still is for visitors, and those that wait already tell how long."""
+"""The most unanswered requests per listener. The queue of an httpd that does not answer belongs to
+visitors, and the waiting requests already measure how long."""
 OPEN = 512
 """Connections at the same time, to all listeners: half of what a process usually may have."""
 _REQUEST = (
@@ -74,7 +73,7 @@ def strip(
 ) -> list[tuple[int, float, str]]:
     """At most ``limit`` entries in order of time: of each stretch the worst one (a failure
     before the longest wait), so that nothing bad can fall between two entries."""
-    ordered = sorted(seen, key=lambda item: item[0])  # what came first stays first
+    ordered = sorted(seen, key=lambda item: item[0])  # the first one is kept
     if len(ordered) <= limit:
         return ordered
     weight = {"refused": 3, "reset": 2, "slow": 1, "ok": 0}
@@ -86,14 +85,14 @@ def strip(
 
 
 _OUR_OWN = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EADDRNOTAVAIL)
-"""What this machine or this process lacks says nothing of a listener."""
+"""Errors of this machine or process, which say nothing about a listener."""
 
 Target = tuple[socket.AddressFamily, Any, bool]
-"""How to reach a listener: the family of its address, the address, and whether it speaks TLS."""
+"""How to reach a listener: address family, address, and whether it uses TLS."""
 
 Answer = TypeVar("Answer")
 Waiting = Generator[tuple[int, int], None, Answer]
-"""Yields what is waited for, a file descriptor and POLLIN or POLLOUT; then has an answer."""
+"""Yields what it waits for, a file descriptor and POLLIN or POLLOUT; returns the result."""
 
 
 def target(host: str, port: int, tls: bool) -> Target:
@@ -106,8 +105,8 @@ def target(host: str, port: int, tls: bool) -> Target:
 
 
 def visit(target: Target, context: ssl.SSLContext) -> Waiting[str]:
-    """One connection and its request: ``ok``, ``refused`` or ``reset``; empty when it was
-    our own side that could not ask."""
+    """One connection and its request: ``ok``, ``refused`` or ``reset``; empty if the failure was on
+    this side."""
     family, address, tls = target
     end = None
     try:
@@ -127,7 +126,7 @@ def visit(target: Target, context: ssl.SSLContext) -> Waiting[str]:
         first = yield from _patiently(end, lambda: connected.recv(4096))
         if isinstance(end, ssl.SSLSocket):
             with suppress(OSError):
-                end.unwrap()  # says good-bye, and does not wait for the answer
+                end.unwrap()  # sends the close alert without waiting for the answer
         return "ok" if first.startswith(b"HTTP/") else "reset"
     except ConnectionRefusedError:
         return "refused"
@@ -180,7 +179,7 @@ class Probe:
         self._go_on(number)
 
     def _go_on(self, number: int) -> None:
-        """The visit, as far as it goes without waiting."""
+        """Run the visit until it has to wait."""
         try:
             descriptor, event = next(self._visits[number])
         except StopIteration as ended:
@@ -207,7 +206,7 @@ class Probe:
             self.tally.seen.append((int(begun), round(wait, 2), result))
 
     def _look(self, milliseconds: float) -> None:
-        """Wait for what comes, so long and no longer; give up what has waited for too long."""
+        """Wait for events up to a limit; give up visits that have waited too long."""
         for descriptor, _ in self._poll.poll(max(0.0, milliseconds)):
             self._go_on(self._awaited(descriptor))
         while waiting := self.tally.waiting:
@@ -221,7 +220,7 @@ class Probe:
     def write(self) -> None:
         seen = {**self.tally.summary(self._now()), "to_the_end": self.stop}
         scratch = self.output.with_suffix(".new")
-        with suppress(OSError):  # a full disk: what is written next time has it all
+        with suppress(OSError):  # a full disk: the next write has everything
             scratch.write_text(json.dumps(seen))
             scratch.rename(self.output)
 
@@ -238,7 +237,7 @@ class Probe:
             while (ahead := number * self.interval_ms - self._now()) > 0:
                 self._look(ahead)
             self._look(0)
-        # What was asked before the end is waited for, within reason.
+        # Wait for the requests sent before the end, within a limit.
         end = self._now() + 2000
         while self._visits and (left := end - self._now()) > 0:
             self._look(left)

@@ -16,7 +16,7 @@ _TICKS = os.sysconf("SC_CLK_TCK")
 
 @dataclass(frozen=True, slots=True)
 class Identity(Schema):
-    """One process, told apart from a later one that got the same pid.
+    """One process, distinct from a later one with the same pid.
 
     ``started`` is the start time in clock ticks since ``boot`` (the kernel's boot id).
     """
@@ -27,7 +27,7 @@ class Identity(Schema):
 
     @property
     def alive(self) -> bool:
-        """False when it ended (a zombie has ended), or when the pid is somebody else's now."""
+        """False if it has ended (a zombie has), or if the pid belongs to another process now."""
         return identify(self.pid) == self
 
 
@@ -36,7 +36,7 @@ def boot_id() -> str:
 
 
 def _stat(pid: int) -> list[str] | None:
-    """The fields of /proc/<pid>/stat from the state onwards, or None when it is gone.
+    """The fields of /proc/<pid>/stat from the state on; None if the process has ended.
 
     The command in parentheses may itself hold blanks and parentheses, so the fields are
     counted from the last closing one.
@@ -57,13 +57,13 @@ def identify(pid: int) -> Identity | None:
 
 
 def parent_of(pid: int) -> int:
-    """The parent's pid, 0 when the process is gone."""
+    """The parent's pid; 0 if the process has ended."""
     fields = _stat(pid)
     return int(fields[1]) if fields else 0
 
 
 def age_of(pid: int) -> float:
-    """Seconds since the process started; 0 when it is gone."""
+    """Seconds since the process started; 0 if it has ended."""
     fields = _stat(pid)
     if fields is None:
         return 0.0
@@ -71,7 +71,7 @@ def age_of(pid: int) -> float:
 
 
 def arguments_of(pid: int) -> list[str]:
-    """The argv of a process; empty when it is gone."""
+    """The argv of a process; empty if it has ended."""
     try:
         raw = (PROC / str(pid) / "cmdline").read_bytes()
     except (FileNotFoundError, ProcessLookupError):
@@ -80,7 +80,7 @@ def arguments_of(pid: int) -> list[str]:
 
 
 def command_of(pid: int) -> str:
-    """The command line as typed, cut at 200 characters; empty when the process is gone."""
+    """The command line, at most 200 characters; empty if the process has ended."""
     return " ".join(arguments_of(pid))[:200]
 
 
@@ -122,8 +122,8 @@ def children_of(parent: int) -> list[int]:
 
 
 def maps_of(pid: int) -> str:
-    """Which files the process has mapped: the modules it really runs with, deleted or not.
-    Empty when the process is gone or belongs to somebody else."""
+    """Files the process has mapped: the modules it runs with, deleted or not. Empty if the process
+    has ended or belongs to another user."""
     try:
         return (PROC / str(pid) / "maps").read_text(errors="replace")
     except (FileNotFoundError, ProcessLookupError, PermissionError):

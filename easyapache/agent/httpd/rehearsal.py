@@ -1,9 +1,9 @@
-"""A dress rehearsal: the new set of modules, started for real on the present configuration.
+"""The trial start: httpd started with the new set of modules on the current configuration.
 
-``httpd -t`` accepts what then does not start: ITK under a threaded MPM passes it. So the
-ServerRoot is copied, the files of leaving packages are taken out of the copy, those of the
-coming ones are put in, and that httpd is started in a network namespace of its own on its real
-addresses; where the rights for that are missing, on loopback ports that nobody uses.
+``httpd -t`` accepts configurations that then fail to start, such as ITK under a threaded MPM. So
+the ServerRoot is copied, files of packages to remove are deleted from the copy, those of packages
+to install are added, and httpd is started there in its own network namespace on its real addresses
+or, without the rights for that, on unused loopback ports.
 """
 
 from __future__ import annotations
@@ -51,8 +51,8 @@ class Rehearsal:
     def perform(
         self, transaction: Transaction, mpm: str, itk: bool, folder: Path, incoming: Path, log: Log
     ) -> None:
-        """Raises HostError ``rehearsal`` with what httpd said. ``incoming`` holds the files of
-        the packages to come; ``folder`` is scratch and is emptied."""
+        """Raises HostError ``rehearsal`` with httpd's output. ``incoming`` holds the files of the
+        packages to install; ``folder`` is scratch space and is emptied."""
         if folder.exists():
             shutil.rmtree(folder)
         folder.mkdir(parents=True)
@@ -98,8 +98,8 @@ class Rehearsal:
     def _place(
         self, path: str, copy: Path, on_server: str, modules: str, source: Path | None
     ) -> None:
-        """Take one packaged file out of the copy (no ``source``), or put it in. A
-        configuration file that is there already stays: rpm would not overwrite it either."""
+        """Delete one packaged file from the copy (no ``source``), or add it. An existing
+        configuration file is kept: rpm would not overwrite it either."""
         for prefix, target in ((modules, copy / "modules"), (on_server, copy)):
             if path.startswith(prefix + "/"):
                 place = target / path.removeprefix(prefix + "/")
@@ -176,7 +176,7 @@ class Rehearsal:
         if "cgid_module" in conf.modules():
             override.append(f"ScriptSock {runtime}/cgid")
         argv = [self.httpd.argv[0], "-d", str(server_root), "-f", str(main)]
-        # A path that an option names is the copy's, as those in the files.
+        # A path in an option is replaced by the copy's, as in the files.
         kept = self.httpd.started.beside(argv)
         argv += [
             _replaced(argument, str(self.config.server_root), str(server_root)) for argument in kept
@@ -202,7 +202,7 @@ class Rehearsal:
         }
 
     def _places(self, conf: ApacheConfig) -> list[tuple[str, int]]:
-        """Where the copy is to be asked. For a name, where the running httpd has that port."""
+        """Where to reach the copy. For a name, where the running httpd has that port."""
         held = self.httpd.held()
         places: list[tuple[str, int]] = []
         for address, port in conf.listeners():
@@ -252,7 +252,7 @@ def _as_a_whole(path: bytes) -> re.Pattern[bytes]:
 
 
 def _replace_in(path: Path, old: str, new: str) -> None:
-    """Replace a path wherever it stands as a whole; files that are not text are left alone."""
+    """Replace whole occurrences of a path; files that are not text are unchanged."""
     raw = path.read_bytes()
     if old.encode() not in raw or b"\0" in raw:
         return
@@ -263,7 +263,7 @@ def _replace_in(path: Path, old: str, new: str) -> None:
 
 
 def _move_to_free_ports(conf: ApacheConfig) -> None:
-    """Rewrite the Listen lines of a copy to loopback ports nobody listens on."""
+    """Rewrite the Listen lines of a copy to unused loopback ports."""
     lines: dict[Path, dict[int, str]] = {}
     for item in conf.named("Listen"):
         with socket.socket() as probe:
@@ -279,7 +279,7 @@ def _move_to_free_ports(conf: ApacheConfig) -> None:
 
 
 def _reason(text: str) -> str:
-    """The line of httpd's words that says most."""
+    """The most informative line of httpd's output."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     for pattern in (
         r"cannot use threaded MPMs",
@@ -290,7 +290,7 @@ def _reason(text: str) -> str:
     ):
         for number, line in enumerate(lines):
             if re.search(pattern, line):
-                # A syntax error's own words stand on the line after its place.
+                # The text of a syntax error is on the line after its location.
                 more = lines[number + 1 : number + 2] if line.endswith(":") else []
                 return " ".join([line, *more])[:400]
     return lines[-1][:400] if lines else Sentence("it exited without a message")

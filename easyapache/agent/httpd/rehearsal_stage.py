@@ -1,9 +1,8 @@
-"""Starts an httpd away from the network, asks it, stops it, and says what happened in JSON.
+"""Starts an httpd away from the network, checks it, stops it, and prints the result as JSON.
 
-``python -I rehearsal_stage.py SETTINGS``. With ``net`` it is run in a
-network namespace of its own, where it brings up the loopback device and gives it the addresses
-that the configuration listens on. httpd gets a session of its own: with -DFOREGROUND it kills
-its whole process group when it stops.
+``python -I rehearsal_stage.py SETTINGS``. With ``net`` it runs in its own network namespace, where
+it enables the loopback device and adds the addresses that the configuration listens on. httpd gets
+its own session: with -DFOREGROUND it kills its whole process group when it stops.
 """
 
 import fcntl
@@ -78,7 +77,7 @@ def maps(pid: int) -> str:
 def observe(
     process: subprocess.Popen[bytes], settings: dict[str, Any], result: dict[str, Any]
 ) -> None:
-    """Ask until every listener has answered, httpd has ended, or the time is over."""
+    """Probe until every listener has answered, httpd has ended, or the time is up."""
     end = time.monotonic() + settings["limit"]
     waiting = list(settings["requests"])
     while time.monotonic() < end:
@@ -94,8 +93,8 @@ def observe(
                 if not settings["net"]:
                     item["tls"] = not item["tls"]
                 result["errors"][place] = f"{type(error).__name__}: {error}"
-                # httpd opens all its listeners before it answers at one: where nobody listens
-                # then, the line that says so does not hold.
+                # httpd opens all its listeners before it answers on any: if one is not open then,
+                # its Listen line does not apply.
                 if (
                     settings["net"]
                     and result["answers"]

@@ -1,15 +1,15 @@
-"""Replace the running httpd by one with the configuration on disk, unnoticed where possible.
+"""Replace the running httpd by one with the configuration on disk, without downtime if possible.
 
-Changing the MPM needs a full stop and start: after a graceful reload httpd says "The MPM
-cannot be changed during restart" (AH00534) and is gone. Three ways:
+Changing the MPM needs a full stop and start: after a graceful reload httpd logs "The MPM cannot be
+changed during restart" (AH00534) and ends. Three ways:
 
-* ``overlap``: the new server starts beside the old one on the same ports (SO_REUSEPORT, set
-  on the old one's sockets from outside), then the old one stops gracefully. Nobody is refused.
+* ``overlap``: the new server starts beside the old one on the same ports (SO_REUSEPORT, set on the
+  old one's sockets from outside), then the old one stops gracefully. No connection is refused.
 * ``graceful-stop``: the old one closes its ports and finishes its requests while the new one
   starts at once. New connections are refused for some milliseconds.
-* ``script``: the server's own restart script, whatever that does.
+* ``script``: the server's own restart script.
 
-Killed at any point, the next call looks at which parents listen and settles that first.
+If it is killed at any point, the next call first settles which parents listen.
 """
 
 from __future__ import annotations
@@ -39,15 +39,15 @@ from easyapache.ea4.sentences import Sentence
 
 METHODS = ("overlap", "graceful-stop", "script")
 _DRAIN_LIMIT = 10.0
-"""Seconds the old server gets to close its ports after it was told to; normally 5 ms."""
+"""Seconds the old server gets to close its ports after the signal; normally 5 ms."""
 _ORPHANS_LIMIT = 1.0
-"""Seconds for children whose parent was killed: threaded ones obey nobody else."""
+"""Seconds for children whose parent was killed: threaded ones ignore other signals."""
 _OTHERS_LIMIT, _OTHERS_GRACE = 20.0, 1.0
-"""Seconds for a start of httpd by something else: to come up, and to become visible at all."""
+"""Seconds for a start of httpd by something else: to answer, and to become visible at all."""
 _LINGER = 0.4
-"""Seconds the kernel goes on moving connections after the old ports closed. One whose handshake
-was half done moves only when its visitor's answer arrives, a round trip later: this is longer
-than one around the world, and nobody waits for it but the change itself."""
+"""Seconds the kernel keeps moving connections after the old ports are closed. A connection in its
+handshake is moved only when the visitor's answer arrives, a round trip later: this is longer than
+one around the world, and only the change waits for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +66,7 @@ class _Memory:
     path: Path
 
     def load(self) -> Identity | None:
-        """The old httpd of a restart that was begun and not completed."""
+        """The old httpd of a restart that was started and not completed."""
         try:
             return Identity.from_json(json.loads(self.path.read_text())["old"])
         except (FileNotFoundError, ValueError, KeyError, TypeError):
@@ -196,11 +196,11 @@ class Restart:
             self._put_back()
 
     def _retire(self, new: Identity, log: Log) -> None:
-        """Tell every other httpd to finish; wait until they have let go of their ports."""
+        """Signal every other httpd to finish; wait until they have closed their ports."""
         others = [item for item in self.httpd.parents() if item != new]
 
         def ours_is_written() -> bool:
-            # At WINCH an old parent removes the pid file, whoever's it is by then.
+            # On WINCH an old parent removes the pid file, even if a newer httpd owns it.
             if self._pid_in_file() != new.pid and new.alive:
                 named = self.httpd.pid_file_parent()
                 if named is None or named in others:
@@ -257,9 +257,9 @@ class Restart:
         log(f"httpd {new.pid} serves; httpd {old.pid} finishes its requests")
 
     def _started_meanwhile(self, before: Sequence[Identity], log: Log) -> Identity | None:
-        """An httpd that something else has started while ours failed, or is just starting, as
-        ``systemctl restart`` does: it has read the same configuration, and there is no need for
-        ours. None where nobody has."""
+        """An httpd that something else, such as ``systemctl restart``, has started or is starting
+        while ours failed: it has read the same configuration, so ours is not needed. None if there
+        is none."""
         ports, begun = self.httpd.ports(), time.monotonic()
         while (waited := time.monotonic() - begun) < _OTHERS_LIMIT:
             for found in self.httpd.parents():
@@ -301,9 +301,9 @@ class Restart:
     # -- after a crash of ours -----------------------------------------------------------
 
     def settle(self, log: Log) -> bool:
-        """Bring a restart that was cut off to its end: of two servers that take connections the
-        new one stays, or the old one where the new one cannot answer; the pid file names it, and
-        the kernel's setting is back. Starts nothing. Returns whether there was one."""
+        """Complete an interrupted restart: of two servers that accept connections, the new one is
+        kept, or the old one if the new one does not answer; the pid file names it, and the kernel
+        setting is restored. Starts nothing. Returns whether there was one."""
         old, parents = self._memory.load(), self._led()
         if old is None and len(parents) < 2:
             return False
@@ -325,7 +325,7 @@ class Restart:
             self._put_back()
 
     def _led(self) -> list[Identity]:
-        """Those that listen here and have children to answer, the oldest first."""
+        """Those that listen here and have children to serve requests, oldest first."""
         return [item for item in self.httpd.parents() if children_of(item.pid)]
 
     def _gets_ready(self, new: Identity) -> bool:
@@ -352,8 +352,8 @@ class Restart:
         return ["-c", f"ListenCoresBucketsRatio {max(1, os.cpu_count() or 1)}"]
 
     def _end_failed(self, before: Sequence[Identity], arguments: Sequence[str]) -> None:
-        """What is left of a new server of ours, known by its arguments, that did not come up.
-        Another new one was started by something else."""
+        """Stop a new server of ours that did not start, recognized by its arguments. Any other new
+        one was started by something else."""
         for parent in self.httpd.parents():
             running = arguments_of(parent.pid)
             ours = bool(arguments) and set(arguments) <= set(running)
@@ -393,7 +393,7 @@ def _signal(target: Identity, number: signal.Signals) -> None:
     try:
         handle = os.pidfd_open(target.pid)
     except ProcessLookupError:
-        return  # it is gone, which is what the signal was for
+        return  # it has ended, which is the goal
     try:
         if target.alive:
             signal.pidfd_send_signal(handle, number)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
 STATIC = ("core.c", "mod_so.c", "http_core.c", "mod_unixd.c", "mod_log_config.c", "mod_version.c")
-"""What is compiled into httpd wherever nothing else is known (``httpd -l`` says it)."""
+"""The modules compiled into httpd unless known otherwise (from ``httpd -l``)."""
 
 _FILES = {
     "mpm_event_module": "event.c",
@@ -49,12 +49,12 @@ _BY_MODULE = {
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """With what httpd reads its configuration.
+    """The conditions under which httpd reads its configuration.
 
-    ``flags``: of -D. ``environment``: what ``${NAME}`` may stand for. ``version``: as 2.4.67;
-    empty where unknown. ``static``: source files of the modules compiled in. ``before`` and
-    ``after``: directives of -C and -c. ``mpm``: read as after an exchange to that MPM, with the
-    lines of packages altered, or where none is from a package (``packaged``) the first one.
+    ``flags``: of -D. ``environment``: values for ``${NAME}``. ``version``: as 2.4.67; empty where
+    unknown. ``static``: source files of the modules compiled in. ``before`` and ``after``:
+    directives of -C and -c. ``mpm``: read as after a change to that MPM, with the lines of packages
+    altered, or the first one if none is from a package (``packaged``).
     """
 
     flags: frozenset[str] = frozenset()
@@ -81,7 +81,8 @@ class Loaded:
         if symbol in _FILES:
             self._names.add(_FILES[symbol])
         else:
-            # PHP's library is libphp, its source mod_php; else library and source are alike.
+            # PHP's library is libphp, its source mod_php; otherwise library and source have the
+            # same name.
             stem = PurePosixPath(file).stem
             self._names.add(f"{stem if stem.startswith('mod_') else f'mod_{stem}'}.c")
             self._names.add(f"mod_{symbol.removesuffix('_module')}.c")
@@ -94,8 +95,8 @@ class Loaded:
         return name in _ALWAYS or _BY_MODULE.get(name, "") in self._names
 
     def knows(self, directive: str) -> bool:
-        """Whether httpd knows a directive that no MPM has. Which module has it is known of a few
-        only; the others are taken for known, as what is guarded like this mostly is."""
+        """Whether httpd knows a directive that belongs to no MPM. The module is known for a few
+        only; all others are assumed to be known, as most guarded ones are."""
         for prefixes, symbols in _PREFIXES.items():
             if directive.startswith(prefixes):
                 return any(symbol in self._names for symbol in symbols)
@@ -129,7 +130,7 @@ class VersionTest:
         self.negated, self.operator, self.wanted = found[1] == "!", found[2] or "=", found[3]
 
     def holds(self, version: str) -> bool:
-        """Of an unknown version every test holds: what it guards is then looked at."""
+        """For an unknown version every test passes, so that the guarded lines are read."""
         if not version:
             return True
         wanted = self.wanted.strip("\"'")

@@ -1,10 +1,10 @@
-"""A sample of the server's own sites, asked the way a visitor would.
+"""A sample of the server's own sites, requested as a visitor would.
 
-Every virtual host of the configuration is a candidate for its front page: what every visitor
-asks, and no more of anybody's code than they run anyway. Of each kind (static, CGI, PHP by the
-handler that runs it, proxied, each over TLS too) and each listener's address a few are asked,
-and all that the agent's configuration names. A folder of scripts has no front page: of those
-only the index is asked, or the one that cPanel has on every server for this.
+Every virtual host of the configuration is a candidate with its front page, which visitors request
+anyway, so that no other code is run. A few sites of each kind (static, CGI, PHP by its handler,
+proxied, each over TLS too) and each listener's address are checked, and all sites in the agent's
+configuration. A folder of scripts has no front page: only its index is requested, or the test
+script that cPanel has on every server.
 """
 
 from __future__ import annotations
@@ -32,15 +32,15 @@ _HTACCESS = 64 * 1024
 """Bytes of an ``.htaccess`` that are read."""
 PER_KIND = 2
 MOST = 40
-"""Sites asked at most, besides those that the configuration names."""
+"""The most sites to check, besides those in the configuration."""
 LIMIT = 10.0
 """Seconds one site may take for its whole answer."""
 LIMIT_OF_ALL = 60.0
-"""Seconds for all of them. Together with eight at a time, a few that drip take no other's turn."""
+"""Seconds for all sites. With eight at a time, a few slow ones don't use up the time of others."""
 
 
 def candidates(config: HostConfig, conf: ApacheConfig) -> list[SiteAnswer]:
-    """The addresses to ask, without answers yet."""
+    """The sites to check, without answers yet."""
     named = [
         SiteAnswer(url=item["url"], host=item.get("host", ""), kind=item.get("kind", "named"))
         for item in config.sites
@@ -91,9 +91,9 @@ def reachable(host: VirtualHost, listeners: Sequence[tuple[str, int]]) -> list[t
 
 
 def kind_of(host: VirtualHost, shared: Sequence[Directive]) -> str:
-    """By what its front page is made of: the first index file that is there, and for PHP what
-    runs it. An MPM change can break one of those and leave the others. ``shared``: what the
-    server says of handlers outside of virtual hosts."""
+    """The kind of its front page: by the first index file that exists, and for PHP by what runs it.
+    An MPM change can break one kind and not the others. ``shared``: handlers configured outside of
+    virtual hosts."""
     if host.proxied:
         return "proxied"
     for name in host.index:
@@ -113,7 +113,7 @@ def php_of(host: VirtualHost, shared: Sequence[Directive]) -> str:
 
 def _php_in(directives: Iterable[Directive]) -> str:
     """A short name for the last handler of PHP: ``ea-php82`` (CGI, suPHP or LSAPI of that version),
-    ``FPM``, with its version where the socket's path tells, or ``module``."""
+    ``FPM``, with its version if the socket's path has it, or ``module``."""
     found = ""
     for item in directives:
         if item.name in _HANDLERS and item.arguments:
@@ -136,8 +136,8 @@ def _php_of_folder(root: str) -> str:
 
 
 def _begin_of(path: Path) -> str:
-    """The first part of somebody else's file, who may have put a pipe, a device or gigabytes in
-    its place."""
+    """The first part of a user's file, in whose place there may be a pipe, a device or
+    gigabytes."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError:
@@ -162,7 +162,7 @@ def _php_name(handler: str) -> str:
 
 
 def scripts_of(directives: Iterable[Directive]) -> list[str]:
-    """Paths of the scripts that may be asked in the folders of ScriptAlias."""
+    """Paths of the scripts that may be requested in the folders of ScriptAlias."""
     found = []
     for item in directives:
         if item.name != "scriptalias" or len(item.arguments) != 2:
@@ -178,8 +178,9 @@ def scripts_of(directives: Iterable[Directive]) -> list[str]:
 def probe(
     sites: Iterable[SiteAnswer], stop: Stop = never, limit: float = LIMIT_OF_ALL
 ) -> list[SiteAnswer]:
-    """Ask each of them, a few at a time; the order stays. After ``limit`` seconds in all, those
-    whose turn has not come have no answer. Raises Stopped as soon as ``stop`` says so."""
+    """Request each site, a few at a time, and return the answers in the same order. Sites not
+    started within ``limit`` seconds have no answer. Raises Stopped as soon as ``stop()`` is
+    true."""
     end = time.monotonic() + limit
 
     def answer_of(site: SiteAnswer) -> SiteAnswer:
@@ -193,8 +194,8 @@ def probe(
 
 
 def witnesses(sites: Iterable[SiteAnswer], stop: Stop = never) -> list[SiteAnswer]:
-    """Ask each of them twice. One that answers unlike itself while nothing is changed says
-    nothing about a change: it counts as one without an answer."""
+    """Request each site twice. One that answers differently while nothing changes proves nothing
+    about a change: it counts as one without an answer."""
     first = probe(sites, stop)
     steady = [site for site in first if not site.error]
     again = dict(zip(steady, probe(steady, stop), strict=True))
@@ -207,12 +208,12 @@ def witnesses(sites: Iterable[SiteAnswer], stop: Stop = never) -> list[SiteAnswe
 
 
 def blank(site: SiteAnswer) -> SiteAnswer:
-    """The same site, not asked yet."""
+    """The same site, without an answer."""
     return SiteAnswer(site.url, site.host, site.kind)
 
 
 def filled(site: SiteAnswer, answer: Answer) -> SiteAnswer:
-    """What is kept of an answer."""
+    """The site with the parts of the response that are kept."""
     if answer.error:
         return SiteAnswer(site.url, site.host, site.kind, error=answer.error)
     return SiteAnswer(
@@ -227,7 +228,7 @@ def filled(site: SiteAnswer, answer: Answer) -> SiteAnswer:
 
 
 def difference(before: SiteAnswer, after: SiteAnswer) -> str:
-    """What a visitor would notice, in words; empty when the site answers as before.
+    """A sentence on what a visitor would notice; empty if the site answers as before.
 
     Tolerated: a body up to twice or half as long (pages hold dates, counters, tokens), a
     redirect whose query differs, and anything at a site that did not answer before either.

@@ -1,9 +1,9 @@
-"""Who listens where; and reaching into a running server's listening sockets.
+"""Which process listens where; and access to a running server's listening sockets.
 
-The second half is what makes a restart without a refused connection possible on an httpd
-that was never prepared for it: Linux lets root (CAP_SYS_PTRACE) duplicate another process's
-descriptor with pidfd_getfd (5.6), and SO_REUSEPORT may be set on a socket that already
-listens. After that a second server can bind the same port beside the first.
+The second half is what makes a restart without a refused connection possible on an httpd that was
+not prepared for it: Linux lets root (CAP_SYS_PTRACE) duplicate another process's descriptor with
+pidfd_getfd (5.6), and SO_REUSEPORT may be set on a socket that already listens. After that a second
+server can bind the same port beside the first.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from easyapache.ea4.sentences import Sentence
 _LISTEN = 10  # TCP_LISTEN
 _SOCK_DIAG, _BY_FAMILY, _REQUEST_DUMP, _ERROR, _DONE = 4, 20, 0x301, 2, 3
 _CAP_SYS_PTRACE = 19
-_SYS_PIDFD_GETFD = 438  # one number on every architecture: it came after they were unified
+_SYS_PIDFD_GETFD = 438  # the same number on every architecture
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +39,8 @@ class Listening:
 
 
 def listening() -> list[Listening]:
-    """All listening TCP sockets. The kernel is asked for these alone (sock_diag): on a busy
-    server /proc/net/tcp has a line for each of ten thousand connections that are winding up."""
+    """All listening TCP sockets. The kernel lists these alone (sock_diag): on a busy server
+    /proc/net/tcp has lines for ten thousand closing connections."""
     found = []
     for family in (socket.AF_INET, socket.AF_INET6):
         for message in _diagnosed(family):
@@ -71,11 +71,11 @@ def _diagnosed(family: int) -> Iterator[bytes]:
 
 
 def socket_inodes(pid: int) -> dict[int, int]:
-    """{inode: descriptor} of the sockets a process has open; empty when it is gone or
-    belongs to somebody else."""
+    """{inode: descriptor} of the sockets a process has open; empty if it has ended or belongs to
+    another user."""
     found: dict[int, int] = {}
     folder = f"{PROC}/{pid}/fd"
-    # Asked of every process of the machine in turn: paths as objects would take most of the time.
+    # Called for every process of the machine: Path objects would take most of the time.
     try:
         names = os.listdir(folder)  # noqa: PTH208
     except (FileNotFoundError, ProcessLookupError, PermissionError):
@@ -103,9 +103,9 @@ def holders(inodes: Iterable[int]) -> list[int]:
 
 
 def listening_parents(listeners: Sequence[tuple[str, int]]) -> list[int]:
-    """The topmost processes that listen at one of these (address, port), the address empty for
-    all. Children that inherited the socket from a parent that holds it too are left out, and so
-    is whoever has the same port at another address of this machine."""
+    """The topmost processes that listen at one of these (address, port), the address empty for all.
+    Children that inherited the socket from a parent that holds it too are left out, and so are
+    processes with the same port at another address."""
     pids = holders(
         item.inode
         for item in listening()
@@ -120,7 +120,7 @@ def _covers(listened: str, wanted: str) -> bool:
     try:
         ip_address(wanted)
     except ValueError:
-        return True  # a name: whichever address it stands for
+        return True  # a name: any address it resolves to
     return canonical(listened) == canonical(wanted)
 
 
@@ -134,8 +134,8 @@ def is_address(text: str) -> bool:
 
 
 class CannotReach(Exception):
-    """This kernel, or this process's rights, do not allow reaching into another one. ``why`` says
-    which."""
+    """The kernel or this process's rights do not allow access to another process. ``why`` has the
+    reason."""
 
     def __init__(self, why: str) -> None:
         super().__init__(why)
@@ -144,9 +144,8 @@ class CannotReach(Exception):
 
 @contextmanager
 def borrowed(pid: int, descriptors: Iterable[int]) -> Iterator[list[socket.socket]]:
-    """Duplicates of another process's sockets, closed again at the end. They must be closed
-    before that process is told to stop listening, or they would keep its queue alive.
-    Raises CannotReach."""
+    """Duplicates of another process's sockets, closed again at the end. They must be closed before
+    that process stops listening, or they would keep its queue alive. Raises CannotReach."""
     sockets: list[socket.socket] = []
     handle = -1
     try:
@@ -163,8 +162,8 @@ def borrowed(pid: int, descriptors: Iterable[int]) -> Iterator[list[socket.socke
 
 
 def share_ports(pid: int) -> int:
-    """Allow a second server beside the one whose parent is ``pid``; how many sockets that
-    were. Raises CannotReach."""
+    """Allow a second server beside the one whose parent is ``pid``; returns the number of sockets.
+    Raises CannotReach."""
     descriptors = sorted(listening_of(pid))
     if not descriptors:
         raise CannotReach(Sentence("process {pid} has no listening socket", pid=pid))

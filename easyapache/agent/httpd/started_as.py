@@ -1,6 +1,5 @@
-"""How the running httpd was started: the words and the environment that decide what its
-configuration means. Whoever tests that configuration, rehearses with it or starts another httpd
-must use the same, or it is another configuration."""
+"""How the running httpd was started: the options and environment that affect its configuration.
+Testing that configuration, the trial start and another httpd must use the same."""
 
 from __future__ import annotations
 
@@ -44,7 +43,7 @@ class StartedAs:
 
 
 def started_as(pid: int) -> StartedAs | None:
-    """None when the process is gone, is somebody else's, or does not tell."""
+    """None if the process has ended, belongs to another user, or can't be read."""
     try:
         command_line = (PROC / str(pid) / "cmdline").read_bytes()
         environment = (PROC / str(pid) / "environ").read_bytes()

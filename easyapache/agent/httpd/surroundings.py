@@ -1,7 +1,7 @@
-"""What a process has of its service beside its program: what a second httpd must have as well.
+"""What a process has from its service, and a second httpd must have as well.
 
-Kept of the old httpd, so that the verification can compare the new one with it. Values of the
-environment may be secrets and are only kept as digests.
+Stored for the old httpd, so that the verification can compare the new one with it. Values of the
+environment may be secrets and are stored as digests only.
 """
 
 from __future__ import annotations
@@ -109,7 +109,7 @@ class Kept:
     path: Path
 
     def save(self, old: Surroundings, new: Identity) -> None:
-        """On a full disk nothing is kept, nor compared: no reason to fail a restart."""
+        """On a full disk nothing is stored or compared: no reason to fail a restart."""
         data = {
             "new": new.as_json(),
             "values": dict(old.values),

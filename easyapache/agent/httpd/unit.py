@@ -1,8 +1,7 @@
 """httpd as a service of this machine's systemd.
 
-systemd starts a service only so often in a time (five times in ten seconds), then it refuses
-everybody. It is therefore asked only for what can work, and ``reset-failed`` goes before each
-start: it sets that count back.
+systemd starts a service at most five times in ten seconds (by default) and refuses further starts.
+So a start is requested only if it can work, after ``reset-failed``, which resets that count.
 """
 
 from __future__ import annotations
@@ -32,7 +31,7 @@ _PROPERTIES = (
 _START_LIMIT = 330.0
 """Seconds a start may take: cPanel's unit allows itself five minutes."""
 _SETTLE_LIMIT = 20.0
-"""Seconds a restart by somebody else is waited for."""
+"""Seconds to wait for a restart by something else."""
 _LONGEST_INTERVAL = 60.0
 _LIMITS: Mapping[str, int] = {
     name.removeprefix("RLIMIT_"): getattr(resource, name)
@@ -49,8 +48,8 @@ _TESTS: Mapping[str, Callable[[str], bool]] = {
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """What systemd says of the service; everything empty where it says nothing. ``job``: it is
-    just starting or stopping it. ``interval``: seconds in which it counts starts."""
+    """systemd's state of the service; all empty if it reports nothing. ``job``: it is being started
+    or stopped. ``interval``: seconds in which it counts starts."""
 
     load: str = ""
     active: str = ""
@@ -96,7 +95,7 @@ class Unit:
         )
 
     def settled(self) -> State:
-        """The state once systemd is done with what it is at, or after a while."""
+        """The state once systemd's current job is done, or after a while."""
         end = time.monotonic() + _SETTLE_LIMIT
         while (state := self.state()).moving and time.monotonic() < end:
             time.sleep(0.05)
@@ -112,8 +111,8 @@ class Unit:
         return f"{above.rstrip('/')}/{NAME}"
 
     def given(self) -> dict[str, Any]:
-        """What systemd gives the service's processes, with every drop-in: ``limits`` (soft and hard
-        by RLIMIT number), ``umask``, ``nice`` and ``oom``. Empty where systemd says nothing."""
+        """What systemd gives the service's processes, including drop-ins: ``limits`` (soft and hard
+        by RLIMIT number), ``umask``, ``nice`` and ``oom``. Empty if systemd does not answer."""
         properties = [f"Limit{name}{end}" for name in _LIMITS for end in ("", "Soft")]
         wanted = ",".join((*properties, "UMask", "Nice", "OOMScoreAdjust"))
         said = self._systemctl("show", NAME, f"--property={wanted}").stdout
@@ -134,7 +133,7 @@ class Unit:
     # -- switched off ----------------------------------------------------------------------
 
     def switched_off(self) -> str:
-        """Why systemd would not start the service, when somebody has decided so; else empty."""
+        """Why systemd would not start the service, if an administrator disabled it; else empty."""
         if self.state().load == "masked":
             return Sentence("{unit} is masked", unit=NAME)
         interface = "org.freedesktop.systemd1"
@@ -143,15 +142,15 @@ class Unit:
                 ["busctl", "get-property", interface, _OBJECT, f"{interface}.Unit", "Conditions"]
             )
         except HostError:
-            return ""  # no busctl: what is known of cPanel's unit was looked at before
+            return ""  # no busctl: the conditions of cPanel's unit were checked before
         return _unmet(conditions.stdout) if conditions.ok else ""
 
     # -- starting --------------------------------------------------------------------------
 
     def forgive(self) -> None:
-        """Forget failed starts; one that it has not loaded yet has none. At boot the service waits
-        for the unit that finishes what was cut off, which this process may be: it need not wait any
-        longer, for the configuration on the disk can start."""
+        """Reset failed starts; a unit that is not loaded has none. At boot the service waits for
+        the unit that finishes interrupted changes, which this process may be: the wait can end,
+        because the configuration on disk can start."""
         sd_notify.ready("httpd can start.")
         self._systemctl("reset-failed", NAME)
 
@@ -175,9 +174,9 @@ class Unit:
     # -- what runs belongs to it -----------------------------------------------------------
 
     def entrust(self, parent: Identity, mine: Callable[[int], bool], log: Log) -> State:
-        """Make the service ``active`` with this httpd, whoever started it, and every process of
-        it a member of the service's control group. ``mine``: whether a pid is an httpd of this
-        server, for the old one is the main process until its last request has ended."""
+        """Make the service ``active`` with this httpd, whatever started it, with all its processes
+        in the service's control group. ``mine``: whether a pid is an httpd of this server; the old
+        one is the main process until its last request has ended."""
         state = self.settled()
         if not (state.up and state.main and mine(state.main)):
             log(f"{NAME} is {state.active or 'unknown'}: systemd takes over httpd {parent.pid}")

@@ -1,4 +1,4 @@
-"""Does the server show what was asked for? Every answer is read from the server itself."""
+"""Checks that the server is in the planned state. Every value is read from the server itself."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def mpm_package(mpm: str) -> str:
 
 
 def cgi_package(mpm: str) -> str:
-    """The CGI module that goes with an MPM: one needs processes, the other threads."""
+    """The CGI module for each kind of MPM: processes or threads."""
     return f"{PREFIX}cgi" if mpm == "prefork" else f"{PREFIX}cgid"
 
 
@@ -69,7 +69,7 @@ def package_checks(packages: Profile, transaction: Transaction, mpm: str, itk: b
 
 
 def file_check(rpm: RpmDatabase, packages: Profile, transaction: Transaction, mpm: str) -> Check:
-    """Files that rpm misses. Edited configuration is somebody's will, not damage."""
+    """Files that rpm reports missing. Edited configuration files are intended, not damage."""
     names = {package.name for package in transaction.install} | {mpm_package(mpm), cgi_package(mpm)}
     wrong = []
     for package, items in rpm.verify(names & packages.names).items():
@@ -107,10 +107,10 @@ def itk_check(name: str, title: str, seen: Observation | None, itk: bool) -> Che
 
 
 def listener_checks(httpd: Httpd, before: Sequence[tuple[str, int]] = ()) -> list[Check]:
-    """Each place httpd listened at before (where that is not known, each Listen line): a
-    connection is accepted, and the socket belongs to this httpd alone. (A second one beside it
-    would answer some visitors, and with other modules.) One that no Listen line has any more
-    was taken away by somebody, and only that was waiting for a restart."""
+    """For each former listener of httpd (or each Listen line, if unknown): a connection is
+    accepted, and the socket belongs to this httpd alone. (A second httpd would serve some visitors
+    with other modules.) A listener without a Listen line was removed on purpose, pending a
+    restart."""
     conf = httpd.read()
     places = [item for item in before if conf.mentions_port(item[1]) or conf.problems]
     parent = httpd.parent()
@@ -135,22 +135,22 @@ def listener_checks(httpd: Httpd, before: Sequence[tuple[str, int]] = ()) -> lis
 
 
 def _way_in(conf: ApacheConfig, address: str, port: int) -> str:
-    """Where a listener is asked. Of a socket on all addresses the configuration says whether these
-    are those of IPv6 alone: IPv4 may be refused there."""
+    """Where to reach a listener. For a wildcard socket the configuration shows whether it is for
+    IPv6 only, which may refuse IPv4."""
     written = [where for where, number in conf.listeners() if number == port]
     six = address == ANY_4 and ANY_6 in written and ANY_4 not in written
     return reachable_at(ANY_6 if six else address)
 
 
 def _is_among(held: Iterable[tuple[str, int]], address: str, port: int) -> bool:
-    """A name stands for whichever address it has; a wildcard covers every address."""
+    """A name matches any address it resolves to; a wildcard matches every address."""
     named = bool(address) and not is_address(address)
     return any(number == port and (named or where in ("", address)) for where, number in held)
 
 
 def service_checks(httpd: Httpd) -> list[Check]:
-    """What this httpd is to systemd, and what it has of its service. Nothing is said where httpd
-    is no service, and of one that no restart of ours has started."""
+    """Whether this httpd is systemd's service and has its surroundings. Empty if httpd is no
+    service, or was not started by a restart of ours."""
     parent = httpd.parent()
     checks = []
     state = httpd.service_state()
@@ -171,7 +171,7 @@ def service_checks(httpd: Httpd) -> list[Check]:
 
 
 def _service_seen(httpd: Httpd, state: State, parent: Identity | None) -> str:
-    """What is wrong with the service; empty when nothing is."""
+    """The problem of the service; empty if there is none."""
     if not state.up:
         return Sentence("{state}, main process {pid}", state=state.active, pid=state.main)
     if parent is None:
@@ -188,8 +188,8 @@ def switched_off_check(why: str) -> Check:
 
 
 def worker_check(httpd: Httpd) -> Check:
-    """After a start the port may be open while nobody is behind it: there must be processes,
-    and by mod_status (where that is on) a worker that is free or at work."""
+    """After a start the port may be open without any worker behind it: there must be processes and,
+    by mod_status (if enabled), an idle or busy worker."""
     end = time.monotonic() + _PATIENCE
     while True:
         parent = httpd.parent()
@@ -213,7 +213,7 @@ def worker_check(httpd: Httpd) -> Check:
 
 def site_checks(before: Sequence[SiteAnswer]) -> list[Check]:
     checks = []
-    # Whoever gave no answer before is no witness now, and need not be waited for.
+    # Sites that did not answer before prove nothing now and are skipped.
     answers = iter(sites.probe(sites.blank(site) for site in before if not site.error))
     for old in before:
         new = old if old.error else next(answers)

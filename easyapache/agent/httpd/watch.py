@@ -19,18 +19,18 @@ from easyapache.agent.server import HostError, Interruption, Log
 _PAUSE = 0.02
 """Seconds between two looks at httpd; a look costs about 20 microseconds."""
 _AGAIN, _LATEST = 0.1, 0.5
-"""Seconds until a start that failed is tried again: dnf is at work and needs the machine. Twice
-as long after each one, up to the second of these."""
+"""Seconds until a failed start is retried: dnf is running and needs the machine. Doubled after each
+failure, up to the second value."""
 
 
 class Watch(AbstractContextManager["Watch"]):
-    """While inside, an httpd that dies is started again at once, except while ``paused``, and
-    what visitors notice is measured until it is asked for (``noticed``).
+    """Inside, an httpd that dies is started again at once, except while ``paused``, and the visitor
+    impact is measured until it is read (``noticed``).
 
     A new httpd can only be started when the configuration on disk passes; in the middle of a
-    transaction it may not, and then it is tried again and again. One that is already down when
-    the watch begins (it died along with the engine that watched before) counts as having died.
-    An httpd that an administrator has switched off stays down: the watch is over then.
+    transaction it may not, and then the start is retried. An httpd that is already down when the
+    watch starts (it died together with an earlier engine) counts as having died. An httpd that an
+    administrator has disabled stays down: the watch ends then.
     """
 
     def __init__(self, httpd: Httpd, window: Window, log: Log) -> None:
@@ -64,7 +64,7 @@ class Watch(AbstractContextManager["Watch"]):
                 self._parent = self._httpd.parent()
 
     def noticed(self) -> Interruption:
-        """End the measuring, not the watch, and say what visitors noticed in this window."""
+        """End the measurement, not the watch, and return the visitor impact of this window."""
         self._measuring.close()
         return self.window.noticed()
 

@@ -1,10 +1,9 @@
-"""dnf (or yum, where that is dnf's other name): the questions and the one transaction.
+"""dnf (or yum, if that is dnf under its other name): the queries and the transaction.
 
-The transaction is given to dnf as a stored one (``history replay``), not as a wish: exactly
-the confirmed packages in exactly the confirmed builds come and go, each with the reason dnf
-keeps for autoremove, and dnf refuses when anything else would have to move. Several wishes at
-once (ITK off, suexec on, another MPM) are then still one transaction, which ``install``,
-``swap`` and ``remove`` cannot say together.
+The transaction is passed to dnf as a stored one (``history replay``), not as a goal: exactly the
+confirmed builds are installed and removed, each with the reason dnf keeps for autoremove, and dnf
+refuses if anything else would have to change. Several goals at once (ITK off, suexec on, another
+MPM) are then one transaction, which ``install``, ``swap`` and ``remove`` cannot express together.
 """
 
 from __future__ import annotations
@@ -30,7 +29,7 @@ PACKAGES = "packages"
 """The name under which the detached transaction is kept in a change's output folder."""
 
 ALWAYS_PROTECTED = ("dnf", "yum", "rpm", "systemd", "systemd-udev", "sudo", "ea-apache24")
-"""Never to be lost, whatever the server's own list says (setting the option may replace it)."""
+"""Always protected, whatever the server's own list (setting the option may replace it)."""
 
 _PROGRAMS = ("dnf", "dnf-3", "yum")
 _FIXED = (
@@ -97,11 +96,12 @@ _SYMPTOMS = (
         "transaction_failed",
     ),
 )
-"""Conditions and what betrays them, in the order in which dnf's words decide."""
+"""Conditions and the patterns that identify them in dnf's output, by priority."""
 
 
 def classify(text: str) -> HostError:
-    """What dnf meant. Nearly every failure has exit status 1, so its words decide."""
+    """The condition in dnf's output. Nearly every failure has exit status 1, so the text
+    decides."""
     met = (symptom.code for symptom in _SYMPTOMS if re.search(symptom.pattern, text))
     condition = BY_CODE[next(met, "package_manager")]
     return HostError(condition.code, ended(condition.title), condition.remedy, text)
@@ -146,9 +146,9 @@ class PackageManager:
         files: Sequence[str] = (),
         stop: Stop = never,
     ) -> Mapping[str, Any]:
-        """The solver's answer to a goal as dnf_resolve.py prints it. With ``files`` it may choose
-        from those alone and no repository is asked. Raises HostError, and Stopped once ``stop``
-        says so."""
+        """The solver's answer to a goal as dnf_resolve.py prints it. With ``files`` it chooses from
+        those alone and uses no repository. Raises HostError, and Stopped once ``stop()`` is
+        true."""
         request = {
             "options": [
                 *self.options,
@@ -165,8 +165,8 @@ class PackageManager:
         return self._run_resolver(request, stop=stop)
 
     def offers(self, names: Iterable[str]) -> tuple[Descriptions, Path]:
-        """{name: what it says of itself} of the named packages as the repositories have them,
-        by the metadata dnf has already, and the folder where that is. Raises HostError."""
+        """{name: description} of the named packages in the repositories, from dnf's cached
+        metadata, and the folder of that cache. Raises HostError."""
         options = [*self.options, "--disableplugin=universal-hooks", "-C"]
         answer = self._run_resolver({"options": options, "describe": sorted(names)})
         return described(answer["packages"]), Path(answer["cache"])
@@ -229,9 +229,9 @@ class PackageManager:
         log: Log,
         stop: Stop = never,
     ) -> None:
-        """Download what comes in, into the cache and ``coming``, and what leaves, as it is
-        installed, into ``leaving``; all signatures checked, nothing changed. Raises HostError,
-        ``kit`` when no repository has a build that leaves any more, and Stopped."""
+        """Download the packages to install, into the cache and ``incoming``, and those to remove,
+        in the installed builds, into ``outgoing``. All signatures are checked; nothing is changed.
+        Raises HostError (``kit`` if no repository has a build to remove any more) and Stopped."""
         for folder in (incoming, outgoing):
             folder.mkdir(parents=True, exist_ok=True)
         wanted = {package.nevra: str(outgoing) for package in transaction.remove}
@@ -272,9 +272,9 @@ class PackageManager:
         return detached
 
     def repair_argv(self, arguments: Sequence[str], protect: Iterable[str]) -> list[str]:
-        """Any other call that changes packages, for going back and for repairs. Its status says
-        little; the caller looks at the server. The kit's files were checked when they were
-        fetched, and are not checked again: their key may have left with the repository."""
+        """Any other call that changes packages, to undo and to repair. Its status proves little;
+        the caller checks the server. The kit's files were verified when they were downloaded, and
+        are not verified again: their key may have been removed with the repository."""
         guard = f"--setopt=protected_packages={','.join(sorted(set(protect)))}"
         return [*self.argv, "-y", *_FIXED, "--setopt=localpkg_gpgcheck=False", guard, *arguments]
 

@@ -15,11 +15,11 @@ NOBODY_LOGGED_IN = 2**32 - 1
 
 
 def last_transaction(root: Path) -> dict[str, Any]:
-    """{id, at, user, command, comment} of the newest transaction that ended; empty when dnf has
-    kept none or its history cannot be read (which preflight reports by itself).
+    """{id, at, user, command, comment} of the newest completed transaction; empty if dnf has none
+    or its history cannot be read (which preflight reports).
 
-    ``at`` is ISO 8601 in UTC; ``user`` is the person who had logged in, not the account that
-    was switched to, and empty when nobody had.
+    ``at`` is ISO 8601 in UTC; ``user`` is the login user, not the account switched to, and empty if
+    there was none.
     """
     path = root / HISTORY
     if not path.exists():
@@ -47,7 +47,7 @@ def last_transaction(root: Path) -> dict[str, Any]:
 
 
 def account(user_id: int | None) -> str:
-    """The name of a login user id; its number when the account is gone."""
+    """The name of a login user id; its number if the account was removed."""
     if user_id is None or user_id in (-1, NOBODY_LOGGED_IN):
         return ""
     try:

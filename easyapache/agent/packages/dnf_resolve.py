@@ -1,22 +1,21 @@
-"""Asks dnf's own solver what it would do, and says it in JSON. Changes nothing, locks nothing.
+"""Runs dnf's own solver and prints its result as JSON. Changes nothing, locks nothing.
 
 Run isolated (``-I``) by the operating system's Python, the one that has dnf 4's modules
 (platform-python of EL8 is 3.6): ``python3 -I dnf_resolve.py REQUEST``, a JSON object with
 
 * ``options``: the options the package manager is always called with (``-c``, ``--installroot``);
-* ``install``, ``remove``: package names; ``protect``: names that must not leave;
-* ``erase``: whether packages nobody named may leave at all;
+* ``install``, ``remove``: package names; ``protect``: names that must not be removed;
+* ``erase``: whether other packages may be removed at all;
 * ``files``: packages on this disk to choose from besides those of the repositories;
 * or ``fetch`` instead of these: {build: folder} to download, check and copy there;
-* or ``describe``: package names, to be told what the repositories say of them.
+* or ``describe``: package names, to print their descriptions from the repositories.
 
 Prints one JSON object: {install, remove, reasons, sizes, sources}, {missing: [build]} after
 ``fetch``, {packages: {name: {summary, description, license, group, url, size}}, cache: folder of
-the metadata} after ``describe``, or {error: {code, message}}. ``sizes`` are bytes by name: what
-comes, to download and to install, and what leaves.
-``sources`` tells of each incoming package its repository, whether that one is
-signature-checked, and sizes in bytes. Options are read by dnf's own command line code, so
-configuration, repositories and plugins are exactly those of a real run.
+the metadata} after ``describe``, or {error: {code, message}}. ``sizes`` are bytes by name: to
+download, to install, and to remove. ``sources`` has the repository of each package to install,
+whether its signatures are checked, and sizes in bytes. Options are read by dnf's own command line
+code, so configuration, repositories and plugins are exactly those of a real run.
 """
 
 import filecmp
@@ -77,7 +76,7 @@ def mark(base: Any, install: List[str], remove: List[str], protect: List[str]) -
     for name in install:
         there = list(installed.filter(name=name))
         if there:
-            # Wanted all the same: what cannot be together with it is no answer.
+            # Still requested: a solution without it is no answer.
             base._goal.install(there[0])
             continue
         available = base.sack.query().available().filter(name=name)
@@ -147,8 +146,8 @@ def answer(base: Any, install: List[str], remove: List[str], erase: bool) -> Dic
     for entry in removing:
         if entry["name"] in reasons or entry["name"] in names:
             continue
-        # Said to conflict when it and something incoming exclude each other, in either
-        # direction; otherwise it leaves because what it needs leaves.
+        # A conflict if it and a package to install exclude each other, in either direction;
+        # otherwise it is removed because something it requires is.
         candidates = base.sack.query().installed().filter(name=entry["name"])
         clash = candidates.filter(conflicts=[p for pkg in new for p in pkg.provides])
         if not clash:
@@ -207,7 +206,7 @@ def fetched(base: Any, wanted: Dict[str, str]) -> Dict[str, Any]:
 
 
 def on_disk(path: str) -> None:
-    """See a file or a folder on the disk before going on."""
+    """Sync a file or a folder to disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -274,7 +273,7 @@ def main(request: Dict[str, Any]) -> Dict[str, Any]:
 
 if __name__ == "__main__":
     gc.disable()  # for the second this lives, tidying memory takes longer than it saves
-    # What plugins print must not stand between us and the reader.
+    # Output of plugins must not mix with the JSON.
     out, sys.stdout = sys.stdout, io.StringIO()
     result = main(json.loads(sys.argv[1]))
     out.write(json.dumps(result) + "\n")

@@ -1,8 +1,8 @@
 """What dnf's configuration hides or pins: exclude=, excludepkgs=, includepkgs=, version locks.
 
 An exclude of [main] hides a package everywhere; one of a repository hides it in that repository
-only, and only while the repository is enabled (dnf.conf(5)). Nothing is asked of dnf: its files
-are read, each up to a bound.
+only, and only while the repository is enabled (dnf.conf(5)). dnf is not run: its files are read,
+each up to a limit.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ Sections = Mapping[str, Mapping[str, str]]
 
 
 def excludes(root: Path) -> list[str]:
-    """Patterns that hide a package wherever it is offered."""
+    """Patterns that hide a package in every repository."""
     found: set[str] = set()
     for sections in _configuration(root):
         main = sections.get("main", {})

@@ -1,17 +1,17 @@
-"""EasyApache 4's own package hooks: recognised, and run by us at the right moment.
+"""EasyApache 4's own package hooks: recognized, and run by the engine at the right moment.
 
-A plugin of dnf (universal-hooks) runs cPanel's scripts around every transaction. One of them
-stops and starts httpd; that would be a second restart, and after a transaction that broke off
-it would start httpd on a broken configuration. The transaction is therefore made without the
-plugin, and all its other scripts are run here, where and as the plugin runs them:
+A plugin of dnf (universal-hooks) runs cPanel's scripts around every transaction. One of them stops
+and starts httpd; that would be a second restart, and after an interrupted transaction it would
+start httpd on a broken configuration. The transaction therefore runs without the plugin, and all
+its other scripts are run here, when and as the plugin runs them:
 
-* ``pkgs/<package>/<slot>/``: for each package that moves, without arguments;
-* ``multi_pkgs/<slot>/<pattern>/``: once for each pattern (``__WILDCARD__`` stands for anything)
-  that a package which moves fits, with ``--pkg_list=FILE``, which names all that move;
+* ``pkgs/<package>/<slot>/``: for each changed package, without arguments;
+* ``multi_pkgs/<slot>/<pattern>/``: once for each pattern (``__WILDCARD__`` matches anything) that a
+  changed package matches, with ``--pkg_list=FILE``, which lists all changed packages;
 * ``<slot>/``: once, without arguments.
 
-The slots are ``pre_transaction`` and ``transaction``. What the plugin runs when dnf is
-configured or reads its metadata belongs to calls of dnf that move nothing, and is left out.
+The slots are ``pre_transaction`` and ``transaction``. Scripts that the plugin runs when dnf is
+configured or reads its metadata belong to calls that change nothing, and are left out.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _RESTARTS = "restartsrv_httpd"
 
 def scripts(root: Path, slot: str, packages: Sequence[str]) -> list[tuple[Path, bool]]:
     """The scripts of a slot for these packages, in the plugin's order, without those that restart
-    httpd; and whether each takes the list of packages."""
+    httpd; and whether each accepts the list of packages."""
     base = root / FOLDER
     names = sorted(set(packages))
     found = [(path, False) for name in names for path in _in(base / "pkgs" / name / slot)]
@@ -59,7 +59,7 @@ def _in(folder: Path) -> Iterator[Path]:
 
 @contextmanager
 def around(root: Path, packages: Sequence[str], runner: Runner, log: Log) -> Iterator[None]:
-    """What comes before and after packages that move inside."""
+    """Runs the hooks before and after the package changes made inside."""
     run_before(root, packages, runner, log)
     yield
     run_after(root, packages, runner, log)

@@ -1,7 +1,7 @@
-"""The rollback kit: everything needed to take one change back, in one folder.
+"""The rollback kit: everything needed to undo one change, in one folder.
 
-The engine uses it through the server's driver. When even that is gone, root runs the
-``undo`` script in it: plain sh that needs rpm and httpd, and dnf or yum where it can.
+The engine uses it through the server's driver. Without the engine, root runs its ``undo`` script:
+plain sh that needs rpm and httpd, and uses dnf or yum if present.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ Sealed = Mapping[str, tuple[int, str]]
 
 @dataclass(frozen=True, slots=True)
 class Seals(Schema):
-    """What of ``kit.json`` says which files are whole; None in a kit from before there were
-    seals."""
+    """The digests of the kit's files in ``kit.json``; None in a kit without seals (of earlier
+    versions)."""
 
     sealed: Sealed | None = None
 
@@ -85,8 +85,8 @@ def seal(folder: Path) -> None:
 
 
 def whole(path: Path) -> bool:
-    """Whether a file of a kit is what was kept: a power cut empties files that nobody saw on the
-    disk. In a kit from before there were seals, whether there is anything in it."""
+    """Whether a file of a kit is complete: a power cut empties files that were not synced. In a kit
+    without seals, whether it is not empty."""
     try:
         seals = _read(Seals, path.parent.parent) or Seals()
         if seals.sealed is None:
@@ -105,7 +105,7 @@ def _measures(path: Path) -> tuple[int, str]:
 
 
 def _read(kind: type[T], folder: Path) -> T | None:
-    """What ``kit.json`` says, None where it is not there or cannot be read."""
+    """The contents of ``kit.json``; None if it is missing or cannot be read."""
     try:
         return loads(kind, (folder / "kit.json").read_bytes())
     except (OSError, BadMessage):
@@ -126,8 +126,8 @@ def load(folder: Path) -> Kit | None:
 
 
 def gather(kit: Kit, spool: Path) -> list[str]:
-    """Fill a kit, both ways, from what the kits of all changes in the spool have kept, and seal
-    it. Returns the builds that none of them has."""
+    """Fill a kit in both directions from the kits of all changes in the spool, and seal it. Returns
+    the builds that none of them has."""
     missing = []
     for name, packages in ((INCOMING, kit.transaction.install), (RPMS, kit.transaction.remove)):
         for package in packages:
@@ -145,7 +145,7 @@ def gather(kit: Kit, spool: Path) -> list[str]:
 
 
 def take_over(source: Path, target: Path) -> None:
-    """A file of one kit into another one, in the place of whatever is there."""
+    """Copy a file of one kit into another one, replacing any file there."""
     scratch = target.with_name(f"{target.name}.part")
     scratch.unlink(missing_ok=True)
     try:
@@ -169,7 +169,7 @@ def rpm_name(package: Package) -> str:
 
 
 def kept(spool: Path, package: Package) -> Path | None:
-    """The whole file of exactly this package in any kit of the spool, whichever change kept it."""
+    """The complete file of exactly this package in any kit of the spool."""
     folders = (folder for name in (RPMS, INCOMING) for folder in spool.glob(f"*/kit/{name}"))
     files = (path for folder in folders if (path := rpm_file(folder, package)))
     return next((path for path in files if whole(path)), None)
@@ -191,7 +191,7 @@ def restore_files(kit: Kit) -> list[str]:
 
 
 def mpm_of(profile: Profile) -> tuple[str, bool]:
-    """The MPM and ITK of a server: what runs, else what is configured, else what is installed."""
+    """The MPM and ITK of a server: running, else configured, else installed."""
     for observation in (profile.running, profile.configured):
         if observation and observation.mpm:
             return observation.mpm, observation.itk

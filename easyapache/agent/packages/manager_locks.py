@@ -1,4 +1,4 @@
-"""Who holds the locks of rpm and dnf, asked without taking one."""
+"""Which process holds the locks of rpm and dnf, without taking one."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ def dnf_locks(root: Path) -> list[Path]:
 
 
 def manager_at_work(root: Path) -> int | None:
-    """The package manager that holds one of the locks now. A file that names another process,
-    which was given the number of a killed dnf, says nothing."""
+    """The package manager that holds one of the locks now. A lock file that names an unrelated
+    process, which got the pid of a killed dnf, does not count."""
     holders_now = [lock_holder(path) for path in rpm_locks(root)]
     named = [pid for path in dnf_locks(root) if (pid := named_in(path)) and not only_resolves(pid)]
     alive = [pid for pid in named if identify(pid) and MANAGERS.search(command_of(pid))]
@@ -40,7 +40,7 @@ def manager_at_work(root: Path) -> int | None:
 
 
 def lock_holder(path: Path) -> int | None:
-    """The process that holds an fcntl lock on a file, asked without taking it."""
+    """The process that holds an fcntl lock on a file, without taking it."""
     try:
         with path.open("rb") as handle:
             # struct flock: type, whence, start, length, pid
@@ -53,9 +53,9 @@ def lock_holder(path: Path) -> int | None:
 
 
 def only_resolves(pid: int) -> bool:
-    """Whether the process is this agent's own question to the solver. While it reads the
-    repositories' metadata it holds dnf's lock for that, and never rpm's: it changes nothing,
-    and a preview somebody is looking at must not stand in the way of a change."""
+    """Whether the process is this agent's own solver run. While it reads the repositories' metadata
+    it holds dnf's metadata lock, never rpm's: it changes nothing, and a preview must not block a
+    change."""
     try:
         arguments = (PROC / str(pid) / "cmdline").read_bytes().split(b"\0")
     except (FileNotFoundError, ProcessLookupError):

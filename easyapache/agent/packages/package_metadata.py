@@ -1,7 +1,7 @@
-"""Reads a server's particulars: its rpm database, dnf's metadata, EasyApache 4's own files.
+"""Reads a server's package metadata: its rpm database, dnf's metadata, EasyApache 4's own files.
 
-dnf's metadata is what takes time (most of a second), so it is asked only when dnf has read its
-repositories again; it is never made to ask them.
+dnf's metadata takes most of a second, so it is read only after dnf has refreshed its repositories;
+it never triggers a refresh.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from easyapache.ea4.package_metadata import (
 _LARGEST_FILE = 64 * 1024
 _MOST_FILES = 500
 _TRY_AGAIN = 600.0
-"""Seconds until dnf is asked again after it had no answer."""
+"""Seconds until dnf is run again after a failure."""
 
 
 class Library:
@@ -44,7 +44,7 @@ class Library:
 
     def particulars(self, names: Collection[str]) -> Particulars:
         """``names``: the packages whose offers are of interest. Raises HostError when the rpm
-        database cannot be read; whatever else cannot be is left out."""
+        database cannot be read; other unreadable parts are left out."""
         installed = self._rpm.descriptions()
         return Particulars(
             installed=installed,
@@ -56,7 +56,7 @@ class Library:
 
     def offers(self, names: Collection[str]) -> Descriptions:
         if not self._reading.acquire(blocking=False):
-            return self._offered  # of the time before; nobody waits for a dnf that hangs
+            return self._offered  # the previous ones; don't wait for a dnf that hangs
         try:
             if self._is_current() or time.monotonic() < self._not_before:
                 return self._offered
@@ -69,7 +69,7 @@ class Library:
         return self._offered
 
     def _is_current(self) -> bool:
-        """Whether dnf has not read its repositories since it was asked."""
+        """Whether dnf has not refreshed its repositories since the last read."""
         return self._cache is not None and _stamp(self._cache) == self._stamp
 
     def _recommendations(self, installed: Mapping[str, Description]) -> dict[str, list[Any]]:
@@ -86,7 +86,7 @@ class Library:
 
 
 def _entries(folder: Path) -> Iterator[Path]:
-    """What lies in a folder, by name and without what is hidden; nothing where there is none."""
+    """The entries of a folder by name, without hidden ones; none if it does not exist."""
     try:
         found = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
     except (FileNotFoundError, NotADirectoryError, PermissionError):
@@ -95,7 +95,7 @@ def _entries(folder: Path) -> Iterator[Path]:
 
 
 def _object_in(path: Path) -> dict[str, Any] | None:
-    """The JSON object in a file, or None: a broken file is no reason to say nothing else."""
+    """The JSON object in a file, or None: a broken file must not hide the others."""
     try:
         with path.open("rb") as file:
             raw = file.read(_LARGEST_FILE + 1)
@@ -106,7 +106,7 @@ def _object_in(path: Path) -> dict[str, Any] | None:
 
 
 def _stamp(cache: Path) -> tuple[tuple[str, int], ...]:
-    """Another value whenever dnf has read a repository again."""
+    """A value that changes whenever dnf has refreshed a repository."""
     try:
         return tuple(sorted((path.name, path.stat().st_mtime_ns) for path in cache.glob("*.solv")))
     except FileNotFoundError:  # dnf is replacing one at this moment

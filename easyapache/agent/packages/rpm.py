@@ -1,4 +1,4 @@
-"""The rpm database, read: what is installed, what it says of itself, what its files look like.
+"""Reads the rpm database: installed packages, their descriptions, the state of their files.
 
 rpm's queries read a snapshot; none of them takes or waits for the package manager's lock.
 """
@@ -32,10 +32,10 @@ _KINDS = {"R": "requires", "C": "conflicts", "P": "provides"}
 
 @dataclass(frozen=True, slots=True)
 class Verified:
-    """One line of ``rpm -V``: what is not as the package left it.
+    """One line of ``rpm -V``: a file that differs from its package.
 
-    ``flags`` is rpm's own column (``5`` contents, ``S`` size, ``T`` time …); ``missing`` says
-    the file is gone; ``config`` that the package marks it as configuration.
+    ``flags`` is rpm's own column (``5`` contents, ``S`` size, ``T`` time …); ``missing``: the file
+    does not exist; ``config``: the package marks it as configuration.
     """
 
     path: str
@@ -45,8 +45,8 @@ class Verified:
 
     @property
     def torn(self) -> bool:
-        """Not what the package brought, and yet of its time: rpm wrote it, and a power cut took
-        the content before it was on the disk. Whoever edits a file leaves another time."""
+        """Different content with the package's time: rpm wrote it, and a power cut destroyed the
+        content before it was on disk. Editing a file would change its time."""
         return not self.missing and "5" in self.flags and "T" not in self.flags
 
     @property
@@ -59,7 +59,7 @@ class Verified:
 
 
 class RpmDatabase:
-    """``command``: argv prefix of rpm. ``root``: folder that stands for ``/``."""
+    """``command``: argv prefix of rpm. ``root``: folder used as ``/``."""
 
     def __init__(self, runner: Runner, command: Sequence[str], root: Path) -> None:
         self._runner = runner
@@ -91,7 +91,7 @@ class RpmDatabase:
         return {parts[0]: parts[1] for parts in lines if len(parts) == 2}
 
     def verify(self, names: Iterable[str]) -> dict[str, tuple[Verified, ...]]:
-        """What is not as rpm left it, per package; packages in order are left out.
+        """Files that differ from their package, by package; unchanged packages are left out.
 
         Only files are compared: no dependencies, no scriptlets.
         """
@@ -108,7 +108,7 @@ class RpmDatabase:
         return verified_from(found.stdout)
 
     def relations(self, names: Iterable[str]) -> dict[str, dict[str, list[str]]]:
-        """{name: {requires, conflicts, provides}}, in the words of a spec file."""
+        """{name: {requires, conflicts, provides}}, as in a spec file."""
         wanted = sorted(set(names))
         if not wanted:
             return {}
@@ -116,7 +116,7 @@ class RpmDatabase:
         return relations_from(found.stdout)
 
     def descriptions(self, pattern: str = "ea-*") -> dict[str, Description]:
-        """{name: what it says of itself} of the installed packages. Raises HostError."""
+        """{name: description} of the installed packages. Raises HostError."""
         found = self._query_all(_DESCRIPTIONS, pattern)
         return descriptions_from(found.stdout)
 
@@ -147,7 +147,7 @@ def packages_from(text: str) -> tuple[Package, ...]:
 
 
 def descriptions_from(text: str) -> dict[str, Description]:
-    """Read the records of our descriptions query; rpm says ``(none)`` where there is nothing."""
+    """Read the output of our descriptions query; rpm prints ``(none)`` for empty values."""
     found = {}
     for record in text.split(_RECORD):
         parts = [part if part != "(none)" else "" for part in record.split(_FIELD)]
@@ -160,7 +160,7 @@ def descriptions_from(text: str) -> dict[str, Description]:
 def by_owner(
     altered: Iterable[Verified], owned: Mapping[str, str]
 ) -> dict[str, tuple[Verified, ...]]:
-    """{package: its files}; ``owned`` is what ``owned_paths`` says."""
+    """{package: its files}; ``owned`` is the result of ``owned_paths``."""
     problems: dict[str, list[Verified]] = {}
     for item in altered:
         problems.setdefault(owned.get(item.path, ""), []).append(item)

@@ -1,9 +1,9 @@
-"""Bring packages back to a sound state, whatever state they are in.
+"""Restore a valid state of the packages, whatever state they are in.
 
-The order is the one that proved right on torn servers: first the package manager with what is
-at hand, then reinstalling what lacks files, last rpm itself without asking scriptlets. Each
-call runs detached, like the transaction it undoes, and what counts after each is what the rpm
-database and the files show: a package manager on a torn server says "Nothing to do" and 0.
+The order has proved right on broken servers: first the package manager with the available files,
+then reinstalling packages with missing files, last rpm itself without scriptlets. Each call runs
+detached, like the transaction it undoes. Its result is read from the rpm database and the files: on
+a broken server a package manager may print "Nothing to do" and exit with 0.
 """
 
 from __future__ import annotations
@@ -97,8 +97,8 @@ class Undo:
     # -- from a kit -----------------------------------------------------------------------
 
     def back(self, kit: Kit, log: Log) -> None:
-        """To what was before the kit's change. Raises HostError ``undo`` with what is still
-        wrong."""
+        """Restore the state before the kit's change. Raises HostError ``undo`` with the remaining
+        differences."""
         log("restoring the previous packages")
         rpms, incoming, output = kits.RPMS, kits.INCOMING, kits.BACK
         now, output_text = self._bring_about(
@@ -126,9 +126,9 @@ class Undo:
     def _bring_about(
         self, kit: Kit, moves: Transaction, incoming: str, outgoing: str, output: str, log: Log
     ) -> tuple[Distance, str]:
-        """Move packages from files alone, whatever torn state they are in. Returns how far they
-        are from it at the end, and what the last call wrote. ``coming``, ``leaving``, ``output``:
-        folders of the kit."""
+        """Install and remove packages from files alone, whatever state they are in. Returns the
+        remaining differences, and the output of the last call. ``incoming``, ``outgoing``,
+        ``output``: folders of the kit."""
         there = {package.name for package in moves.install}
         aim = Aim(
             tuple((package.name, package) for package in moves.install),
@@ -159,7 +159,7 @@ class Undo:
         return now, calls.output()
 
     def _whole(self, packages: Sequence[Package], folder: Path, log: Log) -> dict[str, Path | None]:
-        """{name: its file}, of a kit whose files may be torn: what is not whole comes from another
+        """{name: its file} of a kit whose files may be incomplete: those are replaced from another
         kit, else from the repositories."""
         files: dict[str, Path | None] = {}
         torn: list[Package] = []
@@ -278,7 +278,7 @@ class Undo:
             )
 
     def _dnf(self, arguments: Sequence[str], aim: Aim) -> list[str]:
-        """A guarded call: only what the aim names, or what was asked to go, may leave."""
+        """A guarded call: it may remove only the packages that the goal removes."""
         names = {package.name for package in self.rpm.installed()}
         moving = aim.unwanted | {name for name, _ in aim.wanted}
         protect = [*(names - moving), *ALWAYS_PROTECTED, *self.manager.protected_by_server()]
@@ -300,8 +300,8 @@ class Undo:
 
 
 class _Calls:
-    """Detached calls one after the other, numbered in a folder so that a resumed undo first
-    waits for the one that was going on."""
+    """Consecutive detached calls, numbered in a folder, so that a resumed undo first waits for the
+    call that was running."""
 
     def __init__(self, runner: Runner, root: Path, folder: Path, log: Log) -> None:
         self.runner, self.root, self.folder, self.log = runner, root, folder, log
@@ -318,13 +318,13 @@ class _Calls:
                 call.follow(self.log)
 
     def run_dnf(self, argv: Sequence[str]) -> int | None:
-        """A package manager that came in between (an update by night waits for our lock, and has
-        it the moment we let go) is waited for: rpm by force beside it would tear both."""
+        """Wait for a package manager that started in between (a nightly update waits for our lock
+        and gets it when we release it): forcing rpm beside it would break both."""
         end = time.monotonic() + _LOCK_PATIENCE
         while (status := self.run(argv)) == _LOCKED and time.monotonic() < end:
             other = manager_at_work(self.root)
             if other is None:
-                # It has just ended; or a stale file names somebody else, and force is right.
+                # It has just ended; or a stale file names an unrelated process, and force is right.
                 return self.run(argv)
             self.log(f"another package manager is running: waiting for {described(other)}")
             time.sleep(_LOCK_PAUSE)
@@ -343,7 +343,7 @@ class _Calls:
 
 
 def _short(argv: Sequence[str]) -> Iterable[str]:
-    """A command for the log, without the long list of what is protected."""
+    """A command for the log, without the long list of protected packages."""
     for item in argv:
         yield (
             "--setopt=protected_packages=…"

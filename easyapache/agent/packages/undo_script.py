@@ -17,7 +17,7 @@ _SHELL_WORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+~^-]*\Z")
 
 
 def undo_script(kit: Kit, change: str, before: Sequence[Package], config: HostConfig) -> str:
-    """The text of ``undo``. Exit status 0: the server is as it was; 1: it says what is not."""
+    """The text of ``undo``. Exit status 0: the server is as before; 1: it prints what is not."""
     keep = {package.name for package in kit.transaction.remove}
     wanted = [_plain_name(package) for package in sorted(kit.transaction.remove)]
     unwanted = [_shell_word(p.name) for p in sorted(kit.transaction.install) if p.name not in keep]
@@ -70,14 +70,14 @@ def _script(script: Sequence[str]) -> str:
 
 
 def _shell_word(text: str) -> str:
-    """``text``, which can stand in a shell script as it is. Raises ValueError otherwise."""
+    """``text``, if it needs no quoting in a shell script. Raises ValueError otherwise."""
     if not _SHELL_WORD.match(text):
         raise ValueError(f"{text!r} cannot be the name of a package")
     return text
 
 
 def _plain_name(package: Package) -> str:
-    """How rpm is asked for exactly this package: without the epoch, which not every rpm takes."""
+    """The name of exactly this package for rpm: without the epoch, which not every rpm accepts."""
     return _shell_word(f"{package.name}-{package.version}-{package.release}.{package.arch}")
 
 

@@ -1,4 +1,4 @@
-"""The files of packages that are about to come in, unpacked without installing them."""
+"""Unpacks the files of packages to install without installing them."""
 
 from __future__ import annotations
 

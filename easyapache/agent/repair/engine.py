@@ -23,7 +23,7 @@ from easyapache.ea4.sentences import counted
 STARTS = 5
 """So often is a repair set about; what dies more often would die for ever."""
 LONGEST_LOG = 50_000
-"""Characters at the end of what was written meanwhile."""
+"""The most characters of the log in a result: its end."""
 
 
 def carry_out(
@@ -32,8 +32,8 @@ def carry_out(
     spool: Spool,
     shutting_down: Callable[[], bool] = lambda: False,
 ) -> Repaired:
-    """Bring a repair to its result, once. Raises Busy when somebody else is at it, and ShuttingDown
-    when it failed because the machine is shut down: it is begun again after the boot."""
+    """Carry out a repair once. Raises Busy when another process does, and ShuttingDown when it
+    failed because the machine is being shut down: it starts again after the boot."""
     with folder.engine_lock():
         result = folder.result
         if result is not None:
@@ -68,8 +68,8 @@ def _httpd_of(server: Server) -> str:
 
 
 def main(arguments: list[str]) -> int:
-    """Exit status 0: there is a result, whatever it says; 2: it cannot be worked on; 75:
-    somebody else is at it; 76: the machine is shutting down."""
+    """Exit status 0: there is a result, good or bad; 2: no such repair; 75: another process carries
+    it out; 76: the machine is shutting down."""
     if len(arguments) != 1 or not RepairFolder(Path(arguments[0])).known:
         sys.stderr.write("usage: python -m easyapache.agent.repair.engine <folder of a repair>\n")
         return 2

@@ -1,13 +1,13 @@
-"""One repair on disk: what was asked for, how far it got, and what came of it.
+"""One repair on disk: the request, its progress and its result.
 
 In ``<spool>/repairs/<request>/``:
 
-* ``asked.json``: {action, asked_at}, there before anything is done;
-* ``before.json``: {httpd_started} as it was when the work first began;
-* ``starts``: one line per process that set about it; ``lock``: held by the one that is at it;
-* ``result.json``: {ok, message, log}; nothing more is done once it is there;
-* ``told``: there when the result was handed to the broker (named so in released versions);
-* ``reserve``: room for the above on a disk that has filled up since.
+* ``asked.json``: {action, asked_at}, written before anything is done;
+* ``before.json``: {httpd_started} when the work first started;
+* ``starts``: one line per process that has worked on it; ``lock``: held by the current one;
+* ``result.json``: {ok, message, log}; nothing more is done once it exists;
+* ``told``: exists once the result was handed to the broker (the name is part of released versions);
+* ``reserve``: space for the above on a full disk.
 
 The same request five times is one folder, and so one repair.
 """
@@ -41,7 +41,7 @@ class RepairFolder:
         self.request = path.name
 
     def create(self, action: str, requested_at: str) -> None:
-        """Write down what is asked for, if that was not done before."""
+        """Write down the request, unless that was done before."""
         if self.known:
             return
         self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -82,12 +82,12 @@ class RepairFolder:
 
     @contextmanager
     def engine_lock(self) -> Iterator[None]:
-        """Be the one who carries it out. Raises Busy when somebody is at it."""
+        """Be the process that carries it out. Raises Busy when another one does."""
         with held(self.path / "lock"):
             yield
 
     def note_start(self) -> int:
-        """Record that somebody sets about it; how many have, this one included."""
+        """Record an attempt; returns the number of attempts, this one included."""
         path = self.path / "starts"
         self._despite_a_full_disk(lambda: append(path, b"%d\n" % os.getpid(), durable=True))
         return len(path.read_bytes().splitlines())
@@ -96,8 +96,8 @@ class RepairFolder:
 
     @property
     def before(self) -> str | None:
-        """Which httpd ran when the work first began, in the words of Profile's fact
-        ``httpd_started``; None when it has not begun yet."""
+        """Which httpd ran when the work first started, as Profile's fact ``httpd_started``; None if
+        it has not started yet."""
         seen = self._read("before.json")
         return None if seen is None else str(seen.get("httpd_started", ""))
 
@@ -116,7 +116,7 @@ class RepairFolder:
         return (self.path / "told").exists()
 
     def set_reported(self) -> None:
-        """What is not known as told is told again, which does no harm."""
+        """A result not marked as reported is reported again, which does no harm."""
         try:
             (self.path / "told").touch(mode=0o600)
         except OSError:

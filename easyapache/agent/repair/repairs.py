@@ -1,7 +1,7 @@
 """The repairs that are safe enough for a button.
 
-Safe means: each brings a server nearer to one MPM and a running httpd, looks before and
-after, never runs beside a change, and may be cut off at any moment and begun again.
+Safe means: each brings a server closer to one MPM and a running httpd, checks before and after,
+never runs during a change, and may be interrupted at any moment and repeated.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ VERIFY_ATTEMPTS, VERIFY_PAUSE = 4, 0.4
 
 @dataclass(frozen=True, slots=True)
 class Repaired(Spoken):
-    """Whether the repair did what it should, in a sentence, and what was written meanwhile."""
+    """Whether the repair succeeded, in a sentence, and its log."""
 
     SENTENCES: ClassVar = ("message",)
     ok: bool
@@ -47,8 +47,8 @@ class Repaired(Spoken):
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """What a repair works with. ``begun``: which httpd ran (Profile's fact ``httpd_started``)
-    when a try that was cut off had begun; None in the first try."""
+    """The context of a repair. ``begun``: which httpd ran (Profile's fact ``httpd_started``) when
+    an interrupted attempt started; None in the first attempt."""
 
     server: Server
     spool: Spool
@@ -56,7 +56,7 @@ class Job:
     begun: str | None = None
 
     def restart(self) -> None:
-        """Test the configuration and restart httpd, unless an earlier try had come to that."""
+        """Test the configuration and restart httpd, unless an earlier attempt did."""
         now = self.server.inspect()
         started = now.facts.get("httpd_started")
         if self.begun and started not in (None, self.begun) and _agrees(now):
@@ -66,7 +66,7 @@ class Job:
         self.server.restart("auto", self.log)
 
     def running(self) -> str:
-        """What httpd runs with. Raises HostError when it does not run as it is configured."""
+        """A sentence on what Apache runs. Raises HostError if that is not what is configured."""
         now = self.server.inspect()
         if now.running is None or now.running.mpm is None:
             raise HostError(
@@ -78,7 +78,7 @@ class Job:
 
 
 def repair(action: str, server: Server, spool: Spool, *, begun: str | None = None) -> Repaired:
-    """Carry out one repair. Never raises: whoever pressed the button gets an answer."""
+    """Carry out one repair. Never raises: the administrator always gets an answer."""
     lines: list[str] = []
     try:
         with spool.server_lock(wait=False):
@@ -102,16 +102,16 @@ def repair(action: str, server: Server, spool: Spool, *, begun: str | None = Non
 
 
 def _must_be_whole(spool: Spool) -> None:
-    """Raises Busy for a change whose engine has just died: it goes on from where it was, and must
-    not find the server repaired to something else."""
+    """Raises Busy for a change whose engine has just died: it will continue, and must not find the
+    server repaired to another state."""
     for folder in spool.unfinished():
         if progress_of(folder.reports()).touched:
             raise Busy(folder.change)
 
 
 def finish_restart(server: Server, spool: Spool, log: Log) -> str:
-    """Complete a restart that was cut off together with whoever performed it. Returns what
-    httpd is now; empty where there was none, and while a change is at work. Raises HostError."""
+    """Complete a restart that was interrupted together with its process. Returns what Apache runs
+    now; empty if there was no such restart, and during a change. Raises HostError."""
     try:
         with spool.server_lock(wait=False):
             _must_be_whole(spool)
@@ -149,8 +149,8 @@ def settle_mpm(job: Job) -> str:
 
 
 def reinstall_files(job: Job) -> str:
-    """Every file rpm believes in is there again, and httpd has loaded what they bring: it may
-    have been started without a module whose file was gone."""
+    """Restore every file that rpm reports missing, and have httpd load them: it may have been
+    started without a module whose file was missing."""
     missing = job.server.inspect().facts.get("missing_files") or {}
     if not missing and job.begun is None:
         return Sentence("No files are missing.")
@@ -161,8 +161,8 @@ def reinstall_files(job: Job) -> str:
 
 
 def accept_packages(job: Job) -> str:
-    """A transaction that somebody's package manager never ended is set aside, where nothing is
-    left of it: no other one will be begun as long as nobody has looked."""
+    """Mark an unfinished package transaction as settled, if nothing is left of it: no change can
+    start before that."""
     now = job.server.inspect()
     unfinished = str(now.facts.get("unfinished_transaction") or "")
     if not unfinished:
@@ -185,7 +185,7 @@ def accept_packages(job: Job) -> str:
 
 
 def take_back(job: Job) -> str:
-    """The last change ended as neither; its kit leads to what was before it, from whatever state
+    """Undo the incomplete last change: its kit restores the state before it, from whatever state
     the server is in, and the sites that answered then must answer again."""
     begun = [one for one in job.spool.folders() if progress_of(one.reports()).touched]
     last = begun[-1] if begun else None
@@ -217,7 +217,7 @@ def take_back(job: Job) -> str:
 
 
 def _sites_before(change: ChangeFolder) -> list[SiteAnswer] | None:
-    """What the sites answered before a change; None where that cannot be read (any more)."""
+    """The answers of the sites before a change; None if they cannot be read (any more)."""
     try:
         seen = change.before()
     except (OSError, BadMessage):
@@ -226,7 +226,7 @@ def _sites_before(change: ChangeFolder) -> list[SiteAnswer] | None:
 
 
 def _verify(job: Job, kit: Kit, sites: Sequence[SiteAnswer]) -> None:
-    """Raises HostError with the observation that is not as before. A site may need a moment."""
+    """Raises HostError with the check that differs from before. Sites get some time to answer."""
     wrong: Check | None = None
     for attempt in range(VERIFY_ATTEMPTS):
         if attempt:
@@ -272,4 +272,4 @@ REPAIRS: Mapping[str, Callable[[Job], str]] = {
     ACCEPT: accept_packages,
     TAKE_BACK: take_back,
 }
-"""What each repair does; ``easyapache.ea4.conditions.repairs`` says what it is called."""
+"""The function of each repair; ``easyapache.ea4.conditions.repairs`` has their names."""

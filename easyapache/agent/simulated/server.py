@@ -1,12 +1,12 @@
-"""A server that is only a file: EasyApache 4's real relations, nothing installed anywhere.
+"""A simulated server: a file with EasyApache 4's real package relations; nothing is installed.
 
-For the sandbox, for training and for tests. Its state is one JSON file that any process may
-look at and change. A transaction begun here goes on by the clock, whoever lives or dies:
-package number *n* has moved once *n* paces have passed since it began. That is what a
-detached dnf looks like from outside, and it can be neither killed nor forgotten.
+For the sandbox, for training and for tests. Its state is one JSON file that any process may look at
+and change. A transaction started here continues by the clock, whichever process dies: package
+number *n* is done once *n* paces have passed. That is how a detached dnf looks from outside, and it
+can't be killed.
 
-Faults make it fail on purpose; ``FAULTS`` says which there are. It never claims to be real:
-its capabilities, its log and its measurements say ``simulated``.
+Faults make it fail on purpose; ``FAULTS`` lists them. Its capabilities, log and measurements are
+marked ``simulated``.
 """
 
 # ruff: noqa: ARG002 -- a protocol's method takes what other servers need
@@ -55,7 +55,7 @@ class SimulatedServer:
 
     @contextmanager
     def state(self) -> Iterator[dict[str, Any]]:
-        """The state, moved on to the present, for reading and changing; saved on the way out."""
+        """The state, advanced to the present, to read and change; saved at the end."""
         with locked(self.path.with_name(f".{self.path.name}.lock"), wait=True):
             state: dict[str, Any] = json.loads(self.path.read_bytes())
             was = json.dumps(state)

@@ -1,4 +1,4 @@
-"""What a simulated server is made of, and how it moves on by the clock."""
+"""The state of a simulated server, and how it advances by the clock."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ FAULTS: Mapping[str, str] = {
     "undo_packages": "restoring the packages fails",
     "undo_restart": "httpd does not start with the old packages",
 }
-"""A fault strikes as often as its number in the state says; -1 is for ever."""
+"""A fault happens as often as its number in the state; -1 means always."""
 
 MPM_PACKAGE = "ea-apache24-mod_mpm_"
 MPMS = ("event", "prefork", "worker")
@@ -50,7 +50,7 @@ NOTICED = Interruption(
     window_ms=float(len(_STRIP) * 5),
     strip=_STRIP,
 )
-"""What visitors noticed of a restart that nobody visits."""
+"""The visitor impact of a simulated restart."""
 _SITES: tuple[Mapping[str, str], ...] = (
     {"url": "http://127.0.0.1/", "host": "static.example.test", "kind": "static"},
     {"url": "http://127.0.0.1/cgi-bin/env", "host": "cgi.example.test", "kind": "cgi"},
@@ -91,7 +91,7 @@ def create_state(
 
 
 def order_for_fault(state: dict[str, Any]) -> None:
-    """Where in its moves the transaction will stop, and with which message."""
+    """After which package the transaction will stop, and with which message."""
     run = state["transaction"]
     run["stop"], run["last_words"], run["final"] = len(run["moves"]), "Complete!", 0
     state["undone"] = False
@@ -184,7 +184,7 @@ def load_of(state: Mapping[str, Any], now: float) -> dict[str, Any]:
 
 
 def move(state: dict[str, Any], transaction: Transaction) -> None:
-    """Leave exactly what a transaction leads to of the packages it names, with all files."""
+    """Apply a transaction to the packages it names, with all files."""
     removed = {item.name for item in (*transaction.install, *transaction.remove)}
     state["packages"] = [item for item in state["packages"] if item["name"] not in removed]
     state["packages"] += [item.as_json() for item in transaction.install]
@@ -193,7 +193,7 @@ def move(state: dict[str, Any], transaction: Transaction) -> None:
 
 
 def settle(state: dict[str, Any], mpm: str) -> None:
-    """Exactly this MPM, with its CGI module and all files. Raises Unsolvable."""
+    """Install exactly this MPM, with its CGI module and all files. Raises Unsolvable."""
     wrong = {f"{MPM_PACKAGE}{name}" for name in MPMS if name != mpm}
     state["packages"] = [item for item in state["packages"] if item["name"] not in wrong]
     state["missing_files"] = {}
