@@ -342,7 +342,7 @@ class _Reader:
                 self.idle.append(Directive(line.name, line.tokens, path, line.number, here))
 
     def _one_more(self) -> None:
-        """Raises GaveUp after more lines than there can be."""
+        """Count a line. Raises GaveUp above the limit."""
         self._count += 1
         if self._count > _MOST_LINES:
             raise GaveUp(f"more than {_MOST_LINES} lines")

@@ -38,7 +38,8 @@ class GaveUp(Exception):
 @dataclass(frozen=True, slots=True)
 class Line:
     """One line as httpd joins them. ``kind``: ``<`` for the opening of a section, ``/`` for its
-    end, nothing for a directive. ``words`` are the arguments; of a section the one text in it."""
+    end, nothing for a directive. ``tokens`` are the arguments; of a section its text as one
+    token."""
 
     number: int
     kind: str

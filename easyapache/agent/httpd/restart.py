@@ -52,7 +52,7 @@ one around the world, and only the change waits for it."""
 
 @dataclass(frozen=True, slots=True)
 class Method:
-    """Which way, and why in words."""
+    """The method, and the reason for it as a sentence."""
 
     name: str
     reason: str

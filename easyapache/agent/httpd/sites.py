@@ -254,7 +254,7 @@ def difference(before: SiteAnswer, after: SiteAnswer) -> str:
 
 
 def summary(site: SiteAnswer) -> str:
-    """An answer in a few words."""
+    """A short summary of an answer."""
     if site.error:
         return Sentence("no answer ({error})", error=site.error)
     parts = [str(site.status), site.content_type, f"→ {site.location}" if site.location else ""]

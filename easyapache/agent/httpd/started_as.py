@@ -31,7 +31,7 @@ class StartedAs:
         return tuple(value for name, value in self.options if name == letter)
 
     def beside(self, argv: Sequence[str]) -> tuple[str, ...]:
-        """The words to add to a call that has some already: those it names itself hold."""
+        """Options to add to a call; its own options override them."""
         own = options_of(argv)
         named = {letter for letter, _ in own if letter in "df"}
         added = [

@@ -44,7 +44,7 @@ class Surroundings:
     environment: Mapping[str, str]
 
     def differences(self, now: Surroundings) -> list[Sentence]:
-        """What another process has instead, in words."""
+        """The differences of another process, as sentences."""
         found = [
             Sentence("{what}: {now} instead of {then}", what=_title(name), now=seen, then=then)
             for name, then in self.values.items()
