@@ -197,7 +197,7 @@ def argument(action: argparse.Action) -> tuple[str, str, str]:
     if not words:
         optional = " (optional)" if action.nargs == "?" else ""
         said = f"{action.help or ''}" if not action.choices else f"one of {value}"
-        return code(action.dest) + optional, said, shown(action.default)
+        return code(action.dest) + optional, said, listed_in(action.default)
     said = action.help or ""
     if action.choices:
         said = f"{said}; one of {value}" if said else f"one of {value}"
@@ -205,10 +205,10 @@ def argument(action: argparse.Action) -> tuple[str, str, str]:
         words = f"{words} {code(value)}"
     if action.required:
         said = f"{said} (required)".strip()
-    return words, said, shown(action.default)
+    return words, said, listed_in(action.default)
 
 
-def shown(default: Any) -> str:
+def listed_in(default: Any) -> str:
     if default in (None, "", [], False) or default is argparse.SUPPRESS:
         return ""
     return code(str(default))
@@ -290,7 +290,7 @@ def conditions_page() -> Iterator[str]:
     from easyapache.ea4.conditions import CATALOG
     from easyapache.ea4.conditions.repairs import REPAIR_LABELS
 
-    def shown(text: str) -> str:
+    def listed_in(text: str) -> str:
         return re.sub(r"\{\w+\}", "…", text)
 
     yield "# Conditions"
@@ -306,7 +306,7 @@ def conditions_page() -> Iterator[str]:
             (
                 f"[`{one.code}`](#{one.code})",
                 _SEVERITIES[one.severity.value],
-                shown(one.title),
+                listed_in(one.title),
                 ", ".join(_PLACES[place.value] for place in one.places),
             )
             for one in sorted(CATALOG, key=lambda one: one.code)
@@ -315,12 +315,12 @@ def conditions_page() -> Iterator[str]:
     for one in sorted(CATALOG, key=lambda one: one.code):
         yield f"## {one.code}"
         yield ""
-        yield f"**{_SEVERITIES[one.severity.value]}: {shown(one.title)}.** {one.text}"
+        yield f"**{_SEVERITIES[one.severity.value]}: {listed_in(one.title)}.** {one.text}"
         yield ""
         yield f"Shown in: {', '.join(_PLACES[place.value] for place in one.places)}."
         if one.remedy:
             yield ""
-            yield f"**Recommended action:** {shown(one.remedy)}"
+            yield f"**Recommended action:** {listed_in(one.remedy)}"
         if one.repair:
             yield ""
             yield f"**Repair:** {REPAIR_LABELS[one.repair]} (`{one.repair}`)"

@@ -18,7 +18,7 @@ from django.utils import timezone
 from easyapache import envelopes
 from easyapache.celery import app
 from easyapache.ea4.schema import BadMessage
-from easyapache.ea4.sentences import spoken
+from easyapache.ea4.sentences import with_sentences
 from mpm.access import tokens
 from mpm.changes.services.record import record_log, record_reports, record_unknown
 from mpm.changes.services.repairs import record_repair
@@ -151,7 +151,7 @@ def repaired(
     error: Json | None = None,
     words: Json | None = None,
 ) -> None:
-    text = spoken(error or {"message": message, "words": words}).get("message", "")
+    text = with_sentences(error or {"message": message, "words": words}).get("message", "")
     record_repair(server, request, action, ok=ok and not error, message=text, log=log)
 
 

@@ -28,7 +28,7 @@ from easyapache.agent.packages.held_back import excludes, repository_filters, ve
 from easyapache.agent.packages.manager_locks import manager_at_work
 from easyapache.agent.packages.rpm import RpmDatabase, Verified, by_owner
 from easyapache.agent.server import HostError
-from easyapache.ea4.conditions.diagnosis import heard_of_httpd
+from easyapache.ea4.conditions.diagnosis import error_log_conditions
 from easyapache.ea4.directives import MPMS
 from easyapache.ea4.profile import Profile
 
@@ -88,7 +88,7 @@ def inspect(config: HostConfig, httpd: Httpd, rpm: RpmDatabase) -> Profile:
     if config.root == Path("/"):
         facts["other_servers"] = other_servers(parent.pid if parent else None)
     lines = "\n".join([warned, lines_of_httpd(config.error_log, parent)])
-    facts["httpd_said"] = heard_of_httpd(lines, frozenset(names), running=parent is not None)
+    facts["httpd_said"] = error_log_conditions(lines, frozenset(names), running=parent is not None)
     unfinished = unfinished_transaction(config.root, config.spool)
     if unfinished:
         facts["unfinished_transaction"] = unfinished

@@ -18,7 +18,7 @@ from easyapache.ea4.conditions.condition import Condition
 from easyapache.ea4.package_metadata import Particulars
 from easyapache.ea4.profile import Profile, Transaction
 from easyapache.ea4.protocol import Goal
-from easyapache.ea4.schema import Schema, Spoken
+from easyapache.ea4.schema import Schema, Translatable
 from easyapache.ea4.sentences import ended, joined, with_words
 
 Log = Callable[[str], None]
@@ -89,7 +89,7 @@ class SiteAnswer(Schema):
 
 
 @dataclass(frozen=True, slots=True)
-class Interruption(Spoken):
+class Interruption(Translatable):
     """The visitor impact: measured by opening a connection every few milliseconds.
 
     Without a probe the values are unknown (None). ``partial``: the measurement has gaps.
@@ -108,11 +108,11 @@ class Interruption(Spoken):
 
     def as_json(self) -> dict[str, Any]:
         unknown = () if self.probes else ("refused", "reset", "longest_wait_ms")
-        return Spoken.as_json(self) | dict.fromkeys(unknown)
+        return Translatable.as_json(self) | dict.fromkeys(unknown)
 
 
 @dataclass(frozen=True, slots=True)
-class Check(Spoken):
+class Check(Translatable):
     """One check of the verification: expected and actual value."""
 
     SENTENCES: ClassVar = ("title", "expected", "seen")

@@ -29,11 +29,11 @@ class BadRelation(ValueError):
 @lru_cache(maxsize=8192)
 def parse_capability(text: str) -> Capability:
     """Read a relation as rpm prints it. Raises BadRelation."""
-    words = text.split()
-    if len(words) == 1:
-        return Capability(words[0])
-    if len(words) == 3 and words[1] in ("<", "<=", "=", ">=", ">"):
-        return Capability(words[0], words[1], parse_evr(words[2]))
+    parts = text.split()
+    if len(parts) == 1:
+        return Capability(parts[0])
+    if len(parts) == 3 and parts[1] in ("<", "<=", "=", ">=", ">"):
+        return Capability(parts[0], parts[1], parse_evr(parts[2]))
     raise BadRelation(f"{text!r} is not a relation between packages")
 
 
@@ -88,12 +88,12 @@ def evr_of(package: Package) -> EVR:
 
 def entry_of(package: Package, data: Mapping[str, Any]) -> Entry:
     own = Capability(package.name, "=", evr_of(package))
-    said = [parse_capability(item) for item in data.get("provides", ())]
+    listed = [parse_capability(item) for item in data.get("provides", ())]
     return Entry(
         package=package,
         requires=tuple(dict.fromkeys(_readable(data.get("requires", ())))),
         conflicts=tuple(dict.fromkeys(_readable(data.get("conflicts", ())))),
-        provides=(own, *(item for item in said if item != own)),
+        provides=(own, *(item for item in listed if item != own)),
         conf=tuple(data.get("conf", ())),
     )
 

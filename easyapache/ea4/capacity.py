@@ -14,7 +14,7 @@ from typing import ClassVar
 
 from easyapache.ea4.limits import CPANEL_MAX_REQUEST_WORKERS, DEFAULTS, HARD, Limits, limits_of
 from easyapache.ea4.mpm import MPM
-from easyapache.ea4.schema import Schema, Spoken
+from easyapache.ea4.schema import Schema, Translatable
 from easyapache.ea4.sentences import Sentence
 
 MIB = 1024 * 1024
@@ -100,7 +100,7 @@ class Verdict(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Caution(Spoken):
+class Caution(Translatable):
     """One thing to know about the capacity of a choice. ``code`` is stable."""
 
     SENTENCES: ClassVar = ("message",)

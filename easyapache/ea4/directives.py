@@ -13,7 +13,7 @@ from collections.abc import Mapping
 MPMS = ("event", "worker", "prefork")
 _THREADED = frozenset({"event", "worker"})
 
-KNOWN_TO: Mapping[str, frozenset[str]] = {
+SUPPORTED_BY: Mapping[str, frozenset[str]] = {
     "minspareservers": frozenset({"prefork"}),
     "maxspareservers": frozenset({"prefork"}),
     "threadsperchild": _THREADED,
@@ -62,12 +62,12 @@ _ABOUT_AN_MPM = re.compile(
 def matches_nothing(name: str) -> str:
     """What should stand in ``<IfModule name>`` instead, where the name looks like an MPM's and is
     none that httpd knows; empty for every other name."""
-    asked = name.strip().strip("\"'").removeprefix("!")
-    found = _ABOUT_AN_MPM.match(asked)
+    wanted = name.strip().strip("\"'").removeprefix("!")
+    found = _ABOUT_AN_MPM.match(wanted)
     if not found:
         return ""
     mpm = found[1].lower()
-    return "" if asked in names_of_mpm(mpm) else f"mpm_{mpm}_module"
+    return "" if wanted in names_of_mpm(mpm) else f"mpm_{mpm}_module"
 
 
 def names_of_mpm(mpm: str) -> tuple[str, str]:

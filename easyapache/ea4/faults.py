@@ -16,5 +16,5 @@ def faults_of(profile: Profile) -> tuple[str, ...]:
     return tuple(
         item.code
         for item in CATALOG
-        if Place.HEALTH in item.shown and item.seen is not None and item.seen(profile)
+        if Place.HEALTH in item.listed_in and item.seen is not None and item.seen(profile)
     )

@@ -63,12 +63,12 @@ def limits_of(mpm: MPM, directives: Mapping[str, int]) -> Limits:
     values = {**DEFAULTS[mpm], **{k: v for k, v in directives.items() if k in DEFAULTS[mpm]}}
     if "MaxRequestWorkers" not in directives and "MaxClients" in directives:
         values["MaxRequestWorkers"] = directives["MaxClients"]  # its name before 2.4
-    hard, codes, said = HARD[mpm], _CODES[mpm], []
+    hard, codes, corrections = HARD[mpm], _CODES[mpm], []
     server_limit = min(max(values["ServerLimit"], 1), hard["ServerLimit"])
     workers = max(values["MaxRequestWorkers"], 1)
     if not mpm.threaded:
         if workers > server_limit:
-            said.append(
+            corrections.append(
                 Sentence(
                     "{code}: MaxRequestWorkers {workers} exceeds ServerLimit {server_limit} and "
                     "is lowered to it.",
@@ -78,11 +78,11 @@ def limits_of(mpm: MPM, directives: Mapping[str, int]) -> Limits:
                 )
             )
             workers = server_limit
-        return Limits(workers, workers, 1, server_limit, workers, tuple(said))
+        return Limits(workers, workers, 1, server_limit, workers, tuple(corrections))
     thread_limit = min(max(values["ThreadLimit"], 1), hard["ThreadLimit"])
     threads = max(values["ThreadsPerChild"], 1)
     if threads > thread_limit:
-        said.append(
+        corrections.append(
             Sentence(
                 "ThreadsPerChild {threads} exceeds ThreadLimit and is lowered to it.",
                 threads=threads,
@@ -90,7 +90,7 @@ def limits_of(mpm: MPM, directives: Mapping[str, int]) -> Limits:
         )
         threads = thread_limit
     if workers < threads:
-        said.append(
+        corrections.append(
             Sentence(
                 "{code}: MaxRequestWorkers {workers} is less than ThreadsPerChild {threads} "
                 "and is raised to it.",
@@ -102,7 +102,7 @@ def limits_of(mpm: MPM, directives: Mapping[str, int]) -> Limits:
         workers = threads
     processes = workers // threads
     if workers % threads:
-        said.append(
+        corrections.append(
             Sentence(
                 "{code}: MaxRequestWorkers {workers} is not a multiple of ThreadsPerChild "
                 "{threads} and is lowered to {result}.",
@@ -113,7 +113,7 @@ def limits_of(mpm: MPM, directives: Mapping[str, int]) -> Limits:
             )
         )
     if processes > server_limit:
-        said.append(
+        corrections.append(
             Sentence(
                 "{code}: MaxRequestWorkers would need {processes} processes, ServerLimit "
                 "allows {server_limit}; it is lowered to {result}.",
@@ -126,4 +126,6 @@ def limits_of(mpm: MPM, directives: Mapping[str, int]) -> Limits:
         processes = server_limit
     requests = processes * threads
     factor = max(values.get("AsyncRequestWorkerFactor", 0), 0)
-    return Limits(requests, processes, threads, server_limit, requests * (factor + 1), tuple(said))
+    return Limits(
+        requests, processes, threads, server_limit, requests * (factor + 1), tuple(corrections)
+    )

@@ -178,16 +178,16 @@ class Choice(Schema):
         """
         name = (mpm or DEFAULT_MPM.value).strip().lower()
         if name not in set(MPM):
-            known = ", ".join(item.value for item in MPM)
-            said = Sentence(
+            names = ", ".join(item.value for item in MPM)
+            message = Sentence(
                 "{name!r} is not an MPM. Select one of {known}.",
                 name=name[:60],
-                known=known,
+                known=names,
             )
             hint = Sentence(
                 "MPM ITK is an add-on, not an MPM of its own: select prefork and enable MPM ITK."
             )
-            raise BadChoice(joined(" ", [said, hint] if "itk" in name else [said]))
+            raise BadChoice(joined(" ", [message, hint] if "itk" in name else [message]))
         wanted, kept = frozenset(add), frozenset(keep)
         for package in sorted(wanted | kept):
             if not PACKAGE_NAME.match(package):

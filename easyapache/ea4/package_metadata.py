@@ -66,8 +66,8 @@ class Particulars(Schema):
     def of(self, name: str) -> Description:
         """A package in words: its server's, else those this project ships (without a size), else
         its name and nothing more."""
-        known = self.installed.get(name) or self.offered.get(name) or shipped().get(name)
-        return known or Description(summary=name)
+        description = self.installed.get(name) or self.offered.get(name) or shipped().get(name)
+        return description or Description(summary=name)
 
     @property
     def digest(self) -> str:

@@ -11,12 +11,12 @@ from easyapache.ea4.conditions.condition import Severity
 from easyapache.ea4.mpm import ITK, MPM, Choice, installed, short
 from easyapache.ea4.profile import Observation, Package, Profile, Transaction, digest_of
 from easyapache.ea4.protocol import Goal
-from easyapache.ea4.reasons import Words
+from easyapache.ea4.reasons import Reasons
 from easyapache.ea4.relations import Relations, Scene, Unsolvable, Why
 from easyapache.ea4.rules.findings import Finding, Situation, finding
 from easyapache.ea4.rules.panel import PANEL_CODES, panel_findings
 from easyapache.ea4.rules.rulebook import findings_for, in_order
-from easyapache.ea4.schema import Schema, Spoken
+from easyapache.ea4.schema import Schema, Translatable
 from easyapache.ea4.sentences import Sentence
 from easyapache.ea4.versions import parse_evr
 
@@ -27,7 +27,7 @@ SERVER = "server"
 
 
 @dataclass(frozen=True, slots=True)
-class PlannedPackage(Spoken):
+class PlannedPackage(Translatable):
     """One package of a plan. ``action``: ``in``, ``out`` or ``keep``. ``cause`` is the solver's
     word (asked, dependency, conflict, dependent), ``reason`` says it to a person.
 
@@ -116,7 +116,7 @@ class Plan(Schema):
         return tuple(item for item in self.findings if item.severity is Severity.BLOCK)
 
     @property
-    def leaving(self) -> frozenset[str]:
+    def removed(self) -> frozenset[str]:
         """Names that would no longer be installed; an update does not leave."""
         return frozenset(item.name for item in self.remove) - {item.name for item in self.install}
 
@@ -134,7 +134,7 @@ class Plan(Schema):
             (len(updates), "to update"),
             (len(self.remove) - len(updates), "to remove"),
         )
-        parts += [f"{count} {words}" for count, words in counts if count]
+        parts += [f"{count} {text}" for count, text in counts if count]
         return " · ".join(parts if len(parts) > 1 else [*parts, "no package changes"])
 
     @cached_property
@@ -164,7 +164,7 @@ class Plan(Schema):
             for item in self.install
         ]
         again = {item.name for item in self.remove}
-        gone = tuple(sorted({item.name for item in self.install} - again))
+        removed = tuple(sorted({item.name for item in self.install} - again))
         return Plan(
             choice=choice,
             base_digest=_state_after(self).digest,
@@ -173,7 +173,7 @@ class Plan(Schema):
             remove=tuple(back_out),
             keep=self.keep,
             findings=findings,
-            goal=Goal(install=tuple(sorted(again)), remove=gone, may_remove=gone),
+            goal=Goal(install=tuple(sorted(again)), remove=removed, may_remove=removed),
             source=self.source,
         )
 
@@ -248,8 +248,8 @@ def differences(stored: Plan, server: Plan) -> tuple[Difference, ...]:
 def _moves(plan: Plan) -> dict[str, str]:
     moves = {item.name: f"remove {item.evr}" for item in plan.remove}
     for item in plan.install:
-        words = "update to" if item.name in moves else "install"
-        moves[item.name] = f"{words} {item.evr}"
+        action = "update to" if item.name in moves else "install"
+        moves[item.name] = f"{action} {item.evr}"
     return moves
 
 
@@ -264,34 +264,34 @@ def _plan(
 ) -> Plan:
     situation = Situation(profile, choice, scene, change, impossible)
     why = scene.explain(change, goal.install, goal.remove)
-    words = Words(choice, scene, goal)
-    leaving = {item.name for item in change.remove} - {item.name for item in change.install}
-    gone = set(change.remove)
+    reasons = Reasons(choice, scene, goal)
+    removed = {item.name for item in change.remove} - {item.name for item in change.install}
+    outgoing = set(change.remove)
     return Plan(
         choice=choice,
         base_digest=profile.digest,
         before=installed(profile.names),
-        install=_planned(change.install, "in", why, words),
-        remove=_planned(change.remove, "out", why, words),
+        install=_planned(change.install, "in", why, reasons),
+        remove=_planned(change.remove, "out", why, reasons),
         keep=tuple(
-            _item(package, "keep", words.staying(package.name))
+            _item(package, "keep", reasons.keep_reason(package.name))
             for package in sorted(profile.packages)
-            if package not in gone
+            if package not in outgoing
         ),
         findings=findings_for(situation),
-        goal=replace(goal, may_remove=tuple(sorted(leaving))),
+        goal=replace(goal, may_remove=tuple(sorted(removed))),
         source=source,
     )
 
 
 def _planned(
-    packages: Iterable[Package], action: str, why: Mapping[str, Why], words: Words
+    packages: Iterable[Package], action: str, why: Mapping[str, Why], reasons: Reasons
 ) -> tuple[PlannedPackage, ...]:
     return tuple(
         _item(
             package,
             action,
-            words.moving(package.name, why[package.name], action),
+            reasons.change_reason(package.name, why[package.name], action),
             "dependency" if why[package.name].kind == "update" else why[package.name].kind,
         )
         for package in sorted(packages)

@@ -116,9 +116,9 @@ class Profile(Schema):
         object.__setattr__(self, "packages", tuple(sorted(self.packages)))
         facts: Any = self.facts
         facts = facts if isinstance(facts, Mapping) else {}
-        known = {name: fact for name, fact in facts.items() if _readable(name, fact)}
-        if known != self.facts:
-            object.__setattr__(self, "facts", known)
+        readable = {name: fact for name, fact in facts.items() if _readable(name, fact)}
+        if readable != self.facts:
+            object.__setattr__(self, "facts", readable)
 
     @property
     def names(self) -> frozenset[str]:

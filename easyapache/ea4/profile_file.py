@@ -138,12 +138,12 @@ def parse(raw: bytes, known: Iterable[str] = ()) -> ProfileFile:
     except UnicodeDecodeError as error:
         raise BadProfile(Sentence("The file is not UTF-8 text.")) from error
     except (ValueError, RecursionError) as error:  # JSON, or a number of thousands of digits
-        said = (
+        message = (
             Sentence("The file is not JSON (line {line}).", line=error.lineno)
             if isinstance(error, json.JSONDecodeError)
             else Sentence("The file is not JSON.")
         )
-        raise BadProfile(said) from error
+        raise BadProfile(message) from error
     if not _is_plain(data):
         raise BadProfile(Sentence("The file contains characters or numbers that can't be stored."))
     if not isinstance(data, dict):

@@ -44,9 +44,9 @@ from typing import Annotated, Any, ClassVar
 from msgspec import Meta
 
 from easyapache.ea4.profile import MOST_PACKAGES, Profile, Transaction
-from easyapache.ea4.schema import BadMessage, Count, Moment, Schema, Short, Spoken, read
+from easyapache.ea4.schema import BadMessage, Count, Moment, Schema, Short, Translatable, read
 from easyapache.ea4.scope import MPMS, names_one_mpm
-from easyapache.ea4.sentences import spoken
+from easyapache.ea4.sentences import with_sentences
 
 CONTROL_QUEUE = "control"
 SERVER_NAME = re.compile(r"[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?\Z")
@@ -235,7 +235,7 @@ class Ping(Schema):
 
 
 @dataclass(frozen=True, slots=True)
-class Failure(Spoken):
+class Failure(Translatable):
     """An answer that came to nothing."""
 
     SENTENCES: ClassVar = ("message", "remedy")
@@ -268,9 +268,9 @@ class Report(Schema):
     kind: Short
     data: Mapping[str, Any]
 
-    def told(self) -> Told | None:
+    def parsed(self) -> ReportData | None:
         """``data`` by its kind, None for a kind of a newer version. Raises BadMessage."""
-        kind = _TOLD.get(self.kind)
+        kind = _REPORT_DATA.get(self.kind)
         return kind.from_json(self.data) if kind else None
 
 
@@ -278,37 +278,37 @@ class Report(Schema):
 
 
 Number = Annotated[float, Meta(gt=-(2**31), lt=2**31)]
-Words = Mapping[str, Any]
+Templates = Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
-class Told(Schema):
+class ReportData(Schema):
     """What a report holds. Most are kept as they came; what is read of them is here."""
 
 
 @dataclass(frozen=True, slots=True)
-class StepTold(Told):
+class StepReport(ReportData):
     step: Step
     status: str = ""
-    words: Words | None = None
+    words: Templates | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class EvidenceTold(Told):
+class EvidenceReport(ReportData):
     phase: str = ""
     observations: tuple[Mapping[str, Any], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
-class FindingTold(Told):
+class FindingReport(ReportData):
     code: str = ""
     title: str = ""
     message: str = ""
-    words: Words | None = None
+    words: Templates | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class InterruptionTold(Told):
+class InterruptionReport(ReportData):
     """What nobody measured is None: it may have been anything."""
 
     probes: Number | None = None
@@ -318,7 +318,7 @@ class InterruptionTold(Told):
     window_ms: Number | None = None
     partial: bool = False
     strip: Annotated[tuple[tuple[Any, Any, Any], ...], Meta(max_length=5000)] | None = None
-    words: Words | None = None
+    words: Templates | None = None
 
     @property
     def measured(self) -> bool:
@@ -326,37 +326,37 @@ class InterruptionTold(Told):
 
 
 @dataclass(frozen=True, slots=True)
-class MovedTold(Told):
+class MovedReport(ReportData):
     transaction: Transaction
 
 
 @dataclass(frozen=True, slots=True)
-class CancelTold(Told):
+class CancelReport(ReportData):
     accepted: bool = False
     reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)
-class OutcomeTold(Told):
+class OutcomeReport(ReportData):
     outcome: Outcome
     decided_by: str = ""
     sentence: str = ""
-    words: Words | None = None
+    words: Templates | None = None
     profile: Profile | None = None
 
     @property
     def ending(self) -> str:
         """The sentence, with what it was made of."""
-        text: str = spoken({"sentence": self.sentence, "words": self.words})["sentence"]
+        text: str = with_sentences({"sentence": self.sentence, "words": self.words})["sentence"]
         return text
 
 
-_TOLD: Mapping[str, type[Told]] = {
-    "step": StepTold,
-    "evidence": EvidenceTold,
-    "finding": FindingTold,
-    "interruption": InterruptionTold,
-    "moved": MovedTold,
-    "cancel": CancelTold,
-    "outcome": OutcomeTold,
+_REPORT_DATA: Mapping[str, type[ReportData]] = {
+    "step": StepReport,
+    "evidence": EvidenceReport,
+    "finding": FindingReport,
+    "interruption": InterruptionReport,
+    "moved": MovedReport,
+    "cancel": CancelReport,
+    "outcome": OutcomeReport,
 }

@@ -11,30 +11,32 @@ from easyapache.ea4.sentences import Sentence
 
 
 @dataclass(frozen=True)
-class Words:
+class Reasons:
     """The reasons of the solver as a person would give them."""
 
     choice: Choice
     scene: Scene
     goal: Goal
 
-    def staying(self, name: str) -> str:
+    def keep_reason(self, name: str) -> str:
         if name in self.choice.keep:
             return Sentence("kept at your request")
         if name in self.goal.install:
             return Sentence("required, already installed")
         return Sentence("not affected")
 
-    def moving(self, name: str, why: Why, action: str) -> str:
+    def change_reason(self, name: str, why: Why, action: str) -> str:
         if why.kind == "update":
             return (
                 Sentence("{name} requires another version", name=short(why.by))
                 if why.by
                 else Sentence("update")
             )
-        return self._coming(name, why) if action == "in" else self._leaving(name, why)
+        return (
+            self._install_reason(name, why) if action == "in" else self._removal_reason(name, why)
+        )
 
-    def _coming(self, name: str, why: Why) -> str:
+    def _install_reason(self, name: str, why: Why) -> str:
         if name == self.choice.mpm.package or (name == ITK and self.choice.itk):
             return Sentence("selected")
         if name in self.choice.add:
@@ -45,7 +47,7 @@ class Words:
             Sentence("required by {name}", name=short(why.by)) if why.by else Sentence("required")
         )
 
-    def _leaving(self, name: str, why: Why) -> str:
+    def _removal_reason(self, name: str, why: Why) -> str:
         mpms = {mpm.package for mpm in MPM}
         if name in mpms:
             return Sentence("only one MPM can be installed")

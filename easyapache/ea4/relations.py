@@ -81,8 +81,10 @@ class Relations:
         for package in sorted(packages):
             described = self.entries.get(package.name)
             if package.name in known:
-                said = entry_of(package, known[package.name])
-                installed[package.name] = replace(said, conf=described.conf) if described else said
+                reported = entry_of(package, known[package.name])
+                installed[package.name] = (
+                    replace(reported, conf=described.conf) if described else reported
+                )
             elif described is None:
                 installed[package.name] = entry_of(package, {})
             else:

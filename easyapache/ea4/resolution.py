@@ -85,41 +85,47 @@ class Scene:
             if entry.package not in change.remove
         }
         for package in change.install:
-            known = self.available.get(package.name) or self.installed.get(package.name)
-            final[package.name] = rebased(known, package) if known else entry_of(package, {})
+            entry = self.available.get(package.name) or self.installed.get(package.name)
+            final[package.name] = rebased(entry, package) if entry else entry_of(package, {})
         return final
 
     def explain(
         self, change: Transaction, install: Iterable[str], remove: Iterable[str] = ()
     ) -> dict[str, Why]:
         """Why each package of ``change`` moves, whoever worked it out."""
-        asked_in, asked_out = frozenset(install), frozenset(remove)
+        requested, unwanted = frozenset(install), frozenset(remove)
         final = self.after(change)
-        coming = [final[package.name] for package in change.install]
-        leaving = {package.name for package in change.remove}
+        installed = [final[package.name] for package in change.install]
+        removed = {package.name for package in change.remove}
         reasons: dict[str, Why] = {}
-        for entry in coming:
-            if entry.name in asked_in:
+        for entry in installed:
+            if entry.name in requested:
                 reasons[entry.name] = Why("asked")
                 continue
-            needing = _first_need(entry, coming) or _first_need(entry, final.values())
-            kind = "update" if entry.name in leaving else "dependency"
+            needing = _first_need(entry, installed) or _first_need(entry, final.values())
+            kind = "update" if entry.name in removed else "dependency"
             by, relation = needing or ("", "")
             reasons[entry.name] = Why(kind, by, relation)
         for package in change.remove:
             if package.name not in reasons:
-                reasons[package.name] = self._why_it_leaves(package.name, asked_out, coming, final)
+                reasons[package.name] = self._removal_cause(
+                    package.name, unwanted, installed, final
+                )
         return reasons
 
-    def _why_it_leaves(
-        self, name: str, asked: frozenset[str], coming: Sequence[Entry], final: Mapping[str, Entry]
+    def _removal_cause(
+        self,
+        name: str,
+        unwanted: frozenset[str],
+        installed: Sequence[Entry],
+        final: Mapping[str, Entry],
     ) -> Why:
-        if name in asked:
+        if name in unwanted:
             return Why("asked")
         entry = self.installed.get(name)
         if entry is None:  # the server has moved since it was scanned
             return Why("dependent")
-        for other in sorted(coming, key=lambda item: (item.name not in entry.name, item.name)):
+        for other in sorted(installed, key=lambda item: (item.name not in entry.name, item.name)):
             if entry.conflicts_with(other):
                 return Why("conflict", other.name)
         for relation in entry.requires:

@@ -70,7 +70,7 @@ class Schema:
 
 
 @dataclass(frozen=True, slots=True)
-class Spoken(Schema):
+class Translatable(Schema):
     """A schema with sentences for people. ``words``, in JSON only, holds what they were made of,
     so that a page can show them in another language."""
 
@@ -80,8 +80,8 @@ class Spoken(Schema):
     def __post_init__(self) -> None:
         words = self.words if isinstance(self.words, Mapping) else {}
         for name in self.SENTENCES:
-            if (said := sentence_from(words.get(name))) and said == getattr(self, name):
-                object.__setattr__(self, name, said)
+            if (sentence := sentence_from(words.get(name))) and sentence == getattr(self, name):
+                object.__setattr__(self, name, sentence)
         object.__setattr__(self, "words", None)
 
     def as_json(self) -> dict[str, Any]:

@@ -109,7 +109,7 @@ def with_words(data: dict[str, Any], *sentences: str) -> dict[str, Any]:
     return {**data, WORDS: words} if words else data
 
 
-def spoken(data: Mapping[str, Any]) -> dict[str, Any]:
+def with_sentences(data: Mapping[str, Any]) -> dict[str, Any]:
     """The inverse of ``with_words``: ``data`` with its sentences, without ``words``.
 
     JSON may come from another machine: a part that does not give the text beside it is left

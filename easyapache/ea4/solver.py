@@ -22,8 +22,8 @@ _ONE_VERSION = marked("Only one version of {name} can be installed.")
 _NOT_OFFERED = marked("{name} requires {other}, which no repository offers.")
 _NEEDS = marked("{name} requires {other}.")
 _EXCLUDES = marked("{name} conflicts with {other}.")
-_ASKED_FOR = marked("{name} was requested.")
-_ASKED_TO_LEAVE = marked("Removal of {name} was requested.")
+_INSTALL_REQUESTED = marked("{name} was requested.")
+_REMOVAL_REQUESTED = marked("Removal of {name} was requested.")
 
 _URPM_REORDER = 23
 """A flag of libsolv's solver.h that its bindings have no name for."""
@@ -73,11 +73,11 @@ class _Pool:
         # What nobody here provides is the operating system's to offer, and what nobody here
         # asks for decides nothing: neither is told to libsolv. A package goes by its own name.
         provided = {offer.name for entry in entries for offer in entry.provides}
-        asked = {item.name for entry in entries for item in (*entry.requires, *entry.conflicts)}
-        self._known = (provided & asked) | {entry.name for entry in entries}
+        needed = {item.name for entry in entries for item in (*entry.requires, *entry.conflicts)}
+        self._named = (provided & needed) | {entry.name for entry in entries}
         self._relations: dict[Capability, Any] = {}
         self._entries: dict[int, Entry] = {}  # by libsolv's number of the package
-        self._asked: dict[str, int] = {}  # the number to ask for: the installed one, if any
+        self._ids: dict[str, int] = {}  # the number to ask for: the installed one, if any
         self._pool.installed = self._pool.add_repo("installed")
         repository = self._pool.add_repo("offered")
         for entry in offered:
@@ -96,10 +96,10 @@ class _Pool:
             (self._solv.SOLVABLE_CONFLICTS, entry.conflicts),
         ):
             for item in items:
-                if item.name in self._known:
+                if item.name in self._named:
                     found.add_deparray(key, self._relation(item))
         self._entries[found.id] = entry
-        self._asked[entry.name] = found.id
+        self._ids[entry.name] = found.id
 
     def _relation(self, item: Capability) -> Any:
         if item not in self._relations:
@@ -122,15 +122,15 @@ class _Pool:
         job = self._solv.Job
         install = job.SOLVER_INSTALL | job.SOLVER_SOLVABLE
         erase = job.SOLVER_ERASE | job.SOLVER_SOLVABLE_NAME
-        coming, leaving = list(wanted), list(unwanted)
-        jobs = [self._pool.Job(install, self._asked[name]) for name in coming]
-        jobs += [self._pool.Job(erase, self._pool.str2id(name)) for name in leaving]
+        installing, removing = list(wanted), list(unwanted)
+        jobs = [self._pool.Job(install, self._ids[name]) for name in installing]
+        jobs += [self._pool.Job(erase, self._pool.str2id(name)) for name in removing]
         solver = self._solver()
         problems = solver.solve(jobs)
         if problems:
-            asked = [Sentence(_ASKED_FOR, name=name) for name in coming]
-            asked += [Sentence(_ASKED_TO_LEAVE, name=name) for name in leaving]
-            reasons = [text for problem in problems for text in self._reasons(problem, asked)]
+            requests = [Sentence(_INSTALL_REQUESTED, name=name) for name in installing]
+            requests += [Sentence(_REMOVAL_REQUESTED, name=name) for name in removing]
+            reasons = [text for problem in problems for text in self._reasons(problem, requests)]
             raise Contradiction(list(dict.fromkeys(reasons)))
         change = solver.transaction()
         final = [found.id for found in (*change.newsolvables(), *change.keptsolvables())]
@@ -150,7 +150,7 @@ class _Pool:
             solver.set_flag(flag, 1)
         return solver
 
-    def _reasons(self, problem: Any, asked: Sequence[str]) -> list[str]:
+    def _reasons(self, problem: Any, requests: Sequence[str]) -> list[str]:
         """The relations that stand against each other, then what of ``asked`` (a sentence for
         each job) libsolv would drop to solve the rest."""
         rules = [info for rule in problem.findallproblemrules() for info in rule.allinfos()]
@@ -159,7 +159,7 @@ class _Pool:
         dropped = {
             item.jobidx for item in elements if item.type == self._solv.Solver.SOLVER_SOLUTION_JOB
         }
-        return found + [asked[index] for index in sorted(dropped)]
+        return found + [requests[index] for index in sorted(dropped)]
 
     def _sentence(self, info: Any) -> str | None:
         solver = self._solv.Solver

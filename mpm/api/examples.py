@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from easyapache.ea4.conditions.diagnosis import known
+from easyapache.ea4.conditions.diagnosis import diagnosis_of
 
 Json = dict[str, Any]
 
@@ -81,7 +81,8 @@ EXPECTED: Json = {
     ),
 }
 DIAGNOSIS: Json = {
-    key: str(value) for key, value in known("httpd_down", "httpd is not running").as_json().items()
+    key: str(value)
+    for key, value in diagnosis_of("httpd_down", "httpd is not running").as_json().items()
 }
 REPAIR: Json = {
     "id": "019cb5b1c6caf1d04e6a8c02b7d95e13",

@@ -12,9 +12,9 @@ from django.db.models import QuerySet
 from django.utils import timezone
 
 from easyapache.ea4.conditions.condition import TAKE_BACK
-from easyapache.ea4.conditions.diagnosis import Diagnosis, diagnose, known
+from easyapache.ea4.conditions.diagnosis import Diagnosis, diagnose, diagnosis_of
 from easyapache.ea4.profile import Profile, Transaction
-from easyapache.ea4.sentences import Sentence, spoken
+from easyapache.ea4.sentences import Sentence, with_sentences
 from mpm.changes.lifecycle import past_the_point
 from mpm.changes.models.change import Origin
 from mpm.history import renamed
@@ -56,19 +56,19 @@ def of_the_panel() -> tuple[Diagnosis, ...]:
     found: list[Diagnosis] = []
     met, count, last = proxy_and_drops(now)
     if met:
-        found.append(known("unknown_proxy", "X-Forwarded-For"))
+        found.append(diagnosis_of("unknown_proxy", "X-Forwarded-For"))
     if last is not None and now - last < SHOWN_FOR:
         seen = Sentence(
             "{count} messages, the last one at {at} UTC.",
             count=count,
             at=f"{last:%Y-%m-%d %H:%M:%S}",
         )
-        found.append(known("messages_dropped", seen))
+        found.append(diagnosis_of("messages_dropped", seen))
     if (broken := trouble()) is not None:
-        named = known("broker_trouble", broken.seen)
+        named = diagnosis_of("broker_trouble", broken.seen)
         found.append(replace(named, cause=broken.cause, fix=broken.fix))
     if exposed := [*exposed_database(), *exposed_secrets().values()]:
-        found.append(known("files_readable", "\n".join(map(str, exposed))))
+        found.append(diagnosis_of("files_readable", "\n".join(map(str, exposed))))
     return tuple(found)
 
 
@@ -80,7 +80,7 @@ def _dropped(server: Server) -> list[Diagnosis]:
             count=count,
             queue=f"host.{server.name}",
         )
-        return [known("agent_messages_dropped", seen)]
+        return [diagnosis_of("agent_messages_dropped", seen)]
     return []
 
 
@@ -92,7 +92,7 @@ def _unrequested(server: Server) -> list[Diagnosis]:
     if last is None:
         return []
     seen = f"{last.data.get('change')} ({last.at:%Y-%m-%d %H:%M:%S} UTC)"
-    return [known("change_not_requested", seen)]
+    return [diagnosis_of("change_not_requested", seen)]
 
 
 def _dropped_by_agent(said: Mapping[str, Any]) -> int:
@@ -109,7 +109,7 @@ def examined(server: Server, profile: Profile | None) -> Examination:
     if last is None or last.state not in (State.FAILED, State.NOT_STARTED, State.RESTORED):
         unasked = _unasked_removal(last) if last is not None else []
         return Examination((*diagnose("", profile), *unasked, *own), None)
-    half_way = [known("incomplete_change", str(last.sentence))] if _half_way(last) else []
+    half_way = [diagnosis_of("incomplete_change", str(last.sentence))] if _half_way(last) else []
     chunks = LogChunk.objects.filter(change=last, offset__gte=max(0, last.log_size - TAIL))
     said = b"".join(bytes(chunk.data) for chunk in chunks.order_by("offset"))
     found = diagnose(said.decode("utf-8", "replace"), profile)
@@ -147,7 +147,7 @@ def _unasked_removal(change: Change) -> list[Diagnosis]:
         number=change.pk,
         names=", ".join(gone),
     )
-    return [known("packages_removed_outside", seen)]
+    return [diagnosis_of("packages_removed_outside", seen)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,7 +228,7 @@ def _paired(requests: Iterable[Event], events: Iterable[Event]) -> list[RepairTo
 
 
 def _told(number: str, asked: Event, answer: Event | None) -> RepairTold:
-    said: Mapping[str, Any] = spoken(answer.data) if answer else {}
+    said: Mapping[str, Any] = with_sentences(answer.data) if answer else {}
     return RepairTold(
         request=number,
         action=str(asked.data.get("action", "")),

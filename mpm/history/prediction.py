@@ -9,7 +9,7 @@ from typing import Any
 from django.db.models import Q
 from django.utils.formats import number_format
 
-from easyapache.ea4.sentences import spoken
+from easyapache.ea4.sentences import with_sentences
 from mpm.changes.incomplete import PAST_THE_POINT
 from mpm.changes.models.change import Origin
 from mpm.models import Change, State
@@ -124,5 +124,5 @@ def restart_of(server: Server) -> dict[str, Any]:
     restart = capabilities.get("restart")
     if isinstance(restart, dict):
         return restart
-    said = spoken(capabilities)
+    said = with_sentences(capabilities)
     return {"method": said.get("restart_method", ""), "reason": said.get("restart_reason", "")}

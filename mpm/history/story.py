@@ -13,7 +13,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from easyapache.ea4.mpm import short
-from easyapache.ea4.sentences import spoken
+from easyapache.ea4.sentences import with_sentences
 from mpm.changes.aftermath import half_way
 from mpm.changes.models.change import SOMEBODY, Origin
 from mpm.history import renamed, seal_payload
@@ -221,7 +221,7 @@ def last_word(change: Change) -> str:
     if not change.sentence:
         return ""
     words = {"sentence": change.sentence_words}
-    return in_words(spoken({"sentence": change.sentence, "words": words})["sentence"])
+    return in_words(with_sentences({"sentence": change.sentence, "words": words})["sentence"])
 
 
 def simulated(change: Change) -> bool:
@@ -327,7 +327,7 @@ def _reason(event: Event) -> str:
 
 
 def _told(report: Report) -> Entry:
-    data = spoken(report.data)
+    data = with_sentences(report.data)
     if report.kind == "step":
         step = str(data.get("step", ""))
         title = STEP_TITLES.get(step, lambda: "")() or step
@@ -335,7 +335,7 @@ def _told(report: Report) -> Entry:
         return Entry(report.at, "step", title, detail, status, data)
     if report.kind == "moved":
         return Entry(report.at, "moved", _("The server’s plan was different"), data=data)
-    data = spoken(renamed.finding_of(report.data))
+    data = with_sentences(renamed.finding_of(report.data))
     title, message = (in_words(data.get(name) or "") for name in ("title", "message"))
     return Entry(report.at, "finding", title, message, data=data)
 

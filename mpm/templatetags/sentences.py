@@ -7,7 +7,7 @@ from typing import Any
 
 from django import template
 
-from easyapache.ea4.sentences import spoken as sentences_of
+from easyapache.ea4.sentences import with_sentences as sentences_of
 from mpm.web import translation
 
 register = template.Library()
@@ -20,6 +20,6 @@ def in_words(text: Any) -> str:
 
 
 @register.filter
-def spoken(data: Mapping[str, Any]) -> dict[str, Any]:
+def with_sentences(data: Mapping[str, Any]) -> dict[str, Any]:
     """Stored JSON with its sentences, ready for ``in_words``."""
     return sentences_of(data)

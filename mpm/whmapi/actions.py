@@ -92,13 +92,13 @@ def check_moves(
 ) -> None:
     """Raises Failed where the plan would do more, or less, than the client has said. ``implied``:
     names that may leave although the client has not named them."""
-    surprising = sorted(plan.leaving - wanted.uninstall - FAMILY - frozenset(implied))
+    surprising = sorted(plan.removed - wanted.uninstall - FAMILY - frozenset(implied))
     if surprising:
         raise Failed(
             f"This would also remove {', '.join(surprising)}. To agree, add "
             f"{'&'.join(f'uninstall={name}' for name in surprising)} to the call."
         )
-    staying = sorted((wanted.uninstall & frozenset(names)) - plan.leaving)
+    staying = sorted((wanted.uninstall & frozenset(names)) - plan.removed)
     if staying:
         raise Failed(
             f"{', '.join(staying)} would stay: removing {'it' if len(staying) == 1 else 'them'} is "
@@ -192,8 +192,8 @@ def _implied(call: Call, choice: Choice, profile: Profile, plan: Plan) -> frozen
     if token is None or not token.implied_removals:
         return frozenset()
     if unfinished(call.server) is not None:
-        return plan.leaving
-    return make_plan(profile, choice, load_catalogue()).leaving
+        return plan.removed
+    return make_plan(profile, choice, load_catalogue()).removed
 
 
 def _answer(call: Call, choice: Choice) -> Preview | None:

@@ -15,7 +15,7 @@ from easyapache.agent.httpd.processes import Identity
 from easyapache.agent.repair import repairs
 from easyapache.ea4.conditions import CATALOG
 from easyapache.ea4.conditions.condition import Severity
-from easyapache.ea4.conditions.diagnosis import diagnose, heard_of_httpd
+from easyapache.ea4.conditions.diagnosis import diagnose, error_log_conditions
 from easyapache.ea4.conditions.repairs import REPAIR_LABELS
 from easyapache.ea4.profile import Observation, Package, Profile
 
@@ -381,15 +381,15 @@ CRASH = "[core:notice] [pid 7:tid 7] AH00052: child pid 9 exit signal Segmentati
 
 
 def test_a_child_that_crashes_is_blamed_on_itk_only_where_itk_is() -> None:
-    assert heard_of_httpd(CRASH, frozenset(), running=True) == {}
+    assert error_log_conditions(CRASH, frozenset(), running=True) == {}
     with_itk = frozenset({"ea-apache24-mod_mpm_itk"})
-    assert heard_of_httpd(CRASH, with_itk, running=True) == {"itk_too_old": CRASH}
+    assert error_log_conditions(CRASH, with_itk, running=True) == {"itk_too_old": CRASH}
 
 
 def test_an_httpd_that_serves_is_not_said_to_be_what_keeps_one_from_starting() -> None:
     second = SAID["address_in_use"][0]
-    assert heard_of_httpd(second, frozenset(), running=True) == {}
-    assert heard_of_httpd(second, frozenset(), running=False) == {"address_in_use": second}
+    assert error_log_conditions(second, frozenset(), running=True) == {}
+    assert error_log_conditions(second, frozenset(), running=False) == {"address_in_use": second}
 
 
 LOG = """\
@@ -409,7 +409,7 @@ def heard(tmp_path: Path, text: str, pid: int | None) -> dict[str, str]:
     path.write_text(text)
     parent = Identity(pid, 1, "boot") if pid else None
     words = lines_of_httpd(path, parent)
-    return heard_of_httpd(words, frozenset(), running=parent is not None)
+    return error_log_conditions(words, frozenset(), running=parent is not None)
 
 
 def test_the_error_log_counts_since_httpd_was_started_and_by_httpds_own_words(

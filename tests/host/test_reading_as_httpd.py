@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from easyapache.agent.httpd.apache_config import ApacheConfig, read_config
 from easyapache.agent.httpd.section_conditions import Surroundings
-from easyapache.ea4.directives import GOES_WITH, KNOWN_TO, MPMS, matches_nothing, names_of_mpm
+from easyapache.ea4.directives import GOES_WITH, MPMS, SUPPORTED_BY, matches_nothing, names_of_mpm
 from lab.catalog import relations
 from lab.system import distribution
 from tests.places import short_folder
@@ -243,12 +243,12 @@ def test_generated_configurations_are_read_as_httpd_reads_them(
 
 
 @pytest.mark.parametrize("mpm", MPMS)
-@pytest.mark.parametrize("directive", sorted(KNOWN_TO))
+@pytest.mark.parametrize("directive", sorted(SUPPORTED_BY))
 def test_each_mpm_knows_the_directives_the_table_says(directive: str, mpm: str) -> None:
     with short_folder() as root:
         write(root, f"{directive} 5\n", mpm)
         said = asked(root, "-t")
-        known = mpm in KNOWN_TO[directive]
+        known = mpm in SUPPORTED_BY[directive]
         assert (said.returncode == 0) is known, said.stderr
         assert known or "Invalid command" in said.stderr
 

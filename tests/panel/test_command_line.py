@@ -18,7 +18,7 @@ import pytest
 from django.core.management import call_command
 
 from easyapache.ea4.conditions.condition import Severity
-from easyapache.ea4.conditions.diagnosis import known
+from easyapache.ea4.conditions.diagnosis import diagnosis_of
 from easyapache.ea4.mpm import Choice
 from mpm.changes.services.record import record_log
 from mpm.cli.local.in_process import operator
@@ -347,7 +347,7 @@ def test_the_doctor_fails_where_a_problem_needs_attention_and_not_for_a_warning(
     status: int,
 ) -> None:
     known_server()
-    found = replace(known("code_runs_as_nobody", ""), severity=Severity(severity))
+    found = replace(diagnosis_of("code_runs_as_nobody", ""), severity=Severity(severity))
     examination = Examination((found,), None)
     monkeypatch.setattr("mpm.api.doctor.examined", lambda *_: examination)
     assert answer("doctor")[0] == status

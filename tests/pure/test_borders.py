@@ -76,7 +76,7 @@ def test_the_journal_of_the_version_before_opens_and_is_written_back_as_it_was(c
     )
     assert again == text
     for line in text.splitlines():
-        assert loads(Report, line).told() is not None
+        assert loads(Report, line).parsed() is not None
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
@@ -263,10 +263,10 @@ _TOLD = ("step", "evidence", "finding", "interruption", "moved", "cancel", "outc
 def test_whatever_a_report_holds_it_is_read_or_refused(kind: str, data: dict[str, Any]) -> None:
     report = Report.from_json({"seq": 1, "at": "", "kind": kind, "data": data})
     try:
-        told = report.told()
+        parsed = report.parsed()
     except BadMessage:
         return
-    assert (told is None) is (kind == "newer")
+    assert (parsed is None) is (kind == "newer")
 
 
 def test_what_is_nested_without_end_is_refused() -> None:

@@ -220,7 +220,7 @@ def test_one_cause_has_one_code_title_and_remedy_everywhere(code: str) -> None:
     assert {planned.remedy, in_change.fix, on_server.fix} == {condition.remedy}
     assert {in_change.repair, on_server.repair} == {condition.repair}
     assert {planned.severity, in_change.severity, on_server.severity} == {condition.severity}
-    if Place.HEALTH in condition.shown:
+    if Place.HEALTH in condition.listed_in:
         assert code in faults_of(other or profile)
 
 

@@ -45,4 +45,4 @@ def test_whatever_leaves_without_being_asked_is_spoken_of(profile: Profile, choi
     if made.blocked:
         return
     expected = {CGI, CGID, ITK, *(mpm.package for mpm in MPM)}
-    assert made.leaving - expected <= {name for f in made.findings for name in f.packages}
+    assert made.removed - expected <= {name for f in made.findings for name in f.packages}

@@ -59,7 +59,7 @@ def test_every_package_that_moves_has_a_reason_in_plain_words() -> None:
 
 def test_may_remove_is_exactly_what_leaves() -> None:
     made = plan(prefork(), Choice(MPM.EVENT))
-    assert set(made.goal.may_remove) == {MPM.PREFORK.package, CGI, RUID2} == made.leaving
+    assert set(made.goal.may_remove) == {MPM.PREFORK.package, CGI, RUID2} == made.removed
     assert made.goal.install == tuple(sorted((MPM.EVENT.package, CGID)))
     assert made.goal.remove == ()
 
@@ -67,7 +67,7 @@ def test_may_remove_is_exactly_what_leaves() -> None:
 def test_itk_is_asked_to_leave_only_where_it_could_stay() -> None:
     assert plan(with_itk(), Choice(MPM.PREFORK)).goal.remove == (ITK,)
     assert plan(with_itk(), Choice(MPM.EVENT)).goal.remove == ()
-    assert ITK in plan(with_itk(), Choice(MPM.EVENT)).leaving
+    assert ITK in plan(with_itk(), Choice(MPM.EVENT)).removed
 
 
 def test_an_mpm_switch_keeps_all_that_can_stay() -> None:
@@ -194,7 +194,7 @@ def test_any_plan_is_sound_or_blocked(profile: Profile, choice: Choice) -> None:
     assert installed(names).itk is choice.itk
     assert choice.mpm.cgi_package in names
     assert choice.add <= names
-    assert not choice.keep & made.leaving
+    assert not choice.keep & made.removed
     scene = CATALOGUE.for_server(after)
     assert scene.unmet(scene.installed) == []
     assert collisions(scene.installed) == []

@@ -443,7 +443,7 @@ def test_a_server_that_would_update_along_says_so() -> None:
     answered = plan_from_transaction(Profile(old), EVENT, said, CATALOGUE)
     codes = {finding.code: finding for finding in answered.findings}
     assert set(codes["updates_included"].packages) == kept
-    assert not kept & answered.leaving
+    assert not kept & answered.removed
     assert answered.headline == "prefork → event · 2 to install · 2 to update · 3 to remove"
 
 

@@ -9,7 +9,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from easyapache.ea4.sentences import Sentence, all_of, any_of, joined, plain, spoken, with_words
+from easyapache.ea4.sentences import (
+    Sentence,
+    all_of,
+    any_of,
+    joined,
+    plain,
+    with_sentences,
+    with_words,
+)
 
 WORDS = st.text(max_size=8)
 NAMES = st.sampled_from(["mpm", "name", "count"])
@@ -55,7 +63,7 @@ def test_a_counted_sentence_survives_json_and_copies(count: int, name: str) -> N
     sentence = Sentence("{count} file of {name}", "{count} files of {name}", count=count, name=name)
     outer = Sentence("{what}!", what=sentence)
     data = json.loads(json.dumps(with_words({"one": sentence, "two": outer}, "one", "two")))
-    back = spoken(data)
+    back = with_sentences(data)
     for now, then in ((back["one"], sentence), (back["two"].values["what"], sentence)):
         assert (now, now.template, now.plural) == (then, then.template, then.plural)
         assert now.number == count
@@ -65,7 +73,7 @@ def test_a_counted_sentence_survives_json_and_copies(count: int, name: str) -> N
 
 def test_a_sentence_that_an_earlier_version_has_stored_still_opens() -> None:
     stored = {"message": "1 package", "words": {"message": ["{count} package", {"count": 1}]}}
-    back = spoken(stored)["message"]
+    back = with_sentences(stored)["message"]
     assert (back, back.template, back.plural) == ("1 package", "{count} package", "")
     assert with_words({"message": back}, "message") == stored
 
@@ -74,7 +82,7 @@ def test_a_sentence_that_an_earlier_version_has_stored_still_opens() -> None:
 def test_what_a_sentence_was_made_of_survives_json_and_copies(said: Sentence) -> None:
     data = json.loads(json.dumps(with_words({"message": said, "n": 1}, "message")))
     assert plain(data) == {"message": said, "n": 1}
-    back = spoken(data)["message"]
+    back = with_sentences(data)["message"]
     assert back == said
     if said.values:
         assert (back.template, back.values) == (said.template, said.values)
@@ -102,7 +110,7 @@ def test_what_a_sentence_was_made_of_survives_json_and_copies(said: Sentence) ->
     ],
 )
 def test_words_that_do_not_give_the_text_beside_them_are_not_believed(words: object) -> None:
-    said = spoken({"message": "event", "words": words})
+    said = with_sentences({"message": "event", "words": words})
     assert said == {"message": "event"}
     assert type(said["message"]) is str
 

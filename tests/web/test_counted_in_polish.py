@@ -16,7 +16,7 @@ from django.utils.translation import override
 from easyapache.agent.change.progress import interruption_sentence, moves_of, succeeded_sentence
 from easyapache.ea4.profile import Package, Transaction
 from easyapache.ea4.protocol import ChangeRequest, Goal
-from easyapache.ea4.sentences import Sentence, counted, spoken, with_words
+from easyapache.ea4.sentences import Sentence, counted, with_sentences, with_words
 from mpm.web.translation import in_words
 
 POLISH = Path(__file__).parent / "polish"
@@ -65,7 +65,7 @@ def test_probes_are_counted_in_three_forms(count: int, noun: str) -> None:
 def test_the_form_survives_the_way_over_json(count: int, noun: str) -> None:
     sentence = counted("{count} process", "{count} processes", count=count)
     stored = json.loads(json.dumps(with_words({"seen": sentence}, "seen")))
-    assert in_words(spoken(stored)["seen"]) == f"{count} {noun}"
+    assert in_words(with_sentences(stored)["seen"]) == f"{count} {noun}"
 
 
 def test_a_counted_sentence_within_another_keeps_its_form() -> None:

@@ -8,7 +8,7 @@ from string import Formatter
 import pytest
 from django.utils.translation import override
 
-from easyapache.ea4.sentences import Sentence, spoken, with_words
+from easyapache.ea4.sentences import Sentence, with_sentences, with_words
 from mpm.web.former_sentences import _PAIRS, in_todays_words
 from mpm.web.translation import in_words
 
@@ -22,7 +22,7 @@ def filled(template: str) -> Sentence:
 def test_every_former_sentence_is_said_in_todays_words(pair: tuple[str, str]) -> None:
     then, now = pair
     stored = json.loads(json.dumps(with_words({"text": filled(then)}, "text")))
-    text = spoken(stored)["text"]
+    text = with_sentences(stored)["text"]
     assert in_words(text) == filled(now)
     with override("de"):
         german = in_words(text)

@@ -25,7 +25,7 @@ from easyapache.agent.server import Interruption
 from easyapache.agent.simulated.state import FAULTS
 from easyapache.ea4.mpm import Choice
 from easyapache.ea4.profile import Observation, Profile
-from easyapache.ea4.sentences import spoken
+from easyapache.ea4.sentences import with_sentences
 from mpm.changes.detail import change_detail
 from mpm.changes.services.planning import request_preview
 from mpm.changes.services.record import record_reports
@@ -65,9 +65,9 @@ def told_by_an_engine(folder: Path, faults: dict[str, int]) -> list[dict[str, An
 
 def sentences_of(reports: list[dict[str, Any]]) -> Iterator[str]:
     for one in reports:
-        data = spoken(one["data"])
+        data = with_sentences(one["data"])
         yield from (data[name] for name in FIELDS if data.get(name))
-        for observation in map(spoken, data.get("observations", ())):
+        for observation in map(with_sentences, data.get("observations", ())):
             yield from (observation[name] for name in ("title", "expected", "seen"))
 
 
@@ -133,7 +133,7 @@ def test_programs_get_english_without_what_it_was_made_of(
 def test_timeline_and_ticket_tell_findings_in_german(server: Server, tmp_path: Path) -> None:
     change = recorded(server, told_by_an_engine(tmp_path / "sim", {"locked": 1}))
     assert change.diagnosis
-    title = spoken(change.diagnosis[0])["title"]
+    title = with_sentences(change.diagnosis[0])["title"]
     with override("de"):
         german = in_words(title)
         assert german != title
@@ -190,7 +190,7 @@ def test_the_way_of_restarting_is_explained_in_german(admin: Client, server: Ser
     assert escape(why) in admin.get("/servers/web01/").content.decode()
     told = Interruption("overlap", why).as_json()
     with override("de"):
-        assert in_words(spoken(told)["reason"]) == said
+        assert in_words(with_sentences(told)["reason"]) == said
 
 
 @pytest.mark.parametrize(

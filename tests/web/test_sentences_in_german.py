@@ -34,7 +34,7 @@ from easyapache.ea4.mpm import (
 from easyapache.ea4.plan import Plan, make_plan, plan_from_transaction
 from easyapache.ea4.profile import Observation, Package, Profile, Transaction
 from easyapache.ea4.rules.findings import Finding
-from easyapache.ea4.sentences import Sentence, spoken, with_words
+from easyapache.ea4.sentences import Sentence, with_sentences, with_words
 from mpm.access.services.actor import Busy, Refused, Stale
 from mpm.changes.services.record import record_reports
 from mpm.history.story import story
@@ -295,7 +295,7 @@ def test_what_arrived_from_a_server_is_said_in_german() -> None:
     from easyapache.ea4.conditions.diagnosis import diagnose
 
     [found] = diagnose("AH00534: httpd: Configuration error: No MPM loaded.")
-    said = said_in_german(spoken(found.as_finding())["message"])
+    said = said_in_german(with_sentences(found.as_finding())["message"])
     assert "AH00534" in said
     assert "Details: " in said
 

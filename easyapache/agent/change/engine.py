@@ -36,7 +36,7 @@ from easyapache.agent.change.steps import Moved, Steps
 from easyapache.agent.config import BadConfig, HostConfig
 from easyapache.agent.drivers import config_of, open_server
 from easyapache.agent.server import HostError, Server, Stopped
-from easyapache.ea4.conditions.diagnosis import known
+from easyapache.ea4.conditions.diagnosis import diagnosis_of
 from easyapache.ea4.profile import Profile
 from easyapache.ea4.protocol import Outcome, Report, Step
 from easyapache.ea4.schema import BadMessage
@@ -299,7 +299,7 @@ class Engine:
             wrong=ended(wrong),
             undo=str(self.folder.kit / "undo"),
         )
-        self.folder.report("finding", known("incomplete_change", seen).as_finding())
+        self.folder.report("finding", diagnosis_of("incomplete_change", seen).as_finding())
         return self._end(Outcome.FAILED, cause or wrong, sentence)
 
     # -- who may work, who may stop it ----------------------------------------------------

@@ -30,7 +30,7 @@ from easyapache.agent.httpd.listeners import ways_in
 from easyapache.agent.httpd.processes import boot_id
 from easyapache.agent.runner import Runner
 from easyapache.agent.server import HostError, Interruption
-from easyapache.ea4.schema import BadMessage, Count, Schema, Spoken, loads
+from easyapache.ea4.schema import BadMessage, Count, Schema, Translatable, loads
 from easyapache.ea4.sentences import Sentence
 
 T = TypeVar("T")
@@ -49,7 +49,7 @@ class Opened(Schema):
 
 
 @dataclass(frozen=True, slots=True)
-class Manner(Spoken):
+class Manner(Translatable):
     SENTENCES: ClassVar = ("reason",)
     method: str
     reason: str

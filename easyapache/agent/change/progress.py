@@ -9,7 +9,7 @@ from typing import Any
 
 from easyapache.ea4.profile import Profile, Transaction
 from easyapache.ea4.protocol import ChangeRequest, Report, Step
-from easyapache.ea4.sentences import Sentence, all_of, counted, joined, spoken
+from easyapache.ea4.sentences import Sentence, all_of, counted, joined, with_sentences
 
 _MPM_PREFIX = "ea-apache24-mod_mpm_"
 _MPM_PACKAGES = frozenset(f"{_MPM_PREFIX}{name}" for name in ("event", "worker", "prefork"))
@@ -65,7 +65,7 @@ def progress_of(reports: Iterable[Report]) -> Progress:
                 tries += last is Step.PACKAGES
             elif status in ("done", "skipped"):
                 done.add(last)
-            data = spoken(report.data)
+            data = with_sentences(report.data)
             if status == "failed" and last not in UNDOING:
                 cause = _text(data.get("decided_by") or data.get("detail"))
             elif status == "started" and last is Step.UNDO_PACKAGES:

@@ -12,7 +12,7 @@ from easyapache.agent.change.shutdown import ShuttingDown
 from easyapache.agent.change.steps import Moved
 from easyapache.agent.server import HostError, Stopped
 from easyapache.ea4.conditions import BY_CODE
-from easyapache.ea4.conditions.diagnosis import diagnose, known
+from easyapache.ea4.conditions.diagnosis import diagnose, diagnosis_of
 from easyapache.ea4.conditions.renamed import code_of
 from easyapache.ea4.protocol import Step
 from easyapache.ea4.sentences import Sentence, with_words
@@ -96,7 +96,7 @@ class StepReporter:
         code = code_of(error.code)
         if code in BY_CODE and code not in found and not (BY_CODE[code].last_resort and found):
             details = "\n".join(part for part in (error.message, error.output[-2000:]) if part)
-            found[code] = known(code, details)
+            found[code] = diagnosis_of(code, details)
         reported = self._reported()
         for one in found.values():
             if one.code not in reported:

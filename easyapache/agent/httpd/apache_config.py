@@ -20,8 +20,8 @@ from easyapache.agent.httpd.section_conditions import Loaded, Surroundings, Vers
 from easyapache.ea4.directives import (
     COMMON,
     GOES_WITH,
-    KNOWN_TO,
     MPMS,
+    SUPPORTED_BY,
     matches_nothing,
     names_of_mpm,
 )
@@ -38,7 +38,7 @@ _LONGEST_LINE = 1 << 16
 """Characters a line may have after its variables are put in."""
 _MOST_LINES = 2_000_000
 _MOST_PROBLEMS = 20
-_IDLE = frozenset({"listen", "loadmodule", *COMMON, *KNOWN_TO})
+_IDLE = frozenset({"listen", "loadmodule", *COMMON, *SUPPORTED_BY})
 """Directives to record even in sections that don't apply."""
 
 
@@ -151,7 +151,7 @@ class ApacheConfig:
         return [
             item
             for item in self.under(mpm).directives
-            if item.name in KNOWN_TO and mpm not in KNOWN_TO[item.name]
+            if item.name in SUPPORTED_BY and mpm not in SUPPORTED_BY[item.name]
         ]
 
     def misnamed(self) -> list[tuple[Directive, str, str]]:
@@ -414,7 +414,7 @@ class _Reader:
         return there
 
     def _known(self, directive: str) -> bool:
-        mpms = KNOWN_TO.get(directive)
+        mpms = SUPPORTED_BY.get(directive)
         if mpms is None and directive not in COMMON:
             return self._loaded.knows(directive)
         loaded = [mpm for mpm in MPMS if self._loaded.has(f"mpm_{mpm}_module")]

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from easyapache.ea4.directives import COMMON, KNOWN_TO
+from easyapache.ea4.directives import COMMON, SUPPORTED_BY
 
 BIGGEST = 32 << 20
 """Bytes of one file; a server with ten thousand domains has about as much in all."""
@@ -178,7 +178,7 @@ class Files:
 
 
 _MATTERS = frozenset(
-    {*KNOWN_TO, *COMMON, "listen", "loadmodule", "define", "undefine", "use", "macro"}
+    {*SUPPORTED_BY, *COMMON, "listen", "loadmodule", "define", "undefine", "use", "macro"}
     | {"include", "includeoptional", "virtualhost"}
 )
 

@@ -29,14 +29,14 @@ from easyapache.ea4.conditions.condition import (
 )
 from easyapache.ea4.conditions.evidence import mpm_packages
 from easyapache.ea4.profile import Profile
-from easyapache.ea4.schema import BadMessage, Spoken
+from easyapache.ea4.schema import BadMessage, Translatable
 from easyapache.ea4.sentences import Sentence, joined
 
 VERIFY_ATTEMPTS, VERIFY_PAUSE = 4, 0.4
 
 
 @dataclass(frozen=True, slots=True)
-class Repaired(Spoken):
+class Repaired(Translatable):
     """Whether the repair succeeded, in a sentence, and its log."""
 
     SENTENCES: ClassVar = ("message",)

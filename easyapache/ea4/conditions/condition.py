@@ -51,7 +51,7 @@ class Condition:
     text: str
     remedy: str = ""
     repair: str = ""
-    shown: tuple[Place, ...] = ()
+    listed_in: tuple[Place, ...] = ()
     seen: Callable[[Profile], str] | None = None
     patterns: tuple[str, ...] = ()
     last_resort: bool = False
@@ -61,7 +61,7 @@ class Condition:
     @property
     def places(self) -> tuple[Place, ...]:
         """Everywhere it can be shown, in the order of a change."""
-        found = set(self.shown)
+        found = set(self.listed_in)
         if self.patterns or self.beside:
             found |= {Place.CHANGE, Place.DIAGNOSTICS}
         if self.seen is not None:

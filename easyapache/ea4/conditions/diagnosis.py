@@ -65,10 +65,10 @@ def diagnose(output: str, profile: Profile | None = None) -> list[Diagnosis]:
                 found.setdefault(condition.code, evidence)
         for code, evidence in _by_the_agent(profile).items():
             found.setdefault(code, evidence)
-    return [known(one.code, found[one.code]) for one in CATALOG if one.code in found]
+    return [diagnosis_of(one.code, found[one.code]) for one in CATALOG if one.code in found]
 
 
-def known(code: str, seen: str) -> Diagnosis:
+def diagnosis_of(code: str, seen: str) -> Diagnosis:
     """A condition of the catalogue with its evidence. Raises KeyError for an unknown code."""
     one = BY_CODE[code]
     return Diagnosis(
@@ -102,7 +102,7 @@ def recognized(
     return found or dict(list(last_resort.items())[:1])
 
 
-def heard_of_httpd(text: str, installed: frozenset[str], *, running: bool) -> dict[str, str]:
+def error_log_conditions(text: str, installed: frozenset[str], *, running: bool) -> dict[str, str]:
     """What httpd's own error log says is wrong. One that runs tells what it suffers; of one that
     is down, everything counts that could have ended it or kept it from starting."""
     whole = {condition.code for condition in HTTPD} if not running else frozenset()

@@ -227,9 +227,9 @@ def limits_overridden(profile: Profile) -> str:
 
 def htaccess_lines(profile: Profile, packages: Iterable[str]) -> list[Mapping[str, Any]]:
     """Lines of ``.htaccess`` files that need one of these packages."""
-    gone = set(packages)
+    removed = set(packages)
     lines = lines_of(profile, "htaccess_directives")
-    return [item for item in lines if item.get("package") in gone]
+    return [item for item in lines if item.get("package") in removed]
 
 
 _DROP_INS = frozenset({"litespeed", "lshttpd", "openlitespeed"})
@@ -283,7 +283,7 @@ def code_runs_as_nobody(profile: Profile) -> str:
     return ""
 
 
-def limit_stays_150(profile: Profile) -> str:
+def unchanged_limit_150(profile: Profile) -> str:
     """cPanel's limit made for prefork is what a threaded MPM runs with."""
     seen, load = profile.configured, profile.facts.get("load")
     if seen is None or seen.mpm not in ("event", "worker") or not isinstance(load, Mapping):

@@ -32,7 +32,7 @@ HTTPD: tuple[Condition, ...] = (
             "Select prefork with MPM ITK, or disable MPM ITK. Without MPM ITK, install mod_suexec "
             "so that scripts run as the account's user."
         ),
-        shown=(PLAN, HEALTH),
+        listed_in=(PLAN, HEALTH),
         seen=evidence.itk_threaded,
         patterns=(r"mpm-itk cannot use threaded MPMs",),
     ),
@@ -45,7 +45,7 @@ HTTPD: tuple[Condition, ...] = (
             "conflicts with event and worker, and the module doesn't load under them."
         ),
         Sentence("Move these sites to PHP-FPM, CGI, or suPHP first, or keep prefork."),
-        shown=(PLAN,),
+        listed_in=(PLAN,),
         seen=evidence.php_dso_threaded,
         patterns=(
             r"PHP Module is not compiled to be threadsafe",
@@ -63,7 +63,7 @@ HTTPD: tuple[Condition, ...] = (
         ),
         Sentence("In Diagnostics, run the repair “Restore one MPM”."),
         SETTLE,
-        shown=(PLAN, PREFLIGHT, HEALTH),
+        listed_in=(PLAN, PREFLIGHT, HEALTH),
         seen=evidence.several_mpms,
         patterns=(r"AH00534: .*More than one MPM loaded",),
     ),
@@ -78,7 +78,7 @@ HTTPD: tuple[Condition, ...] = (
         ),
         Sentence("In Diagnostics, run the repair “Restore one MPM”."),
         SETTLE,
-        shown=(PLAN, PREFLIGHT, HEALTH),
+        listed_in=(PLAN, PREFLIGHT, HEALTH),
         seen=evidence.no_mpm,
         patterns=(r"AH00534: .*No MPM loaded",),
     ),
@@ -115,7 +115,7 @@ HTTPD: tuple[Condition, ...] = (
             "<IfModule> section, they keep Apache from starting (AH00526)."
         ),
         Sentence("Put them between <IfModule mpm_prefork_module> and </IfModule>."),
-        shown=(PLAN, PREFLIGHT),
+        listed_in=(PLAN, PREFLIGHT),
         seen=evidence.prefork_only_directives,
         patterns=(
             r"Invalid command '(MinSpareServers|MaxSpareServers)'",
@@ -190,7 +190,7 @@ HTTPD: tuple[Condition, ...] = (
             "Remove the directive, put it between <IfModule> and </IfModule>, or install the "
             "module that provides it."
         ),
-        shown=(PLAN,),
+        listed_in=(PLAN,),
         patterns=(r"\.htaccess: Invalid command",),
         under_load=True,
     ),
@@ -222,7 +222,7 @@ HTTPD: tuple[Condition, ...] = (
             "Put them between <IfModule !mpm_prefork_module> and </IfModule>, and "
             "AsyncRequestWorkerFactor between <IfModule mpm_event_module> and </IfModule>."
         ),
-        shown=(PLAN, PREFLIGHT),
+        listed_in=(PLAN, PREFLIGHT),
         seen=evidence.threaded_only_directives,
         patterns=(
             (
@@ -311,7 +311,7 @@ HTTPD: tuple[Condition, ...] = (
             "browsers fall back to HTTP/1.1, and pages with many files load slower."
         ),
         Sentence("Select event or worker to keep HTTP/2."),
-        shown=(PLAN,),
+        listed_in=(PLAN,),
         patterns=(r"AH10034", r"mod_http2.* conflicts with .*mod_mpm_prefork"),
         under_load=True,
     ),
@@ -338,7 +338,7 @@ HTTPD: tuple[Condition, ...] = (
             "mod_mpm_itk before 2.4.7.4-4 makes child processes of Apache 2.4.49 and later crash."
         ),
         Sentence("Update ea-apache24-mod_mpm_itk to 2.4.7.4-4 or later."),
-        shown=(PLAN,),
+        listed_in=(PLAN,),
         seen=evidence.itk_too_old,
         patterns=(r"mpm[-_]itk[^\n]*Segmentation fault",),
         under_load=True,
@@ -467,7 +467,7 @@ HTTPD: tuple[Condition, ...] = (
         Sentence("Apache rejects its configuration"),
         Sentence("A configuration file has an error. Without a fix, Apache doesn't start again."),
         Sentence("Run httpd -t on the server and correct the line it names."),
-        shown=(PLAN, PREFLIGHT, CHANGE, HEALTH),
+        listed_in=(PLAN, PREFLIGHT, CHANGE, HEALTH),
         seen=evidence.configuration_broken,
         patterns=(
             r"Syntax error on line \d+",

@@ -27,7 +27,7 @@ PACKAGES: tuple[Condition, ...] = (
             "Wait until it finishes, then try again. If it hangs, find out what it waits for; "
             "don't kill it."
         ),
-        shown=(PREFLIGHT, CHANGE),
+        listed_in=(PREFLIGHT, CHANGE),
         patterns=(
             r"RPMDB already locked by",
             r"already locked by \d+",
@@ -45,7 +45,7 @@ PACKAGES: tuple[Condition, ...] = (
             "process ID now."
         ),
         Sentence("Remove the lock file."),
-        shown=(PREFLIGHT,),
+        listed_in=(PREFLIGHT,),
     ),
     Condition(
         "protected",
@@ -53,7 +53,7 @@ PACKAGES: tuple[Condition, ...] = (
         Sentence("Packages that must be kept would be removed"),
         Sentence("The selection conflicts with packages that the confirmed plan keeps."),
         Sentence("Refresh the plan. Allow their removal, or select another MPM."),
-        shown=(CHANGE,),
+        listed_in=(CHANGE,),
         patterns=(r"removing the following protected packages",),
     ),
     Condition(
@@ -91,7 +91,7 @@ PACKAGES: tuple[Condition, ...] = (
             "provides, so dnf may refuse to install it."
         ),
         Sentence("Update ea-apache24 to 2.4.66-5 or later first."),
-        shown=(PLAN,),
+        listed_in=(PLAN,),
         patterns=(r"mod_suexec\S* conflicts with ea-apache24-exec_code_asuser",),
     ),
     Condition(
@@ -103,7 +103,7 @@ PACKAGES: tuple[Condition, ...] = (
             "mixed, or an update was interrupted."
         ),
         Sentence("Update all of them together from one repository: dnf update 'ea-apache24*'"),
-        shown=(PLAN,),
+        listed_in=(PLAN,),
         patterns=(
             r"[Rr]equires:? ea-apache24 = \S+",
             r"requires ea-apache24-mmn = \S+, but none",
@@ -126,7 +126,7 @@ PACKAGES: tuple[Condition, ...] = (
             "apply, and QS_ directives outside of <IfModule> keep Apache from starting."
         ),
         Sentence("Select worker, or remove the QS_ directives first."),
-        shown=(PLAN,),
+        listed_in=(PLAN,),
         patterns=(r"mod-qos\S* requires ea-apache24-mod_mpm_worker",),
     ),
     Condition(
@@ -152,7 +152,7 @@ PACKAGES: tuple[Condition, ...] = (
             "Remove the pattern from dnf.conf, yum.conf, or the repository's file, then refresh "
             "the plan."
         ),
-        shown=(PLAN, PREFLIGHT),
+        listed_in=(PLAN, PREFLIGHT),
         seen=evidence.excluded,
         patterns=(r"filtered out by exclude",),
     ),
@@ -162,7 +162,7 @@ PACKAGES: tuple[Condition, ...] = (
         Sentence("Packages are locked to a version"),
         Sentence("A version lock of dnf keeps packages from changing."),
         Sentence("List the locks with dnf versionlock list, and remove one with delete."),
-        shown=(PLAN, PREFLIGHT),
+        listed_in=(PLAN, PREFLIGHT),
         seen=evidence.version_locked,
         patterns=(r"excluded by versionlock", r"versionlock plugin: .*excluded"),
     ),
@@ -217,7 +217,7 @@ PACKAGES: tuple[Condition, ...] = (
             "Check the name, and check that the EA4 repository is enabled (dnf repolist). Then run "
             "dnf clean expire-cache."
         ),
-        shown=(PLAN, CHANGE),
+        listed_in=(PLAN, CHANGE),
         patterns=(r"Unable to find a match", r"No match for argument"),
     ),
     Condition(
@@ -232,7 +232,7 @@ PACKAGES: tuple[Condition, ...] = (
             "Check the network and the repository's address (dnf repolist -v), or disable the "
             "repository that doesn't respond."
         ),
-        shown=(CHANGE,),
+        listed_in=(CHANGE,),
         patterns=(
             r"Failed to download metadata",
             r"Cannot download repomd",
@@ -251,7 +251,7 @@ PACKAGES: tuple[Condition, ...] = (
         Sentence("A repository's signatures aren't checked"),
         Sentence("Without gpgcheck, anyone on the network path can replace its packages."),
         Sentence("Set gpgcheck=1 and gpgkey= in the repository's file."),
-        shown=(PREFLIGHT,),
+        listed_in=(PREFLIGHT,),
     ),
     Condition(
         "bad_signature",
@@ -265,7 +265,7 @@ PACKAGES: tuple[Condition, ...] = (
             "Don't install it. Compare the repository's gpgkey with its publisher's, then run dnf "
             "clean all."
         ),
-        shown=(CHANGE,),
+        listed_in=(CHANGE,),
         patterns=(
             r"is not signed",
             r"Public key for .* is not installed",
@@ -285,7 +285,7 @@ PACKAGES: tuple[Condition, ...] = (
         Sentence("A downloaded file has the wrong checksum"),
         Sentence("The file is not the one the repository describes; a mirror may be outdated."),
         Sentence("Run dnf clean all, then try again later."),
-        shown=(CHANGE,),
+        listed_in=(CHANGE,),
         patterns=(
             r"has incorrect checksum",
             r"Downloading successful, but checksum doesn't match",
@@ -300,7 +300,7 @@ PACKAGES: tuple[Condition, ...] = (
             "transaction on a full disk can leave files missing."
         ),
         Sentence("Free some space (dnf clean packages, old logs), then try again."),
-        shown=(PREFLIGHT, CHANGE),
+        listed_in=(PREFLIGHT, CHANGE),
         patterns=(
             r"needs \d+\s*[KMG]?B more space",
             r"No space left on device(?!: AH00023)",
@@ -334,7 +334,7 @@ PACKAGES: tuple[Condition, ...] = (
             "Check the disk for space and errors, save /var/lib/rpm, and run rpm --rebuilddb, then "
             "dnf clean all."
         ),
-        shown=(CHANGE,),
+        listed_in=(CHANGE,),
         patterns=(
             r"rpmdb: .*(PANIC|corrupt)",
             r"error: .*rpmdb open failed",
@@ -351,7 +351,7 @@ PACKAGES: tuple[Condition, ...] = (
         ),
         Sentence("In Diagnostics, run the repair “Reinstall missing files”."),
         REINSTALL,
-        shown=(PLAN, PREFLIGHT, HEALTH),
+        listed_in=(PLAN, PREFLIGHT, HEALTH),
         seen=evidence.files_missing,
         patterns=(r"(?m)^missing\s+(?:\S+\s+)?/",),
     ),
@@ -365,7 +365,7 @@ PACKAGES: tuple[Condition, ...] = (
             "dnf check lists what is wrong."
         ),
         ACCEPT,
-        shown=(PLAN, PREFLIGHT, HEALTH),
+        listed_in=(PLAN, PREFLIGHT, HEALTH),
         seen=evidence.unfinished_transaction,
         patterns=(r"unfinished transactions",),
     ),
@@ -375,7 +375,7 @@ PACKAGES: tuple[Condition, ...] = (
         Sentence("Packages are installed twice"),
         Sentence("An interrupted update left two builds of a package in the rpm database."),
         Sentence("Run dnf remove --duplicates, or remove the wrong build with rpm -e."),
-        shown=(PLAN, PREFLIGHT),
+        listed_in=(PLAN, PREFLIGHT),
         seen=evidence.duplicate_packages,
         patterns=(r"The following packages are duplicates", r"is a duplicate with"),
     ),
@@ -385,7 +385,7 @@ PACKAGES: tuple[Condition, ...] = (
         Sentence("These packages can't be installed together"),
         Sentence("The packages of this selection require or exclude each other."),
         Sentence("Remove extra packages from the selection, or select another MPM."),
-        shown=(PLAN, CHANGE),
+        listed_in=(PLAN, CHANGE),
         patterns=(r"(?m)^\s*(?:Error:\s*)?Problem(?: \d+)?: ", r"conflicting requests"),
         last_resort=True,
     ),
@@ -399,7 +399,7 @@ PACKAGES: tuple[Condition, ...] = (
         ),
         Sentence("The system log (dmesg, journalctl) says why."),
         SETTLE,
-        shown=(CHANGE,),
+        listed_in=(CHANGE,),
         patterns=(r"Transaction failed", r"Error unpacking"),
         last_resort=True,
     ),

@@ -12,7 +12,7 @@ SELECTION: tuple[Condition, ...] = (
         Sentence("MPM ITK requires Apache 2.4"),
         Sentence("MPM ITK exists for Apache 2.4 only."),
         Sentence("Update Apache first, or disable MPM ITK."),
-        shown=(PLAN,),
+        listed_in=(PLAN,),
     ),
     Condition(
         "itk_is_a_switch",
@@ -20,7 +20,7 @@ SELECTION: tuple[Condition, ...] = (
         Sentence("MPM ITK is an add-on, not an extra package"),
         Sentence("MPM ITK is disabled in the selection, and its package is an extra package."),
         Sentence("Enable MPM ITK instead of adding its package."),
-        shown=(PLAN,),
+        listed_in=(PLAN,),
     ),
     Condition(
         "more_than_one_mpm",
@@ -28,7 +28,7 @@ SELECTION: tuple[Condition, ...] = (
         Sentence("Only one MPM can be selected"),
         Sentence("Apache starts with exactly one MPM."),
         marked("Select {name}, or don't add it."),
-        shown=(PLAN,),
+        listed_in=(PLAN,),
     ),
     Condition(
         "package_not_for_this_system",
@@ -38,7 +38,7 @@ SELECTION: tuple[Condition, ...] = (
             "PHP as an Apache module exists up to PHP 7.4, and not for newer operating systems."
         ),
         marked("Use {php}-php-fpm instead."),
-        shown=(PLAN,),
+        listed_in=(PLAN,),
     ),
     Condition(
         "extra_package_conflicts",
@@ -46,7 +46,7 @@ SELECTION: tuple[Condition, ...] = (
         marked("{name} doesn't work with {choice}"),
         Sentence("An extra package must work with the selected MPM."),
         marked("Don't add it, or select {ways}."),
-        shown=(PLAN,),
+        listed_in=(PLAN,),
     ),
     Condition(
         "beyond_the_mpm",
@@ -54,7 +54,7 @@ SELECTION: tuple[Condition, ...] = (
         Sentence("This is more than a change of the MPM"),
         Sentence("This panel changes the MPM, MPM ITK, and the packages that belong to them."),
         Sentence("Use the server's package manager for other packages."),
-        shown=(PLAN,),
+        listed_in=(PLAN,),
     ),
     Condition(
         "kept_package_removed",
@@ -62,7 +62,7 @@ SELECTION: tuple[Condition, ...] = (
         Sentence("A package you keep would be removed"),
         Sentence("It doesn't work with the selected MPM."),
         Sentence("Allow its removal, or select an MPM that it works with."),
-        shown=(PLAN,),
+        listed_in=(PLAN,),
     ),
     Condition(
         "kept_package_not_installed",
@@ -70,21 +70,21 @@ SELECTION: tuple[Condition, ...] = (
         Sentence("A package to keep is not installed"),
         Sentence("Only installed packages can be kept."),
         Sentence("Add it instead of keeping it, or leave it out."),
-        shown=(PLAN,),
+        listed_in=(PLAN,),
     ),
     Condition(
         "nothing_to_do",
         NOTE,
         Sentence("No changes needed"),
         Sentence("This server already has this configuration."),
-        shown=(PLAN,),
+        listed_in=(PLAN,),
     ),
     Condition(
         "default_mpm",
         NOTE,
         Sentence("prefork is the default"),
         Sentence("Without a selection, EasyApache 4 installs prefork."),
-        shown=(PLAN,),
+        listed_in=(PLAN,),
     ),
     Condition(
         "no_state_to_restore",
@@ -95,14 +95,14 @@ SELECTION: tuple[Condition, ...] = (
             "that way."
         ),
         Sentence("Select an MPM instead of rolling back."),
-        shown=(PLAN,),
+        listed_in=(PLAN,),
     ),
     Condition(
         "itk_replaces_modules",
         NOTE,
         Sentence("MPM ITK replaces other modules"),
         Sentence("They conflict with MPM ITK, which itself runs every site as its own user."),
-        shown=(PLAN,),
+        listed_in=(PLAN,),
     ),
     Condition(
         "php_handlers_change",
@@ -110,7 +110,7 @@ SELECTION: tuple[Condition, ...] = (
         Sentence("PHP handlers must change"),
         Sentence("suPHP and FastCGI handlers don't work with MPM ITK."),
         Sentence("Set the PHP handler of these sites to CGI before the change."),
-        shown=(PLAN,),
+        listed_in=(PLAN,),
     ),
     Condition(
         "itk_seccomp",
@@ -125,7 +125,7 @@ SELECTION: tuple[Condition, ...] = (
             "Let sites send mail through SMTP. Widening LimitUIDRange and LimitGIDRange helps too, "
             "but gives up the protection."
         ),
-        shown=(PLAN,),
+        listed_in=(PLAN,),
     ),
     Condition(
         "itk_limits",
@@ -136,7 +136,7 @@ SELECTION: tuple[Condition, ...] = (
             "another user is closed. Every connection forks a process, which costs time and "
             "memory. PHP runs through the CGI handler."
         ),
-        shown=(PLAN,),
+        listed_in=(PLAN,),
     ),
     Condition(
         "packages_removed",
@@ -144,7 +144,7 @@ SELECTION: tuple[Condition, ...] = (
         marked("{names} will be removed"),
         Sentence("It wasn't part of your selection. Check that no site needs it."),
         Sentence("Keep it: the change is then blocked."),
-        shown=(PLAN,),
+        listed_in=(PLAN,),
     ),
     Condition(
         "updates_included",
@@ -152,7 +152,7 @@ SELECTION: tuple[Condition, ...] = (
         Sentence("This change also updates packages"),
         Sentence("Apache modules work with exactly one version of Apache."),
         Sentence("Update first and change the MPM afterwards, to see the effect of each."),
-        shown=(PLAN,),
+        listed_in=(PLAN,),
     ),
     Condition(
         "apache_downgraded",
@@ -166,28 +166,28 @@ SELECTION: tuple[Condition, ...] = (
             "Wait until the repository offers the installed version, or enable the repository it "
             "was installed from."
         ),
-        shown=(PLAN,),
+        listed_in=(PLAN,),
     ),
     Condition(
         "cgi_swapped",
         NOTE,
         Sentence("The CGI module changes"),
         Sentence("With threads a separate daemon starts CGI programs. Sites need no change."),
-        shown=(PLAN,),
+        listed_in=(PLAN,),
     ),
     Condition(
         "http2_installed",
         GAIN,
         Sentence("HTTP/2 will be enabled"),
         Sentence("mod_http2 will be installed. Browsers use it automatically over HTTPS."),
-        shown=(PLAN,),
+        listed_in=(PLAN,),
     ),
     Condition(
         "http2_possible",
         GAIN,
         Sentence("HTTP/2 becomes available"),
         Sentence("mod_http2 needs threads. You can install it with this change."),
-        shown=(PLAN,),
+        listed_in=(PLAN,),
     ),
     Condition(
         "hcheck_needs_threads",
@@ -199,21 +199,21 @@ SELECTION: tuple[Condition, ...] = (
             "from starting."
         ),
         Sentence("Remove hc… parameters from BalancerMember lines, or keep event or worker."),
-        shown=(PLAN,),
+        listed_in=(PLAN,),
     ),
     Condition(
         "hcheck_installed",
         GAIN,
         Sentence("Health checks of proxied servers will be enabled"),
         Sentence("mod_proxy_hcheck will be installed."),
-        shown=(PLAN,),
+        listed_in=(PLAN,),
     ),
     Condition(
         "hcheck_possible",
         GAIN,
         Sentence("Health checks of proxied servers become available"),
         Sentence("This server balances load, and mod_proxy_hcheck works with threads."),
-        shown=(PLAN,),
+        listed_in=(PLAN,),
     ),
     Condition(
         "one_process_per_request",
@@ -224,6 +224,6 @@ SELECTION: tuple[Condition, ...] = (
             "number of visitors needs more memory than with threads."
         ),
         Sentence("Compare the memory in the capacity section before you confirm."),
-        shown=(PLAN,),
+        listed_in=(PLAN,),
     ),
 )

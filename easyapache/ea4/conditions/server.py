@@ -25,7 +25,7 @@ SERVER: tuple[Condition, ...] = (
         Sentence("EasyApache 4 is not installed"),
         Sentence("The package ea-apache24 is not installed on this server."),
         Sentence("Provision an EasyApache 4 profile first, then select an MPM."),
-        shown=(PLAN,),
+        listed_in=(PLAN,),
     ),
     Condition(
         "pending_restart",
@@ -37,7 +37,7 @@ SERVER: tuple[Condition, ...] = (
         ),
         Sentence("Stop and start Apache soon; Diagnostics offers this repair."),
         RESTART,
-        shown=(PLAN, HEALTH),
+        listed_in=(PLAN, HEALTH),
         seen=evidence.pending_restart,
         patterns=(r"Running MPM: expected \w+, (?:saw|got) (event|worker|prefork)\b",),
     ),
@@ -53,7 +53,7 @@ SERVER: tuple[Condition, ...] = (
             "In /etc/apache2/conf.modules.d, look for files that no package owns, and for .rpmsave "
             "and .rpmnew files."
         ),
-        shown=(PLAN, HEALTH),
+        listed_in=(PLAN, HEALTH),
         seen=evidence.configuration_differs,
     ),
     Condition(
@@ -65,7 +65,7 @@ SERVER: tuple[Condition, ...] = (
             "start."
         ),
         Sentence("Remove that LoadModule line; the MPM's package brings its own file."),
-        shown=(PLAN, PREFLIGHT),
+        listed_in=(PLAN, PREFLIGHT),
         seen=evidence.foreign_mpm_file,
     ),
     Condition(
@@ -77,7 +77,7 @@ SERVER: tuple[Condition, ...] = (
             "that another one wrote. PHP-FPM is not affected."
         ),
         Sentence("Install ea-apache24-mod_suexec."),
-        shown=(PLAN,),
+        listed_in=(PLAN,),
         seen=evidence.code_runs_as_nobody,
     ),
     Condition(
@@ -91,7 +91,7 @@ SERVER: tuple[Condition, ...] = (
         Sentence(
             "Roll back from the history. Check the list of removals before you provision a profile."
         ),
-        shown=(DIAGNOSTICS,),
+        listed_in=(DIAGNOSTICS,),
     ),
     Condition(
         "other_threaded_mpm",
@@ -114,8 +114,8 @@ SERVER: tuple[Condition, ...] = (
             "pre_virtualhost_global.conf. In pre_main_global.conf it has no effect: the generated "
             "value follows it."
         ),
-        shown=(PLAN,),
-        seen=evidence.limit_stays_150,
+        listed_in=(PLAN,),
+        seen=evidence.unchanged_limit_150,
     ),
     Condition(
         "limits_overridden",
@@ -129,7 +129,7 @@ SERVER: tuple[Condition, ...] = (
             "Set these limits in WHM » Apache Configuration » Global Configuration or in "
             "pre_virtualhost_global.conf."
         ),
-        shown=(PLAN,),
+        listed_in=(PLAN,),
         seen=evidence.limits_overridden,
     ),
     Condition(
@@ -141,7 +141,7 @@ SERVER: tuple[Condition, ...] = (
             "Apache against it."
         ),
         Sentence("Switch back to Apache in the LiteSpeed plugin, then refresh the plan."),
-        shown=(PLAN, PREFLIGHT),
+        listed_in=(PLAN, PREFLIGHT),
         seen=evidence.replaced_by_another_server,
     ),
     Condition(
@@ -152,7 +152,7 @@ SERVER: tuple[Condition, ...] = (
             "Visitors connect to it first, so it decides on HTTP/2 and TLS. A change restarts "
             "Apache only."
         ),
-        shown=(PLAN,),
+        listed_in=(PLAN,),
     ),
     Condition(
         "spare_servers_throttle",
@@ -184,7 +184,7 @@ SERVER: tuple[Condition, ...] = (
         Sentence("It stopped or didn't start. Its error log says why. A change starts it again."),
         Sentence("Test the configuration (httpd -t), then start Apache."),
         START,
-        shown=(PLAN, HEALTH),
+        listed_in=(PLAN, HEALTH),
         seen=evidence.httpd_down,
         patterns=(
             r"httpd does not run",
@@ -211,7 +211,7 @@ SERVER: tuple[Condition, ...] = (
         Sentence("Apache is switched off"),
         Sentence("systemd and cPanel don't start Apache as long as it is switched off."),
         Sentence("Switch Apache on and start it, then try again."),
-        shown=(PREFLIGHT,),
+        listed_in=(PREFLIGHT,),
     ),
     Condition(
         "panel_proxied",
@@ -222,28 +222,28 @@ SERVER: tuple[Condition, ...] = (
             "Open the panel on its own port (an SSH tunnel will do), and remove the line for the "
             "duration of the change."
         ),
-        shown=(PREFLIGHT,),
+        listed_in=(PREFLIGHT,),
     ),
     Condition(
         "guarded_mpm_lines",
         NOTE,
         Sentence("A file that no package owns could load an MPM"),
         Sentence("Its section applies neither now nor after this change: Apache skips it."),
-        shown=(PLAN,),
+        listed_in=(PLAN,),
     ),
     Condition(
         "misnamed_sections",
         NOTE,
         Sentence("A section for an MPM never applies"),
         Sentence("No MPM has that name in <IfModule>, so Apache skips the settings in it."),
-        shown=(PLAN,),
+        listed_in=(PLAN,),
     ),
     Condition(
         "config_unread",
         NOTE,
         Sentence("Part of the configuration couldn't be read"),
         Sentence("This plan doesn't consider its content; the trial start does."),
-        shown=(PLAN,),
+        listed_in=(PLAN,),
     ),
     Condition(
         "edited_files_saved_aside",
@@ -254,7 +254,7 @@ SERVER: tuple[Condition, ...] = (
             "Reinstalling a package doesn't restore the edits."
         ),
         Sentence("Copy what you need into /etc/apache2/conf.d, inside of an <IfModule> section."),
-        shown=(PLAN,),
+        listed_in=(PLAN,),
     ),
     Condition(
         "packages_contradict",
@@ -262,6 +262,6 @@ SERVER: tuple[Condition, ...] = (
         Sentence("Installed packages contradict each other"),
         Sentence("They do so already, before any change."),
         Sentence("dnf check lists these problems. Fix them before you change the MPM."),
-        shown=(PLAN,),
+        listed_in=(PLAN,),
     ),
 )

@@ -25,7 +25,7 @@ STEPS: tuple[Condition, ...] = (
         ),
         Sentence("Open Diagnostics and choose “Undo the incomplete change”."),
         TAKE_BACK,
-        shown=(PLAN, CHANGE, DIAGNOSTICS, HEALTH),
+        listed_in=(PLAN, CHANGE, DIAGNOSTICS, HEALTH),
     ),
     Condition(
         "no_restore_point",
@@ -36,7 +36,7 @@ STEPS: tuple[Condition, ...] = (
             "Enable the repository that has them, or install the packages with the server's "
             "package manager."
         ),
-        shown=(CHANGE,),
+        listed_in=(CHANGE,),
     ),
     Condition(
         "restore_failed",
@@ -45,7 +45,7 @@ STEPS: tuple[Condition, ...] = (
         Sentence("After the change failed, the restore point couldn't be put back completely."),
         Sentence("Open Diagnostics and choose “Undo the incomplete change”."),
         TAKE_BACK,
-        shown=(CHANGE,),
+        listed_in=(CHANGE,),
     ),
     Condition(
         "trial_start_failed",
@@ -56,7 +56,7 @@ STEPS: tuple[Condition, ...] = (
             "changed."
         ),
         Sentence("Fix what Apache reports, then try again."),
-        shown=(CHANGE,),
+        listed_in=(CHANGE,),
     ),
     Condition(
         "restart_failed",
@@ -64,7 +64,7 @@ STEPS: tuple[Condition, ...] = (
         Sentence("Apache didn't start"),
         Sentence("The restart with the new packages failed."),
         Sentence("Read what httpd reports; its error log has the details."),
-        shown=(CHANGE,),
+        listed_in=(CHANGE,),
     ),
     Condition(
         "verification_failed",
@@ -72,7 +72,7 @@ STEPS: tuple[Condition, ...] = (
         Sentence("Verification failed"),
         Sentence("After the restart, a check had another result than expected."),
         Sentence("Compare expected and actual values in the checks of this change."),
-        shown=(CHANGE,),
+        listed_in=(CHANGE,),
     ),
     Condition(
         "repair_failed",
@@ -80,7 +80,7 @@ STEPS: tuple[Condition, ...] = (
         Sentence("The packages couldn't be repaired"),
         Sentence("The package manager couldn't bring them into a working state."),
         Sentence("dnf check lists what is wrong. Fix it with the server's package manager."),
-        shown=(CHANGE,),
+        listed_in=(CHANGE,),
     ),
     Condition(
         "package_manager",
@@ -88,7 +88,7 @@ STEPS: tuple[Condition, ...] = (
         Sentence("The package manager failed"),
         Sentence("Its message is none that this panel knows."),
         Sentence("Read its output in the log."),
-        shown=(CHANGE,),
+        listed_in=(CHANGE,),
         last_resort=True,
     ),
     Condition(
@@ -99,7 +99,7 @@ STEPS: tuple[Condition, ...] = (
         Sentence(
             "Install one, or set package_manager in the agent's configuration to its full path."
         ),
-        shown=(CHANGE,),
+        listed_in=(CHANGE,),
     ),
     Condition(
         "not_supported",
@@ -107,7 +107,7 @@ STEPS: tuple[Condition, ...] = (
         Sentence("The package manager is too old"),
         Sentence("It can't say what a change would do."),
         Sentence("Update dnf, or change the MPM with the server's package manager."),
-        shown=(CHANGE,),
+        listed_in=(CHANGE,),
     ),
     Condition(
         "no_answer",
@@ -115,7 +115,7 @@ STEPS: tuple[Condition, ...] = (
         Sentence("A program didn't finish in time"),
         Sentence("A program on the server was stopped because it took too long."),
         Sentence("Run it by hand to see what it waits for."),
-        shown=(CHANGE,),
+        listed_in=(CHANGE,),
     ),
     Condition(
         "no_such_program",
@@ -123,7 +123,7 @@ STEPS: tuple[Condition, ...] = (
         Sentence("A program can't be run"),
         Sentence("It isn't installed, or it isn't executable."),
         Sentence("Install it, or correct its path in the agent's configuration."),
-        shown=(CHANGE,),
+        listed_in=(CHANGE,),
     ),
     Condition(
         "program_not_started",
@@ -131,7 +131,7 @@ STEPS: tuple[Condition, ...] = (
         Sentence("A program couldn't be started"),
         Sentence("The server didn't start it in time; nothing was changed by it."),
         Sentence("Check the load of the server, then try again."),
-        shown=(CHANGE,),
+        listed_in=(CHANGE,),
     ),
     Condition(
         "bad_restart_method",
@@ -139,7 +139,7 @@ STEPS: tuple[Condition, ...] = (
         Sentence("This restart method isn't available"),
         Sentence("The agent's configuration names a method that this server doesn't support."),
         Sentence("Set restart_method to auto in the agent's configuration."),
-        shown=(CHANGE,),
+        listed_in=(CHANGE,),
     ),
     Condition(
         "state_before_unknown",
@@ -147,7 +147,7 @@ STEPS: tuple[Condition, ...] = (
         Sentence("The state before the change is unknown"),
         Sentence("The agent's record of it is missing or damaged."),
         Sentence("Check the server, and open Diagnostics."),
-        shown=(CHANGE,),
+        listed_in=(CHANGE,),
     ),
 )
 
@@ -161,7 +161,7 @@ AGENT: tuple[Condition, ...] = (
             "may be hours from now, and can't be watched until then."
         ),
         Sentence("Start the agent on the server first, or set a maintenance window."),
-        shown=(PLAN, HEALTH),
+        listed_in=(PLAN, HEALTH),
     ),
     Condition(
         "unknown_proxy",
@@ -172,7 +172,7 @@ AGENT: tuple[Condition, ...] = (
             "one address: in limits, in the networks of tokens, and in the history."
         ),
         Sentence("Set TRUSTED_PROXIES to the number of your own proxies, and restart the panel."),
-        shown=(DIAGNOSTICS,),
+        listed_in=(DIAGNOSTICS,),
     ),
     Condition(
         "messages_dropped",
@@ -186,7 +186,7 @@ AGENT: tuple[Condition, ...] = (
             "Find out who else has the broker's (Redis) password, and change it. The worker's log "
             "lists the messages."
         ),
-        shown=(DIAGNOSTICS,),
+        listed_in=(DIAGNOSTICS,),
     ),
     Condition(
         "agent_messages_dropped",
@@ -200,7 +200,7 @@ AGENT: tuple[Condition, ...] = (
             "Find out who else has the broker's (Redis) password, and change it. The agent's log "
             "lists the messages."
         ),
-        shown=(DIAGNOSTICS,),
+        listed_in=(DIAGNOSTICS,),
     ),
     Condition(
         "change_not_requested",
@@ -211,7 +211,7 @@ AGENT: tuple[Condition, ...] = (
             "broker's password reports one in its name."
         ),
         Sentence("Find out who else has the broker's (Redis) password, and change it."),
-        shown=(DIAGNOSTICS,),
+        listed_in=(DIAGNOSTICS,),
     ),
     Condition(
         "broker_trouble",
@@ -219,7 +219,7 @@ AGENT: tuple[Condition, ...] = (
         Sentence("The broker (Redis) accepts no messages"),
         Sentence("Changes can't start, and status updates don't arrive."),
         Sentence("Free memory or disk space for Redis, and check its log."),
-        shown=(DIAGNOSTICS,),
+        listed_in=(DIAGNOSTICS,),
     ),
     Condition(
         "files_readable",
@@ -227,6 +227,6 @@ AGENT: tuple[Condition, ...] = (
         Sentence("Other accounts can read the panel's files"),
         Sentence("Other accounts on this machine can read the database or a secret file."),
         Sentence("As the panel's account, run manage.py check and follow its advice."),
-        shown=(DIAGNOSTICS,),
+        listed_in=(DIAGNOSTICS,),
     ),
 )

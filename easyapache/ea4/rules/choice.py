@@ -82,9 +82,9 @@ def package_unknown(situation: Situation) -> Iterator[Finding]:
     for name in sorted(situation.choice.add):
         if name in brought or situation.scene.describe(name):
             continue
-        known = sorted(situation.scene.available)
+        names = sorted(situation.scene.available)
         spelled = name.replace("-mod-", "-mod_").replace("mod_mpm-", "mod_mpm_")
-        close = get_close_matches(spelled, known, n=3, cutoff=0.8)
+        close = get_close_matches(spelled, names, n=3, cutoff=0.8)
         unknown = Sentence("{name} is unknown.", name=name)
         hint = [Sentence("Did you mean {names}?", names=any_of(close))] if close else []
         yield finding("no_such_package", joined(" ", [unknown, *hint]), packages=(name,))
@@ -194,9 +194,9 @@ def impossible(situation: Situation) -> Iterator[Finding]:
     )
 
 
-def kept_package_leaves(situation: Situation) -> Iterator[Finding]:
+def kept_package_removed(situation: Situation) -> Iterator[Finding]:
     choice = situation.choice
-    lost = sorted(choice.keep & situation.leaving)
+    lost = sorted(choice.keep & situation.removed)
     if lost:
         allow = Sentence("Allow removing {names}", names=listing(lost))
         fixes = [Fix(allow, unkeep=tuple(lost))]
@@ -222,7 +222,7 @@ def _only_forked(situation: Situation, names: Iterable[str]) -> bool:
 
 def nothing_to_do(situation: Situation) -> Iterator[Finding]:
     """No package moves. With all three observations agreeing, nothing at all would happen."""
-    if not situation.answered or (situation.choice.itk and situation.choice.mpm.threaded):
+    if not situation.resolved or (situation.choice.itk and situation.choice.mpm.threaded):
         return
     change = situation.change
     profile, choice = situation.profile, situation.choice
@@ -252,7 +252,7 @@ CHOICE_RULES: tuple[RuleFunction, ...] = (
     *_EXPLAINING[1:],
     more_than_the_mpm,
     impossible,
-    kept_package_leaves,
+    kept_package_removed,
     nothing_to_do,
     default_mpm,
 )

@@ -12,12 +12,12 @@ from easyapache.ea4.conditions.condition import Severity as Severity
 from easyapache.ea4.mpm import Choice, installed, short
 from easyapache.ea4.profile import Observation, Profile, Transaction
 from easyapache.ea4.relations import Entry, Scene
-from easyapache.ea4.schema import Spoken
+from easyapache.ea4.schema import Translatable
 from easyapache.ea4.sentences import Sentence, ended, joined
 
 
 @dataclass(frozen=True, slots=True)
-class Fix(Spoken):
+class Fix(Translatable):
     """A remedy that is itself a choice: what to add to the choice or change in it."""
 
     SENTENCES: ClassVar = ("label",)
@@ -29,7 +29,7 @@ class Fix(Spoken):
 
 
 @dataclass(frozen=True, slots=True)
-class Finding(Spoken):
+class Finding(Translatable):
     """A condition of the catalogue that holds for a choice on a server (``finding``).
 
     ``code`` never changes once released: scripts match on it. ``message`` is what was seen, and
@@ -95,12 +95,12 @@ class Situation:
         return frozenset(self.final)
 
     @cached_property
-    def leaving(self) -> frozenset[str]:
+    def removed(self) -> frozenset[str]:
         """Names that are there now and not afterwards; an update does not leave."""
         return self.before - self.after
 
     @cached_property
-    def coming(self) -> frozenset[str]:
+    def newly_installed(self) -> frozenset[str]:
         return self.after - self.before
 
     @cached_property
@@ -109,7 +109,7 @@ class Situation:
         return installed(self.before)
 
     @cached_property
-    def answered(self) -> bool:
+    def resolved(self) -> bool:
         """Whether ``change`` is an answer at all."""
         return not self.impossible
 
@@ -132,10 +132,10 @@ RuleFunction = Callable[[Situation], Iterable[Finding]]
 
 def listing(names: Iterable[str], limit: int = 6) -> str:
     """Names for a sentence: ``mod_a, mod_b and 3 more``."""
-    shown = [short(name) for name in sorted(names)]
-    if len(shown) > limit:
-        rest = len(shown) - limit + 1
-        return Sentence("{names} and {count} more", names=", ".join(shown[: limit - 1]), count=rest)
-    if len(shown) < 2:
-        return "".join(shown)
-    return Sentence("{names} and {last}", names=", ".join(shown[:-1]), last=shown[-1])
+    parts = [short(name) for name in sorted(names)]
+    if len(parts) > limit:
+        rest = len(parts) - limit + 1
+        return Sentence("{names} and {count} more", names=", ".join(parts[: limit - 1]), count=rest)
+    if len(parts) < 2:
+        return "".join(parts)
+    return Sentence("{names} and {last}", names=", ".join(parts[:-1]), last=parts[-1])

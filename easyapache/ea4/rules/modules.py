@@ -10,22 +10,22 @@ from easyapache.ea4.sentences import Sentence
 
 
 def cgi_swapped(situation: Situation) -> Iterator[Finding]:
-    for gone, here in ((CGI, CGID), (CGID, CGI)):
-        if gone in situation.leaving and here in situation.coming:
+    for removed, installed in ((CGI, CGID), (CGID, CGI)):
+        if removed in situation.removed and installed in situation.newly_installed:
             yield finding(
                 "cgi_swapped",
-                Sentence("{name} replaces {other}.", name=short(here), other=short(gone)),
-                packages=(gone, here),
+                Sentence("{name} replaces {other}.", name=short(installed), other=short(removed)),
+                packages=(removed, installed),
             )
 
 
 def http2(situation: Situation) -> Iterator[Finding]:
     """mod_http2 needs threads: its package conflicts with prefork and with ITK."""
-    if HTTP2 in situation.leaving:
+    if HTTP2 in situation.removed:
         yield finding(
             "http2_needs_threads", _removed_with(situation, "mod_http2"), packages=(HTTP2,)
         )
-    elif HTTP2 in situation.coming:
+    elif HTTP2 in situation.newly_installed:
         yield finding("http2_installed", packages=(HTTP2,))
     elif _becomes_threaded(situation) and HTTP2 in situation.scene.available:
         fix = Fix(Sentence("Add mod_http2"), add=(HTTP2,))
@@ -34,9 +34,9 @@ def http2(situation: Situation) -> Iterator[Finding]:
 
 def hcheck(situation: Situation) -> Iterator[Finding]:
     """mod_proxy_hcheck crashes on prefork (EA-5836), so its package conflicts with forked MPMs."""
-    if HCHECK in situation.leaving:
+    if HCHECK in situation.removed:
         yield finding("hcheck_needs_threads", packages=(HCHECK,))
-    elif HCHECK in situation.coming:
+    elif HCHECK in situation.newly_installed:
         yield finding("hcheck_installed", packages=(HCHECK,))
     elif (
         _becomes_threaded(situation)
@@ -47,15 +47,15 @@ def hcheck(situation: Situation) -> Iterator[Finding]:
         yield finding("hcheck_possible", packages=(HCHECK,), fixes=(fix,))
 
 
-def qos_leaves(situation: Situation) -> Iterator[Finding]:
+def qos_removed(situation: Situation) -> Iterator[Finding]:
     """mod-qos requires the worker MPM by name."""
-    if QOS in situation.leaving:
+    if QOS in situation.removed:
         fix = Fix(Sentence("Select {mpm}", mpm="worker"), mpm=MPM.WORKER.value, itk=False)
         removed = _removed_with(situation, "mod-qos")
         yield finding("qos_needs_worker", removed, packages=(QOS,), fixes=(fix,))
 
 
-def limit_stays(situation: Situation) -> Iterator[Finding]:
+def unchanged_limit(situation: Situation) -> Iterator[Finding]:
     """cPanel writes the same MaxRequestWorkers for every MPM."""
     if _becomes_threaded(situation):
         yield finding("limit_stays_150", packages=(situation.choice.mpm.package,))
@@ -63,7 +63,7 @@ def limit_stays(situation: Situation) -> Iterator[Finding]:
 
 def becomes_forked(situation: Situation) -> Iterator[Finding]:
     now = situation.packages.mpm
-    if situation.answered and now and MPM(now).threaded and not situation.choice.mpm.threaded:
+    if situation.resolved and now and MPM(now).threaded and not situation.choice.mpm.threaded:
         yield finding("one_process_per_request", packages=(MPM.PREFORK.package,))
 
 
@@ -79,7 +79,7 @@ def _becomes_threaded(situation: Situation) -> bool:
     now = situation.packages.mpm
     forked = now is not None and not MPM(now).threaded
     return (
-        situation.answered
+        situation.resolved
         and forked
         and bool(situation.change.install)
         and (situation.choice.mpm.threaded)
@@ -87,10 +87,10 @@ def _becomes_threaded(situation: Situation) -> bool:
 
 
 MODULE_RULES: tuple[RuleFunction, ...] = (
-    qos_leaves,
+    qos_removed,
     http2,
     hcheck,
     cgi_swapped,
-    limit_stays,
+    unchanged_limit,
     becomes_forked,
 )

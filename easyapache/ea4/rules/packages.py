@@ -35,13 +35,13 @@ from easyapache.ea4.versions import compare_evr, parse_evr
 
 _MOVED_BY_THE_CHOICE = frozenset({CGI, CGID, ITK, *(mpm.package for mpm in MPM)})
 _NAMED_BY_OTHER_RULES = frozenset({HTTP2, HCHECK, QOS, RUID2, SUEXEC, SUPHP, FCGID})
-_STAY = Fix(Sentence("Keep prefork"), mpm=MPM.PREFORK.value)
+_KEEP_PREFORK = Fix(Sentence("Keep prefork"), mpm=MPM.PREFORK.value)
 
 
-def php_dso_leaves(situation: Situation) -> Iterator[Finding]:
+def php_dso_removed(situation: Situation) -> Iterator[Finding]:
     """PHP as an Apache module exists up to 7.4, is not thread-safe and needs a forked MPM."""
     users = situation.facts.get("php_dso_sites")
-    for name in sorted(situation.leaving):
+    for name in sorted(situation.removed):
         entry = situation.scene.installed.get(name)
         provides = entry.provides if entry else ()
         if not PHP_DSO.match(name) and not any(item.name == DSO_CAPABILITY for item in provides):
@@ -52,7 +52,7 @@ def php_dso_leaves(situation: Situation) -> Iterator[Finding]:
             "php_dso_needs_prefork",
             joined(" ", [removed, _used_by(sites, known=users is not None)]),
             packages=(name,),
-            fixes=(_STAY,) if situation.choice.mpm.threaded else (),
+            fixes=(_KEEP_PREFORK,) if situation.choice.mpm.threaded else (),
         )
 
 
@@ -61,15 +61,15 @@ def _used_by(sites: list[str], *, known: bool) -> Sentence:
         return Sentence("Couldn't detect which sites use it.")
     if not sites:
         return Sentence("No site uses it.")
-    shown = ", ".join(sites[:5]) + (" …" if len(sites) > 5 else "")
+    examples = ", ".join(sites[:5]) + (" …" if len(sites) > 5 else "")
     if len(sites) == 1:
-        return Sentence("1 site uses it: {sites}.", sites=shown)
-    return Sentence("{count} sites use it: {sites}.", count=len(sites), sites=shown)
+        return Sentence("1 site uses it: {sites}.", sites=examples)
+    return Sentence("{count} sites use it: {sites}.", count=len(sites), sites=examples)
 
 
 def code_runs_as_nobody(situation: Situation) -> Iterator[Finding]:
     """Something ran code as the account's user; afterwards nothing does."""
-    if not situation.answered:
+    if not situation.resolved:
         return
     before = situation.offering(AS_USER_CAPABILITY, situation.before)
     after = situation.offering(AS_USER_CAPABILITY, situation.after)
@@ -79,7 +79,7 @@ def code_runs_as_nobody(situation: Situation) -> Iterator[Finding]:
     if situation.choice.mpm is MPM.PREFORK and ITK in before:
         fixes.append(Fix(Sentence("Keep MPM ITK enabled"), itk=True))
     if RUID2 in before and situation.choice.mpm.threaded:
-        fixes.append(_STAY)
+        fixes.append(_KEEP_PREFORK)
     yield finding(
         "code_runs_as_nobody",
         Sentence("{names} will be removed.", names=listing(before)),
@@ -90,8 +90,8 @@ def code_runs_as_nobody(situation: Situation) -> Iterator[Finding]:
 
 def itk_takes_over(situation: Situation) -> Iterator[Finding]:
     """What ITK excludes: suexec, suphp, ruid2, fcgid and http2."""
-    lost = sorted(situation.leaving & {SUEXEC, SUPHP, RUID2, FCGID, HTTP2})
-    if ITK not in situation.coming or not lost:
+    lost = sorted(situation.removed & {SUEXEC, SUPHP, RUID2, FCGID, HTTP2})
+    if ITK not in situation.newly_installed or not lost:
         return
     off = (Fix(Sentence("Disable MPM ITK"), itk=False),)
     handlers = [name for name in lost if name in (SUPHP, FCGID)]
@@ -104,7 +104,7 @@ def itk_takes_over(situation: Situation) -> Iterator[Finding]:
 
 def itk_limits(situation: Situation) -> Iterator[Finding]:
     """What an administrator meets after switching ITK on, by the documentation of both."""
-    if ITK not in situation.coming:
+    if ITK not in situation.newly_installed:
         return
     yield finding("itk_seccomp", packages=(ITK,))
     yield finding("itk_limits", packages=(ITK,))
@@ -123,7 +123,7 @@ def itk_too_old(situation: Situation) -> Iterator[Finding]:
 def htaccess_directives(situation: Situation) -> Iterator[Finding]:
     """Directives of a module that is removed, in files that neither httpd -t nor a trial start
     reads."""
-    lines = htaccess_lines(situation.profile, situation.leaving)
+    lines = htaccess_lines(situation.profile, situation.removed)
     if not lines:
         return
     found = [ended(where(lines))]
@@ -139,12 +139,12 @@ def htaccess_directives(situation: Situation) -> Iterator[Finding]:
     )
 
 
-def others_leave(situation: Situation) -> Iterator[Finding]:
+def others_removed(situation: Situation) -> Iterator[Finding]:
     """Packages that would go although nobody asked and no other rule has spoken of them."""
     quiet = _MOVED_BY_THE_CHOICE | _NAMED_BY_OTHER_RULES
-    lost = sorted(name for name in situation.leaving - quiet if not PHP_DSO.match(name))
+    lost = sorted(name for name in situation.removed - quiet if not PHP_DSO.match(name))
     # Named only where ITK takes over or nothing runs code as the user: otherwise name it here.
-    lost += sorted(situation.leaving & {RUID2, SUEXEC, SUPHP, FCGID} - _named(situation))
+    lost += sorted(situation.removed & {RUID2, SUEXEC, SUPHP, FCGID} - _named(situation))
     if lost:
         conflict = Sentence(
             "Conflicts with {choice}: {names}.",
@@ -185,7 +185,7 @@ def suexec_conflicts_with_itself(situation: Situation) -> Iterator[Finding]:
     """From 2.4.65-4 to before 2.4.66-5 the suexec package conflicted with all that runs code as
     the user, itself included (EA4-98, EA4-242)."""
     entry = situation.final.get(SUEXEC)
-    if entry is None or SUEXEC not in situation.coming:
+    if entry is None or SUEXEC not in situation.newly_installed:
         return
     evr = evr_of(entry.package)
     low, high = parse_evr("2.4.65-4"), parse_evr("2.4.66-5")
@@ -196,13 +196,13 @@ def suexec_conflicts_with_itself(situation: Situation) -> Iterator[Finding]:
 
 
 PACKAGE_RULES: tuple[RuleFunction, ...] = (
-    php_dso_leaves,
+    php_dso_removed,
     code_runs_as_nobody,
     itk_takes_over,
     itk_limits,
     itk_too_old,
     htaccess_directives,
-    others_leave,
+    others_removed,
     updates_come_along,
     suexec_conflicts_with_itself,
 )

@@ -24,8 +24,8 @@ def panel_findings(facts: Mapping[str, Any]) -> Iterator[Finding]:
         yield finding("agent_offline")
 
 
-def known_to_the_panel(situation: Situation) -> Iterator[Finding]:
+def panel_conditions(situation: Situation) -> Iterator[Finding]:
     yield from panel_findings(situation.facts)
 
 
-PANEL_RULES: tuple[RuleFunction, ...] = (known_to_the_panel,)
+PANEL_RULES: tuple[RuleFunction, ...] = (panel_conditions,)

@@ -135,12 +135,12 @@ def edited_files(situation: Situation) -> Iterator[Finding]:
     """rpm saves an edited configuration file aside when its package goes, and does not bring
     the edits back with the package."""
     edited = situation.facts.get("edited_config_files") or {}
-    gone = {path: name for path, name in edited.items() if name in situation.leaving}
-    if gone:
+    removed = {path: name for path, name in edited.items() if name in situation.removed}
+    if removed:
         yield finding(
             "edited_files_saved_aside",
-            ", ".join(sorted(gone)[:5]),
-            packages=sorted(set(gone.values())),
+            ", ".join(sorted(removed)[:5]),
+            packages=sorted(set(removed.values())),
         )
 
 

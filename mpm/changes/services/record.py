@@ -15,16 +15,16 @@ from django.utils import timezone
 
 from easyapache.ea4.profile import Package, Transaction
 from easyapache.ea4.protocol import (
-    CancelTold,
-    FindingTold,
-    InterruptionTold,
-    MovedTold,
+    CancelReport,
+    FindingReport,
+    InterruptionReport,
+    MovedReport,
     Outcome,
-    OutcomeTold,
+    OutcomeReport,
     Report,
-    StepTold,
+    ReportData,
+    StepReport,
     SyncRequest,
-    Told,
 )
 from easyapache.ea4.schema import BadMessage
 from easyapache.ea4.sentences import Sentence
@@ -113,11 +113,11 @@ def record_reports(server: str, change: str, reports: Iterable[Any]) -> int:
     return fresh
 
 
-def _told(item: Any) -> tuple[Report, Told | None]:
+def _told(item: Any) -> tuple[Report, ReportData | None]:
     report = Report.from_json(storable(item))
     if report.seq > unrequested.MOST_REPORTS:
         raise BadMessage(f"a change has at most {unrequested.MOST_REPORTS} reports")
-    return report, report.told()
+    return report, report.parsed()
 
 
 def _locked(change: Change) -> Change:
@@ -126,7 +126,7 @@ def _locked(change: Change) -> Change:
     return Change.objects.select_for_update().get(pk=change.pk)
 
 
-def _take(change: Change, report: Report, told: Told | None, now: datetime) -> None:
+def _take(change: Change, report: Report, told: ReportData | None, now: datetime) -> None:
     at = _moment(report.at, now)
     ReportRow.objects.create(
         change=change, seq=report.seq, at=at, kind=report.kind, data=dict(report.data)
@@ -144,17 +144,17 @@ def _take(change: Change, report: Report, told: Told | None, now: datetime) -> N
         )
     # How a change ended stays; what is told of it later is in its timeline, and sealed by itself.
     match told:
-        case StepTold():
+        case StepReport():
             _step(change, told, at)
-        case FindingTold():
+        case FindingReport():
             _finding(change, dict(report.data))
-        case InterruptionTold():
+        case InterruptionReport():
             _interruption(change, told, dict(report.data))
-        case MovedTold() if not change.finished:
+        case MovedReport() if not change.finished:
             _set(change, moved=report.data["transaction"])
-        case CancelTold() if not told.accepted:
+        case CancelReport() if not told.accepted:
             _refused_to_cancel(change, told, at)
-        case OutcomeTold():
+        case OutcomeReport():
             _outcome(change, told, at, now)
 
 
@@ -164,7 +164,7 @@ def _set(change: Change, **fields: Any) -> None:
         setattr(change, name, value)
 
 
-def _step(change: Change, told: StepTold, at: datetime) -> None:
+def _step(change: Change, told: StepReport, at: datetime) -> None:
     if change.finished:
         return
     fields: dict[str, Any] = {"step": told.step.value}
@@ -179,7 +179,7 @@ def _finding(change: Change, data: dict[str, Any]) -> None:
         _set(change, diagnosis=[*change.diagnosis, data])
 
 
-def _interruption(change: Change, told: InterruptionTold, data: dict[str, Any]) -> None:
+def _interruption(change: Change, told: InterruptionReport, data: dict[str, Any]) -> None:
     """A change that was undone restarts httpd twice; visitors noticed the sum of both. What
     nobody measured is unknown (None): it may have been anything, so it cannot add up to nothing.
     """
@@ -200,7 +200,7 @@ def _interruption(change: Change, told: InterruptionTold, data: dict[str, Any]) 
     )
 
 
-def _refused_to_cancel(change: Change, told: CancelTold, at: datetime) -> None:
+def _refused_to_cancel(change: Change, told: CancelReport, at: datetime) -> None:
     reason = told.reason[:500]
     move(
         change,
@@ -214,7 +214,7 @@ def _refused_to_cancel(change: Change, told: CancelTold, at: datetime) -> None:
     )
 
 
-def _outcome(change: Change, report: OutcomeTold, at: datetime, now: datetime) -> None:
+def _outcome(change: Change, report: OutcomeReport, at: datetime, now: datetime) -> None:
     """The last line of the journal: what the server shows, and therefore how it ended."""
     agent, outcome, seen = agent_of(change.server_name), report.outcome, report.profile
     more = (

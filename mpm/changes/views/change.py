@@ -22,7 +22,7 @@ from easyapache.ea4.plan import Plan
 from easyapache.ea4.profile import Transaction
 from easyapache.ea4.protocol import Step
 from easyapache.ea4.rules.findings import Finding, Severity
-from easyapache.ea4.sentences import spoken
+from easyapache.ea4.sentences import with_sentences
 from mpm.access.roles import actor_of, may_change, may_read
 from mpm.access.services.actor import Refused
 from mpm.changes import log_window
@@ -137,7 +137,9 @@ def _finished(change: Change, journal: Journal) -> dict[str, Any]:
 
 def strips_of(change: Change, journal: Journal) -> list[dict[str, Any]]:
     """What visitors noticed of each restart, as numbers and as a picture."""
-    told = journal.interruptions or ([spoken(change.interruption)] if change.interruption else [])
+    told = journal.interruptions or (
+        [with_sentences(change.interruption)] if change.interruption else []
+    )
     return [{"data": one, "strip": probe_strip(one)} for one in told]
 
 

@@ -204,7 +204,7 @@ def situation(
                 for name in sorted(choice.keep)
             ),
         ],
-        "keepable": sorted(plan.leaving - {mpm.package for mpm in MPM} - choice.keep),
+        "keepable": sorted(plan.removed - {mpm.package for mpm in MPM} - choice.keep),
         "query": query_of(server, choice, answers),
     }
 

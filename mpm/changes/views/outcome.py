@@ -13,7 +13,7 @@ from django.utils.translation import gettext_lazy, ngettext
 from easyapache.ea4.conditions.condition import TAKE_BACK
 from easyapache.ea4.mpm import short
 from easyapache.ea4.protocol import Step
-from easyapache.ea4.sentences import spoken
+from easyapache.ea4.sentences import with_sentences
 from mpm.changes.aftermath import half_way
 from mpm.changes.lifecycle import past_the_point
 from mpm.changes.models.change import Origin
@@ -206,7 +206,7 @@ def causes(change: Change, card: Outcome) -> list[Cause]:
     of the card itself."""
     said = {_plain(card.about), _plain(card.title)}
     found: dict[str, Cause] = {}
-    for one in map(spoken, findings_of(change.diagnosis)):
+    for one in map(with_sentences, findings_of(change.diagnosis)):
         if one.get("repair") == TAKE_BACK and half_way(change):
             continue
         title, message = (in_words(one.get(name) or "") for name in ("title", "message"))

@@ -21,7 +21,7 @@ from easyapache.ea4.plan import Plan, differences, make_plan
 from easyapache.ea4.profile import Transaction
 from easyapache.ea4.relations import load_catalogue
 from easyapache.ea4.rules.findings import Severity
-from easyapache.ea4.sentences import spoken
+from easyapache.ea4.sentences import with_sentences
 from mpm.access.roles import actor_of, may_change, may_read
 from mpm.access.services.actor import NotFound, Refused
 from mpm.changes.services.lookup import preview_with
@@ -185,7 +185,7 @@ def look(request: HttpRequest, preview: Preview) -> dict[str, Any]:
         "many_packages": many_packages(plan),
         "pending": preview.state == Preview.State.PENDING,
         "failed": preview.state == Preview.State.FAILED,
-        "error": spoken(preview.error or {}),
+        "error": with_sentences(preview.error or {}),
         "answered": answer is not None,
         "weight": weight_of(Transaction.from_json(preview.transaction or {})),
         "moved": moved,

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 from django.utils.translation import gettext_lazy as _
 
 from easyapache.ea4.protocol import Step
-from easyapache.ea4.sentences import marked, spoken
+from easyapache.ea4.sentences import marked, with_sentences
 from mpm.history.story import Entry, observations_of
 
 TITLES: dict[Step, Any] = {
@@ -163,9 +163,9 @@ def journal_of(reports: Iterable[ReportLike]) -> Journal:
         elif report.kind == "evidence":
             journal.evidence = _evidence(journal.evidence, report.data)
         elif report.kind == "interruption":
-            journal.interruptions.append(spoken(report.data))
+            journal.interruptions.append(with_sentences(report.data))
         elif report.kind == "outcome":
-            journal.decided_by = _text(spoken(report.data).get("decided_by"))
+            journal.decided_by = _text(with_sentences(report.data).get("decided_by"))
     journal.steps = [steps[step] for step in FORWARD]
     if any(steps[step].status != "waiting" for step in BACK):
         journal.restoring = [steps[step] for step in BACK]
@@ -183,7 +183,7 @@ def _note_step(steps: dict[Step, StepShown], report: ReportLike) -> None:
     else:
         shown.started_at = shown.started_at or report.at
         shown.ended_at = report.at
-    said = spoken(report.data)
+    said = with_sentences(report.data)
     detail = _text(said.get("detail") or said.get("decided_by"))
     shown.detail = detail or shown.detail
 
@@ -205,7 +205,7 @@ def _evidence(so_far: list[Evidence], data: Mapping[str, Any]) -> list[Evidence]
             phase=phase,
             name=str(item.get("name") or ""),
         )
-        for item in map(spoken, observations_of(data))
+        for item in map(with_sentences, observations_of(data))
     ]
     return [one for one in so_far if one.phase != phase] + new
 

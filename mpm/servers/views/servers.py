@@ -12,7 +12,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET
 
 from easyapache.ea4.profile import Observation, Profile
-from easyapache.ea4.sentences import spoken
+from easyapache.ea4.sentences import with_sentences
 from mpm.access.rights import may_read
 from mpm.servers.health import Health, health_of, with_health
 from mpm.servers.inventory import observed_mpm
@@ -106,7 +106,7 @@ def _said(value: Any) -> str:
 def said_of_itself(server: Server) -> list[tuple[str, str]]:
     """What the agent says its host allows, in words; what has none is left to the API."""
     said = server.agent.get("capabilities")
-    known = spoken(said) if isinstance(said, dict) else {}
+    known = with_sentences(said) if isinstance(said, dict) else {}
     words = {
         "package_manager": _("Package manager"),
         "restart_method": _("Restart"),
