@@ -1,8 +1,8 @@
 """Which MPM suits a server, and why: the two questions of Apache's guidelines.
 
-Does the system support threads? Is polling safe to share between threads? Both yes: event.
-Threads without safe polling: worker. Neither: prefork. Modules that are not thread-safe and ITK
-also mean prefork, whatever the system could do.
+Does the system support threads? Is polling safe to share between threads? Both yes: event. Threads
+without safe polling: worker. Neither: prefork. Modules that are not thread-safe and ITK also mean
+prefork, on any system.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from easyapache.ea4.sentences import Sentence
 
 @dataclass(frozen=True, slots=True)
 class Answers:
-    """What a person says; None where they leave it to what was detected."""
+    """A person's answers; None means: as detected."""
 
     threads: bool | None = None
     safe_polling: bool | None = None
@@ -28,8 +28,8 @@ class Answers:
 
 @dataclass(frozen=True, slots=True)
 class Advice(Schema):
-    """The recommendation. ``why`` are sentences; ``detected`` what the system said by itself
-    (``threads``, ``safe_polling``: True, False, or None where it could not tell)."""
+    """The recommendation. ``why`` are sentences; ``detected`` the detected values (``threads``,
+    ``safe_polling``: True, False, or None if unknown)."""
 
     mpm: MPM
     why: tuple[str, ...]
@@ -41,8 +41,8 @@ class Advice(Schema):
 def recommend(profile: Profile, answers: Answers | None = None) -> Advice:
     """Recommend an MPM for the server that ``profile`` describes.
 
-    A person's answer wins over what was detected. Where neither knows, the answer is yes:
-    every system EasyApache 4 supports has threads and epoll.
+    A person's answer overrides the detected one. Without either, the answer is yes: every system
+    EasyApache 4 supports has threads and epoll.
     """
     answers = answers or Answers()
     detected: dict[str, bool | None] = {

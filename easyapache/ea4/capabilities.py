@@ -1,4 +1,4 @@
-"""A package and what it requires, provides and conflicts with, as rpm means these words."""
+"""A package and what it requires, provides and conflicts with, as defined by rpm."""
 
 from __future__ import annotations
 
@@ -38,10 +38,11 @@ def parse_capability(text: str) -> Capability:
 
 
 def meets(offer: Capability, wanted: Capability) -> bool:
-    """Whether what is offered fulfils (or, for a conflict, collides with) what is wanted.
+    """Whether the offered capability satisfies a requirement (or, for a conflict, collides with
+    it).
 
-    A relation without a version is met by any; one with a version never by an offer without.
-    Offers name a version with ``=`` only, as rpm packages do.
+    A relation without a version is met by any version; one with a version is never met by an offer
+    without one. Offers have a version with ``=`` only, as in rpm packages.
     """
     if offer.name != wanted.name:
         return False
@@ -76,7 +77,7 @@ class Entry:
         return any(meets(offer, wanted) for offer in self.provides)
 
     def conflicts_with(self, other: Entry) -> bool:
-        """In either direction: rpm does not care which of the two says so."""
+        """In either direction, as for rpm."""
         return any(other.offers(wanted) for wanted in self.conflicts) or any(
             self.offers(wanted) for wanted in other.conflicts
         )
@@ -106,8 +107,8 @@ def _readable(items: Iterable[str]) -> Iterable[Capability]:
 
 
 def rebased(entry: Entry, package: Package) -> Entry:
-    """The relations of ``entry`` as another version of the same package has them: what is tied
-    to its own exact version is tied to the new one."""
+    """The relations of ``entry`` for another version of the same package: relations to its own
+    exact version are changed to the new one."""
     if entry.package == package:
         return entry
     before, after = evr_of(entry.package), evr_of(package)

@@ -1,8 +1,8 @@
 """What an MPM means in memory and simultaneous requests on one server.
 
-Numbers come from the server (proportional set size of its httpd processes from /proc, the
-scoreboard, the directives in force); where something cannot be measured because another MPM
-runs, it is estimated and said to be. Memory is in bytes throughout.
+The figures are from the server (proportional set size of its httpd processes from /proc, the
+scoreboard, the directives in force); those that can't be measured because another MPM runs are
+estimated and marked. Memory is in bytes throughout.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class Own(Schema):
 
 @dataclass(frozen=True, slots=True)
 class Measured(Schema):
-    """What was measured on a server. Zero or None: could not be.
+    """The measurements of a server. Zero or None: not measured.
 
     ``process_bytes``: proportional memory of one child, with prefork all of it, with threads
     without its worker threads' own share; ``thread_bytes``: that share per thread.

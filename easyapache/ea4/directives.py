@@ -1,7 +1,7 @@
-"""Which MPM knows which directive, and by which names a section asks for an MPM.
+"""Which MPM supports which directive, and the names of MPMs in ``<IfModule>``.
 
-Source: the command tables in the server/mpm folders of httpd 2.4. What an MPM does not know is
-"Invalid command" (AH00526), and httpd does not start. The others of the MPMs' directives
+Source: the command tables in the server/mpm folders of httpd 2.4. A directive an MPM does not know
+is an "Invalid command" (AH00526), and httpd does not start. The others of the MPMs' directives
 (StartServers, ServerLimit, MaxRequestWorkers, MaxConnectionsPerChild, …) are known to all three.
 """
 
@@ -22,7 +22,7 @@ SUPPORTED_BY: Mapping[str, frozenset[str]] = {
     "maxsparethreads": _THREADED,
     "asyncrequestworkerfactor": frozenset({"event"}),
 }
-"""{directive in lower case: the MPMs that know it}, of those that some MPM does not know."""
+"""{directive in lower case: the MPMs that know it}, for directives that not all MPMs know."""
 
 COMMON = (
     "startservers",
@@ -60,8 +60,8 @@ _ABOUT_AN_MPM = re.compile(
 
 
 def matches_nothing(name: str) -> str:
-    """What should stand in ``<IfModule name>`` instead, where the name looks like an MPM's and is
-    none that httpd knows; empty for every other name."""
+    """The correct name for ``<IfModule name>`` if it looks like an MPM's but is unknown to httpd;
+    empty for every other name."""
     wanted = name.strip().strip("\"'").removeprefix("!")
     found = _ABOUT_AN_MPM.match(wanted)
     if not found:
@@ -71,5 +71,5 @@ def matches_nothing(name: str) -> str:
 
 
 def names_of_mpm(mpm: str) -> tuple[str, str]:
-    """The two names by which ``<IfModule …>`` knows an MPM, or ITK."""
+    """The two names of an MPM, or ITK, in ``<IfModule …>``."""
     return f"mpm_{mpm}_module", "mpm_itk.c" if mpm == "itk" else f"{mpm}.c"

@@ -13,7 +13,7 @@ from easyapache.ea4.schema import Schema
 from easyapache.ea4.sentences import Sentence
 
 CPANEL_MAX_REQUEST_WORKERS = 150
-"""What WHM's Global Configuration has until somebody alters it, whatever the MPM."""
+"""The defaults of WHM's Global Configuration, for every MPM."""
 
 DEFAULTS: Mapping[MPM, Mapping[str, int]] = {
     MPM.PREFORK: {"ServerLimit": 256, "MaxRequestWorkers": 256},
@@ -59,7 +59,7 @@ class Limits(Schema):
 
 
 def limits_of(mpm: MPM, directives: Mapping[str, int]) -> Limits:
-    """The limits httpd works with, given what is set. As in httpd, no value is below 1."""
+    """The effective limits of httpd for the configured values. As in httpd, no value is below 1."""
     values = {**DEFAULTS[mpm], **{k: v for k, v in directives.items() if k in DEFAULTS[mpm]}}
     if "MaxRequestWorkers" not in directives and "MaxClients" in directives:
         values["MaxRequestWorkers"] = directives["MaxClients"]  # its name before 2.4

@@ -37,8 +37,8 @@ DSO_CAPABILITY = "ea-mod_php"
 PHP_DSO = re.compile(r"ea-php([57][0-9])-php\Z")
 
 PACKAGE_NAME = re.compile(r"ea-[a-z0-9][a-z0-9_.+-]{0,126}\Z")
-"""A name that may be asked for. It cannot start with a dash, hold a slash, a blank or a
-shell character, and it must be one of EasyApache 4's own."""
+"""A package name that may be requested. It cannot start with a dash or contain a slash, a blank or
+a shell character, and must be one of EasyApache 4's own."""
 PackageSet = Annotated[
     frozenset[
         Annotated[
@@ -51,7 +51,7 @@ PackageSet = Annotated[
 
 
 class MPM(StrEnum):
-    """A Multi-Processing Module. ``prefork`` is what httpd gets when nobody chooses."""
+    """A Multi-Processing Module. ``prefork`` is the default of httpd."""
 
     EVENT = "event"
     WORKER = "worker"
@@ -107,7 +107,7 @@ ITK_SUMMARY = (
 
 
 def short(package: str) -> str:
-    """The name as people say it: ``ea-apache24-mod_cgid`` is mod_cgid, ``ea-php82`` is php82."""
+    """The short name for people: ``ea-apache24-mod_cgid`` is mod_cgid, ``ea-php82`` is php82."""
     for prefix in (PREFIX, "ea-"):
         if package.startswith(prefix):
             return package.removeprefix(prefix)
@@ -124,15 +124,15 @@ def installed(names: Iterable[str]) -> Observation:
 
 
 class BadChoice(ValueError):
-    """What was asked for does not exist. The message says what does."""
+    """The requested MPM or package does not exist. The message lists what does."""
 
 
 @dataclass(frozen=True, slots=True)
 class Choice(Schema):
-    """What a person asks for.
+    """The selection of a person.
 
-    ``add``: packages to install along with the change; ``keep``: packages that must still be
-    there afterwards (a plan that would take one of them is blocked).
+    ``add``: packages to install along with the change; ``keep``: packages that must not be removed
+    (a plan that would remove one of them is blocked).
     """
 
     mpm: MPM
@@ -171,7 +171,7 @@ class Choice(Schema):
         add: Iterable[str] = (),
         keep: Iterable[str] = (),
     ) -> Choice:
-        """Make a choice from what somebody typed.
+        """Make a choice from user input.
 
         An empty ``mpm`` means the default. Raises BadChoice for an MPM that does not exist
         and for a package name that EasyApache 4 could not have.

@@ -1,6 +1,6 @@
-"""What a server says of EasyApache 4 beyond its profile: what each package is, and what EasyApache
-4's own files hold. Much, seldom another, and asked for by WHM's clients only: so it is kept once
-for each server and not with every profile. Pure.
+"""A server's data about EasyApache 4 besides its profile: descriptions of packages, and the
+contents of EasyApache 4's own files. It is large, rarely changes, and only WHM's clients need it:
+so it is stored once per server and not with every profile. Pure.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ METAINFO = "etc/cpanel/ea4/ea4-metainfo.json"
 RECOMMENDATIONS = "etc/cpanel/ea4/recommendations"
 """A folder for each package that something is recommended for, with a file for each thing."""
 PREFIXES = "etc/cpanel/ea4/additional-pkg-prefixes"
-"""A folder with an entry for each prefix of packages, beside ``ea``, that is in use."""
+"""A folder with an entry for each prefix of packages in use besides ``ea``."""
 
 _LONGEST_LINE, _LONGEST_TEXT = 300, 4000
 
 
 @dataclass(frozen=True, slots=True)
 class Description(Schema):
-    """One package in words. ``size``: bytes once it is installed; 0 where nobody knows it."""
+    """The description of one package. ``size``: installed size in bytes; 0 if unknown."""
 
     summary: str = ""
     description: str = ""
@@ -38,7 +38,7 @@ class Description(Schema):
     size: int = 0
 
     def __post_init__(self) -> None:
-        """Whatever a package says of itself, cut to what can be shown."""
+        """A package's own description, shortened for display."""
         for item in fields(self):
             if item.name != "size":
                 longest = _LONGEST_TEXT if item.name == "description" else _LONGEST_LINE
@@ -51,10 +51,10 @@ Descriptions = Mapping[str, Description]
 
 @dataclass(frozen=True, slots=True)
 class Particulars(Schema):
-    """``installed`` is what the rpm database says of the packages there, ``offered`` what the
-    package manager's metadata says of those that could be. ``metainfo`` is the content of
-    ea4-metainfo.json, ``recommendations`` that of the files for each installed package,
-    ``prefixes`` whose packages are in use beside EasyApache 4's.
+    """``installed`` has the descriptions in the rpm database, ``offered`` those in the package
+    manager's metadata. ``metainfo`` is the content of ea4-metainfo.json, ``recommendations`` that
+    of the files of each installed package, ``prefixes`` those of other packages in use besides
+    EasyApache 4's.
     """
 
     installed: Descriptions = field(default_factory=dict)
@@ -75,7 +75,7 @@ class Particulars(Schema):
 
     @classmethod
     def from_json(cls, data: Any) -> Particulars:
-        """Raises BadMessage, also where anything is missing: it replaces what is known."""
+        """Raises BadMessage, also if anything is missing: it replaces the stored data."""
         metadata = read(cls, data)
         if missing := [item.name for item in fields(cls) if item.name not in data]:
             raise BadMessage(f"{missing[0]} is missing")
@@ -91,7 +91,7 @@ def described(data: Mapping[str, Mapping[str, Any]]) -> dict[str, Description]:
 
 @cache
 def shipped() -> Descriptions:
-    """The packages of the catalogue in this project's words; nobody has weighed them."""
+    """This project's descriptions of the packages in the catalog, without sizes."""
     return described(json.loads(_data("descriptions.json")))
 
 

@@ -1,4 +1,5 @@
-"""From what is installed and what is chosen to every package in, out and kept, and why."""
+"""Makes a plan from the installed packages and a choice: every package installed, removed and kept,
+with its reason."""
 
 from __future__ import annotations
 
@@ -29,7 +30,7 @@ SERVER = "server"
 @dataclass(frozen=True, slots=True)
 class PlannedPackage(Translatable):
     """One package of a plan. ``action``: ``in``, ``out`` or ``keep``. ``cause`` is the solver's
-    word (asked, dependency, conflict, dependent), ``reason`` says it to a person.
+    code (asked, dependency, conflict, dependent), ``reason`` the text for people.
 
     A package that is updated is both in (the new version) and out (the old one).
     """
@@ -55,11 +56,11 @@ class PlannedPackage(Translatable):
 
 @dataclass(frozen=True)
 class Plan(Schema):
-    """What one choice would do to one server in one state.
+    """The effect of one choice on one server in one state.
 
-    ``base_digest`` names that state, ``before`` its MPM by packages. ``digest`` names the plan:
-    it changes exactly when the state, the choice or a package that moves does, whoever worked
-    the plan out. ``goal`` is what the server's package manager is asked.
+    ``base_digest`` names that state, ``before`` its MPM by packages. ``digest`` names the plan: it
+    changes exactly when the state, the choice or a changed package does, whoever made the plan.
+    ``goal`` is the request to the server's package manager.
     """
 
     KEYS: ClassVar = (
@@ -96,8 +97,8 @@ class Plan(Schema):
         )
 
     def seen_now(self, profile: Profile) -> Plan:
-        """This plan with what the panel itself knows of the server by now (``panel_findings``),
-        whatever it knew when the plan was made."""
+        """This plan with the panel's current findings about the server (``panel_findings``) instead
+        of those at the time of the plan."""
         own = panel_findings(profile.facts)
         others = (item for item in self.findings if item.code not in PANEL_CODES)
         return replace(self, findings=in_order((*own, *others)))
@@ -117,7 +118,7 @@ class Plan(Schema):
 
     @property
     def removed(self) -> frozenset[str]:
-        """Names that would no longer be installed; an update does not leave."""
+        """Names that would no longer be installed; an update is not removed."""
         return frozenset(item.name for item in self.remove) - {item.name for item in self.install}
 
     @property
@@ -192,11 +193,11 @@ class Difference:
 
 
 def goal_of(profile: Profile, choice: Choice) -> Goal:
-    """What to ask a package manager for, without saying yet what may leave.
+    """The goal for a package manager, before it is known what may be removed.
 
-    The companion CGI module is named so that it is chosen on purpose. What cannot be together
-    with what is asked for leaves by that conflict and is not named. ``remove`` names only what
-    could stay: ITK on prefork, and the surplus where several MPMs are installed.
+    The companion CGI module is named so that it is chosen on purpose. Packages that conflict with
+    the goal are removed by that conflict and are not named. ``remove`` names only packages that
+    could be kept: ITK on prefork, and the extra ones if several MPMs are installed.
     """
     names = profile.names
     install = {choice.mpm.package, choice.mpm.cgi_package, *choice.add}
@@ -218,7 +219,7 @@ def make_plan(profile: Profile, choice: Choice, relations: Relations) -> Plan:
     scene = relations.for_server(profile.packages, profile.facts.get("relations"))
     goal = goal_of(profile, choice)
     if choice.itk and choice.mpm.threaded:
-        # The contradiction is in the choice; its own rule says so better than a solver could.
+        # The choice contradicts itself; its own rule explains that better than a solver.
         return _plan(profile, choice, scene, goal, Transaction(), STORED)
     try:
         change = scene.resolve(goal.install, goal.remove)

@@ -1,6 +1,6 @@
-"""What is installed on an EasyApache 4 server, as values.
+"""The installed packages and the state of an EasyApache 4 server, as values.
 
-Three things can disagree about the MPM of a server, and each is observed on its own:
+Three sources can disagree about the MPM of a server, and each is observed separately:
 
 * the *packages*: which ``ea-apache24-mod_mpm_*`` the rpm database holds;
 * the *configuration* on disk: which MPM the next start of httpd would load;
@@ -76,35 +76,31 @@ class Observation(Schema):
 class Profile(Schema):
     """The installed profile of one server at one moment.
 
-    ``configured`` and ``running`` are None when that observer could not answer (httpd is
-    not running, or its configuration cannot be read); ``facts`` says why under
-    ``configured_error`` and ``running_error``.
+    ``configured`` and ``running`` are None if they could not be observed (httpd is not running, or
+    its configuration cannot be read); ``facts`` has the reasons in ``configured_error`` and
+    ``running_error``.
 
-    ``facts`` carries what the rules want to know beyond packages; every key is optional:
-    ``httpd_version`` (str), ``os`` (str), ``threads`` and ``safe_thread_polling`` (bool),
-    ``php_dso_sites`` ({package: [site]}), ``unfinished_transaction`` (str),
-    ``edited_config_files`` ({path: package}), ``foreign_mpm_files`` ([path]),
-    ``prefork_only_directives`` and ``threaded_only_directives`` ([{path, line, directive,
-    refused_by: [mpm]}]), ``guarded_mpm_lines`` ([{path, line, directive, under: [mpm]}]: an MPM
-    loaded outside the packages, where another one runs), ``misnamed_sections`` ([{path, line,
-    directive, name, right}]), ``config_unread`` ([str]), ``listeners`` ([[address, port]] held by
-    httpd, the address empty for all), ``excludes`` ([str]),
-    ``version_locks`` ([str]), ``repository_filters`` ({repository: {excludes, includes}} of the
-    enabled ones), ``missing_files`` ({package: [path]}), ``overridden_limits`` ([{path, line,
-    directive, by: {path, line, directive}}]), ``htaccess_directives`` ([{path, line, directive,
-    package}], which only ``package`` provides), ``htaccess_incomplete`` (bool: a bound of that
-    search was reached), ``other_servers`` ([{program, port, pid}] that listen on 80 or 443).
-    ``httpd_started`` (str; another value after every full start of httpd, the same after a
-    graceful reload).
-    ``httpd_said`` ({code of a known failure: line}) is what its error log tells since then, and
-    what its test warns of.
-    ``service`` ({active, main, pid, group}) is there where httpd runs and is not what systemd has
-    as its httpd.service: in which state that is, its main process, the running httpd, and the
-    control group of httpd where that is another one.
-    ``incomplete_change`` (its number) and ``agent_offline`` (bool) are not the server's but the
-    panel's, which adds them when it plans (mpm.servers.health).
-    ``relations`` ({name: {requires, conflicts, provides}}) holds what the rpm database says
-    of installed packages that the catalogue does not know.
+    ``facts`` has the rules' input besides packages; every key is optional: ``httpd_version`` (str),
+    ``os`` (str), ``threads`` and ``safe_thread_polling`` (bool), ``php_dso_sites`` ({package:
+    [site]}), ``unfinished_transaction`` (str), ``edited_config_files`` ({path: package}),
+    ``foreign_mpm_files`` ([path]), ``prefork_only_directives`` and ``threaded_only_directives``
+    ([{path, line, directive, refused_by: [mpm]}]), ``guarded_mpm_lines`` ([{path, line, directive,
+    under: [mpm]}]: an MPM loaded outside the packages, where another one runs),
+    ``misnamed_sections`` ([{path, line, directive, name, right}]), ``config_unread`` ([str]),
+    ``listeners`` ([[address, port]] held by httpd, the address empty for all), ``excludes``
+    ([str]), ``version_locks`` ([str]), ``repository_filters`` ({repository: {excludes, includes}}
+    of the enabled ones), ``missing_files`` ({package: [path]}), ``overridden_limits`` ([{path,
+    line, directive, by: {path, line, directive}}]), ``htaccess_directives`` ([{path, line,
+    directive, package}], which only ``package`` provides), ``htaccess_incomplete`` (bool: a limit
+    of that search was reached), ``other_servers`` ([{program, port, pid}] that listen on 80 or
+    443). ``httpd_started`` (str; another value after every full start of httpd, the same after a
+    graceful reload). ``httpd_said`` ({code of a known failure: line}) has conditions from its error
+    log since then, and from warnings of its config test. ``service`` ({active, main, pid, group})
+    exists if httpd runs and is not systemd's httpd.service: the state of that service, its main
+    process, the running httpd, and the control group of httpd if it is another one.
+    ``incomplete_change`` (its number) and ``agent_offline`` (bool) are added by the panel when it
+    plans (mpm.servers.health). ``relations`` ({name: {requires, conflicts, provides}}) has the rpm
+    database's relations of installed packages that are not in the catalog.
     """
 
     packages: Packages
@@ -173,12 +169,12 @@ def _readable(name: str, fact: Any) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Transaction(Schema):
-    """What a package manager would do: whole packages in and out, each with its reason.
+    """A package manager's transaction: packages to install and to remove, each with its reason.
 
-    Reasons are the solver's: ``asked``, ``dependency``, ``conflict``, ``dependent``. ``sizes``
-    is what the package manager said they weigh, in bytes: ``download`` and ``install`` of what
-    comes, ``remove`` of what leaves, each by name; empty where it said nothing. Two transactions
-    that move the same packages are the same, whatever was said of sizes.
+    Reasons are the solver's: ``asked``, ``dependency``, ``conflict``, ``dependent``. ``sizes`` are
+    those of the package manager, in bytes by name: ``download`` and ``install`` of packages to
+    install, ``remove`` of those to remove; empty if unknown. Transactions with the same packages
+    are equal, whatever their sizes.
     """
 
     IF_ANY: ClassVar = frozenset({"sizes"})

@@ -1,12 +1,12 @@
-"""EasyApache 4 profile files: what a server ought to have installed, as JSON.
+"""EasyApache 4 profile files: the packages a server should have, as JSON.
 
 A file holds ``name``, ``desc``, ``version``, ``tags`` and ``pkgs`` (the whole list of packages);
-``pre`` and ``os_upgrade`` are optional. Provisioning a profile means: what it lists and what
-that needs is installed, and every other ``ea-`` package goes. This panel does not provision;
-it reads, writes and compares such files, and takes the MPM part of one as a choice.
+``pre`` and ``os_upgrade`` are optional. Provisioning a profile means: the listed packages and their
+requirements are installed, and every other ``ea-`` package is removed. This panel does not
+provision; it reads, writes and compares such files, and uses the MPM part of one as a choice.
 
-Package names are kept as rpm has them (``mod_mpm_event``); the names that Debian's packages
-carry (``mod-mpm-event``) are understood and translated.
+Package names are kept as rpm has them (``mod_mpm_event``); names of Debian's packages
+(``mod-mpm-event``) are translated.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from easyapache.ea4.relations import Scene
 from easyapache.ea4.sentences import Sentence
 
 MOST_BYTES = 1024 * 1024
-"""A list of every EasyApache 4 package is 40 kB; whatever is larger than this is no profile."""
+"""Bytes. A list of every EasyApache 4 package is 40 kB; a larger file is no profile."""
 MOST_PACKAGES = 5000
 REQUIRED = ("name", "desc", "version", "tags", "pkgs")
 _PACKAGE = re.compile(r"[a-z0-9][a-z0-9_.+-]{0,127}\Z")
@@ -33,7 +33,7 @@ MPM_PREFIX = "ea-apache24-mod_mpm_"
 
 
 class BadProfile(ValueError):
-    """A file that is not an EasyApache 4 profile. ``message`` says what is wrong with it."""
+    """A file that is not an EasyApache 4 profile. ``message`` has the problem."""
 
     def __init__(self, message: str) -> None:
         super().__init__(message)
@@ -84,11 +84,11 @@ class ProfileFile:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """A profile beside what is installed.
+    """A profile compared with the installed packages.
 
-    ``missing``: listed and not installed. ``unlisted``: installed, and neither listed nor
-    needed by what is listed; provisioning would remove them. ``needed``: installed, not listed,
-    but required by something that is. ``unknown``: listed, and no repository has it.
+    ``missing``: listed but not installed. ``unlisted``: installed, but neither listed nor required
+    by a listed package; provisioning would remove them. ``needed``: installed and not listed, but
+    required by a listed package. ``unknown``: listed, but in no repository.
     """
 
     missing: tuple[str, ...]
@@ -113,7 +113,7 @@ def check_file_name(name: str) -> str:
 
 
 def canonical(name: str, known: Iterable[str]) -> str:
-    """The rpm name of a package that may carry its Debian name; unknown names stay as they are."""
+    """The rpm name of a package that may have its Debian name; unknown names are kept."""
     names = set(known)
     if name in names:
         return name
@@ -245,8 +245,8 @@ def of_installed(profile: Profile, name: str, desc: str = "") -> ProfileFile:
 def compare(
     wanted: ProfileFile, installed: Profile, scene: Scene, spaces: Iterable[str] = ("ea",)
 ) -> Comparison:
-    """``wanted`` beside what ``installed`` has of these namespaces. ``scene`` knows the relations
-    and what exists."""
+    """``wanted`` compared with the packages in ``installed`` of these namespaces. ``scene`` has the
+    relations and the available packages."""
     prefixes = tuple(f"{space}-" for space in spaces)
     present = frozenset(name for name in installed.names if name.startswith(prefixes))
     unknown = {name for name in wanted.names - present if scene.describe(name) is None}

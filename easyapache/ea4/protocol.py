@@ -1,27 +1,27 @@
-"""What panel and agent say to each other: plain JSON, enumerated operations, nothing else.
+"""The messages between panel and agent: plain JSON, enumerated operations, nothing else.
 
 The panel sends an operation to the queue ``host.<server>``; the agent answers to the queue
-``control``. Every message may be lost, doubled or late: the database of the panel and the
-spool of the agent are the memory, a message only wakes the other side up.
+``control``. Every message may be lost, repeated or late: the database of the panel and the spool of
+the agent hold the state, a message only wakes the other side up.
 
-Each message is the *keyword arguments* of its task (``send_task(name, kwargs=message)``), in
-JSON; an answer that came to nothing carries ``error``: {code, message, remedy}.
+Each message is the *keyword arguments* of its task (``send_task(name, kwargs=message)``), in JSON;
+a failed answer has ``error``: {code, message, remedy}.
 
 Operations (task name: arguments → answer, if any):
 
-* ``host.inspect``: {"request": id, "particulars": digest of those the panel has, or ""}
-  → ``control.inspected`` {"server", "request", "profile" | "error"}
-  → ``control.particulars`` {"server", "particulars"}, where these are others by now
+* ``host.inspect``: {"request": id, "particulars": digest of those the panel has, or ""} →
+  ``control.inspected`` {"server", "request", "profile" | "error"} → ``control.particulars``
+  {"server", "particulars"}, if these have changed
 * ``host.preview``: PreviewRequest
   → ``control.previewed`` {"server", "preview", "transaction" | "error", "profile"}
 * ``host.apply``: ChangeRequest → reports and log of the change
 * ``host.cancel``: {"change": id} → a report
-* ``host.sync``: {"change": id, "after_report": seq, "after_byte": offset} → everything since,
-  or ``control.unknown`` {"server", "change"} when the spool has never heard of it
+* ``host.sync``: {"change": id, "after_report": seq, "after_byte": offset} → everything since, or
+  ``control.unknown`` {"server", "change"} if the spool does not have it
 * ``host.repair``: {"request": id, "action": code, "asked_at": ISO 8601} → ``control.repaired``
-  {"server", "request", "action", "ok", "message", "log"}; the same one again → the same answer
+  {"server", "request", "action", "ok", "message", "log"}; a repeated request → the same answer
 * ``host.ping``: {"nonce"} → ``control.heartbeat`` {"server", "nonce", "at": ISO 8601, "agent",
-  "capabilities"}; sent every 10 seconds without a question, too
+  "capabilities"}; also sent every 10 seconds
 
 Answers during a change:
 
@@ -90,8 +90,8 @@ class Outcome(StrEnum):
     """How a change ends: as requested; failed and restored to the previous state; refused or failed
     before anything changed; failed, and the state is unknown; canceled before anything changed.
 
-    Journals and agents of earlier versions are understood: they say ``rolled_back`` and
-    ``cancelled``, and ``failed`` for NOT_STARTED as well.
+    Values of earlier journals and agents are accepted: ``rolled_back`` and ``cancelled``, and
+    ``failed`` for NOT_STARTED as well.
     """
 
     SUCCEEDED = "succeeded"
@@ -134,10 +134,10 @@ PackageNames = Annotated[tuple[PackageName, ...], Meta(max_length=MOST_PACKAGES)
 
 @dataclass(frozen=True, slots=True)
 class Goal(Schema):
-    """What the solver is asked: packages that must be there, and packages that must go.
+    """The solver's goal: packages to install, and packages to remove.
 
-    ``may_remove`` is the whole of what may leave; everything else that is installed and
-    belongs to EasyApache 4 is protected, and the solver refuses rather than lose it.
+    ``may_remove`` lists all packages that may be removed; every other installed package of
+    EasyApache 4 is protected, and the solver refuses to remove it.
     """
 
     install: PackageNames
@@ -151,8 +151,8 @@ class Goal(Schema):
 
 @dataclass(frozen=True, slots=True)
 class PreviewRequest(Schema):
-    """Ask the server's own package manager what it would do. ``may_remove`` is ignored:
-    the preview must show everything that would leave."""
+    """Request the transaction of the server's own package manager. ``may_remove`` is ignored: the
+    preview must show everything that would be removed."""
 
     preview: ChangeId
     goal: Goal
@@ -193,8 +193,8 @@ class ChangeRequest(Schema):
 
 @dataclass(frozen=True, slots=True)
 class Addressed(Schema):
-    """What is read of a change request first: what else it holds is for its engine to refuse, so
-    that the panel learns of it."""
+    """The part of a change request that is read first: its engine refuses the rest if invalid, so
+    that the panel gets an outcome."""
 
     change: ChangeId
     server: ServerName
@@ -236,7 +236,7 @@ class Ping(Schema):
 
 @dataclass(frozen=True, slots=True)
 class Failure(Translatable):
-    """An answer that came to nothing."""
+    """The error in a failed answer."""
 
     SENTENCES: ClassVar = ("message", "remedy")
     code: str
@@ -246,19 +246,18 @@ class Failure(Translatable):
 
 @dataclass(frozen=True, slots=True)
 class Report(Schema):
-    """One line of the journal of a change, as the agent wrote it.
+    """One line of a change's journal, written by the agent.
 
-    ``seq`` counts from 1 without gaps within a change; ``at`` is ISO 8601 in UTC.
-    ``kind`` and what ``data`` then holds:
+    ``seq`` counts from 1 without gaps within a change; ``at`` is ISO 8601 in UTC. ``kind``, and the
+    ``data`` of each:
 
     * ``step``: {step, status: started|done|failed|skipped, detail}
     * ``evidence``: {phase: before|after|undo, observations: [{name, title, expected, seen, ok}]}
     * ``finding``: {code, title, message, remedy} (a refusal of preflight, or a diagnosis)
     * ``interruption``: {method, reason, probes, refused, reset, longest_wait_ms, window_ms,
       partial, strip: [[offset_ms, wait_ms, "ok"|"refused"|"reset"|"slow"]]} (strip: at most 600
-      entries; without probes the counts and the wait are null; partial: for a while nobody
-      measured)
-    * ``moved``: {transaction} (the server's new answer, when it is not the confirmed one)
+      entries; without probes the counts and the wait are null; partial: with gaps)
+    * ``moved``: {transaction} (the server's new answer, if it is not the confirmed one)
     * ``cancel``: {accepted, reason}
     * ``outcome``: {outcome, decided_by, sentence, profile}; always the last line
     """
@@ -283,7 +282,7 @@ Templates = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class ReportData(Schema):
-    """What a report holds. Most are kept as they came; what is read of them is here."""
+    """The fields of a report's data that are read. Reports are stored as received."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -309,7 +308,7 @@ class FindingReport(ReportData):
 
 @dataclass(frozen=True, slots=True)
 class InterruptionReport(ReportData):
-    """What nobody measured is None: it may have been anything."""
+    """Values that were not measured are None."""
 
     probes: Number | None = None
     refused: Number | None = None
@@ -346,7 +345,7 @@ class OutcomeReport(ReportData):
 
     @property
     def ending(self) -> str:
-        """The sentence, with what it was made of."""
+        """The sentence, with its template and values."""
         text: str = with_sentences({"sentence": self.sentence, "words": self.words})["sentence"]
         return text
 

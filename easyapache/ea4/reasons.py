@@ -1,4 +1,4 @@
-"""Why each package comes, leaves or stays, as a person would give the reason."""
+"""Why each package is installed, removed or kept, in sentences for people."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from easyapache.ea4.sentences import Sentence
 
 @dataclass(frozen=True)
 class Reasons:
-    """The reasons of the solver as a person would give them."""
+    """Turns the solver's reasons into sentences for people."""
 
     choice: Choice
     scene: Scene

@@ -1,9 +1,9 @@
-"""What packages require, conflict with and provide: the catalogue, and one server's share of it.
+"""What packages require, conflict with and provide: the catalog, and one server's part of it.
 
-The catalogue (``data/packages.json``) says it for the EasyApache 4 packages a repository offers;
-a server's rpm database says it for whatever else is installed there. Both together answer a
-question such as *install the event MPM* without asking the server: the instant preview. The
-server's own package manager has the last word.
+The catalog (``data/packages.json``) has the relations of the EasyApache 4 packages in the
+repository; a server's rpm database has those of other installed packages. Together they resolve a
+goal such as *install the event MPM* without the server: the instant preview. The server's own
+package manager decides.
 
 Facts about the relations come from the spec files of EasyApache 4's packages.
 """
@@ -71,10 +71,10 @@ class Relations:
     def for_server(
         self, packages: Iterable[Package], known: Mapping[str, Mapping[str, Any]] | None = None
     ) -> Scene:
-        """Join this catalogue with what one server has installed.
+        """Join this catalog with the packages installed on one server.
 
         ``known``: {name: {requires, conflicts, provides}} from that server's rpm database; it
-        wins over the catalogue. An installed package that neither knows has no relations.
+        overrides the catalog. An installed package in neither has no relations.
         """
         known = known or {}
         installed: dict[str, Entry] = {}
@@ -92,9 +92,9 @@ class Relations:
         return Scene(self._offered_beside(installed), installed, self.outside)
 
     def _offered_beside(self, installed: Mapping[str, Entry]) -> Mapping[str, Entry]:
-        """What the repository of this server most likely offers: the catalogue, in the
-        server's architecture, and everything that moves in lock-step with Apache in the
-        build that fits the Apache installed, as an MPM change is never meant to update it."""
+        """What this server's repository most likely offers: the catalog, in the server's
+        architecture, and packages versioned with Apache in the build of the installed Apache,
+        because an MPM change must not update it."""
         there = installed.get(MAIN)
         if there is None or MAIN not in self.entries:
             return self.entries

@@ -14,11 +14,11 @@ from easyapache.ea4.versions import compare_evr
 
 @dataclass(frozen=True, slots=True)
 class Why:
-    """Why a package moves.
+    """Why a package is installed or removed.
 
-    ``kind``: ``asked``, ``dependency`` (``by`` needs it), ``conflict`` (it cannot be together
-    with ``by``), ``dependent`` (it needs ``relation``, which is no longer there) or
-    ``update`` (another version of it is needed by ``by``).
+    ``kind``: ``asked``, ``dependency`` (``by`` requires it), ``conflict`` (it conflicts with
+    ``by``), ``dependent`` (it requires ``relation``, which is no longer provided) or ``update``
+    (``by`` requires another version of it).
     """
 
     kind: str
@@ -27,7 +27,7 @@ class Why:
 
 
 class Unsolvable(Exception):
-    """No set of packages fulfils what was asked. ``reasons`` are sentences, nearest first."""
+    """No set of packages satisfies the goal. ``reasons`` are sentences, the closest first."""
 
     def __init__(self, reasons: Sequence[str]) -> None:
         super().__init__(" ".join(reasons))
@@ -36,7 +36,7 @@ class Unsolvable(Exception):
 
 @dataclass(frozen=True)
 class Scene:
-    """One server's question box: what is installed there and what could be."""
+    """The installed and available packages of one server."""
 
     available: Mapping[str, Entry]
     installed: Mapping[str, Entry]
@@ -46,8 +46,8 @@ class Scene:
         return self.installed.get(name) or self.available.get(name)
 
     def resolve(self, install: Iterable[str], remove: Iterable[str] = ()) -> Transaction:
-        """What a package manager would do to have ``install`` and not ``remove``, erasing
-        whatever stands in the way. Raises Unsolvable."""
+        """The transaction of a package manager that installs ``install`` and removes ``remove``,
+        erasing conflicting packages. Raises Unsolvable."""
         wanted, unwanted = sorted(set(install)), sorted(set(remove))
         before = {entry.package for entry in self.installed.values()}
         after = {entry.package for entry in self._solved(wanted, unwanted)}
@@ -61,7 +61,7 @@ class Scene:
         return replace(change, reasons=reasons)
 
     def _solved(self, wanted: Sequence[str], unwanted: Sequence[str]) -> list[Entry]:
-        """What is installed in the end. Raises Unsolvable."""
+        """The packages installed afterwards. Raises Unsolvable."""
         unknown = [name for name in wanted if self.describe(name) is None]
         if unknown:
             raise Unsolvable(
@@ -92,7 +92,7 @@ class Scene:
     def explain(
         self, change: Transaction, install: Iterable[str], remove: Iterable[str] = ()
     ) -> dict[str, Why]:
-        """Why each package of ``change`` moves, whoever worked it out."""
+        """Why each package of ``change`` is installed or removed, whichever solver made it."""
         requested, unwanted = frozenset(install), frozenset(remove)
         final = self.after(change)
         installed = [final[package.name] for package in change.install]
@@ -176,7 +176,7 @@ def collisions(entries: Mapping[str, Entry]) -> list[tuple[str, str]]:
 
 
 def _by_capability(entries: Mapping[str, Entry]) -> dict[str, list[Entry]]:
-    """Which entries provide something under a name, in whatever version."""
+    """The entries that provide a name, in any version."""
     offering: dict[str, list[Entry]] = {}
     for entry in entries.values():
         for name in {offer.name for offer in entry.provides}:

@@ -1,14 +1,13 @@
-"""How what crosses a border is read and written: messages, plans, profiles, journals and files.
+"""Reads and writes data that crosses a border: messages, plans, profiles, journals and files.
 
 A class that crosses one is a dataclass and a ``Schema``: its annotations describe its JSON.
 
-Reading is strict (no text where a number belongs) and bounded by the annotations
-(``Annotated[str, Meta(max_length=200)]``). A field that a newer version has added is left out of
-account, one that an older version did not write has its default. Whatever cannot be read raises
-BadMessage with one sentence that names the field.
+Reading is strict (no text where a number belongs) and bounded by the annotations (``Annotated[str,
+Meta(max_length=200)]``). Unknown fields (of a newer version) are ignored; missing ones (of an older
+version) have their default. Invalid data raises BadMessage with one sentence that names the field.
 
 Writing gives plain JSON values in the order of the fields, or of ``KEYS``: digests and seals are
-worked out from them, so they stay as they are.
+computed from them, so they must not change.
 """
 
 from __future__ import annotations
@@ -41,7 +40,7 @@ Moment = Annotated[datetime, Meta(tz=True)]
 
 
 class BadMessage(ValueError):
-    """A message, or what a file holds, that is not what it must be. It is refused whole."""
+    """An invalid message or file. It is refused as a whole."""
 
 
 class Schema:
@@ -49,12 +48,12 @@ class Schema:
 
     __slots__ = ()
     KEYS: ClassVar[tuple[str, ...]] = ()
-    """What is written, in this order: fields and properties. Empty: the fields as they are."""
+    """The fields and properties to write, in this order. Empty: all fields in their order."""
     IF_ANY: ClassVar[frozenset[str]] = frozenset()
-    """Keys that are left out while they hold nothing."""
+    """Keys that are left out if they are empty."""
 
     def as_json(self) -> dict[str, Any]:
-        """Plain values: what ``json.dumps`` takes."""
+        """Plain values for ``json.dumps``."""
         kind: Any = type(self)
         held = ((name, getattr(self, name)) for name in _keys(kind))
         values = {name: it if type(it) in _BARE else _plain(it) for name, it in held}
@@ -65,14 +64,14 @@ class Schema:
 
     @classmethod
     def from_json(cls, data: Any) -> Self:
-        """Raises BadMessage for what is no such thing."""
+        """Raises BadMessage if ``data`` does not fit."""
         return read(cls, data)
 
 
 @dataclass(frozen=True, slots=True)
 class Translatable(Schema):
-    """A schema with sentences for people. ``words``, in JSON only, holds what they were made of,
-    so that a page can show them in another language."""
+    """A schema with sentences for people. ``words``, in JSON only, holds their templates and
+    values, so that a page can show them in another language."""
 
     SENTENCES: ClassVar[tuple[str, ...]] = ()
     words: Any = field(default=None, repr=False, compare=False, kw_only=True)
@@ -196,7 +195,7 @@ def _sentence(kind: Any, text: str) -> str:
 
 
 def _described(kind: Any, path: str) -> str:
-    """What the annotation at ``path`` says of its values, ``""`` where it says nothing."""
+    """The description of valid values in the annotation at ``path``, or ``""``."""
     for name, _ in re.findall(r"\.([^.\[]+)|\[([^\]]*)\]", path):
         inner = [hint for item in _variants(kind) for hint in _inside(item, name)]
         if not inner:
@@ -216,7 +215,7 @@ def _described(kind: Any, path: str) -> str:
 
 
 def _variants(kind: Any) -> Iterator[Any]:
-    """The kind itself, or each one of a union; of an annotated one also what is annotated."""
+    """The type itself, or each member of a union; for an annotated type also the type inside."""
     if get_origin(kind) in (Union, types.UnionType):
         for item in get_args(kind):
             yield from _variants(item)

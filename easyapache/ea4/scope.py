@@ -1,11 +1,10 @@
-"""What a change of the MPM is, and what it is not. Pure; the panel and the agents hold every
-request against it, so that none of them does more than that, whoever asks.
+"""What an MPM change may do. Pure; panel and agents check every request against it, so that neither
+does more, whoever requests it.
 
-A change names exactly one MPM. With it may be installed what goes with MPMs (``COMPANIONS``) and,
-where the MPM or ITK becomes another one, further packages that this project knows. It may ask only
-for MPMs and what belongs to one (``BOUND``) to be removed; whatever else is removed is removed
-because the package manager says that it cannot stay. A change that takes another one back may do
-what leads to the packages that were there before.
+A change names exactly one MPM. It may install companions of MPMs (``COMPANIONS``) and, if the MPM
+or ITK changes, other packages that this project knows. It may request the removal of MPMs and
+packages that belong to one (``BOUND``) only; the package manager removes others if they conflict. A
+rollback may do what restores the previous packages.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ MPMS = {name: f"{_PREFIX}mod_mpm_{name}" for name in ("event", "worker", "prefor
 """The package of each MPM."""
 ITK = f"{_PREFIX}mod_mpm_itk"
 BOUND = frozenset({*MPMS.values(), ITK, f"{_PREFIX}mod_cgi", f"{_PREFIX}mod_cgid"})
-"""What a request may ask to be removed."""
+"""Packages whose removal may be requested."""
 COMPANIONS = BOUND | {
     f"{_PREFIX}{name}"
     for name in (
@@ -36,14 +35,14 @@ COMPANIONS = BOUND | {
         "mod_suphp",
     )
 }
-"""What goes with some MPMs and not with others, or does for one what another does by itself. It may
-be installed also where the MPM stays."""
+"""Packages that work with some MPMs only, or that replace a feature of another MPM. They may be
+installed even if the MPM does not change."""
 _PHP_MODULE = re.compile(r"ea-php[57][0-9]-php\Z")
 
 
 def names_one_mpm(install: Collection[str], mpm: str, *, itk: bool, back: bool) -> str:
-    """Why a request does not name the MPM it is about; "" when it does. ``back``: it takes another
-    change back, and what was there before may be there still."""
+    """Why a request does not name its MPM; "" if it does. ``back``: it is a rollback, and the
+    previous packages may still be installed."""
     named = sorted(set(MPMS.values()) & set(install))
     if named != [MPMS[mpm]] and not (back and not named):
         return Sentence(
@@ -57,8 +56,8 @@ def names_one_mpm(install: Collection[str], mpm: str, *, itk: bool, back: bool) 
 
 
 def beyond(install: Iterable[str], remove: Iterable[str], profile: Profile, mpm: str) -> str:
-    """Why a request is more than a change of the MPM on a server with ``profile``; "" when it is
-    not. ``install`` and ``remove`` are what it asks for; ``mpm`` and ITK are what it leads to."""
+    """Why a request is more than an MPM change on a server with ``profile``; "" if it is not.
+    ``install`` and ``remove`` are the requested packages; ``mpm`` and ITK the result."""
     install, remove = frozenset(install), frozenset(remove)
     if names := sorted(remove - (BOUND - {MPMS[mpm]})):
         return Sentence(

@@ -1,9 +1,9 @@
-"""English sentences that remember what they were made of, so that a page can say them in another
+"""English sentences that keep their template and values, so that a page can show them in another
 language.
 
 A rule or a service writes ``Sentence("{mpm} uses threads.", mpm="event")``. That *is* the English
-text (a ``str``): logs, the API and the command line use it as it is. A page that speaks another
-language translates the template and fills the values in (see ``translation.in_words``).
+text (a ``str``): logs, the API and the command line use it as it is. A page in another language
+translates the template and fills the values in (see ``translation.in_words``).
 
 Templates are written out where they are used, so that xgettext finds them (see the project's
 ``makemessages``). Values are filled in as ``str.format`` does; a sentence without values is its
@@ -21,11 +21,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 WORDS = "words"
-"""The key under which JSON holds what the sentences beside it were made of."""
+"""The key in JSON for the templates and values of the sentences beside it."""
 
 
 _TEMPLATE = re.compile(r"(?:[^{}]|\{\{|\}\}|\{\w+(?:!r)?\})*")
-"""What is accepted from elsewhere: names of values, no formats and no attributes."""
+"""Templates accepted from other machines: names of values, no formats and no attributes."""
 
 
 class Sentence(str):
@@ -61,7 +61,7 @@ class Sentence(str):
 
 
 def marked(template: str) -> str:
-    """``template`` as it is, shown to xgettext here and made a sentence elsewhere."""
+    """``template`` unchanged: marked for xgettext here, made a sentence elsewhere."""
     return template
 
 
@@ -71,7 +71,7 @@ def counted(one: str, many: str, /, *, count: int, **values: str | int) -> Sente
 
 
 def joined(separator: str, sentences: Iterable[str]) -> Sentence:
-    """Sentences one after another, each still to be translated by itself."""
+    """Sentences in sequence, each translated separately."""
     parts = {f"part{number}": sentence for number, sentence in enumerate(sentences)}
     return Sentence(separator.join(f"{{{name}}}" for name in parts), **parts)
 
@@ -96,14 +96,14 @@ def any_of(names: Sequence[str]) -> str:
 
 
 def words_of(text: str) -> list[Any] | None:
-    """What ``text`` was made of, as JSON; None for a text that is its own template."""
+    """The template and values of ``text``, as JSON; None for a text that is its own template."""
     return _made_of(text) if isinstance(text, Sentence) and text.values else None
 
 
 def with_words(data: dict[str, Any], *sentences: str) -> dict[str, Any]:
-    """``data`` with what the sentences in it were made of, by field, under ``words``.
+    """``data`` with the templates and values of its sentences, by field, under ``words``.
 
-    ``sentences`` names the fields. What has no values is left out: it is its own template.
+    ``sentences`` names the fields. A sentence without values is left out: it is its own template.
     """
     words = {name: made_of for name in sentences if (made_of := words_of(data[name])) is not None}
     return {**data, WORDS: words} if words else data
@@ -112,8 +112,8 @@ def with_words(data: dict[str, Any], *sentences: str) -> dict[str, Any]:
 def with_sentences(data: Mapping[str, Any]) -> dict[str, Any]:
     """The inverse of ``with_words``: ``data`` with its sentences, without ``words``.
 
-    JSON may come from another machine: a part that does not give the text beside it is left
-    out of account.
+    JSON may be from another machine: a template that does not produce the text beside it is
+    ignored.
     """
     found = {name: value for name, value in data.items() if name != WORDS}
     words = data.get(WORDS)
@@ -125,7 +125,7 @@ def with_sentences(data: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def sentence_from(made_of: Any) -> Sentence | None:
-    """The inverse of ``words_of``; None for what makes no sentence."""
+    """The inverse of ``words_of``; None for invalid data."""
     try:
         return _sentence(made_of)
     except (TypeError, ValueError, LookupError, AttributeError):
@@ -140,8 +140,8 @@ def plain(data: Any) -> Any:
 
 
 def _made_of(sentence: Sentence) -> list[Any]:
-    """``[template, values]``, and the plural as a third where there is one: a panel or a log of an
-    earlier version has two, and shows the English text beside what it cannot read."""
+    """``[template, values]``, and the plural as a third where there is one: earlier versions have
+    two, and show the English text if they cannot read it."""
     values = {
         name: _made_of(value) if isinstance(value, Sentence) else value
         for name, value in sentence.values.items()

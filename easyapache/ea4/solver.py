@@ -1,11 +1,11 @@
-"""The search behind a previewed transaction: libsolv, the library that dnf itself decides with.
+"""Solves the transactions of previews with libsolv, the library that dnf uses.
 
-The preview is worth something only where it agrees with the server, so the question is put as
-``agent/packages/dnf_resolve.py`` puts it to dnf: with the flags dnf sets for ``--allowerasing``,
-a wanted package that is there is to stay as it is, and one that is not is to be installed.
+A preview must agree with the server, so the problem is stated as ``agent/packages/dnf_resolve.py``
+states it to dnf: with the flags dnf sets for ``--allowerasing``, a wanted package that is installed
+is kept, and any other is installed.
 
-The bindings (``solv``) are imported when the first question is put: nothing that runs on a
-managed server puts one, its own dnf answers there.
+The bindings (``solv``) are imported on first use: a managed server does not need them, because its
+own dnf solves there.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _MOST_POOLS = 16
 
 
 class Contradiction(Exception):
-    """What was asked for is impossible. ``reasons``: sentences, nearest first."""
+    """The request is impossible. ``reasons``: sentences, the closest first."""
 
     def __init__(self, reasons: Sequence[str]) -> None:
         super().__init__(" ".join(reasons))
@@ -45,17 +45,17 @@ def solve(
     wanted: Iterable[str],
     unwanted: Iterable[str],
 ) -> list[Entry]:
-    """What is installed in the end.
+    """The packages installed afterwards.
 
-    ``offered``: what may come, one build a name, newer than the one ``installed``. Every wanted
-    name is in one of the two. Raises Contradiction.
+    ``offered``: packages that may be installed, one build per name, newer than the one in
+    ``installed``. Every wanted name is in one of the two. Raises Contradiction.
     """
     return _pool(installed, offered).answer(wanted, unwanted)
 
 
 @lru_cache(maxsize=_MOST_POOLS)
 def _pool(installed: tuple[Entry, ...], offered: tuple[Entry, ...]) -> _Pool:
-    """Made once for equal packages: one click after the other asks about the same server."""
+    """Cached by packages: consecutive clicks use the same server."""
     return _Pool(installed, offered)
 
 
@@ -70,14 +70,14 @@ class _Pool:
         self._pool = solv.Pool()
         self._pool.setdisttype(solv.Pool.DISTTYPE_RPM)
         entries = (*installed, *offered)
-        # What nobody here provides is the operating system's to offer, and what nobody here
-        # asks for decides nothing: neither is told to libsolv. A package goes by its own name.
+        # Capabilities that no package here provides belong to the operating system, and those that
+        # none needs decide nothing: libsolv gets neither. Names of packages are always kept.
         provided = {offer.name for entry in entries for offer in entry.provides}
         needed = {item.name for entry in entries for item in (*entry.requires, *entry.conflicts)}
         self._named = (provided & needed) | {entry.name for entry in entries}
         self._relations: dict[Capability, Any] = {}
         self._entries: dict[int, Entry] = {}  # by libsolv's number of the package
-        self._ids: dict[str, int] = {}  # the number to ask for: the installed one, if any
+        self._ids: dict[str, int] = {}  # libsolv's number by name: of the installed build, if any
         self._pool.installed = self._pool.add_repo("installed")
         repository = self._pool.add_repo("offered")
         for entry in offered:
@@ -151,8 +151,8 @@ class _Pool:
         return solver
 
     def _reasons(self, problem: Any, requests: Sequence[str]) -> list[str]:
-        """The relations that stand against each other, then what of ``asked`` (a sentence for
-        each job) libsolv would drop to solve the rest."""
+        """The conflicting relations, then those of ``requests`` (a sentence for each job) that
+        libsolv would drop to solve the rest."""
         rules = [info for rule in problem.findallproblemrules() for info in rule.allinfos()]
         found = [text for info in rules if (text := self._sentence(info)) is not None]
         elements = [item for way in problem.solutions() for item in way.elements()]
@@ -172,7 +172,7 @@ class _Pool:
         template = templates.get(info.type)
         if template is None:
             return None
-        if template == _EXCLUDES:  # said once, whichever of the two says so
+        if template == _EXCLUDES:  # reported once, whichever package has it
             name, other = sorted((info.solvable.name, info.othersolvable.name))
             return Sentence(template, name=name, other=other)
         return Sentence(template, name=info.solvable.name, other=str(info.dep))

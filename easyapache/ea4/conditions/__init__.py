@@ -1,7 +1,7 @@
-"""The one catalogue of conditions: what can be wrong, or worth knowing, about a server or a change.
+"""The catalog of conditions: problems of a server or a change, and facts worth knowing about it.
 
 Plan, preflight, failed change, Diagnostics, REST, WHM and the command line look a condition up here
-by its code. The most telling comes first: what programs write is matched in this order.
+by its code. The most specific is first: output of programs is matched in this order.
 
 Sources: httpd's own (server/config.c, the MPMs, mod_http2), the spec files of EasyApache 4's
 packages, mod_mpm_itk's source, and faults provoked on purpose with real dnf, rpm and httpd.

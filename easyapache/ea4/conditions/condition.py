@@ -32,17 +32,17 @@ class Place(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """``code`` never changes once released: scripts match on it. ``text`` is the cause in general,
-    ``remedy`` the recommended action, ``repair`` the code of a safe repair that cures it, or "".
+    """``code`` never changes once released: scripts match on it. ``text`` is the general cause,
+    ``remedy`` the recommended action, ``repair`` the code of a safe repair that fixes it, or "".
 
-    ``title`` and ``remedy`` have places for values, as in ``{names}``, only where a plan alone
-    shows the condition.
+    ``title`` and ``remedy`` have placeholders, as in ``{names}``, only if the condition appears in
+    plans alone.
 
-    ``shown``: places that look the condition up by its code. ``seen``: the evidence of it in a
-    profile, or "". ``patterns``: regular expressions over the output of dnf, rpm or httpd, any of
-    which betrays it; ``beside``: more of them that count only where a package is installed, by its
-    name. ``last_resort``: left out where something more telling was recognized. ``under_load``: an
-    httpd that serves writes it into its error log.
+    ``listed_in``: places that look the condition up by its code. ``seen``: returns the evidence of
+    it in a profile, or "". ``patterns``: regular expressions for the output of dnf, rpm or httpd,
+    any of which identifies it; ``beside``: more of them, by name of a package, that count only if
+    it is installed. ``last_resort``: left out if something more specific was recognized.
+    ``under_load``: a running httpd writes it into its error log.
     """
 
     code: str

@@ -20,12 +20,12 @@ from easyapache.ea4.schema import Schema
 from easyapache.ea4.sentences import Sentence, with_words
 
 EXCERPT = 400
-"""Characters of output shown with a diagnosis: enough for the telling line and its number."""
+"""Characters of output in a diagnosis: enough for the relevant line and its number."""
 
 
 @dataclass(frozen=True, slots=True)
 class Diagnosis(Schema):
-    """One condition that holds, in the words of the catalogue. ``seen`` is the evidence;
+    """One condition that applies, with the text of the catalog. ``seen`` is the evidence;
     ``repair`` the code of a safe repair (see ``conditions.repairs``), or empty."""
 
     code: str
@@ -85,8 +85,8 @@ def diagnosis_of(code: str, seen: str) -> Diagnosis:
 def recognized(
     conditions: Iterable[Condition], text: str, installed: frozenset[str]
 ) -> dict[str, str]:
-    """{code: the last line that betrays it} of those conditions that a text shows, on a server
-    with these packages."""
+    """{code: the last line that identifies it} of the conditions in a text, on a server with these
+    packages."""
     found: dict[str, str] = {}
     last_resort: dict[str, str] = {}
     for condition in conditions:
@@ -103,8 +103,8 @@ def recognized(
 
 
 def error_log_conditions(text: str, installed: frozenset[str], *, running: bool) -> dict[str, str]:
-    """What httpd's own error log says is wrong. One that runs tells what it suffers; of one that
-    is down, everything counts that could have ended it or kept it from starting."""
+    """{code: line} of the conditions in httpd's own error log. For a running httpd only those of a
+    running one count; for one that is down, all that could have ended it or prevented its start."""
     whole = {condition.code for condition in HTTPD} if not running else frozenset()
     counted = [item for item in CATALOG if item.under_load or item.code in whole]
     return recognized(counted, text, installed)

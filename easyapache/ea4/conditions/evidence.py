@@ -1,6 +1,6 @@
-"""How a condition is seen in a profile, with no output at all.
+"""How a condition is detected in a profile, without any output of programs.
 
-Each function returns what it saw as a sentence, or "" where the condition does not hold. Plan,
+Each function returns the evidence as a sentence, or "" if the condition does not apply. Plan,
 Diagnostics and the health of a server all use these.
 """
 
@@ -173,8 +173,8 @@ def lines_of(profile: Profile, fact: str) -> list[Mapping[str, Any]]:
 
 
 def refused_lines(profile: Profile, fact: str, mpm: str, otherwise: Sequence[str]) -> list[Any]:
-    """Lines of a fact that Apache would not start with under ``mpm``. ``otherwise``: the MPMs that
-    refuse them, where an agent does not say."""
+    """Lines of a fact with which Apache would not start under ``mpm``. ``otherwise``: the MPMs that
+    refuse them, if the agent did not report them."""
     return [i for i in lines_of(profile, fact) if mpm in (i.get("refused_by") or otherwise)]
 
 

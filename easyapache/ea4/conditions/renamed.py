@@ -1,5 +1,5 @@
-"""Codes of conditions by the names they had, or that the agent's errors have: for what agents of
-earlier versions send, and for what was stored or sealed under the old code."""
+"""Codes of conditions by their former names and by those of the agent's errors: for messages of
+earlier agents, and for data stored or sealed under the old code."""
 
 from __future__ import annotations
 
@@ -122,5 +122,5 @@ RENAMED: Mapping[str, str] = {
 
 
 def code_of(code: str) -> str:
-    """The present code of what was once called ``code``."""
+    """The current code of the condition formerly named ``code``."""
     return RENAMED.get(code, code)

@@ -1,4 +1,4 @@
-"""How a step of a change can fail, where nothing more telling was recognized."""
+"""How a step of a change can fail, if nothing more specific was recognized."""
 
 from __future__ import annotations
 

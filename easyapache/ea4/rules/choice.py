@@ -77,7 +77,8 @@ def more_than_one_mpm(situation: Situation) -> Iterator[Finding]:
 
 
 def package_unknown(situation: Situation) -> Iterator[Finding]:
-    """Where the server's own package manager brings it, it exists, whatever this panel knows."""
+    """A package that the server's own package manager installs exists, even if it is unknown
+    here."""
     brought = {package.name for package in situation.change.install}
     for name in sorted(situation.choice.add):
         if name in brought or situation.scene.describe(name):
@@ -135,8 +136,8 @@ def add_does_not_fit(situation: Situation) -> Iterator[Finding]:
 
 
 def more_than_the_mpm(situation: Situation) -> Iterator[Finding]:
-    """Extra packages that have nothing to do with an MPM; the agent refuses them as well. Of those
-    that nobody knows, ``package_unknown`` says more."""
+    """Extra packages that are unrelated to MPMs; the agent refuses them as well. Unknown ones are
+    reported by ``package_unknown``."""
     choice = situation.choice
     wanted = {choice.mpm.package, *choice.add, *([ITK] if choice.itk else [])}
     brought = {package.name for package in situation.change.install}
@@ -221,7 +222,7 @@ def _only_forked(situation: Situation, names: Iterable[str]) -> bool:
 
 
 def nothing_to_do(situation: Situation) -> Iterator[Finding]:
-    """No package moves. With all three observations agreeing, nothing at all would happen."""
+    """No package changes. If all three observations agree, nothing would happen at all."""
     if not situation.resolved or (situation.choice.itk and situation.choice.mpm.threaded):
         return
     change = situation.change

@@ -30,10 +30,10 @@ class Fix(Translatable):
 
 @dataclass(frozen=True, slots=True)
 class Finding(Translatable):
-    """A condition of the catalogue that holds for a choice on a server (``finding``).
+    """A condition of the catalog that applies to a choice on a server (``finding``).
 
-    ``code`` never changes once released: scripts match on it. ``message`` is what was seen, and
-    the cause in general.
+    ``code`` never changes once released: scripts match on it. ``message`` is the evidence and the
+    general cause.
     """
 
     SENTENCES: ClassVar = ("title", "message", "remedy")
@@ -54,8 +54,8 @@ def finding(
     fixes: Iterable[Fix] = (),
     **values: str | int,
 ) -> Finding:
-    """A condition of the catalogue with what was seen of it. ``values``: for the places in its
-    title and its remedy. Raises KeyError for a code that is not in the catalogue."""
+    """A condition of the catalog with its evidence. ``values``: for the placeholders in its title
+    and remedy. Raises KeyError for a code that is not in the catalog."""
     condition = BY_CODE[code]
     return Finding(
         code=condition.code,
@@ -70,10 +70,10 @@ def finding(
 
 @dataclass(frozen=True)
 class Situation:
-    """Everything a rule may use: a server, a choice, and what the choice would do there.
+    """The input of a rule: a server, a choice, and its effect on the server.
 
-    ``change`` is empty when ``impossible`` holds sentences saying why there is no answer, and
-    when the choice contradicts itself. Rules read; they never decide what is done.
+    ``change`` is empty when ``impossible`` has the reasons why there is no solution, and when the
+    choice contradicts itself. Rules report; they never decide what is done.
     """
 
     profile: Profile
@@ -96,7 +96,7 @@ class Situation:
 
     @cached_property
     def removed(self) -> frozenset[str]:
-        """Names that are there now and not afterwards; an update does not leave."""
+        """Names that are installed now and not afterwards; an update is not removed."""
         return self.before - self.after
 
     @cached_property
@@ -110,7 +110,7 @@ class Situation:
 
     @cached_property
     def resolved(self) -> bool:
-        """Whether ``change`` is an answer at all."""
+        """Whether there is a solution (``change``)."""
         return not self.impossible
 
     @property

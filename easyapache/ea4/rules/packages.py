@@ -140,7 +140,7 @@ def htaccess_directives(situation: Situation) -> Iterator[Finding]:
 
 
 def others_removed(situation: Situation) -> Iterator[Finding]:
-    """Packages that would go although nobody asked and no other rule has spoken of them."""
+    """Packages that would be removed unrequested, and that no other rule reports."""
     quiet = _MOVED_BY_THE_CHOICE | _NAMED_BY_OTHER_RULES
     lost = sorted(name for name in situation.removed - quiet if not PHP_DSO.match(name))
     # Named only where ITK takes over or nothing runs code as the user: otherwise name it here.

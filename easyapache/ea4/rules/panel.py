@@ -1,4 +1,4 @@
-"""Rules about what the panel itself knows of a server, and no profile can say."""
+"""Rules about facts that the panel knows and that are in no profile."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ PANEL_CODES = frozenset({"incomplete_change", "agent_offline"})
 
 
 def panel_findings(facts: Mapping[str, Any]) -> Iterator[Finding]:
-    """What the panel itself knows of a server that must not be changed now. It holds whenever it
-    is asked, also of a plan that was made before."""
+    """Facts the panel knows that block a change of a server now. Evaluated on each use, also for
+    earlier plans."""
     number = facts.get("incomplete_change")
     if number:
-        # Whatever is planned from such a state may lead further away from the one that worked.
+        # A plan from such a state may lead further away from the one that worked.
         yield finding(
             "incomplete_change", Sentence("Change #{number} didn't finish.", number=number)
         )

@@ -24,10 +24,10 @@ _ORDER = {Severity.BLOCK: 0, Severity.WARN: 1, Severity.NOTE: 2, Severity.GAIN: 
 
 
 def findings_for(situation: Situation) -> tuple[Finding, ...]:
-    """What all rules have to say, the gravest first; within a severity in the rules' order."""
+    """The findings of all rules, most severe first; within a severity in the rules' order."""
     return in_order(finding for rule in RULES for finding in rule(situation))
 
 
 def in_order(findings: Iterable[Finding]) -> tuple[Finding, ...]:
-    """The gravest first; within a severity as they come."""
+    """Most severe first; within a severity in the given order."""
     return tuple(sorted(findings, key=lambda finding: _ORDER[finding.severity]))

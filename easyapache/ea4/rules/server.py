@@ -19,8 +19,8 @@ def no_apache(situation: Situation) -> Iterator[Finding]:
 
 
 def not_one_mpm(situation: Situation) -> Iterator[Finding]:
-    """httpd starts with exactly one MPM (AH00534). A change begins and ends with a sound server,
-    so that it can be taken back: a torn one is repaired in Diagnostics first."""
+    """httpd starts with exactly one MPM (AH00534). A change starts and ends with a working server,
+    so that it can be undone: a broken one is repaired in Diagnostics first."""
     if none := evidence.no_mpm(situation.profile):
         yield finding("no_mpm", none)
     if several := evidence.several_mpms(situation.profile):
@@ -61,15 +61,15 @@ def files_missing(situation: Situation) -> Iterator[Finding]:
 
 
 def foreign_mpm_file(situation: Situation) -> Iterator[Finding]:
-    """A LoadModule of an MPM in a file no package owns stays behind when the package goes. One
-    in a section that only holds under the new MPM is as bad."""
+    """A LoadModule of an MPM in a file of no package remains when the package is removed. One in a
+    section that applies only under the new MPM is as bad."""
     paths = evidence.foreign_paths(situation.profile, situation.choice.mpm.value)
     if paths and (situation.change.install or situation.change.remove):
         yield finding("foreign_mpm_file", ", ".join(paths))
 
 
 def guarded_mpm_lines(situation: Situation) -> Iterator[Finding]:
-    """A LoadModule of an MPM whose section holds neither now nor after the change."""
+    """A LoadModule of an MPM whose section applies neither now nor after the change."""
     wanted = situation.choice.mpm.value
     lines = lines_of(situation.profile, "guarded_mpm_lines")
     idle = [item for item in lines if wanted not in (item.get("under") or ())]
@@ -100,7 +100,7 @@ def threaded_only_directives(situation: Situation) -> Iterator[Finding]:
 
 
 def limits_overridden(situation: Situation) -> Iterator[Finding]:
-    """The generated httpd.conf comes after pre_main_global.conf, and the last value counts."""
+    """The generated httpd.conf is read after pre_main_global.conf, and the last value counts."""
     if overridden := evidence.limits_overridden(situation.profile):
         yield finding("limits_overridden", overridden)
 
@@ -132,8 +132,8 @@ def config_unread(situation: Situation) -> Iterator[Finding]:
 
 
 def edited_files(situation: Situation) -> Iterator[Finding]:
-    """rpm saves an edited configuration file aside when its package goes, and does not bring
-    the edits back with the package."""
+    """rpm renames an edited configuration file when its package is removed, and does not restore
+    the edits with the package."""
     edited = situation.facts.get("edited_config_files") or {}
     removed = {path: name for path, name in edited.items() if name in situation.removed}
     if removed:
