@@ -1,7 +1,6 @@
-"""``python -m bench``: this panel beside the ways people change an MPM today, and its history at
-a thousand and at a million rows. What is measured, and how, is told in RESULTS.md with the
-figures.
+"""``python -m bench``: compares this panel with the usual ways to change an MPM, and its history at
+a thousand and at a million rows. RESULTS.md describes what is measured and how, with the figures.
 
-Each measuring module has a ``NAME`` to call it by, a ``TITLE`` and ``measure(say) -> Section``;
-``__main__`` finds it.
+Each measuring module has a ``NAME``, a ``TITLE`` and ``measure(report) -> Section``; ``__main__``
+finds it.
 """

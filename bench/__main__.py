@@ -1,4 +1,4 @@
-"""``python -m bench [NAME …]``: measure everything, or what is named, and write RESULTS.md."""
+"""``python -m bench [NAME …]``: run all or the named measurements, and write RESULTS.md."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from bench.conditions import busy, conditions
 from bench.report import RESULTS, Section, markdown, write
 
 ORDER = ("switches", "size", "history", "api")
-"""The order of the results; a measurement that is not named here comes last."""
+"""The order of the results; a measurement that is not listed here is last."""
 
 
 def measurements() -> dict[str, Any]:
@@ -33,30 +33,30 @@ def measurements() -> dict[str, Any]:
 
 
 def main(arguments: list[str]) -> int:
-    known = measurements()
+    modules = measurements()
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(known))
-    names = parser.parse_args(arguments).names or list(known)
-    if unknown := [name for name in names if name not in known]:
-        parser.error(f"there is no {unknown[0]!r}; there are {', '.join(known)}")
+    parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(modules))
+    names = parser.parse_args(arguments).names or list(modules)
+    if unknown := [name for name in names if name not in modules]:
+        parser.error(f"there is no {unknown[0]!r}; there are {', '.join(modules)}")
     began = time.monotonic()
 
-    def say(text: str) -> None:
+    def report(text: str) -> None:
         sys.stderr.write(f"[{time.monotonic() - began:6.1f} s] {text}\n")
         sys.stderr.flush()
 
-    # Several gigabytes may be needed for a moment; said here, because /tmp is memory on some.
-    say(f"scratch files go to {os.environ.get('TMPDIR', '/tmp')} (TMPDIR)")  # noqa: S108
+    # Several gigabytes may be needed temporarily; reported here, because /tmp may be in memory.
+    report(f"scratch files go to {os.environ.get('TMPDIR', '/tmp')} (TMPDIR)")  # noqa: S108
     for name in names:
-        module = known[name]
-        say(f"{name}: begins")
+        module = modules[name]
+        report(f"{name}: begins")
         before = busy()
-        section: Section = module.measure(say)
+        section: Section = module.measure(report)
         block = markdown(name, module.TITLE, section, conditions(before))
         write(name, block)
         sys.stdout.write(f"{block}\n")
         sys.stdout.flush()
-    say(f"written to {RESULTS}")
+    report(f"written to {RESULTS}")
     return 0
 
 

@@ -33,7 +33,7 @@ PROJECT = Path(__file__).resolve().parent.parent
 TOKEN_NAME = "bench"  # noqa: S105
 
 
-def measure(say: Callable[[str], None]) -> Section:
+def measure(report: Callable[[str], None]) -> Section:
     with tempfile.TemporaryDirectory(prefix="ea4-bench-") as folder, serving(Path(folder)) as site:
         address, token = site
         paths = {"bare view": "/bare/mpm", "status read": "/api/v1/servers/web/mpm"}
@@ -46,7 +46,7 @@ def measure(say: Callable[[str], None]) -> Section:
                 seen = load(address, path, token, SECONDS)
                 rates[name].append(len(seen) / SECONDS)
                 waits[name] += seen
-            say(f"round {number + 1} of {ROUNDS}: {rates['status read'][-1]:.0f} reads a second")
+            report(f"round {number + 1} of {ROUNDS}: {rates['status read'][-1]:.0f} reads a second")
     bare = statistics.median(rates["bare view"])
     share = statistics.median(rates["status read"]) / bare
     rows = tuple(
@@ -92,13 +92,13 @@ def percentile(values: list[float], share: float) -> float:
 
 
 def load(address: tuple[str, int], path: str, token: str, seconds: float) -> list[float]:
-    """Ask from several connections at once; the milliseconds of every request.
+    """Send requests on several connections at once; returns the milliseconds of every request.
 
-    Raises RuntimeError for an answer that is not 200.
+    Raises RuntimeError for a status other than 200.
     """
     end = time.monotonic() + seconds
 
-    def ask() -> list[float]:
+    def read_all() -> list[float]:
         seen, connection = [], http.client.HTTPConnection(*address, timeout=10)
         headers = {"Authorization": f"Bearer {token}", "Connection": "keep-alive"}
         while time.monotonic() < end:
@@ -113,7 +113,7 @@ def load(address: tuple[str, int], path: str, token: str, seconds: float) -> lis
         return seen
 
     with ThreadPoolExecutor(CLIENTS) as pool:
-        return [one for found in pool.map(lambda _: ask(), range(CLIENTS)) for one in found]
+        return [one for found in pool.map(lambda _: read_all(), range(CLIENTS)) for one in found]
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""The panel with a bare view beside it, as settings; as a program, what the measurement needs.
+"""Settings of a panel with an additional bare view; as a program, prepares the measurement.
 
 ``python -m bench.api_site`` adds one server with its profile and prints a token for it.
 """

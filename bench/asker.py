@@ -1,9 +1,9 @@
-"""Asks a running panel for changes, in a process of its own with that panel's settings.
+"""Requests changes from a running panel, in a separate process with that panel's settings.
 
-Started with the panel's environment. One JSON line in, ``{"mpm": "event"}``; one out:
-``{"state", "sentence", "seconds", "refused", "steps"}``, where ``seconds`` is from the call of the
-service to the row that says how it ended, and ``steps`` lists ``[seconds, step, status]`` as the
-server's journal has them, counted from the same call.
+Started with the panel's environment. One JSON line in, ``{"mpm": "event"}``; one out: ``{"state",
+"sentence", "seconds", "refused", "steps"}``, where ``seconds`` is from the call of the service to
+the row with the outcome, and ``steps`` lists ``[seconds, step, status]`` from the server's journal,
+counted from the same call.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def _until(condition: Any, what: str) -> None:
         time.sleep(0.01)
 
 
-def ask(name: str, mpm: str) -> dict[str, Any]:
+def switch(name: str, mpm: str) -> dict[str, Any]:
     """One change, from the request to the end. Raises what the service raises, and NoEnd."""
     from django.utils import timezone
 
@@ -79,7 +79,7 @@ def main(name: str) -> None:
     sys.stdout.write('"ready"\n')
     sys.stdout.flush()
     for line in sys.stdin:
-        answer = ask(name, json.loads(line)["mpm"])
+        answer = switch(name, json.loads(line)["mpm"])
         sys.stdout.write(f"{json.dumps(answer)}\n")
         sys.stdout.flush()
 

@@ -18,7 +18,7 @@ TITLE = "The chooser: findings as one clicks"
 AIM_MS = 150.0
 TIMES = 60
 MPM = "/software/easyapache4/mpm/"
-ASKED = {
+PAGES = {
     "findings of event": f"{MPM}plan/?mpm=event",
     "findings of worker with mod_http2": f"{MPM}plan/?mpm=worker&add=ea-apache24-mod_http2",
     "findings of prefork with ITK": f"{MPM}plan/?mpm=prefork&itk=on",
@@ -42,18 +42,18 @@ class Reader:
         if found is None:
             raise RuntimeError("The sign-in form has no token.")
         name, password = panel.accounts["administrator"]
-        said = {"csrfmiddlewaretoken": found[1], "username": name, "password": password}
-        self._ask("POST", "/login/", urlencode(said))
+        login = {"csrfmiddlewaretoken": found[1], "username": name, "password": password}
+        self._request("POST", "/login/", urlencode(login))
         if "sessionid" not in self._cookies:
             raise RuntimeError("The panel did not let the reader in.")
 
     def get(self, path: str) -> tuple[bytes, float]:
-        """What came and how many milliseconds it took, to the last byte."""
+        """The response body, and the milliseconds to its last byte."""
         begun = time.perf_counter()
-        body = self._ask("GET", path)
+        body = self._request("GET", path)
         return body, (time.perf_counter() - begun) * 1000
 
-    def _ask(self, method: str, path: str, body: str | None = None) -> bytes:
+    def _request(self, method: str, path: str, body: str | None = None) -> bytes:
         cookies = "; ".join(f"{name}={value}" for name, value in self._cookies.items())
         headers = {"Cookie": cookies, "Accept-Encoding": "gzip"} if method == "GET" else {}
         if path == "/login/":
@@ -73,13 +73,13 @@ class Reader:
         return text
 
 
-def measure(say: Callable[[str], None]) -> Section:
+def measure(report: Callable[[str], None]) -> Section:
     with tempfile.TemporaryDirectory(prefix="ea4bench") as name:
         panel = Panel.start(Path(name) / "p", "--simulated")
         try:
             while panel.manage("mpm", "status", "--json").returncode:
                 time.sleep(0.5)
-            readings, sizes = _read(Reader(panel), say)
+            readings, sizes = _read(Reader(panel), report)
         finally:
             panel.stop()
     late = {title: sorted(times)[len(times) * 95 // 100] for title, times in readings.items()}
@@ -105,16 +105,16 @@ def measure(say: Callable[[str], None]) -> Section:
 
 
 def _read(
-    reader: Reader, say: Callable[[str], None]
+    reader: Reader, report: Callable[[str], None]
 ) -> tuple[dict[str, list[float]], dict[str, int]]:
-    readings: dict[str, list[float]] = {title: [] for title in ASKED}
+    readings: dict[str, list[float]] = {title: [] for title in PAGES}
     sizes = {}
-    for path in ASKED.values():
+    for path in PAGES.values():
         reader.get(path)  # templates and catalogue are read once per process
     for _ in range(TIMES):
-        for title, path in ASKED.items():
+        for title, path in PAGES.items():
             body, took = reader.get(path)
             readings[title].append(took)
             sizes[title] = len(body)
-    say(f"asked {TIMES} times each")
+    report(f"asked {TIMES} times each")
     return readings, sizes

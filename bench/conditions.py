@@ -17,7 +17,7 @@ def busy() -> float:
 
 
 def conditions(busy_before: float) -> str:
-    """One paragraph. ``busy_before``: what ``busy`` said before the measurement."""
+    """One paragraph. ``busy_before``: the result of ``busy`` before the measurement."""
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     processors = os.cpu_count() or 1
     other = ". The machine did other work as well" if busy_before > processors / 2 else ""

@@ -26,7 +26,7 @@ PREFIX = "ea-apache24-mod_mpm_"
 
 
 class SwitchFailed(Exception):
-    """A contender did not do its job; the message is what it said."""
+    """A contender failed; the message is its output."""
 
 
 class Contender(Protocol):
@@ -38,7 +38,7 @@ class Contender(Protocol):
     def switch(self, before: str, after: str) -> None: ...
 
     def close(self) -> None:
-        """End whatever it keeps running."""
+        """Stop its background processes."""
 
 
 class RawDnf:
@@ -54,7 +54,7 @@ class RawDnf:
         try:
             self.lab.dnf("-y", "swap", PREFIX + before, PREFIX + after, "--allowerasing")
             run([*httpd, "-k", "stop"])
-            while running is not None and running.alive:  # its pid file goes too early
+            while running is not None and running.alive:  # its pid file is removed too early
                 time.sleep(0.005)
             run([*httpd, "-k", "start"])
         except LabError as error:
@@ -65,7 +65,7 @@ class RawDnf:
 
 
 class Script:
-    """The same in a script, with the pause that stands in so many of them."""
+    """The same in a script, with the usual pause."""
 
     title = "script: the same with `sleep 1` between stop and start"
 
@@ -116,7 +116,7 @@ class Ansible:
             "LC_ALL": "C.UTF-8",
         }
         done = subprocess.run(
-            [str(word) for word in argv],
+            [str(part) for part in argv],
             env={**os.environ, **environment},
             stdin=subprocess.DEVNULL,
             capture_output=True,
@@ -137,9 +137,9 @@ def _ansible_version() -> str:
 
 
 class ThisPanel:
-    """The whole stack of ``make demo``, asked through the service that its pages and its APIs call.
+    """The whole stack of ``make demo``, by the service that its pages and APIs call.
 
-    ``lasted`` collects (seconds, steps) of each change as the panel itself has them.
+    ``lasted`` collects (seconds, steps) of each change from the panel.
     """
 
     title = "this panel: from the request to verified"
@@ -160,7 +160,7 @@ class ThisPanel:
             text=True,
         )
         try:
-            self._hear()
+            self._next_answer()
         except SwitchFailed:
             self.close()
             raise
@@ -169,12 +169,12 @@ class ThisPanel:
         assert self._asker.stdin is not None
         self._asker.stdin.write(json.dumps({"mpm": after}) + "\n")
         self._asker.stdin.flush()
-        answer = self._hear()
+        answer = self._next_answer()
         if answer["state"] != "succeeded":
             raise SwitchFailed(f"{answer['state']}: {answer['sentence']}")
         self.lasted.append(answer)
 
-    def _hear(self) -> Any:
+    def _next_answer(self) -> Any:
         assert self._asker.stdout is not None
         line = self._asker.stdout.readline()
         if not line:
@@ -194,7 +194,7 @@ class Field:
     def __init__(self) -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="ea4b")
         top = Path(self._folder.name)
-        top.chmod(0o755)  # httpd's workers are somebody else
+        top.chmod(0o755)  # httpd's workers run as another user
         stock = Lab.create(top / "s")
         self.contenders: list[Contender] = []
         try:

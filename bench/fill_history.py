@@ -1,10 +1,9 @@
 """Writes a long history into an empty database: ``python -m bench.fill_history --rows 1000000``.
 
 DATABASE_URL names the database, which must hold no history, no server and no account: history is
-append-only, and invented history has no place beside a real one. The rows are as a panel writes
-them, sealed event by event, so that ``manage.py mpm verify`` proves what this wrote; what
-is invented are the events themselves. The same number of rows is the same history every time, but
-for its dates, which end now.
+append-only, and invented history has no place beside a real one. The rows are those of a real
+panel, sealed event by event, so that ``manage.py mpm verify`` passes; only the events are invented.
+The same number of rows always gives the same history, except for its dates, which end now.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ SERVERS, PEOPLE = 200, 40
 """In a long history. A short one has as many as leave each of them a page of changes."""
 PAGE = 50
 SPAN = timedelta(days=730)
-"""What a panel keeps unless told otherwise (HISTORY_DAYS)."""
+"""The default of HISTORY_DAYS."""
 BATCH = 2000
 RARE = "needle"
 """A word in the reason of one change only, the oldest but one."""
@@ -54,7 +53,7 @@ _OTHERS["event"] = ("prefork", "worker")
 
 
 class NotEmpty(Exception):
-    """The database is somebody's; nothing was written."""
+    """The database is in use; nothing was written."""
 
 
 @dataclass(slots=True)
@@ -70,7 +69,7 @@ class _Chain:
 
 @dataclass(slots=True)
 class _Writer:
-    """Rows of one table, as many columns as it has; what a row does not say is the default."""
+    """Rows of one table, with all columns; missing values are defaults."""
 
     model: Any
     varying: tuple[str, ...]
@@ -102,7 +101,7 @@ class _Writer:
 
 
 def refuse_unless_empty() -> None:
-    """Raises NotEmpty, naming what is there."""
+    """Raises NotEmpty, naming the existing rows."""
     from django.contrib.auth.models import User
 
     from mpm.models import Change, Event
@@ -138,9 +137,9 @@ def fill(rows: int, now: datetime) -> int:
     while batch := list(islice(story, BATCH)):
         with transaction.atomic(), connection.cursor() as cursor:
             cursor.executemany(_changes().statement, [change for change, _ in batch])
-            told = [event for _, pair in batch for event in pair]
-            cursor.executemany(_events().statement, told)
-        events += len(told)
+            rows_of_events = [event for _, pair in batch for event in pair]
+            cursor.executemany(_events().statement, rows_of_events)
+        events += len(rows_of_events)
     Chain.objects.bulk_create(
         Chain(server_name=name, seq=chain.seq, hash=chain.hash) for name, chain in chains.items()
     )
@@ -161,7 +160,7 @@ _VARYING = (
     *("actor_role", "request_id", "requested_at", "queued_at", "started_at", "finished_at"),
     *("sentence", "refused", "longest_wait_ms", "search", "rollback_of_id"),
 )
-_TOLD = (
+_EVENT_COLUMNS = (
     *("id", "server_name", "seq", "at", "change_id", "kind", "actor_name", "actor_role", "origin"),
     *("request_id", "data", "previous_hash", "hash"),
 )
@@ -180,7 +179,7 @@ def _events() -> _Writer:
     from mpm.models import Event
 
     if "event" not in _writers:
-        _writers["event"] = _Writer(Event, _TOLD)
+        _writers["event"] = _Writer(Event, _EVENT_COLUMNS)
     return _writers["event"]
 
 
@@ -211,9 +210,9 @@ def _story(
         rollback_of = chain.last if number % 50 == 0 else None
         if state == "succeeded":
             chain.mpm, chain.last = after, number
-        asked = begin + step * (number - 1)
-        ended = asked + timedelta(seconds=dice.uniform(2, 20))
-        asked_stored, ended_stored = stored(asked), stored(ended)
+        requested = begin + step * (number - 1)
+        ended = requested + timedelta(seconds=dice.uniform(2, 20))
+        requested_stored, ended_stored = stored(requested), stored(ended)
         reason = RARE if number == 2 else dice.choice(_REASONS)
         ticket = f"HD-{dice.randrange(10000):05}" if number % 3 == 0 else ""
         if number % max(1, rows // 10) == 0:
@@ -230,12 +229,12 @@ def _story(
             *(number, uuid, servers[name], name, state, before, after, itk),
             *(prepared(plan["choice"]), plan_stored, digest, base, reason, ticket),
             *(origin, person, "administrator", request),
-            *(asked_stored, asked_stored, asked_stored, ended_stored),
+            *(requested_stored, requested_stored, requested_stored, ended_stored),
             f"The server runs {after}." if state == "succeeded" else f"It still runs {before}.",
             *(0, dice.uniform(1, 40), f"{reason}\n{ticket}\n{moving}".lower()),
             rollback_of,
         )
-        words = {
+        request_data = {
             "uuid": uuid,
             "from": {"mpm": before, "itk": False},
             "to": {"mpm": after, "itk": itk},
@@ -249,22 +248,31 @@ def _story(
             "not_before": None,
         }
         agent = f"agent of {name}"
-        told: list[list[Any]] = []
+        events: list[list[Any]] = []
         for at, at_stored, kind, *who, data in (
-            (asked, asked_stored, "change.queued", person, "administrator", origin, request, words),
+            (
+                requested,
+                requested_stored,
+                "change.queued",
+                person,
+                "administrator",
+                origin,
+                request,
+                request_data,
+            ),
             (ended, ended_stored, f"change.{state}", agent, "agent", "schedule", "", {}),
         ):
             event += 1
             chain.seq += 1
             previous = chain.hash
             chain.hash = seal(previous, name, chain.seq, at, number, kind, *who, data)
-            told.append(
+            events.append(
                 _events().row(
                     *(event, name, chain.seq, at_stored, number, kind, *who),
                     *(prepared(data), previous, chain.hash),
                 )
             )
-        yield change, told
+        yield change, events
 
 
 def _sealer() -> Any:
@@ -295,8 +303,8 @@ def _sealer() -> Any:
 
 
 def _plan(before: str, after: str, itk: bool) -> dict[str, Any]:
-    """A plan as the panel keeps it, without the packages that stay and without findings: a real
-    one is ten times as long, and a million of them would be twenty gigabytes."""
+    """A stored plan without kept packages and without findings: a real one is ten times as long,
+    and a million of them would take twenty gigabytes."""
     from easyapache.ea4.mpm import Choice
     from easyapache.ea4.plan import Plan, PlannedPackage
     from easyapache.ea4.profile import Observation
@@ -337,15 +345,15 @@ def main(arguments: list[str]) -> int:
     call_command("migrate", verbosity=0, interactive=False)
     if connection.vendor == "sqlite":
         with connection.cursor() as cursor:
-            cursor.execute("PRAGMA synchronous=OFF")  # a fill that is cut off is begun again
+            cursor.execute("PRAGMA synchronous=OFF")  # an interrupted fill is started again
             cursor.execute("PRAGMA cache_size=-500000")
     try:
         events = fill(rows, timezone.now())
     except NotEmpty as error:
         sys.stderr.write(f"{error}\n")
         return 2
-    told = {"changes": rows, "events": events, "seconds": round(time.monotonic() - began, 1)}
-    sys.stdout.write(f"{json.dumps(told)}\n")
+    summary = {"changes": rows, "events": events, "seconds": round(time.monotonic() - began, 1)}
+    sys.stdout.write(f"{json.dumps(summary)}\n")
     return 0
 
 

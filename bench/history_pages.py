@@ -30,7 +30,7 @@ AIM = 1.5
 PAGED = ("first page", "10 % deep", "50 % deep", "100 % deep")
 EXPORTS = {"csv": "changes as CSV", "json": "changes as JSON"}
 TIMES, PATIENCE = 41, 12.0
-"""Each page is read so often at both sizes in turns, or until so many seconds have gone."""
+"""Each page is read this often at both sizes in turn, or for so many seconds."""
 
 
 Readings = Mapping[str, list[float]]
@@ -40,7 +40,7 @@ Listed = Mapping[str, int]
 
 
 class ReaderFailed(Exception):
-    """A reading broke; the message is the end of what it said."""
+    """A reader failed; the message is the end of its output."""
 
 
 class History:
@@ -67,19 +67,19 @@ class History:
         return self._path.stat().st_size
 
     def export(self, kind: str) -> Mapping[str, float]:
-        """What bench.history_reader says of an export made in a fresh process."""
-        said: Mapping[str, float] = json.loads(
+        """The figures of bench.history_reader for an export in a new process."""
+        figures: Mapping[str, float] = json.loads(
             _run(self._environment, "-m", "bench.history_reader", kind)
         )
-        return said
+        return figures
 
     def reader(self) -> Reader:
         return Reader(self._environment)
 
 
 class Reader:
-    """A process that reads pages of one history; ``rows``: by name of those it knows, how many
-    changes are listed on it."""
+    """A process that reads pages of one history; ``rows``: the number of changes listed on each
+    page, by name."""
 
     def __init__(self, environment: Mapping[str, str]) -> None:
         self._process = subprocess.Popen(
@@ -90,15 +90,15 @@ class Reader:
             stdout=subprocess.PIPE,
             text=True,
         )
-        self.rows: dict[str, int] = self._hear()
+        self.rows: dict[str, int] = self._next_line()
 
     def seconds(self, name: str) -> float:
         assert self._process.stdin is not None
         self._process.stdin.write(f"{name}\n")
         self._process.stdin.flush()
-        return float(self._hear())
+        return float(self._next_line())
 
-    def _hear(self) -> Any:
+    def _next_line(self) -> Any:
         assert self._process.stdout is not None
         line = self._process.stdout.readline()
         if not line:
@@ -128,9 +128,9 @@ def read_in_turns(one: Reader, other: Reader) -> tuple[Readings, Readings]:
     return small, large
 
 
-def _run(environment: Mapping[str, str], *words: str) -> str:
+def _run(environment: Mapping[str, str], *arguments: str) -> str:
     done = subprocess.run(
-        [sys.executable, *words],
+        [sys.executable, *arguments],
         cwd=PROJECT,
         env=dict(environment),
         stdin=subprocess.DEVNULL,
@@ -139,23 +139,23 @@ def _run(environment: Mapping[str, str], *words: str) -> str:
         check=False,
     )
     if done.returncode:
-        raise ReaderFailed(f"{' '.join(words)}\n{done.stderr[-3000:]}")
+        raise ReaderFailed(f"{' '.join(arguments)}\n{done.stderr[-3000:]}")
     return done.stdout
 
 
-def measure(say: Callable[[str], None]) -> Section:
+def measure(report: Callable[[str], None]) -> Section:
     with tempfile.TemporaryDirectory(prefix="ea4b") as folder:
         few = History(Path(folder) / "few", FEW)
         many = History(Path(folder) / "many", MANY)
-        say(f"history: {MANY} changes written in {many.filled['seconds']:.0f} s")
+        report(f"history: {MANY} changes written in {many.filled['seconds']:.0f} s")
         with closing(few.reader()) as one, closing(many.reader()) as other:
             small, large = read_in_turns(one, other)
             listed = (one.rows, other.rows)
-        say("history: pages read")
+        report("history: pages read")
         exports = {}
         for kind, title in EXPORTS.items():
             exports[kind] = (few.export(kind), many.export(kind))
-            say(f"history: {title}: {exports[kind][1]['seconds']:.0f} s")
+            report(f"history: {title}: {exports[kind][1]['seconds']:.0f} s")
         size = many.bytes
     return section(small, large, listed, exports, many.filled, size)
 
@@ -168,8 +168,8 @@ def section(
     filled: Mapping[str, float],
     size: int,
 ) -> Section:
-    """What was measured, as tables; ``small`` and ``large`` are of FEW and of MANY changes, and
-    ``listed`` says how many rows each of their pages shows."""
+    """The measurements as tables; ``small`` and ``large`` are of FEW and of MANY changes,
+    ``listed`` has the number of rows on each of their pages."""
     ratios = ratios_of(small, large, listed)
     pages = Table(
         "Pages, in milliseconds. †: held against the first page of the short history, because the "
@@ -267,10 +267,10 @@ def method(filled: Mapping[str, float], size: int) -> tuple[str, ...]:
         "plans are a tenth as long as real ones. The short history is of 10 servers and 10 people, "
         "so that each of them fills a page there too."
     )
-    asked = (
+    read = (
         "Pages are the panel's own, through every middleware and with their templates, asked "
         f"inside one process per size: {TIMES} times each, in turns, after one that does not "
         "count; fewer where they are slow. `rows` is the list alone, as REST and the command line "
         "read it."
     )
-    return wrote, asked, "Each file was made in a process of its own."
+    return wrote, read, "Each file was made in a process of its own."

@@ -29,11 +29,11 @@ from bench.fill_history import RARE, RARE_TICKET
 HISTORY = "/software/easyapache4/history/"
 LINK = re.compile(rb'href="/software/easyapache4/history/(\d+)/"')
 SHORT = "text: two letters of no change"
-"""No index holds words of less than three letters; the worst case is one that is nowhere."""
+"""No index has words of less than three letters; the worst case is one without any match."""
 
 
 def readings() -> dict[str, dict[str, str]]:
-    """The pages by name: what comes after the question mark."""
+    """The pages by name: their query strings."""
     from mpm.models import Change
 
     newest = Change.objects.order_by("-pk").values_list("pk", flat=True)[0]
@@ -109,17 +109,17 @@ def pages() -> dict[str, Callable[[], int]]:
 
 
 def serve() -> None:
-    """Read what is named, one line at a time, and answer with the seconds it took."""
-    known = pages()
-    _say({name: read() for name, read in known.items()})
+    """Read the page named on each line of input, and print the seconds it took."""
+    pages_by_name = pages()
+    _report({name: read() for name, read in pages_by_name.items()})
     for line in sys.stdin:
-        read = known[line.strip()]
+        read = pages_by_name[line.strip()]
         began = time.perf_counter()
         read()
-        _say(time.perf_counter() - began)
+        _report(time.perf_counter() - began)
 
 
-def _say(value: Any) -> None:
+def _report(value: Any) -> None:
     sys.stdout.write(f"{json.dumps(value)}\n")
     sys.stdout.flush()
 
@@ -148,7 +148,7 @@ def main(kind: str) -> None:
     if kind == "pages":
         serve()
     else:
-        _say(export(kind))
+        _report(export(kind))
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
-"""Requests that were begun before a switch and must end whole after it: scripts and downloads.
+"""Requests that start before a switch and must complete after it: scripts and downloads.
 
-A script runs, and a download trickles, until ``finish`` is called; so each of them is under way
-for the whole of the switch, however long that takes.
+A script runs, and a download trickles, until ``finish`` is called; so each is in progress during
+the whole switch, however long that takes.
 """
 
 from __future__ import annotations
@@ -32,18 +32,18 @@ echo "finished"
 
 
 class NotBegun(Exception):
-    """The requests that should be under way are not: there is nothing to measure."""
+    """The requests did not start: there is nothing to measure."""
 
 
 class InFlight:
-    """Scripts and downloads of one lab, which must be up: begun with the block, ended by
-    ``finish`` or, when the block fails, by its end."""
+    """Scripts and downloads of one lab, which must be up: started with the block, ended by
+    ``finish`` or, if the block fails, by its end."""
 
     def __init__(self, lab: Lab) -> None:
         self._port = lab.setup.ports.http
         self._folder = lab.root / "tmp/bench"
         self._folder.mkdir(exist_ok=True)
-        self._folder.chmod(0o777)  # the scripts run as whoever the MPM makes them
+        self._folder.chmod(0o777)  # the user of the scripts depends on the MPM
         for left in self._folder.iterdir():
             left.unlink()
         script = lab.root / "var/www/cgi-bin/wait.cgi"
@@ -58,7 +58,7 @@ class InFlight:
         ]
 
     def __enter__(self) -> Self:
-        """Returns when all of them are under way. Raises NotBegun."""
+        """Returns when all of them have started. Raises NotBegun."""
         for thread in self._threads:
             thread.start()
         end = time.monotonic() + 60
@@ -88,7 +88,7 @@ class InFlight:
 
     def _script(self) -> None:
         try:
-            with self._ask("cgi.lab.test", "/cgi-bin/wait.cgi") as link:
+            with self._send_request("cgi.lab.test", "/cgi-bin/wait.cgi") as link:
                 answer = b""
                 while piece := link.recv(65536):
                     answer += piece
@@ -99,7 +99,7 @@ class InFlight:
 
     def _download(self) -> None:
         try:
-            with self._ask("static.lab.test", "/large.bin") as link:
+            with self._send_request("static.lab.test", "/large.bin") as link:
                 head = b""
                 while b"\r\n\r\n" not in head:
                     piece = link.recv(4096)
@@ -118,7 +118,7 @@ class InFlight:
         if got == wanted:
             self._whole.append("download")
 
-    def _ask(self, host: str, path: str) -> socket.socket:
+    def _send_request(self, host: str, path: str) -> socket.socket:
         link = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
         # Small, so that what has not been read is still at the server.
         link.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 64 * 1024)

@@ -1,5 +1,5 @@
-"""How soon the page of a running change shows what the server does: from the agent's own time of a
-line of the log, or of a step's beginning, to the moment it stands in a browser's page."""
+"""How soon the page of a running change shows progress: from the agent's timestamp of a log line or
+of a step's start to the moment it appears in a browser."""
 
 from __future__ import annotations
 
@@ -46,27 +46,27 @@ _PAGE = re.compile(r"/history/(\d+)/$")
 
 
 class Watch:
-    """Notes when a page first shows each line of a log, and that a step has begun or ended.
-    ``spool``: of the server whose changes are watched."""
+    """Records when a page first shows each log line, and each start and end of a step. ``spool``:
+    of the server whose changes are watched."""
 
     def __init__(self, page: Page, spool: Path) -> None:
         self.spool = spool
         self._seen: dict[tuple[str, str, str], float] = {}
-        page.expose_function("shown", self._shown)
+        page.expose_function("shown", self._record)
         page.add_init_script(_WATCH)
 
-    def _shown(self, path: str, kind: str, which: str, at: float) -> None:
+    def _record(self, path: str, kind: str, which: str, at: float) -> None:
         found = _PAGE.search(path)
         if found:
             self._seen.setdefault((found[1], kind, which), at)
 
     def late(self, number: int, uuid: str) -> tuple[list[float], list[float]]:
-        """Milliseconds from the server to the screen: of each line and of each word of a
-        step that was shown while the change was under way."""
+        """Milliseconds from the server to the screen: of each line and each status of a step shown
+        while the change was running."""
         folder = self.spool / uuid
         reports = [json.loads(line) for line in (folder / "journal.jsonl").read_text().splitlines()]
         ended = _ms(reports[-1]["at"])
-        told = {
+        reported = {
             f"{item['data']['step']} {item['data']['status']}": _ms(item["at"])
             for item in reports
             if item["kind"] == "step"
@@ -75,12 +75,12 @@ class Watch:
         lines, steps = [], []
         for (change, kind, which), at in self._seen.items():
             if change != str(number) or at > ended + AIM_MS:
-                continue  # what the page shows once more when it is loaded anew at the end
+                continue  # shown again when the page reloads at the end
             if kind == "line":
                 stamp = log[int(which) :].split(b" ", 1)[0].decode()
                 lines.append(at - _ms(stamp))
             else:
-                steps.append(at - told[which])
+                steps.append(at - reported[which])
         return lines, steps
 
 
@@ -88,7 +88,7 @@ def _ms(stamp: str) -> float:
     return datetime.fromisoformat(stamp).timestamp() * 1000
 
 
-def measure(say: Callable[[str], None]) -> Section:
+def measure(report: Callable[[str], None]) -> Section:
     lines: list[float] = []
     steps: list[float] = []
     with _changing() as (panel, page, watch):
@@ -97,7 +97,7 @@ def measure(say: Callable[[str], None]) -> Section:
             these_lines, these_steps = watch.late(number, uuid)
             lines += these_lines
             steps += these_steps
-            say(f"change {number} to {mpm}: {len(these_lines)} lines seen live")
+            report(f"change {number} to {mpm}: {len(these_lines)} lines seen live")
     rows = tuple(
         (title, str(len(late)), spread(late, 0), f"{_within(late):.0f}")
         for title, late in (("lines of the log", lines), ("steps begun and ended", steps))
@@ -142,9 +142,9 @@ def _changing() -> Iterator[tuple[Panel, Page, Watch]]:
 
 def _change(panel: Panel, page: Page, mpm: str) -> str:
     """Have one change made and its page watched to the end. Returns its long id."""
-    words = ("switch", mpm, "--server", "lab", "--stored", "--yes", "--json")
-    said = panel.manage("mpm", *words).stdout
-    made: dict[str, Any] = json.loads(said)
+    command = ("switch", mpm, "--server", "lab", "--stored", "--yes", "--json")
+    output = panel.manage("mpm", *command).stdout
+    made: dict[str, Any] = json.loads(output)
     page.goto(f"{panel.address}software/easyapache4/history/{made['change']['id']}/")
     page.get_by_role("heading", name="What happened").wait_for()
     return str(made["change"]["uuid"])

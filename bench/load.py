@@ -1,12 +1,10 @@
-"""Visitors: new connections at a fixed rate, from a process of their own, each one counted.
+"""Visitors: new connections at a fixed rate, from a separate process, each one counted.
 
-    with visitors(port, rate=1000) as load:
-        ...                                   # whatever may disturb them
-    load.tally                                # what they met
+    with visitors(port, rate=1000) as load: ... # the possible disturbance load.tally # the results
 
-Open loop: the n-th connection begins n/rate seconds after the first whatever became of those
-before it, so a server that stalls meets the same crowd as one that does not. Each one is a TCP
-connection, one GET with ``Connection: close``, and the whole answer.
+Open loop: the n-th connection starts n/rate seconds after the first, whether or not earlier ones
+have finished, so a stalled server gets the same load as any other. Each is a TCP connection, one
+GET with ``Connection: close``, and the whole response.
 """
 
 from __future__ import annotations
@@ -33,12 +31,12 @@ PATIENCE = 15.0
 REQUEST = b"GET / HTTP/1.1\r\nHost: static.lab.test\r\nConnection: close\r\n\r\n"
 _BEGINS, _ENDS = b"HTTP/1.1 200 ", b"</h1>\n"
 _ADDRESSES = tuple(f"127.0.0.{last}" for last in range(2, 252))
-"""Visitors come from many addresses: one alone would run out of ports within half a minute."""
+"""Visitors use many addresses: a single one would run out of ports within 30 seconds."""
 _IP_BIND_ADDRESS_NO_PORT = 24
 
 
 class LoadFailed(Exception):
-    """The process that plays the visitors broke; what was measured meanwhile means nothing."""
+    """The process of the visitors failed; the measurements are invalid."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,9 +50,9 @@ class Visit:
 
 @dataclass(frozen=True, slots=True)
 class Tally:
-    """``rate`` is what was reached, per second; ``longest_wait`` is of a visit that was answered,
-    from its first packet to the last byte; ``outage`` the longest stretch in which every new
-    connection failed. Both in seconds."""
+    """``rate`` is the achieved rate per second; ``longest_wait`` that of an answered visit, from
+    its first packet to the last byte; ``outage`` the longest time in which every new connection
+    failed. Both in seconds."""
 
     counts: dict[str, int]
     rate: float
@@ -149,30 +147,30 @@ class _Crowd:
         self.rate = rate
         self.poll = select.epoll()
         self.open: dict[int, tuple[socket.socket, float, bytearray]] = {}
-        self._asking: set[int] = set()
+        self._sent: set[int] = set()
         self.visits: list[Visit] = []
 
     def run(self, over: int) -> None:
-        """Until the descriptor ``over`` is at its end; then those who are inside may finish."""
+        """Run until the descriptor ``over`` is closed; then open visits may finish."""
         self.poll.register(over, select.EPOLLIN | select.EPOLLHUP)
-        start, number, coming, looked = time.monotonic(), 0, True, 0.0
-        while coming or self.open:
+        start, number, arriving, looked = time.monotonic(), 0, True, 0.0
+        while arriving or self.open:
             now = time.monotonic()
-            while coming and start + number / self.rate <= now:
-                self._come(number)
+            while arriving and start + number / self.rate <= now:
+                self._connect(number)
                 number += 1
-            pause = max(0.0, start + number / self.rate - time.monotonic()) if coming else 0.05
+            pause = max(0.0, start + number / self.rate - time.monotonic()) if arriving else 0.05
             for descriptor, _ in self.poll.poll(pause):
                 if descriptor == over:
-                    coming = False
+                    arriving = False
                     self.poll.unregister(over)
                 else:
-                    self._hear(descriptor)
+                    self._receive(descriptor)
             if now - looked > 0.5:
                 looked = now
                 self._send_home(now - PATIENCE)
 
-    def _come(self, number: int) -> None:
+    def _connect(self, number: int) -> None:
         visitor = socket.socket(socket.AF_INET, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
         visitor.setsockopt(socket.IPPROTO_IP, _IP_BIND_ADDRESS_NO_PORT, 1)
         visitor.bind((_ADDRESSES[number % len(_ADDRESSES)], 0))
@@ -180,47 +178,47 @@ class _Crowd:
         self.open[visitor.fileno()] = (visitor, began, bytearray())
         status = visitor.connect_ex(("127.0.0.1", self.port))
         if status not in (0, errno.EINPROGRESS):
-            self._leave(visitor.fileno(), _outcome_of(status))
+            self._finish(visitor.fileno(), _outcome_of(status))
             return
         self.poll.register(visitor.fileno(), select.EPOLLOUT)
 
-    def _hear(self, descriptor: int) -> None:
+    def _receive(self, descriptor: int) -> None:
         visitor, _, answer = self.open[descriptor]
         try:
-            if not answer and self._asked(visitor):
+            if not answer and self._send(visitor):
                 return
             while piece := visitor.recv(65536):
                 answer += piece
         except BlockingIOError:
             return
         except OSError as error:
-            self._leave(descriptor, _outcome_of(error.errno))
+            self._finish(descriptor, _outcome_of(error.errno))
             return
         whole = answer.startswith(_BEGINS) and answer.endswith(_ENDS)
         cut = not answer or (answer.startswith(_BEGINS) and not whole)
-        self._leave(descriptor, "ok" if whole else "reset" if cut else "bad")
+        self._finish(descriptor, "ok" if whole else "reset" if cut else "bad")
 
-    def _asked(self, visitor: socket.socket) -> bool:
-        """True when the request has just been sent; False when it was before."""
+    def _send(self, visitor: socket.socket) -> bool:
+        """True if the request was sent now; False if it was sent before."""
         status = visitor.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
         if status:
             raise OSError(status, "connect")
-        if visitor.fileno() in self._asking:
+        if visitor.fileno() in self._sent:
             return False
         visitor.send(REQUEST)
-        self._asking.add(visitor.fileno())
+        self._sent.add(visitor.fileno())
         self.poll.modify(visitor.fileno(), select.EPOLLIN)
         return True
 
-    def _leave(self, descriptor: int, outcome: str) -> None:
+    def _finish(self, descriptor: int, outcome: str) -> None:
         visitor, began, _ = self.open.pop(descriptor)
-        self._asking.discard(descriptor)
+        self._sent.discard(descriptor)
         visitor.close()
         self.visits.append(Visit(began, time.monotonic(), outcome))
 
     def _send_home(self, before: float) -> None:
         for descriptor in [key for key, (_, began, _) in self.open.items() if began < before]:
-            self._leave(descriptor, "late")
+            self._finish(descriptor, "late")
 
 
 def _outcome_of(status: int | None) -> str:

@@ -23,7 +23,7 @@ run on one machine; across machines only the ratios mean anything.
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """Cells are texts; ``title`` is a sentence that says what the rows are."""
+    """Cells are texts; ``title`` is a sentence that describes the rows."""
 
     title: str
     header: tuple[str, ...]

@@ -30,7 +30,7 @@ PREFIX = "ea-apache24-mod_"
 
 @dataclass
 class Site:
-    """One server and what was measured on it, in seconds."""
+    """One server and its measurements, in seconds."""
 
     lab: Lab
     config: HostConfig
@@ -60,7 +60,7 @@ class Site:
 
 @contextmanager
 def _site(folder: Path, size: int) -> Iterator[Site]:
-    folder.chmod(0o755)  # httpd's workers are somebody else
+    folder.chmod(0o755)  # httpd's workers run as another user
     lab = Lab.create(folder / f"with-{size}", "minimal", extra=(f"{PREFIX}suexec",))
     try:
         text = many_hosts(size, lab.setup.ports.http, lab.root / "var/www/static")
@@ -74,7 +74,7 @@ def _site(folder: Path, size: int) -> Iterator[Site]:
         lab.destroy()
 
 
-def measure(say: Callable[[str], None]) -> Section:
+def measure(report: Callable[[str], None]) -> Section:
     """Both servers make the same changes, in turns."""
     small, large = SIZES
     with (
@@ -85,7 +85,7 @@ def measure(say: Callable[[str], None]) -> Section:
         for mpm in ROUNDS:
             for site in (first, second):
                 site.change(mpm)
-            say(f"to {mpm}: {first.changes[-1]:.2f} s and {second.changes[-1]:.2f} s")
+            report(f"to {mpm}: {first.changes[-1]:.2f} s and {second.changes[-1]:.2f} s")
     return section(first, second)
 
 

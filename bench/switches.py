@@ -24,13 +24,13 @@ JOURNEY = ("prefork", "event", "worker", "prefork", "event", "worker", "prefork"
 LEAD, AFTER, AT_LEAST = 1.0, 1.5, 6.0
 """Seconds of visitors before the switch, after it, and altogether."""
 UNANSWERED = 5.0
-"""Seconds a contender that says it is done gets until its httpd answers."""
+"""Seconds a finished contender gets until its httpd answers."""
 
 
 @dataclass(frozen=True, slots=True)
 class Switch:
-    """What one switch took and what was noticed. ``left_down``: the contender had ended, and
-    no httpd served, or another MPM than was asked for."""
+    """The duration and the visitor impact of one switch. ``left_down``: the contender has ended,
+    and no httpd serves, or one with another MPM."""
 
     move: tuple[str, str]
     seconds: float
@@ -39,7 +39,7 @@ class Switch:
     left_down: bool
 
 
-def measure(say: Callable[[str], None]) -> Section:
+def measure(report: Callable[[str], None]) -> Section:
     """Every contender makes the whole journey, in turns."""
     done: dict[str, list[Switch]] = defaultdict(list)
     with Field() as field:
@@ -47,37 +47,37 @@ def measure(say: Callable[[str], None]) -> Section:
             for contender in field.contenders:
                 switch = measure_one(contender, before, after)
                 done[contender.title].append(switch)
-                say(f"{contender.title.split(':')[0]}: {before} to {after}: {told(switch)}")
+                report(f"{contender.title.split(':')[0]}: {before} to {after}: {summary(switch)}")
         steps = steps_of(field.this_panel)
     return section(done, steps)
 
 
-def told(switch: Switch) -> str:
+def summary(switch: Switch) -> str:
     down = ", and left the server without the MPM" if switch.left_down else ""
     met = ", ".join(f"{switch.met.counts[kind]} {kind}" for kind in OUTCOMES)
     return f"{switch.seconds:.2f} s, {met}, {switch.cut} cut, {switch.met.rate:.0f}/s{down}"
 
 
 def measure_one(contender: Contender, before: str, after: str) -> Switch:
-    """One switch with visitors coming and requests under way."""
+    """One switch with new visitors and open requests."""
     lab = contender.lab.up()
     with InFlight(lab) as under_way, visitors(lab.setup.ports.http, RATE) as load:
         began = time.monotonic()
         time.sleep(LEAD)
-        asked = time.monotonic()
+        started = time.monotonic()
         contender.switch(before, after)
-        said = time.monotonic()
-        serves = _serves(lab, after, said + UNANSWERED)
+        returned = time.monotonic()
+        serves = _serves(lab, after, returned + UNANSWERED)
         ended = time.monotonic()
         time.sleep(max(AFTER, AT_LEAST - (ended - began)))
         cut = under_way.finish()
-    seconds = (ended if serves else said) - asked
+    seconds = (ended if serves else returned) - started
     return Switch((before, after), seconds, load.tally, cut, not serves)
 
 
 def _serves(lab: Lab, mpm: str, until: float) -> bool:
     while True:
-        if apache.ask_status(lab.status_url).get("ServerMPM", "").lower() == mpm:
+        if apache.read_status(lab.status_url).get("ServerMPM", "").lower() == mpm:
             return True
         if time.monotonic() > until:
             return False
@@ -88,7 +88,7 @@ def _serves(lab: Lab, mpm: str, until: float) -> bool:
 
 
 def steps_of(panel: ThisPanel) -> Table:
-    """Where the panel's time goes, from the journals of its changes."""
+    """How the panel's time is spent, from the journals of its changes."""
     lasted: dict[str, list[float]] = defaultdict(list)
     for change in panel.lasted:
         marks = [("request to first step", 0.0)]
@@ -165,7 +165,7 @@ def _seconds(switches: Sequence[Switch]) -> list[float]:
 
 
 def findings(done: dict[str, list[Switch]]) -> tuple[str, ...]:
-    """The three aims, each with what came out."""
+    """The three aims, each with its result."""
     ours = done[ThisPanel.title]
     theirs = next(switches for title, switches in done.items() if title.startswith("Ansible"))
     total = sum(switch.met.total for switch in ours)

@@ -1,10 +1,10 @@
 """A crowd of clients that wait: long polls of events and of a change, and followed logs.
 
-A process of its own. One JSON line in: ``{"socket", "paths", "tokens"}``, one waiter for each
-entry of ``paths`` in turn with each of ``tokens``; it then prints ``"begun"`` when each has been
-answered or waits for at least ``SETTLED`` seconds. Any further line ends it, and what happened is
-printed as one JSON line (see Tally). A waiter asks again at once after a wait, and otherwise when
-it is told to by ``Retry-After``, as the panel's own client does.
+A separate process. One JSON line in: ``{"socket", "paths", "tokens"}``, one waiter for each entry
+of ``paths`` in turn with each of ``tokens``; it then prints one line when each has been answered or
+waits for at least ``SETTLED`` seconds. Any further line ends it, and the results are printed as one
+JSON line (see Tally). A waiter repeats its request at once after a wait, and otherwise after
+``Retry-After``, as the panel's own client does.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ PATIENCE = 60.0
 @dataclass
 class Tally:
     """``answers``: by status; ``held``: of them, those that waited; ``turned``: with Retry-After.
-    ``learned``: seconds from ``asked_to_end`` until a waiter knew that the change has ended."""
+    ``learned``: seconds from the end of the change until a waiter received it."""
 
     answers: Counter[str] = field(default_factory=Counter)
     held: int = 0
@@ -37,7 +37,7 @@ class Crowd:
         self.socket, self.paths, self.tokens = socket, paths, tokens
         self.tally = Tally()
         self.answered: set[int] = set()
-        self.told_at: float | None = None
+        self.ended_at: float | None = None
 
     async def waiter(self, number: int) -> None:
         path = self.paths[number % len(self.paths)]
@@ -49,7 +49,7 @@ class Crowd:
         while True:
             began = time.monotonic()
             try:
-                status, headers, body = await asyncio.wait_for(self._ask(request), PATIENCE)
+                status, headers, body = await asyncio.wait_for(self._request(request), PATIENCE)
             except (OSError, TimeoutError, ValueError, IndexError):
                 self.tally.broken += 1
                 await asyncio.sleep(1)
@@ -62,15 +62,15 @@ class Crowd:
                 self.tally.turned += 1
             elif took > 1:
                 self.tally.held += 1
-            if self.told_at is not None and self._ended(path, headers, body):
-                self.tally.learned.append(time.monotonic() - self.told_at)
+            if self.ended_at is not None and self._ended(path, headers, body):
+                self.tally.learned.append(time.monotonic() - self.ended_at)
                 return
             if later is not None:
                 await asyncio.sleep(float(later))
             elif took < 1:
                 await asyncio.sleep(1)
 
-    async def _ask(self, request: bytes) -> tuple[str, dict[str, str], bytes]:
+    async def _request(self, request: bytes) -> tuple[str, dict[str, str], bytes]:
         reader, writer = await asyncio.open_unix_connection(self.socket)
         try:
             writer.write(request)
@@ -103,18 +103,18 @@ class Crowd:
             await asyncio.sleep(0.05)
             if len(self.answered) != seen:
                 seen, changed = len(self.answered), time.monotonic()
-        _say({"seconds": changed - began, "answered": seen})
+        _report({"seconds": changed - began, "answered": seen})
         while line := await lines.readline():
             if crowd and line.strip() == b"ended":
-                self.told_at = time.monotonic()
+                self.ended_at = time.monotonic()
                 await asyncio.wait(crowd, timeout=PATIENCE)
             break
         for one in crowd:
             one.cancel()
-        _say(vars(self.tally))
+        _report(vars(self.tally))
 
 
-def _say(what: object) -> None:
+def _report(what: object) -> None:
     sys.stdout.write(f"{json.dumps(what)}\n")
     sys.stdout.flush()
 

@@ -1,4 +1,4 @@
-"""The sign-in page while nobody, a hundred and a thousand clients wait for something."""
+"""The sign-in page while no, a hundred and a thousand clients wait for something."""
 
 from __future__ import annotations
 
@@ -34,15 +34,15 @@ AIM_MS = 100.0
 
 
 def command_of_the_image() -> list[str]:
-    """What the image runs, without where it listens and what it logs."""
+    """The image's command, without its options for listening and logging."""
     text = (PROJECT / "Dockerfile").read_text()
     found = re.search(r"^CMD \[.*?(\"gunicorn\".*?)\]$", text, re.DOTALL | re.MULTILINE)
     assert found is not None
-    words = re.findall(r'"([^"]+)"', found[1])
+    arguments = re.findall(r'"([^"]+)"', found[1])
     for option in ("--bind", "--worker-tmp-dir", "--access-logfile"):
-        at = words.index(option)
-        del words[at : at + 2]
-    return words
+        at = arguments.index(option)
+        del arguments[at : at + 2]
+    return arguments
 
 
 @dataclass
@@ -91,10 +91,10 @@ class Site:
         ]
         self._web: subprocess.Popen[bytes] | None = None
 
-    def run(self, *words: str) -> str:
-        """Raises RuntimeError with what was written."""
+    def run(self, *arguments: str) -> str:
+        """Raises RuntimeError with the output."""
         done = subprocess.run(
-            [sys.executable, *words],
+            [sys.executable, *arguments],
             cwd=PROJECT,
             env=self.environment,
             capture_output=True,
@@ -123,7 +123,7 @@ class Site:
     def up(self) -> None:
         self._web = subprocess.Popen(self._command, cwd=PROJECT, env=self.environment)
         end = time.monotonic() + 60
-        while not self._answers():
+        while not self._is_up():
             if time.monotonic() > end:
                 raise RuntimeError("the web part did not answer")
             time.sleep(0.1)
@@ -136,7 +136,7 @@ class Site:
             self._web.wait(30)
             self._web = None
 
-    def _answers(self) -> bool:
+    def _is_up(self) -> bool:
         try:
             return self.sign_in_page() > 0
         except OSError:
@@ -183,8 +183,8 @@ def standing(command: list[str]) -> Iterator[Site]:
             site.stop_redis()
 
 
-def watched(site: Site, count: int, title: str, tokens: int, say: Callable[[str], None]) -> Seen:
-    """Start the web part anew, let ``count`` clients wait, and ask for the page meanwhile."""
+def watched(site: Site, count: int, title: str, tokens: int, report: Callable[[str], None]) -> Seen:
+    """Restart the web part, let ``count`` clients wait, and request the page meanwhile."""
     seen = Seen(title)
     made = json.loads(site.run("-m", "bench.waiting_site", "prepare", str(max(1, tokens))))
     site.up()
@@ -208,10 +208,10 @@ def watched(site: Site, count: int, title: str, tokens: int, say: Callable[[str]
     crowd.stdin.write(f"{json.dumps(wish)}\n")
     crowd.stdin.flush()
     began = time.monotonic()
-    _ask(site, seen.arrived, began + 5)
+    _time_page(site, seen.arrived, began + 5)
     seen.arrival = json.loads(crowd.stdout.readline())
     began = time.monotonic()
-    _ask(site, seen.waited, began + SECONDS)
+    _time_page(site, seen.waited, began + SECONDS)
     seen.memory = site.memory() - before
     site.run("-m", "bench.waiting_site", "end", str(number))
     crowd.stdin.write("ended\n")
@@ -219,24 +219,24 @@ def watched(site: Site, count: int, title: str, tokens: int, say: Callable[[str]
     seen.tally = json.loads(crowd.stdout.readline())
     crowd.wait(30)
     site.down()
-    say(f"{title}: {statistics.median(seen.waited):.1f} ms")
+    report(f"{title}: {statistics.median(seen.waited):.1f} ms")
     return seen
 
 
-def _ask(site: Site, into: list[float], until: float) -> None:
+def _time_page(site: Site, into: list[float], until: float) -> None:
     while time.monotonic() < until:
         into.append(site.sign_in_page())
         time.sleep(PACE)
 
 
-def measure(say: Callable[[str], None]) -> Section:
+def measure(report: Callable[[str], None]) -> Section:
     found = []
     for count, title in CROWDS:
         with standing(command_of_the_image()) as site:
-            found.append((count, watched(site, count, title, count, say)))
+            found.append((count, watched(site, count, title, count, report)))
     count, title = ONE_TOKEN
     with standing(command_of_the_image()) as site:
-        found.append((count, watched(site, count, title, 1, say)))
+        found.append((count, watched(site, count, title, 1, report)))
     return section(found)
 
 

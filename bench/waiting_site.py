@@ -30,7 +30,7 @@ def prepare(count: int) -> dict[str, object]:
         Choice.parse("worker"),
         actor=actor,
         reason="bench",
-        not_before=timezone.now() + timedelta(hours=1),  # nobody is told of it before
+        not_before=timezone.now() + timedelta(hours=1),  # it is not announced before
     )
     others = [issue(actor, name=f"b{n}", scopes=["read"]).text for n in range(count - 1)]
     return {"change": change.pk, "tokens": [first, *others]}

@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
 """Run a command where every account may enter this checkout: ``open_place.py COMMAND [ARG …]``.
 
-The parts of the panel give up root's rights, and tests look at that. In root's own home, which is
-closed to everybody else, none of them could even read the project. The command then sees the
-checkout at the same path in a place that is open, by a mount that nobody else sees; on the disk
-nothing changes. Where that is not needed, or cannot be had, the command simply runs.
+Parts of the panel drop root's rights, and tests check that. In root's home, which only root can
+enter, they could not even read the project. The command then sees the checkout at the same path in
+an open place, by a mount in its own namespace; nothing changes on disk. If that is not needed or
+not possible, the command simply runs.
 
 Standard library only, as prepare.py, and for the same reason.
 """

@@ -1,16 +1,14 @@
 #!/usr/bin/env python3
-"""Take a bare machine to the point where the project runs: ``prepare.py demo``, ``… test`` or
-``… bench``.
+"""Prepare a bare machine to run the project: ``prepare.py demo``, ``… test`` or ``… bench``.
 
-Standard library only, and no newer than Python 3.9, because it runs before anything is
-installed. Every step looks first and does nothing when there is nothing to do, so a second
-run takes a tenth of a second.
+Standard library only, and no newer than Python 3.9, because it runs before anything is installed.
+Every step checks first and does nothing if it was done, so a second run takes 0.1 seconds.
 
 * Operating system packages, by apt-get (Debian, Ubuntu) or dnf (AlmaLinux, Rocky). Needs root.
-  Without root, or without either, ``demo`` says what will be missing and goes on: the panel
-  then runs on the simulated server. ``test`` stops, because tests are never skipped.
-* ``.venv`` from ``requirements/*.lock``, hashes required; made again only when the lock file
-  or the interpreter is another one.
+  Without root, or without either, ``demo`` reports what is missing and continues: the panel then
+  uses the simulated server. ``test`` stops, because tests are never skipped.
+* ``.venv`` from ``requirements/*.lock``, hashes required; created again only if the lock file or
+  the interpreter has changed.
 """
 
 from __future__ import annotations
@@ -32,8 +30,7 @@ TOP = Path(__file__).resolve().parent.parent
 VENV = TOP / ".venv"
 OLDEST = (3, 11)
 APART = {"bench": TOP / ".venv-bench", "clients": TOP / ".venv-clients"}
-"""What the bench compares with, and clients that others wrote: each has dependencies of its own,
-and none of ours."""
+"""Tools that the bench compares with, and clients of others: each has its own dependencies."""
 LOCKS = {
     "demo": "demo.lock",
     "test": "dev.lock",
@@ -61,10 +58,11 @@ TEST_EL = ("chromium", "libatomic", *SHELLS, *FONTS_EL, "postgresql-server", "e2
 
 
 class CannotPrepare(Exception):
-    """This machine lacks something that cannot be supplied; the message says what to do."""
+    """This machine lacks something that can't be installed; the message has the recommended
+    action."""
 
 
-def say(text: str) -> None:
+def report(text: str) -> None:
     print(f"  {text}", flush=True)
 
 
@@ -89,13 +87,13 @@ def run(argv: Sequence[str], *, quiet: bool = True) -> None:
 
 def missing_debs(names: Sequence[str]) -> list[str]:
     """Which of these Debian packages are not installed."""
-    known = subprocess.run(
+    listing = subprocess.run(
         ["dpkg-query", "-W", "-f", "${db:Status-Abbrev} ${Package}\n", *names],
         capture_output=True,
         text=True,
-        check=False,  # it fails as soon as one name was never heard of
+        check=False,  # it fails if one name is unknown
     )
-    there = {line.split()[1] for line in known.stdout.splitlines() if line.startswith("ii")}
+    there = {line.split()[1] for line in listing.stdout.splitlines() if line.startswith("ii")}
     return [name for name in names if name not in there]
 
 
@@ -152,7 +150,7 @@ def install_debs(names: Sequence[str]) -> None:
 
 
 def lab_packages() -> tuple[str, ...]:
-    """Asked of the lab's own module, loaded by its path: it needs nothing but Python."""
+    """From the lab's own module, loaded by its path: it only needs Python."""
     path = TOP / "lab" / "system.py"
     spec = importlib.util.spec_from_file_location("lab_system", path)
     if spec is None or spec.loader is None:
@@ -171,11 +169,11 @@ def let_accounts_in() -> None:
     mode = top.stat().st_mode
     if not mode & 0o001:
         top.chmod(0o755)
-        say("/ could be entered by root alone; it now has the usual rights (755)")
+        report("/ could be entered by root alone; it now has the usual rights (755)")
 
 
 def system_packages(purpose: str) -> list[str]:
-    """Install what is missing. Returns what is still missing, when nothing can install it."""
+    """Install missing packages. Returns those that can't be installed."""
     testing = purpose == "test"
     if shutil.which("apt-get"):
         missing = missing_debs(lab_packages() + (TEST_DEBIAN if testing else ()))
@@ -191,9 +189,9 @@ def system_packages(purpose: str) -> list[str]:
     if not missing:
         return []
     started = time.monotonic()
-    say(f"operating system packages: {' '.join(missing)}")
+    report(f"operating system packages: {' '.join(missing)}")
     install(missing)
-    say(f"operating system packages: done in {time.monotonic() - started:.0f} s")
+    report(f"operating system packages: done in {time.monotonic() - started:.0f} s")
     return []
 
 
@@ -220,33 +218,33 @@ def virtual_environment(purpose: str) -> None:
     started = time.monotonic()
     python = venv / "bin" / "python"
     if not python.exists() or not same_python(str(python)):
-        say(f"virtual environment: {venv.name}")
+        report(f"virtual environment: {venv.name}")
         try:
             run([sys.executable, "-m", "venv", "--clear", str(venv)])
         except CannotPrepare as error:
             raise CannotPrepare(f"{error}\n    On Debian: apt-get install python3-venv") from error
     lock = TOP / "requirements" / LOCKS[purpose]
-    say(f"Python packages: {lock.relative_to(TOP)}")
+    report(f"Python packages: {lock.relative_to(TOP)}")
     pip = [str(python), "-m", "pip", "--disable-pip-version-check", "--no-input"]
     stamp.unlink(missing_ok=True)
     source = FROM_SOURCE.get(purpose, ())
     kinds = ["--only-binary", ":all:", *(("--no-binary", ",".join(source)) if source else ())]
     run([*pip, "install", "-q", "--require-hashes", *kinds, "-r", str(lock)])
     stamp.write_text(f"{digest} {purpose}\n")
-    say(f"Python packages: done in {time.monotonic() - started:.0f} s")
+    report(f"Python packages: done in {time.monotonic() - started:.0f} s")
 
 
 def which_python(python: str, *, account: str = "") -> str:
-    """What an interpreter says it is: its version and build, and where it lives. Empty when it
-    cannot be run, or cannot make a virtual environment. ``account``: asked as that account."""
+    """An interpreter's version, build and path. Empty if it cannot be run or cannot create a
+    virtual environment. ``account``: run as that account."""
     argv = [python, "-I", "-c", WHICH_PYTHON]
     if account:
         argv = ["setpriv", f"--reuid={account}", f"--regid={account}", "--clear-groups", *argv]
     try:
-        asked = subprocess.run(argv, cwd="/", capture_output=True, text=True, check=False)
+        answer = subprocess.run(argv, cwd="/", capture_output=True, text=True, check=False)
     except OSError:
         return ""
-    return asked.stdout if asked.returncode == 0 else ""
+    return answer.stdout if answer.returncode == 0 else ""
 
 
 def same_python(python: str) -> bool:
@@ -282,8 +280,8 @@ def right_python() -> None:
 def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("purpose", choices=tuple(LOCKS))
-    asked = parser.parse_args().purpose
-    purpose = "demo" if asked == "demo" else "test"
+    requested = parser.parse_args().purpose
+    purpose = "demo" if requested == "demo" else "test"
     try:
         right_python()
         # At the same time: one waits for the network and dpkg, the other for the network and pip.
@@ -291,15 +289,15 @@ def main() -> int:
             python_packages = both.submit(virtual_environment, purpose)
             missing = system_packages(purpose)
             python_packages.result()
-        if asked in APART:
-            virtual_environment(asked)
+        if requested in APART:
+            virtual_environment(requested)
         if missing and purpose == "test":
             raise CannotPrepare(
                 f"missing on this machine: {' '.join(missing)}\n"
                 "    Tests are not skipped here. Run this once as root, or install them."
             )
         if missing:
-            say(
+            report(
                 f"missing, and not root: {' '.join(missing)}. The simulated server is used instead."
             )
     except CannotPrepare as error:

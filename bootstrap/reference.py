@@ -23,7 +23,7 @@ MADE = "Made from the code of this version by `make docs`."
 
 
 def table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> Iterator[str]:
-    """A table of Markdown; what is in a cell stays on one line and in its cell."""
+    """A table of Markdown; line breaks and bars in cells are escaped."""
     yield f"| {' | '.join(head)} |"
     yield f"|{'---|' * len(head)}"
     for row in rows:
@@ -86,16 +86,16 @@ def settings_of(source: str) -> Iterator[tuple[str, str, str]]:
     meaning is the text below the assignment."""
     body = ast.parse(source).body
     for position, node in enumerate(body):
-        said = ""
+        meaning = ""
         after = body[position + 1] if position + 1 < len(body) else None
         if isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant):
-            said = str(after.value.value)
+            meaning = str(after.value.value)
         if isinstance(node, ast.Assign | ast.AnnAssign):
             for call in ast.walk(node):
                 if isinstance(call, ast.Call) and reads(call):
                     name = call.args[0]
                     assert isinstance(name, ast.Constant)
-                    yield code(str(name.value)), code(default_of(call)), said.replace("``", "`")
+                    yield code(str(name.value)), code(default_of(call)), meaning.replace("``", "`")
 
 
 def reads(call: ast.Call) -> bool:
@@ -163,8 +163,8 @@ def subcommands(parser: argparse.ArgumentParser) -> Mapping[str, tuple[str, Any]
     """{name: (help, parser)}; empty for a command that has none."""
     for action in parser._actions:  # noqa: SLF001 -- argparse shows them nowhere else
         if isinstance(action, argparse._SubParsersAction):  # noqa: SLF001
-            said = {one.dest: one.help or "" for one in action._choices_actions}  # noqa: SLF001
-            return {name: (said.get(name, ""), sub) for name, sub in action.choices.items()}
+            helps = {one.dest: one.help or "" for one in action._choices_actions}  # noqa: SLF001
+            return {name: (helps.get(name, ""), sub) for name, sub in action.choices.items()}
     return {}
 
 
@@ -193,22 +193,22 @@ def argument(action: argparse.Action) -> tuple[str, str, str]:
         )
         if action.choices:
             value = ", ".join(str(choice) for choice in action.choices)
-    words = ", ".join(code(option) for option in action.option_strings)
-    if not words:
+    names = ", ".join(code(option) for option in action.option_strings)
+    if not names:
         optional = " (optional)" if action.nargs == "?" else ""
-        said = f"{action.help or ''}" if not action.choices else f"one of {value}"
-        return code(action.dest) + optional, said, listed_in(action.default)
-    said = action.help or ""
+        meaning = f"{action.help or ''}" if not action.choices else f"one of {value}"
+        return code(action.dest) + optional, meaning, default_text(action.default)
+    meaning = action.help or ""
     if action.choices:
-        said = f"{said}; one of {value}" if said else f"one of {value}"
+        meaning = f"{meaning}; one of {value}" if meaning else f"one of {value}"
     elif value:
-        words = f"{words} {code(value)}"
+        names = f"{names} {code(value)}"
     if action.required:
-        said = f"{said} (required)".strip()
-    return words, said, listed_in(action.default)
+        meaning = f"{meaning} (required)".strip()
+    return names, meaning, default_text(action.default)
 
 
-def listed_in(default: Any) -> str:
+def default_text(default: Any) -> str:
     if default in (None, "", [], False) or default is argparse.SUPPRESS:
         return ""
     return code(str(default))
@@ -257,8 +257,8 @@ def rest_page() -> Iterator[str]:
 
 
 def meaning_of(parameter: Mapping[str, Any]) -> str:
-    said = parameter.get("description", "")
-    return f"{said} (required)".strip() if parameter.get("required") else said
+    meaning = parameter.get("description", "")
+    return f"{meaning} (required)".strip() if parameter.get("required") else meaning
 
 
 # -- events, conditions, exit statuses ---------------------------------------------------------
@@ -272,7 +272,8 @@ def events_page() -> Iterator[str]:
     yield f"{MADE} The kinds of events in the history, in `listEvents` and in webhooks."
     yield ""
     yield from table(
-        ("Kind", "Meaning"), ((code(kind), said) for kind, said in sorted(EVENT_KINDS.items()))
+        ("Kind", "Meaning"),
+        ((code(kind), meaning) for kind, meaning in sorted(EVENT_KINDS.items())),
     )
 
 
@@ -290,7 +291,7 @@ def conditions_page() -> Iterator[str]:
     from easyapache.ea4.conditions import CATALOG
     from easyapache.ea4.conditions.repairs import REPAIR_LABELS
 
-    def listed_in(text: str) -> str:
+    def with_ellipses(text: str) -> str:
         return re.sub(r"\{\w+\}", "…", text)
 
     yield "# Conditions"
@@ -306,7 +307,7 @@ def conditions_page() -> Iterator[str]:
             (
                 f"[`{one.code}`](#{one.code})",
                 _SEVERITIES[one.severity.value],
-                listed_in(one.title),
+                with_ellipses(one.title),
                 ", ".join(_PLACES[place.value] for place in one.places),
             )
             for one in sorted(CATALOG, key=lambda one: one.code)
@@ -315,12 +316,12 @@ def conditions_page() -> Iterator[str]:
     for one in sorted(CATALOG, key=lambda one: one.code):
         yield f"## {one.code}"
         yield ""
-        yield f"**{_SEVERITIES[one.severity.value]}: {listed_in(one.title)}.** {one.text}"
+        yield f"**{_SEVERITIES[one.severity.value]}: {with_ellipses(one.title)}.** {one.text}"
         yield ""
         yield f"Shown in: {', '.join(_PLACES[place.value] for place in one.places)}."
         if one.remedy:
             yield ""
-            yield f"**Recommended action:** {listed_in(one.remedy)}"
+            yield f"**Recommended action:** {with_ellipses(one.remedy)}"
         if one.repair:
             yield ""
             yield f"**Repair:** {REPAIR_LABELS[one.repair]} (`{one.repair}`)"
@@ -351,7 +352,9 @@ def exit_page() -> Iterator[str]:
 
 
 def statuses(known: Mapping[int, str]) -> Iterator[str]:
-    return table(("Status", "Meaning"), ((str(status), said) for status, said in known.items()))
+    return table(
+        ("Status", "Meaning"), ((str(status), meaning) for status, meaning in known.items())
+    )
 
 
 # -- all of them -------------------------------------------------------------------------------

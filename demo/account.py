@@ -1,5 +1,5 @@
-"""The unprivileged accounts: one for web, control worker and beat, one for Redis. Whoever takes
-over the broker then cannot write the panel's database or its secrets."""
+"""The unprivileged accounts: one for web, control worker and beat, one for Redis. So an attacker in
+the broker cannot write the panel's database or its secrets."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ class Account:
 
 
 def service_account(name: str = NAME) -> Account | None:
-    """The account, made if this machine does not have it yet. None when we are not root: then
-    everything runs as whoever started it, which is unprivileged already."""
+    """The account, created if missing. None when not root: then everything runs as the current
+    user, who is unprivileged already."""
     if os.geteuid() != 0:
         return None
     try:
@@ -75,11 +75,11 @@ def can_work_in(account: Account, project: Path, data: Path) -> bool:
         "import os, sys, django, easyapache.ea4.mpm; os.stat(sys.argv[1]); "
         "sys.exit(sys.version != sys.argv[2])"
     )
-    asked = subprocess.run(
+    checked = subprocess.run(
         [*started_as(account), sys.executable, "-B", "-c", question, str(data), sys.version],
         cwd="/",
         env={"PATH": os.environ.get("PATH", os.defpath), "PYTHONPATH": str(project)},
         capture_output=True,
         check=False,
     )
-    return asked.returncode == 0
+    return checked.returncode == 0

@@ -1,7 +1,7 @@
-"""Lets ``manage.py`` speak for the panel that lives in the data folder.
+"""Makes ``manage.py`` use the panel in the data folder.
 
-Without settings of its own in the environment, a shell means the panel that ``make demo``
-made: its database, its broker, its secret.
+Without settings in the environment, a shell uses the panel of ``make demo``: its database, its
+broker, its secret.
 """
 
 from __future__ import annotations
@@ -11,17 +11,16 @@ from collections.abc import MutableMapping
 
 from demo.folder import Folder, data_folder
 
-SAYS_WHICH = ("SECRET_KEY", "SECRET_KEY_FILE", "DEBUG")
+CHOOSES_PANEL = ("SECRET_KEY", "SECRET_KEY_FILE", "DEBUG")
 
 
 def adopt_environment(environment: MutableMapping[str, str], *, make: bool) -> None:
-    """Add the data folder's settings, unless the environment says which panel is meant.
+    """Add the data folder's settings, unless the environment selects a panel.
 
-    ``make``: make the folder with its secret when it is not there (``manage.py demo``, which
-    chooses the rest itself). What is set already is never changed. A folder we may not read
-    counts as not there.
+    ``make``: create the folder with its secret if missing (for ``manage.py demo``, which chooses
+    the rest itself). Existing settings are never changed. An unreadable folder counts as missing.
     """
-    if any(environment.get(name) for name in SAYS_WHICH):
+    if any(environment.get(name) for name in CHOOSES_PANEL):
         return
     if make:
         folder = Folder.open(data_folder())

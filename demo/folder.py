@@ -2,14 +2,12 @@
 
 ::
 
-    var/                 everybody may pass, nobody may write
-      panel.env          environment of the panel; manage.py takes it over (owner only)
-      first-accounts     the accounts made at the first start, with their passwords (owner only)
-      running.json       port, address and process ids, while it runs
-      panel/             database, secrets, static files (the panel's account)
-      redis/             the broker's configuration (the broker's account)
-      agents/ spool/     the agents' configuration and memory (root)
-      servers/ logs/     the lab and the simulated servers; one log per process
+    var/ anyone may enter, only the owner may write panel.env environment of the panel, used by
+    manage.py (owner only) first-accounts the accounts made at the first start, with their passwords
+    (owner only) running.json port, address and process ids, while it runs panel/ database, secrets,
+    static files (the panel's account) redis/ the broker's configuration (the broker's account)
+    agents/ spool/ the agents' configuration and spool (root) servers/ logs/ the lab and the
+    simulated servers; one log per process
 """
 
 from __future__ import annotations
@@ -31,8 +29,8 @@ OPEN_PLACE = Path("/var/lib/ea4-mpm-panel")
 
 @dataclass(frozen=True, slots=True)
 class Folder:
-    """``account`` is who the unprivileged parts run as, ``broker_account`` who Redis runs as;
-    None: whoever started the demo."""
+    """``account`` runs the unprivileged parts, ``broker_account`` runs Redis; None: the current
+    user."""
 
     path: Path
     account: Account | None
@@ -41,7 +39,7 @@ class Folder:
 
     @classmethod
     def open(cls, path: Path) -> Folder:
-        """Make what is missing. Folders that exist keep their content."""
+        """Create missing folders. Existing ones keep their content."""
         path.mkdir(parents=True, exist_ok=True, mode=0o755)
         if path == PROJECT / "var" and path.stat().st_uid == os.geteuid():
             path.chmod(0o755)  # a panel without a demo keeps this folder to itself
@@ -159,8 +157,8 @@ def write_private(path: Path, text: str) -> None:
 def data_folder(project: Path = PROJECT) -> Path:
     """Where the data is: ``EA4_DATA``, else ``var/`` in the project.
 
-    Except for root with a checkout in a place that is root's alone (its home, say): httpd's own
-    account could not serve from there, so the data goes to ``OPEN_PLACE``.
+    For root with a checkout that only root can enter (such as its home), it is ``OPEN_PLACE``:
+    httpd's own account could not serve from the checkout.
     """
     chosen = os.environ.get("EA4_DATA")
     if chosen:

@@ -18,11 +18,11 @@ from demo.parts import CHOSEN
 
 PATIENCE = 120.0
 ELSEWHERE = (*CHOSEN, "VAR_DIR", "DEBUG", "REDIS_URL", "DJANGO_SETTINGS_MODULE", "PORT", "EA4_DATA")
-"""Settings of whatever panel the caller itself may belong to."""
+"""Settings of a panel in the caller's own environment."""
 
 
 class DidNotStart(Exception):
-    """The panel ended or hung before it was ready; the message is what it said."""
+    """The panel ended or hung before it was ready; the message is its output."""
 
 
 @dataclass(slots=True)
@@ -41,9 +41,9 @@ class Panel:
     def start(
         cls, folder: Path, *options: str, within: Sequence[str] = (), **settings: str
     ) -> Panel:
-        """Start one with its data in ``folder`` and wait until it is ready. ``options`` are
-        those of ``manage.py demo``; ``settings`` go into its environment; ``within`` is what it
-        is started by (an argv that ends by executing the rest). Raises DidNotStart."""
+        """Start one with its data in ``folder`` and wait until it is ready. ``options`` are those
+        of ``manage.py demo``; ``settings`` go into its environment; ``within`` is an argv that
+        executes the rest of the command line. Raises DidNotStart."""
         folder.mkdir(exist_ok=True)
         clean = {name: value for name, value in os.environ.items() if name not in ELSEWHERE}
         environment = {**clean, "EA4_DATA": str(folder)}
@@ -69,7 +69,7 @@ class Panel:
         end = time.monotonic() + PATIENCE
         while not (self.folder / "running.json").exists():
             if self.process.poll() is not None or time.monotonic() > end:
-                raise DidNotStart(self.said)
+                raise DidNotStart(self.output)
             time.sleep(0.05)
         self.address = self.running["address"]
         for line in (self.folder / "first-accounts").read_text().splitlines():
@@ -77,8 +77,8 @@ class Panel:
             self.accounts[role.strip("()")] = (name, password)
 
     @property
-    def said(self) -> str:
-        """What it has told its terminal so far."""
+    def output(self) -> str:
+        """Its terminal output so far."""
         return (self.folder / "said").read_text()
 
     @property

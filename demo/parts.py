@@ -22,14 +22,14 @@ CHOSEN = ("SECRET_KEY", "SECRET_KEY_FILE", "DATABASE_URL", "DATABASE_URL_FILE", 
 """What a person may have set that decides which panel this is."""
 
 _PANELS_CELERY = ("-m", "celery", "--skip-checks", "-A", "easyapache.celery")
-"""What is checked before a start ``manage.py prepare`` has checked; it takes half of the start."""
+"""``manage.py prepare`` has run the checks already; they take half of the start."""
 
 
 def listening_socket(port: int) -> socket.socket:
     """The panel's own address, opened once: while the web part is started again, visitors
     wait in its queue instead of being refused. ``port`` 0 takes any free one.
 
-    Raises OSError when somebody else has the port.
+    Raises OSError when another process has the port.
     """
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -57,7 +57,7 @@ BROKER_RIGHTS = (
     "-@dangerous -@admin +info"
 )
 """Of an account of Redis. Not CONFIG, SAVE, MODULE, DEBUG, REPLICAOF or FLUSHALL, which write files
-or take everything away. Scripts stay, because Celery lets go of its lock with one."""
+or delete everything. Scripts are allowed, because Celery releases its lock with one."""
 
 
 def redis_server() -> Path:
@@ -70,9 +70,10 @@ def redis_server() -> Path:
 def redis_part(folder: Folder) -> tuple[Part, str]:
     """An embedded Redis, and its address.
 
-    It never evicts a message, and keeps none on the disk: the database is the queue of record. A
-    password, because any account of this machine can reach a loopback port, and no more commands
-    than Celery and the limits of requests use, because an agent knows the password as well.
+    It never evicts a message and stores none on disk: the database is the queue of record. It has a
+    password, because any account of this machine can connect to a loopback port, and allows only
+    the commands that Celery and the request limits use, because an agent knows the password as
+    well.
     """
     port, password = free_port(), secrets.token_urlsafe(32)
     config = folder.redis / "redis.conf"
@@ -90,12 +91,12 @@ def redis_part(folder: Folder) -> tuple[Part, str]:
         environment=_plain_environment(),
         account=folder.broker_account,
         umask=UMASK,
-        ready=lambda _: _redis_answers(port, password),
+        ready=lambda _: _redis_is_up(port, password),
     )
     return part, f"redis://:{password}@127.0.0.1:{port}/0"
 
 
-def _redis_answers(port: int, password: str) -> bool:
+def _redis_is_up(port: int, password: str) -> bool:
     try:
         with socket.create_connection(("127.0.0.1", port), timeout=1) as connection:
             connection.sendall(f"AUTH {password}\r\nPING\r\n".encode())
@@ -114,8 +115,8 @@ def _redis_answers(port: int, password: str) -> bool:
 
 
 def panel_environment(folder: Folder, redis_url: str, notice: str) -> dict[str, str]:
-    """The settings that tell this panel from any other: for its processes, and for a shell's
-    ``manage.py``. Where the person chose a key or a database, that one counts."""
+    """The settings that identify this panel, for its processes and for ``manage.py`` in a shell. A
+    key or database chosen by the user is kept."""
     chosen = {name: os.environ[name] for name in CHOSEN if os.environ.get(name)}
     if "SECRET_KEY" not in chosen and "SECRET_KEY_FILE" not in chosen:
         chosen["SECRET_KEY_FILE"] = str(folder.secret("secret-key"))
@@ -132,7 +133,7 @@ def panel_part(
         argv=(sys.executable, *argv),
         environment=whole_environment(folder, settings),
         account=folder.account,
-        ready=_says("ready."),
+        ready=_writes("ready."),
     )
 
 
@@ -169,7 +170,7 @@ def web_part(folder: Folder, settings: Mapping[str, str], listener: socket.socke
         environment=part.environment,
         account=part.account,
         sockets=(listener.fileno(),),
-        ready=lambda _: _page_answers(port),
+        ready=lambda _: _page_is_up(port),
     )
 
 
@@ -198,7 +199,7 @@ def beat_part(folder: Folder, settings: Mapping[str, str]) -> Part:
         argv=part.argv,
         environment=part.environment,
         account=part.account,
-        ready=_says("beat: Starting"),
+        ready=_writes("beat: Starting"),
     )
 
 
@@ -206,8 +207,8 @@ def beat_part(folder: Folder, settings: Mapping[str, str]) -> Part:
 
 
 def agent_part(server: str, config: Path, redis_url: str) -> Part:
-    """The agent of one server. It has the rights of whoever started the demo, because it
-    changes packages; it gets neither the panel's secret key nor its database."""
+    """The agent of one server. It has the rights of the demo's user, because it changes packages;
+    it gets neither the panel's secret key nor its database."""
     return Part(
         name=f"agent-{server}",
         argv=(
@@ -222,7 +223,7 @@ def agent_part(server: str, config: Path, redis_url: str) -> Part:
             "REDIS_URL": redis_url,
             "PYTHONPATH": str(PROJECT),
         },
-        ready=_says("ready."),
+        ready=_writes("ready."),
     )
 
 
@@ -231,11 +232,11 @@ def _plain_environment() -> dict[str, str]:
     return {"LANG": "C.UTF-8", "HOME": os.environ.get("HOME", "/"), **passed}
 
 
-def _says(words: str) -> Callable[[str], bool]:
-    return lambda written: words in written
+def _writes(text: str) -> Callable[[str], bool]:
+    return lambda output: text in output
 
 
-def _page_answers(port: int) -> bool:
+def _page_is_up(port: int) -> bool:
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
     try:
         connection.request("GET", "/login/", headers={"X-Forwarded-Proto": "https"})

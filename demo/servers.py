@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Protocol
 
 from demo.folder import Folder, write_private
-from demo.supervisor import Say
+from demo.supervisor import Report
 from easyapache.agent.simulated.state import create_state
 from lab.process import LabError
 from lab.server import Lab
@@ -28,13 +28,13 @@ class DemoServer(Protocol):
 
     @property
     def registration(self) -> dict[str, str]:
-        """What the panel is told of it: name, hostname, kind, note."""
+        """Its entry in the panel: name, hostname, kind, note."""
 
-    def up(self, place: Path, folder: Folder, say: Say) -> Path:
+    def up(self, place: Path, folder: Folder, report: Report) -> Path:
         """Make it if it does not exist, start it, and return its agent's configuration file."""
 
     def down(self, place: Path) -> None:
-        """Stop whatever of it runs. Nothing is lost."""
+        """Stop its processes. No data is lost."""
 
 
 class LabServer:
@@ -52,14 +52,14 @@ class LabServer:
             "note": "Real packages and a real httpd in a folder of this machine.",
         }
 
-    def up(self, place: Path, folder: Folder, say: Say) -> Path:
+    def up(self, place: Path, folder: Folder, report: Report) -> Path:
         if (place / "lab.json").exists():
             lab = Lab.open(place)
         else:
-            say("lab: building the packages and installing EasyApache 4's default profile")
+            report("lab: building the packages and installing EasyApache 4's default profile")
             lab = Lab.create(place, "default", extra=DSO)
         lab.up()
-        say(f"lab: httpd answers at {lab.address}")
+        report(f"lab: httpd answers at {lab.address}")
         spool = folder.spool / self.name
         spool.mkdir(exist_ok=True, mode=0o700)
         return lab.write_agent_config(spool, self.name, folder.agents / f"{self.name}.toml")
@@ -84,7 +84,7 @@ class SimulatedServer:
             "note": "For trying things out. Changes nothing real.",
         }
 
-    def up(self, place: Path, folder: Folder, say: Say) -> Path:  # noqa: ARG002
+    def up(self, place: Path, folder: Folder, report: Report) -> Path:  # noqa: ARG002
         place.mkdir(exist_ok=True, mode=0o700)
         state = place / "state.json"
         if not state.exists():
@@ -104,7 +104,7 @@ class SimulatedServer:
 
 
 def demo_servers() -> tuple[list[DemoServer], str]:
-    """The servers this machine can have, and what to tell everybody when that is not all."""
+    """The servers this machine supports, and a notice if some are missing."""
     lacks = missing()
     if lacks:
         return [SimulatedServer()], (

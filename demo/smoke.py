@@ -1,8 +1,8 @@
 """``make smoke``: the main job without a browser, on a server made for it.
 
-Services, Redis, agent, dnf and httpd, from a fresh lab: prefork → event → worker → prefork, ITK
-on and off. One JSON line per change on standard output, progress on standard error; exit status
-0 when every change ended as asked, which httpd's own server-status has to confirm.
+Services, Redis, agent, dnf and httpd, from a fresh lab: prefork → event → worker → prefork, ITK on
+and off. One JSON line per change on standard output, progress on standard error; exit status 0 when
+every change succeeded and httpd's own server-status confirms it.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from lab.system import explain, missing
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What is asked for: the MPM, and ITK on or off."""
+    """The requested MPM, and ITK on or off."""
 
     mpm: str
     itk: bool
@@ -50,8 +50,8 @@ def narrate(text: str) -> None:
 
 
 def make(change: Change, lab: Lab, panel: Panel) -> dict[str, Any]:
-    """Ask for one change from the command line and wait for its end. ``ok`` only when the
-    command says done and the running httpd says the same."""
+    """Request one change by the command line and wait for its end. ``ok`` only if the command
+    succeeds and the running httpd confirms it."""
     before, started = lab.status(), time.monotonic()
     done = panel.manage(
         *("mpm", "switch", change.mpm, "--itk" if change.itk else "--no-itk"),
@@ -67,17 +67,17 @@ def make(change: Change, lab: Lab, panel: Panel) -> dict[str, Any]:
         "seconds": round(seconds, 2),
         "exit_status": done.returncode,
         "server_status": {"mpm": after.running, "itk": after.itk},
-        **_what_it_said(done),
+        **_result_of(done),
     }
 
 
-def _what_it_said(done: subprocess.CompletedProcess[str]) -> dict[str, Any]:
+def _result_of(done: subprocess.CompletedProcess[str]) -> dict[str, Any]:
     try:
-        said = json.loads(done.stdout)
+        result = json.loads(done.stdout)
     except json.JSONDecodeError:
         return {"said": (done.stdout + done.stderr).strip()[-2000:]}
     kept = ("id", "state", "outcome", "refused", "longest_wait_ms", "error", "code", "detail")
-    return {key: said[key] for key in kept if said.get(key) not in (None, "")}
+    return {key: result[key] for key in kept if result.get(key) not in (None, "")}
 
 
 def main() -> int:

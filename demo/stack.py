@@ -27,14 +27,14 @@ from demo.parts import (
     worker_part,
 )
 from demo.servers import DemoServer
-from demo.supervisor import Say, Supervisor, engines_at_work
+from demo.supervisor import Report, Supervisor, engines_at_work
 
 PATIENCE = 90.0
-"""Seconds any one part may take to come up; on an idle machine each takes about two."""
+"""Seconds each part may take to start; about two on an idle machine."""
 
 
 class CannotStart(Exception):
-    """The demo cannot start; the message says what to do."""
+    """The demo cannot start; the message has the recommended action."""
 
 
 @dataclass(slots=True)
@@ -45,7 +45,7 @@ class Stack:
     folder: Folder
     servers: Sequence[DemoServer]
     port: int
-    say: Say
+    report: Report
     broker: str = ""
     notice: str = ""
     stopped: threading.Event = field(default_factory=threading.Event)
@@ -58,10 +58,10 @@ class Stack:
     # -- coming up -----------------------------------------------------------------------
 
     def start(self) -> None:
-        """Bring everything up. Raises CannotStart, and supervisor.NotReady with the last words
-        of the part that did not come up; ``stop`` is due in both cases."""
+        """Start everything. Raises CannotStart, and supervisor.NotReady with the last output of the
+        part that did not start; call ``stop`` in both cases."""
         self._only_one()
-        supervisor = self._supervisor = Supervisor(self.folder.logs, self.say)
+        supervisor = self._supervisor = Supervisor(self.folder.logs, self.report)
         try:
             listener = self._listener = listening_socket(self.port)
         except OSError as error:
@@ -73,12 +73,12 @@ class Stack:
         self.address = f"http://127.0.0.1:{self.port}/"
         if self.broker:
             broker = self.broker
-            self.say("redis: the one REDIS_URL names")
+            self.report("redis: the one REDIS_URL names")
         else:
             part, broker = redis_part(self.folder)
             supervisor.start(part)
             supervisor.wait("redis", PATIENCE, self.stopped)
-            self.say("redis: ready")
+            self.report("redis: ready")
         settings = panel_environment(self.folder, broker, self.notice)
         self.folder.write_environment(settings)
         self._seed(settings)
@@ -92,15 +92,15 @@ class Stack:
             if self.stopped.is_set():
                 return
             started = time.monotonic()
-            config = server.up(self.folder.servers / server.name, self.folder, self.say)
-            self.say(f"{server.name}: {server.title}, {time.monotonic() - started:.1f} s")
+            config = server.up(self.folder.servers / server.name, self.folder, self.report)
+            self.report(f"{server.name}: {server.title}, {time.monotonic() - started:.1f} s")
             supervisor.start(agent_part(server.name, config, broker))
         for name in supervisor.pids():
             supervisor.wait(name, PATIENCE, self.stopped)
             if self.stopped.is_set():
                 return
             if name != "redis":
-                self.say(f"{name}: ready")
+                self.report(f"{name}: ready")
         self._write_running()
 
     def _only_one(self) -> None:
@@ -140,7 +140,7 @@ class Stack:
                 f"{one['name']}  {one['password']}  ({one['role']})\n" for one in self.accounts
             ]
             write_private(self.folder.accounts_file, "".join(lines))
-        self.say("database: ready")
+        self.report("database: ready")
 
     def _write_running(self) -> None:
         assert self._supervisor is not None
@@ -160,8 +160,8 @@ class Stack:
         self._supervisor.watch(self.stopped, self._write_running)
 
     def stop(self, insist: threading.Event) -> None:
-        """End everything, in the order that loses least. A change that is under way is let
-        finish first, unless ``insist`` is set; the next start finishes what then is left."""
+        """Stop everything, in the order that loses least. A running change finishes first, unless
+        ``insist`` is set; otherwise the next start finishes it."""
         supervisor = self._supervisor
         if supervisor is None:
             return
@@ -177,9 +177,9 @@ class Stack:
             self._lock.close()
 
     def _let_changes_finish(self, insist: threading.Event) -> None:
-        said = False
+        announced = False
         while engines_at_work(os.getpid()) and not insist.is_set():
-            if not said:
-                said = True
-                self.say("a change is running: waiting for it (press Ctrl-C again to stop now)")
+            if not announced:
+                announced = True
+                self.report("a change is running: waiting for it (press Ctrl-C again to stop now)")
             insist.wait(0.2)

@@ -1,9 +1,9 @@
 """Starts processes, starts them again when they end, and leaves none behind.
 
-The supervisor makes itself the *subreaper* of everything it starts: a process that detached
-itself (an engine at work, the lab's httpd, a gpg-agent) becomes its child instead of
-init's when its own parent ends. So "every process that came from us" is a question
-/proc answers, and at the end each of them is stopped by its process id, never by its name.
+The supervisor makes itself the *subreaper* of everything it starts: a detached process (a running
+engine, the lab's httpd, a gpg-agent) becomes its child instead of init's when its own parent ends.
+So /proc lists every process started here, and at the end each is stopped by its process id, never
+by its name.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from typing import IO
 from demo.account import Account, started_as
 from easyapache.agent.httpd.processes import Identity, all_pids, command_of, identify, parent_of
 
-Say = Callable[[str], None]
+Report = Callable[[str], None]
 
 _PR_SET_CHILD_SUBREAPER = 36
 _STEADY_SECONDS = 60.0
@@ -32,16 +32,15 @@ _BIGGEST_LOG = 5_000_000
 
 
 class NotReady(Exception):
-    """A part did not come up; the message ends with what it wrote last."""
+    """A part did not start; the message ends with its last output."""
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
     """One process to keep running.
 
-    ``ready`` is asked until it says yes; it gets what this start has written so far.
-    ``patience``: seconds it may take to end by itself when it is asked to. ``umask``: what it
-    starts with, -1 for ours.
+    ``ready`` is called with the output of this start until it returns True. ``patience``: seconds
+    it may take to end after TERM. ``umask``: its umask, -1 for the current one.
     """
 
     name: str
@@ -94,11 +93,11 @@ class _Running:
 
 
 class Supervisor:
-    """``logs``: a folder for one log per part. ``say``: takes one line for the person."""
+    """``logs``: a folder for one log per part. ``report``: takes one line for the user."""
 
-    def __init__(self, logs: Path, say: Say) -> None:
+    def __init__(self, logs: Path, report: Report) -> None:
         self._logs = logs
-        self._say = say
+        self._report = report
         self._running: dict[str, _Running] = {}
         become_subreaper()
 
@@ -146,7 +145,7 @@ class Supervisor:
         if running.process is None:
             if time.monotonic() < running.resume_at:
                 return False
-            self._say(f"{name}: started again (process {running.start()})")
+            self._report(f"{name}: started again (process {running.start()})")
             return True
         status = running.process.poll()
         if status is None:
@@ -154,10 +153,12 @@ class Supervisor:
         steady = time.monotonic() - running.started_at > _STEADY_SECONDS
         running.ended = 1 if steady else running.ended + 1
         pause = min(_LONGEST_PAUSE, 2.0 ** (running.ended - 1))
-        self._say(f"{name}: ended with {_in_words(status)}; starting it again in {pause:.0f} s")
+        self._report(
+            f"{name}: ended with {_status_text(status)}; starting it again in {pause:.0f} s"
+        )
         last = running.tail(3)
         if last:
-            self._say(f"the end of {running.log}:\n{last}")
+            self._report(f"the end of {running.log}:\n{last}")
         # Its children (gunicorn's workers) share its session, and must not outlive it.
         _signal_group(running.process.pid, signal.SIGKILL)
         running.process = None
@@ -165,8 +166,8 @@ class Supervisor:
         return False
 
     def stop(self, *names: str) -> None:
-        """Ask these parts to end (all of them, last started first, when none is named); kill
-        what has not ended in its time."""
+        """Send these parts TERM (all of them, last started first, if none is named); kill those
+        that have not ended in time."""
         chosen = [self._running.pop(name) for name in names or reversed(list(self._running))]
         alive = [(running, running.process) for running in chosen if running.process]
         for _, process in alive:
@@ -176,12 +177,12 @@ class Supervisor:
             try:
                 process.wait(timeout=running.part.patience)
             except subprocess.TimeoutExpired:
-                self._say(f"{running.part.name}: did not stop, killing it")
+                self._report(f"{running.part.name}: did not stop, killing it")
             _signal_group(process.pid, signal.SIGKILL)
             process.wait()
 
     def sweep(self, patience: float = 5.0) -> None:
-        """End everything that came from us and is still there: TERM, then KILL."""
+        """Stop every remaining process started here: TERM, then KILL."""
         for sig, limit in ((signal.SIGTERM, patience), (signal.SIGKILL, patience)):
             left = descendants(os.getpid())
             for identity in left:
@@ -251,7 +252,7 @@ def _signal_group(leader: int, sig: signal.Signals) -> None:
         return  # nothing of it is left
 
 
-def _in_words(status: int) -> str:
+def _status_text(status: int) -> str:
     if status >= 0:
         return f"status {status}"
     try:

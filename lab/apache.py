@@ -1,4 +1,4 @@
-"""The lab's httpd: starting, stopping, asking."""
+"""Starts, stops and queries the lab's httpd."""
 
 from __future__ import annotations
 
@@ -40,8 +40,7 @@ def program(root: Path) -> tuple[str, ...]:
 def running_pid(root: Path) -> int | None:
     """The process id in the pid file, when that process is this root's httpd and lives.
 
-    A process that has ended but has not been waited for is still there for ``kill -0``; its
-    state tells."""
+    A zombie still exists for ``kill -0``; its state shows that it has ended."""
     try:
         pid = int((root / PID_FILE).read_text(encoding="ascii"))
     except (FileNotFoundError, ValueError):
@@ -50,7 +49,7 @@ def running_pid(root: Path) -> int | None:
 
 
 def processes_of(root: Path) -> list[int]:
-    """Every live process that runs a program out of this root, whoever started it."""
+    """Every live process that runs a program of this root."""
     inside = f"{root.resolve()}/"
     found = []
     for entry in Path("/proc").iterdir():
@@ -60,7 +59,7 @@ def processes_of(root: Path) -> list[int]:
             running = str((entry / "exe").readlink())
             facts = (entry / "stat").read_text(encoding="utf-8").rpartition(")")[2].split()
         except (FileNotFoundError, ProcessLookupError, PermissionError):
-            continue  # ended meanwhile, a kernel thread, or somebody else's
+            continue  # has ended, a kernel thread, or another user's
         if running.startswith(inside) and facts[0] not in "ZX":
             found.append(int(entry.name))
     return sorted(found)
@@ -82,20 +81,20 @@ def start(root: Path, status_url: str) -> None:
     done = run([*program(root), "-k", "start"], check=False)
     deadline = time.monotonic() + _PATIENCE
     while done.returncode == 0 and time.monotonic() < deadline:
-        if running_pid(root) is not None and ask_status(status_url):
+        if running_pid(root) is not None and read_status(status_url):
             return
         time.sleep(0.01)
-    said = done.stderr.strip().splitlines()
+    output = done.stderr.strip().splitlines()
     if log.exists():
-        said += log.read_bytes()[before:].decode(errors="replace").splitlines()[-15:]
-    raise LabError("\n".join(["httpd did not start:", *said]))
+        output += log.read_bytes()[before:].decode(errors="replace").splitlines()[-15:]
+    raise LabError("\n".join(["httpd did not start:", *output]))
 
 
 def stop(root: Path) -> None:
     """Stop httpd and wait until nothing runs out of this root any more.
 
-    First kindly (TERM also frees prefork's System V semaphores), then with KILL whatever is
-    left: workers whose parent was killed, a rehearsal that was abandoned."""
+    First by TERM (which also frees prefork's System V semaphores), then by KILL for the rest:
+    workers whose parent was killed, an abandoned trial start."""
     pid = running_pid(root)
     if pid is not None:
         _signal(pid, signal.SIGTERM)
@@ -135,7 +134,7 @@ def fetch(port: int, host: str, path: str, *, tls: bool = False, timeout: float 
         connection.close()
 
 
-def ask_status(status_url: str) -> dict[str, str]:
+def read_status(status_url: str) -> dict[str, str]:
     """The fields of ``server-status?auto``; empty while httpd does not answer."""
     place, _, path = status_url.removeprefix("http://").partition("/")
     host, _, port = place.partition(":")
@@ -164,7 +163,7 @@ def make_certificate(root: Path) -> None:
 
 
 def may_change_user() -> bool:
-    """Can httpd's workers become somebody else? Only when root starts it."""
+    """Whether httpd's workers can switch users: only if root starts it."""
     return os.geteuid() == 0
 
 
@@ -195,4 +194,4 @@ def _signal(pid: int, number: signal.Signals) -> None:
     try:
         os.kill(pid, number)
     except ProcessLookupError:
-        return  # ended by itself in the meantime, which is what was wanted
+        return  # ended by itself in the meantime

@@ -54,7 +54,7 @@ class LabPackage:
     copies: Mapping[str, Path] = field(default_factory=dict)
     links: Mapping[str, str] = field(default_factory=dict)
     folders: tuple[str, ...] = ()
-    said: Description = field(default_factory=Description)
+    description: Description = field(default_factory=Description)
 
     @property
     def evr(self) -> str:
@@ -81,14 +81,14 @@ def profile_names() -> tuple[str, ...]:
 
 def catalogue(place: Distribution, *, next_release: bool = False) -> list[LabPackage]:
     """Every package of the repository, sorted by name."""
-    packages = [_known(name, entry, place) for name, entry in relations().items()]
+    packages = [_from_catalog(name, entry, place) for name, entry in relations().items()]
     packages += [_empty(name) for name in _named_elsewhere()]
     if next_release:
         packages = [_moved_on(package) for package in packages]
     return sorted(packages, key=lambda package: package.name)
 
 
-def _known(name: str, entry: Mapping[str, Any], place: Distribution) -> LabPackage:
+def _from_catalog(name: str, entry: Mapping[str, Any], place: Distribution) -> LabPackage:
     version, release = entry["evr"].split("-")
     package = LabPackage(
         name=name,
@@ -97,7 +97,7 @@ def _known(name: str, entry: Mapping[str, Any], place: Distribution) -> LabPacka
         requires=tuple(entry["requires"]),
         conflicts=tuple(entry["conflicts"]),
         provides=tuple(entry["provides"]),
-        said=shipped().get(name, Description()),
+        description=shipped().get(name, Description()),
     )
     texts: dict[str, str] = {}
     copies: dict[str, Path] = {}
@@ -131,18 +131,18 @@ def _empty(name: str) -> LabPackage:
 
 def _named_elsewhere() -> list[str]:
     """Names that a requirement or a stock profile uses and the relations do not define."""
-    known = relations()
-    given = set(known) | {
-        capability.split()[0] for entry in known.values() for capability in entry["provides"]
+    packages = relations()
+    given = set(packages) | {
+        capability.split()[0] for entry in packages.values() for capability in entry["provides"]
     }
-    wanted = {need.split()[0] for entry in known.values() for need in entry["requires"]}
+    wanted = {need.split()[0] for entry in packages.values() for need in entry["requires"]}
     for profile in profile_names():
         wanted.update(profile_packages(profile))
     return sorted(wanted - given)
 
 
 def _moved_on(package: LabPackage) -> LabPackage:
-    """The same package one Apache version later; everything tied to that version moves along."""
+    """The same package one Apache version later, with all relations to that version."""
 
     def moved(items: Iterable[str]) -> tuple[str, ...]:
         return tuple(item.replace(APACHE_VERSION, NEXT_APACHE_VERSION) for item in items)
@@ -182,8 +182,8 @@ def _load_line(module: str, place: Distribution) -> str:
     if module in _SESSION_CHILDREN:
         return f"<IfModule session_module>\n    {line}</IfModule>\n"
     if module == "mpm_prefork":
-        # EasyApache 4's prefork package says so too. On a machine where httpd was killed
-        # often enough this is what runs out ("No space left on device: AH00023").
+        # EasyApache 4's prefork package has the same. On a machine where httpd was killed often
+        # enough this is what runs out ("No space left on device: AH00023").
         return f"{line}Mutex sysvsem\n"
     return line
 
@@ -214,11 +214,11 @@ def _apache(package: LabPackage, place: Distribution) -> LabPackage:
 
 
 def _php_dso(package: LabPackage, place: Distribution) -> LabPackage:
-    """PHP inside httpd. The one library that the distribution has stands for every version:
-    what matters here is that it is a real module that is not thread-safe.
+    """PHP inside httpd. The distribution's only library is used for every version: what matters is
+    a real module that is not thread-safe.
 
-    On a cPanel server the LoadModule line is in a file that its hooks write
-    (conf.d/php.conf); the lab has no such hooks, so the package brings its own.
+    On a cPanel server the LoadModule line is in a file that its hooks write (conf.d/php.conf); the
+    lab has no such hooks, so the package has its own.
     """
     version = package.name.removeprefix("ea-php").removesuffix("-php")
     conf = f"{CONF}/790_lab_php{version}.conf"

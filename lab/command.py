@@ -11,11 +11,11 @@ from lab.pristine import STOCKS
 from lab.process import LabError
 from lab.server import Lab, Status
 
-Say = Callable[[str], None]
+Report = Callable[[str], None]
 
 
 def add_arguments(parser: argparse.ArgumentParser, folder: Path) -> None:
-    """``folder`` is where the lab is when nobody says otherwise."""
+    """``folder`` is the default folder of the lab."""
     parser.add_argument("action", choices=("up", "down", "reset", "status"))
     parser.add_argument("--json", action="store_true", help="one JSON object on standard output")
     parser.add_argument("--folder", type=Path, default=folder, metavar="DIR")
@@ -35,8 +35,8 @@ def add_arguments(parser: argparse.ArgumentParser, folder: Path) -> None:
     )
 
 
-def run_command(options: argparse.Namespace, say: Say) -> int:
-    """Do what was asked; ``say`` takes lines of output. Raises LabError.
+def run_command(options: argparse.Namespace, report: Report) -> int:
+    """Run a command; ``report`` takes lines of output. Raises LabError.
 
     Exit status: 0 done; for ``status`` 1 when httpd does not run.
     """
@@ -49,7 +49,7 @@ def run_command(options: argparse.Namespace, say: Say) -> int:
         case "reset":
             lab = lab.reset(options.stock).up()
     seen = lab.status()
-    say(json.dumps(seen.as_json()) if options.json else _in_words(seen))
+    report(json.dumps(seen.as_json()) if options.json else _summary(seen))
     return 1 if options.action == "status" and seen.pid is None else 0
 
 
@@ -68,7 +68,7 @@ def _lab(options: argparse.Namespace) -> Lab:
     )
 
 
-def _in_words(seen: Status) -> str:
+def _summary(seen: Status) -> str:
     itk = " with ITK" if seen.itk else ""
     running = f"{seen.running}{itk} (process {seen.pid})" if seen.pid is not None else "nothing"
     return (

@@ -1,9 +1,9 @@
 """cPanel's side of the server: its scripts, and (when switched on) its universal hooks.
 
-On a cPanel server a dnf plugin runs scripts after every transaction with an ``ea-*`` package,
-and one of them stops and starts httpd when Apache or one of its modules was in it, also after
-a transaction that failed halfway. Whoever drives dnf has to know, so the lab does the same:
-same folders, same plugin name, same script names, same flag file.
+On a cPanel server a dnf plugin runs scripts after every transaction with an ``ea-*`` package. One
+of them stops and starts httpd if Apache or one of its modules was in it, even after a failed
+transaction. Programs that run dnf must handle that, so the lab has the same folders, plugin name,
+script names and flag file.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from pathlib import Path
 BASE = "etc/dnf/universal-hooks"
 HOOKS = f"{BASE}/multi_pkgs/transaction/ea-__WILDCARD__"
 NOTES = "var/log/hooks"
-"""Where those scripts of the lab that do nothing else note that they ran: one line each, with
-their place, then the packages they were told of."""
+"""The log of the lab's scripts that do nothing else: one line per run, with the script's path and
+the packages it got."""
 NO_RESTART_FLAG = "var/cpanel/ea4-disable-500-restartsrv_httpd-for-glibc"
 PLUGIN = "universal-hooks"
 

@@ -1,4 +1,4 @@
-"""The folder that stands for ``/`` of the lab's server, and the programs that work on it."""
+"""The root folder of the lab's server, and the programs that work on it."""
 
 from __future__ import annotations
 
@@ -105,13 +105,13 @@ class Installroot:
             run(["gpgconf", "--homedir", ring, "--kill", "all"], check=False)
 
     def forget_metadata(self) -> None:
-        """As after ``dnf clean all``, and the repository's own keyring goes too."""
+        """As after ``dnf clean all``, and without the repository's own keyring."""
         self.end_key_agents()
         remove(self.root / "var/cache/dnf")
 
     def _fix_rpm_database(self) -> None:
-        """Debian's rpm keeps its database under $HOME. A copy of its configuration with the
-        one line changed makes it the installroot's own, for rpm and dnf alike."""
+        """Debian's rpm keeps its database under $HOME. A copy of its configuration with that line
+        changed puts it into the installroot, for rpm and dnf."""
         if not run(["rpm", "-E", "%_dbpath"]).stdout.startswith(str(Path.home())):
             return
         source, target = Path("/usr/lib/rpm"), self.folder / "rpm"

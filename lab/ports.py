@@ -1,8 +1,7 @@
-"""Which lab has which ports: a register of one user's labs.
+"""The ports of each lab: a register of one user's labs.
 
-A lab that is down expects to find its own ports free when it comes up again, so no other that is
-made meanwhile may have them. The register lies in the cache and may be cleared away with it; a
-lab that comes up is entered again.
+A stopped lab needs its own ports when it starts again, so a new lab must not get them. The register
+is in the cache and may be deleted with it; a lab is entered again when it starts.
 """
 
 from __future__ import annotations
@@ -34,8 +33,8 @@ Claims = dict[str, tuple[str, float]]
 def claim_ports(folder: Path, cache: Path) -> Ports:
     """Two loopback ports nobody listens on and no other lab has, for the lab in ``folder``.
 
-    ``cache``: where the register is kept. They are given back with the folder.
-    Raises LabError when there are none left.
+    ``cache``: where the register is kept. They are released when the folder is deleted. Raises
+    LabError when there are none left.
     """
     with _register(cache) as claims:
         for port in [port for port, (whose, _) in claims.items() if whose == str(folder)]:
@@ -51,7 +50,7 @@ def claim_ports(folder: Path, cache: Path) -> Ports:
 
 
 def keep_ports(folder: Path, ports: Ports, cache: Path) -> None:
-    """See to it that the ports a lab has are in the register, unless another has them too."""
+    """Enter a lab's ports in the register, unless another lab has them."""
     with _register(cache) as claims:
         for port in (ports.http, ports.https):
             claims.setdefault(str(port), (str(folder), time.time()))
@@ -59,15 +58,14 @@ def keep_ports(folder: Path, ports: Ports, cache: Path) -> None:
 
 @contextmanager
 def _register(cache: Path) -> Iterator[Claims]:
-    """The claims of labs that are there or are just being made, to be changed. Kept when nothing
-    is raised."""
+    """The claims of labs that exist or are being created, to change. Saved if nothing is raised."""
     cache.mkdir(parents=True, exist_ok=True)
     path = cache / "ports.json"
     with locked(cache / "ports.lock"):
-        known = _read(path)
-        claims = {port: claim for port, claim in known.items() if _stands(*claim)}
+        stored = _read(path)
+        claims = {port: claim for port, claim in stored.items() if _is_valid(*claim)}
         yield claims
-        if claims != known:
+        if claims != stored:
             written = path.with_suffix(".new")
             written.write_text(json.dumps(claims), encoding="utf-8")
             written.rename(path)
@@ -78,10 +76,10 @@ def _read(path: Path) -> Claims:
         kept = json.loads(path.read_text(encoding="utf-8"))
         return {port: (str(folder), float(at)) for port, (folder, at) in kept.items()}
     except (FileNotFoundError, ValueError, TypeError, AttributeError):
-        return {}  # none yet, or not what was written
+        return {}  # none yet, or damaged
 
 
-def _stands(folder: str, at: float) -> bool:
+def _is_valid(folder: str, at: float) -> bool:
     try:
         return Path(folder).exists() or 0 <= time.time() - at < _BEING_MADE
     except OSError:  # one that cannot be looked into may be there

@@ -29,7 +29,7 @@ OPERATING_SYSTEM = ("brotli", "libcap", "nghttp2", "openssl")
 change never brings it."""
 
 _KEPT = 86400.0
-"""Seconds a pristine server stays that nobody copies: it takes two seconds to make again."""
+"""Seconds to keep an unused pristine server: creating it again takes two seconds."""
 
 
 def pristine_server(source: Repository, stock: str, extra: tuple[str, ...]) -> Path:
@@ -59,7 +59,8 @@ def pristine_server(source: Repository, stock: str, extra: tuple[str, ...]) -> P
 
 
 def _forget_unused(cache: Path) -> None:
-    """Clear away pristine servers nobody has copied for a day: other versions of this code."""
+    """Delete pristine servers not copied for a day, such as those of other versions of this
+    code."""
     for path in cache.glob("pristine-*/"):
         if time.time() - path.stat().st_mtime > _KEPT:
             installroot.remove(path)

@@ -1,4 +1,4 @@
-"""Starts the lab's own helpers' programs: argument lists only, output kept, failures told."""
+"""Runs programs for the lab: argument lists only, with output captured and failures raised."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 
 class LabError(Exception):
-    """The lab cannot do what was asked; the message says why, in a sentence or with output."""
+    """The lab failed; the message has the reason, as a sentence or with output."""
 
 
 def run(
@@ -24,10 +24,10 @@ def run(
     Messages are forced into English (LC_ALL=C), because some of them are compared. Raises
     LabError with the last lines of the output when it fails and ``check`` is set.
     """
-    words = [str(word) for word in argv]
+    command = [str(word) for word in argv]
     try:
         done = subprocess.run(
-            words,
+            command,
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
@@ -37,8 +37,8 @@ def run(
             check=False,
         )
     except FileNotFoundError as error:
-        raise LabError(f"{words[0]} not found: {error.strerror}") from error
+        raise LabError(f"{command[0]} not found: {error.strerror}") from error
     if check and done.returncode != 0:
         tail = "\n".join((done.stdout + done.stderr).strip().splitlines()[-15:])
-        raise LabError(f"{' '.join(words)[:300]} ended with {done.returncode}:\n{tail}")
+        raise LabError(f"{' '.join(command)[:300]} ended with {done.returncode}:\n{tail}")
     return done

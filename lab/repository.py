@@ -1,8 +1,8 @@
 """Builds the lab's package repository: real packages, signed, with signed metadata.
 
-A repository is built once for what goes into it (the relations, the distribution's modules,
-the variant) and kept under the digest of that; everybody on this machine who asks for the same
-gets the same folder. Two who ask at once wait for one build.
+A repository is built once for its inputs (the relations, the distribution's modules, the variant)
+and stored under their digest; all processes on this machine share it. Concurrent requests wait for
+one build.
 """
 
 from __future__ import annotations
@@ -29,18 +29,17 @@ _MAGIC = "0\tstring\t\\177ELF\tELF\n"
 """rpmbuild guesses every file's type, for requirements it then does not want; with the machine's
 whole table of file types that is two thirds of the build."""
 _FORMAT = "1"
-"""Raise it when what is built changes although the inputs of the digest do not."""
+"""Increase it when the build changes although the inputs of the digest do not."""
 
 
 @dataclass(frozen=True, slots=True)
 class Variant:
-    """How a repository differs from the sound one, for the tests of faults.
+    """How a repository differs from the valid one, for fault tests.
 
-    ``faults``: (package, word of ``spec.FAULTS``) pairs. ``unsigned``: packages without a
-    signature. ``tampered``: packages whose content no longer fits their signature, in a
-    repository whose metadata is right about them (a stolen mirror). ``corrupt``: packages whose
-    file no longer fits the metadata (a broken download). ``bad_metadata``: repomd.xml changed
-    after it was signed.
+    ``faults``: (package, fault of ``spec.FAULTS``) pairs. ``unsigned``: packages without a
+    signature. ``tampered``: packages whose content does not match their signature, in a repository
+    with matching metadata (a stolen mirror). ``corrupt``: packages whose file does not match the
+    metadata (a broken download). ``bad_metadata``: repomd.xml changed after it was signed.
     """
 
     release: int = 1
@@ -148,7 +147,7 @@ def _build_in(
     variant: Variant,
     base: Repository | None,
 ) -> None:
-    """Build beside and move into place whole, so that nobody ever sees half a repository."""
+    """Build elsewhere and rename into place, so that an incomplete repository is never visible."""
     work = Path(tempfile.mkdtemp(prefix=".building-", dir=cache))
     try:
         work.chmod(0o755)
@@ -178,7 +177,7 @@ def _vary(
     base: Repository,
     rings: Sequence[Path],
 ) -> None:
-    """Take the sound packages over and build anew only the ones that differ."""
+    """Reuse the valid packages and build only those that differ."""
     different = {name for name, _ in variant.faults}.union(variant.unsigned)
     for path in base.packages.glob("*.rpm"):
         if path.name.rsplit("-", 2)[0] not in different:

@@ -207,7 +207,7 @@ class Lab:
                 if name.startswith(prefix) and not name.endswith("_itk")
             )
         )
-        seen = apache.ask_status(self.status_url) if self.pid is not None else {}
+        seen = apache.read_status(self.status_url) if self.pid is not None else {}
         itk = "mpm-itk/" in seen["ServerVersion"] if seen else f"{prefix}itk" in names
         return Status(self.address, self.root, mpms, seen.get("ServerMPM"), itk, self.pid)
 
@@ -231,13 +231,13 @@ class Lab:
         return done.stdout + done.stderr
 
     def fetch(self, site: Site) -> apache.Answer:
-        """Ask one site as a visitor would."""
+        """Request one site as a visitor would."""
         port = self.setup.ports.https if site.tls else self.setup.ports.http
         return apache.fetch(port, site.host, site.path, tls=site.tls)
 
     @property
     def sites(self) -> tuple[Site, ...]:
-        """The sites that are worth asking on this machine (PHP only where there is any)."""
+        """The sites available on this machine (PHP only if installed)."""
         place = distribution()
         php = place.php_cgi is not None or place.libphp is not None
         return tuple(site for site in website.SITES if php or site.kind != "php")

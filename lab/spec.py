@@ -49,8 +49,8 @@ def spec_text(
 ) -> str:
     """The spec of ``packages``. ``tree`` is the folder that holds their files.
 
-    Requirements and provides are only the declared ones (AutoReqProv off). ``faults`` maps
-    package names to a word of FAULTS.
+    Requirements and provides are only the declared ones (AutoReqProv off). ``faults`` maps package
+    names to a fault of FAULTS.
     """
     parts = [_HEAD.format(name=name, tree=tree)]
     parts += [_package(package, faults.get(package.name, "")) for package in packages]
@@ -62,8 +62,8 @@ def _package(package: LabPackage, fault: str) -> str:
         f"%package -n {package.name}",
         f"Version: {package.version}",
         f"Release: {package.release}",
-        f"Summary: {package.said.summary or package.name}",
-        *(f"{tag}: {said}" for tag, said in _tags(package.said) if said),
+        f"Summary: {package.description.summary or package.name}",
+        *(f"{tag}: {value}" for tag, value in _tags(package.description) if value),
         "AutoReqProv: no",
     ]
     lines += [f"Requires: {need}" for need in package.requires]
@@ -71,7 +71,7 @@ def _package(package: LabPackage, fault: str) -> str:
     lines += [f"Provides: {capability}" for capability in package.provides]
     lines += [
         f"%description -n {package.name}",
-        package.said.description,
+        package.description.description,
         "EasyApache 4's name and relations, the distribution's own payload.",
         "",
     ]
@@ -85,19 +85,23 @@ def _package(package: LabPackage, fault: str) -> str:
     return "\n".join(lines) + "\n\n"
 
 
-def _tags(said: Description) -> tuple[tuple[str, str], ...]:
-    return (("License", said.license), ("Group", said.group), ("URL", said.url))
+def _tags(description: Description) -> tuple[tuple[str, str], ...]:
+    return (
+        ("License", description.license),
+        ("Group", description.group),
+        ("URL", description.url),
+    )
 
 
 def _scriptlet(name: str, fault: str) -> list[str]:
     """Scriptlets are Lua, run by rpm itself: an installroot has no /bin/sh.
     (A comment inside would make rpmbuild drop the scriptlet without failing.)"""
-    word, _, seconds = fault.partition("=")
-    word = "slowpre" if word == "slow" else word
-    if word not in FAULTS:
+    kind, _, seconds = fault.partition("=")
+    kind = "slowpre" if kind == "slow" else kind
+    if kind not in FAULTS:
         raise ValueError(f"{fault!r}: a fault is one of {', '.join(FAULTS)}")
-    section = word.removeprefix("fail").removeprefix("slow")
-    if word.startswith("slow"):
+    section = kind.removeprefix("fail").removeprefix("slow")
+    if kind.startswith("slow"):
         body = f"posix.sleep({int(seconds or 2)})"
     else:
         body = f'error("the {section} scriptlet of {name} was made to fail")'

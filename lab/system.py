@@ -1,9 +1,8 @@
-"""What the lab needs from this machine, and where the distribution keeps it.
+"""The lab's requirements on this machine, and where the distribution has them.
 
-Runs under any Python 3.9 with nothing installed, because it answers *before* there is a
-virtual environment: ``python3 -m lab.system --list`` prints the operating system
-packages, one per line; ``--missing`` only those that are not there yet; ``--check`` says in
-words whether the lab can run.
+Runs under any Python 3.9 with nothing installed, because it is used *before* there is a virtual
+environment: ``python3 -m lab.system --list`` prints the operating system packages, one per line;
+``--missing`` only those not installed; ``--check`` a sentence on whether the lab can run.
 """
 
 from __future__ import annotations
@@ -34,9 +33,9 @@ DEBIAN_PACKAGES = (
     "procps",
     "util-linux",
 )
-"""``--no-install-recommends`` matters: with recommendations the whole ``apache2`` service comes
-along. libssl3 is named because apache2-bin may be built against a newer one than the base
-system carries."""
+"""``--no-install-recommends`` matters: recommendations include the whole ``apache2`` service.
+libssl3 is named because apache2-bin may be built against a newer one than the base system
+carries."""
 
 EL_PACKAGES = (
     "dnf",
@@ -111,10 +110,10 @@ def distribution() -> Distribution:
 
 
 def missing(place: Distribution | None = None) -> list[str]:
-    """What the lab cannot do without and this machine does not have, in words; empty is good.
+    """Sentences on the lab's missing requirements; empty if it can run.
 
-    ITK, the PHP module and php-cgi are wanted but not needed: without them the lab has fewer
-    real modules and says so in the configuration files of the packages concerned.
+    ITK, the PHP module and php-cgi are optional: without them the lab has fewer real modules and
+    notes that in the configuration files of those packages.
     """
     place = place or distribution()
     lacks = [f"the program {tool}" for tool in _TOOLS if _program(tool) is None]
@@ -130,7 +129,7 @@ def missing(place: Distribution | None = None) -> list[str]:
 
 
 def explain(lacks: list[str], place: Distribution | None = None) -> str:
-    """One paragraph: what is missing and the command that brings it."""
+    """One paragraph: what is missing and the command that installs it."""
     place = place or distribution()
     command = " ".join((*place.install_command, *place.packages))
     return f"The lab needs {', '.join(lacks)}. As root: {command}"
@@ -167,7 +166,7 @@ def _newest(folder: Path, pattern: str) -> Path | None:
 
 
 def _debian_packages() -> tuple[str, ...]:
-    """Debian 12 names its PHP 8.2; another release is asked for the version it has."""
+    """Debian 12 names its PHP 8.2; in other releases the version is detected."""
     version = _os_release().get("VERSION_ID", "12")
     php, ssl = {
         "13": ("8.4", "libssl3t64"),
@@ -205,20 +204,20 @@ def _can_be_root_of_itself() -> bool:
 def main(arguments: list[str]) -> int:
     place = distribution()
     if arguments == ["--list"]:
-        _say(place.packages)
+        _report(place.packages)
         return 0
     if arguments == ["--missing"]:
-        _say([name for name in place.packages if not _installed(name)])
+        _report([name for name in place.packages if not _installed(name)])
         return 0
     if arguments == ["--check"]:
         lacks = missing(place)
-        _say([explain(lacks, place) if lacks else f"The lab can run on {place.name}."])
+        _report([explain(lacks, place) if lacks else f"The lab can run on {place.name}."])
         return 1 if lacks else 0
-    _say(["usage: python3 -m lab.system --list | --missing | --check"])
+    _report(["usage: python3 -m lab.system --list | --missing | --check"])
     return 2
 
 
-def _say(lines: Iterable[str]) -> None:
+def _report(lines: Iterable[str]) -> None:
     sys.stdout.writelines(f"{line}\n" for line in lines)
 
 

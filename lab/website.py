@@ -1,8 +1,8 @@
-"""What the lab's httpd serves, and the configuration that says so.
+"""The sites of the lab's httpd, and their configuration.
 
-The shape is that of a generated EasyApache 4 configuration: one httpd.conf for every MPM, with
-what belongs to one module inside ``<IfModule>``, cPanel's limits, and virtual hosts that each
-run as their own account where a module for that is loaded.
+The shape is that of a generated EasyApache 4 configuration: one httpd.conf for every MPM, with the
+directives of each module inside ``<IfModule>``, cPanel's limits, and virtual hosts that each run as
+their own account where a module for that is loaded.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ account: httpd takes numbers."""
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """One address to ask: what the lab promises to answer there."""
+    """One URL of the lab and its expected answer."""
 
     host: str
     path: str

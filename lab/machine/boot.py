@@ -23,13 +23,13 @@ from lab.process import LabError, run
 from lab.repository import cache_folder, locked
 
 CGROUPS = ("unified", "systemd", "")
-"""Below /sys/fs/cgroup: where a branch for a machine is made, whichever of them there are."""
+"""Folders below /sys/fs/cgroup, as far as they exist, in which a group for a machine is created."""
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _BOOT_LIMIT = 180.0
 _HALT_LIMIT = 240.0
 _CUT_LIMIT = 30.0
 _SHUTDOWN, _NO_FLUSH = 0x8004587D, 2
-"""EXT4_IOC_SHUTDOWN, _IOR('X', 125, __u32): neither data nor the journal are written any more."""
+"""EXT4_IOC_SHUTDOWN, _IOR('X', 125, __u32): data and journal are no longer written."""
 _SPARE = 1500
 """MiB that are free on the disk of an image."""
 
@@ -69,9 +69,9 @@ def furnished() -> Path:
 
 
 NEEDED = ("msgspec",)
-"""What ``easyapache.ea4`` imports beside the standard library."""
+"""The imports of ``easyapache.ea4`` besides the standard library."""
 PYTHON = (3, 11)
-"""Of Debian 12. What is compiled for this machine's Python has to fit that one."""
+"""The Python of Debian 12. Modules compiled for this machine's Python must fit it."""
 
 
 def _installed(package: str) -> Path:
@@ -87,8 +87,8 @@ LAB = {"PYTHONPATH": "/opt/ea4-lab", "EA4_LAB_CACHE": "/var/lib/ea4-repository"}
 """The environment in which the lab's code runs inside a machine."""
 
 
-def _furnish(*words: str) -> list[str]:
-    return ["/usr/bin/python3", "-B", "-m", "lab.machine.furnish", *words]
+def _furnish(*arguments: str) -> list[str]:
+    return ["/usr/bin/python3", "-B", "-m", "lab.machine.furnish", *arguments]
 
 
 @dataclass
@@ -205,8 +205,8 @@ class Machine:
         """Whether systemd has nothing left to start."""
         if self.init is None:
             return False
-        said = self.run(["systemctl", "is-system-running"], check=False, limit=20).stdout.strip()
-        return said in ("running", "degraded")
+        state = self.run(["systemctl", "is-system-running"], check=False, limit=20).stdout.strip()
+        return state in ("running", "degraded")
 
     def inside(
         self, argv: Sequence[str], environment: Mapping[str, str] | None = None
@@ -245,8 +245,8 @@ class Machine:
         except subprocess.TimeoutExpired as error:
             raise LabError(f"{' '.join(argv)[:200]} took longer than {limit:.0f} s") from error
         if check and done.returncode:
-            said = "\n".join((done.stdout + done.stderr).strip().splitlines()[-20:])
-            raise LabError(f"{' '.join(argv)[:200]} ended with {done.returncode}:\n{said}")
+            output = "\n".join((done.stdout + done.stderr).strip().splitlines()[-20:])
+            raise LabError(f"{' '.join(argv)[:200]} ended with {done.returncode}:\n{output}")
         return done
 
     def shell(self, script: str, *, check: bool = True, limit: float = 300.0) -> str:
@@ -272,7 +272,7 @@ class Machine:
             process.communicate()
 
     def slow(self, seconds: int) -> None:
-        """The scriptlets of the MPMs' packages take that long from now on; 0: as before."""
+        """The duration of the scriptlets of the MPMs' packages from now on; 0: normal."""
         self.run(_furnish("slow", str(seconds)), environment=LAB)
 
     # -- its end ---------------------------------------------------------------------------
@@ -283,7 +283,7 @@ class Machine:
         if self.nspawn is None:
             raise LabError(f"{self.root} is not booted")
         self.nspawn.terminate()
-        self._gone(_HALT_LIMIT)
+        self._wait_until_ended(_HALT_LIMIT)
         return time.monotonic() - begun
 
     def reboot(self) -> tuple[float, float]:
@@ -297,7 +297,7 @@ class Machine:
         if init is None:
             raise LabError(f"{self.root} is not booted")
         os.kill(init, signal.SIGKILL)
-        self._gone(_CUT_LIMIT)
+        self._wait_until_ended(_CUT_LIMIT)
 
     def pull_the_plug(self) -> None:
         """Nothing reaches the disk from here on, and every process dies. The disk is then mounted
@@ -311,7 +311,7 @@ class Machine:
             os.close(place)
         self.cut()
         self._unmount()
-        # A copy: whoever still has the old one in a mount namespace would keep it shut down.
+        # A copy: a process with the old one in its mount namespace would keep it shut down.
         fresh = self.image.with_name(f"{self.image.name}.next")
         run(["cp", "--sparse=always", self.image, fresh])
         fresh.rename(self.image)
@@ -337,7 +337,7 @@ class Machine:
             time.sleep(0.1)
         raise LabError(f"{self.root} cannot be unmounted")
 
-    def _gone(self, limit: float) -> None:
+    def _wait_until_ended(self, limit: float) -> None:
         assert self.nspawn is not None
         try:
             self.nspawn.wait(timeout=limit)

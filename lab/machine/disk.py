@@ -21,16 +21,16 @@ SYSTEM = (
     *("redis-server", "logrotate", "python3", "openssl", "e2fsprogs", "perl"),
     *DEBIAN_PACKAGES,
 )
-"""What is installed from Debian: systemd, what the lab's httpd and dnf are made of, and what the
-packages of the panel require."""
+"""Packages installed from Debian: systemd, those of the lab's httpd and dnf, and the requirements
+of the panel's packages."""
 
 _MASKED = (
     *("systemd-networkd", "systemd-resolved", "systemd-timesyncd", "systemd-firstboot"),
     *("apt-daily.timer", "apt-daily-upgrade.timer", "dpkg-db-backup.timer", "e2scrub_all.timer"),
     *("fstrim.timer", "e2scrub_reap", "console-getty", "getty@tty1", "redis-server"),
 )
-"""Nothing of a first boot may wait for somebody, and nothing may run that is not being tried. The
-distribution's own Redis is off: the packages bring a unit for theirs."""
+"""Units that would wait for input at the first boot, or that are not under test. The distribution's
+own Redis is off: the panel's packages have their own unit."""
 _PASSED = ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY", "no_proxy", "NO_PROXY")
 _PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
 _TRUSTED = Path("/etc/ssl/certs/ca-certificates.crt")
@@ -99,7 +99,7 @@ def _debootstrap(root: Path) -> None:
     sys.stderr.write(f"The operating system of the machine, once: {root}\n")
     mirror = _mirror()
     root.mkdir()
-    # In a mount namespace of its own: what it mounts cannot outlive it.
+    # In its own mount namespace: its mounts end with it.
     apart = ("unshare", "--mount", "--propagation", "private")
     made = ("debootstrap", "--variant=minbase", "--include=ca-certificates", RELEASE)
     run([*apart, *made, root, mirror])
@@ -134,13 +134,13 @@ def _debootstrap(root: Path) -> None:
 
 def _mirror() -> str:
     """The mirror that this machine's own apt uses."""
-    asked = subprocess.run(
+    listing = subprocess.run(
         ["apt-get", "indextargets", "--format", "$(REPO_URI) $(RELEASE)", "Created-By: Packages"],
         capture_output=True,
         text=True,
         check=False,
     )
-    for line in asked.stdout.splitlines():
+    for line in listing.stdout.splitlines():
         address, _, release = line.partition(" ")
         if release in (RELEASE, "stable", "oldstable"):
             return address
@@ -148,7 +148,7 @@ def _mirror() -> str:
 
 
 def _settle(root: Path) -> None:
-    """What makes a copy of it boot by itself, and keep what it logs."""
+    """Files that make a copy boot by itself and keep its logs."""
     (root / "etc/hostname").write_text("web03\n", encoding="ascii")
     (root / "etc/hosts").write_text(
         "127.0.0.1 localhost web03.example.test web03\n::1 localhost\n", encoding="ascii"
@@ -165,7 +165,7 @@ def _settle(root: Path) -> None:
     (journal / "all.conf").write_text(
         "[Journal]\nStorage=persistent\nSyncIntervalSec=1s\nRateLimitBurst=0\n", encoding="ascii"
     )
-    # Debian's rpm keeps its database under $HOME; a server has one for everybody.
+    # Debian's rpm keeps its database under $HOME; a server has one for all users.
     (root / "etc/rpm").mkdir(parents=True, exist_ok=True)
     (root / "var/lib/rpm").mkdir(parents=True, exist_ok=True)
     (root / "etc/rpm/macros").write_text("%_dbpath /var/lib/rpm\n", encoding="ascii")

@@ -1,9 +1,9 @@
-"""EasyApache 4 at ``/`` of a machine. Runs inside it, before it boots, with the machine's own
-Python: ``python3 -m lab.machine.furnish``, or ``… slow SECONDS`` in one that is booted.
+"""Installs EasyApache 4 in ``/`` of a machine. Runs inside it before it boots, with the machine's
+own Python: ``python3 -m lab.machine.furnish``, or ``… slow SECONDS`` in a booted one.
 
 The packages of cPanel's default profile are installed by dnf into ``/`` from the lab's repository;
-then the machine gets what a cPanel server has beside them: sites, httpd.service, the scripts, the
-hook that restarts httpd after a transaction, and the rotation of logs.
+then the machine gets the other parts of a cPanel server: sites, httpd.service, the scripts, the
+hook that restarts httpd after a transaction, and log rotation.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def point_to(source: Repository) -> None:
 
 
 def slow(seconds: int) -> None:
-    """From now on the scriptlets of the MPMs' packages take that long; 0: as before."""
+    """Set the duration of the scriptlets of the MPMs' packages; 0: normal."""
     faults = tuple((f"ea-apache24-mod_mpm_{mpm}", f"slowpost={seconds}") for mpm in MPMS)
     point_to(repository(Variant(faults=faults) if seconds else Variant()))
     for cache in ROOT.glob("var/cache/dnf/*"):

@@ -28,6 +28,6 @@ def test_cpanel_api_goes_from_prefork_to_event_and_back(panel: Panel) -> None:
     try:
         told = there_and_back("cpanel-api", panel, token_for(panel), "lab")
     except subprocess.CalledProcessError as error:
-        raise AssertionError(error.stderr + panel.said) from error
+        raise AssertionError(error.stderr + panel.output) from error
     assert [(entry["mpm"], entry["done"]) for entry in told] == [("event", True), ("prefork", True)]
     assert all(entry["lines"] > 10 for entry in told)

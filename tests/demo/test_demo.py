@@ -42,17 +42,17 @@ def test_a_second_start_keeps_accounts_and_data_and_says_where_they_are(
 ) -> None:
     first = make_panel("--simulated")
     name, password = first.accounts["administrator"]
-    assert password in first.said
+    assert password in first.output
     assert (first.folder / "first-accounts").stat().st_mode & 0o077 == 0
     database = first.folder / "panel" / "panel.sqlite3"
     assert password.encode() not in database.read_bytes()
     first.stop()
     assert processes_of(first.folder) == []
-    before, started = len(first.said), time.monotonic()
+    before, started = len(first.output), time.monotonic()
     second = Panel.start(first.folder, "--simulated")
     try:
         assert time.monotonic() - started < 30
-        said_again = second.said[before:]
+        said_again = second.output[before:]
         assert password not in said_again
         assert str(second.folder / "first-accounts") in said_again
         with httpx.Client(base_url=second.address, timeout=10) as client:
@@ -105,9 +105,9 @@ def test_whatever_is_killed_comes_back(simulated_panel: Panel) -> None:
         os.kill(killed, signal.SIGKILL)
         end = time.monotonic() + 30
         while simulated_panel.running["processes"].get(part) in (killed, None):
-            assert time.monotonic() < end, simulated_panel.said
+            assert time.monotonic() < end, simulated_panel.output
             time.sleep(0.05)
-        assert f"{part}: ended with SIGKILL" in simulated_panel.said
+        assert f"{part}: ended with SIGKILL" in simulated_panel.output
     assert login_page(simulated_panel).status_code == 200
 
 
@@ -175,7 +175,7 @@ def test_where_dnf_cannot_be_had_the_simulated_server_is_used_and_every_page_say
 ) -> None:
     panel = make_panel(within=WITHOUT_DNF)
     sentence = "This panel runs on a simulated server only: this machine lacks the program dnf"
-    assert sentence in panel.said
+    assert sentence in panel.output
     assert panel.running["servers"] == ["sandbox"]
     name, password = panel.accounts["administrator"]
     with httpx.Client(base_url=panel.address, timeout=30, follow_redirects=True) as client:

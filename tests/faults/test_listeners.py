@@ -39,7 +39,7 @@ def restarted(lab: Lab, *words: str, **environment: str) -> Lab:
         timeout=60,
         env={**os.environ, **environment},
     )
-    while not apache.ask_status(lab.status_url):
+    while not apache.read_status(lab.status_url):
         pass
     return lab
 

@@ -52,7 +52,7 @@ class Watched:
                     **more,
                 )
             except httpx.TransportError:
-                assert time.monotonic() < end, self.panel.said
+                assert time.monotonic() < end, self.panel.output
                 continue
             if answer.status_code < 500 or time.monotonic() > end:
                 return answer
@@ -70,7 +70,7 @@ class Watched:
         change = answer.json()["change"]
         journal = self.panel.folder / "spool" / "lab" / change["uuid"] / "journal.jsonl"
         while not (journal.exists() and b'"packages","status":"started"' in journal.read_bytes()):
-            assert time.monotonic() < end, self.panel.said
+            assert time.monotonic() < end, self.panel.output
             time.sleep(0.005)
         return int(change["id"]), str(seen["mpm"]), goal
 
@@ -81,7 +81,7 @@ class Watched:
             row: dict[str, Any] = self.ask("GET", f"changes/{number}").json()
             if row["state"] in ("succeeded", "restored", "failed", "canceled"):
                 return row
-            assert time.monotonic() < end, (row, self.panel.said)
+            assert time.monotonic() < end, (row, self.panel.output)
             time.sleep(0.1)
 
     def judge(self, fault: str, kills: int, row: dict[str, Any], before: str, goal: str) -> Ending:

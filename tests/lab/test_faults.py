@@ -72,8 +72,8 @@ def test_a_package_can_be_made_slow(make_lab: MakeLab) -> None:
 
 def test_with_cpanels_hooks_a_transaction_restarts_httpd_by_itself(make_lab: MakeLab) -> None:
     lab = make_lab("minimal", hooks=True).up()
-    said = _to_event(lab)
-    assert "Complete!" in said
+    description = _to_event(lab)
+    assert "Complete!" in description
     assert lab.status().running == "event"
 
 

@@ -51,13 +51,13 @@ def test_relations_are_those_of_easyapache(kind: str) -> None:
         repository(), {"requires": "REQUIRE", "conflicts": "CONFLICT"}.get(kind, "PROVIDE")
     )
     for name, entry in relations().items():
-        said = {
+        description = {
             value
             for value in built.get(name, set())
             # What rpm itself adds: its own features, the file's own name, %config's marker.
             if not value.startswith(("rpmlib(", "config(", "(none)", f"{name} =", f"{name}("))
         }
-        assert said == set(entry[kind]), name
+        assert description == set(entry[kind]), name
 
 
 def test_every_package_of_the_stock_profiles_is_there() -> None:

@@ -93,8 +93,8 @@ def test_a_threaded_mpm_refuses_the_php_module(make_lab: MakeLab) -> None:
     """The module is the real one, so httpd's own objection is too."""
     lab = make_lab("event")
     lab.rpm("-i", "--nodeps", "--nosignature", _rpm_of(lab, "ea-php74-php"))
-    said = lab.httpd("-t", check=False)
-    assert "not compiled to be threadsafe" in said
+    description = lab.httpd("-t", check=False)
+    assert "not compiled to be threadsafe" in description
     with pytest.raises(LabError, match="threadsafe"):
         lab.up()
 

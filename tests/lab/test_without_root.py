@@ -76,10 +76,10 @@ def test_an_ordinary_user_has_a_whole_lab_except_itk(lab_folder: Path) -> None:
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    said = dict(line.split(" ", 1) for line in done.stdout.splitlines())
-    if "refused" in said:  # a machine without user namespaces: then it must say just that
-        assert "user namespaces are disabled" in said["refused"]
+    description = dict(line.split(" ", 1) for line in done.stdout.splitlines())
+    if "refused" in description:  # a machine without user namespaces: then it must say just that
+        assert "user namespaces are disabled" in description["refused"]
         return
-    assert said["running"] == "event"
-    assert said["answers"] == "200 200 200 301 200"
-    assert "requires root" in said["itk"]
+    assert description["running"] == "event"
+    assert description["answers"] == "200 200 200 301 200"
+    assert "requires root" in description["itk"]

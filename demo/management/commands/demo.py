@@ -45,17 +45,17 @@ class Command(BaseCommand):
 
     def _run(self, servers: Sequence[DemoServer], notice: str) -> None:
         self._began = time.monotonic()
-        self._say("the panel starts")
+        self._report("the panel starts")
         folder = Folder.open(data_folder())
         if folder.warning:
-            self._say(folder.warning)
+            self._report(folder.warning)
         if notice:
-            self._say(notice)
+            self._report(notice)
         stack = self._stack = Stack(
             folder=folder,
             servers=servers,
             port=_port(),
-            say=self._say,
+            report=self._report,
             broker=os.environ.get("REDIS_URL", ""),
             notice=notice,
         )
@@ -73,13 +73,13 @@ class Command(BaseCommand):
             raise CommandError(str(error)) from error
         finally:
             stack.stop(insist)
-        self._say("stopped; nothing of it runs any more, the data stays")
+        self._report("stopped; nothing of it runs any more, the data stays")
 
-    def _say(self, text: str) -> None:
+    def _report(self, text: str) -> None:
         self._write(f"[{time.monotonic() - self._began:6.1f} s] {text}")
 
     def _write(self, text: str) -> None:
-        """Where nobody reads any more (``make demo | head``) the demo ends as with Ctrl-C."""
+        """When the reader ends (``make demo | head``), the demo ends as with Ctrl-C."""
         try:
             self.stdout.write(text)
             self.stdout.flush()
@@ -108,7 +108,7 @@ class Command(BaseCommand):
 
 
 def _port() -> int:
-    """PORT. Raises CommandError for what is no port."""
+    """PORT. Raises CommandError if it is no port."""
     text = os.environ.get("PORT") or "8000"
     if not text.isdecimal() or int(text) > 65535:
         raise CommandError(f"PORT={text!r} is no port: a number up to 65535, 0 for any free one.")
