@@ -134,7 +134,7 @@ def test_a_receiver_whose_certificate_nobody_vouches_for_is_told_nothing(tmp_pat
 def test_a_name_that_nobody_resolves_is_given_up() -> None:
     over = threading.Event()
 
-    def ask(*_addresses_of: Any, **_options: Any) -> list[Any]:
+    def ask(*_arguments: Any, **_options: Any) -> list[Any]:
         over.wait(60)
         return []
 

@@ -35,7 +35,7 @@ def test_a_change_reads_the_configuration_once_for_each_change_of_its_files(
     folder = Spool(managed.config.spool).create(request)[0]
     readings: Counter[object] = Counter()
     tests: list[str] = []
-    read, perform = apache_config.read_config, Runner.ask
+    read, perform = apache_config.read_config, Runner.capture
 
     def counted(*arguments: Any) -> ApacheConfig:
         found = read(*arguments)
@@ -50,7 +50,7 @@ def test_a_change_reads_the_configuration_once_for_each_change_of_its_files(
         return perform(runner, argv, *arguments, **how)
 
     monkeypatch.setattr(httpd, "read_config", counted)
-    monkeypatch.setattr(Runner, "ask", asked)
+    monkeypatch.setattr(Runner, "capture", asked)
     outcome = Engine(folder, RealServer(managed.config), managed.config).run()
     assert outcome.data["outcome"] == "succeeded", outcome.data
     assert readings
