@@ -25,7 +25,7 @@ class Bearer:
         "type": "http",
         "scheme": "bearer",
         "description": "An API token. An administrator creates it under **API tokens**, or on the "
-        "panel's machine with `manage.py mpm token create`.",
+        "panel's machine with `manage.py mpm token create NAME --scope read`.",
     }
 
     def __init__(self, scope: Scope) -> None:
