@@ -253,6 +253,17 @@ def test_both_programs_have_the_same_commands_arguments_and_options() -> None:
         assert options == set(there[command]._option_string_actions) - connection, command
 
 
+@pytest.mark.parametrize("remote", [False, True])
+def test_every_option_and_argument_of_every_command_has_a_line_of_help(remote: bool) -> None:
+    bare = [
+        (*command, action.dest)
+        for command, parser in leaves(parser_of("ea4mpm", remote=remote)).items()
+        for action in parser._actions
+        if not action.help and action.choices is None
+    ]
+    assert bare == []
+
+
 def test_what_only_the_panels_machine_can_do_is_marked_and_refused_elsewhere(ways: Ways) -> None:
     there = leaves(parser_of("ea4mpm", remote=True))
     only = [command for command, parser in there.items() if parser.get_default("panel_only")]

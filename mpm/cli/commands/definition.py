@@ -197,7 +197,7 @@ class Definition:
         update = self.add("update", None, _("update a server"), server)
         for made in (add, update):
             named(made)
-            made.add_argument("--hostname")
+            option(made, "--hostname", _("the host name of the server"), _("NAME"))
             option(made, "--note", _("shown with the server"))
             either(made, "--require-digest", _("changes must name the digest of their plan"))
         add.add_argument("--kind", choices=KINDS, default=KINDS[0])
@@ -230,7 +230,7 @@ class Definition:
         if self.remote:
             one.add_argument("id", metavar=_("KEY"), nargs="?", help=words)
         else:
-            one.add_argument("id", metavar=_("KEY"))
+            one.add_argument("id", metavar=_("KEY"), help=_("the key id of the token"))
         words = _("create a token; it is shown once")
         made = self.add("create", managing.create_token, words, token)
         named(made)
@@ -250,24 +250,24 @@ class Definition:
         removals = _("WHM API: install= also removes the packages that can't stay with it")
         flag(made, "--implied-removals", removals)
         turn = self.add("update", managing.update_token, _("update a token"), token)
-        turn.add_argument("id", metavar=_("KEY"))
-        turn.add_argument("--name", metavar=_("NAME"))
+        turn.add_argument("id", metavar=_("KEY"), help=_("the key id of the token"))
+        option(turn, "--name", _("the new name"), _("NAME"))
         option(turn, "--purpose", _("what it is for"))
         either(turn, "--implied-removals", removals)
         words = _("replace a token; it is shown once")
         turn = self.add("rotate", managing.rotate_token, words, token)
-        turn.add_argument("id", metavar=_("KEY"))
+        turn.add_argument("id", metavar=_("KEY"), help=_("the key id of the token"))
         words = _("when the old token expires")
         option(turn, "--overlap-hours", words, _("HOURS"), type=int, default=24)
         end = self.add("revoke", managing.revoke_token, _("revoke a token"), token)
-        end.add_argument("id", metavar=_("KEY"))
+        end.add_argument("id", metavar=_("KEY"), help=_("the key id of the token"))
 
     def _webhooks(self) -> None:
         webhook = self.group("webhook", _("list, show, create, update, test and delete webhooks"))
         self.add("list", managing.webhooks, _("list webhooks"), webhook)
         made = self.add("create", managing.create_webhook, _("create a webhook"), webhook)
         named(made)
-        made.add_argument("endpoint", metavar="URL")
+        made.add_argument("endpoint", metavar="URL", help=_("the endpoint URL"))
         formatted(made)
         subscription(made, [])
         actions: dict[str, ArgumentParser] = {}
@@ -281,14 +281,14 @@ class Definition:
             ("redeliver", managing.redeliver, _("send a delivery again")),
         ):
             actions[name] = self.add(name, work, words, webhook)
-            actions[name].add_argument("webhook", metavar=_("WEBHOOK"))
-        actions["update"].add_argument("--name")
+            actions[name].add_argument("webhook", metavar=_("WEBHOOK"), help=_("its id"))
+        option(actions["update"], "--name", _("the new name"), _("NAME"))
         option(actions["update"], "--endpoint", _("the endpoint URL"), "URL")
         formatted(actions["update"])
         subscription(actions["update"], None)
         either(actions["update"], "--active", _("enable or disable the webhook"))
         limit(actions["deliveries"], 20)
-        actions["redeliver"].add_argument("delivery", metavar=_("DELIVERY"))
+        actions["redeliver"].add_argument("delivery", metavar=_("DELIVERY"), help=_("its id"))
 
 
 def of_a_server(parser: ArgumentParser, words: str = "") -> None:
@@ -299,11 +299,12 @@ def of_a_server(parser: ArgumentParser, words: str = "") -> None:
 
 
 def of_a_change(parser: ArgumentParser) -> None:
-    parser.add_argument("change", metavar=_("CHANGE"))
+    words = _("its number or its id")
+    parser.add_argument("change", metavar=_("CHANGE"), help=words)
 
 
 def named(parser: ArgumentParser) -> None:
-    parser.add_argument("name", metavar=_("NAME"))
+    parser.add_argument("name", metavar=_("NAME"), help=_("its name"))
 
 
 def limit(parser: ArgumentParser, default: int) -> None:
