@@ -28,8 +28,14 @@ MOST_PACKAGES = 5000
 REQUIRED = ("name", "desc", "version", "tags", "pkgs")
 _PACKAGE = re.compile(r"[a-z0-9][a-z0-9_.+-]{0,127}\Z")
 _FILE_NAME = re.compile(r"[^\x00-\x1f/\\\ud800-\udfff]{1,120}\Z")
+_BUILD = re.compile(
+    r"(.+?)(?:-\d[^-]*-[^-]+)?\.(?:x86_64|aarch64|noarch|i[3-6]86|src)\Z"
+    r"|(.+?)-\d[^-]*-\d[^-]*\Z"
+)
+"""A name as ``rpm -qa`` and ``yum list`` print it, with a version or an architecture."""
 _NO_TEXT = re.compile(r"[\x00\ud800-\udfff]")
 MPM_PREFIX = "ea-apache24-mod_mpm_"
+MPMS = ("event", "prefork", "worker")
 
 
 class BadProfile(ValueError):
@@ -59,8 +65,7 @@ class ProfileFile:
     @property
     def mpms(self) -> tuple[str, ...]:
         """The MPMs it lists (one, in a file that can be provisioned); ITK is none."""
-        found = (name.removeprefix(MPM_PREFIX) for name in self.packages if MPM_PREFIX in name)
-        return tuple(sorted(name for name in found if name != "itk"))
+        return tuple(name for name in MPMS if f"{MPM_PREFIX}{name}" in self.packages)
 
     @property
     def itk(self) -> bool:
@@ -211,8 +216,17 @@ def _packages(items: Any, key: str, known: tuple[str, ...]) -> tuple[str, ...]:
     names = {str(item) for item in items}
     exact = set(known)
     dashed = {name.replace("_", "-"): name for name in exact}
-    renamed = {dashed.get(name.replace("_", "-"), name) for name in names - exact}
+    renamed = {_known_as(name, dashed) for name in names - exact}
     return tuple(sorted((names & exact) | renamed))
+
+
+def _known_as(name: str, dashed: Mapping[str, str]) -> str:
+    """The package that is known and meant by a name as Debian has it, or as a package manager
+    lists it with its version and architecture; else the name as it is."""
+    found = dashed.get(name.replace("_", "-"))
+    if found is None and (listed := _BUILD.match(name)):
+        found = dashed.get((listed[1] or listed[2]).replace("_", "-"))
+    return found or name
 
 
 def of_installed(profile: Profile, name: str, desc: str = "") -> ProfileFile:

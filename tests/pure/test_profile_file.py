@@ -97,6 +97,37 @@ def test_names_of_debian_are_those_of_rpm() -> None:
     assert read.mpms == ("prefork",)
 
 
+@pytest.mark.parametrize(
+    "build",
+    [
+        *(".x86_64", "-2.4.67-2.el9.x86_64", "-2.4.67-2", ".noarch"),
+        "-2.4.52-5.el8.cloudlinux.4.x86_64",
+    ],
+)
+def test_names_as_package_managers_list_them_are_those_of_the_packages(build: str) -> None:
+    listed = ["ea-apache24", f"ea-apache24-mod_mpm_event{build}", f"ea-apache24-mod-qos{build}"]
+    read = parse(raw(pkgs=[*listed, f"ea-unheard-of{build}"]), NAMES)
+    assert read.mpms == ("event",)
+    assert read.names == {
+        *("ea-apache24", "ea-apache24-mod_mpm_event", "ea-apache24-mod-qos"),
+        f"ea-unheard-of{build}",
+    }
+    assert parse(raw(pkgs=listed)).mpms == ()
+
+
+def test_profiles_as_people_keep_them_are_read() -> None:
+    """Names listed twice, tabs, a version that is a word, no tags, and a text of another
+    language."""
+    text = (
+        '{\t"name": "Todos os m\u00f3dulos",\r\n\t"desc": "Instala\u00e7\u00e3o completa",\n'
+        '\t\t"version": "2022.1-el7", "tags": [], "pkgs": [\n\t"ea-apache24",\n'
+        '"ea-apache24-mod_mpm_worker",\t"ea-apache24", "ea-apache24-mod_mpm_worker"]}'
+    )
+    read = parse(text.encode(), NAMES)
+    assert read.packages == ("ea-apache24", "ea-apache24-mod_mpm_worker")
+    assert (read.mpms, read.version, read.tags) == (("worker",), "2022.1-el7", ())
+
+
 @given(st.sampled_from(NAMES))
 def test_every_name_finds_back_from_its_debian_form(name: str) -> None:
     assert canonical(name.replace("_", "-"), NAMES) == name
