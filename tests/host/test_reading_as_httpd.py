@@ -186,6 +186,21 @@ def test_an_include_matches_what_it_matches_for_httpd(pattern: str) -> None:
         assert hosts_read(read(root)) == hosts_of(root) != []
 
 
+def test_directives_of_the_call_are_one_text() -> None:
+    """A section may begin in one of them and end in another."""
+    lines = ("<IfDefine NEVER>", "Listen 127.0.0.1:8002", *HOST.splitlines(), "</IfDefine>", " ")
+    with short_folder() as root:
+        write(root, "")
+        for option, around in (
+            ("-C", Surroundings(before=lines)),
+            ("-c", Surroundings(after=lines)),
+        ):
+            call = [word for line in lines for word in (option, line)]
+            conf = read_config(root, root / "httpd.conf", around)
+            assert hosts_read(conf) == hosts_of(root, *call) == []
+            assert conf.listeners() == [("127.0.0.1", 8001)]
+
+
 LINES = st.sampled_from(
     [
         HOST,

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from easyapache.agent.httpd.addresses import canonical
-from easyapache.agent.httpd.apache_files import Files, GaveUp, Line, parsed
+from easyapache.agent.httpd.apache_files import Files, GaveUp, Line, logical_lines, parsed
 from easyapache.agent.httpd.section_conditions import Loaded, Surroundings, VersionTest
 from easyapache.ea4.directives import (
     COMMON,
@@ -239,11 +239,9 @@ def read_config(
 def _read(server_root: Path, main: Path, surroundings: Surroundings, source: Files) -> ApacheConfig:
     reader = _Reader(server_root, surroundings, source)
     try:
-        for tokens in surroundings.before:
-            reader.take([parsed(0, tokens)], Path("-C"), 0, ())
+        reader.take(_given(surroundings.before), Path("-C"), 0, ())
         reader.read(main, 0, ())
-        for tokens in surroundings.after:
-            reader.take([parsed(0, tokens)], Path("-c"), 0, ())
+        reader.take(_given(surroundings.after), Path("-c"), 0, ())
     except GaveUp as error:
         reader.problems.append(f"{main}: not read to its end: {error}")
     return ApacheConfig(
@@ -257,6 +255,11 @@ def _read(server_root: Path, main: Path, surroundings: Surroundings, source: Fil
         surroundings,
         source,
     )
+
+
+def _given(directives: tuple[str, ...]) -> list[Line]:
+    """Those of one option are one text: a section may span several of them."""
+    return [parsed(0, text) for _, text in logical_lines("\n".join(directives))]
 
 
 _Sections = tuple[tuple[str, str], ...]
