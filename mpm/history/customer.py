@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from django.utils import timezone
-from django.utils.formats import date_format
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
@@ -19,6 +18,7 @@ from mpm.changes.aftermath import Aftermath, aftermath, half_way, not_started
 from mpm.changes.models.change import Origin
 from mpm.history.story import label, moved_packages, simulated
 from mpm.models import Change, State
+from mpm.web.dates import written
 
 REQUESTER, REASON, CHECKS = "requester", "reason", "checks"
 MAY_INCLUDE = (REQUESTER, REASON, CHECKS)
@@ -35,8 +35,7 @@ class Fact:
 
 def exact_time(moment: datetime) -> str:
     """To the second and with its zone, as it may be copied anywhere."""
-    # Translators: Django's format of a date and time with its zone.
-    return str(date_format(timezone.localtime(moment), _("M j, Y, g:i:s A T")))
+    return written(timezone.localtime(moment), "EXACT_FORMAT")
 
 
 def headline(change: Change) -> str:

@@ -8,7 +8,6 @@ from datetime import datetime
 from typing import Any
 
 from django.utils import timezone
-from django.utils.formats import date_format
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
@@ -20,6 +19,7 @@ from mpm.history import renamed, seal_payload
 from mpm.history.outside import undecided
 from mpm.models import Change, Event, Report, State
 from mpm.servers.models import Server
+from mpm.web.dates import written
 from mpm.web.translation import in_words
 
 
@@ -100,8 +100,8 @@ def _quoted(template: str, words: str) -> str:
 def _when(moment: datetime) -> str:
     local = timezone.localtime(moment)
     return _("On %(day)s at %(time)s") % {
-        "day": date_format(local, "DATE_FORMAT"),
-        "time": date_format(local, "TIME_FORMAT"),
+        "day": written(local, "DATE_FORMAT"),
+        "time": written(local, "TIME_FORMAT"),
     }
 
 
@@ -156,7 +156,7 @@ def _from_outside(change: Change) -> list[str]:
         sentences.append(_quoted(_("Command: “%(words)s”"), change.reason))
     if change.finished_at is not None:
         local = timezone.localtime(change.finished_at)
-        found = {"moment": date_format(local, "DATETIME_FORMAT")}
+        found = {"moment": written(local, "DATETIME_FORMAT")}
         sentences.append(_("Detected on %(moment)s.") % found)
     return sentences
 
@@ -169,7 +169,7 @@ def _decision(change: Change) -> list[str]:
     local = timezone.localtime(change.adopted_at)
     return [
         _("Accepted by %(who)s on %(moment)s.")
-        % {"who": change.adopted_by, "moment": date_format(local, "DATETIME_FORMAT")}
+        % {"who": change.adopted_by, "moment": written(local, "DATETIME_FORMAT")}
     ]
 
 
@@ -206,11 +206,11 @@ def _ending(change: Change) -> str:
         ended = _("The change was canceled. Nothing was changed.")
     elif change.silent_since is not None:
         ended = _("The change isn’t finished, and the agent has been offline since %(since)s.") % {
-            "since": date_format(timezone.localtime(change.silent_since), "TIME_FORMAT")
+            "since": written(timezone.localtime(change.silent_since), "TIME_FORMAT")
         }
     elif change.state == State.SCHEDULED and change.not_before is not None:
         local = timezone.localtime(change.not_before)
-        ended = _("Scheduled for %(moment)s.") % {"moment": date_format(local, "DATETIME_FORMAT")}
+        ended = _("Scheduled for %(moment)s.") % {"moment": written(local, "DATETIME_FORMAT")}
     else:
         ended = _("The change isn’t finished.")
     return ended

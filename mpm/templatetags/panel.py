@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any
 
 from django import template
-from django.template.defaultfilters import date as format_date
 from django.utils import timezone
 from django.utils.formats import number_format
 from django.utils.html import format_html
@@ -18,6 +17,7 @@ from easyapache.ea4.profile import Profile
 from easyapache.ea4.relations import MAIN
 from mpm.servers.health import Health, health_of
 from mpm.servers.models import Server
+from mpm.web.dates import written
 
 register = template.Library()
 
@@ -53,7 +53,7 @@ def moment(value: Any, form: str = "moment") -> SafeString | str:
         at.isoformat(),
         form,
         exact(local),
-        format_date(local, FORMS[form]),
+        written(local, FORMS[form]),
     )
 
 
@@ -61,6 +61,14 @@ def exact(local: datetime) -> str:
     """Down to the millisecond, with the name of the zone."""
     zone = timezone.get_current_timezone_name()
     return f"{local:%Y-%m-%d %H:%M:%S}.{local.microsecond // 1000:03d} {zone}"
+
+
+@register.filter(name="written")
+def in_format(value: Any, name: str) -> str:
+    """A day, or a time in the reader's zone, in a format of mpm.web.formats."""
+    if not isinstance(value, date):
+        return ""
+    return written(timezone.localtime(value) if isinstance(value, datetime) else value, name)
 
 
 @register.simple_tag
@@ -111,15 +119,15 @@ def window_in_words(start: datetime, end: datetime | None) -> str:
     """``Dec 1, 2026, 3:00 AM–4:00 AM EST``; the start alone where there is no end."""
     first = timezone.localtime(start)
     if end is None:
-        return str(format_date(first, "SHORT_DATETIME_FORMAT"))
+        return written(first, "SHORT_DATETIME_FORMAT")
     last = timezone.localtime(end)
     if first.date() != last.date():
-        whole = (format_date(one, "SHORT_DATETIME_FORMAT") for one in (first, last))
+        whole = (written(one, "SHORT_DATETIME_FORMAT") for one in (first, last))
         return " – ".join(map(str, whole))
     words = {
-        "date": format_date(first, "SHORT_DATE_FORMAT"),
-        "start": format_date(first, "CLOCK_WITHOUT_ZONE"),
-        "end": format_date(last, "TIME_FORMAT"),
+        "date": written(first, "SHORT_DATE_FORMAT"),
+        "start": written(first, "CLOCK_WITHOUT_ZONE"),
+        "end": written(last, "TIME_FORMAT"),
     }
     return _("%(date)s, %(start)s–%(end)s") % words
 

@@ -26,17 +26,26 @@ PARTS: tuple[tuple[str, str | Promise], ...] = (
 """The folders of docs/ in the order of the list, and what a reader reads for them."""
 
 
+FOLDED = frozenset({"decisions"})
+"""Those few readers look for; their pages are behind the title."""
+
+
 @dataclass(slots=True)
 class Part:
+    folder: str
     title: str | Promise
     pages: list[Page] = field(default_factory=list)
+
+    @property
+    def folded(self) -> bool:
+        return self.folder in FOLDED
 
 
 def contents(pages: Manual) -> Iterator[Part]:
     """The list beside a page. A folder without a name of its own isn't shown."""
     for folder, title in PARTS:
         if found := [page for page in pages.values() if page.folder == folder]:
-            yield Part(title, found)
+            yield Part(folder, title, found)
 
 
 @may_read

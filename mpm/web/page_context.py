@@ -31,7 +31,8 @@ from mpm.servers.health import (
 from mpm.servers.models import InstalledProfile, Pulse, Server
 from mpm.servers.reading import READ, judged_at
 from mpm.web.background_parts import Stopped, stopped_parts
-from mpm.web.preferences import theme_of, zone_of
+from mpm.web.dates import Style
+from mpm.web.preferences import style_of, theme_of, zone_of
 from mpm.web.responses import show, wants_fragment
 from mpm.web.tools import Tool, registered
 
@@ -110,6 +111,10 @@ class Frame:
     @cached_property
     def zone(self) -> str:
         return zone_of(self.request) or timezone.get_current_timezone_name()
+
+    @cached_property
+    def style(self) -> Style:
+        return style_of(self.request)
 
     @property
     def _named(self) -> str:

@@ -1,9 +1,11 @@
-"""What a reader's browser says of itself: zone, colours, and whether it asks for a fragment."""
+"""What a reader's browser says of itself: zone, dates, colors, and whether it asks for a
+fragment."""
 
 from __future__ import annotations
 
 import zoneinfo
 from collections.abc import Callable
+from contextlib import nullcontext
 from urllib.parse import unquote
 
 from django.conf import settings
@@ -13,6 +15,7 @@ from django.shortcuts import resolve_url
 from django.utils import timezone
 from django.utils.cache import patch_vary_headers
 
+from mpm.web import dates
 from mpm.web.responses import wants_fragment
 
 GetResponse = Callable[[HttpRequest], HttpResponseBase]
@@ -32,14 +35,23 @@ def zone_of(request: HttpRequest) -> str:
     return zone if zone in ZONES else ""
 
 
+def style_of(request: HttpRequest) -> dates.Style:
+    """How the reader wants dates and times; the usual way for what does not exist."""
+    order, clock = request.COOKIES.get("dates", ""), request.COOKIES.get("clock", "")
+    return dates.Style(
+        order if order in dates.ORDERS else dates.USUAL,
+        clock if clock in dates.CLOCKS else dates.USUAL,
+    )
+
+
 def reader_zone(get_response: GetResponse) -> GetResponse:
-    """Times are written in the reader's own zone, by the server, from the second page on."""
+    """Times are written in the reader's own zone, by the server, from the second page on, and in
+    the reader's own way."""
 
     def handle(request: HttpRequest) -> HttpResponseBase:
         zone = zone_of(request)
-        if not zone:
-            return get_response(request)
-        with timezone.override(zoneinfo.ZoneInfo(zone)):
+        in_zone = timezone.override(zoneinfo.ZoneInfo(zone)) if zone else nullcontext()
+        with in_zone, dates.override(style_of(request)):
             return get_response(request)
 
     return handle

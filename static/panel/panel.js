@@ -52,13 +52,21 @@ function zoneIsKnown() {
   return !timeZone || document.documentElement.dataset.zone === timeZone || panel.cookie("zone_chosen");
 }
 
+/** A time as the server would have written it: see mpm/web/dates.py. */
+function written(at, form) {
+  const { lang, dataset } = document.documentElement;
+  const english = lang === "en";
+  const hours = { 12: { hour12: true }, 24: { hourCycle: "h23" } }[dataset.clock];
+  const format = new Intl.DateTimeFormat(english ? "en-US" : lang, { ...FORMS[form], ...hours, timeZone });
+  const text = format.format(at);
+  if (!english || dataset.dates !== "day-first") return text;
+  return text.replace(/^(\p{L}+) (\d+), /u, "$2 $1 ");
+}
+
 panel.localise = (root) => {
   if (zoneIsKnown()) return;
-  const { lang } = document.documentElement;
-  const language = lang === "en" ? "en-US" : lang;
   for (const time of panel.all("time[data-form]", root)) {
-    const format = new Intl.DateTimeFormat(language, { ...FORMS[time.dataset.form], timeZone });
-    time.textContent = format.format(new Date(time.dateTime));
+    time.textContent = written(new Date(time.dateTime), time.dataset.form);
   }
 };
 
@@ -159,10 +167,19 @@ function visibleSearch() {
   return panel.all("[data-tool-search]").find((input) => input.checkVisibility());
 }
 
-function goToSearch(event) {
+function meansAKey(event) {
   const typing = event.target.closest?.(TYPED_INTO);
-  const withModifier = event.ctrlKey || event.metaKey || event.altKey;
-  if (event.key !== "/" || typing || withModifier) return;
+  return !typing && !event.ctrlKey && !event.metaKey && !event.altKey;
+}
+
+function showKeys(event) {
+  if (event.key !== "?" || !meansAKey(event)) return;
+  event.preventDefault();
+  panel.find("[data-keys]")?.togglePopover();
+}
+
+function goToSearch(event) {
+  if (event.key !== "/" || !meansAKey(event)) return;
   if (!visibleSearch()) panel.find("#tools")?.showPopover(); // On a narrow page the field is in there.
   event.preventDefault();
   visibleSearch()?.focus();
@@ -195,6 +212,7 @@ function leaveDrop(event) {
 addEventListener("keydown", (event) => {
   goToSearch(event);
   leaveDrop(event);
+  showKeys(event);
   const search = event.target.closest?.(".tool-search");
   if (!search) return;
   if (event.key === "Escape") clearSearch(search);

@@ -208,9 +208,12 @@ def test_the_keys_that_help_names_are_those_of_the_panel() -> None:
     used = set(re.findall(r'event\.key [!=]== "([^"]+)"', script))
     used |= set(re.findall(r"\b(Arrow\w+): -?1", script))
     page = manual()["reference/keyboard"].text
-    assert used == {"/", "Escape", "ArrowDown", "ArrowUp"}, "docs/reference/keyboard.md names these"
-    for shown in ("`/`", "`Esc`", "`↓`", "`↑`"):
-        assert shown in page
+    named = {"/", "?", "Escape", "ArrowDown", "ArrowUp"}
+    assert used == named, "docs/reference/keyboard.md names these"
+    in_short = (TOP / "templates/easyapache/_keys.html").read_text("utf-8")
+    for shown in ("/", "?", "Esc", "↓", "↑"):
+        assert f"`{shown}`" in page
+        assert f"<kbd>{shown}</kbd>" in in_short
 
 
 @pytest.mark.browser

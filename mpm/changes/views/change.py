@@ -23,6 +23,7 @@ from easyapache.ea4.profile import Transaction
 from easyapache.ea4.protocol import Step
 from easyapache.ea4.rules.findings import Finding, Severity
 from easyapache.ea4.sentences import with_sentences
+from mpm import VERSION
 from mpm.access.roles import actor_of, may_change, may_read
 from mpm.access.services.actor import Refused
 from mpm.changes import log_window
@@ -181,10 +182,13 @@ def change(request: HttpRequest, pk: int) -> HttpResponse:
         context["timeline"] = rows_of(timeline(one, context["reports"], events))
         context["links"] = links_shown(request, one, events)
         context["lifetimes"] = LIFETIMES
-    if part in ("log", "checks"):
+    if part in ("log", "checks", "print"):
         context |= log_part(request, one)
         trial = Step.REHEARSAL.value
         context["rehearsed"] = [line for line in context["log"].lines if line.step == trial][-40:]
+    if printing:
+        context |= {"printed_at": timezone.now(), "version": VERSION}
+        return show(request, "mpm/change_report.html", context)
     return show(request, "mpm/change.html", context)
 
 
