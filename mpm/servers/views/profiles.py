@@ -73,7 +73,8 @@ def profiles(request: HttpRequest, server: Server) -> HttpResponse:
         (*profile_library.stock_profiles(), *profile_library.saved_profiles()),
         row.profile if row else None,
     )
-    context = {"server": server, "row": row, "shelves": shelves}
+    own = any(not shelf["one"].stock for shelf in shelves)
+    context = {"server": server, "row": row, "shelves": shelves, "own": own}
     return show(request, "easyapache/profiles.html", context)
 
 
