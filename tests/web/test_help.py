@@ -188,7 +188,7 @@ def test_a_picture_is_its_words() -> None:
 
 def test_every_page_of_the_panel_links_to_help(admin: Client, server: Server) -> None:
     text = admin.get("/servers/?server=web01").content.decode()
-    link = re.search(r'<a class="bar-link" href="/help/\?server=web01".*?</a>', text, re.DOTALL)
+    link = re.search(r'<a class="bar-link"\s+href="/help/\?server=web01".*?</a>', text, re.DOTALL)
     assert link
     assert ">Help</span>" in link[0]
 
