@@ -12,7 +12,7 @@ from easyapache.ea4.sentences import plain
 from mpm.changes.lifecycle import STATES
 from mpm.history import renamed
 from mpm.schemas.finding import Finding
-from mpm.schemas.resource import Moment, Resource, one_of
+from mpm.schemas.resource import Moment, Resource, Role, one_of
 
 if TYPE_CHECKING:
     from mpm.models import Change as Row
@@ -56,9 +56,7 @@ class Change(Resource):
     reason: str
     ticket: str
     requested_by: str = Field(description="The user, token or program that requested it.")
-    role: str = Field(
-        description="The role of requested_by: administrator, token, system or agent."
-    )
+    role: Role = Field(description="The role of requested_by; empty for an external change.")
     origin: Origin = Field(description="The source; outside: not made by this panel.")
     token: str = Field(description="The name of the token; empty if there was none.")
     address: str = Field(description="The IP address it was requested from; empty where unknown.")

@@ -8,7 +8,8 @@ from pydantic import Field
 
 from easyapache.ea4.sentences import plain
 from mpm.history.event_kinds import EVENT_KINDS
-from mpm.schemas.resource import Moment, Resource, one_of
+from mpm.schemas.change import Origin
+from mpm.schemas.resource import Moment, Resource, Role, one_of
 
 if TYPE_CHECKING:
     from mpm.models import Event as Row
@@ -22,8 +23,8 @@ class Actor(Resource):
     """Who did it."""
 
     name: str
-    role: str
-    origin: str
+    role: Role
+    origin: Origin
     token: str
     address: str
     agent: str = Field(description="The kind of program, from its User-Agent.")

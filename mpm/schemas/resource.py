@@ -39,3 +39,8 @@ def one_of(values: Iterable[str]) -> Any:
     be read would be worse than a value that a generated client does not know.
     """
     return Field(json_schema_extra={"enum": list(values)})
+
+
+ROLES = ("", "administrator", "support", "token", "system", "agent", "whm")
+Role = Annotated[str, one_of(ROLES)]
+"""Of whoever is behind something that happened; empty for what came from outside the panel."""

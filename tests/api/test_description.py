@@ -244,3 +244,66 @@ def test_what_is_not_there_is_a_problem_too(client: Client) -> None:
     assert (wrong.status_code, wrong.headers["Allow"]) == (405, "GET, HEAD")
     assert wrong.headers["Content-Type"] == "application/problem+json"
     assert client.post("/api/v1/openapi.json").status_code == 405
+
+
+VERBS = (
+    *("cancel", "create", "delete", "get", "list", "redeliver", "rollBack", "rotate", "test"),
+    "update",
+)
+
+
+def test_operations_are_named_by_the_usual_verbs() -> None:
+    """Generated clients make methods of them; “change” is a thing here, so it is no verb."""
+    of_a_method = {"get": ("get", "list"), "delete": ("delete",), "patch": ("update",)}
+    of_a_method |= {"put": ("update",), "post": VERBS}
+    for method, path, operation in operations():
+        name = operation["operationId"]
+        verb = next((one for one in VERBS if name.startswith(one)), "")
+        assert verb in of_a_method[method.lower()], (method, path, name)
+
+
+def test_states_steps_kinds_and_origins_in_answers_are_enumerated() -> None:
+    """So that a generated client has them as types."""
+    shapes = described()["components"]["schemas"]
+
+    def values(shape: str, field: str) -> list[str]:
+        found = shapes[shape]["properties"][field]
+        found = found.get("items", found)
+        return [value for value in found["enum"] if value]
+
+    for shape, field in (
+        *(("Change", "state"), ("Change", "origin"), ("Change", "step"), ("Change", "role")),
+        *(
+            ("Delivery", "state"),
+            ("Event", "kind"),
+            ("Actor", "origin"),
+            ("Actor", "role"),
+            ("Finding", "severity"),
+            ("Health", "state"),
+        ),
+        *(("Token", "state"), ("Token", "scopes"), ("Webhook", "format"), ("Server", "kind")),
+    ):
+        assert len(values(shape, field)) > 2, (shape, field)
+
+
+def test_what_webhooks_are_sent_is_described_with_its_headers() -> None:
+    for name, webhook in described()["webhooks"].items():
+        operation = webhook["post"]
+        headers = {item["name"] for item in operation["parameters"]}
+        assert {"webhook-id", "webhook-timestamp", "webhook-signature"} <= headers, name
+        assert operation["requestBody"]["content"]["application/json"]["schema"]
+
+
+def test_the_impact_of_a_change_is_figures_and_not_every_probe() -> None:
+    shape = described()["components"]["schemas"]["Interruption"]["properties"]
+    assert "strip" not in shape
+    kinds = {name: json.dumps(value) for name, value in shape.items()}
+    assert not [name for name, kind in kinds.items() if '"array"' in kind]
+
+
+def test_the_documentation_begins_with_where_the_first_token_comes_from(client: Client) -> None:
+    page = client.get("/api/docs").content.decode()
+    begun = page.index("<main")
+    assert "The first token" in page[begun : begun + 1500]
+    assert "mpm token create" in page[begun : begun + 1500]
+    assert "uuidgen" not in page
