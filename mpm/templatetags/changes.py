@@ -8,6 +8,7 @@ from django.utils.safestring import SafeString
 from mpm.changes.aftermath import aftermath
 from mpm.history.matches import found_elsewhere, marked
 from mpm.history.outside import undecided
+from mpm.history.story import author
 from mpm.models import Change, State
 
 register = template.Library()
@@ -37,6 +38,13 @@ def state(change: Change) -> dict[str, object]:
         "undecided": undecided(change),
         "after": aftermath(change) if known else None,
     }
+
+
+@register.filter
+def requester(change: Change) -> str:
+    """Who requested it, or made it outside the panel; in the reader's language where that has no
+    name."""
+    return author(change)
 
 
 @register.filter(name="marked")

@@ -8,7 +8,6 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.db.models import OuterRef, Q, QuerySet, Subquery
-from django.db.models.functions import Coalesce
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 from django.utils import timezone
@@ -341,10 +340,9 @@ def changes_shown(
     ``only`` one that may be shown). One query."""
     numbers = {number for one in servers if (number := getattr(one, "last_change", None))}
     known = Change.objects.all() if only is None else Change.objects.filter(server=only)
-    newest = known.order_by("-pk").values("pk")[RECENT - 1 : RECENT]
-    rows: QuerySet[Change] = known.filter(
-        Q(pk__in=numbers) | Q(pk__gte=Coalesce(Subquery(newest), 0))
-    )
+    # Both sides by number: the database would read all changes for one that is "from … on".
+    newest = known.order_by("-pk").values("pk")[:RECENT]
+    rows: QuerySet[Change] = known.filter(Q(pk__in=numbers) | Q(pk__in=newest))
     found = list(rows.defer(*HEAVY).annotate(**AFTERMATH).order_by("-pk"))
     return {one.pk: one for one in found}, found[:RECENT]
 

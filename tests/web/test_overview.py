@@ -223,6 +223,17 @@ def test_the_newest_changes_of_all_servers_are_listed(
     ][:RECENT]
 
 
+def test_somebody_without_a_name_is_named_in_the_readers_language(
+    admin: Client, server: Server
+) -> None:
+    outside_change(server, user="")
+    for path in ("/", HISTORY):
+        page = admin.get(path, headers={"Accept-Language": "de"}).content.decode()
+        *_before, rows = page.split("<tbody>")
+        assert "eine Person auf dem Server" in rows
+        assert "a user on the server" not in rows
+
+
 def test_tools_are_in_the_sidebar_only(admin: Client, server: Server) -> None:
     page = admin.get("/").content.decode()
     assert "tool-cards" not in page
@@ -252,6 +263,21 @@ def test_the_page_asks_as_often_with_many_servers_as_with_few(
     shown = re.findall('<a id="server-([^"]+)"', page)
     assert len(shown) == min(count + 1, MOST_SERVERS)
     assert shown[0] == "web01", "whoever is unwell comes first"
+
+
+def test_no_query_of_the_page_reads_all_changes(
+    admin: Client, server: Server, finished_change: Change
+) -> None:
+    admin.get("/")
+    with CaptureQueriesContext(connection) as asked:
+        admin.get("/")
+    of_changes = [one["sql"] for one in asked if 'FROM "mpm_change" ' in one["sql"]]
+    assert len(of_changes) >= 2
+    for sql in of_changes:
+        with connection.cursor() as cursor:
+            cursor.execute(f"EXPLAIN QUERY PLAN {sql}")
+            plan = [str(row[3]) for row in cursor.fetchall()]
+        assert "SCAN mpm_change" not in plan, plan
 
 
 def test_what_is_refreshed_is_a_part_of_the_page_and_keeps_its_server(
