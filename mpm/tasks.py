@@ -102,8 +102,9 @@ def previewed(
     transaction: Json | None = None,
     error: Json | None = None,
     profile: Json | None = None,
+    opinion: Json | None = None,
 ) -> None:
-    record_preview(server, preview, transaction, error, profile)
+    record_preview(server, preview, transaction, error, profile, opinion)
 
 
 @control("reports")

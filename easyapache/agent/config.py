@@ -42,6 +42,7 @@ class HostConfig(Schema):
     path on this machine. ``status_url``: where mod_status answers. ``sites``: more addresses to
     check before and after, as ``{"url", "host", "kind"}``; listeners and virtual hosts are
     detected. ``restart_method``: ``auto``, ``overlap``, ``graceful-stop`` or ``script``.
+    ``second_opinion``: whether to query WHM, where it is installed, for a plan as well.
     ``environment``: added to that of every started process.
     """
 
@@ -61,6 +62,7 @@ class HostConfig(Schema):
     sites: tuple[Mapping[str, str], ...] = ()
     restart_method: RestartMethod = "auto"
     restart_script: tuple[str, ...] = ()
+    second_opinion: bool = True
     environment: Mapping[str, str] = field(default_factory=dict)
     simulated_state: Path | None = None
 

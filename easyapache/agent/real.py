@@ -30,6 +30,7 @@ from easyapache.agent.packages import hooks
 from easyapache.agent.packages.dnf import ALWAYS_PROTECTED, PACKAGES, PackageManager
 from easyapache.agent.packages.package_metadata import Library
 from easyapache.agent.packages.rpm import RpmDatabase
+from easyapache.agent.packages.second_opinion import ask_whm
 from easyapache.agent.packages.undo import Undo
 from easyapache.agent.runner import Detached, Runner
 from easyapache.agent.server import (
@@ -43,6 +44,7 @@ from easyapache.agent.server import (
     Stop,
     never,
 )
+from easyapache.ea4.opinion import Opinion, wanted_set
 from easyapache.ea4.package_metadata import Particulars
 from easyapache.ea4.profile import Profile, Transaction
 from easyapache.ea4.protocol import Goal
@@ -95,6 +97,12 @@ class RealServer:
         if protect and recent and fresh and recent[0] == goal:
             return Transaction.from_json(recent[1])
         return Transaction.from_json(self._solve(goal, protect=protect))
+
+    def second_opinion(self, profile: Profile, transaction: Transaction) -> Opinion | None:
+        if not self.config.second_opinion:
+            return None
+        wanted = wanted_set(profile.packages, transaction)
+        return ask_whm(self.config.root, self.runner, wanted)
 
     def _solve(
         self, goal: Goal, *, protect: bool, files: Sequence[str] = (), stop: Stop = never

@@ -11,6 +11,7 @@ import errno
 import fcntl
 import json
 import os
+import selectors
 import signal
 import subprocess
 import sys
@@ -77,13 +78,27 @@ class Runner:
         *,
         limit: float = 60.0,
         environment: Mapping[str, str] | None = None,
+        most: int = 0,
     ) -> Finished:
         """Run a program that only reads; ``environment`` is added to the usual one. Raises
         HostError ``no_such_program``, and ``no_answer`` when it takes longer than ``limit``
-        seconds (it is then killed)."""
+        seconds or, where ``most`` is given, writes more bytes than that (it is then killed)."""
         with self._spawn(argv, subprocess.PIPE, subprocess.PIPE, environment) as process:
             try:
-                out, err = process.communicate(timeout=limit)
+                if most:
+                    out, err = _bounded(process, limit, most)
+                else:
+                    out, err = process.communicate(timeout=limit)
+            except _TooMuch:
+                self._kill_session(process.pid)
+                raise HostError(
+                    "no_answer",
+                    Sentence(
+                        "{program} answered with more than {count} bytes.",
+                        program=argv[0],
+                        count=most,
+                    ),
+                ) from None
             except subprocess.TimeoutExpired:
                 self._kill_session(process.pid)
                 out, err = process.communicate()
@@ -220,6 +235,35 @@ class Runner:
     def _kill_session(leader: int) -> None:
         with suppress(ProcessLookupError):  # it and everything it started have ended
             os.killpg(leader, signal.SIGKILL)
+
+
+class _TooMuch(Exception):
+    """A program writes more than it may."""
+
+
+def _bounded(process: subprocess.Popen[bytes], limit: float, most: int) -> tuple[bytes, bytes]:
+    """Both streams of a program, to its end. Raises TimeoutExpired, and _TooMuch before more than
+    ``most`` bytes of a stream are kept."""
+    assert process.stdout is not None
+    assert process.stderr is not None
+    end = time.monotonic() + limit
+    kept: dict[Any, bytearray] = {process.stdout: bytearray(), process.stderr: bytearray()}
+    with selectors.DefaultSelector() as waiting:
+        waiting.register(process.stdout, selectors.EVENT_READ)
+        waiting.register(process.stderr, selectors.EVENT_READ)
+        while waiting.get_map():
+            left = end - time.monotonic()
+            if left <= 0:
+                raise subprocess.TimeoutExpired(process.args, limit)
+            for key, _ in waiting.select(left):
+                more = os.read(key.fd, 65_536)
+                if not more:
+                    waiting.unregister(key.fileobj)
+                kept[key.fileobj] += more
+                if len(kept[key.fileobj]) > most:
+                    raise _TooMuch
+    process.wait(max(0.0, end - time.monotonic()))
+    return bytes(kept[process.stdout]), bytes(kept[process.stderr])
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ from typing import Any, ClassVar, Protocol
 
 from easyapache.ea4.conditions import BY_CODE
 from easyapache.ea4.conditions.condition import Condition
+from easyapache.ea4.opinion import Opinion
 from easyapache.ea4.package_metadata import Particulars
 from easyapache.ea4.profile import Profile, Transaction
 from easyapache.ea4.protocol import Goal
@@ -170,6 +171,10 @@ class Server(Protocol):
         """The transaction of the server's own solver. With ``protect`` it refuses (HostError
         ``unsatisfiable`` or ``protected``) to remove a package outside ``goal.may_remove``. With
         ``kept``, it uses only the packages in that folder and no repository. Changes nothing."""
+
+    def second_opinion(self, profile: Profile, transaction: Transaction) -> Opinion | None:
+        """What WHM's own package manager would do to come to the same packages; None where there
+        is no WHM. Changes nothing. Raises HostError ``no_answer``."""
 
     def obstacles(
         self,

@@ -36,6 +36,7 @@ from easyapache.agent.drivers import CONFIG_VARIABLE, open_server, remember
 from easyapache.agent.packages.moved import LOOK, Moved
 from easyapache.agent.repair import repairs
 from easyapache.agent.server import HostError
+from easyapache.ea4.profile import Profile, Transaction
 from easyapache.ea4.protocol import (
     CONTROL_QUEUE,
     Addressed,
@@ -294,15 +295,29 @@ def inspect(request: InspectRequest) -> None:
         )
 
 
+def _second_opinion(me: Agent, profile: Profile, moves: Transaction) -> dict[str, Any]:
+    """What WHM says to a plan; nothing where it says nothing: dnf's answer is the plan."""
+    try:
+        opinion = me.server.second_opinion(profile, moves)
+    except HostError as error:
+        log.warning("%s %s", error.message, error.output)
+        return {}
+    return {"opinion": opinion.as_json()} if opinion else {}
+
+
 @operation(PreviewRequest, "host.preview")
 def preview(request: PreviewRequest) -> None:
     me = agent()
     answer: dict[str, Any] = {"server": me.config.server, "preview": request.preview}
     try:
-        answer["profile"] = me.server.inspect().as_json()
-        answer["transaction"] = me.server.resolve(request.goal, protect=False).as_json()
+        profile = me.server.inspect()
+        answer["profile"] = profile.as_json()
+        moves = me.server.resolve(request.goal, protect=False)
+        answer["transaction"] = moves.as_json()
     except HostError as error:
         answer["error"] = _error(error)
+    else:
+        answer |= _second_opinion(me, profile, moves)
     me.send("control.previewed", answer)
 
 

@@ -10,6 +10,7 @@ from typing import ClassVar
 
 from easyapache.ea4.conditions.condition import Severity
 from easyapache.ea4.mpm import ITK, MPM, Choice, installed, short
+from easyapache.ea4.opinion import Opinion
 from easyapache.ea4.profile import Observation, Package, Profile, Transaction, digest_of
 from easyapache.ea4.protocol import Goal
 from easyapache.ea4.reasons import Reasons
@@ -229,11 +230,17 @@ def make_plan(profile: Profile, choice: Choice, relations: Relations) -> Plan:
 
 
 def plan_from_transaction(
-    profile: Profile, choice: Choice, transaction: Transaction, relations: Relations
+    profile: Profile,
+    choice: Choice,
+    transaction: Transaction,
+    relations: Relations,
+    opinion: Opinion | None = None,
 ) -> Plan:
-    """The plan as the server's own package manager answered it."""
+    """The plan as the server's own package manager answered it. ``opinion``: what its WHM said to
+    the same question."""
     scene = relations.for_server(profile.packages, profile.facts.get("relations"))
-    return _plan(profile, choice, scene, goal_of(profile, choice), transaction, SERVER)
+    goal = goal_of(profile, choice)
+    return _plan(profile, choice, scene, goal, transaction, SERVER, opinion=opinion)
 
 
 def differences(stored: Plan, server: Plan) -> tuple[Difference, ...]:
@@ -262,8 +269,9 @@ def _plan(
     change: Transaction,
     source: str,
     impossible: tuple[str, ...] = (),
+    opinion: Opinion | None = None,
 ) -> Plan:
-    situation = Situation(profile, choice, scene, change, impossible)
+    situation = Situation(profile, choice, scene, change, impossible, opinion)
     why = scene.explain(change, goal.install, goal.remove)
     reasons = Reasons(choice, scene, goal)
     removed = {item.name for item in change.remove} - {item.name for item in change.install}

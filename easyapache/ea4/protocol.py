@@ -13,7 +13,7 @@ Operations (task name: arguments → answer, if any):
   ``control.inspected`` {"server", "request", "profile" | "error"} → ``control.particulars``
   {"server", "particulars"}, if these have changed
 * ``host.preview``: PreviewRequest
-  → ``control.previewed`` {"server", "preview", "transaction" | "error", "profile"}
+  → ``control.previewed`` {"server", "preview", "transaction" | "error", "profile", "opinion"}
 * ``host.apply``: ChangeRequest → reports and log of the change
 * ``host.cancel``: {"change": id} → a report
 * ``host.sync``: {"change": id, "after_report": seq, "after_byte": offset} → everything since, or

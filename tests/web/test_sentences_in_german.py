@@ -31,6 +31,7 @@ from easyapache.ea4.mpm import (
     SUPHP,
     Choice,
 )
+from easyapache.ea4.opinion import Opinion
 from easyapache.ea4.plan import Plan, make_plan, plan_from_transaction
 from easyapache.ea4.profile import Observation, Package, Profile, Transaction
 from easyapache.ea4.rules.findings import Finding
@@ -193,6 +194,9 @@ def plans() -> Iterator[Plan]:
     yield make_plan(prefork(facts=known), EVENT, CATALOGUE)
     torn = make_plan(bare(MPM.PREFORK.package, CGI), EVENT, CATALOGUE)
     yield torn.inverse
+    moves = make_plan(prefork(), EVENT, CATALOGUE).transaction
+    other = Opinion(("ea-apache24-mod_http2", "ea-apache24-mod_cache"), ("ea-nghttp2",))
+    yield plan_from_transaction(prefork(), EVENT, moves, CATALOGUE, other)
 
 
 def codes() -> set[str]:

@@ -36,6 +36,7 @@ from easyapache.agent.server import (
 )
 from easyapache.agent.simulated import state as model
 from easyapache.ea4.conditions.evidence import no_mpm, several_mpms
+from easyapache.ea4.opinion import Opinion
 from easyapache.ea4.package_metadata import Particulars, imagined
 from easyapache.ea4.profile import Observation, Package, Profile, Transaction
 from easyapache.ea4.protocol import Goal
@@ -131,6 +132,9 @@ class SimulatedServer:
                     f"packages: {', '.join(lost)}",
                 )
         return answer
+
+    def second_opinion(self, profile: Profile, transaction: Transaction) -> Opinion | None:
+        return None  # there is no WHM
 
     def obstacles(
         self,

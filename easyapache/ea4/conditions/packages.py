@@ -8,6 +8,7 @@ from easyapache.ea4.conditions.condition import (
     BLOCK,
     CHANGE,
     HEALTH,
+    NOTE,
     PLAN,
     PREFLIGHT,
     REINSTALL,
@@ -46,6 +47,18 @@ PACKAGES: tuple[Condition, ...] = (
         ),
         Sentence("Remove the lock file."),
         listed_in=(PREFLIGHT,),
+    ),
+    Condition(
+        "whm_resolves_differently",
+        NOTE,
+        Sentence("WHM would change other packages"),
+        Sentence(
+            "dnf makes the change, and this plan is its answer. WHM's package manager resolved the "
+            "same packages differently; it has its own list of exclusions and may use other "
+            "repositories."
+        ),
+        Sentence("Compare with WHM » EasyApache 4 » Customize before you confirm."),
+        shown=(PLAN,),
     ),
     Condition(
         "protected",

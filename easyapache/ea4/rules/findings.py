@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 from easyapache.ea4.conditions import BY_CODE
 from easyapache.ea4.conditions.condition import Severity as Severity
 from easyapache.ea4.mpm import Choice, installed, short
+from easyapache.ea4.opinion import Opinion
 from easyapache.ea4.profile import Observation, Profile, Transaction
 from easyapache.ea4.relations import Entry, Scene
 from easyapache.ea4.schema import Translatable
@@ -81,6 +82,8 @@ class Situation:
     scene: Scene
     change: Transaction
     impossible: tuple[str, ...] = ()
+    opinion: Opinion | None = None
+    """What the server's WHM would do, where it was asked."""
 
     @cached_property
     def before(self) -> frozenset[str]:

@@ -21,6 +21,7 @@ from easyapache.ea4.mpm import (
     SUEXEC,
     SUPHP,
 )
+from easyapache.ea4.opinion import disagreement
 from easyapache.ea4.relations import MAIN, evr_of
 from easyapache.ea4.rules.findings import (
     Finding,
@@ -195,6 +196,23 @@ def suexec_conflicts_with_itself(situation: Situation) -> Iterator[Finding]:
         )
 
 
+def second_opinion(situation: Situation) -> Iterator[Finding]:
+    """WHM's own package manager would come to the same packages in another way."""
+    found = disagreement(situation.opinion, situation.change) if situation.opinion else None
+    if found is None or not situation.answered:
+        return
+    said = []
+    if found.only_whm_installs:
+        said.append(Sentence("Only WHM installs {names}.", names=listing(found.only_whm_installs)))
+    if found.only_dnf_installs:
+        said.append(Sentence("Only dnf installs {names}.", names=listing(found.only_dnf_installs)))
+    if found.only_whm_removes:
+        said.append(Sentence("Only WHM removes {names}.", names=listing(found.only_whm_removes)))
+    if found.only_dnf_removes:
+        said.append(Sentence("Only dnf removes {names}.", names=listing(found.only_dnf_removes)))
+    yield finding("whm_resolves_differently", joined(" ", said), packages=found.names)
+
+
 PACKAGE_RULES: tuple[RuleFunction, ...] = (
     php_dso_removed,
     code_runs_as_nobody,
@@ -205,4 +223,5 @@ PACKAGE_RULES: tuple[RuleFunction, ...] = (
     others_removed,
     updates_come_along,
     suexec_conflicts_with_itself,
+    second_opinion,
 )

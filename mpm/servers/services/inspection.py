@@ -11,6 +11,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from easyapache.ea4.mpm import Choice
+from easyapache.ea4.opinion import Opinion
 from easyapache.ea4.package_metadata import Particulars
 from easyapache.ea4.plan import plan_from_transaction
 from easyapache.ea4.profile import Profile, Transaction
@@ -124,8 +125,10 @@ def record_preview(
     transaction_json: Mapping[str, Any] | None = None,
     error: Mapping[str, Any] | None = None,
     profile: Mapping[str, Any] | None = None,
+    opinion: Mapping[str, Any] | None = None,
 ) -> Preview | None:
     """Keep the server's answer to a preview, once. Returns the preview when this was the answer.
+    ``opinion``: what its WHM said to the same question, where it was asked.
 
     The plan is made from the profile the server sent along, which is what it resolved against;
     when that has moved since, the confirm will say so.
@@ -145,7 +148,10 @@ def record_preview(
         if seen is None:
             return None
         moves = Transaction.from_json(storable(dict(transaction_json)))
-        plan = plan_from_transaction(seen, Choice.from_json(row.choice), moves, load_catalogue())
+        second = Opinion.from_json(storable(dict(opinion))) if opinion else None
+        plan = plan_from_transaction(
+            seen, Choice.from_json(row.choice), moves, load_catalogue(), second
+        )
         fields = {
             "state": Preview.State.READY,
             "plan": plan.as_json(),
