@@ -36,7 +36,7 @@ def ask_whm(root: Path, runner: Runner, wanted: Sequence[str]) -> Opinion | None
         return None
     packages = [f"package-{number}={name}" for number, name in enumerate(wanted)]
     argv = [str(program), "--output=json", FUNCTION, "ns=ea", *packages]
-    said = runner.ask(argv, limit=LIMIT, most=LARGEST)
+    said = runner.capture(argv, limit=LIMIT, most=LARGEST)
     if not said.ok:
         raise _useless(said.text[-400:] or f"status {said.status}")
     try:

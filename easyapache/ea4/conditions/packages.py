@@ -58,7 +58,7 @@ PACKAGES: tuple[Condition, ...] = (
             "repositories."
         ),
         Sentence("Compare with WHM » EasyApache 4 » Customize before you confirm."),
-        shown=(PLAN,),
+        listed_in=(PLAN,),
     ),
     Condition(
         "protected",

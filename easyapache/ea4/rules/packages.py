@@ -199,7 +199,7 @@ def suexec_conflicts_with_itself(situation: Situation) -> Iterator[Finding]:
 def second_opinion(situation: Situation) -> Iterator[Finding]:
     """WHM's own package manager would come to the same packages in another way."""
     found = disagreement(situation.opinion, situation.change) if situation.opinion else None
-    if found is None or not situation.answered:
+    if found is None or not situation.resolved:
         return
     said = []
     if found.only_whm_installs:
