@@ -124,6 +124,10 @@ SAID: Mapping[str, tuple[str, ...]] = {
         "Invalid command 'CacheRoot', perhaps misspelled",
         "BalancerMember unknown Worker parameter",
     ),
+    "byte_order_mark": (
+        r"Invalid command '\xef\xbb\xbf#', perhaps misspelled or defined by a module not included",
+        "Invalid command '\ufeffTimeout', perhaps misspelled",
+    ),
     "include_missing": (
         "Could not open configuration file /etc/nginx/x.include: No such file or directory",
         "Failed to generate a syntactically correct Apache configuration.",
@@ -258,6 +262,22 @@ def test_one_failure_is_not_taken_for_another() -> None:
             assert [item.code for item in diagnose(said)] == [code]
     agreed = "Removing dependent packages:\n ea-apache24-mod_ruid2  x86_64  0.9.8-21  @EA4  58 k"
     assert diagnose(agreed) == []
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "PID file /run/apache2/httpd.pid not readable (yet?) after start.",
+        "Can't open PID file /run/apache2/httpd.pid (yet?) after start: Operation not permitted",
+        "AH00671: The Alias directive in a.conf at line 5 will probably never match",
+        "AH01574: module php_module is already loaded, skipping",
+        "AH00558: httpd: Could not reliably determine the server's fully qualified domain name",
+        "AH00094: Command line: '/usr/sbin/httpd'",
+        "AH00489: Apache/2.4.67 (cPanel) configured -- resuming normal operations",
+    ],
+)
+def test_what_httpd_and_systemd_say_at_a_sound_start_is_no_failure(said: str) -> None:
+    assert diagnose(said) == []
 
 
 def test_every_known_failure_explains_itself() -> None:

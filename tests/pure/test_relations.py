@@ -120,6 +120,25 @@ def test_what_the_server_knows_of_its_own_packages_counts() -> None:
     assert own.name not in names(silent.resolve([MPM.EVENT.package]).remove)
 
 
+@pytest.mark.parametrize(
+    "condition",
+    [
+        "(rocket-nginx-pre or ea-apache24-mod_remoteip)",
+        "(ea-apache24-mod_remoteip if ea-apache24)",
+        "((a and b) or c)",
+        "(",
+    ],
+)
+def test_a_condition_of_a_package_upsets_no_plan(condition: str) -> None:
+    """As ea-nginx has one. What it means is the package manager's to say."""
+    proxy = Package("ea-nginx", "1.27.0", "1", "x86_64")
+    known = {proxy.name: {"requires": [condition, "ea-apache24"]}}
+    scene = CATALOGUE.for_server((*packages_of(MPM.PREFORK.package), proxy), known)
+    change = scene.resolve([MPM.EVENT.package])
+    assert proxy.name not in names(change.remove)
+    assert scene.unmet(scene.installed) == []
+
+
 def test_a_package_that_needs_a_newer_one_updates_it() -> None:
     catalogue = relations_from(
         {

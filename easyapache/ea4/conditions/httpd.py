@@ -462,6 +462,17 @@ HTTPD: tuple[Condition, ...] = (
         ),
     ),
     Condition(
+        "byte_order_mark",
+        BLOCK,
+        Sentence("A configuration file begins with a byte order mark"),
+        Sentence(
+            "An editor, usually on Windows, saved the file with an invisible mark (BOM) at its "
+            "beginning. Apache reads it as part of the first directive."
+        ),
+        Sentence("Save the file that the error names as UTF-8 without BOM."),
+        patterns=(r"Invalid command '(?:\\xef\\xbb\\xbf|\ufeff)",),
+    ),
+    Condition(
         "configuration_broken",
         BLOCK,
         Sentence("Apache rejects its configuration"),
