@@ -88,6 +88,21 @@ def test_what_cannot_be_is_refused_with_status_3(arguments: tuple[str, ...]) -> 
     assert not Webhook.objects.exists()
 
 
+def test_a_webhook_has_the_format_that_was_named() -> None:
+    made = answer("webhook", "create", "x", "https://8.8.8.8/", "--format", "slack")[1]
+    assert made["format"] == "slack"
+    changed = answer("webhook", "update", made["id"], "--format", "teams")[1]
+    assert (changed["format"], changed["url"]) == ("teams", "https://8.8.8.8/")
+    assert "teams" in mpm("webhook", "show", made["id"])[1]
+    assert answer("webhook", "update", made["id"], "--format", "email")[0] == 3
+    assert answer("webhook", "create", "y", "https://8.8.8.8/")[1]["format"] == "generic"
+
+
+def test_a_kind_of_event_that_there_is_none_of_is_refused() -> None:
+    status, said = answer("events", "--kind", "bogus")
+    assert (status, said["code"]) == (3, "unknown_kind")
+
+
 def test_events_are_read_on_from_where_one_left_off(
     add_server: AddServer, add_token: AddToken, call: Call
 ) -> None:
