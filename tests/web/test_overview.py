@@ -352,6 +352,21 @@ def test_the_overview_is_live_and_keeps_the_focus_where_it_is(desk: Desk) -> Non
 
 
 @pytest.mark.browser
+def test_the_bar_says_with_a_word_that_its_server_needs_attention_and_stays_true(
+    desk: Desk,
+) -> None:
+    desk.page.clock.install()
+    page = desk.open("?server=web04")
+    tag = page.locator(".chosen .health .tag")
+    expect(tag).to_have_text("Needs attention")
+    page.locator("#chosen-health").evaluate("one => one.replaceChildren('out of date')")
+    page.locator("#chosen-dot").evaluate("one => { one.className = 'dot healthy' }")
+    page.clock.fast_forward(15_000)
+    expect(tag).to_have_text("Needs attention")
+    expect(page.locator("#chosen-dot")).to_have_class("dot critical")
+
+
+@pytest.mark.browser
 def test_each_row_of_the_overview_leads_where_something_can_be_done(desk: Desk) -> None:
     page = desk.open("?server={server}")
     rows = page.locator(".attention li")
