@@ -15,6 +15,7 @@ import sys
 import threading
 import time
 import uuid
+import warnings
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from importlib import metadata
@@ -22,6 +23,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from celery import Celery, signals
+from celery.exceptions import SecurityWarning
 from kombu.exceptions import OperationalError
 
 from easyapache import envelopes, memory, sd_notify
@@ -76,6 +78,9 @@ as much as Kerberos accepts."""
 for chatter in ("celery.app.trace", "celery.worker.strategy"):
     # A line for each message that is received and one for each that is done, for ever.
     logging.getLogger(chatter).setLevel(logging.WARNING)
+
+# The agent is root because only root changes packages; pickle, which the warning is about, is off.
+warnings.filterwarnings("ignore", category=SecurityWarning, message=".*superuser privileges")
 
 envelopes.install()
 app = Celery(

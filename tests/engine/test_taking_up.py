@@ -50,3 +50,12 @@ def test_no_more_changes_are_taken_than_one_panel_could_ask_for(make_house: Make
     assert at_work <= 2
     for folder in spool.unfinished():
         folder.request_cancel()
+
+
+def test_an_agent_that_is_root_on_purpose_starts_without_a_warning(make_house: MakeHouse) -> None:
+    house = make_house(0.0)
+    house.send("host.ping", {"nonce": "first"})
+    house.wait(lambda: any(f["nonce"] == "first" for f in house.answers("control.heartbeat")))
+    said = (house.folder / "agent.out").read_text()
+    assert "superuser" not in said
+    assert "Warning" not in said

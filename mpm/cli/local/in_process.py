@@ -11,6 +11,8 @@ import getpass
 import inspect
 import io
 import os
+import pwd
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -29,9 +31,22 @@ ADDRESSES = URLResolver(RegexPattern(r"^/"), [path("api/", include("mpm.api.urls
 """Those of REST alone: the pages' views would only make each command start later."""
 
 
+LOGIN = Path("/proc/self/loginuid")
+"""The account that signed in to this machine, kept by the kernel whoever it became since
+(proc(5)); the largest number where nobody did."""
+
+
 def operator() -> Actor:
-    name = os.environ.get("SUDO_USER") or _login_name()
+    """Who is at the shell: not the panel's account, as which commands run."""
+    name = os.environ.get("SUDO_USER") or _signed_in() or _login_name()
     return Actor(name=name, role="administrator", origin="cli", agent_class="shell")
+
+
+def _signed_in() -> str:
+    try:
+        return pwd.getpwuid(int(LOGIN.read_text(encoding="ascii"))).pw_name
+    except (OSError, ValueError, KeyError, OverflowError):
+        return ""
 
 
 def _login_name() -> str:
