@@ -700,6 +700,10 @@ _PAIRS: tuple[tuple[str, str], ...] = (
         ),
     ),
     (
+        "was installed before",
+        "previously installed",
+    ),
+    (
         "came with the change",
         "installed by the change",
     ),

@@ -157,7 +157,7 @@ def _way_back(change: Change, profile: Profile) -> Plan:
     plan = plan_from_transaction(profile, choice, moves, relations)
     return replace(
         plan,
-        install=_because(plan.install, bring, Sentence("was installed before")),
+        install=_because(plan.install, bring, Sentence("previously installed")),
         remove=_because(plan.remove, take, Sentence("installed by the change")),
         goal=replace(plan.goal, remove=remove),
         source="stored",
