@@ -38,6 +38,7 @@ from tests.machine.server import (
     whole,
 )
 from tests.machine.two import Two
+from tests.whm.stand_in import ACLS, REGISTER, UNREGISTER
 
 WEB, WORKER, AGENT = "ea4-mpm-web.service", "ea4-mpm-worker.service", "ea4-mpm-agent.service"
 REDIS = "ea4-mpm-redis.service"
@@ -187,6 +188,74 @@ def _until(machine: Machine, command: str, limit: float) -> None:
         if time.monotonic() > end:
             raise Wrong((done.stdout + done.stderr)[-1500:])
         time.sleep(1)
+
+
+# -- beside cPanel --------------------------------------------------------------------------------
+
+
+@point("an entry in WHM's menu opens the panel signed in, for that server, and leaves no trace")
+def in_whm(trial: Trial) -> None:
+    """With stand-ins for WHM's own programs; the panel, its TLS and its units are real."""
+    machine = trial.machine
+    machine.shell(
+        "cd /usr/local/cpanel && mkdir -p bin Whostmgr 3rdparty/bin whostmgr/docroot/cgi/addons "
+        "whostmgr/docroot/addon_plugins Cpanel/Config/ConfigObj/Driver /var/cpanel/apps && "
+        "ln -sf /usr/bin/perl 3rdparty/bin/perl"
+    )
+    for name, text, mode in (
+        ("bin/register_appconfig", REGISTER, 0o755),
+        ("bin/unregister_appconfig", UNREGISTER, 0o755),
+        ("Whostmgr/ACLS.pm", ACLS, 0o644),
+        ("Whostmgr/resellers", "root:all\nshop:list-accts\n", 0o644),
+    ):
+        local = trial.folder / "stand-in"
+        local.write_text(text)
+        local.chmod(mode)
+        machine.put(local, f"/usr/local/cpanel/{name}")
+    before = machine.shell("find /usr/local/cpanel /var/cpanel /etc/dnf -print | sort")
+    said = machine.shell("ea4-mpm whm install && ea4-mpm whm install && ea4-mpm check")
+    if "opens https://web03.example.test:8443" not in said or "NO  " in said:
+        raise Wrong(said)
+    entry = "/usr/local/cpanel/whostmgr/docroot/cgi/addons/ea4mpm/index.cgi"
+    click = (
+        f"env -i REMOTE_USER=root REQUEST_METHOD=GET cp_security_token=/cpsess1 {entry} >/root/page;"
+        'sed -n \'s/.*name="ticket" value="\\([^"]*\\)".*/ticket=\\1/p\' /root/page >/root/form;'
+        "curl -sSk -L -o /root/opened -w '%{http_code} %{url_effective}' -c /root/jar -b /root/jar "
+        "--resolve web03.example.test:8443:127.0.0.1 --data @/root/form "
+        "https://web03.example.test:8443/whm/"
+    )
+    opened = machine.shell(click)
+    if opened != "200 https://web03.example.test:8443/software/easyapache4/mpm/?server=web03":
+        raise Wrong(opened + machine.shell("cat /root/page /root/opened | head -c 3000"))
+    machine.shell("grep -q 'root@web03 (WHM)' /root/opened")
+    again = machine.shell(click.partition("curl")[1] + click.partition("curl")[2])
+    if not again.endswith("/login/?whm=used") and "/mpm/?server=web03" not in again:
+        raise Wrong(again)
+    refused = machine.shell(f"env -i REMOTE_USER=shop REQUEST_METHOD=GET {entry}")
+    if "403 Forbidden" not in refused or "ea4whm1" in refused:
+        raise Wrong(refused)
+    machine.shell("ea4-mpm whm remove && ea4-mpm setup")
+    after = machine.shell("find /usr/local/cpanel /var/cpanel /etc/dnf -print | sort")
+    if after.replace("/restarts\n", "\n") != before:
+        raise Wrong(f"{set(after.splitlines()) ^ set(before.splitlines())}")
+
+
+@point("packages that are installed by hand are in the history at once, and chkservd goes on")
+def told_at_once(trial: Trial) -> None:
+    machine = trial.machine
+    now = "event" if seen(machine) != "event" else "worker"
+    count = "ea4-mpm mpm history --server web03 --json | grep -c '\"outside\"' || :"
+    known = int(machine.shell(count) or 0)
+    machine.shell(f"dnf -y install --allowerasing ea-apache24-mod_mpm_{now} ea-apache24-mod_cgid")
+    begin = time.monotonic()
+    while int(machine.shell(count) or 0) <= known:
+        if time.monotonic() - begin > 40:
+            raise Wrong("the panel has not learned of it")
+    trial.figure(
+        "a change by hand, until it is in the history", f"{time.monotonic() - begin:.1f} s"
+    )
+    if machine.shell("ls /run/chkservd.suspend 2>/dev/null || :"):
+        raise Wrong("chkservd is still suspended")
 
 
 # -- what the units may do, and what they take -------------------------------------------------
