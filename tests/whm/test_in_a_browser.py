@@ -17,6 +17,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from demo.panel import Panel
 from easyapache.installed import whm as installed
+from easyapache.tickets import fingerprint
 from tests.browser import faults, sign_in
 from tests.whm.stand_in import StandIn, environment
 
@@ -148,6 +149,48 @@ def test_an_administrator_of_the_panel_stays_signed_in_as_such(
     page.wait_for_url(re.compile(r"/software/easyapache4/mpm/\?server=sandbox$"))
     name = simulated_panel.accounts["administrator"][0]
     expect(page.locator(".account-name")).to_have_text(name)
+
+
+@pytest.fixture
+def real_server(simulated_panel: Panel) -> Iterator[None]:
+    """The server of the panel, as one that may have WHM."""
+    code = "from mpm.servers.models import Server; Server.objects.filter(name='sandbox').update"
+    assert simulated_panel.manage("shell", "-c", f"{code}(kind='real')").returncode == 0
+    yield
+    assert simulated_panel.manage("shell", "-c", f"{code}(kind='simulated')").returncode == 0
+
+
+@pytest.mark.usefixtures("real_server")
+def test_an_administrator_registers_permits_and_removes_a_key_on_the_page_of_the_server(
+    page: Page, menu: Cpsrvd, simulated_panel: Panel
+) -> None:
+    sign_in(page, simulated_panel)
+    page.goto(f"{simulated_panel.address}servers/sandbox/")
+    card = page.get_by_role("region", name="Sign-in from WHM")
+    key = installed.public_key(menu.whm.layout)
+    expect(card).to_contain_text(fingerprint(key))
+    expect(card).to_contain_text("View this server only.")
+    for width in (1440, 390):
+        page.set_viewport_size({"width": width, "height": 900})
+        page.evaluate("for (const one of document.querySelectorAll('details')) one.open = true")
+        assert faults(page) == []
+        assert page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0
+    page.reload()
+    card.locator("summary", has_text="Allow changes").click()
+    card.get_by_role("button", name="Allow changes").click()
+    expect(card).to_contain_text("can change this server")
+    card.get_by_role("button", name="Allow viewing only").click()
+    expect(card).to_contain_text("View this server only.")
+    card.locator("summary", has_text="Remove key").click()
+    card.get_by_role("button", name="Remove key").click()
+    expect(card).to_contain_text("Disabled")
+    assert faults(page) == []
+    card.get_by_label("Public key of the server").fill("no key")
+    card.get_by_role("button", name="Register key").click()
+    expect(page.locator("main")).to_contain_text("not the public key of a server")
+    card.get_by_label("Public key of the server").fill(f" {key} ")
+    card.get_by_role("button", name="Register key").click()
+    expect(card).to_contain_text(fingerprint(key))
 
 
 def test_a_reseller_without_the_privilege_is_told_what_is_missing(page: Page, menu: Cpsrvd) -> None:
