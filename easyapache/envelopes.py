@@ -45,7 +45,7 @@ _UNUSED = ("compression", "eta", "group", "chord", "stamps", "replaced_task_nest
 """Headers with which a message would do more than call its task; ours have none or nothing."""
 _PRIORITY = b"\x06\x16"
 """Stands between the name of a queue and its priority."""
-_SAID_EVERY = 1.0
+_LOG_EVERY = 1.0
 
 
 class NotOurs(ValueError):
@@ -70,10 +70,10 @@ class Counter:
         with self._lock:
             self._count += 1
             self._untold += 1
-            count, say = self._count, moment >= self._next_line
-            if say:
-                self._next_line = moment + _SAID_EVERY
-        if say:
+            count, log_now = self._count, moment >= self._next_line
+            if log_now:
+                self._next_line = moment + _LOG_EVERY
+        if log_now:
             log.error("dropped a message of the queue %s (%d so far): %s", queue, count, why)
 
     def take(self) -> int:
@@ -97,8 +97,8 @@ def opened(item: bytes, queue: str) -> bytes:
         raise NotOurs("it is not JSON")
     if envelope.get("content-encoding") not in ("utf-8", "us-ascii"):
         raise NotOurs("it is in another encoding")
-    asked = [name for name in _UNUSED if headers.get(name)]
-    if asked or headers.get("timelimit") not in (None, [None, None]):
+    used = [name for name in _UNUSED if headers.get(name)]
+    if used or headers.get("timelimit") not in (None, [None, None]):
         raise NotOurs("it contains more than a task")
     task, number = headers.get("task"), headers.get("id")
     if not isinstance(task, str) or not _TASK.match(task):
@@ -163,8 +163,8 @@ def _read(data: bytes) -> Any:
     return value
 
 
-def _no_number(said: str) -> float:
-    raise NotOurs(f"{said} is not a number")
+def _no_number(text: str) -> float:
+    raise NotOurs(f"{text} is not a number")
 
 
 def _plain(value: Any, depth: int) -> None:

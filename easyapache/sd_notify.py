@@ -41,10 +41,10 @@ def notify(*lines: str) -> bool:
         return False
     name = f"\0{address[1:]}" if address.startswith("@") else address
     try:
-        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as told:
-            told.settimeout(_PATIENCE)
-            told.connect(name)
-            told.sendall("\n".join(lines).encode())
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as channel:
+            channel.settimeout(_PATIENCE)
+            channel.connect(name)
+            channel.sendall("\n".join(lines).encode())
     except OSError as error:
         log.warning("systemd cannot be notified: %s", error)
         return False

@@ -62,23 +62,23 @@ _FOR_A_WHILE = ("57P01", "57P03", "53300")
 def why(error: DatabaseError) -> str:
     """What is wrong with the database, and what to do; empty for an error that is the panel's
     own. Nothing of it is secret: drivers do not repeat passwords."""
-    cause = _told_by_the_driver(error)
+    cause = _driver_error(error)
     state, code = getattr(cause, "sqlstate", None), getattr(cause, "sqlite_errorname", "")
     if state:
         return _BY_STATE.get(state, "")
     for known, sentence in _BY_CODE.items():
         if code == known or code.startswith(f"{known}_"):
             return sentence
-    said = " ".join(str(error).split())
-    for words, sentence in _BY_WORDS:
-        if words in said:
+    text = " ".join(str(error).split())
+    for pattern, sentence in _BY_WORDS:
+        if pattern in text:
             return sentence
     if type(cause).__module__.startswith("psycopg") and type(error).__name__ == "OperationalError":
-        return f"PostgreSQL cannot be reached: {said[:_MOST]}"
+        return f"PostgreSQL cannot be reached: {text[:_MOST]}"
     return ""
 
 
-def _told_by_the_driver(error: BaseException) -> BaseException:
+def _driver_error(error: BaseException) -> BaseException:
     """What the driver raised; Django raises its own from it, now and then twice."""
     found: BaseException | None = error
     while found is not None:
@@ -90,13 +90,15 @@ def _told_by_the_driver(error: BaseException) -> BaseException:
 
 def passes(error: DatabaseError) -> bool:
     """Whether waiting may help: PostgreSQL is not there yet, or does not take connections yet."""
-    said = why(error)
-    return said.startswith("PostgreSQL cannot be reached") or said in {
+    reason = why(error)
+    return reason.startswith("PostgreSQL cannot be reached") or reason in {
         _BY_STATE[state] for state in _FOR_A_WHILE
     }
 
 
-def wait_for(connection: BaseDatabaseWrapper, seconds: float, say: Callable[[str], None]) -> None:
+def wait_for(
+    connection: BaseDatabaseWrapper, seconds: float, report: Callable[[str], None]
+) -> None:
     """Until the database takes a connection. ``say`` gets one sentence when it has to wait.
 
     Raises DatabaseError when it refuses, or has not come within ``seconds``.
@@ -110,7 +112,7 @@ def wait_for(connection: BaseDatabaseWrapper, seconds: float, say: Callable[[str
             if not passes(error) or time.monotonic() >= ends:
                 raise
             if not waited:
-                say(f"Waiting for the database, {seconds:.0f} seconds at most. {why(error)}")
+                report(f"Waiting for the database, {seconds:.0f} seconds at most. {why(error)}")
                 waited = True
             time.sleep(min(1.0, max(0.0, ends - time.monotonic())))
 

@@ -28,7 +28,7 @@ from easyapache.ea4.sentences import Sentence
 from mpm.access.rights import ADMINISTRATOR
 from mpm.access.scopes import BadGrant, checked_networks, checked_scopes, within
 from mpm.access.services.actor import Actor, BadRequest
-from mpm.changes.services.lookup import known_servers
+from mpm.changes.services.lookup import check_servers
 from mpm.history.services.events import append
 from mpm.models import IdempotentAnswer, Token
 from mpm.servers.models import Server
@@ -211,7 +211,7 @@ def issue(
         raise BadRequest(Sentence("The expiration date is in the past."), field="expires_at")
     granted = _granted(checked_scopes, scopes, "scopes")
     allowed = _granted(checked_networks, networks, "networks")
-    wanted = known_servers(servers)
+    wanted = check_servers(servers)
     key_id, secret = _random(_KEY_LENGTH), _random(_SECRET_LENGTH)
     pepper_id, pepper = _current_pepper()
     with transaction.atomic():
@@ -234,7 +234,10 @@ def issue(
             replaces=replaces,
         )
         append(
-            "token.rotated" if replaces else "token.created", now, actor=actor, data=_told(token)
+            "token.rotated" if replaces else "token.created",
+            now,
+            actor=actor,
+            data=_event_data(token),
         )
     return Issued(token, f"{PREFIX}{key_id}_{secret}")
 
@@ -268,7 +271,7 @@ def update(
             setattr(row, key, value)
         if changed:
             row.save(update_fields=[*changed])
-            append("token.updated", now, actor=actor, data=_told(row))
+            append("token.updated", now, actor=actor, data=_event_data(row))
     return row
 
 
@@ -311,7 +314,7 @@ def revoke(token: Token, actor: Actor, now: datetime | None = None) -> bool:
             revoked_at=now, revoked_by_name=actor.name
         )
         if done:
-            append("token.revoked", now, actor=actor, data=_told(token))
+            append("token.revoked", now, actor=actor, data=_event_data(token))
     return bool(done)
 
 
@@ -322,7 +325,7 @@ def prune_answers(now: datetime, limit: int = 5000) -> int:
     return IdempotentAnswer.objects.filter(pk__in=keys).delete()[0]
 
 
-def _told(token: Token) -> dict[str, object]:
+def _event_data(token: Token) -> dict[str, object]:
     """What history says of a token: never anything of the secret or its digest."""
     return {
         "key_id": token.key_id,

@@ -43,7 +43,7 @@ from mpm.web.polling import wait_for
 router = Router(tags=["changes"], by_alias=True)
 
 LOG_PIECE = 256 * 1024
-Known = Literal[
+StateName = Literal[
     "scheduled",
     "queued",
     "running",
@@ -54,8 +54,8 @@ Known = Literal[
     "failed",
     "canceled",
 ]
-State = Literal[Known, "active"]
-Word = Annotated[str, Query(max_length=200, pattern=LINE)]
+State = Literal[StateName, "active"]
+Text = Annotated[str, Query(max_length=200, pattern=LINE)]
 States = Annotated[
     list[State] | None,
     Query(
@@ -103,13 +103,13 @@ def list_changes(
     response: HttpResponse,
     *,
     server: ServerName = "",
-    requested_by: Word = "",
+    requested_by: Text = "",
     origin: Literal["web", "rest", "whmapi", "cli", "schedule", "outside"] | None = None,
     state: States,
     from_: Annotated[Mpm | None, Query(alias="from", description="`from.mpm`.")] = None,
     to: Annotated[Mpm | None, Query(description="`to.mpm`.")] = None,
     itk: Annotated[QueryFlag | None, Query(description="`to.itk`.")] = None,
-    ticket: Word = "",
+    ticket: Text = "",
     request_id: Annotated[
         str,
         Query(
@@ -180,7 +180,7 @@ def get_change(
         QueryNumber, Query(0, ge=0, le=30, description="Seconds to wait for something new.")
     ],
     state: Annotated[
-        Known | None, Query(description="With wait: the state you already know.")
+        StateName | None, Query(description="With wait: the state you already know.")
     ] = None,
 ) -> ChangeDetail:
     """Its packages, steps, evidence and outcome. `change` is its `id` or `uuid`.
@@ -275,10 +275,10 @@ def cancel_change(
 
     def act() -> Answer:
         try:
-            asked = cancel(row, actor)
+            canceling = cancel(row, actor)
         except Refused as refused:
             return _refused(request, refused)
-        return Answer(202, ChangeSchema.of(asked).as_json(), change=asked)
+        return Answer(202, ChangeSchema.of(canceling).as_json(), change=canceling)
 
     return once(token, idempotency_key, fingerprint(request, None), act)
 
@@ -310,8 +310,8 @@ def roll_back_change(
             back = same.change
         except Refused as refused:
             return _refused(request, refused)
-        shown = ChangeSchema.of(back)
-        return Answer(202, shown.as_json(), {"Location": shown.href}, back)
+        body = ChangeSchema.of(back)
+        return Answer(202, body.as_json(), {"Location": body.href}, back)
 
     return once(token, idempotency_key, fingerprint(request, wish.dict()), act)
 

@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
-from mpm.api.examples import EXAMPLES, OF_ANSWERS
+from mpm.api.examples import EXAMPLES, RESPONSE_EXAMPLES
 from mpm.api.problems import MEDIA_TYPE
 from mpm.api.shapes import ProblemDetails
 from mpm.schemas.notification import NotificationBody, TestBody
@@ -154,7 +154,7 @@ def complete(schema: Json) -> None:
             for status, response in operation["responses"].items():
                 if int(status) >= 400:
                     response["content"] = {MEDIA_TYPE: {"schema": _PROBLEM}}
-                if example := OF_ANSWERS.get((operation["operationId"], int(status))):
+                if example := RESPONSE_EXAMPLES.get((operation["operationId"], int(status))):
                     next(iter(response["content"].values()))["example"] = example
                 headers = response.setdefault("headers", {})
                 for name in _headers(operation, int(status)):
@@ -217,8 +217,8 @@ def _without_defaults(shape: Json) -> None:
         default = field.pop("default", None)
         if name in required or default in (None, "", []):
             continue
-        said = f"Default: {json.dumps(default)}."
-        field["description"] = f"{field['description']} {said}" if "description" in field else said
+        note = f"Default: {json.dumps(default)}."
+        field["description"] = f"{field['description']} {note}" if "description" in field else note
 
 
 def _headers(operation: Json, status: int) -> Iterator[str]:

@@ -33,8 +33,8 @@ def page(request: HttpRequest) -> HttpResponse:
     groups: dict[str, list[Json]] = {}
     for path, operations in schema["paths"].items():
         for method, operation in operations.items():
-            told = _operation(path, method, operation, components)
-            groups.setdefault(operation["tags"][0], []).append(told)
+            entry = _operation(path, method, operation, components)
+            groups.setdefault(operation["tags"][0], []).append(entry)
     context = {
         "info": schema["info"],
         "paragraphs": _paragraphs(schema["info"]["description"]),

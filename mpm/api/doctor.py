@@ -18,7 +18,7 @@ from mpm.api.shapes import QueryNumber, Wish
 from mpm.api.statuses import DESCRIBED, problems
 from mpm.api.switch import Key
 from mpm.changes.services.repairs import repair
-from mpm.history.diagnosis import RepairTold, all_repairs, examined, repair_numbered
+from mpm.history.diagnosis import RepairRecord, all_repairs, examined, repair_numbered
 from mpm.schemas.finding import Diagnosis
 from mpm.schemas.repair import Diagnostics, Repair
 from mpm.servers.models import Server
@@ -125,13 +125,13 @@ def get_repair(
 ) -> Repair:
     """With `wait`, the answer is sent as soon as the server has answered."""
     row = reachable(token_of(request), server)
-    asked = _repair_of(row, repair)
+    latest = _repair_of(row, repair)
 
-    def look() -> RepairTold | None:
-        told = _repair_of(row, repair)
-        return None if told.ok is None else told
+    def look() -> RepairRecord | None:
+        current = _repair_of(row, repair)
+        return None if current.ok is None else current
 
-    return Repair.of(row.name, wait_for(look, wait) or asked)
+    return Repair.of(row.name, wait_for(look, wait) or latest)
 
 
 @router.post(
@@ -158,7 +158,7 @@ def create_repair(
     return once(token, idempotency_key, fingerprint(request, body.dict()), act)
 
 
-def _repair_of(server: Server, number: str) -> RepairTold:
+def _repair_of(server: Server, number: str) -> RepairRecord:
     found = repair_numbered(server, number)
     if found is None:
         raise NotFound(f"There is no repair {number[:40]!r} of {server}.", code="unknown_repair")

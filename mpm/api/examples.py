@@ -15,7 +15,7 @@ Json = dict[str, Any]
 
 _STATE = "7c1f0a3b5d9e8f6a1b2c3d4e5f60718a"
 _PLAN = "0d4c6f0e8b1a4d3c9e2f7a6b5c4d3e2f"
-_ASKED, _BEGUN, _ENDED = (
+_REQUESTED, _BEGUN, _ENDED = (
     "2026-03-03T21:04:11.802Z",
     "2026-03-03T21:04:12.010Z",
     "2026-03-03T21:04:19.101Z",
@@ -91,7 +91,7 @@ REPAIR: Json = {
     "action": "start-httpd",
     "state": "succeeded",
     "requested_by": "ada",
-    "requested_at": _ASKED,
+    "requested_at": _REQUESTED,
     "ok": True,
     "message": "Apache runs event.",
     "log": "Syntax OK",
@@ -202,7 +202,7 @@ CHANGE: Json = {
     "request_id": "5f0c6a2b9d3e4f10",
     "digest": _PLAN,
     "base_digest": _STATE,
-    "requested_at": _ASKED,
+    "requested_at": _REQUESTED,
     "not_before": None,
     "not_after": None,
     "started_at": _BEGUN,
@@ -427,7 +427,7 @@ EXAMPLES: Mapping[str, Json] = {
     "Diagnosis": DIAGNOSIS,
     "Diagnostics": {
         "server": "web03",
-        "observed_at": _ASKED,
+        "observed_at": _REQUESTED,
         "change": None,
         "findings": [DIAGNOSIS],
     },
@@ -495,7 +495,7 @@ EXAMPLES: Mapping[str, Json] = {
     "WebhookList": {"items": [WEBHOOK], "next": None},
 }
 
-OF_ANSWERS: Mapping[tuple[str, int], Json] = {
+RESPONSE_EXAMPLES: Mapping[tuple[str, int], Json] = {
     ("updateMpm", 200): {
         "changed": False,
         "would_change": False,

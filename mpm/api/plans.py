@@ -80,7 +80,7 @@ def create_plan(
     choice = body.choice()
     need_the_broker()
     preview = request_preview(row, choice, actor_of(request, token))
-    return _answered(row, preview, wait, response)
+    return _plan_response(row, preview, wait, response)
 
 
 @router.get(
@@ -102,10 +102,10 @@ def get_plan(
     preview = preview_with(plan if plan.isalnum() else "")
     if preview.server_id != row.pk:
         raise NotFound("There is no such plan.", code="unknown_preview")
-    return _answered(row, preview, wait, response)
+    return _plan_response(row, preview, wait, response)
 
 
-def _answered(server: Server, preview: Preview, wait: int, response: HttpResponse) -> Any:
+def _plan_response(server: Server, preview: Preview, wait: int, response: HttpResponse) -> Any:
     found = wait_for(lambda: settled(preview), wait)
     if found is None:
         href = f"/api/v1/servers/{server.name}/plans/{preview.uuid}"

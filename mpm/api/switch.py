@@ -129,7 +129,7 @@ def update_mpm(
     try:
         return on_a_fresh_look(row, lambda: once(token, key, print_, act))
     except NothingToDo as nothing:
-        return Answer(200, _said(nothing.message, dry_run=body.dry_run)).response()
+        return Answer(200, _result(nothing.message, dry_run=body.dry_run)).response()
 
 
 def _problem(request: HttpRequest, problem: Problem) -> Answer:
@@ -175,20 +175,20 @@ def _switch(
         if body.dry_run:
             plan = would_change(server, choice, actor=actor, **terms)
             made = plan_of_server(server, plan).as_json()
-            said = _said(f"Would do: {plan.headline}.", plan=made, would=True, dry_run=True)
-            return Answer(200, said)
+            result = _result(f"Would do: {plan.headline}.", plan=made, would=True, dry_run=True)
+            return Answer(200, result)
         change = request_change(server, choice, actor=actor, **terms)
         detail = f"Change #{change.pk} was created."
     except UnderWay as same:
         change, detail = same.change, same.message
-    shown = ChangeSchema.of(change)
+    resource = ChangeSchema.of(change)
     if body.dry_run:
-        return Answer(200, _said(detail, change=shown.as_json(), would=True, dry_run=True))
-    said = _said(detail, change=shown.as_json(), changed=True)
-    return Answer(202, said, {"Location": shown.href}, change)
+        return Answer(200, _result(detail, change=resource.as_json(), would=True, dry_run=True))
+    result = _result(detail, change=resource.as_json(), changed=True)
+    return Answer(202, result, {"Location": resource.href}, change)
 
 
-def _said(
+def _result(
     detail: str,
     *,
     change: dict[str, Any] | None = None,

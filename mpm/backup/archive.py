@@ -234,8 +234,8 @@ def _gpg(*words: str, passphrase_file: Path) -> Iterator[list[str]]:
 @contextmanager
 def _encrypted(target: IO[bytes], passphrase_file: Path) -> Iterator[IO[bytes]]:
     words = ("--symmetric", "--cipher-algo", "AES256", "--compress-algo", "zlib", "--output", "-")
-    with _gpg(*words, passphrase_file=passphrase_file) as argv, tempfile.TemporaryFile() as told:
-        process = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=target, stderr=told)
+    with _gpg(*words, passphrase_file=passphrase_file) as argv, tempfile.TemporaryFile() as errors:
+        process = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=target, stderr=errors)
         assert process.stdin is not None
         try:
             yield process.stdin
@@ -245,7 +245,7 @@ def _encrypted(target: IO[bytes], passphrase_file: Path) -> Iterator[IO[bytes]]:
             process.wait()
             raise
         if process.wait() != 0:
-            raise BadBackup(f"The backup can't be encrypted: {_told(told)}")
+            raise BadBackup(f"The backup can't be encrypted: {_error_text(errors)}")
 
 
 @contextmanager
@@ -254,9 +254,9 @@ def _decrypted(source: IO[bytes], passphrase_file: Path) -> Iterator[IO[bytes]]:
     and GnuPG's own status is looked at after the end."""
     with (
         _gpg("--decrypt", passphrase_file=passphrase_file) as argv,
-        tempfile.TemporaryFile() as told,
+        tempfile.TemporaryFile() as errors,
     ):
-        process = subprocess.Popen(argv, stdin=source, stdout=subprocess.PIPE, stderr=told)
+        process = subprocess.Popen(argv, stdin=source, stdout=subprocess.PIPE, stderr=errors)
         assert process.stdout is not None
         try:
             yield process.stdout
@@ -265,16 +265,16 @@ def _decrypted(source: IO[bytes], passphrase_file: Path) -> Iterator[IO[bytes]]:
         except BadBackup as error:
             process.stdout.close()
             if process.wait() != 0:
-                raise BadBackup(f"The backup can't be decrypted: {_told(told)}") from error
+                raise BadBackup(f"The backup can't be decrypted: {_error_text(errors)}") from error
             raise
         finally:
             process.stdout.close()
             status = process.wait()
         if status != 0:
-            raise BadBackup(f"The backup can't be decrypted: {_told(told)}")
+            raise BadBackup(f"The backup can't be decrypted: {_error_text(errors)}")
 
 
-def _told(file: IO[bytes]) -> str:
+def _error_text(file: IO[bytes]) -> str:
     file.seek(0)
     lines = file.read(4000).decode(errors="replace").strip().splitlines()
     return lines[-1] if lines else "gpg doesn't say why"

@@ -17,7 +17,7 @@ from mpm.history import renamed
 from mpm.history.outside import TAKEN_BACK
 from mpm.models import ACTIVE_STATES, Change, Event, State
 
-ASKED = "server.repair_requested"
+REPAIR_REQUESTED = "server.repair_requested"
 _HALF_WAY = Q(state=State.FAILED, step__in=PAST_THE_POINT)
 ENDED_BADLY = (State.RESTORED, State.NOT_STARTED, State.FAILED, State.CANCELED)
 _ENDED_BADLY = Q(state__in=(ENDED_BADLY))
@@ -46,7 +46,9 @@ AFTERMATH: Mapping[str, Any] = {
         Change.objects.filter(rollback_of=OuterRef("pk"), state__in=ACTIVE_STATES).values("pk")[:1]
     ),
     "repaired_at": Case(When(_HALF_WAY, then=Subquery(_repair(REPAIRED).values("at")[:1]))),
-    "repaired_by": Case(When(_HALF_WAY, then=Subquery(_repair(ASKED).values("actor_name")[:1]))),
+    "repaired_by": Case(
+        When(_HALF_WAY, then=Subquery(_repair(REPAIR_REQUESTED).values("actor_name")[:1]))
+    ),
     "tried_again": Case(
         When(
             _ENDED_BADLY & ~Q(origin=Origin.OUTSIDE),

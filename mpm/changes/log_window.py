@@ -20,7 +20,7 @@ follows can always add one."""
 ABOVE, LINES_ABOVE = WINDOW // 8, 125
 """So many bytes, or lines, stand above one that was looked for."""
 LONGEST_LINE = 16 * 1024
-ERROR_WORDS = (
+ERROR_PATTERNS = (
     b"error",
     b"failed",
     b"fatal",
@@ -92,7 +92,7 @@ class _Piece:
 def looks_bad(line: bytes) -> bool:
     """Whether a line is one a person who looks for the error would stop at."""
     lowered = line.lower()
-    return any(word in lowered for word in ERROR_WORDS)
+    return any(word in lowered for word in ERROR_PATTERNS)
 
 
 def tail(change: Change) -> Window:
@@ -134,7 +134,7 @@ def search(change: Change, text: str, behind: int | None = None) -> Sought:
 
     if behind is None:
         read = _Read(change, 0)
-        return _shown(change, read, _first(_lines(read, 0), holds))
+        return _window(change, read, _first(_lines(read, 0), holds))
     behind = min(behind, change.log_size)
     read = _Read(change, max(0, behind - WINDOW))
     following = ((at, line) for at, line in _lines(read, behind) if at != behind)
@@ -144,20 +144,20 @@ def search(change: Change, text: str, behind: int | None = None) -> Sought:
         up_to_it = takewhile(lambda line: line[0] <= behind, _lines(again, 0))
         if (first := _first(up_to_it, holds)) is not None:
             found, read = first, again
-    return _shown(change, read, found)
+    return _window(change, read, found)
 
 
 def first_error(change: Change) -> Sought:
     """The first line that looks like an error. One query."""
     read = _Read(change, 0)
-    return _shown(change, read, _first(_lines(read, 0), looks_bad))
+    return _window(change, read, _first(_lines(read, 0), looks_bad))
 
 
 def _first(lines: Iterable[tuple[int, bytes]], fits: Callable[[bytes], bool]) -> int | None:
     return next((offset for offset, line in lines if fits(line)), None)
 
 
-def _shown(change: Change, read: _Read, found: int | None) -> Sought:
+def _window(change: Change, read: _Read, found: int | None) -> Sought:
     if found is None:
         return Sought(None, _ending(change, read.all(), change.log_size))
     return Sought(found, _around(change, read, found))
@@ -206,9 +206,9 @@ class _Read:
             self._newest = data, received_at
             if not self.text:
                 self.first = offset
-            gone = max(0, len(self.text) - WINDOW)
-            del self.text[:gone]
-            self.first += gone
+            dropped = max(0, len(self.text) - WINDOW)
+            del self.text[:dropped]
+            self.first += dropped
             self.text += data
             yield offset, data
 

@@ -50,13 +50,13 @@ def activity(filters: ChangeFilters, until: datetime, days: int = 60) -> tuple[D
     counted by itself along the index of a filter, without a look at any row. (Where two changes are
     asked for in the same instant of midnight one may count for its neighbour.)
     """
-    shown = [(until - timedelta(days=days - 1 - number)).date() for number in range(days)]
-    starts = [_midnight(day, until) for day in [*shown, shown[-1] + timedelta(days=1)]]
+    dates = [(until - timedelta(days=days - 1 - number)).date() for number in range(days)]
+    starts = [_midnight(day, until) for day in [*dates, dates[-1] + timedelta(days=1)]]
     rows = filters.apply(Change.objects.order_by())
     if not filters.equal:
         rows = rows.filter(state__in=State.values)  # all of them, along an index that has no more
     counts = _counts(rows, starts)
-    return tuple(Day(day, *counts.get(number, (0, 0))) for number, day in enumerate(shown))
+    return tuple(Day(day, *counts.get(number, (0, 0))) for number, day in enumerate(dates))
 
 
 def _midnight(day: date, like: datetime) -> datetime:
@@ -113,8 +113,8 @@ def activity_of_words(
     """The same where words are looked for, which no index counts: the changes that have them are
     read, None where they are more than MOST_COUNTED. One query, and one more where other filters
     narrow them too."""
-    shown = [(until - timedelta(days=days - 1 - number)).date() for number in range(days)]
-    in_time = replace(filters, since=_midnight(shown[0], until), until=None)
+    dates = [(until - timedelta(days=days - 1 - number)).date() for number in range(days)]
+    in_time = replace(filters, since=_midnight(dates[0], until), until=None)
     found = list(
         in_time.newest(Change.objects.all()).values_list("requested_at", "state")[
             : MOST_COUNTED + 1
@@ -125,15 +125,15 @@ def activity_of_words(
     counted = [(at.astimezone(until.tzinfo).date(), state in WRONG) for at, state in found]
     total = Counter(day for day, _wrong in counted)
     failed = Counter(day for day, wrong in counted if wrong)
-    return tuple(Day(day, total[day], failed[day]) for day in shown)
+    return tuple(Day(day, total[day], failed[day]) for day in dates)
 
 
-def known_people(limit: int = 200) -> list[str]:
+def people_in_history(limit: int = 200) -> list[str]:
     """Everybody who appears in the history, without reading all of it."""
     return _distinct(_PEOPLE, limit)
 
 
-def known_tickets(limit: int = 200) -> list[str]:
+def tickets_in_history(limit: int = 200) -> list[str]:
     return _distinct(_TICKETS, limit)
 
 

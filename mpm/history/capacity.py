@@ -51,8 +51,8 @@ def load_of(
     without peaks one, else none.
     """
     latest = latest or server.installed_profiles.order_by("-pk").first()
-    said = latest.facts.get("load") if latest else None
-    if latest is None or not isinstance(said, Mapping) or not said.get("memory_total"):
+    facts = latest.facts.get("load") if latest else None
+    if latest is None or not isinstance(facts, Mapping) or not facts.get("memory_total"):
         return None
     peaks: tuple[Peak, ...] = ()
     if with_peaks:
@@ -65,8 +65,8 @@ def load_of(
         if (at := datetime.fromisoformat(kept["at"])) >= now - LOOK_BACK
     }
     own = {mpm.value: _own(server.mpm_memory[mpm.value]) for mpm in own_at}
-    measured = {mpm: _measured(mpm, said, busiest, own) for mpm in MPM}
-    runs = MPM(said["mpm"]) if said.get("mpm") in set(MPM) else next(iter(MPM))
+    measured = {mpm: _measured(mpm, facts, busiest, own) for mpm in MPM}
+    runs = MPM(facts["mpm"]) if facts.get("mpm") in set(MPM) else next(iter(MPM))
     return Load(
         capacities=tuple(capacity_of(mpm, measured[mpm]) for mpm in MPM),
         measured=measured[runs],
@@ -80,13 +80,13 @@ def _own(kept: Mapping[str, Any]) -> Own:
     return Own(kept["process_bytes"], kept["thread_bytes"])
 
 
-def _measured(mpm: MPM, said: Mapping[str, Any], busiest: int, own: Mapping[str, Own]) -> Measured:
+def _measured(mpm: MPM, facts: Mapping[str, Any], busiest: int, own: Mapping[str, Own]) -> Measured:
     """The measurement with the directives that would hold under ``mpm``."""
-    directives = said.get("directives") or {}
+    directives = facts.get("directives") or {}
     measured = Measured.from_json(
         {
-            **said,
-            "mpm": said.get("mpm") if said.get("mpm") in set(MPM) else None,
+            **facts,
+            "mpm": facts.get("mpm") if facts.get("mpm") in set(MPM) else None,
             "busiest": busiest,
             "directives": directives.get(mpm.value) or {},
         }

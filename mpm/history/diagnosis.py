@@ -27,7 +27,7 @@ from mpm.web.exposure_checks import exposed_database, exposed_secrets
 
 TAIL = 64 * 1024
 """So many bytes at the end of a log are looked through: whatever ended a change is there."""
-ASKED = "server.repair_requested"
+REPAIR_REQUESTED = "server.repair_requested"
 REPAIRED, NOT_REPAIRED = "server.repaired", "server.repair_failed"
 MOST_REPAIRS = 20
 UNREQUESTED_SHOWN_FOR = timedelta(days=7)
@@ -95,8 +95,8 @@ def _unrequested(server: Server) -> list[Diagnosis]:
     return [diagnosis_of("change_not_requested", seen)]
 
 
-def _dropped_by_agent(said: Mapping[str, Any]) -> int:
-    here: Any = said
+def _dropped_by_agent(agent: Mapping[str, Any]) -> int:
+    here: Any = agent
     for key in ("capabilities", "agent", "dropped"):
         here = here.get(key) if isinstance(here, Mapping) else None
     return here if isinstance(here, int) else 0
@@ -107,12 +107,12 @@ def examined(server: Server, profile: Profile | None) -> Examination:
     own = [*of_the_panel(), *_dropped(server), *_unrequested(server)]
     last = server.changes.order_by("-pk").first()
     if last is None or last.state not in (State.FAILED, State.NOT_STARTED, State.RESTORED):
-        unasked = _unasked_removal(last) if last is not None else []
-        return Examination((*diagnose("", profile), *unasked, *own), None)
+        removal = _unrequested_removal(last) if last is not None else []
+        return Examination((*diagnose("", profile), *removal, *own), None)
     half_way = [diagnosis_of("incomplete_change", str(last.sentence))] if _half_way(last) else []
     chunks = LogChunk.objects.filter(change=last, offset__gte=max(0, last.log_size - TAIL))
-    said = b"".join(bytes(chunk.data) for chunk in chunks.order_by("offset"))
-    found = diagnose(said.decode("utf-8", "replace"), profile)
+    text = b"".join(bytes(chunk.data) for chunk in chunks.order_by("offset"))
+    found = diagnose(text.decode("utf-8", "replace"), profile)
     return Examination((*half_way, *found, *own), last)
 
 
@@ -127,31 +127,31 @@ def _half_way(change: Change) -> bool:
     return not since.filter(data__action=TAKE_BACK).exists()
 
 
-def _unasked_removal(change: Change) -> list[Diagnosis]:
+def _unrequested_removal(change: Change) -> list[Diagnosis]:
     """Packages that something outside this panel took away, beyond the MPM it exchanged: what a
     profile does not list is removed when it is provisioned. An administrator who adopted the
     change has seen them."""
     if change.origin != Origin.OUTSIDE or change.adopted_at is not None:
         return []
     moves = Transaction.from_json(change.transaction or {})
-    came = {package.name for package in moves.install}
-    gone = sorted(
+    installed = {package.name for package in moves.install}
+    removed = sorted(
         package.name
         for package in moves.remove
-        if package.name not in came and not package.name.startswith(_OF_AN_MPM)
+        if package.name not in installed and not package.name.startswith(_OF_AN_MPM)
     )
-    if not gone:
+    if not removed:
         return []
     seen = Sentence(
         "External change #{number} removed {names}.",
         number=change.pk,
-        names=", ".join(gone),
+        names=", ".join(removed),
     )
     return [diagnosis_of("packages_removed_outside", seen)]
 
 
 @dataclass(frozen=True, slots=True)
-class RepairTold:
+class RepairRecord:
     """One repair of a server: who asked for what when, and what came of it.
 
     ``ok`` is None while the agent has not answered; ``number`` is the id of the event that
@@ -160,8 +160,8 @@ class RepairTold:
 
     request: str
     action: str
-    asked_by: str
-    asked_at: datetime
+    requested_by: str
+    requested_at: datetime
     ok: bool | None = None
     message: str = ""
     log: str = ""
@@ -169,16 +169,16 @@ class RepairTold:
     answered_at: datetime | None = None
 
 
-def repairs(server: Server) -> list[RepairTold]:
+def repairs(server: Server) -> list[RepairRecord]:
     """The latest repairs, the newest first. One query."""
-    kinds = renamed.spellings(ASKED, REPAIRED, NOT_REPAIRED)
+    kinds = renamed.spellings(REPAIR_REQUESTED, REPAIRED, NOT_REPAIRED)
     latest = Event.objects.filter(server_name=server.name, kind__in=kinds).order_by("-pk")
     events = list(latest[: 2 * MOST_REPAIRS])
-    requests = [event for event in events if event.kind in renamed.spellings(ASKED)]
+    requests = [event for event in events if event.kind in renamed.spellings(REPAIR_REQUESTED)]
     return _paired(requests[:MOST_REPAIRS], events)
 
 
-def all_repairs(server: Server, before: int | None = None) -> Iterator[RepairTold]:
+def all_repairs(server: Server, before: int | None = None) -> Iterator[RepairRecord]:
     """Every repair, the newest first, from the one in front of number ``before`` on. Two queries
     for each hundred that is read."""
     while True:
@@ -190,53 +190,53 @@ def all_repairs(server: Server, before: int | None = None) -> Iterator[RepairTol
         before = found[-1].number
 
 
-def repair_numbered(server: Server, request: str) -> RepairTold | None:
+def repair_numbered(server: Server, request: str) -> RepairRecord | None:
     """The repair of that id, None where there is none."""
     found = _repairs(_requested(server).filter(data__request=request[:64])[:1])
     return found[0] if found else None
 
 
 def _requested(server: Server) -> QuerySet[Event]:
-    kinds = renamed.spellings(ASKED)
+    kinds = renamed.spellings(REPAIR_REQUESTED)
     return Event.objects.filter(server_name=server.name, kind__in=kinds).order_by("-pk")
 
 
-def _repairs(requests: QuerySet[Event]) -> list[RepairTold]:
-    asked = list(requests)
-    if not asked:
+def _repairs(requests: QuerySet[Event]) -> list[RepairRecord]:
+    events = list(requests)
+    if not events:
         return []
     answers = Event.objects.filter(
-        server_name=asked[0].server_name,
+        server_name=events[0].server_name,
         kind__in=renamed.spellings(REPAIRED, NOT_REPAIRED),
-        pk__gt=asked[-1].pk,
-        data__request__in=[event.data.get("request", "") for event in asked],
+        pk__gt=events[-1].pk,
+        data__request__in=[event.data.get("request", "") for event in events],
     )
-    return _paired(asked, answers)
+    return _paired(events, answers)
 
 
-def _paired(requests: Iterable[Event], events: Iterable[Event]) -> list[RepairTold]:
+def _paired(requests: Iterable[Event], events: Iterable[Event]) -> list[RepairRecord]:
     """Each request with its answer among ``events``."""
     answering = renamed.spellings(REPAIRED, NOT_REPAIRED)
     by_request = {
         str(event.data.get("request", "")): event for event in events if event.kind in answering
     }
     return [
-        _told(number, event, by_request.get(number))
+        _record_of(number, event, by_request.get(number))
         for event in requests
         for number in (str(event.data.get("request", "")),)
     ]
 
 
-def _told(number: str, asked: Event, answer: Event | None) -> RepairTold:
-    said: Mapping[str, Any] = with_sentences(answer.data) if answer else {}
-    return RepairTold(
+def _record_of(number: str, request: Event, answer: Event | None) -> RepairRecord:
+    result: Mapping[str, Any] = with_sentences(answer.data) if answer else {}
+    return RepairRecord(
         request=number,
-        action=str(asked.data.get("action", "")),
-        asked_by=asked.actor_name,
-        asked_at=asked.at,
+        action=str(request.data.get("action", "")),
+        requested_by=request.actor_name,
+        requested_at=request.at,
         ok=None if answer is None else answer.kind == REPAIRED,
-        message=said.get("message") or "",
-        log=str(said.get("log", "")),
-        number=asked.pk,
+        message=result.get("message") or "",
+        log=str(result.get("log", "")),
+        number=request.pk,
         answered_at=answer.at if answer else None,
     )

@@ -184,10 +184,10 @@ def _in_states(states: Sequence[str]) -> Q:
 
 
 def _unknown(name: str, value: str, choices: Sequence[str]) -> BadFilter:
-    said = Sentence(
+    message = Sentence(
         "{value!r} must be one of {choices}.", value=value[:40], choices=", ".join(choices)
     )
-    return BadFilter(name, said)
+    return BadFilter(name, message)
 
 
 def _first_number(moment: datetime) -> Subquery:
@@ -210,8 +210,8 @@ def _moment(name: str, value: str, *, end_of_day: bool) -> datetime:
         moment = parse_datetime(value.replace(" ", "+")) or parse_datetime(value)
     except ValueError as error:
         raise _no_date(name, value) from error
-    said = day or moment
-    if said is None or said.year not in YEARS:
+    parsed = day or moment
+    if parsed is None or parsed.year not in YEARS:
         raise _no_date(name, value)
     if day is not None and len(value) == len("2026-03-03"):
         start = timezone.make_aware(datetime.combine(day, time.min))
@@ -222,5 +222,7 @@ def _moment(name: str, value: str, *, end_of_day: bool) -> datetime:
 
 
 def _no_date(name: str, value: str) -> BadFilter:
-    said = Sentence("{value!r} is not a date. Use a format such as 2026-03-03.", value=value[:40])
-    return BadFilter(name, said)
+    message = Sentence(
+        "{value!r} is not a date. Use a format such as 2026-03-03.", value=value[:40]
+    )
+    return BadFilter(name, message)

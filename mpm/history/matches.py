@@ -22,12 +22,12 @@ def marked(text: str, query: str) -> SafeString:
     return format_html("{}{}", format_html_join("", "{}<mark>{}</mark>", pairs), pieces[-1])
 
 
-def found_elsewhere(searched: str, shown: str, query: str) -> str:
+def found_elsewhere(searched: str, visible: str, query: str) -> str:
     """The surroundings, in ``searched``, of the first word of ``query`` that ``shown`` lacks; ""
     where it has them all."""
     text = " ".join(searched.split())
     for word in query.lower().split():
-        at = -1 if word in shown.lower() else text.find(word)
+        at = -1 if word in visible.lower() else text.find(word)
         if at >= 0:
             start, end = max(0, at - AROUND), at + len(word) + AROUND
             before, after = "…" * (start > 0), "…" * (end < len(text))

@@ -124,5 +124,5 @@ def restart_of(server: Server) -> dict[str, Any]:
     restart = capabilities.get("restart")
     if isinstance(restart, dict):
         return restart
-    said = with_sentences(capabilities)
-    return {"method": said.get("restart_method", ""), "reason": said.get("restart_reason", "")}
+    data = with_sentences(capabilities)
+    return {"method": data.get("restart_method", ""), "reason": data.get("restart_reason", "")}

@@ -18,14 +18,14 @@ from mpm.history.seal import canonical, digest, stamp
 from mpm.models import TERMINAL_STATES, Change, LogChunk, Report
 
 OUTSIDE = "change.external"
-ASKED = ("change.scheduled", "change.queued", OUTSIDE)
+REQUESTED = ("change.scheduled", "change.queued", OUTSIDE)
 ENDED = (*(f"change.{state.value}" for state in TERMINAL_STATES), OUTSIDE)
 TOLD_LATER, ADOPTED = "change.late_report", "change.accepted"
 CANCELING = "change.canceling"
 NOTHING = hashlib.sha256().hexdigest()
 
 
-def asked(change: Change) -> dict[str, Any]:
+def requested(change: Change) -> dict[str, Any]:
     """What was asked for."""
     return {
         "uuid": change.uuid,
@@ -49,7 +49,7 @@ def asked(change: Change) -> dict[str, Any]:
 def found(change: Change) -> dict[str, Any]:
     """The same of a change made outside. The agent is the author of its event, so that who made
     the change is sealed here."""
-    return {**asked(change), "person": change.actor_name}
+    return {**requested(change), "person": change.actor_name}
 
 
 def ended(change: Change) -> dict[str, Any]:
@@ -70,7 +70,7 @@ def ended(change: Change) -> dict[str, Any]:
     }
 
 
-def told(change: Change) -> dict[str, Any]:
+def received(change: Change) -> dict[str, Any]:
     """How far the agent has told of it, and the seal of all that. Reads it, piece by piece."""
     count, reports = _last(reports_sealed(reports_of(change).iterator(chunk_size=100)))
     size, log = _last(log_sealed(log_of(change).iterator(chunk_size=20)))

@@ -23,10 +23,10 @@ def lead(text: str, *, alone: bool) -> bool:
     """Whether the list is best read along the index of words, from the newest on. ``alone``: no
     other filter with an index of its own narrows it. Words that are in many changes are found
     soon enough along those; those in few are not. At most one query."""
-    asked = question(text)
-    if not asked or connection.vendor != "sqlite" or not indexed(connection):
+    query = question(text)
+    if not query or connection.vendor != "sqlite" or not indexed(connection):
         return False
-    return alone or Words.objects.filter(found__match=asked)[: FEW + 1].count() <= FEW
+    return alone or Words.objects.filter(found__match=query)[: FEW + 1].count() <= FEW
 
 
 def words_indexed() -> bool:

@@ -22,7 +22,7 @@ from easyapache.ea4.mpm import MPM
 from easyapache.ea4.sentences import Sentence
 from mpm.access.roles import may_read
 from mpm.changes.models.change import Origin
-from mpm.history.activity import activity, activity_of_words, known_people
+from mpm.history.activity import activity, activity_of_words, people_in_history
 from mpm.history.export import as_csv, as_json, events_as_json
 from mpm.history.filters import ACTIVE, BadFilter, ChangeFilters
 from mpm.history.pages import Page
@@ -69,8 +69,8 @@ def filters_from(request: HttpRequest) -> ChangeFilters:
     last = request.GET.get("last", "").strip()
     if last and last not in LAST:
         choices = ", ".join(LAST)
-        said = Sentence("{value!r} must be one of {choices}.", value=last[:40], choices=choices)
-        raise BadFilter("last", said)
+        message = Sentence("{value!r} must be one of {choices}.", value=last[:40], choices=choices)
+        raise BadFilter("last", message)
     if last and not values["since"].strip():
         values["since"] = (timezone.now() - LAST[last][0]).isoformat()
     return ChangeFilters.parse(values)
@@ -131,9 +131,9 @@ def chips(given: Mapping[str, str]) -> list[Chip]:
         "origin": dict(Origin.choices),
         "itk": {"yes": _("ITK on"), "no": _("ITK off")},
     }
-    shown = {name: given.get(name, "").strip() for name in FILTERS}
+    values = {name: given.get(name, "").strip() for name in FILTERS}
     named = {
-        name: str(words.get(name, {}).get(value, value)) for name, value in shown.items() if value
+        name: str(words.get(name, {}).get(value, value)) for name, value in values.items() if value
     }
     for name, sentence in (("since", _("from %(day)s")), ("until", _("to %(day)s"))):
         if name in named:
@@ -216,7 +216,7 @@ def people(request: HttpRequest) -> list[str]:
     """Names to filter by. Whoever may see one server only is told none: they are of all servers."""
     if frame_of(request).only is not None:
         return []
-    return cache.get_or_set("people-of-the-history", known_people, A_MINUTE) or []
+    return cache.get_or_set("people-of-the-history", people_in_history, A_MINUTE) or []
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,13 +19,13 @@ from mpm.access.scopes import Scope, scopes_of
 from mpm.access.token_auth import Throttled, admit
 from mpm.access.tokens import Denied
 from mpm.monitoring.figures import PARTS, registry
-from mpm.servers.agents import broker_answers
+from mpm.servers.agents import broker_is_up
 from mpm.servers.models import Pulse
 from mpm.web.address import client_address, passed_an_unknown_proxy
 
 GetResponse = Callable[[HttpRequest], HttpResponseBase]
 
-HEARD_WITHIN = timedelta(seconds=90)
+SEEN_WITHIN = timedelta(seconds=90)
 """Each part gives a sign every 20 seconds at the latest."""
 
 
@@ -56,16 +56,16 @@ def ready(_request: HttpRequest) -> HttpResponse:
     """200 when database, broker and background parts work, else 503; in both cases which of them
     do, and nothing else."""
     parts: dict[str, bool] = {"database": False, "broker": False}
-    heard: dict[str, Any] = {}
+    pulses: dict[str, Any] = {}
     try:
-        heard = dict(Pulse.objects.filter(name__in=PARTS).values_list("name", "at"))
+        pulses = dict(Pulse.objects.filter(name__in=PARTS).values_list("name", "at"))
         parts["database"] = True
     except DatabaseError:
         pass  # what the answer says
-    parts["broker"] = broker_answers()
+    parts["broker"] = broker_is_up()
     now = timezone.now()
     for name in PARTS:
-        parts[name] = name in heard and now - heard[name] <= HEARD_WITHIN
+        parts[name] = name in pulses and now - pulses[name] <= SEEN_WITHIN
     whole = all(parts.values())
     return JsonResponse({"ready": whole, "parts": parts}, status=200 if whole else 503)
 

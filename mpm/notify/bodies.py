@@ -38,19 +38,23 @@ def notification(event: Event, change: Change | None) -> Notification:
     )
 
 
-def body_of(told: Notification, form: str) -> Json:
+def body_of(notification: Notification, form: str) -> Json:
     """The body of a delivery in the format ``form``."""
     if form == "generic":
-        whole = NotificationBody(type=told.kind, timestamp=told.at, data=told)
+        whole = NotificationBody(
+            type=notification.kind, timestamp=notification.at, data=notification
+        )
         return whole.as_json()
-    return _IN[form](told.text, _facts(told), told.link, _mood(told))
+    return _IN[form](
+        notification.text, _facts(notification), notification.link, _mood(notification)
+    )
 
 
-def test_body(webhook: str, name: str, form: str, told: TestBody) -> Json:
+def test_body(webhook: str, name: str, form: str, test: TestBody) -> Json:
     """The body of a test in the format ``form``."""
     if form == "generic":
-        return told.as_json()
-    return _IN[form](told.data.text, {"Webhook": name, "ID": webhook}, told.data.link, "Default")
+        return test.as_json()
+    return _IN[form](test.data.text, {"Webhook": name, "ID": webhook}, test.data.link, "Default")
 
 
 def a_test(webhook: str, name: str, at: Any) -> TestBody:
@@ -75,10 +79,10 @@ def _line(event: EventSchema, change: ChangeSchema | None) -> str:
     )
 
 
-def _facts(told: Notification) -> dict[str, str]:
+def _facts(notification: Notification) -> dict[str, str]:
     """What people want to know, without what is empty."""
-    change = told.details
-    facts = {"Server": told.server or ""}
+    change = notification.details
+    facts = {"Server": notification.server or ""}
     if change is not None:
         facts |= {
             "Change": f"#{change.id} {_side(change.from_)} → {_side(change.to)}",
@@ -89,7 +93,7 @@ def _facts(told: Notification) -> dict[str, str]:
             "Visitor impact": _visitors(change),
         }
     else:
-        facts["By"] = told.actor.name
+        facts["By"] = notification.actor.name
     return {name: text[:LONGEST] for name, text in facts.items() if text}
 
 
@@ -105,8 +109,8 @@ def _side(side: Selection) -> str:
     return f"{side.mpm or '?'}{' with ITK' if side.itk else ''}"
 
 
-def _mood(told: Notification) -> str:
-    return _STEADY.get(told.kind.partition(".")[2], "Default")
+def _mood(notification: Notification) -> str:
+    return _STEADY.get(notification.kind.partition(".")[2], "Default")
 
 
 def _link(event: EventSchema) -> str:
@@ -124,9 +128,9 @@ def _page(name: str, *about: object) -> str:
 
 
 def _slack(text: str, facts: Mapping[str, str], link: str, _mood: str) -> Json:
-    shown = "\n".join(f"*{name}:* {_escaped(value)}" for name, value in facts.items())
+    lines = "\n".join(f"*{name}:* {_escaped(value)}" for name, value in facts.items())
     title = f"<{link}|{_escaped(text)}>" if link else _escaped(text)
-    section = {"type": "section", "text": {"type": "mrkdwn", "text": f"{title}\n{shown}"[:3000]}}
+    section = {"type": "section", "text": {"type": "mrkdwn", "text": f"{title}\n{lines}"[:3000]}}
     return {"text": _escaped(text), "blocks": [section]}
 
 

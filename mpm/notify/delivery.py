@@ -60,8 +60,8 @@ def send(
         return attempt(None, f"{kind}: no complete response within {seconds:g} seconds.")
     except (httpcore.NetworkError, httpcore.ProtocolError, ssl.SSLError, OSError) as error:
         return attempt(None, f"{type(error).__name__}: {error}"[:300])
-    said = "" if 200 <= status < 300 else f"The endpoint returned {status}."
-    return attempt(status, said, answer)
+    problem = "" if 200 <= status < 300 else f"The endpoint returned {status}."
+    return attempt(status, problem, answer)
 
 
 def _post(

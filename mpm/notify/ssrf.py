@@ -18,7 +18,7 @@ from urllib.parse import SplitResult, quote, urlsplit
 from easyapache.ea4.sentences import Sentence
 
 Resolve = Callable[[str, int], Sequence[str]]
-Ask = Callable[..., list[Any]]
+Resolver = Callable[..., list[Any]]
 RESOLVE_SECONDS = 4.0
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
 _NEVER = tuple(
@@ -56,13 +56,13 @@ class Destination:
     @property
     def url(self) -> str:
         """The address to connect to, in the place of the name."""
-        shown = f"[{self.address}]" if ":" in self.address else self.address
-        return f"{self.scheme}://{shown}:{self.port}{self.target}"
+        literal = f"[{self.address}]" if ":" in self.address else self.address
+        return f"{self.scheme}://{literal}:{self.port}{self.target}"
 
     @property
     def host_header(self) -> str:
-        shown = f"[{self.host}]" if ":" in self.host else self.host
-        return shown if self.port == _PORTS[self.scheme] else f"{shown}:{self.port}"
+        literal = f"[{self.host}]" if ":" in self.host else self.host
+        return literal if self.port == _PORTS[self.scheme] else f"{literal}:{self.port}"
 
 
 def parse(url: str) -> SplitResult:
@@ -91,7 +91,7 @@ def origin_of(url: str) -> str:
     return f"{parts.scheme}://{parts.hostname or ''}"
 
 
-def resolve(host: str, port: int, ask: Ask | None = None) -> list[str]:
+def resolve(host: str, port: int, resolver: Resolver | None = None) -> list[str]:
     """Every address of a host. Raises BadDestination when it has none, or nobody says in time.
 
     The system's own way to ask cannot be told how long to wait, so it waits by itself.
@@ -100,7 +100,7 @@ def resolve(host: str, port: int, ask: Ask | None = None) -> list[str]:
 
     def wait() -> None:
         try:
-            answers.put((ask or socket.getaddrinfo)(host, port, type=socket.SOCK_STREAM))
+            answers.put((resolver or socket.getaddrinfo)(host, port, type=socket.SOCK_STREAM))
         except (OSError, UnicodeError) as error:
             answers.put(error)
 

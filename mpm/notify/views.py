@@ -231,8 +231,8 @@ def alter(request: HttpRequest, uuid: str) -> HttpResponse:
         messages.success(request, _("Test sent."))
     elif action in ("on", "off"):
         webhooks.change(webhook, actor, {"active": action == "on"})
-        said = _("%(name)s is enabled.") if action == "on" else _("%(name)s is disabled.")
-        messages.success(request, said % {"name": webhook.name})
+        message = _("%(name)s is enabled.") if action == "on" else _("%(name)s is disabled.")
+        messages.success(request, message % {"name": webhook.name})
     return redirect("webhook", uuid)
 
 

@@ -24,7 +24,7 @@ from django.utils import timezone
 
 from easyapache.ea4.sentences import Sentence
 from mpm.access.services.actor import Actor, BadRequest
-from mpm.changes.services.lookup import known_servers
+from mpm.changes.services.lookup import check_servers
 from mpm.history.event_cursor import events_after, last_id
 from mpm.history.event_kinds import unknown_kind
 from mpm.history.outside import HEAVY
@@ -123,7 +123,7 @@ _CHECKS: Mapping[str, Callable[[Any], Any]] = {
     "format": _format,
     "name": _name,
     "kinds": _kinds,
-    "servers": known_servers,
+    "servers": check_servers,
 }
 
 
@@ -147,14 +147,14 @@ def make(
             url=url,
             format=format,
             kinds=_kinds(kinds),
-            servers=known_servers(servers),
+            servers=check_servers(servers),
             sandbox=sandbox,
             pepper_id=next(iter(settings.TOKEN_PEPPERS)),
             position=last_id(),
             created_at=now,
             created_by_name=actor.name,
         )
-        append("webhook.created", now, actor=actor, data=_told(webhook))
+        append("webhook.created", now, actor=actor, data=_event_data(webhook))
     return webhook
 
 
@@ -175,7 +175,7 @@ def change(
         for key, value in fields.items():
             setattr(webhook, key, _CHECKS[key](value) if key in _CHECKS else value)
         webhook.save(update_fields=[*fields, "position"])
-        append("webhook.updated", now, actor=actor, data=_told(webhook))
+        append("webhook.updated", now, actor=actor, data=_event_data(webhook))
     return webhook
 
 
@@ -191,17 +191,17 @@ def rotate(webhook: Webhook, actor: Actor, now: datetime | None = None) -> str:
         webhook.rotated_at = now if same else None
         webhook.pepper_id = current
         webhook.save(update_fields=["generation", "rotated_at", "pepper_id"])
-        append("webhook.rotated", now, actor=actor, data=_told(webhook))
+        append("webhook.rotated", now, actor=actor, data=_event_data(webhook))
     return secret(webhook)
 
 
 def remove(webhook: Webhook, actor: Actor, now: datetime | None = None) -> None:
     with transaction.atomic():
-        append("webhook.deleted", now or timezone.now(), actor=actor, data=_told(webhook))
+        append("webhook.deleted", now or timezone.now(), actor=actor, data=_event_data(webhook))
         webhook.delete()
 
 
-def _told(webhook: Webhook) -> dict[str, Any]:
+def _event_data(webhook: Webhook) -> dict[str, Any]:
     """What history says of a webhook. Path and query of an address are often the receiver's
     secret, and history is read by more than may manage webhooks."""
     return {
@@ -273,13 +273,13 @@ def _about(webhook: Webhook, event: Event) -> bool:
 def send_test(webhook: Webhook, actor: Actor, now: datetime | None = None) -> Delivery:
     """One delivery, of the kind ``webhook.test``, that says only that the webhook works."""
     now = now or timezone.now()
-    told = a_test(webhook.uuid, webhook.name, now)
-    body = test_body(webhook.uuid, webhook.name, webhook.format, told)
+    content = a_test(webhook.uuid, webhook.name, now)
+    body = test_body(webhook.uuid, webhook.name, webhook.format, content)
     with transaction.atomic():
         delivery = Delivery.objects.create(
             webhook=webhook, kind=TEST, body=body, created_at=now, next_at=now
         )
-        data = {**_told(webhook), "delivery": delivery.uuid}
+        data = {**_event_data(webhook), "delivery": delivery.uuid}
         append("webhook.tested", now, actor=actor, data=data)
     return delivery
 
@@ -294,12 +294,12 @@ def redeliver(delivery: Delivery, actor: Actor, now: datetime | None = None) -> 
             .update(state=Delivery.State.PENDING, attempts=0, next_at=now)
         )
         if updated:
-            told = {
-                **_told(delivery.webhook),
+            data = {
+                **_event_data(delivery.webhook),
                 "delivery": delivery.uuid,
                 "event": delivery.event_id,
             }
-            append("webhook.redelivered", now, actor=actor, data=told)
+            append("webhook.redelivered", now, actor=actor, data=data)
     return bool(updated)
 
 

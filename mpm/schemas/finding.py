@@ -39,11 +39,11 @@ class Finding(Resource):
     @classmethod
     def of(cls, data: Mapping[str, Any]) -> Finding:
         """From ``Finding.as_json`` of the rules, or as a plan stored it, with its present code."""
-        told = plain(renamed.finding_of(data))
+        current = plain(renamed.finding_of(data))
         texts = ("code", "severity", "title", "message", "remedy")
         return cls(
-            **{name: str(told.get(name) or "") for name in texts},
-            packages=[str(name) for name in told.get("packages", ())],
+            **{name: str(current.get(name) or "") for name in texts},
+            packages=[str(name) for name in current.get("packages", ())],
             fixes=[
                 Fix(
                     label=str(item.get("label") or ""),
@@ -52,7 +52,7 @@ class Finding(Resource):
                     mpm=item.get("mpm"),
                     itk=item.get("itk"),
                 )
-                for item in told.get("fixes", ())
+                for item in current.get("fixes", ())
             ],
         )
 

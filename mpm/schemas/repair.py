@@ -11,7 +11,7 @@ from mpm.schemas.finding import Diagnosis
 from mpm.schemas.resource import Moment, Resource, one_of
 
 if TYPE_CHECKING:
-    from mpm.history.diagnosis import RepairTold
+    from mpm.history.diagnosis import RepairRecord
 
 ACTIONS = tuple(REPAIR_LABELS)
 STATES = ("running", "succeeded", "failed")
@@ -43,17 +43,17 @@ class Repair(Resource):
     log: str
 
     @classmethod
-    def of(cls, server: str, told: RepairTold) -> Repair:
-        state = "running" if told.ok is None else "succeeded" if told.ok else "failed"
+    def of(cls, server: str, record: RepairRecord) -> Repair:
+        state = "running" if record.ok is None else "succeeded" if record.ok else "failed"
         return cls(
-            id=told.request,
-            href=f"/api/v1/servers/{server}/repairs/{told.request}",
+            id=record.request,
+            href=f"/api/v1/servers/{server}/repairs/{record.request}",
             server=server,
-            action=told.action,
+            action=record.action,
             state=state,
-            requested_by=told.asked_by,
-            requested_at=told.asked_at,
-            ok=told.ok,
-            message=str(told.message),
-            log=told.log,
+            requested_by=record.requested_by,
+            requested_at=record.requested_at,
+            ok=record.ok,
+            message=str(record.message),
+            log=record.log,
         )

@@ -91,7 +91,7 @@ def put_mark(at: datetime) -> bool:
     return _send("control.mark", {"put_at": at.isoformat()}, CONTROL_QUEUE)
 
 
-def broker_answers() -> bool:
+def broker_is_up() -> bool:
     """Whether the broker can be reached; after a failure no is remembered for a moment."""
     return unread() is not None
 

@@ -39,10 +39,10 @@ def asked_at(request: str) -> datetime:
 def rescan(server: Server) -> str:
     """Ask the agent to look at its server; returns the number of the question."""
     known = ServerParticulars.objects.filter(server=server).values_list("digest", flat=True).first()
-    return ask_for_look(server.name, known)
+    return request_scan(server.name, known)
 
 
-def ask_for_look(server: str, known: str | None) -> str:
+def request_scan(server: str, known: str | None) -> str:
     """The same where it is ``known`` already which particulars the panel has, by their digest."""
     number = request_number(timezone.now())
     wake(server, "inspect", InspectRequest(number, known or "").as_json())

@@ -135,8 +135,8 @@ def restore(pk: int, *, by: str, at: datetime, who: object = None) -> Shelved | 
     """Undo a deletion. None when there is none, or its file name has been taken since."""
     try:
         with transaction.atomic():
-            gone = SavedProfile.objects.filter(pk=pk).exclude(deleted_at=None)
-            if gone.update(deleted_at=None, deleted_by="") != 1:
+            deleted = SavedProfile.objects.filter(pk=pk).exclude(deleted_at=None)
+            if deleted.update(deleted_at=None, deleted_by="") != 1:
                 return None
             row = SavedProfile.objects.get(pk=pk)
             moved.send(SavedProfile, kind="restored", row=row, by=by, at=at, who=who)

@@ -50,12 +50,12 @@ def read_until(now: datetime) -> datetime:
     return now if delay < SLACK else now - delay
 
 
-def said_at(now: datetime, told: object = None) -> datetime:
+def sent_at(now: datetime, reported: object = None) -> datetime:
     """When what is being read now was sent. What the agent itself ``told`` of that (ISO 8601)
     counts as far as the panel can tell that it may be true."""
     earliest = read_until(now)
     try:
-        moment = _moment(str(told)) if told else earliest
+        moment = _moment(str(reported)) if reported else earliest
     except ValueError:
         return earliest
     return min(max(moment, earliest), now)

@@ -57,8 +57,8 @@ def marked_words(text: str, query: str) -> SafeString:
 def found_in(change: Change, query: str) -> SafeString:
     """Where else in a change the words are that neither its reason nor its ticket has; "" where
     those have them."""
-    shown = f"{change.reason} {change.ticket}"
-    return marked(found_elsewhere(change.search, shown, query), query)
+    visible = f"{change.reason} {change.ticket}"
+    return marked(found_elsewhere(change.search, visible, query), query)
 
 
 @register.inclusion_tag("mpm/_way.html")

@@ -11,7 +11,7 @@ from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from mpm.servers.agents import broker_answers
+from mpm.servers.agents import broker_is_up
 from mpm.servers.models import Pulse
 from mpm.web.address import passed_an_unknown_proxy
 
@@ -41,7 +41,7 @@ def stopped_parts(
     if heard is None:
         heard = {pulse.name: pulse.at for pulse in Pulse.objects.all()}
     late = {name: at for name, at in heard.items() if at and now - at > STOPPED_AFTER}
-    if "control" in late and not broker_answers():
+    if "control" in late and not broker_is_up():
         sentence = _(
             "The broker (Redis) isn’t responding. Status may be out of date. Running changes "
             "continue on their servers."

@@ -92,17 +92,17 @@ def _named(error: BaseException) -> Trouble:
 
     cause = error.__cause__ if isinstance(error, OperationalError) else error
     cause = cause or error
-    said = str(cause)
+    text = str(cause)
     if isinstance(cause, redis.BusyLoadingError):
         known = _LOADING
-    elif isinstance(cause, redis.AuthenticationError | redis.NoPermissionError) or "NOAUTH" in said:
+    elif isinstance(cause, redis.AuthenticationError | redis.NoPermissionError) or "NOAUTH" in text:
         known = _REFUSED
     elif isinstance(cause, redis.OutOfMemoryError):
         known = _FULL
     elif isinstance(cause, redis.ReadOnlyError):
         known = _STANDBY
-    elif isinstance(cause, redis.ResponseError) and "MISCONF" in said:
+    elif isinstance(cause, redis.ResponseError) and "MISCONF" in text:
         known = _CANNOT_SAVE
     else:
         known = _AWAY
-    return Trouble(*known, said[:300])
+    return Trouble(*known, text[:300])

@@ -21,13 +21,13 @@ class RememberingStorage(SessionStorage):
 
     def add(self, level: int, message: str, extra_tags: str | None = "") -> None:
         super().add(level, message, extra_tags)
-        said: list[dict[str, Any]] = self.request.session.get(KEY, [])
+        messages: list[dict[str, Any]] = self.request.session.get(KEY, [])
         entry = {
             "at": timezone.now().isoformat(),
             "level": DEFAULT_TAGS.get(level, "info"),
             "text": _BUTTON.sub("", str(message)).strip(),
         }
-        self.request.session[KEY] = [*said, entry][-MOST:]
+        self.request.session[KEY] = [*messages, entry][-MOST:]
 
 
 def said(request: HttpRequest) -> list[dict[str, Any]]:

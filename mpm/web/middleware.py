@@ -74,7 +74,7 @@ def request_id(get_response: GetResponse) -> GetResponse:
 
 def _note_access(request: HttpRequest, response: HttpResponseBase, seconds: float) -> None:
     """One line for a request, without its query: that may hold what nobody else is to read."""
-    told = {
+    fields = {
         "method": str(request.method)[:20],
         "path": request.path[:500],
         "status": response.status_code,
@@ -82,7 +82,9 @@ def _note_access(request: HttpRequest, response: HttpResponseBase, seconds: floa
         "address": client_address(request),
     }
     access.info(
-        "%(method)s %(path)s %(status)s in %(ms)s ms for %(address)s", told, extra={"access": told}
+        "%(method)s %(path)s %(status)s in %(ms)s ms for %(address)s",
+        fields,
+        extra={"access": fields},
     )
 
 

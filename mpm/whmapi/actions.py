@@ -57,11 +57,11 @@ def choice_of(wanted: Wanted, names: Collection[str]) -> Choice:
     Raises Failed where they are nothing of the MPM or of ITK. Pure.
     """
     now = installed(names)
-    coming = [mpm for mpm in MPM if mpm.package in wanted.install]
-    if len(coming) > 1:
+    chosen = [mpm for mpm in MPM if mpm.package in wanted.install]
+    if len(chosen) > 1:
         raise Failed("Apache has one MPM at a time; “install” names several.")
-    if coming:
-        mpm = coming[0]
+    if chosen:
+        mpm = chosen[0]
     elif now.mpm is None:
         raise Failed("The server doesn't have exactly one MPM. Name the one to install.")
     elif MPM(now.mpm).package in wanted.uninstall:
@@ -104,8 +104,8 @@ def check_moves(
             f"{', '.join(staying)} would stay: removing {'it' if len(staying) == 1 else 'them'} is "
             "not part of this MPM or ITK change."
         )
-    coming = {item.name for item in plan.install}
-    idle = sorted(wanted.upgrade - coming)
+    installed = {item.name for item in plan.install}
+    idle = sorted(wanted.upgrade - installed)
     if idle:
         raise Failed(f"This panel doesn't upgrade packages: {', '.join(idle)}.")
 

@@ -102,12 +102,12 @@ def bridged(module: str, answer: Answer) -> dict[str, Any]:
 
 def _restarted(answer: Answer) -> dict[str, Any]:
     service = answer.data.get("service", "httpd")
-    said = answer.data.get("output", "") if answer.ok else answer.reason
+    output = answer.data.get("output", "") if answer.ok else answer.reason
     row = {
         "result": int(answer.ok),
         "service": service,
         "servicename": service,
-        "rawout": said,
+        "rawout": output,
     }
     return {"restart": [row]}
 

@@ -68,10 +68,10 @@ def restart_service(call: Call) -> dict[str, Any]:
             f"{call.server} didn't answer within {WAIT_SECONDS} seconds. Apache may still "
             f"be restarted."
         )
-    said = "\n".join(part for part in (event.data.get("log"), event.data.get("message")) if part)
+    output = "\n".join(part for part in (event.data.get("log"), event.data.get("message")) if part)
     if event.kind != "server.repaired":
         raise Failed(str(event.data.get("message") or "Apache couldn't be restarted."))
-    return {"service": service, "output": said}
+    return {"service": service, "output": output}
 
 
 def _only_httpd(service: str) -> None:

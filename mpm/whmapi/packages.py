@@ -106,13 +106,13 @@ def resolve_actions(call: Call) -> dict[str, Any]:
 
 
 def actions_of(change: Transaction, scene: Scene) -> dict[str, list[str]]:
-    coming = {package.name for package in change.install}
-    leaving = {package.name for package in change.remove}
+    installed = {package.name for package in change.install}
+    removed = {package.name for package in change.remove}
     return {
-        "install": sorted(coming - leaving),
-        "upgrade": sorted(coming & leaving),
-        "uninstall": sorted(leaving - coming),
-        "unaffected": sorted(scene.installed.keys() - coming - leaving),
+        "install": sorted(installed - removed),
+        "upgrade": sorted(installed & removed),
+        "uninstall": sorted(removed - installed),
+        "unaffected": sorted(scene.installed.keys() - installed - removed),
     }
 
 
@@ -138,7 +138,7 @@ def _state(scene: Scene, name: str) -> str:
     return "installed"
 
 
-def _info(scene: Scene, name: str, said: Description) -> dict[str, Any]:
+def _info(scene: Scene, name: str, description: Description) -> dict[str, Any]:
     there, offered = scene.installed.get(name), scene.available.get(name)
     entry: Entry | None = there or offered
     if entry is None:
@@ -154,13 +154,13 @@ def _info(scene: Scene, name: str, said: Description) -> dict[str, Any]:
         "version_installed": there.package.evr if there else "",
         "version_latest": latest.evr,
         "state": state,
-        "size": said.size,
-        "license": said.license,
-        "pkg_group": said.group,
+        "size": description.size,
+        "license": description.license,
+        "pkg_group": description.group,
         "repo_name": "NYI",
-        "short_description": said.summary,
-        "long_description": said.description or said.summary,
-        "more_info_url": said.url or None,
+        "short_description": description.summary,
+        "long_description": description.description or description.summary,
+        "more_info_url": description.url or None,
         "pkg_dep": {
             "requires": [str(item) for item in entry.requires],
             "conflicts": [str(item) for item in entry.conflicts],

@@ -89,8 +89,8 @@ def save_profile(call: Call) -> dict[str, Any]:
 def recommendations(call: Call) -> dict[str, Any]:
     """What EasyApache 4 recommends beside the packages that are installed there, by their names."""
     names = call.profile.names
-    said = call.particulars.recommendations
-    return {name: said[name] for name in sorted(said) if name in names}
+    found = call.particulars.recommendations
+    return {name: found[name] for name in sorted(found) if name in names}
 
 
 @function("ea4_metainfo")

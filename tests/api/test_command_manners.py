@@ -96,16 +96,16 @@ def test_no_color_is_what_it_says(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setenv("FORCE_COLOR", "1")
     colored, plain = io.StringIO(), io.StringIO()
-    Terminal(colored).say("Succeeded", "green")
+    Terminal(colored).write_line("Succeeded", "green")
     monkeypatch.setenv("NO_COLOR", "1")
-    Terminal(plain).say("Succeeded", "green")
+    Terminal(plain).write_line("Succeeded", "green")
     assert "\x1b[32m" in colored.getvalue()
     assert not re.search(r"\x1b\[[0-9;]*3\d", plain.getvalue())
 
 
 def test_what_a_server_sends_does_not_drive_the_terminal() -> None:
     out = io.StringIO()
-    Terminal(out).say("\x1b]0;mine\x07 \u202eyes\x9b2J ok")
+    Terminal(out).write_line("\x1b]0;mine\x07 \u202eyes\x9b2J ok")
     assert out.getvalue() == "\\x1b]0;mine\\x07 \\u202eyes\\x9b2J ok\n"
 
 

@@ -16,7 +16,7 @@ from django.test import Client
 
 from mpm.api.app import api
 from mpm.api.description import OF_OPERATIONS
-from mpm.api.examples import EXAMPLES, OF_ANSWERS
+from mpm.api.examples import EXAMPLES, RESPONSE_EXAMPLES
 from mpm.history.event_kinds import EVENT_KINDS
 from mpm.models import Change, State
 from mpm.web.polling import POLLS
@@ -70,7 +70,7 @@ def test_an_example_is_what_its_shape_says(name: str) -> None:
         assert set(example) == known
 
 
-@pytest.mark.parametrize(("answer", "example"), OF_ANSWERS.items())
+@pytest.mark.parametrize(("answer", "example"), RESPONSE_EXAMPLES.items())
 def test_an_example_of_one_answer_is_what_its_shape_says(
     answer: tuple[str, int], example: dict[str, Any]
 ) -> None:

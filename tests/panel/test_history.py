@@ -18,7 +18,7 @@ from easyapache.ea4.mpm import Choice
 from mpm.access.services.users import add_user
 from mpm.changes.services.record import record_reports
 from mpm.changes.services.request import request_change
-from mpm.history.activity import activity, known_people, known_tickets
+from mpm.history.activity import activity, people_in_history, tickets_in_history
 from mpm.history.customer import ticket_text
 from mpm.history.export import as_csv, as_json
 from mpm.history.filters import BadFilter, ChangeFilters
@@ -201,8 +201,8 @@ def test_a_reason_that_looks_like_a_formula_is_harmless_in_a_spreadsheet(
 
 
 def test_everybody_in_the_history_is_found_along_the_index(many: list[Change]) -> None:
-    assert known_people() == [f"person{number}" for number in range(5)]
-    assert len(known_tickets()) == 20
+    assert people_in_history() == [f"person{number}" for number in range(5)]
+    assert len(tickets_in_history()) == 20
 
 
 def test_activity_counts_each_day_and_its_failures(

@@ -28,7 +28,7 @@ from easyapache.ea4.protocol import CONTROL_QUEUE
 from mpm import tasks
 from mpm.access.services.actor import Actor
 from mpm.changes.services.dispatch import dispatch
-from mpm.changes.services.planning import ask_again, request_preview
+from mpm.changes.services.planning import request_preview, resend_preview
 from mpm.changes.services.record import record_reports
 from mpm.changes.services.request import request_change
 from mpm.changes.services.sweep import ping_all, rescan_all
@@ -187,7 +187,7 @@ def test_a_preview_whose_answer_may_be_unread_is_neither_ended_nor_asked_again(
     server = known_server()
     sweep_changes()
     preview = request_preview(server, Choice.parse("event"), ADMIN)
-    ask_again(preview)
+    resend_preview(preview)
     tell("heartbeat", server="web02", agent="1.0", capabilities={})
     for seconds in range(20, 200, 10):
         sweep_changes(timezone.now() + timedelta(seconds=seconds))

@@ -17,7 +17,7 @@ from easyapache.ea4.protocol import Outcome
 from mpm.changes.lifecycle import end_of
 from mpm.changes.services.cancel import cancel
 from mpm.changes.services.outside import adopt
-from mpm.changes.services.record import record_reports, seal_what_came_later
+from mpm.changes.services.record import record_reports, seal_late_reports
 from mpm.changes.services.repairs import repair
 from mpm.changes.services.request import request_change
 from mpm.history import renamed
@@ -82,7 +82,7 @@ def opened(transactional_db: None, known_server: Callable[..., Server]) -> dict[
     adopt(made["external"], ADMIN)
     late = [report(4, "step", step="verify", status="done", detail="")]
     record_reports("failed", made["failed"].uuid, late)
-    seal_what_came_later(timezone.now() + timedelta(minutes=5))
+    seal_late_reports(timezone.now() + timedelta(minutes=5))
     repair(made["failed"].server, "take-back", ADMIN)
     hook = webhooks.make(
         ADMIN, name="Chat", url="https://8.8.8.8/", kinds=["change.restored", "change.failed"]
@@ -161,7 +161,7 @@ def test_an_altered_row_of_the_version_before_is_still_found(opened: dict[str, C
 
 def test_a_repair_that_was_requested_before_the_upgrade_is_known(opened: dict[str, Change]) -> None:
     server = opened["failed"].server
-    assert [one.asked_by for one in repairs(server)] == ["anna"]
+    assert [one.requested_by for one in repairs(server)] == ["anna"]
     now = timezone.now() + timedelta(minutes=1)
     found, _ = events_after(0, 100, now, kinds=["server.repair_requested", "change.late_report"])
     assert [EventSchema.of(event).kind for event in found] == [

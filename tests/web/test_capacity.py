@@ -103,10 +103,10 @@ def test_before_httpd_was_seen_the_section_says_when_it_will_be_filled(
     assert "<svg" not in page.split('id="capacity"')[1].split("</section>")[0]
 
 
-def section(server: Server) -> capacity.Shown:
+def section(server: Server) -> capacity.Section:
     load = capacity.known_load(server, server.installed_profiles.latest("pk"))
     assert load is not None
-    return capacity.shown(load)
+    return capacity.section(load)
 
 
 def test_bars_of_different_mpms_have_one_axis_that_ends_beyond_what_is_available(

@@ -44,7 +44,7 @@ def add_user(
         with transaction.atomic():
             user = User.objects.create_user(name, password=password)
             user.groups.set([Group.objects.get(name=role)])
-            _tell("user.created", user, actor, role=role)
+            _record("user.created", user, actor, role=role)
     except IntegrityError:
         raise Refused(
             Sentence("A user named {name} already exists.", name=name),
@@ -64,7 +64,7 @@ def set_role(user: User, role: str, actor: Actor) -> User:
             _keep_an_administrator(user)
         before = list(user.groups.values_list("name", flat=True))
         user.groups.set([Group.objects.get(name=role)])
-        _tell("user.role", user, actor, before=before, role=role)
+        _record("user.role", user, actor, before=before, role=role)
     return user
 
 
@@ -76,7 +76,7 @@ def set_active(user: User, active: bool, actor: Actor) -> User:
             _keep_an_administrator(user)
         user.is_active = active
         user.save(update_fields=["is_active"])
-        _tell("user.enabled" if active else "user.disabled", user, actor)
+        _record("user.enabled" if active else "user.disabled", user, actor)
     return user
 
 
@@ -88,7 +88,7 @@ def reset_password(user: User, actor: Actor) -> str:
     with transaction.atomic():
         user.set_password(password)
         user.save(update_fields=["password"])
-        _tell("user.password_reset", user, actor)
+        _record("user.password_reset", user, actor)
     return password
 
 
@@ -113,15 +113,15 @@ def _not_of_whm(user: User) -> None:
         )
 
 
-def _keep_an_administrator(leaving: User) -> None:
-    others = User.objects.filter(is_active=True, groups__name=ROLES[0]).exclude(pk=leaving.pk)
-    if leaving.groups.filter(name=ROLES[0]).exists() and not others.exists():
+def _keep_an_administrator(removed: User) -> None:
+    others = User.objects.filter(is_active=True, groups__name=ROLES[0]).exclude(pk=removed.pk)
+    if removed.groups.filter(name=ROLES[0]).exists() and not others.exists():
         raise Refused(
-            Sentence("{name} is the last administrator.", name=leaving.get_username()),
+            Sentence("{name} is the last administrator.", name=removed.get_username()),
             code="last_administrator",
             status=409,
         )
 
 
-def _tell(kind: str, user: User, actor: Actor, **data: object) -> None:
+def _record(kind: str, user: User, actor: Actor, **data: object) -> None:
     append(kind, timezone.now(), actor=actor, data={"account": user.get_username(), **data})

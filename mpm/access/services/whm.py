@@ -143,7 +143,7 @@ def use_ticket(ticket: str, *, audiences: frozenset[str], actor: Actor) -> Entry
         raise TicketRefused("invalid", str(error)) from error
     why = tickets.fault(claims, audiences=audiences, now=now.timestamp())
     if why:
-        _tell_refused(key.server, claims, why, actor, now)
+        _record_refusal(key.server, claims, why, actor, now)
         code = why if why in REASONS else "invalid"
         ahead = claims.issued - now.timestamp()
         raise TicketRefused(code, f"{why}: {claims.audience}, issued {ahead:+.0f} s from now")
@@ -161,7 +161,7 @@ def use_ticket(ticket: str, *, audiences: frozenset[str], actor: Actor) -> Entry
             )
             WhmKey.objects.filter(pk=key.pk).update(last_used_at=now)
     except IntegrityError:
-        _tell_refused(key.server, claims, "used", actor, now)
+        _record_refusal(key.server, claims, "used", actor, now)
         raise TicketRefused("used", "the ticket was used before") from None
     _forget(now)
     return Entry(secret, key.server)
@@ -228,7 +228,7 @@ def _named(actor: Actor, name: str) -> Actor:
     )
 
 
-def _tell_refused(
+def _record_refusal(
     server: Server, claims: tickets.Claims, why: str, actor: Actor, now: datetime
 ) -> None:
     with transaction.atomic():

@@ -99,17 +99,17 @@ def alter(request: HttpRequest, pk: int) -> HttpResponse:
     try:
         if action in (ADMINISTRATOR, SUPPORT):
             set_role(user, action, actor)
-            said = _("The role of %(name)s was changed.")
+            message = _("The role of %(name)s was changed.")
         elif action in ("in", "out"):
             set_active(user, action == "in", actor)
-            said = _("%(name)s is enabled.") if action == "in" else _("%(name)s is disabled.")
+            message = _("%(name)s is enabled.") if action == "in" else _("%(name)s is disabled.")
         elif action == "password":
             return _created(request, user, reset_password(user, actor))
         else:
-            said = ""
+            message = ""
     except Refused as refused:
         messages.error(request, in_words(refused.message))
         return redirect("users")
-    if said:
-        messages.success(request, said % {"name": user.get_username()})
+    if message:
+        messages.success(request, message % {"name": user.get_username()})
     return redirect("users")

@@ -49,7 +49,10 @@ def cancel(change: Change, actor: Actor) -> Change:
             return change
         if reason := why_not_cancel(change):
             raise TooLate(reason)
-        asked: dict[str, Any] = {"cancel_requested_at": now, "cancel_requested_by": actor.name}
+        request_fields: dict[str, Any] = {
+            "cancel_requested_at": now,
+            "cancel_requested_by": actor.name,
+        }
         at_once = move(
             change,
             (State.SCHEDULED, State.QUEUED),
@@ -63,7 +66,7 @@ def cancel(change: Change, actor: Actor) -> Change:
                 person=actor.name,
             ),
             decided_by="cancel",
-            **asked,
+            **request_fields,
         )
         if not at_once and not move(
             change,
@@ -73,7 +76,7 @@ def cancel(change: Change, actor: Actor) -> Change:
             actor=actor,
             unknown_since=None,
             cancel_refused="",
-            **asked,
+            **request_fields,
         ):
             raise TooLate(
                 why_not_cancel(change)

@@ -16,14 +16,14 @@ def server_named(name: str) -> Server:
         return Server.objects.get(name=name)
     except Server.DoesNotExist:
         known = ", ".join(Server.objects.order_by("name").values_list("name", flat=True)[:20])
-        said = Sentence("There is no server called {name!r}.", name=name[:80])
+        message = Sentence("There is no server called {name!r}.", name=name[:80])
         more = (
             Sentence("Known servers: {names}.", names=known)
             if known
             else Sentence("No server has been added yet.")
         )
         raise NotFound(
-            joined(" ", [said, more]),
+            joined(" ", [message, more]),
             code="unknown_server",
         ) from None
 
@@ -34,7 +34,7 @@ def server_known(name: str) -> None:
         server_named(name)
 
 
-def known_servers(names: Iterable[str]) -> list[str]:
+def check_servers(names: Iterable[str]) -> list[str]:
     """``names`` in order, each once. Raises BadRequest for one that no server has."""
     wanted = sorted(set(names))
     known = set(Server.objects.filter(name__in=wanted).values_list("name", flat=True))

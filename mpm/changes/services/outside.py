@@ -33,10 +33,12 @@ def _last_transaction(movement: Movement) -> Mapping[str, Any]:
     """What the package manager remembers of the transaction that made the difference; empty
     where the newest one it knows is older than the difference."""
     before = movement.before.facts.get("last_transaction") or {}
-    said: Mapping[str, Any] = movement.after.facts.get("last_transaction") or {}
-    known, told = before.get("id"), said.get("id")
+    latest: Mapping[str, Any] = movement.after.facts.get("last_transaction") or {}
+    earlier_id, latest_id = before.get("id"), latest.get("id")
     # Its numbers only grow; a smaller one is of a history that was put back.
-    return said if told is not None and (known is None or told > known) else {}
+    return (
+        latest if latest_id is not None and (earlier_id is None or latest_id > earlier_id) else {}
+    )
 
 
 def ours(server: Server, movement: Movement) -> bool:
@@ -58,13 +60,13 @@ def outside_change(server: Server, movement: Movement, at: datetime) -> Change |
     if unrequested.one_too_many(server.name, at, agent_of(server.name)):
         return None
     before, after = observed_mpm(movement.before), observed_mpm(movement.after)
-    said = _last_transaction(movement)
-    who = str(said.get("user") or "")[:150]
+    entry = _last_transaction(movement)
+    who = str(entry.get("user") or "")[:150]
     moves = Transaction(install=movement.arrived, remove=movement.left)
     choice = Choice.parse(after.mpm or before.mpm, itk=after.itk)
     plan = plan_from_transaction(movement.before, choice, moves, load_catalogue())
-    started = _moment(said.get("at")) or at
-    sentence = _outside_sentence(movement, said)
+    started = _moment(entry.get("at")) or at
+    sentence = _outside_sentence(movement, entry)
     change = Change.objects.create(
         server=server,
         server_name=server.name,
@@ -74,20 +76,20 @@ def outside_change(server: Server, movement: Movement, at: datetime) -> Change |
         to_mpm=after.mpm or "",
         to_itk=after.itk,
         choice=choice.as_json(),
-        plan={**plan.as_json(), "findings": [], "source": "outside", "told": dict(said)},
+        plan={**plan.as_json(), "findings": [], "source": "outside", "told": dict(entry)},
         transaction=moves.as_json(),
         digest=plan.digest,
         base_digest=plan.base_digest,
         origin=Origin.OUTSIDE,
         actor_name=who or SOMEBODY,
-        reason=str(said.get("command") or "")[:500],
+        reason=str(entry.get("command") or "")[:500],
         requested_at=at,
         started_at=started,
         finished_at=at,
         sentence=sentence,
         sentence_words=words_of(sentence),
         decided_by="scan",
-        search=search_text(str(said.get("command") or ""), "", plan),
+        search=search_text(str(entry.get("command") or ""), "", plan),
     )
     append(
         seal_payload.OUTSIDE,
@@ -98,13 +100,13 @@ def outside_change(server: Server, movement: Movement, at: datetime) -> Change |
         data={
             **seal_payload.found(change),
             **seal_payload.ended(change),
-            "transaction": dict(said),
+            "transaction": dict(entry),
         },
     )
     return change
 
 
-def _outside_sentence(movement: Movement, said: Mapping[str, Any]) -> str:
+def _outside_sentence(movement: Movement, entry: Mapping[str, Any]) -> str:
     before, after = observed_mpm(movement.before), observed_mpm(movement.after)
     parts = []
     if before != after:
@@ -119,11 +121,11 @@ def _outside_sentence(movement: Movement, said: Mapping[str, Any]) -> str:
     if not parts:
         parts.append(Sentence("the configured and running MPM changed"))
     what = joined("; ", parts)
-    if not said.get("id"):
+    if not entry.get("id"):
         return Sentence("Changed outside this panel: {what}.", what=what)
     return Sentence(
         "Changed outside this panel by package transaction {id}: {what}.",
-        id=str(said["id"]),
+        id=str(entry["id"]),
         what=what,
     )
 

@@ -61,8 +61,8 @@ def answer_for(server: Server, choice: Choice, profile: Profile) -> Preview | No
     """What the server itself last said ``choice`` would do to it in exactly this state."""
     answers = server.previews.filter(state=Preview.State.READY, base_digest=profile.digest)
     wanted = choice.as_json()
-    for number, asked in answers.order_by("-answered_at", "-pk").values_list("pk", "choice"):
-        if asked == wanted:
+    for number, stored in answers.order_by("-answered_at", "-pk").values_list("pk", "choice"):
+        if stored == wanted:
             return Preview.objects.get(pk=number)
     return None
 
@@ -108,9 +108,9 @@ def request_preview(server: Server, choice: Choice, actor: Actor) -> Preview:
             actor_name=actor.name,
             requested_at=now,
         )
-        told = {"preview": preview.uuid, "choice": preview.choice, "digest": plan.digest}
-        append("preview.requested", now, server_name=server.name, actor=actor, data=told)
-    transaction.on_commit(lambda: ask_again(preview))
+        data = {"preview": preview.uuid, "choice": preview.choice, "digest": plan.digest}
+        append("preview.requested", now, server_name=server.name, actor=actor, data=data)
+    transaction.on_commit(lambda: resend_preview(preview))
     return preview
 
 
@@ -130,7 +130,7 @@ def settled(preview: Preview) -> Preview | None:
     return found
 
 
-def ask_again(preview: Preview) -> bool:
+def resend_preview(preview: Preview) -> bool:
     """Send the question of a pending preview to its server; asking twice does no harm."""
     from easyapache.ea4.protocol import Goal
 

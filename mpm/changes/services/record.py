@@ -44,7 +44,7 @@ from mpm.servers.agents import wake
 from mpm.servers.inventory import Movement, record_scan
 from mpm.servers.looks import rescan
 from mpm.servers.models import Server
-from mpm.servers.reading import said_at
+from mpm.servers.reading import sent_at
 
 log = logging.getLogger(__name__)
 
@@ -68,7 +68,7 @@ def find_change(server_name: str, uuid: str) -> Change | None:
 def heard(server_name: str, at: datetime, change: Change | None = None) -> None:
     """Somebody answered for ``server_name``: neither it nor its change is silent. What is recorded
     ``at`` one moment may have been said before."""
-    at = said_at(at)
+    at = sent_at(at)
     earlier = Q(last_seen_at=None) | Q(last_seen_at__lt=at)
     Server.objects.filter(earlier, name=server_name).update(last_seen_at=at)
     active = Change.objects.filter(server__name=server_name, state__in=ACTIVE_STATES)
@@ -77,7 +77,7 @@ def heard(server_name: str, at: datetime, change: Change | None = None) -> None:
         Change.objects.filter(pk=change.pk, state__in=ACTIVE_STATES).update(heartbeat_at=at)
 
 
-def ask_for_rest(change: Change) -> None:
+def request_rest(change: Change) -> None:
     """Have the agent send everything that is not here yet."""
     after = SyncRequest(change.uuid, change.last_report, change.log_size)
     wake(change.server_name, "sync", after.as_json())
@@ -90,7 +90,7 @@ def record_reports(server: str, change: str, reports: Iterable[Any]) -> int:
     for later, and the agent is asked for what lies between. Raises BadMessage for what is
     no report; then nothing of the message is kept.
     """
-    parsed = sorted(map(_told, reports), key=lambda pair: pair[0].seq)
+    parsed = sorted(map(_parsed, reports), key=lambda pair: pair[0].seq)
     found = find_change(server, change)
     if found is None:
         return 0
@@ -99,21 +99,21 @@ def record_reports(server: str, change: str, reports: Iterable[Any]) -> int:
     with transaction.atomic():
         row = _locked(found)
         heard(server, now, row)
-        for report, told in parsed:
+        for report, content in parsed:
             if report.seq <= row.last_report:
                 unrequested.note_contradiction(row, report, now, agent_of(server))
                 continue
             if report.seq != row.last_report + 1:
                 gap = True
                 break
-            _take(row, report, told, now)
+            _take(row, report, content, now)
             fresh += 1
     if gap:
-        ask_for_rest(row)
+        request_rest(row)
     return fresh
 
 
-def _told(item: Any) -> tuple[Report, ReportData | None]:
+def _parsed(item: Any) -> tuple[Report, ReportData | None]:
     report = Report.from_json(storable(item))
     if report.seq > unrequested.MOST_REPORTS:
         raise BadMessage(f"a change has at most {unrequested.MOST_REPORTS} reports")
@@ -126,7 +126,7 @@ def _locked(change: Change) -> Change:
     return Change.objects.select_for_update().get(pk=change.pk)
 
 
-def _take(change: Change, report: Report, told: ReportData | None, now: datetime) -> None:
+def _take(change: Change, report: Report, content: ReportData | None, now: datetime) -> None:
     at = _moment(report.at, now)
     ReportRow.objects.create(
         change=change, seq=report.seq, at=at, kind=report.kind, data=dict(report.data)
@@ -143,19 +143,19 @@ def _take(change: Change, report: Report, told: ReportData | None, now: datetime
             started_at=at,
         )
     # How a change ended stays; what is told of it later is in its timeline, and sealed by itself.
-    match told:
+    match content:
         case StepReport():
-            _step(change, told, at)
+            _step(change, content, at)
         case FindingReport():
             _finding(change, dict(report.data))
         case InterruptionReport():
-            _interruption(change, told, dict(report.data))
+            _interruption(change, content, dict(report.data))
         case MovedReport() if not change.finished:
             _set(change, moved=report.data["transaction"])
-        case CancelReport() if not told.accepted:
-            _refused_to_cancel(change, told, at)
+        case CancelReport() if not content.accepted:
+            _refused_to_cancel(change, content, at)
         case OutcomeReport():
-            _outcome(change, told, at, now)
+            _outcome(change, content, at, now)
 
 
 def _set(change: Change, **fields: Any) -> None:
@@ -164,10 +164,10 @@ def _set(change: Change, **fields: Any) -> None:
         setattr(change, name, value)
 
 
-def _step(change: Change, told: StepReport, at: datetime) -> None:
+def _step(change: Change, content: StepReport, at: datetime) -> None:
     if change.finished:
         return
-    fields: dict[str, Any] = {"step": told.step.value}
+    fields: dict[str, Any] = {"step": content.step.value}
     if change.started_at is None:
         fields["started_at"] = at
     _set(change, **fields)
@@ -179,29 +179,29 @@ def _finding(change: Change, data: dict[str, Any]) -> None:
         _set(change, diagnosis=[*change.diagnosis, data])
 
 
-def _interruption(change: Change, told: InterruptionReport, data: dict[str, Any]) -> None:
+def _interruption(change: Change, content: InterruptionReport, data: dict[str, Any]) -> None:
     """A change that was undone restarts httpd twice; visitors noticed the sum of both. What
     nobody measured is unknown (None): it may have been anything, so it cannot add up to nothing.
     """
     if change.finished:
         return
     earlier = change.interruption
-    known = [] if earlier is None else [change.refused]
-    measured = told.measured
-    known.append(int(told.refused or 0) + int(told.reset or 0) if measured else None)
-    total = sum(count or 0 for count in known)
-    waits = [change.longest_wait_ms, told.longest_wait_ms if measured else None]
-    partial = told.partial or bool((earlier or {}).get("partial"))
+    counts = [] if earlier is None else [change.refused]
+    measured = content.measured
+    counts.append(int(content.refused or 0) + int(content.reset or 0) if measured else None)
+    total = sum(count or 0 for count in counts)
+    waits = [change.longest_wait_ms, content.longest_wait_ms if measured else None]
+    partial = content.partial or bool((earlier or {}).get("partial"))
     _set(
         change,
         interruption={**data, "partial": partial},
-        refused=None if total == 0 and None in known else total,
+        refused=None if total == 0 and None in counts else total,
         longest_wait_ms=max((wait for wait in waits if wait is not None), default=None),
     )
 
 
-def _refused_to_cancel(change: Change, told: CancelReport, at: datetime) -> None:
-    reason = told.reason[:500]
+def _refused_to_cancel(change: Change, content: CancelReport, at: datetime) -> None:
+    reason = content.reason[:500]
     move(
         change,
         (State.CANCELING,),
@@ -226,7 +226,7 @@ def _outcome(change: Change, report: OutcomeReport, at: datetime, now: datetime)
     decided_by = "confirmed" if any(more) else report.decided_by[:200]
     # The steps of a change that was closed here are not followed any more.
     end = outcome if change.finished else Outcome(end_of(outcome, change.step, decided_by))
-    told: dict[str, Any] = {
+    result: dict[str, Any] = {
         "outcome": end.value,
         "decided_by": decided_by,
         "sentence": sentence,
@@ -234,7 +234,7 @@ def _outcome(change: Change, report: OutcomeReport, at: datetime, now: datetime)
         "longest_wait_ms": change.longest_wait_ms,
     }
     failed = outcome is not Outcome.SUCCEEDED
-    error = _error_of(change, told["sentence"]) if failed else ""
+    error = _error_of(change, result["sentence"]) if failed else ""
     ended = move(
         change,
         (State.RUNNING, State.CANCELING),
@@ -242,8 +242,8 @@ def _outcome(change: Change, report: OutcomeReport, at: datetime, now: datetime)
         at,
         actor=agent,
         finished_at=at,
-        sentence=told["sentence"],
-        decided_by=told["decided_by"],
+        sentence=result["sentence"],
+        decided_by=result["decided_by"],
         error=error,
         silent_since=None,
         search="\n".join(part for part in (change.search, error.lower()) if part),
@@ -256,7 +256,7 @@ def _outcome(change: Change, report: OutcomeReport, at: datetime, now: datetime)
             server_name=change.server_name,
             change=change,
             actor=agent,
-            data=told,
+            data=result,
         )
     if seen is not None:
         server = Server.objects.select_for_update().get(pk=change.server_id)
@@ -277,8 +277,8 @@ def _more_than_confirmed(there: Iterable[Package], missing: Iterable[Package]) -
 
 
 def _error_of(change: Change, sentence: str) -> str:
-    words = [f"{item.get('title', '')}: {item.get('message', '')}" for item in change.diagnosis]
-    return "\n".join([sentence, *words])[:10_000]
+    texts = [f"{item.get('title', '')}: {item.get('message', '')}" for item in change.diagnosis]
+    return "\n".join([sentence, *texts])[:10_000]
 
 
 def record_log(server: str, change: str, offset: int, text: str) -> int:
@@ -312,11 +312,11 @@ def record_log(server: str, change: str, offset: int, text: str) -> int:
             late: dict[str, Any] = {"unsealed_since": now} if row.finished else {}
             _set(row, log_size=row.log_size + len(fresh), **late)
     if gap:
-        ask_for_rest(row)
+        request_rest(row)
     return len(fresh)
 
 
-def seal_what_came_later(now: datetime) -> None:
+def seal_late_reports(now: datetime) -> None:
     """What agents told of changes after their end, once nothing more has come for a while, is
     sealed by an event as well."""
     due = Change.objects.filter(unsealed_since__lt=now - QUIET)
@@ -331,7 +331,7 @@ def seal_what_came_later(now: datetime) -> None:
                 server_name=row.server_name,
                 change=row,
                 actor=agent_of(row.server_name),
-                data=seal_payload.told(row),
+                data=seal_payload.received(row),
             )
             _set(row, unsealed_since=None)
 

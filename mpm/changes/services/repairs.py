@@ -14,7 +14,7 @@ from mpm.access.services.actor import Actor, Refused, agent_of
 from mpm.changes.services.lookup import must_be_allowed
 from mpm.changes.services.record import heard
 from mpm.history import renamed
-from mpm.history.diagnosis import ASKED, NOT_REPAIRED, REPAIRED
+from mpm.history.diagnosis import NOT_REPAIRED, REPAIR_REQUESTED, REPAIRED
 from mpm.history.services.events import append
 from mpm.history.services.text_checks import storable
 from mpm.models import ACTIVE_STATES, Event
@@ -46,19 +46,19 @@ def repair(server: Server, action: str, actor: Actor) -> str:
     number = request_number(now)
     with transaction.atomic():
         event = append(
-            ASKED,
+            REPAIR_REQUESTED,
             now,
             server_name=server.name,
             actor=actor,
             data={"request": number, "action": action},
         )
-    _ask(event)
+    _send(event)
     return number
 
 
-def _ask(event: Event) -> None:
-    asked = RepairRequest(event.data["request"], event.data["action"], event.at)
-    wake(event.server_name, "repair", asked.as_json())
+def _send(event: Event) -> None:
+    message = RepairRequest(event.data["request"], event.data["action"], event.at)
+    wake(event.server_name, "repair", message.as_json())
 
 
 def repeat_unanswered(now: datetime, away: Container[str]) -> None:
@@ -67,10 +67,10 @@ def repeat_unanswered(now: datetime, away: Container[str]) -> None:
     It does no harm: an agent does each once, begins none that is long past, and answers
     each time."""
     since = now - REPEATED_FOR
-    asked = Event.objects.filter(
-        kind__in=renamed.spellings(ASKED), at__gte=since, at__lte=now - REPEAT
+    requests = Event.objects.filter(
+        kind__in=renamed.spellings(REPAIR_REQUESTED), at__gte=since, at__lte=now - REPEAT
     )
-    waiting = {str(event.data.get("request")): event for event in asked.order_by("-id")[:200]}
+    waiting = {str(event.data.get("request")): event for event in requests.order_by("-id")[:200]}
     if not waiting:
         return
     answers = Event.objects.filter(kind__in=(REPAIRED, NOT_REPAIRED), at__gte=since)
@@ -79,7 +79,7 @@ def repeat_unanswered(now: datetime, away: Container[str]) -> None:
     for number, event in waiting.items():
         name = event.server_name
         if number not in answered and name in served and name not in away:
-            _ask(event)
+            _send(event)
 
 
 def record_repair(
@@ -95,12 +95,12 @@ def record_repair(
         answers = Event.objects.filter(server_name=server, kind__in=(REPAIRED, NOT_REPAIRED))
         if answers.filter(data__request=request).exists():
             return
-        said = {"request": request, "action": action, "message": message, "log": log[-20_000:]}
+        data = {"request": request, "action": action, "message": message, "log": log[-20_000:]}
         append(
             REPAIRED if ok else NOT_REPAIRED,
             now,
             server_name=server,
             actor=agent_of(server),
-            data=storable(with_words(said, "message")),
+            data=storable(with_words(data, "message")),
         )
     rescan(row)

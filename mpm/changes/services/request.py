@@ -373,7 +373,7 @@ def create_change(
         server_name=server.name,
         change=change,
         actor=actor,
-        data=seal_payload.asked(change),
+        data=seal_payload.requested(change),
     )
     if not waits:
         transaction.on_commit(lambda: dispatch(change, timezone.now()))

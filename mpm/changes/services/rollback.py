@@ -126,14 +126,14 @@ def _way_back(change: Change, profile: Profile) -> Plan:
         .order_by("pk")
         .values_list("plan", flat=True)
     )
-    came, gone = _builds(change.plan, "install"), _builds(change.plan, "remove")
+    installed, removed = _builds(change.plan, "install"), _builds(change.plan, "remove")
     kept = _builds(change.plan, "keep")
-    before = gone.keys() | kept.keys()
+    before = removed.keys() | kept.keys()
     for plan in since.iterator(chunk_size=50):
-        came |= _builds(plan, "install")
-        gone = _builds(plan, "remove") | gone
-    bring = (before & gone.keys()) - profile.names
-    take = (profile.names & came.keys()) - before
+        installed |= _builds(plan, "install")
+        removed = _builds(plan, "remove") | removed
+    bring = (before & removed.keys()) - profile.names
+    take = (profile.names & installed.keys()) - before
     choice = Choice(mpm=MPM(change.from_mpm), itk=change.from_itk, add=frozenset(bring))
     goal = goal_of(profile, choice)
     relations = load_catalogue()
@@ -152,7 +152,7 @@ def _way_back(change: Change, profile: Profile) -> Plan:
         ) from error
     if kept.get(MAIN) in profile.packages:
         # In the builds that left: they fit this Apache, and the server's kits have them.
-        back = tuple(sorted(gone.get(item.name, item) for item in moves.install))
+        back = tuple(sorted(removed.get(item.name, item) for item in moves.install))
         moves = replace(moves, install=back)
     plan = plan_from_transaction(profile, choice, moves, relations)
     return replace(

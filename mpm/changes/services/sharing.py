@@ -125,9 +125,9 @@ def good_links(change: Change, events: Iterable[Event], now: datetime) -> list[L
 def shared_change(token: str, now: datetime) -> tuple[Change, Link]:
     """The change a link leads to. Raises BadLink and LinkOver. Two queries."""
     try:
-        said = signing.Signer(salt=SALT).unsign_object(token)
-        uuid, nonce = str(said["change"]), str(said["link"])
-        until = datetime.fromtimestamp(int(said["until"]), timezone.get_current_timezone())
+        claims = signing.Signer(salt=SALT).unsign_object(token)
+        uuid, nonce = str(claims["change"]), str(claims["link"])
+        until = datetime.fromtimestamp(int(claims["until"]), timezone.get_current_timezone())
     except (signing.BadSignature, ValueError, KeyError, TypeError) as error:
         raise BadLink(Sentence("This link is invalid or incomplete.")) from error
     if until <= now:
@@ -144,10 +144,10 @@ def shared_change(token: str, now: datetime) -> tuple[Change, Link]:
 
 
 def _link(change: Change, event: Event) -> Link:
-    said = {name: event.data[name] for name in ("link", "until")}
+    data = {name: event.data[name] for name in ("link", "until")}
     return Link(
-        token=signing.Signer(salt=SALT).sign_object({"change": change.uuid, **said}),
-        until=datetime.fromtimestamp(said["until"], timezone.get_current_timezone()),
+        token=signing.Signer(salt=SALT).sign_object({"change": change.uuid, **data}),
+        until=datetime.fromtimestamp(data["until"], timezone.get_current_timezone()),
         made_by=event.actor_name,
         made_at=event.at,
         include=frozenset(event.data.get("include", ())) & frozenset(MAY_INCLUDE),

@@ -20,14 +20,14 @@ from mpm.access.services.actor import Actor, Refused
 from mpm.changes.lifecycle import past_the_point
 from mpm.changes.services.dispatch import dispatch
 from mpm.changes.services.lookup import must_be_allowed
-from mpm.changes.services.planning import ask_again
-from mpm.changes.services.record import ask_for_rest, seal_what_came_later
+from mpm.changes.services.planning import resend_preview
+from mpm.changes.services.record import request_rest, seal_late_reports
 from mpm.changes.services.repairs import repeat_unanswered
 from mpm.changes.services.transition import move
 from mpm.history.services.events import append
 from mpm.models import ACTIVE_STATES, Change, Preview, State
 from mpm.servers.agents import backlogs, wake
-from mpm.servers.looks import ask_for_look, rescan
+from mpm.servers.looks import request_scan, rescan
 from mpm.servers.models import Pulse, Server
 from mpm.servers.reading import SLACK, look, read_until
 
@@ -35,7 +35,7 @@ REPEAT = timedelta(seconds=8)
 """A message is sent again when it has not led to anything for this long."""
 LONGEST_PAUSE = timedelta(seconds=60)
 """Of a change that an agent does not take. Below EXPIRES_SECONDS, so that one waits for it."""
-HEARD_LATELY = timedelta(seconds=25)
+SEEN_LATELY = timedelta(seconds=25)
 """Two heartbeats of an agent: one that was heard need not be asked for another."""
 TAIL = timedelta(seconds=45)
 """For this long after its end a change is asked once more for the rest of its log."""
@@ -59,13 +59,13 @@ def sweep(now: datetime | None = None) -> None:
     for change in active.iterator(chunk_size=200):
         if change.server_name not in full:
             _remind(change, now, read)
-        _note_asked(change, now, read)
+        _note_request(change, now, read)
         _notice_silence(change, now, read)
     for change in Change.objects.filter(
         finished_at__range=(read - TAIL, read), dispatched_at__isnull=False
     ).exclude(server_name__in=full):
-        ask_for_rest(change)
-    seal_what_came_later(now)
+        request_rest(change)
+    seal_late_reports(now)
     _previews(now, read)
     repeat_unanswered(read, full)
 
@@ -104,8 +104,8 @@ def _remind(change: Change, now: datetime, read: datetime) -> None:
         if change.state == State.CANCELING:
             wake(change.server_name, "cancel", CancelRequest(change.uuid).as_json())
         quiet = change.heartbeat_at is None or read - change.heartbeat_at >= REPEAT
-        if quiet and (_unasked(change) or read - (change.asked_at or read) >= REPEAT):
-            ask_for_rest(change)
+        if quiet and (_needs_request(change) or read - (change.asked_at or read) >= REPEAT):
+            request_rest(change)
 
 
 def _pause(change: Change) -> timedelta:
@@ -114,20 +114,20 @@ def _pause(change: Change) -> timedelta:
     return min(max(sent - since, REPEAT), LONGEST_PAUSE) if sent else REPEAT
 
 
-def _last_word(change: Change) -> datetime:
+def _last_sign(change: Change) -> datetime:
     """When anything was last heard of the change or of its server."""
-    words = (change.heartbeat_at, change.server.last_seen_at, change.queued_at)
-    return max((moment for moment in words if moment is not None), default=change.requested_at)
+    moments = (change.heartbeat_at, change.server.last_seen_at, change.queued_at)
+    return max((moment for moment in moments if moment is not None), default=change.requested_at)
 
 
-def _unasked(change: Change) -> bool:
-    return change.asked_at is None or change.asked_at <= _last_word(change)
+def _needs_request(change: Change) -> bool:
+    return change.asked_at is None or change.asked_at <= _last_sign(change)
 
 
-def _note_asked(change: Change, now: datetime, read: datetime) -> None:
+def _note_request(change: Change, now: datetime, read: datetime) -> None:
     """When the server was first asked since its last word. (A full queue is questions that wait.)
     After an outage of the panel's own the first round only asks."""
-    if _unasked(change) and read - _last_word(change) >= REPEAT:
+    if _needs_request(change) and read - _last_sign(change) >= REPEAT:
         change.asked_at = now
         Change.objects.filter(pk=change.pk).update(asked_at=now)
 
@@ -137,14 +137,14 @@ def _notice_silence(change: Change, now: datetime, read: datetime) -> None:
     has had time to answer. heard() takes it back."""
     if change.state == State.SCHEDULED or change.silent_since is not None:
         return
-    last = _last_word(change)
+    last = _last_sign(change)
     if read - last < timedelta(seconds=settings.SILENCE_SECONDS):
         return
     if change.asked_at is None or read - change.asked_at < REPEAT:
         return
     with transaction.atomic():
-        unsaid = Change.objects.filter(pk=change.pk, state=change.state, silent_since=None)
-        if unsaid.update(silent_since=last) == 1:
+        unreported = Change.objects.filter(pk=change.pk, state=change.state, silent_since=None)
+        if unreported.update(silent_since=last) == 1:
             append(
                 "change.silent",
                 now,
@@ -169,7 +169,7 @@ def _previews(now: datetime, read: datetime) -> None:
     if now - read < SLACK:  # else the answers to those that were asked may be among the unread
         lost = pending.filter(requested_at__lt=read - REPEAT)
         for preview in lost.select_related("server")[:50]:
-            ask_again(preview)
+            resend_preview(preview)
     Preview.objects.filter(requested_at__lt=now - timedelta(days=7), changes=None).delete()
 
 
@@ -180,8 +180,8 @@ def ping_all(now: datetime | None = None) -> None:
     Pulse.beat("beat", now)
     if now - read_until(now) >= SLACK:
         return
-    unheard = Q(last_seen_at=None) | Q(last_seen_at__lt=now - HEARD_LATELY)
-    names = Server.objects.filter(unheard, active=True).values_list("name", flat=True)
+    not_seen = Q(last_seen_at=None) | Q(last_seen_at__lt=now - SEEN_LATELY)
+    names = Server.objects.filter(not_seen, active=True).values_list("name", flat=True)
     for name, length in backlogs(names).items():
         if length < FULL_QUEUE:
             wake(name, "ping", Ping(f"{int(now.timestamp() * 1000):x}").as_json())
@@ -193,10 +193,10 @@ def rescan_all(now: datetime | None = None) -> None:
     now = now or timezone.now()
     if now - read_until(now) > timedelta(seconds=settings.RESCAN_SECONDS):
         return
-    known = dict(Server.objects.filter(active=True).values_list("name", "particulars__digest"))
-    for name, length in backlogs(known).items():
+    digests = dict(Server.objects.filter(active=True).values_list("name", "particulars__digest"))
+    for name, length in backlogs(digests).items():
         if length < FULL_QUEUE:
-            ask_for_look(name, known[name])
+            request_scan(name, digests[name])
 
 
 def recover(change: Change, actor: Actor, *, close: bool = False) -> Change:
@@ -237,7 +237,7 @@ def recover(change: Change, actor: Actor, *, close: bool = False) -> Change:
     if change.state == State.QUEUED:
         dispatch(change, now)
     elif change.active:
-        ask_for_rest(change)
+        request_rest(change)
     rescan(change.server)
     return change
 

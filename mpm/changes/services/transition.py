@@ -50,7 +50,7 @@ def move(
             return False
         if to in TERMINAL_STATES:
             row = Change.objects.get(pk=change.pk)
-            data = {**(data or {}), **seal_payload.ended(row), **seal_payload.told(row)}
+            data = {**(data or {}), **seal_payload.ended(row), **seal_payload.received(row)}
         append(
             kind or f"change.{to.value}",
             at,

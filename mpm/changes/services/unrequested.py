@@ -64,8 +64,8 @@ def note_unrequested(server: str, uuid: str, now: datetime, agent: Actor) -> Non
     with transaction.atomic():
         if not Server.objects.select_for_update().filter(name=server).exists():
             return
-        told = Event.objects.filter(server_name=server, kind=UNREQUESTED)
-        if told.filter(data__change=uuid).exists() or _many(told, now):
+        recorded = Event.objects.filter(server_name=server, kind=UNREQUESTED)
+        if recorded.filter(data__change=uuid).exists() or _many(recorded, now):
             return
         append(UNREQUESTED, now, server_name=server, actor=agent, data={"change": uuid})
 
@@ -77,8 +77,8 @@ def one_too_many(server: str, now: datetime, agent: Actor) -> bool:
     )
     if lately.count() < MOST_AN_HOUR:
         return False
-    told = Event.objects.filter(server_name=server, kind=TOO_MANY)
-    if not told.filter(at__gt=now - timedelta(hours=1)).exists():
+    recorded = Event.objects.filter(server_name=server, kind=TOO_MANY)
+    if not recorded.filter(at__gt=now - timedelta(hours=1)).exists():
         append(TOO_MANY, now, server_name=server, actor=agent, data={"most": MOST_AN_HOUR})
     return True
 

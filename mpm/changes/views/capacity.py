@@ -80,7 +80,7 @@ class Column:
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
+class Section:
     """The whole section. ``conclusion`` is what the chart says, ``saving`` what one MPM would need
     less than another. ``peaks``: the busiest moments that were seen. ``mpm``: which MPM is
     measured now. ``cpanels``: the limit that holds where it is the one cPanel comes with, else
@@ -103,12 +103,12 @@ def known_load(server: Server, row: InstalledProfile) -> Load | None:
     return load_of(server, timezone.now(), row)
 
 
-def shown(load: Load) -> Shown:
+def section(load: Load) -> Section:
     """The section. Asks for nothing more."""
     columns = tuple(_column(one, load) for one in load.capacities)
     first, set_now = load.capacities[0], load.measured.directives
     is_cpanels = set_now.get("MaxRequestWorkers") == CPANEL_MAX_REQUEST_WORKERS
-    return Shown(
+    return Section(
         columns=columns,
         conclusion=_conclusion(load.capacities),
         saving=_saving(load.capacities, load.measured.mpm),

@@ -266,7 +266,7 @@ def _page(
     busy = last if last is not None and last.active else None
     context |= {"row": row, "last": last, "busy": busy}
     context |= {"trouble": trouble, "notices": notices_of(server)}
-    context["capacity"] = capacity.shown(load) if load else None
+    context["capacity"] = capacity.section(load) if load else None
     return show(request, "mpm/chooser.html", context, status=status)
 
 
@@ -298,7 +298,7 @@ def plan(request: HttpRequest, server: Server) -> HttpResponse:
 @may_change
 @require_POST
 @for_server
-def ask(request: HttpRequest, server: Server) -> HttpResponse:
+def refresh(request: HttpRequest, server: Server) -> HttpResponse:
     """Ask the server's own package manager, and go to the review that shows its answer."""
     row = frame_of(request).installed
     if row is None:

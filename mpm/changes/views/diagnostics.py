@@ -24,7 +24,7 @@ from easyapache.ea4.conditions.repairs import REPAIR_LABELS
 from mpm.access.roles import actor_of, may_change, may_read
 from mpm.access.services.actor import Refused
 from mpm.changes.services.repairs import repair as start_repair
-from mpm.history.diagnosis import RepairTold, examined, repairs
+from mpm.history.diagnosis import RepairRecord, examined, repairs
 from mpm.servers.models import Server
 from mpm.web.background_parts import note_unknown_proxy
 from mpm.web.page_context import for_server, frame_of
@@ -75,10 +75,10 @@ def doctor(request: HttpRequest, server: Server) -> HttpResponse:
         "wanted": wanted if wanted in REPAIR_LABELS else "",
         "about_wanted": ABOUT.get(wanted, ""),
     }
-    known = _repairs(server, request)
-    context |= known
-    asked: RepairTold | None = known["asked"]
-    answered = asked.answered_at if asked else None
+    repairs_context = _repairs(server, request)
+    context |= repairs_context
+    repair: RepairRecord | None = repairs_context["asked"]
+    answered = repair.answered_at if repair else None
     recent = answered is not None and timezone.now() - answered < PATIENCE
     context["rechecking"] = bool(recent and answered and row.confirmed_at <= answered)
     return show(request, "mpm/doctor.html", context)
@@ -116,14 +116,14 @@ def by_severity(findings: Iterable[Diagnosis]) -> list[Found]:
 
 def _repairs(server: Server, request: HttpRequest) -> dict[str, Any]:
     """The repairs of a server, and the one the page waits for or has just had an answer to."""
-    told = repairs(server)
+    latest = repairs(server)
     number = request.GET.get("asked", "")
-    asked = next((one for one in told if one.request == number), None)
-    late = asked is not None and timezone.now() - asked.asked_at > PATIENCE
+    requested = next((one for one in latest if one.request == number), None)
+    late = requested is not None and timezone.now() - requested.requested_at > PATIENCE
     return {
-        "repairs": told,
-        "asked": asked,
-        "waiting": asked is not None and asked.ok is None and not late,
+        "repairs": latest,
+        "asked": requested,
+        "waiting": requested is not None and requested.ok is None and not late,
     }
 
 

@@ -172,9 +172,9 @@ def _checked(journal: Journal) -> str:
 
 def _figures(change: Change, journal: Journal) -> list[Cell]:
     cells = []
-    came, went = len(change.plan.get("install", ())), len(change.plan.get("remove", ()))
-    if (came or went) and change.state == State.SUCCEEDED:
-        cells.append(Cell(_("Packages"), "", came, went))
+    installed, removed = len(change.plan.get("install", ())), len(change.plan.get("remove", ()))
+    if (installed or removed) and change.state == State.SUCCEEDED:
+        cells.append(Cell(_("Packages"), "", installed, removed))
     probes = sum(_number(one.get("probes")) for one in journal.interruptions)
     if change.refused is not None and probes and not simulated(change):
         words = {"refused": change.refused, "probes": probes}
@@ -204,7 +204,7 @@ def causes(change: Change, card: Outcome) -> list[Cause]:
     """What was recognised, each once: a finding with the same message as another, or as the card
     above, adds nothing but its remedy; and that an incomplete change is to be undone is the matter
     of the card itself."""
-    said = {_plain(card.about), _plain(card.title)}
+    mentioned = {_plain(card.about), _plain(card.title)}
     found: dict[str, Cause] = {}
     for one in map(with_sentences, findings_of(change.diagnosis)):
         if one.get("repair") == TAKE_BACK and half_way(change):
@@ -213,9 +213,9 @@ def causes(change: Change, card: Outcome) -> list[Cause]:
         key = _plain(message) or _plain(title)
         if key in found:
             continue
-        new = "" if _plain(message) in {_plain(title), *said} else message
+        new = "" if _plain(message) in {_plain(title), *mentioned} else message
         remedy, repair = in_words(one.get("remedy") or ""), str(one.get("repair") or "")
-        if not new and not remedy and not repair and _plain(title) in said:
+        if not new and not remedy and not repair and _plain(title) in mentioned:
             continue
         found[key] = Cause(title, new, remedy, repair)
     return list(found.values())
@@ -227,15 +227,15 @@ def _plain(text: str) -> str:
 
 def outside_title(change: Change) -> str:
     """What a change made outside the panel did to the packages, where the MPM stayed."""
-    came, went = (
+    installed, removed = (
         [short(str(item.get("name", ""))) for item in change.plan.get(key, ())]
         for key in ("install", "remove")
     )
-    names = ", ".join(sorted({*came, *went})[:3])
-    if len({*came, *went}) > 3:
-        return _("%(count)s packages changed") % {"count": len({*came, *went})}
-    if went and not came:
+    names = ", ".join(sorted({*installed, *removed})[:3])
+    if len({*installed, *removed}) > 3:
+        return _("%(count)s packages changed") % {"count": len({*installed, *removed})}
+    if removed and not installed:
         return _("%(names)s removed") % {"names": names}
-    if came and not went:
+    if installed and not removed:
         return _("%(names)s installed") % {"names": names}
     return _("%(names)s changed") % {"names": names} if names else ""

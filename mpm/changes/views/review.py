@@ -136,14 +136,14 @@ class Weight:
 
 def weight_of(transaction: Transaction) -> Weight | None:
     """None where the package manager said nothing of sizes."""
-    coming, leaving = (transaction.sizes.get(kind, {}) for kind in ("install", "remove"))
-    if not coming and not leaving:
+    installed, removed = (transaction.sizes.get(kind, {}) for kind in ("install", "remove"))
+    if not installed and not removed:
         return None
     return Weight(
-        install=coming,
-        remove=leaving,
+        install=installed,
+        remove=removed,
         download=sum(transaction.sizes.get("download", {}).values()),
-        disk=sum(coming.values()) - sum(leaving.values()),
+        disk=sum(installed.values()) - sum(removed.values()),
     )
 
 

@@ -174,18 +174,18 @@ def journal_of(reports: Iterable[ReportLike]) -> Journal:
 
 def _note_step(steps: dict[Step, StepShown], report: ReportLike) -> None:
     try:
-        shown = steps[Step(str(report.data.get("step")))]
+        row = steps[Step(str(report.data.get("step")))]
     except ValueError:
         return
-    shown.status = str(report.data.get("status", "started"))
-    if shown.status == "started":
-        shown.started_at, shown.ended_at = report.at, None
+    row.status = str(report.data.get("status", "started"))
+    if row.status == "started":
+        row.started_at, row.ended_at = report.at, None
     else:
-        shown.started_at = shown.started_at or report.at
-        shown.ended_at = report.at
-    said = with_sentences(report.data)
-    detail = _text(said.get("detail") or said.get("decided_by"))
-    shown.detail = detail or shown.detail
+        row.started_at = row.started_at or report.at
+        row.ended_at = report.at
+    data = with_sentences(report.data)
+    detail = _text(data.get("detail") or data.get("decided_by"))
+    row.detail = detail or row.detail
 
 
 def _text(value: Any) -> str:

@@ -84,7 +84,7 @@ def _confirm(run: Run, found: Json) -> None:
             ),
             "not_confirmed",
         )
-    run.aside.say(_("Make this change? [y/N]"), end=" ")
+    run.aside.write_line(_("Make this change? [y/N]"), end=" ")
     if sys.stdin.readline().strip().lower() not in ("y", "yes", _("y"), _("yes")):
         raise BadUsage(_("Nothing was changed."), "not_confirmed")
 
@@ -101,14 +101,14 @@ def _requested(run: Run, body: Json) -> int:
     if run.options.wait:
         return _followed(run)
     run.answer(body, display.detail)
-    _say_how_to_follow(run)
+    _print_follow_hint(run)
     return DONE
 
 
-def _say_how_to_follow(run: Run) -> None:
+def _print_follow_hint(run: Run) -> None:
     if not run.options.json:
         command = run.hint(f"log -f {run.begun}")
-        run.aside.say(_("Follow it with: {command}").format(command=command), "dim")
+        run.aside.write_line(_("Follow it with: {command}").format(command=command), "dim")
 
 
 def _followed(run: Run) -> int:
@@ -116,7 +116,7 @@ def _followed(run: Run) -> int:
     body = follow(run, str(run.begun))
     run.answer(body, display.ending)
     if not body["finished"]:
-        _say_how_to_follow(run)
+        _print_follow_hint(run)
     return ended(body)
 
 
@@ -130,7 +130,7 @@ def rollback(run: Run) -> int:
     if options.wait:
         return _followed(run)
     run.answer(body, display.ending)
-    _say_how_to_follow(run)
+    _print_follow_hint(run)
     return DONE
 
 

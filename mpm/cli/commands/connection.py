@@ -114,35 +114,35 @@ class Connection:
             _("{panel} doesn't answer: {error}").format(panel=self._client.base_url, error=last)
         )
 
-    def ask(self, method: str, path: str, **options: Any) -> Json:
+    def request_json(self, method: str, path: str, **options: Any) -> Json:
         """The JSON object of the answer."""
         return self._object(self.request(method, path, **options))
 
     def get(self, path: str, **parameters: Any) -> Json:
         wanted = {key: value for key, value in parameters.items() if value not in (None, "")}
-        return self.ask("GET", path, params=wanted)
+        return self.request_json("GET", path, params=wanted)
 
     def post(self, path: str, body: Mapping[str, Any]) -> Json:
         """What would be done twice if it were asked twice."""
-        return self.ask("POST", path, json=dict(body), again=False)
+        return self.request_json("POST", path, json=dict(body), again=False)
 
     def patch(self, path: str, body: Mapping[str, Any]) -> Json:
-        return self.ask("PATCH", path, json=dict(body))
+        return self.request_json("PATCH", path, json=dict(body))
 
     def delete(self, path: str) -> None:
         self.request("DELETE", path)
 
     def plan(self, server: str, choice: Mapping[str, Any]) -> Json:
         """What a choice would do, worked out by the panel at once."""
-        return self.ask("POST", address("servers", server, "plans"), json=dict(choice))
+        return self.request_json("POST", address("servers", server, "plans"), json=dict(choice))
 
     def plan_of_server(self, server: str, choice: Mapping[str, Any], seconds: float) -> Json:
         """The same by the server's own dnf; {href, state} when it has not answered in time."""
         began = time.monotonic()
         end = began + seconds
         path = address("servers", server, "plans")
-        asked = {"source": "server", "wait": POLL_SECONDS}
-        body = self.ask("POST", path, json=dict(choice), params=asked, again=False)
+        params = {"source": "server", "wait": POLL_SECONDS}
+        body = self.request_json("POST", path, json=dict(choice), params=params, again=False)
         while "href" in body and time.monotonic() < end:
             _rest(began)
             began = time.monotonic()
@@ -164,7 +164,7 @@ class Connection:
     def once(self, method: str, path: str, body: Mapping[str, Any], key: str = "") -> Json:
         """Done once however often it must be asked."""
         headers = {"Idempotency-Key": key or str(uuid.uuid4())}
-        return self.ask(method, path, json=dict(body), headers=headers)
+        return self.request_json(method, path, json=dict(body), headers=headers)
 
     def log(self, change: str, *, follow: bool) -> Iterator[bytes]:
         """The log in pieces; with ``follow`` until the change has ended."""

@@ -56,7 +56,7 @@ class Terminal(Console):
     def __init__(self, file: TextIO) -> None:
         super().__init__(file=file, soft_wrap=True, markup=False, emoji=False, highlight=False)
 
-    def say(self, text: str = "", style: str = "", end: str = "\n") -> None:
+    def write_line(self, text: str = "", style: str = "", end: str = "\n") -> None:
         self.print(Text(visible(text), style), end=end)
 
     def raw(self, text: str) -> None:
@@ -72,10 +72,10 @@ def visible(text: str) -> str:
     hold what a server or a person wrote, and it must not drive a terminal."""
     if text.isascii() and text.isprintable():
         return text
-    return "".join(map(_shown, text))
+    return "".join(map(_escaped, text))
 
 
-def _shown(sign: str) -> str:
+def _escaped(sign: str) -> str:
     hidden = unicodedata.category(sign) in ("Cc", "Cs") and sign not in "\n\t"
     if hidden or unicodedata.bidirectional(sign) in _DIRECTIONS:
         return f"\\x{ord(sign):02x}" if ord(sign) < 256 else f"\\u{ord(sign):04x}"
@@ -112,10 +112,10 @@ def _cell(item: Cell) -> tuple[str, str]:
 
 def facts(console: Terminal, rows: Iterable[tuple[str, Cell]]) -> None:
     """A name and what it is, one below the other; what is empty is left out."""
-    shown = [(name, _cell(item)) for name, item in rows]
-    shown = [(name, cell) for name, cell in shown if cell[0]]
-    width = max((cell_len(name) for name, _item in shown), default=0)
-    for name, (text, style) in shown:
+    lines = [(name, _cell(item)) for name, item in rows]
+    lines = [(name, cell) for name, cell in lines if cell[0]]
+    width = max((cell_len(name) for name, _item in lines), default=0)
+    for name, (text, style) in lines:
         line = Text(f"  {name}", "dim").append(" " * (width - cell_len(name) + 2))
         console.print(line.append(text, style))
 
@@ -159,7 +159,7 @@ def all_or(names: Sequence[str]) -> str:
 
 def servers(console: Terminal, body: Json) -> None:
     if not body["items"]:
-        console.say(_("No server has been added yet."))
+        console.write_line(_("No server has been added yet."))
         return
     table(
         console,
@@ -180,7 +180,7 @@ def _health(item: Json) -> Cell:
 
 
 def server(console: Terminal, body: Json) -> None:
-    console.say(body["name"], "bold")
+    console.write_line(body["name"], "bold")
     facts(
         console,
         (
@@ -201,7 +201,7 @@ def server(console: Terminal, body: Json) -> None:
 def status(console: Terminal, body: Json, server: Json) -> None:
     synced = (_("In sync"), "green") if body["sound"] else (_("Out of sync"), "red")
     advice = body["recommendation"]
-    console.say(f"{body['server']}: {side(body)}", "bold")
+    console.write_line(f"{body['server']}: {side(body)}", "bold")
     facts(
         console,
         (
@@ -230,14 +230,14 @@ def profile(console: Terminal, body: Json) -> None:
     )
     many = len(body["packages"])
     count = ngettext("{count} package", "{count} packages", many).format(count=many)
-    console.say(f"{count}, {_('Last checked')}: {time_of(body['confirmed_at'])}", "dim")
+    console.write_line(f"{count}, {_('Last checked')}: {time_of(body['confirmed_at'])}", "dim")
 
 
 # -- plans and Diagnostics --------------------------------------------------------------------
 
 
 def plan(console: Terminal, body: Json) -> None:
-    console.say(body["headline"], "bold")
+    console.write_line(body["headline"], "bold")
     ways = (("install", _("Install"), "green"), ("remove", _("Remove"), "red"))
     width = max(cell_len(word) for _key, word, _colour in ways)
     for key, word, colour in ways:
@@ -246,13 +246,13 @@ def plan(console: Terminal, body: Json) -> None:
             line.append(visible(f"  {item['name']} {item['evr']}".rstrip()))
             console.print(line.append(visible(f"  {item['reason']}"), "dim"))
     if body["nothing_to_do"] and not body["satisfied"] and not body["blocked"]:
-        console.say(
+        console.write_line(
             "  " + _("This restarts Apache: the running MPM isn't the installed one."), "yellow"
         )
     findings(console, body["findings"])
     expected = body["predicted_interruption"]
     if expected and expected["samples"]:
-        console.say(
+        console.write_line(
             _(
                 "Expected visitor impact: longest wait {wait} ms, {refused} refused "
                 "({samples} measured changes)."
@@ -264,13 +264,13 @@ def plan(console: Terminal, body: Json) -> None:
         )
     if expected and expected["method"]:
         method = _(METHODS.get(expected["method"], expected["method"]))
-        console.say(f"{_('Restart method')}: {method}. {expected['why']}".rstrip())
+        console.write_line(f"{_('Restart method')}: {method}. {expected['why']}".rstrip())
     source = _("Confirmed by server") if body["source"] == "server" else _("Estimated")
-    console.say(f"{source}. {_('Digest')}: {body['digest']}", "dim")
+    console.write_line(f"{source}. {_('Digest')}: {body['digest']}", "dim")
 
 
 def pending(console: Terminal, body: Json) -> None:
-    console.say(
+    console.write_line(
         _("The server hasn't answered yet. Its plan will be at {address}").format(
             address=body["href"]
         )
@@ -282,25 +282,27 @@ def findings(console: Terminal, items: Iterable[Json]) -> None:
         word, colour = known(LEVELS, item["severity"])
         line = Text("  ").append(word, colour).append(visible(f": {item['title']}"))
         console.print(line.append(visible(f" [{item['code']}]"), "dim"))
-        console.say(f"    {item['message']}")
+        console.write_line(f"    {item['message']}")
         remedy(console, item, "    ")
 
 
 def remedy(console: Terminal, item: Json, indent: str = "") -> None:
     if item.get("remedy"):
-        console.say(f"{indent}→ {item['remedy']}")
+        console.write_line(f"{indent}→ {item['remedy']}")
 
 
 def diagnostics(console: Terminal, body: Json) -> None:
     if not body["findings"]:
-        console.say(_("No problems found on {server}.").format(server=body["server"]), "green")
+        console.write_line(
+            _("No problems found on {server}.").format(server=body["server"]), "green"
+        )
     for item in body["findings"]:
         line = Text(visible(item["title"]), "yellow")
         console.print(line.append(visible(f" [{item['code']}]"), "dim"))
-        console.say(f"    {item['cause']}")
+        console.write_line(f"    {item['cause']}")
         for line_seen in item["seen"].splitlines():
-            console.say(f"    {line_seen}", "dim")
-        console.say(f"    → {item['fix']}")
+            console.write_line(f"    {line_seen}", "dim")
+        console.write_line(f"    → {item['fix']}")
 
 
 # -- changes ----------------------------------------------------------------------------------
@@ -308,7 +310,7 @@ def diagnostics(console: Terminal, body: Json) -> None:
 
 def history(console: Terminal, body: Json) -> None:
     if not body["items"]:
-        console.say(_("No changes found."))
+        console.write_line(_("No changes found."))
         return
     table(
         console,
@@ -337,10 +339,10 @@ def title(body: Json) -> Text:
 def change(console: Terminal, body: Json) -> None:
     console.print(title(body))
     for sentence in body["story"]:
-        console.say(sentence)
+        console.write_line(sentence)
     for entry in body["timeline"]:
         text = f"{time_of(entry['at'])}  {entry['title']} {entry['status']} {entry['detail']}"
-        console.say(f"  {text}".rstrip(), "dim")
+        console.write_line(f"  {text}".rstrip(), "dim")
     _diagnosis(console, body)
 
 
@@ -352,12 +354,12 @@ def ending(console: Terminal, body: Json) -> None:
     """One change as it is now: how it ended, or that it has not."""
     console.print(title(body))
     if body["outcome"]:
-        console.say(body["outcome"])
+        console.write_line(body["outcome"])
     if body["error"] and body["error"] != body["outcome"]:
-        console.say(body["error"], "red")
+        console.write_line(body["error"], "red")
     _diagnosis(console, body)
     if body.get("refused") is not None:
-        console.say(
+        console.write_line(
             _("Visitor impact: {refused} refused, longest wait {wait} ms.").format(
                 refused=body["refused"], wait=f"{body['longest_wait_ms'] or 0:.0f}"
             )
@@ -366,17 +368,17 @@ def ending(console: Terminal, body: Json) -> None:
 
 def _diagnosis(console: Terminal, body: Json) -> None:
     for item in body.get("diagnosis", ()):
-        console.say(f"  {item.get('title', '')}: {item.get('message', '')}", "yellow")
+        console.write_line(f"  {item.get('title', '')}: {item.get('message', '')}", "yellow")
         remedy(console, item, "    ")
 
 
 def detail(console: Terminal, body: Json) -> None:
-    console.say(body["detail"])
+    console.write_line(body["detail"])
 
 
 def events(console: Terminal, body: Json) -> None:
     if not body["items"]:
-        console.say(_("No new events."))
+        console.write_line(_("No new events."))
         return
     table(
         console,
@@ -390,20 +392,24 @@ def events(console: Terminal, body: Json) -> None:
 
 
 def problem(console: Terminal, body: Json) -> None:
-    console.say(str(body.get("detail") or body.get("title") or _("Refused.")), "red")
+    console.write_line(str(body.get("detail") or body.get("title") or _("Refused.")), "red")
     for error in body.get("errors") or ():
         where = str(error.get("parameter") or error.get("header") or error.get("pointer") or "")
         text = f"{where.removeprefix('#/')}: {error.get('detail', '')}".removeprefix(": ")
         if text != body.get("detail"):
-            console.say(f"  {text}")
+            console.write_line(f"  {text}")
     findings(console, body.get("findings") or ())
     remedy(console, body)
     if body.get("plan"):
-        console.say(_("The plan is now: {headline}").format(headline=body["plan"]["headline"]))
-        console.say(_("Confirm it with --digest {digest}").format(digest=body["plan"]["digest"]))
+        console.write_line(
+            _("The plan is now: {headline}").format(headline=body["plan"]["headline"])
+        )
+        console.write_line(
+            _("Confirm it with --digest {digest}").format(digest=body["plan"]["digest"])
+        )
     if body.get("request_id") and body.get("status", 0) >= 500:
         # The panel's log says more, under this number.
-        console.say(_("Request {id}").format(id=body["request_id"]), "dim")
+        console.write_line(_("Request {id}").format(id=body["request_id"]), "dim")
 
 
 # -- tokens and webhooks ----------------------------------------------------------------------
@@ -424,7 +430,7 @@ def tokens(console: Terminal, body: Json) -> None:
 
 
 def token(console: Terminal, body: Json) -> None:
-    console.say(body["name"], "bold")
+    console.write_line(body["name"], "bold")
     facts(
         console,
         (
@@ -463,7 +469,7 @@ def _active(item: Json) -> Cell:
 
 
 def webhook(console: Terminal, body: Json) -> None:
-    console.say(body["name"], "bold")
+    console.write_line(body["name"], "bold")
     facts(
         console,
         (
@@ -479,7 +485,7 @@ def webhook(console: Terminal, body: Json) -> None:
 
 
 def deleted(console: Terminal, body: Json) -> None:
-    console.say(_("{name} was deleted.").format(name=body["name"]))
+    console.write_line(_("{name} was deleted.").format(name=body["name"]))
 
 
 def delivery(console: Terminal, body: Json) -> None:

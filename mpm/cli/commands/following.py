@@ -36,7 +36,7 @@ def follow(run: Run, change: str) -> Json:
         if printed < 0:
             console.print(title(body))
         for step in body["steps"][max(0, printed) :]:
-            console.say(step_line(step))
+            console.write_line(step_line(step))
         printed = len(body["steps"])
         console.file.flush()
     return body
@@ -49,7 +49,7 @@ def moments(run: Run, change: str) -> Iterator[Json]:
         if body["silent_since"] and not offline:
             offline = True
             words = _("The agent of {server} is offline. The change continues on the server.")
-            run.aside.say(words.format(server=body["server"]), "yellow")
+            run.aside.write_line(words.format(server=body["server"]), "yellow")
         yield body
 
 

@@ -42,13 +42,13 @@ def create_token(run: Run) -> int:
         "expires_at": expires,
         "per_minute": options.per_minute,
     }
-    return _shown_once(run, run.panel.post("tokens", wanted), "token")
+    return _print_secret(run, run.panel.post("tokens", wanted), "token")
 
 
-def _shown_once(run: Run, body: Json, name: str) -> int:
+def _print_secret(run: Run, body: Json, name: str) -> int:
     """The secret alone is on standard output, so that a script can catch it."""
-    run.answer(body, lambda console, value: console.say(value[name]))
-    run.aside.say(_("It is shown this once only."), "dim")
+    run.answer(body, lambda console, value: console.write_line(value[name]))
+    run.aside.write_line(_("It is shown this once only."), "dim")
     return DONE
 
 
@@ -75,7 +75,7 @@ def _named_ones(given: Json) -> Json:
 def rotate_token(run: Run) -> int:
     path = address("tokens", run.options.id, "rotate")
     body = run.panel.post(path, {"overlap_hours": run.options.overlap_hours})
-    return _shown_once(run, body, "token")
+    return _print_secret(run, body, "token")
 
 
 def revoke_token(run: Run) -> int:
@@ -111,7 +111,7 @@ def create_webhook(run: Run) -> int:
     body = run.panel.post("webhooks", wanted)
     if not options.json:
         display.webhook(run.aside, body)
-    return _shown_once(run, body, "secret")
+    return _print_secret(run, body, "secret")
 
 
 def update_webhook(run: Run) -> int:
@@ -129,7 +129,7 @@ def update_webhook(run: Run) -> int:
 
 
 def rotate_webhook(run: Run) -> int:
-    return _shown_once(run, run.panel.post(_path(run, "rotate"), {}), "secret")
+    return _print_secret(run, run.panel.post(_path(run, "rotate"), {}), "secret")
 
 
 def test_webhook(run: Run) -> int:

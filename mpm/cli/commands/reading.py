@@ -38,7 +38,7 @@ def status(run: Run) -> int:
     def show(console: Terminal, body: Json) -> None:
         display.status(console, body, run.panel.get(address("servers", name)))
         if not body["sound"]:
-            console.say(run.hint(f"doctor --server {name}"), "dim")
+            console.write_line(run.hint(f"doctor --server {name}"), "dim")
 
     run.answer(body, show)
     return DONE if body["sound"] else FAILED
@@ -61,7 +61,9 @@ def doctor(run: Run) -> int:
         display.diagnostics(console, body)
         for item in body["findings"]:
             if item["repair"]:
-                console.say(run.hint(f"doctor --server {name} --repair {item['repair']}"), "dim")
+                console.write_line(
+                    run.hint(f"doctor --server {name} --repair {item['repair']}"), "dim"
+                )
 
     run.answer(body, show)
     return FAILED if any(item["severity"] == "block" for item in body["findings"]) else DONE
@@ -75,7 +77,7 @@ def _examined(run: Run) -> str:
         alone = False
     finally:
         for notice in run.program.notices(alone):
-            run.aside.say(notice, "yellow")
+            run.aside.write_line(notice, "yellow")
     return name
 
 
@@ -91,9 +93,9 @@ def _repair(run: Run, name: str) -> int:
     def show(console: Terminal, body: Json) -> None:
         if body["ok"] is None:
             words = _("{server} hasn't answered yet. The repair continues.")
-            console.say(words.format(server=name))
+            console.write_line(words.format(server=name))
         else:
-            console.say(body["message"], "green" if body["ok"] else "red")
+            console.write_line(body["message"], "green" if body["ok"] else "red")
 
     run.answer(body, show)
     return DONE if body["ok"] else FAILED
@@ -211,7 +213,9 @@ def known(run: Run) -> None:
 
 def _more(run: Run, following: Any, option: str) -> None:
     if following and not run.options.json:
-        run.aside.say(_("More: {option} {value}").format(option=option, value=following), "dim")
+        run.aside.write_line(
+            _("More: {option} {value}").format(option=option, value=following), "dim"
+        )
 
 
 def events(run: Run) -> int:

@@ -115,7 +115,7 @@ def execute(
             status = _ended(run)
             run.console.file.flush()
     except BrokenPipeError:
-        _leave_the_pipe()
+        _close_output()
         return UNREAD
     return status
 
@@ -163,7 +163,7 @@ def refuse_panel_only(program: Program, options: argparse.Namespace) -> None:
         )
 
 
-def _leave_the_pipe() -> None:
+def _close_output() -> None:
     """Nobody reads our standard output any more: what is still in its buffer goes nowhere."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, sys.stdout.fileno())

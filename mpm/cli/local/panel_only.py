@@ -59,7 +59,7 @@ def plan_for_profile(run: Run) -> int:
             "{count} more packages of the profile aren't in this panel's catalog and stay.",
             len(unplanned),
         )
-        run.console.say(words.format(count=len(unplanned)), "dim")
+        run.console.write_line(words.format(count=len(unplanned)), "dim")
     return status
 
 
@@ -124,19 +124,21 @@ def run_verify(run: Run) -> int:
 
     def show(console: Terminal, _body: Json) -> None:
         for fault in verdict.faults:
-            console.say(f"{fault.server_name or 'panel'}/{fault.seq}: {fault.message}", "red")
+            console.write_line(
+                f"{fault.server_name or 'panel'}/{fault.seq}: {fault.message}", "red"
+            )
         if path:
             # Whoever could rewrite the whole file could rewrite its end as well, but not the
             # panel: these are compared with what it has.
             for name, (seq, sealed) in verdict.heads.items():
-                console.say(f"{name or 'panel'} {seq} {sealed}", "dim")
-        console.say(_verdict(verdict.events, verdict.chains), "bold")
+                console.write_line(f"{name or 'panel'} {seq} {sealed}", "dim")
+        console.write_line(_verdict(verdict.events, verdict.chains), "bold")
         if not verdict.faults:
-            console.say(_("Nothing was altered."), "green")
+            console.write_line(_("Nothing was altered."), "green")
         elif verdict.complete:
-            console.say(_("The history was altered."), "red")
+            console.write_line(_("The history was altered."), "red")
         else:
-            console.say(_("The export is incomplete."), "red")
+            console.write_line(_("The export is incomplete."), "red")
 
     run.answer(verdict.as_json(), show)
     return FAILED if verdict.faults else DONE
@@ -190,7 +192,7 @@ def server_add(run: Run) -> int:
     status = _server(run, made.name)
     if not options.json:
         words = _("Start an agent for it: it reads the queue {queue}.")
-        run.aside.say(words.format(queue=f"host.{made.name}"), "dim")
+        run.aside.write_line(words.format(queue=f"host.{made.name}"), "dim")
     return status
 
 
@@ -223,7 +225,7 @@ def server_whm(run: Run) -> int:
 
 
 def _show_whm(console: Terminal, body: Json) -> None:
-    console.say(body["server"], "bold")
+    console.write_line(body["server"], "bold")
     rights = _("change the server") if body["may_change"] else _("view only")
     facts: tuple[tuple[str, str], ...] = ((_("Sign-in from WHM"), _("Disabled")),)
     if body["enabled"]:
@@ -263,8 +265,10 @@ def _user_json(user: User) -> Json:
 def _answer_user(run: Run, user: User, password: str = "") -> int:
     body = _user_json(user)
     if password:
-        run.answer({**body, "password": password}, lambda console, _body: console.say(password))
-        run.aside.say(_("It is shown this once only."), "dim")
+        run.answer(
+            {**body, "password": password}, lambda console, _body: console.write_line(password)
+        )
+        run.aside.write_line(_("It is shown this once only."), "dim")
     else:
         run.answer(body, lambda console, body: _show_users(console, {"items": [body]}))
     return DONE

@@ -85,7 +85,7 @@ _PERMIT = "EXISTS (SELECT 1 FROM mpm_pruningpermit p WHERE p.server_name = OLD.s
 _EVENT_PERMITTED = f"{_PERMIT} AND OLD.seq BETWEEN p.first_seq AND p.last_seq)"
 _CHANGE_PERMITTED = f"{_PERMIT})"
 _NOT_PRUNED = f"NOT {_CHANGE_PERMITTED}"
-_TOLD_PERMITTED = (
+_REPORT_PERMITTED = (
     "EXISTS (SELECT 1 FROM mpm_pruningpermit p JOIN mpm_change c "
     "ON c.server_name = p.server_name WHERE c.id = OLD.change_id)"
 )
@@ -119,7 +119,7 @@ def _taken(table: str) -> str:
     return " OR ".join(tests)
 
 
-_ASKED = " OR ".join(
+_REQUEST_CHANGED = " OR ".join(
     (
         _moved(FROZEN),
         # People go, and what a change took back may be pruned; nobody else takes their place.
@@ -136,12 +136,18 @@ _ON_BOTH = (
     Guard("mpm_event_once", "UPDATE", "mpm_event", "", "history is written once"),
     Guard("mpm_event_kept", "DELETE", "mpm_event", f"NOT {_EVENT_PERMITTED}", "history is kept"),
     Guard("mpm_report_once", "UPDATE", "mpm_report", "", "history is written once"),
-    Guard("mpm_report_kept", "DELETE", "mpm_report", f"NOT {_TOLD_PERMITTED}", "history is kept"),
+    Guard("mpm_report_kept", "DELETE", "mpm_report", f"NOT {_REPORT_PERMITTED}", "history is kept"),
     Guard("mpm_logchunk_once", "UPDATE", "mpm_logchunk", "", "history is written once"),
     Guard(
-        "mpm_logchunk_kept", "DELETE", "mpm_logchunk", f"NOT {_TOLD_PERMITTED}", "history is kept"
+        "mpm_logchunk_kept", "DELETE", "mpm_logchunk", f"NOT {_REPORT_PERMITTED}", "history is kept"
     ),
-    Guard("mpm_change_frozen", "UPDATE", "mpm_change", _ASKED, "what was asked for is frozen"),
+    Guard(
+        "mpm_change_frozen",
+        "UPDATE",
+        "mpm_change",
+        _REQUEST_CHANGED,
+        "what was asked for is frozen",
+    ),
     Guard(
         "mpm_change_ended",
         "UPDATE",
@@ -254,7 +260,7 @@ def missing_guards(connection: BaseDatabaseWrapper) -> list[str]:
     with connection.cursor() as cursor:
         cursor.execute(source)
         present = {str(row[0]): tuple(row[1:]) for row in cursor.fetchall()}
-    return [name for name, said in expected.items() if present.get(name) != said]
+    return [name for name, sql in expected.items() if present.get(name) != sql]
 
 
 def before_migration(using: str, **_: Any) -> None:

@@ -48,8 +48,8 @@ def prune(now: datetime, days: int, *, steps: int = 200) -> Pruned:
             if steps <= 0:
                 return Pruned(events, changes, more=True)
             steps -= 1
-            gone, ended, after = _step(name, cutoff, after, now)
-            events, changes = events + gone, changes + ended
+            deleted, ended, after = _step(name, cutoff, after, now)
+            events, changes = events + deleted, changes + ended
             if not after:
                 break
     return Pruned(events, changes, more=False)
@@ -73,15 +73,15 @@ def _step(server_name: str, cutoff: datetime, after: int, now: datetime) -> tupl
         )
         if not window:
             return 0, 0, 0
-        going = _prunable({row[1] for row in window if row[1]}, server_name, cutoff)
+        pruned = _prunable({row[1] for row in window if row[1]}, server_name, cutoff)
         gaps = list(
             _gaps(
                 (seq, previous, own)
                 for seq, change, kind, previous, own in window
-                if kind != PRUNED and (not change or change in going)
+                if kind != PRUNED and (not change or change in pruned)
             )
         )
-        gone = ended = 0
+        deleted = ended = 0
         if gaps:
             append(
                 PRUNED,
@@ -94,12 +94,12 @@ def _step(server_name: str, cutoff: datetime, after: int, now: datetime) -> tupl
                 for gap in gaps
             )
             for gap in gaps:
-                gone += Event.objects.filter(
+                deleted += Event.objects.filter(
                     server_name=server_name, seq__range=(gap.first, gap.last)
                 ).prune()
-            ended = _prune_changes(going)
+            ended = _prune_changes(pruned)
             PruningPermit.objects.filter(server_name=server_name).delete()
-        return gone, ended, window[-1][0] if len(window) == STEP else 0
+        return deleted, ended, window[-1][0] if len(window) == STEP else 0
 
 
 def _prunable(changes: set[int], server_name: str, cutoff: datetime) -> set[int]:
@@ -107,8 +107,8 @@ def _prunable(changes: set[int], server_name: str, cutoff: datetime) -> set[int]
     old = Change.objects.filter(
         pk__in=changes, state__in=TERMINAL_STATES, finished_at__lt=cutoff
     ).exclude(pk__in=_kept(server_name))
-    told = Event.objects.filter(change__in=changes, at__gte=cutoff)
-    return set(old.values_list("pk", flat=True)) - set(told.values_list("change_id", flat=True))
+    recent = Event.objects.filter(change__in=changes, at__gte=cutoff)
+    return set(old.values_list("pk", flat=True)) - set(recent.values_list("change_id", flat=True))
 
 
 def _gaps(events: Iterable[tuple[int, str, str]]) -> Iterable[Gap]:
@@ -125,10 +125,10 @@ def _gaps(events: Iterable[tuple[int, str, str]]) -> Iterable[Gap]:
         yield current
 
 
-def _prune_changes(going: set[int]) -> int:
+def _prune_changes(changes: set[int]) -> int:
     """The rows of those whose events are all gone, with their reports and logs."""
-    held = Event.objects.filter(change__in=going).values_list("change_id", flat=True)
-    free = sorted(going - set(held))
+    held = Event.objects.filter(change__in=changes).values_list("change_id", flat=True)
+    free = sorted(changes - set(held))
     LogChunk.objects.filter(change__in=free).prune()
     Report.objects.filter(change__in=free).prune()
     Change.objects.filter(rollback_of__in=free).update(rollback_of=None)

@@ -47,10 +47,10 @@ def visible(text: str) -> str:
     an escape is ``\\x1b``, and a NUL the sign that stands for what cannot be shown."""
     if text.isascii() and text.isprintable():
         return text
-    return "".join(map(_shown, text))
+    return "".join(map(_escaped, text))
 
 
-def _shown(sign: str) -> str:
+def _escaped(sign: str) -> str:
     if sign == "\x00":
         return "\N{REPLACEMENT CHARACTER}"
     hidden = unicodedata.category(sign) in ("Cc", "Cs") and sign not in "\n\t"

@@ -16,7 +16,7 @@ AT_ONCE = 200
 """So many changes are held in memory."""
 
 KINDS = renamed.spellings(
-    *seal_payload.ASKED,
+    *seal_payload.REQUESTED,
     *seal_payload.ENDED,
     seal_payload.TOLD_LATER,
     seal_payload.ADOPTED,
@@ -65,24 +65,24 @@ WHAT = {
 
 def rows_against_events() -> Iterator[Fault]:
     """Every row that does not say what was sealed of it."""
-    told: list[_Told] = []
+    batch: list[_Sealed] = []
     events = Event.objects.filter(kind__in=KINDS, change__isnull=False)
     ordered = events.select_related("change").order_by("change_id", "pk")
     for _, group in groupby(ordered.iterator(chunk_size=AT_ONCE), key=lambda one: one.change_id):
-        one = _Told.of(list(group))
+        one = _Sealed.of(list(group))
         yield from _altered(one)
-        told.append(one)
-        if len(told) == AT_ONCE:
-            yield from _told_otherwise(told)
-            told.clear()
-    yield from _told_otherwise(told)
+        batch.append(one)
+        if len(batch) == AT_ONCE:
+            yield from _altered_reports(batch)
+            batch.clear()
+    yield from _altered_reports(batch)
     unknown = Change.objects.exclude(events__isnull=False).only("pk", "server_name")
     for change in unknown.iterator(chunk_size=AT_ONCE):
         yield Fault(change.server_name, 0, f"Change #{change.pk} is not in the history.")
 
 
 @dataclass(slots=True)
-class _Told:
+class _Sealed:
     """A change, its events, and the seals of what the agent told of it."""
 
     change: Change
@@ -91,7 +91,7 @@ class _Told:
     log: dict[int, str] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, events: list[Event]) -> _Told:
+    def of(cls, events: list[Event]) -> _Sealed:
         change = events[0].change
         assert change is not None
         found = cls(change, events)
@@ -106,18 +106,18 @@ class _Told:
         return Fault(self.change.server_name, seq, f"Change #{self.change.pk}: {message}")
 
 
-def _altered(one: _Told) -> Iterator[Fault]:
+def _altered(one: _Sealed) -> Iterator[Fault]:
     change = one.change
     found, ended = seal_payload.found(change), seal_payload.ended(change)
     for event in one.events:
         altered = set()
         kind = event.kind_now
-        if kind in seal_payload.ASKED and "uuid" in event.data:
+        if kind in seal_payload.REQUESTED and "uuid" in event.data:
             altered |= _differences(event.data, found)
             if kind != seal_payload.OUTSIDE:
                 altered |= {
-                    words
-                    for name, words in WHO.items()
+                    what
+                    for name, what in WHO.items()
                     if getattr(event, name) != getattr(change, name)
                 }
             elif change.origin != Origin.OUTSIDE:
@@ -132,8 +132,8 @@ def _altered(one: _Told) -> Iterator[Fault]:
             altered.add("who accepted it")
         if kind == seal_payload.CANCELING and event.actor_name != change.cancel_requested_by:
             altered.add("who canceled it")
-        for words in sorted(altered):
-            yield one.fault(f"{words} was changed.", event)
+        for what in sorted(altered):
+            yield one.fault(f"{what} was changed.", event)
     kinds = {event.kind_now for event in one.events}
     if change.finished and not kinds & set(seal_payload.ENDED):
         yield one.fault("its outcome is not in the history.")
@@ -141,19 +141,19 @@ def _altered(one: _Told) -> Iterator[Fault]:
         yield one.fault("its acceptance is not in the history.")
 
 
-def _differences(said: Mapping[str, Any], now: Mapping[str, Any]) -> set[str]:
-    names = {name for name in now if name in said and said[name] != now[name]}
-    if "rollback_of" in names and now["rollback_of"] is None and _gone(said["rollback_of"]):
+def _differences(sealed: Mapping[str, Any], now: Mapping[str, Any]) -> set[str]:
+    names = {name for name in now if name in sealed and sealed[name] != now[name]}
+    if "rollback_of" in names and now["rollback_of"] is None and _is_pruned(sealed["rollback_of"]):
         names.remove("rollback_of")
     return {WHAT[name] for name in names}
 
 
-def _gone(number: int) -> bool:
+def _is_pruned(number: int) -> bool:
     return not Change.objects.filter(pk=number).exists()
 
 
-def _told_otherwise(told: Iterable[_Told]) -> Iterator[Fault]:
-    by_change = {one.change.pk: one for one in told if one.reports}
+def _altered_reports(sealed: Iterable[_Sealed]) -> Iterator[Fault]:
+    by_change = {one.change.pk: one for one in sealed if one.reports}
     reports = seal_payload.reports_of(*by_change).iterator(chunk_size=AT_ONCE)
     yield from _held(by_change, reports, seal_payload.reports_sealed, "reports")
     log = seal_payload.log_of(*by_change).iterator(chunk_size=20)
@@ -161,20 +161,20 @@ def _told_otherwise(told: Iterable[_Told]) -> Iterator[Fault]:
 
 
 def _held(
-    told: Mapping[int, _Told],
+    sealed: Mapping[int, _Sealed],
     rows: Iterable[Any],
     seals: Callable[[Iterable[Any]], Iterator[tuple[int, str]]],
     what: str,
 ) -> Iterator[Fault]:
     """``rows``, ordered by change, held against the seals of their kind (``what``)."""
-    ends = dict.fromkeys(told, 0)
-    proved: dict[int, set[int]] = {pk: {0} for pk in told}
+    ends = dict.fromkeys(sealed, 0)
+    proved: dict[int, set[int]] = {pk: {0} for pk in sealed}
     for pk, group in groupby(rows, key=lambda row: row.change_id):
-        wanted = getattr(told[pk], what)
+        wanted = getattr(sealed[pk], what)
         for ends[pk], seal in seals(group):
             if wanted.get(ends[pk]) == seal:
                 proved[pk].add(ends[pk])
-    for pk, one in told.items():
+    for pk, one in sealed.items():
         wanted = getattr(one, what)
         if not set(wanted) <= proved[pk]:
             yield one.fault(f"a report of its agent was changed ({what}).")

@@ -48,7 +48,7 @@ class Command(BaseCommand):
             raise CommandError(f"{argv[0]} can't be started: {error.strerror}") from error
 
     def _wait(self, seconds: int) -> None:
-        ends, told = time.monotonic() + seconds, False
+        ends, reported = time.monotonic() + seconds, False
         try:
             wait_for(connection, seconds, self.stderr.write)
             while not _up_to_date():
@@ -58,9 +58,9 @@ class Command(BaseCommand):
                         "Run manage.py prepare.",
                         returncode=UNAVAILABLE,
                     )
-                if not told:
+                if not reported:
                     self.stderr.write("Waiting for manage.py prepare to update the tables.")
-                    told = True
+                    reported = True
                 connection.close()
                 time.sleep(1)
         except DatabaseError as error:

@@ -13,7 +13,7 @@ from mpm.changes.services.record import heard
 from mpm.history.services.text_checks import storable
 from mpm.models import ACTIVE_STATES, Change
 from mpm.servers.models import Pulse, Server
-from mpm.servers.reading import said_at
+from mpm.servers.reading import sent_at
 
 AT_MOST_EVERY, SIGN_EVERY = timedelta(seconds=1), timedelta(seconds=5)
 _lived: list[datetime] = []
@@ -36,11 +36,11 @@ def record_heartbeat(
     if row is None:
         return
     fields: dict[str, Any] = {}
-    told = storable({"version": agent, "capabilities": dict(capabilities)})
+    agent_info = storable({"version": agent, "capabilities": dict(capabilities)})
     kept = {key: value for key, value in row.agent.items() if key == "scan_error"}
-    if row.agent != {**told, **kept}:
-        fields["agent"] = {**told, **kept}
-    seen = said_at(now, at)
+    if row.agent != {**agent_info, **kept}:
+        fields["agent"] = {**agent_info, **kept}
+    seen = sent_at(now, at)
     if row.last_seen_at is None or seen - row.last_seen_at > AT_MOST_EVERY:
         fields["last_seen_at"] = seen
     if fields:

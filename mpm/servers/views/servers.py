@@ -93,20 +93,20 @@ def server(request: HttpRequest, name: str) -> HttpResponse:
         "profile": profile,
         "packages": observed_mpm(Profile(packages=profile.packages)) if profile else None,
         "agrees": profile is not None and agrees(profile),
-        "capabilities": said_of_itself(one),
+        "capabilities": capability_rows(one),
         "whm_key": getattr(one, "whm_key", None),
     }
     return show(request, "easyapache/server.html", context)
 
 
-def _said(value: Any) -> str:
+def _text(value: Any) -> str:
     return in_words(value) if isinstance(value, str) else str(value)
 
 
-def said_of_itself(server: Server) -> list[tuple[str, str]]:
+def capability_rows(server: Server) -> list[tuple[str, str]]:
     """What the agent says its host allows, in words; what has none is left to the API."""
-    said = server.agent.get("capabilities")
-    known = with_sentences(said) if isinstance(said, dict) else {}
+    capabilities = server.agent.get("capabilities")
+    values = with_sentences(capabilities) if isinstance(capabilities, dict) else {}
     words = {
         "package_manager": _("Package manager"),
         "restart_method": _("Restart"),
@@ -120,7 +120,7 @@ def said_of_itself(server: Server) -> list[tuple[str, str]]:
     }
     yes_no = {True: _("yes"), False: _("no")}
     return [
-        (title, yes_no[value] if isinstance(value, bool) else _said(value))
+        (title, yes_no[value] if isinstance(value, bool) else _text(value))
         for key, title in words.items()
-        if (value := known.get(key)) not in (None, "")
+        if (value := values.get(key)) not in (None, "")
     ]
