@@ -101,7 +101,7 @@ def test_ready_without_a_database_or_a_broker(
 
     with monkeypatch.context() as patch:
         patch.setattr(connection, "cursor", gone)
-        patch.setattr("mpm.monitoring.probes.broker_answers", lambda: False)
+        patch.setattr("mpm.monitoring.probes.broker_is_up", lambda: False)
         answer = client.get("/readyz")
         figures_answer = client.get("/metrics")
     assert (answer.status_code, figures_answer.status_code) == (503, 503)
