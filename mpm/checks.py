@@ -1,4 +1,4 @@
-"""What ``manage.py check --database default`` says of this product, as ``migrate`` does too."""
+"""Checks of ``manage.py check --database default``, also run by ``migrate``."""
 
 from __future__ import annotations
 

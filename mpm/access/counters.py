@@ -11,7 +11,7 @@ MOST_KEYS = 20_000
 
 
 class CounterAway(Exception):
-    """A counter did not answer; the message is what was seen."""
+    """A counter did not answer; the message has the error."""
 
 
 class Counter(Protocol):

@@ -1,7 +1,7 @@
-"""Who may do what. Two roles; a view without a right in front of it is seen by nobody.
+"""Rights: two roles; no one can open a view without a right in front of it.
 
-``@may_read`` and ``@may_change`` are the first line of every view: they say who may come in,
-and mark the view, so that a test can find one that forgot.
+``@may_read`` and ``@may_change`` are the first line of every view: they check the right, and mark
+the view, so that a test can find unmarked ones.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ View = Callable[Concatenate[HttpRequest, P], HttpResponseBase]
 
 
 class RightsByRole(ModelBackend):
-    """Rights come with a role (a group) and never with a single person.
+    """Rights belong to a role (a group), never to a single user.
 
-    So what somebody may do can be read off their role. Who a session belongs to and what they
-    may do is one question to the database: every page asks both.
+    So a user's role shows all their rights. The user of a session and their rights are read in one
+    query, because every page needs both.
     """
 
     def get_user(self, user_id: Any) -> User | None:
@@ -68,7 +68,7 @@ def can_change(user: AbstractBaseUser | AnonymousUser) -> bool:
 
 
 def role_of(user: AbstractBaseUser | AnonymousUser) -> str:
-    """The role that decides what a person may do; "" for somebody who may do nothing."""
+    """The role that decides a user's rights; "" for a user without any."""
     if can_change(user):
         return ADMINISTRATOR
     return SUPPORT if can_read(user) else ""

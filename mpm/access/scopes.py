@@ -29,7 +29,7 @@ _IMPLIED = {
 
 
 class BadGrant(ValueError):
-    """A scope, network or server name that does not exist. The message says what does."""
+    """A scope, network or server name that does not exist. The message lists those that do."""
 
 
 def scopes_of(names: Iterable[str]) -> frozenset[Scope]:
@@ -93,8 +93,8 @@ def within(address: str, networks: Iterable[str]) -> bool:
 
 
 def no_wider(networks: Iterable[str], than: Iterable[str]) -> bool:
-    """Whether whoever is let in by ``networks`` is let in by ``than`` as well; both as they are
-    kept, where none at all means from anywhere."""
+    """Whether every address in ``networks`` is also in ``than``; both as stored, where an empty
+    list means any address."""
     outer = [ipaddress.ip_network(text) for text in than]
     inner = [ipaddress.ip_network(text) for text in networks]
     if not outer:

@@ -1,7 +1,7 @@
 """Sessions in the database, under a digest of their key.
 
-Whoever reads the table, a backup of it or the file it is in learns no key that a browser could
-send: signing in takes the key itself, and only the browser has it.
+The table, its file or a backup does not reveal a key that a browser could send: only the browser
+has the key itself.
 """
 
 from __future__ import annotations

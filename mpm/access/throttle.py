@@ -1,9 +1,9 @@
-"""How many requests a token may make, and how that is told.
+"""Limits the requests of a token, and reports the limits.
 
-Counted in two windows of a minute each, the older one weighted by how much of it still lies
-within the last sixty seconds: no burst of twice the limit at the turn of a minute. In Redis where
-there is one, so that all web processes count together; where it does not answer, each process
-counts for itself: a limit is then looser, never a reason to refuse everybody.
+Counted in two windows of a minute each, the older one weighted by its part of the last sixty
+seconds: no burst of twice the limit at the turn of a minute. Counters are in Redis, shared by all
+web processes; if it does not answer, each process counts for itself: the limit is then looser, but
+no request is refused for that.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ AWAY_SECONDS = 10.0
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """``remaining`` requests of ``limit``; ``reset``: seconds until the whole limit is there again,
-    ``retry_after``: until the next request is let through (0 when this one was). ``policy`` names
-    what was counted."""
+    """``remaining`` requests of ``limit``; ``reset``: seconds until the whole limit is available
+    again, ``retry_after``: until the next request is accepted (0 if this one was). ``policy`` names
+    the limit."""
 
     limit: int
     remaining: int
@@ -57,8 +57,8 @@ class Verdict:
 def judge(limit: int, previous: int, current: int, elapsed: float) -> Verdict:
     """Pure: ``current`` includes this request; ``elapsed`` seconds of the window have passed.
 
-    What was refused in the last window does not count against this one, so that a client that
-    kept knocking gets in again as one that waited.
+    Refused requests of the last window do not count in this one, so that a client that kept trying
+    is accepted again like one that waited.
     """
     weight = 1 - elapsed / WINDOW
     before = min(previous, limit) * weight
@@ -67,14 +67,14 @@ def judge(limit: int, previous: int, current: int, elapsed: float) -> Verdict:
     if used <= limit:
         return Verdict(limit, max(0, math.floor(limit - used)), reset)
     over = used - limit
-    # The older window fades by its count over sixty seconds; what it cannot free, the turn does.
+    # The older window fades over sixty seconds; the rest is freed when the window ends.
     fades = min(previous, limit) / WINDOW
     wait = over / fades if fades and over / fades < WINDOW - elapsed else WINDOW - elapsed
     return Verdict(limit, 0, reset, max(1, math.ceil(wait)))
 
 
 class Limiter:
-    """Asks the shared counter, and the one of this process while the shared one is away."""
+    """Uses the shared counter, or the one of this process while the shared one does not answer."""
 
     def __init__(self, shared: Counter | None) -> None:
         self._shared, self._memory, self._away_until = shared, Memory(), 0.0
@@ -110,8 +110,8 @@ FAILURES_A_MINUTE = 20
 
 
 def wrong_secrets(key_id: str, address: str) -> Verdict:
-    """Count a secret of a token that is wrong, for its key id ("" where it names none) and for the
-    address it came from; the stricter verdict. Nobody's valid token is measured by it."""
+    """Count a wrong token secret for its key id ("" if it has none) and for the client's address;
+    returns the stricter verdict. Valid tokens are not limited by it."""
     keys = [f"secret-from:{address}", *([f"secret-of:{key_id}"] if key_id else [])]
     return _worst(keys, "wrong-tokens", failed=True)
 
@@ -122,9 +122,9 @@ def wrong_tickets(address: str, *, failed: bool) -> Verdict:
 
 
 def guesses(name: str, address: str, *, failed: bool) -> Verdict:
-    """How many wrong passwords were offered lately for the account ``name`` or from ``address``,
-    this one included if ``failed``; whichever has been tried more: neither many addresses against
-    one account nor one address against many accounts gets further."""
+    """The verdict on recent wrong passwords for the account ``name`` or from ``address``, including
+    this one if ``failed``; the stricter one counts, so that neither many addresses for one account
+    nor one address for many accounts get further."""
     account = unicodedata.normalize("NFKC", name).strip().casefold()[:150]
     keys = [f"failed:{address}", f"failed:account:{account}"]
     return _worst(keys, "wrong-passwords", failed=failed)

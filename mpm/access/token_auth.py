@@ -1,4 +1,4 @@
-"""How a token comes in, at whichever door: checked, counted, and named for history."""
+"""Authenticates a token for any interface: checked, counted, and named for history."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from mpm.web.background_parts import note_unknown_proxy
 
 
 class Throttled(Exception):
-    """Too many requests. ``verdict`` says when the next one is let through."""
+    """Too many requests. ``verdict`` has the time of the next accepted one."""
 
     def __init__(self, detail: str, verdict: Verdict) -> None:
         super().__init__(detail)
@@ -23,12 +23,12 @@ class Throttled(Exception):
 
 
 def admit(request: HttpRequest, text: str) -> Token:
-    """The token that ``text`` is. Raises Denied, and Throttled for a token that asks too often
-    or a wrong secret after too many others.
+    """The token with the text ``text``. Raises Denied, and Throttled for too many requests or too
+    many wrong secrets.
 
-    A valid token is let in whatever else comes from its address, which a proxy or a whole company
-    may share: its secret has 256 bits, so nothing is won by refusing those who know it.
-    ``request.rate_limit`` is then what the answer has to tell.
+    A valid token is accepted whatever else its address sends, which a proxy or a whole company may
+    share: its secret has 256 bits, so refusing it would protect nothing. ``request.rate_limit``
+    then has the limits for the response.
     """
     note_unknown_proxy(request)
     address = client_address(request)
@@ -43,7 +43,7 @@ def admit(request: HttpRequest, text: str) -> Token:
                 ) from error
         else:
             # An old secret that is still in use somewhere is held to its own limit: it must not
-            # lock out everybody who comes from the same address.
+            # lock out every client with the same address.
             _count(request, error.token)
         raise
     _count(request, token)
@@ -59,8 +59,8 @@ def _count(request: HttpRequest, token: Token) -> None:
 
 
 def actor_of(request: HttpRequest, token: Token, origin: str) -> Actor:
-    """The token as services and history want it. Only for operations that asked for a scope
-    beyond reading: the role says that the token may change what the service changes."""
+    """The token as the actor of services and history. Only for operations with a scope beyond
+    reading: the role means that the token may make this change."""
     return Actor(
         name=token.name,
         role="token",

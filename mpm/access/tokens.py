@@ -1,9 +1,9 @@
-"""API tokens: made, checked, updated, rotated, revoked.
+"""Creates, checks, updates, rotates and revokes API tokens.
 
-A token reads ``ea4mpm_<key id>_<secret>``: the prefix lets secret scanners find one that
-leaked, the key id may be shown and logged, the secret is 256 random bits that are shown once.
-Kept is HMAC-SHA256(pepper, key id and secret), so that neither a copy of the database nor the
-pepper alone is worth a token. A fast hash is right here: nobody guesses 256 bits.
+A token reads ``ea4mpm_<key id>_<secret>``: the prefix lets secret scanners find leaked ones, the
+key id may be shown and logged, the secret is 256 random bits, shown once. Stored is
+HMAC-SHA256(pepper, key id and secret), so that neither a copy of the database nor the pepper alone
+gives a token. A fast hash is right here, because 256 bits can't be guessed.
 """
 
 from __future__ import annotations
@@ -47,8 +47,8 @@ _FIND = f"""SELECT {", ".join(f"t.{field.column}" for field in _COLUMNS)},
         JOIN auth_user_groups m ON m.user_id = u.id JOIN auth_group g ON g.id = m.group_id
         WHERE u.id = t.created_by_id AND u.is_active AND g.name = %s))
 FROM mpm_token t WHERE t.key_id = %s"""  # noqa: S608  # the columns of our own model
-"""Written out, because every request begins with it and composing it cost most of it. The last
-column: nobody in particular made the token, or somebody who still is an administrator."""
+"""Written as SQL, because every request needs it and the ORM took most of the time. The last
+column: the token has no creator, or one who is still an administrator."""
 _NOBODY_KEY = "0" * _KEY_LENGTH
 USED_EVERY = timedelta(minutes=1)
 LONGEST_OVERLAP = timedelta(days=30)
@@ -56,9 +56,9 @@ ANSWERS_KEPT = timedelta(hours=24)
 
 
 class Denied(Exception):
-    """The token is not accepted. ``str()`` may be shown: only who holds the secret learns
-    that a token has expired, was revoked, or is used from the wrong network. ``token`` is there
-    when the secret was right: then nobody was guessing."""
+    """The token is not accepted. ``str()`` may be shown: only the holder of the secret learns that
+    a token has expired, was revoked, or is used from the wrong network. ``token`` is set if the
+    secret was right."""
 
     def __init__(self, message: str, token: Token | None = None) -> None:
         super().__init__(message)
@@ -90,10 +90,10 @@ def _current_pepper() -> tuple[str, bytes]:
 
 
 def check(text: str, address: str, now: datetime | None = None) -> Token:
-    """The token that ``text`` is, when it may be used from ``address``. Raises Denied.
+    """The token with the text ``text``, if it may be used from ``address``. Raises Denied.
 
-    A text that is no token, a key id nobody has and a wrong secret take the same way: one
-    query, one HMAC, one comparison in constant time, one message.
+    An invalid text, an unknown key id and a wrong secret are handled the same way: one query, one
+    HMAC, one comparison in constant time, one message.
     """
     now = now or timezone.now()
     match = TOKEN.match(text)
@@ -119,7 +119,7 @@ def check(text: str, address: str, now: datetime | None = None) -> Token:
     if not within(address, token.networks):
         raise Denied(f"The token {key_id} is not allowed from {address or 'here'}.", token)
     if token.pepper_id != current_id:
-        # Whoever uses a token proves the secret: the moment to seal it under the new pepper.
+        # The secret is known only while a token is used: store its digest under the new pepper now.
         Token.objects.filter(pk=token.pk, digest=token.digest).update(
             digest=_seal(current, key_id, secret), pepper_id=current_id
         )
@@ -134,8 +134,8 @@ def key_id_of(text: str) -> str:
 
 
 def _found(key_id: str) -> tuple[Token | None, bool]:
-    """The token of this key id, and whether somebody vouches for it. The row is read anew each
-    time, so that what was revoked a moment ago is revoked."""
+    """The token of this key id, and whether its creator is still an administrator. Read on every
+    request, so that revoking takes effect at once."""
     with connection.cursor() as cursor:
         cursor.execute(_FIND, [ADMINISTRATOR, key_id])
         row = cursor.fetchone()
@@ -144,9 +144,9 @@ def _found(key_id: str) -> tuple[Token | None, bool]:
 
 @lru_cache(maxsize=1024)
 def _token_of(row: tuple[Any, ...]) -> Token:
-    """What the database answered, as a Token: made once for as long as the row stays the same.
+    """The Token of a database row, cached until the row changes.
 
-    Nobody may alter it. The conversions are those Django makes of a query of its own.
+    It must not be altered. The conversions are those of Django's own queries.
     """
     values = []
     for field, value in zip(_COLUMNS, row, strict=True):
@@ -251,9 +251,9 @@ def update(
     implied_removals: bool | None = None,
     now: datetime | None = None,
 ) -> Token:
-    """Set what is not None; what the token reaches and may do stays as it was created.
+    """Set the values that are not None; servers and permissions of a token never change.
 
-    Raises BadRequest for a text that is none, and for a token that is no longer active.
+    Raises BadRequest for an invalid text, and for a token that is no longer active.
     """
     now = now or timezone.now()
     values: dict[str, object] = {}
@@ -276,7 +276,7 @@ def update(
 
 
 def rotate(token: Token, actor: Actor, overlap: timedelta, now: datetime | None = None) -> Issued:
-    """A new secret with the same grants; the old one goes on for ``overlap`` at most.
+    """A new secret with the same grants; the old one is valid for ``overlap`` at most.
 
     Raises BadRequest for a token that is no longer active.
     """
@@ -326,7 +326,7 @@ def prune_answers(now: datetime, limit: int = 5000) -> int:
 
 
 def _event_data(token: Token) -> dict[str, object]:
-    """What history says of a token: never anything of the secret or its digest."""
+    """The event data of a token: never the secret or its digest."""
     return {
         "key_id": token.key_id,
         "name": token.name,

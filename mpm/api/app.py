@@ -142,7 +142,7 @@ def _suspicious(request: HttpRequest, error: SuspiciousOperation) -> HttpRespons
 @api.exception_handler(InterfaceError)
 def _unavailable(request: HttpRequest, error: Exception) -> HttpResponse:
     if operator_of(request) is not None:
-        raise error  # a command says what is wrong with the database, and what to do
+        raise error  # a command reports the database problem and the fix
     log.warning("The database didn't answer: %s", error)
     return answer(
         request,
@@ -176,8 +176,8 @@ NOTHING = "api-nothing"
 
 
 def finished(view: View) -> View:
-    """What every answer of the API has, whoever made it: the limits, no cache, when to ask again
-    where a poll could not wait, and HEAD and OPTIONS where the view knows neither."""
+    """Completes every response of the API: rate limits, no caching, Retry-After for a poll that
+    could not wait, and HEAD and OPTIONS if the view does not have them."""
 
     @csrf_exempt
     @login_not_required
@@ -232,7 +232,7 @@ def _method_not_allowed(request: HttpRequest, response: HttpResponseBase) -> Htt
 
 
 def nothing(request: HttpRequest) -> HttpResponse:
-    """The answer for every address below ``/api`` that is none of the others."""
+    """The response for all other addresses below ``/api``."""
     detail = (
         "There is nothing at this address. The API is at /api/v1, its description at /api/docs."
     )
@@ -259,7 +259,7 @@ def _patterns() -> list[URLPattern]:
 
 
 def openapi(request: HttpRequest) -> HttpResponse:
-    """The description, for programs. It needs no token: it says nothing about this installation."""
+    """The description, for programs. It needs no token: it has nothing about this installation."""
     if request.method != "GET":
         return HttpResponseNotAllowed(["GET"])
     return JsonResponse(api.get_openapi_schema())

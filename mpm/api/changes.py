@@ -159,7 +159,7 @@ def list_changes(
 
 
 def _sensible(name: str, moment: datetime | None) -> datetime | None:
-    """Times near the ends of the calendar cannot be moved by an hour, nor be meant."""
+    """Times near the ends of the calendar can't be shifted by an hour, and are never intended."""
     if moment is not None and not 1970 <= moment.year <= 9000:
         raise invalid("No change was requested then.", parameter=name)
     return moment
@@ -246,7 +246,7 @@ def get_log(
     response = HttpResponse(piece, content_type="text/plain; charset=utf-8")
     following = offset + len(piece)
     if not piece:
-        # Nobody has read bytes that are not there: the end is where it is.
+        # An offset behind the end can't be a position: continue at the end.
         following = min(offset, fresh.log_size)
     response["X-Log-Next"] = str(following)
     ended = fresh.finished and following >= fresh.log_size

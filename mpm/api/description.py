@@ -1,5 +1,5 @@
-"""What the description of the API says beyond what its operations say themselves: an example of
-every shape, the headers of every answer, and that problems are not plain JSON."""
+"""Completes the description of the API: an example of every schema, the headers of every response,
+and the media type of problems."""
 
 from __future__ import annotations
 
@@ -210,8 +210,8 @@ def _without_null(shape: Json) -> Json:
 
 
 def _without_defaults(shape: Json) -> None:
-    """Say the default of a member in its description: generators of clients take a member with a
-    ``default`` for one that must be sent."""
+    """Move the default of a member to its description: client generators treat a member with a
+    ``default`` as required."""
     required = set(shape.get("required", ()))
     for name, field in shape.get("properties", {}).items():
         default = field.pop("default", None)

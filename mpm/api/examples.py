@@ -1,7 +1,7 @@
-"""An example of everything the API takes and answers, by the name of its shape.
+"""Examples of all requests and responses of the API, by name of the schema.
 
-One story runs through all of them: web03 goes from prefork to event, and whoever reads the
-description meets the same numbers wherever they appear. A test holds each to its shape.
+They all show the same case: web03 is changed from prefork to event, with the same numbers
+everywhere. A test validates each against its schema.
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ from mpm.models import Change, IdempotentAnswer, Token
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A decided answer, problem or not; what is kept for the key."""
+    """A final response, problem or not; stored for the key."""
 
     status: int
     body: Any
@@ -28,7 +28,7 @@ class Answer:
 
     @property
     def lasting(self) -> bool:
-        """Whether asking again is meant to give the same. What says when to come back is not."""
+        """Whether to store it for repeated requests. A response with Retry-After is not stored."""
         return "Retry-After" not in self.headers
 
     def response(self, *, replayed: bool = False) -> HttpResponse:
@@ -48,12 +48,12 @@ def fingerprint(request: HttpRequest, body: Any) -> str:
 
 
 def once(token: Token, key: str, print_: str, act: Callable[[], Answer]) -> HttpResponse:
-    """``act``, or what it answered when the same key came before within a day.
+    """The response of ``act``, or the stored one if the key was used within a day.
 
-    Fifty at once: the unique row of the key lets one in, the others wait for its
-    transaction to end and then read its answer. When ``act`` raises, nothing stays, neither
-    the change nor the key; and no key stays of an answer that says to come back later. Raises
-    Problem 422 for a key that belongs to another request.
+    With concurrent requests, the unique row of the key admits one; the others wait for its
+    transaction and then read its response. If ``act`` raises, neither the change nor the key is
+    stored; no key is stored for a response with Retry-After either. Raises Problem 422 for a key of
+    another request.
     """
     if not key or token.pk is None:  # what runs in process is not cut off from its answer
         return act().response()

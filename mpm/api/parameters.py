@@ -1,4 +1,4 @@
-"""What a request may hold beside what its operation reads: nothing, as in its body."""
+"""Refuses query parameters that an operation does not have, as for members of the body."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ _known: dict[tuple[str, str], Mapping[str, bool]] = {}
 
 
 def learn(api: NinjaAPI, prefix: str) -> None:
-    """Take the query parameters of every operation from what reads them; ``prefix`` is where the
-    API is, as in a route.
+    """Collect the query parameters of every operation from its function; ``prefix`` is the API's
+    path, as in a route.
 
-    The OpenAPI description says the same, and working it out takes a second of processor time: the
-    first requests after a start would each wait for that.
+    The OpenAPI description has them too, but generating it takes a second of CPU time: the first
+    requests after a start would wait for it.
     """
     _known.clear()
     for router in api._get_bound_routers():  # noqa: SLF001 -- ninja shows them nowhere else
@@ -74,7 +74,7 @@ def check_query(request: HttpRequest) -> None:
 
 
 def refused_type(request: HttpRequest) -> Problem | None:
-    """415 for a body that is not JSON, or that is encoded: it would be read as what it is not."""
+    """415 for a body that is not JSON, or that has a content encoding."""
     if str(request.META.get("CONTENT_LENGTH") or "0") == "0":
         return None
     encoding = request.headers.get("Content-Encoding", "identity").strip().lower()

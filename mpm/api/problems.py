@@ -63,7 +63,7 @@ TITLES: Mapping[str, str] = {
     "unknown_preview": "No such plan",
     "unknown_repair": "No such repair",
     "unknown_server": "No such server",
-    # In a plan that was asked of the server itself:
+    # In a plan requested from the server itself:
     "bad_checksum": "A repository contains a damaged file",
     "bad_signature": "A package or repository isn't signed correctly",
     "disk_full": "The server's disk is full",
@@ -116,8 +116,8 @@ class Problem(Exception):
 
 
 def from_refusal(refused: Refused) -> Problem:
-    """What a service refused, with what the caller needs to go on: the change in the way, or
-    the plan as it is now and how it differs from nothing."""
+    """The problem for a service's refusal, with the data the caller needs to continue: the blocking
+    change, or the current plan."""
     more: dict[str, Any] = {
         "remedy": refused.remedy,
         "findings": [plain(finding.as_json()) for finding in refused.findings],
@@ -181,7 +181,7 @@ def _invalid(error: Mapping[str, Any]) -> dict[str, str]:
     if place != "body":
         name = str(parts[0] if parts else place)[:200]
         return {"detail": message, "header" if place == "header" else "parameter": name}
-    # The first part is the name of the argument, which nobody outside knows.
+    # The first part is the name of the argument, which clients don't know.
     inside = parts[1:]
     if not inside and error.get("type") == "missing":
         message = "A body is required."

@@ -1,4 +1,4 @@
-"""``/servers``: which servers there are, what is installed, and which MPM holds."""
+"""``/servers``: the servers, their packages, and their MPM."""
 
 from __future__ import annotations
 

@@ -90,7 +90,7 @@ class InvalidValue(Schema):
 
 
 class RelatedChange(Schema):
-    """The change in the way."""
+    """The change that blocks the request."""
 
     id: int
     href: str

@@ -10,9 +10,9 @@ BODY = frozenset({400, 411, 413, 415})
 """What can be wrong with a body before anything in it is read."""
 
 DESCRIBED = None
-"""The shape of a problem, where operations name their answers. It is the same for all of them, so
-that the description says it once (``mpm.api.description``): a model for each status of each
-operation would be 250 models, made anew at the start of every process and of every command."""
+"""The schema of problems in the operations' responses. They share one (see
+``mpm.api.description``): a model for each status of each operation would be 250 models, created at
+the start of every process and command."""
 
 
 def problems(scope: Scope, *more: int, named: bool = True, body: bool = False) -> frozenset[int]:

@@ -54,7 +54,7 @@ class SwitchIn(ChoiceIn):
 
 
 class SwitchOut(Schema):
-    """What was, or would be, changed."""
+    """The result of the request, or of a dry run."""
 
     changed: bool = Field(
         description="The server is being changed: by a new change, or by one that already leads to "
@@ -123,7 +123,7 @@ def update_mpm(
         except Problem as problem:
             return _problem(request, problem)
 
-    # A dry run is a question, and is asked anew each time.
+    # A dry run is never stored: it is evaluated on each request.
     key = "" if body.dry_run else idempotency_key
     print_ = fingerprint(request, body.dict())
     try:

@@ -189,7 +189,7 @@ def rotate_token(request: HttpRequest, token: str, body: RotateIn | None = None)
     overlap = timedelta(hours=(body or RotateIn()).overlap_hours)
     row = _named(own, token)
     if not no_wider(row.networks, own.networks) or _outlives(row.expires_at, own):
-        # Whoever rotates a token learns its new secret.
+        # Rotating a token reveals its new secret.
         raise NotAllowed("That token works from more networks, or for longer, than this one.")
     issued = tokens.rotate(row, actor_of(request, own), overlap)
     return Status(201, NewToken.with_secret(issued.token, timezone.now(), issued.text))

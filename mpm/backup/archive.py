@@ -1,8 +1,8 @@
-"""The file of a backup: a tar archive that ends with a list of what is in it, and may be encrypted.
+"""The backup file: a tar archive that ends with a list of its contents, optionally encrypted.
 
 Encryption is GnuPG's with a passphrase (``gpg --symmetric``, AES-256 with integrity protection);
-the passphrase is handed over in a file, never as an argument. Nothing is ever written to a disk
-unencrypted that is to be encrypted, but for the copy of the database beside the file.
+the passphrase is passed in a file, never as an argument. Contents to encrypt are never written to
+disk unencrypted, except for the copy of the database beside the file.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _NAME = re.compile(r"[A-Za-z0-9._@ +-]+(?:/[A-Za-z0-9._@ +-]+)*\Z")
 
 
 class BadBackup(Exception):
-    """A file is no backup, is torn, or cannot be opened. The message says which."""
+    """The file is no backup, is damaged, or cannot be opened. The message has the reason."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +79,7 @@ class Writer:
 
 
 class _Digesting(io.RawIOBase):
-    """Passes on what it reads, and knows its digest."""
+    """Passes on the data it reads, and computes its digest."""
 
     def __init__(self, source: IO[bytes]) -> None:
         self._source = source
@@ -128,18 +128,18 @@ def written(path: Path, passphrase_file: Path | None = None) -> Iterator[Writer]
                     yield Writer(tar)
             target.flush()
             os.fsync(target.fileno())
-        os.link(unfinished, path)  # fails where somebody else made one meanwhile
+        os.link(unfinished, path)  # fails if another process created one meanwhile
         _sync_folder(path.parent)
     finally:
         unfinished.unlink(missing_ok=True)
 
 
 def unpack(path: Path, folder: Path, passphrase_file: Path | None = None) -> dict[str, Any]:
-    """Write what is in a backup into ``folder``, which is empty and private; returns its manifest.
+    """Extract a backup into ``folder``, which is empty and private; returns its manifest.
 
-    Raises BadBackup for anything that is not exactly what ``written`` made.
+    Raises BadBackup for any file that ``written`` would not create.
     """
-    # Without a buffer, as GnuPG goes on reading where this process has stopped.
+    # Unbuffered, because GnuPG continues reading where this process stopped.
     with path.open("rb", buffering=0) as source:
         begin = source.read(8)
         source.seek(0)

@@ -81,7 +81,7 @@ def _load_sqlite(source: Path, path: Path, now: datetime) -> Path | None:
     kept = None
     if path.exists():
         kept = path.with_name(f"{path.name}.before-restore-{now:%Y%m%dT%H%M%SZ}")
-        # What is still in the write-ahead log belongs into the copy that is kept.
+        # The copy must include the contents of the write-ahead log.
         with closing(sqlite3.connect(path)) as old, closing(sqlite3.connect(kept)) as copy:
             old.backup(copy)
             old.execute("PRAGMA wal_checkpoint(TRUNCATE)")

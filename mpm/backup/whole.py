@@ -78,7 +78,7 @@ def _keys() -> str:
 
 def _files_of(places: Iterable[Path]) -> Iterable[tuple[Path, str]]:
     """Each file of the configuration with its name in the backup: its absolute path. Links are
-    followed only where they lead to a file beside them, as those of a folder of versions do."""
+    followed only to files in the same folder, as in a folder of versions."""
     for place in places:
         if not place.exists():
             raise BadBackup(f"There is no {place}.")
@@ -99,10 +99,10 @@ def restore(
     replace: bool,
     now: datetime,
 ) -> Restored:
-    """Bring a backup back: the database in its place, keys and configuration beside it to be looked
-    at and put in theirs. Then the history is verified.
+    """Restore a backup: the database in its place, keys and configuration beside it for manual
+    review. Then verify the history.
 
-    Raises BadBackup, and has then changed nothing.
+    Raises BadBackup; nothing is changed then.
     """
     var = Path(settings.VAR)
     var.mkdir(parents=True, exist_ok=True, mode=0o700)

@@ -56,7 +56,7 @@ AFTERMATH: Mapping[str, Any] = {
         )
     ),
 }
-"""To be annotated where a change is asked for, so that what became of it costs no query."""
+"""Annotations for a query of changes, so that what followed each needs no further query."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,8 +1,8 @@
-"""What this product knows of the health of a server: changes that were left incomplete.
+"""A source of server health: incomplete changes.
 
-A change is incomplete when it failed after its packages were touched, and could not be undone.
-It stays so until an administrator undid it (the repair of Diagnostics, or a change that
-succeeded after it), or the agent reported a better end later.
+A change is incomplete when it failed after its packages were touched, and could not be undone. It
+remains so until an administrator undoes it (by the repair in Diagnostics, or by a later change that
+succeeds), or the agent reports a better end.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ SETTLED_LATE = (
     "rolled_back",
     "cancelled",
 )
-"""The last two are the words of earlier versions, sealed as they were."""
+"""The last two are codes of earlier versions, as sealed."""
 PAST_THE_POINT = tuple(step.value for step in Step if past_the_point(step.value))
 _TOUCHED = Q(state=State.SUCCEEDED) | Q(state=State.FAILED, step__in=PAST_THE_POINT)
 
@@ -51,7 +51,7 @@ def incomplete(server_name: str) -> Combinable:
     settled = Event.objects.filter(
         change=OuterRef("pk"), kind=LATE_OUTCOME, data__outcome__in=SETTLED_LATE
     )
-    # Whoever closed one by hand answers for it, until the agent says how it ended.
+    # A change closed manually is settled, until the agent reports how it ended.
     failed_late = Event.objects.filter(
         change=OuterRef("pk"), kind=LATE_OUTCOME, data__outcome=State.FAILED.value
     )

@@ -1,30 +1,26 @@
-"""The states of a change and the ways between them.
+"""The states of a change and the transitions between them.
 
 ::
 
-    scheduled ──► queued ──► running ──► succeeded
-        │           │           │  ├───► restored      it failed, and the previous state is back
-        │           │           │  ├───► not_started   it failed before anything was changed
-        │           │           │  └───► failed        it failed, and could not undo everything
-        │           │           ▼
-        │           ├──────► canceling ──► canceled    nothing was changed
-        └──► canceled ◄──┘     │
-                                └──► running, succeeded, restored, not_started, failed
-                                     the cancel came too late
+    scheduled ──► queued ──► running ──► succeeded │ │ │ ├───► restored it failed, and the previous
+    state is restored │ │ │ ├───► not_started it failed before anything was changed │ │ │ └───►
+    failed it failed, and could not undo everything │ │ ▼ │ ├──────► canceling ──► canceled nothing
+    was changed └──► canceled ◄──┘ │ └──► running, succeeded, restored, not_started, failed the
+    cancel came too late
 
-* **scheduled**: waits for its window. Nothing was sent to the server. (A change that is due at
-  once is queued from the start.)
-* **queued**: is due; the agent has not said that it has begun. It may be canceled outright
-  while no message can have reached an agent, and else by asking the agent.
-* **running**: the agent has begun. It can be asked to cancel until the packages are touched.
-* **canceling**: the agent was asked. It decides: before the point of no return the answer is
-  canceled, afterwards the change goes on as if nobody had asked.
-* **succeeded**, **restored**, **not_started**, **failed**, **canceled**: the end. No state
-  follows. *failed* needs attention: what the server is now is not what it was, or is unknown.
+* **scheduled**: waits for its window. Nothing was sent to the server. (A change without a window is
+  queued at once.)
+* **queued**: is due; the agent has not reported its start. It is canceled at once if no message can
+  have reached the agent, else by the agent.
+* **running**: the agent has started. It can be canceled until packages are changed.
+* **canceling**: a cancel was sent to the agent. Before the point of no return it cancels the
+  change, afterwards the change continues.
+* **succeeded**, **restored**, **not_started**, **failed**, **canceled**: the end. No state follows.
+  *failed* needs attention: the server is not in its previous state, or its state is unknown.
 
-A change that the agent refuses before its first step (the server has moved, an obstacle)
-fails from queued or running alike, since reports may arrive together. Whoever moves a change
-does so by one UPDATE that names the state it expects.
+A change that the agent refuses before its first step (the server changed, a blocker) ends from
+queued or running, since reports may arrive together. Every transition is one UPDATE with the
+expected state.
 """
 
 from __future__ import annotations
@@ -55,8 +51,8 @@ TRANSITIONS: dict[str, frozenset[str]] = {
 CANCELABLE = frozenset({SCHEDULED, QUEUED, RUNNING})
 
 UNKNOWN_ENDS = ("recover", "spool", "confirmed")
-"""What decided the end of a change (``decided_by``) of whose server nobody can say that nothing was
-changed: closed by hand, the agent lost its spool, more packages than confirmed were changed."""
+"""Values of ``decided_by`` after which the server may have been changed: closed manually, the agent
+lost its spool, more packages than confirmed were changed."""
 
 _STEPS = tuple(Step)
 
@@ -84,10 +80,10 @@ def past_the_point(step: str) -> bool:
 
 
 def end_of(outcome: str, step: str, decided_by: str) -> str:
-    """The state in which a change ends whose agent reports ``outcome`` after ``step``.
+    """The final state of a change whose agent reports ``outcome`` after ``step``.
 
-    Agents that do not know *not_started* yet say *failed* for it. None is believed that says
-    nothing was changed where packages may have been touched.
+    Older agents report *failed* for *not_started*. A report that nothing was changed is not
+    accepted after a step that may have changed packages.
     """
     if past_the_point(step):
         return FAILED if outcome == NOT_STARTED else outcome
@@ -95,7 +91,7 @@ def end_of(outcome: str, step: str, decided_by: str) -> str:
 
 
 def may_cancel(state: str, step: str = "") -> bool:
-    """Whether asking for a cancel still makes sense."""
+    """Whether a cancel may still be requested."""
     return state in CANCELABLE and not past_the_point(step)
 
 

@@ -15,10 +15,9 @@ from mpm.models import Change, LogChunk
 
 WINDOW = 96 * 1024
 MOST_LINES = 1000
-"""A window ends at whichever comes first: half of what a page may hold, so that a page that
-follows can always add one."""
+"""The limits of a window: half of a page's, so that a page that follows can always add one."""
 ABOVE, LINES_ABOVE = WINDOW // 8, 125
-"""So many bytes, or lines, stand above one that was looked for."""
+"""Bytes, and lines, shown above a search result."""
 LONGEST_LINE = 16 * 1024
 ERROR_PATTERNS = (
     b"error",
@@ -76,7 +75,7 @@ class Window:
 
 @dataclass(frozen=True, slots=True)
 class _Piece:
-    """Whole lines as they stand in the log, from offset ``first`` on."""
+    """Whole lines of the log, from offset ``first`` on."""
 
     text: bytes
     first: int
@@ -116,8 +115,8 @@ def before(change: Change, offset: int) -> Window:
 
 @dataclass(frozen=True, slots=True)
 class Sought:
-    """A line that was looked for, and the window in which it stands near the top; ``offset`` is
-    None when there is no such line, and the window then the end of the log."""
+    """A search result and the window with it near the top; ``offset`` is None if there is no such
+    line, and the window is then the end of the log."""
 
     offset: int | None
     window: Window
@@ -192,8 +191,8 @@ def raw(change: Change) -> Iterator[bytes]:
 
 
 class _Read:
-    """Reads the pieces of a log one after another, and keeps the end of what it has read: a
-    window before the newest piece, and that piece."""
+    """Reads the pieces of a log in sequence, and keeps a window before the newest piece, and that
+    piece."""
 
     def __init__(self, change: Change, start: int, end: int | None = None) -> None:
         self._chunks = _chunks(change, start, end)
@@ -236,7 +235,7 @@ class _Read:
         return max(received_at - wrote, timedelta(0)) if wrote else None
 
     def all(self) -> Held:
-        """What is kept once everything has been read."""
+        """The part kept after reading everything."""
         for _ in self:
             pass
         return self.held

@@ -30,7 +30,7 @@ _TICKETS = _PEOPLE.replace("actor_name", "ticket")
 
 @dataclass(frozen=True, slots=True)
 class Day:
-    """How many changes were asked for on one day, and how many of them went wrong."""
+    """The number of changes requested on one day, and of those that failed."""
 
     day: date
     total: int
@@ -43,12 +43,12 @@ WRONG = (State.FAILED, State.NOT_STARTED, State.RESTORED)
 
 
 def activity(filters: ChangeFilters, until: datetime, days: int = 60) -> tuple[Day, ...]:
-    """The ``days`` days that end with ``until`` (in its zone), those without a change included.
+    """The last ``days`` days until ``until`` (in its zone), including those without changes.
     Filters other than dates apply. One query.
 
-    Numbers are given in the order of time, so that a day is a piece of the numbers: each is
-    counted by itself along the index of a filter, without a look at any row. (Where two changes are
-    asked for in the same instant of midnight one may count for its neighbour.)
+    Numbers are assigned in order of time, so a day is a range of numbers: each is counted along the
+    index of a filter, without reading rows. (Of two changes requested in the same instant at
+    midnight, one may count for the adjacent day.)
     """
     dates = [(until - timedelta(days=days - 1 - number)).date() for number in range(days)]
     starts = [_midnight(day, until) for day in [*dates, dates[-1] + timedelta(days=1)]]
@@ -76,8 +76,8 @@ _COUNTED = """
         (SELECT COUNT(*) FROM ({wrong}) AS one WHERE one.pk >= day.first AND one.pk < next.first)
     FROM numbers AS day JOIN numbers AS next ON next.place = day.place + 1
 """
-"""Django has no way to count several sets in many pieces at once. The database plans this once,
-however many days there are; every value stays a parameter."""
+"""The ORM cannot count several sets in many ranges at once. The database plans this once for any
+number of days; all values are parameters."""
 
 
 def _counts(rows: QuerySet[Change], starts: Sequence[datetime]) -> dict[int, tuple[int, int]]:
@@ -129,7 +129,7 @@ def activity_of_words(
 
 
 def people_in_history(limit: int = 200) -> list[str]:
-    """Everybody who appears in the history, without reading all of it."""
+    """All users in the history, without reading all of it."""
     return _distinct(_PEOPLE, limit)
 
 

@@ -1,5 +1,5 @@
-"""What is known of a server's load: the latest measurement, what each MPM took when it last ran,
-and the busiest moments."""
+"""A server's load: the latest measurement, each MPM's figures when it last ran, and the busiest
+moments."""
 
 from __future__ import annotations
 

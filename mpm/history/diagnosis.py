@@ -1,5 +1,5 @@
-"""What is known to be wrong with a server: by its latest profile, and by the log of its last
-change where that did not succeed."""
+"""Known problems of a server: from its latest profile, and from the log of its last change if that
+failed."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from mpm.web.broker_trouble import trouble
 from mpm.web.exposure_checks import exposed_database, exposed_secrets
 
 TAIL = 64 * 1024
-"""So many bytes at the end of a log are looked through: whatever ended a change is there."""
+"""The bytes at the end of a log that are searched: the cause of an end is there."""
 REPAIR_REQUESTED = "server.repair_requested"
 REPAIRED, NOT_REPAIRED = "server.repaired", "server.repair_failed"
 MOST_REPAIRS = 20
@@ -36,13 +36,13 @@ _OF_AN_MPM = ("ea-apache24-mod_mpm_", "ea-apache24-mod_cgi")
 
 @dataclass(frozen=True, slots=True)
 class Examination:
-    """``change``: the one whose log was looked through, None when the last one succeeded."""
+    """``change``: the one whose log was searched; None if the last one succeeded."""
 
     findings: tuple[Diagnosis, ...]
     change: Change | None
 
     def as_json(self) -> dict[str, Any]:
-        """For programs: what the command line prints and the API answers."""
+        """The JSON of the command line and the API."""
         return {
             "change": self.change.pk if self.change else None,
             "findings": [finding.as_json() for finding in self.findings],
@@ -50,8 +50,7 @@ class Examination:
 
 
 def of_the_panel() -> tuple[Diagnosis, ...]:
-    """What is wrong with the panel itself, whichever server is asked about. One query, and one
-    question to the broker."""
+    """Problems of the panel itself, for every server. One query, and one request to the broker."""
     now = timezone.now()
     found: list[Diagnosis] = []
     met, count, last = proxy_and_drops(now)
@@ -73,7 +72,7 @@ def of_the_panel() -> tuple[Diagnosis, ...]:
 
 
 def _dropped(server: Server) -> list[Diagnosis]:
-    """What the agent of this server dropped since it started."""
+    """Messages that the agent of this server has dropped since it started."""
     if count := _dropped_by_agent(server.agent):
         seen = Sentence(
             "{count} messages from the queue {queue} since the agent started.",
@@ -85,7 +84,7 @@ def _dropped(server: Server) -> list[Diagnosis]:
 
 
 def _unrequested(server: Server) -> list[Diagnosis]:
-    """What agents reported of changes that this panel did not request, within the last week."""
+    """Reports on changes that this panel did not request, within the last week."""
     since = timezone.now() - UNREQUESTED_SHOWN_FOR
     reported = Event.objects.filter(server_name=server.name, kind=UNREQUESTED, at__gt=since)
     last = reported.order_by("-pk").first()
@@ -117,8 +116,8 @@ def examined(server: Server, profile: Profile | None) -> Examination:
 
 
 def _half_way(change: Change) -> bool:
-    """Whether it is one that failed with its packages half moved, and has not been taken back by
-    a repair since."""
+    """Whether it failed after its packages were partly changed, and no repair has undone it
+    since."""
     if change.state != State.FAILED or not past_the_point(change.step):
         return False
     since = Event.objects.filter(
@@ -128,9 +127,8 @@ def _half_way(change: Change) -> bool:
 
 
 def _unrequested_removal(change: Change) -> list[Diagnosis]:
-    """Packages that something outside this panel took away, beyond the MPM it exchanged: what a
-    profile does not list is removed when it is provisioned. An administrator who adopted the
-    change has seen them."""
+    """Packages removed by an external change besides those of the MPM, such as by provisioning a
+    profile that does not list them. None if an administrator has accepted the change."""
     if change.origin != Origin.OUTSIDE or change.adopted_at is not None:
         return []
     moves = Transaction.from_json(change.transaction or {})
@@ -152,7 +150,7 @@ def _unrequested_removal(change: Change) -> list[Diagnosis]:
 
 @dataclass(frozen=True, slots=True)
 class RepairRecord:
-    """One repair of a server: who asked for what when, and what came of it.
+    """One repair of a server: its request and its result.
 
     ``ok`` is None while the agent has not answered; ``number`` is the id of the event that
     requested it.
@@ -170,7 +168,7 @@ class RepairRecord:
 
 
 def repairs(server: Server) -> list[RepairRecord]:
-    """The latest repairs, the newest first. One query."""
+    """The latest repairs, newest first. One query."""
     kinds = renamed.spellings(REPAIR_REQUESTED, REPAIRED, NOT_REPAIRED)
     latest = Event.objects.filter(server_name=server.name, kind__in=kinds).order_by("-pk")
     events = list(latest[: 2 * MOST_REPAIRS])
@@ -179,8 +177,8 @@ def repairs(server: Server) -> list[RepairRecord]:
 
 
 def all_repairs(server: Server, before: int | None = None) -> Iterator[RepairRecord]:
-    """Every repair, the newest first, from the one in front of number ``before`` on. Two queries
-    for each hundred that is read."""
+    """Every repair, newest first, starting before number ``before``. Two queries for each
+    hundred."""
     while True:
         rows = _requested(server)
         found = _repairs((rows if before is None else rows.filter(pk__lt=before))[:100])
@@ -191,7 +189,7 @@ def all_repairs(server: Server, before: int | None = None) -> Iterator[RepairRec
 
 
 def repair_numbered(server: Server, request: str) -> RepairRecord | None:
-    """The repair of that id, None where there is none."""
+    """The repair with that id; None if there is none."""
     found = _repairs(_requested(server).filter(data__request=request[:64])[:1])
     return found[0] if found else None
 

@@ -1,4 +1,4 @@
-"""History as a stream: what came after a position, in an order that never changes afterwards."""
+"""History as a stream: the events after a position, in an order that never changes."""
 
 from __future__ import annotations
 
@@ -28,11 +28,10 @@ _LOCK = threading.Lock()
 def horizon(now: datetime) -> int:
     """The id up to which no event can still appear. 0 when there is none.
 
-    Ids are given out before a transaction ends, so on a database with many writers 11 can be
-    seen before 10. A reader that went on to 11 would never see 10. Where a number is missing
-    among the latest events, the stream therefore ends just before it, until this process has
-    known of the gap for a while. The times of the events say nothing of that: what an agent
-    reports late is written with the time at which it happened.
+    Ids are assigned before a transaction ends, so with several writers 11 can be visible before 10,
+    and a reader that continued to 11 would miss 10. So the stream ends before a missing number
+    among the latest events, until this process has known of the gap for a while. The times of
+    events can't be used: a late report has the time at which it happened.
     """
     latest = list(Event.objects.order_by("-id").values_list("id", "hash")[:LOOK_BACK])
     if not latest:
@@ -62,11 +61,11 @@ def events_after(
     servers: Collection[str] | None = None,
     kinds: Collection[str] = (),
 ) -> tuple[list[Event], int]:
-    """Up to ``limit`` events after ``position``, oldest first, and where to go on from.
+    """Up to ``limit`` events after ``position``, oldest first, and the next position.
 
     ``servers``: only of these (None: of all, and those of the panel itself). ``kinds``: only of
-    these; ``change.*`` names all that begin so. The position to
-    go on from moves over what the filters left out, so that it is never read twice.
+    these; ``change.*`` means all that start so. The next position also passes events excluded by
+    the filters, so that they are not read twice.
     """
     end = horizon(now)
     query = Event.objects.filter(id__gt=position, id__lte=end).order_by("id")
@@ -81,8 +80,8 @@ def events_after(
 
 
 def _of_kinds(kinds: Collection[str]) -> Q:
-    """Events of ``kinds``, also those that were sealed under an earlier name. A change that was not
-    started was once a failed one."""
+    """Events of ``kinds``, also those sealed under an earlier name. Earlier versions used *failed*
+    for *not_started*."""
     failed, not_started = "change.failed", "change.not_started"
     if (failed in kinds) == (not_started in kinds):
         return Q(kind__in=renamed.spellings(*kinds))

@@ -1,4 +1,4 @@
-"""Every kind of event that history tells, and what it means. Pure.
+"""Every kind of event in the history, and its meaning. Pure.
 
 A kind never changes once released: programs match on it.
 """

@@ -105,7 +105,7 @@ def _sealed_events(server: str | None) -> Iterator[dict[str, Any]]:
 
 
 def event_as_json(event: Event) -> dict[str, Any]:
-    """An event as an export holds it: what is sealed, and the two hashes."""
+    """An event in an export: the sealed fields, and the two hashes."""
     return {**event.sealed, "previous_hash": event.previous_hash, "hash": event.hash}
 
 

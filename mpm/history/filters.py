@@ -19,16 +19,16 @@ from mpm.history import search_query
 from mpm.models import ACTIVE_STATES, Change, State
 
 ACTIVE = "active"
-"""As a result: whatever has not ended."""
+"""As a result: all unfinished changes."""
 BEHIND_ALL = 2**63 - 1
 YEARS = range(1970, 9999)
 """Of a date: what a zone or an hour more or less still leaves a date."""
 SLACK = timedelta(hours=1)
-"""Numbers are given when a row is written and times when it was asked for: never further apart."""
+"""The longest time between a request and the assignment of its number."""
 
 
 class BadFilter(ValueError):
-    """A filter that cannot be meant. ``name`` is the filter, ``message`` says what would do."""
+    """An invalid filter. ``name`` is the filter, ``message`` has the valid values."""
 
     def __init__(self, name: str, message: str) -> None:
         super().__init__(message)
@@ -111,8 +111,8 @@ class ChangeFilters:
         return bool(self.as_query())
 
     def apply(self, rows: QuerySet[Change]) -> QuerySet[Change]:
-        """Narrow ``rows``, except to the dates. Each equality has an index that goes on with the
-        primary key."""
+        """Filter ``rows``, except by dates. Each equality has an index continued by the primary
+        key."""
         columns = {
             "server_name": self.server,
             "actor_name": self.person,
@@ -155,11 +155,11 @@ class ChangeFilters:
         return rows.filter(**{f"{key}__gt": after}).order_by(key)
 
     def _along(self, rows: QuerySet[Change], *, narrowed: bool) -> tuple[QuerySet[Change], str]:
-        """Narrow ``rows``, and the name of the number the list is read along: where words lead,
-        that is the index's own, or the database would sort everything that has those words.
+        """Filter ``rows``; returns also the column that orders the list: for a text search the
+        index's own, or the database would sort all matches.
 
-        Beside the dates stand the numbers that belong to those dates: pages are cut by number,
-        and so begin at the right place instead of looking for it."""
+        The dates are combined with their range of numbers: pages are cut by number, and so start at
+        the right place."""
         key = "pk"
         if self.text and search_query.lead(self.text, alone=not (narrowed or self.equal)):
             rows, key = (
@@ -191,7 +191,7 @@ def _unknown(name: str, value: str, choices: Sequence[str]) -> BadFilter:
 
 
 def _first_number(moment: datetime) -> Subquery:
-    """Of the first change asked for at ``moment`` or later; none where there is none."""
+    """The number of the first change requested at ``moment`` or later; None if there is none."""
     later = Change.objects.filter(requested_at__gte=moment).order_by("requested_at")
     return Subquery(later.values("pk")[:1])
 

@@ -1,4 +1,4 @@
-"""Changes made without this panel: which of them still want somebody's decision."""
+"""External changes: which of them still need a decision."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ TAKEN_BACK = Coalesce(
     ),
     0,
 )
-"""Which change took one back, 0 where none did. Annotated as ``taken_back`` where it is asked for
-together with the change itself."""
+"""The change that rolled one back, 0 if none did. Annotated as ``taken_back`` in queries of
+changes."""
 HEAVY = ("plan", "transaction", "goal", "moved", "diagnosis", "interruption", "search", "choice")
 """What no list shows; a page of fifty plans would be megabytes."""
 
 
 def undecided(change: Change) -> bool:
-    """Whether it was made outside and nobody has adopted it or taken it back. At most one query,
-    none where ``taken_back`` was annotated."""
+    """Whether it is external and was neither accepted nor rolled back. At most one query, none if
+    ``taken_back`` was annotated."""
     if change.origin != Origin.OUTSIDE or change.adopted_at is not None:
         return False
     return not taken_back_by(change)
@@ -42,7 +42,7 @@ def taken_back_by(change: Change) -> int:
 
 
 def undecided_of(server: Server) -> Change | None:
-    """The change that made ``server`` what it is, where that one wants a decision. One query."""
+    """The latest change of ``server``, if it needs a decision. One query."""
     last = (
         Change.objects.filter(server_name=server.name, state=State.SUCCEEDED)
         .defer(*HEAVY)

@@ -36,11 +36,10 @@ def changes(
     servers: Collection[str] | None = None,
     searched: bool = False,
 ) -> Page:
-    """One page: a single query, and one more where words narrow it beside other filters.
+    """One page: a single query, and one more for text combined with other filters.
 
-    ``limit`` is held between 1 and 500. ``servers``: only changes of these (None: of all).
-    ``searched``: with the text that words are looked for in. Raises BadFilter for a cursor that
-    this never gave.
+    ``limit`` is kept between 1 and 500. ``servers``: only changes of these (None: of all).
+    ``searched``: includes the search text. Raises BadFilter for an invalid cursor.
     """
     limit = max(1, min(limit, 500))
     left_out = [name for name in HEAVY if not (searched and name == "search")]

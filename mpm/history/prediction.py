@@ -1,4 +1,4 @@
-"""What visitors would notice, going by what they noticed before on the same server."""
+"""The expected visitor impact, from earlier changes on the same server."""
 
 from __future__ import annotations
 
@@ -20,13 +20,12 @@ LOOKED_AT = 20
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """``changes``: how many it rests on, of every outcome; 0 when there are none yet. ``smooth``:
-    how many of them refused no connection. ``restored`` failed and were rolled back
-    automatically, ``failed`` could not be undone.
+    """``changes``: the number of changes it is based on, with any outcome. ``smooth``: those that
+    refused no connection. ``restored`` failed and were rolled back automatically, ``failed`` could
+    not be undone.
 
     ``seconds`` is the median time from the first step to the last, between ``fastest`` and
-    ``slowest``. ``method`` and ``why``
-    are what the agent says it would do to replace the running httpd.
+    ``slowest``. ``method`` and ``why`` are the agent's current restart method and its reason.
     """
 
     changes: int
@@ -81,7 +80,7 @@ def predicted(server: Server) -> Prediction:
             "interruption__method",
         )[: LOOKED_AT * 3]
     )
-    # One that never came to its restart says nothing of the method, and counts all the same.
+    # One that ended before its restart has no method, but still counts.
     past = [
         one
         for one in (_Past(*row) for row in rows)

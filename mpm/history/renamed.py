@@ -1,8 +1,8 @@
-"""Codes that were renamed. What was sealed keeps the old one: it is compared, found and shown in
-the new one. Pure.
+"""Renamed codes. Sealed data keeps the old one: it is compared, found and shown as the new one.
+Pure.
 
-Earlier versions ended a change as *failed* also where nothing had been changed; what else the event
-sealed of that end tells which of the two it was (mpm.changes.lifecycle.end_of).
+Earlier versions used *failed* also if nothing was changed; the other sealed data of the event shows
+which of the two it was (mpm.changes.lifecycle.end_of).
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def spellings(*kinds: str) -> tuple[str, ...]:
 
 
 def kind_of(kind: str, data: Mapping[str, Any]) -> str:
-    """The kind of an event in today's codes, from what was sealed."""
+    """The kind of an event in current codes, from the sealed one."""
     if kind == f"change.{FAILED}":
         return f"change.{_outcome(FAILED, data)}"
     return KINDS.get(kind, kind)
@@ -84,8 +84,8 @@ def findings_of(reported: Iterable[Any]) -> list[dict[str, Any]]:
 
 
 def finding_of(data: Mapping[str, Any]) -> dict[str, Any]:
-    """A finding that an agent reported, in the present code, title and remedy of its condition;
-    what was seen stays as it was written."""
+    """A finding reported by an agent, with the current code, title and remedy of its condition; its
+    evidence is unchanged."""
     condition = BY_CODE.get(code_of(str(data.get("code"))))
     if condition is None:
         return dict(data)

@@ -1,8 +1,8 @@
 """The seal of history: each event carries a hash over itself and the hash before it. Pure.
 
-Whoever alters, inserts, swaps or cuts out an event breaks every seal after it. Pruning by
-age leaves gaps; an event ``history.pruned`` later in the same chain names each gap with the hash
-before and after it, so that a chain with honest gaps still proves itself.
+Altering, inserting, swapping or deleting an event breaks every later seal. Pruning by age leaves
+gaps; an event ``history.pruned`` later in the same chain names each gap with the hash before and
+after it, so that a pruned chain can still be verified.
 """
 
 from __future__ import annotations
@@ -31,16 +31,16 @@ FIELDS = (
     "request_id",
     "data",
 )
-"""What is sealed, and what an export holds beside the two hashes."""
+"""The sealed fields, in an export besides the two hashes."""
 
 
 def stamp(moment: datetime) -> str:
-    """ISO 8601 in UTC with microseconds: one spelling per moment, whatever the database."""
+    """ISO 8601 in UTC with microseconds: one spelling per moment, on every database."""
     return moment.astimezone(UTC).isoformat(timespec="microseconds")
 
 
 def digest(value: Any) -> str:
-    """SHA-256 of a JSON value, the same whichever database has kept it meanwhile."""
+    """SHA-256 of a JSON value, the same for every database it was stored in."""
     return hashlib.sha256(canonical(_one_spelling(value)).encode()).hexdigest()
 
 
@@ -67,7 +67,8 @@ def seal(previous: str, event: Mapping[str, Any]) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """Events ``first`` to ``last`` are gone; ``before`` and ``after`` are the hashes around."""
+    """Events ``first`` to ``last`` were pruned; ``before`` and ``after`` are the hashes around
+    them."""
 
     first: int
     last: int
@@ -97,9 +98,8 @@ def check_chain(
 ) -> Iterator[Fault]:
     """Every fault of one chain; ``events`` in their order, as dictionaries of an export.
 
-    ``head`` is (number, hash) of the newest event as kept beside the chain, where it is known:
-    only it can show that the newest events are missing. Memory grows with the number of gaps,
-    not of events.
+    ``head`` is (number, hash) of the newest event as stored beside the chain, if known: only it can
+    show that the newest events are missing. Memory depends on the number of gaps, not of events.
     """
     expected, previous = 1, ""
     open_gaps: list[Gap] = []

@@ -1,8 +1,8 @@
-"""What events seal of a change, in words its rows can be held against at any time.
+"""The data of a change that events seal, to compare with its rows at any time.
 
-The first event of a change seals what was asked for (who asked is sealed in the event's own
-columns), the one that ends it how it ended and what the agent had told by then. What an agent tells
-after the end is sealed by an event of its own.
+The first event of a change seals the request (the requester is sealed in the event's own columns),
+the last one the outcome and the agent's reports so far. Later reports are sealed by a separate
+event.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ NOTHING = hashlib.sha256().hexdigest()
 
 
 def requested(change: Change) -> dict[str, Any]:
-    """What was asked for."""
+    """The request."""
     return {
         "uuid": change.uuid,
         "from": {"mpm": change.from_mpm, "itk": change.from_itk},
@@ -47,13 +47,13 @@ def requested(change: Change) -> dict[str, Any]:
 
 
 def found(change: Change) -> dict[str, Any]:
-    """The same of a change made outside. The agent is the author of its event, so that who made
+    """The same of an external change. The agent is the author of its event, so the user who made
     the change is sealed here."""
     return {**requested(change), "person": change.actor_name}
 
 
 def ended(change: Change) -> dict[str, Any]:
-    """How it ended."""
+    """The outcome."""
     return {
         "outcome": change.state,
         "step": change.step,
@@ -71,7 +71,7 @@ def ended(change: Change) -> dict[str, Any]:
 
 
 def received(change: Change) -> dict[str, Any]:
-    """How far the agent has told of it, and the seal of all that. Reads it, piece by piece."""
+    """The reports and log received so far, and their seals. Reads them piece by piece."""
     count, reports = _last(reports_sealed(reports_of(change).iterator(chunk_size=100)))
     size, log = _last(log_sealed(log_of(change).iterator(chunk_size=20)))
     return {"reports": count, "reports_sha256": reports, "log": size, "log_sha256": log}
@@ -86,7 +86,7 @@ def log_of(*changes: Change | int) -> models.QuerySet[LogChunk]:
 
 
 def reports_sealed(reports: Iterable[Report]) -> Iterator[tuple[int, str]]:
-    """After each report of one change: its number, and the seal of all up to it."""
+    """For each report of one change: its number, and the seal of all reports up to it."""
     sealed = hashlib.sha256()
     for row in reports:
         line = canonical([row.seq, stamp(row.at), row.kind, digest(row.data)])
@@ -95,17 +95,17 @@ def reports_sealed(reports: Iterable[Report]) -> Iterator[tuple[int, str]]:
 
 
 def log_sealed(pieces: Iterable[LogChunk]) -> Iterator[tuple[int, str]]:
-    """After each piece of one log: where it ends, and the seal of all up to there."""
+    """For each piece of one log: its end, and the seal of the log up to there."""
     sealed = hashlib.sha256()
     for row in pieces:
-        data: Any = row.data  # SQLite keeps whatever somebody put there
+        data: Any = row.data  # SQLite stores values of any type
         sealed.update(data.encode() if isinstance(data, str) else bytes(data))
         yield row.offset + row.size, sealed.hexdigest()
 
 
 def _last(seals: Iterable[tuple[int, str]]) -> tuple[int, str]:
     last = (0, NOTHING)
-    for last in seals:  # noqa: B007 the last one is what is wanted
+    for last in seals:  # noqa: B007 only the last one is used
         pass
     return last
 

@@ -1,4 +1,4 @@
-"""Free text: how the words somebody looks for are asked of the index."""
+"""Free text search by the index."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from mpm.history.models.search_index import indexed
 from mpm.models import Words
 
 FEW = 5000
-"""Up to so many candidates are looked at one by one, whatever else narrows the list."""
+"""The most candidates to check one by one, independent of other filters."""
 
 
 def question(text: str) -> str:
-    """What FTS5 is asked for the words of ``text``: every three letters in a row that they have.
-    "" where no word has three. (Those that answer are candidates: the letters may stand apart.)"""
+    """The FTS5 query for the words of ``text``: all their triples of consecutive letters. "" if no
+    word has three letters. (The matches are candidates: the triples may be apart.)"""
     words = text.lower().split()
     threes = {word[at : at + 3] for word in words for at in range(len(word) - 2)}
     return " AND ".join('"' + three.replace('"', '""') + '"' for three in sorted(threes))

@@ -1,4 +1,4 @@
-"""The kinds of events that say that an agent, or somebody in its name, told what cannot be."""
+"""The kinds of events about impossible messages from an agent or in its name."""
 
 UNREQUESTED = "agent.unrequested"
 CONTRADICTED = "agent.contradicted"

@@ -114,8 +114,8 @@ class Preset:
 
 
 def query_of(given: Mapping[str, str], **more: str) -> str:
-    """The filters as they were ``given``, for an address: a day stays the day that was asked
-    for. ``more`` comes beside them or in their place; what is empty is left out."""
+    """The ``given`` filters for a URL: days are kept as given. ``more`` comes beside them or in
+    their place; what is empty is left out."""
     query = {name: given.get(name, "").strip() for name in IN_ADDRESS} | more
     return urlencode({name: value for name, value in query.items() if value})
 
@@ -307,7 +307,7 @@ def export(request: HttpRequest, form: str) -> HttpResponseBase:
 @may_read
 @require_GET
 def events(_request: HttpRequest) -> HttpResponseBase:
-    """Every sealed event, for somebody who wants to prove the history elsewhere."""
+    """Every sealed event, to verify the history elsewhere."""
     return _file(events_as_json(), "application/json", "events.json")
 
 

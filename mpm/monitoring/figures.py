@@ -214,7 +214,7 @@ def step_durations(rows: Iterable[tuple[int, datetime, Any]]) -> dict[str, list[
 
 
 def _mpm_of(*observations: Any) -> str:
-    """What runs, else what is configured; ``unknown`` where neither is one known MPM."""
+    """The running MPM, else the configured one; ``unknown`` if neither is one known MPM."""
     for seen in observations:
         mpms = seen.get("mpms") if isinstance(seen, dict) else None
         if mpms:

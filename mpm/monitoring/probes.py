@@ -1,5 +1,5 @@
-"""``/healthz``, ``/readyz`` and ``/metrics``: answered before anything that asks for a host name, a
-session or TLS, because a monitoring system has none of them."""
+"""``/healthz``, ``/readyz`` and ``/metrics``: answered before checks of host name, session or TLS,
+because a monitoring system has none of them."""
 
 from __future__ import annotations
 
@@ -47,8 +47,8 @@ def probes(get_response: GetResponse) -> GetResponse:
 
 
 def alive(_request: HttpRequest) -> HttpResponse:
-    """This process answers. It asks nobody else: a panel without its database is to be left
-    running, not started again and again."""
+    """This process answers. Nothing else is checked: a panel without its database must keep
+    running, not be restarted again and again."""
     return HttpResponse("alive\n", content_type="text/plain; charset=utf-8")
 
 
@@ -61,7 +61,7 @@ def ready(_request: HttpRequest) -> HttpResponse:
         pulses = dict(Pulse.objects.filter(name__in=PARTS).values_list("name", "at"))
         parts["database"] = True
     except DatabaseError:
-        pass  # what the answer says
+        pass  # the contents of the answer
     parts["broker"] = broker_is_up()
     now = timezone.now()
     for name in PARTS:
@@ -110,8 +110,8 @@ def _refusal(request: HttpRequest) -> HttpResponse | None:
 
 
 def _allowed(request: HttpRequest) -> bool:
-    """Whether the address is one of METRICS_ALLOWED_NETWORKS. Behind a proxy that the settings do
-    not know of nobody's address is known, so nobody is allowed by it."""
+    """Whether the address is one of METRICS_ALLOWED_NETWORKS. Behind an unknown proxy the client's
+    address is unknown, so none is allowed."""
     if passed_an_unknown_proxy(request) or "HTTP_FORWARDED" in request.META:
         return False
     try:

@@ -80,7 +80,7 @@ def _line(event: EventSchema, change: ChangeSchema | None) -> str:
 
 
 def _facts(notification: Notification) -> dict[str, str]:
-    """What people want to know, without what is empty."""
+    """The facts for people, without empty ones."""
     change = notification.details
     facts = {"Server": notification.server or ""}
     if change is not None:

@@ -1,7 +1,7 @@
-"""One attempt to deliver: to an address that was judged, and over when its time is up.
+"""One attempt to deliver: to a checked address, within a time limit.
 
-A limit for each single read would let a receiver that sends a byte now and then hold its sender
-for as long as it likes. Here every wait of an attempt gets what is left of the whole.
+A limit per read would let a slow receiver hold its sender indefinitely. Here every wait of an
+attempt gets the rest of the total limit.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _PIECE = 4096
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One try: what the receiver answered, or why it could not be asked."""
+    """One attempt: the receiver's response, or why there was none."""
 
     status: int | None
     error: str
@@ -87,8 +87,8 @@ def _post(
 
 
 def _beginning(pieces: Iterable[bytes]) -> str:
-    """Of what was answered. The status is known already: an answer that then breaks off, or
-    goes on for too long, was given all the same."""
+    """The start of the response body. The status is known already: a response that breaks off or
+    takes too long still counts."""
     content = b""
     try:
         for piece in pieces:

@@ -22,7 +22,7 @@ SCHEME = "mailto:"
 
 
 def recipient(url: str) -> str:
-    """The address in ``mailto:ops@example.com``. Raises BadDestination for what is none, and where
+    """The address in ``mailto:ops@example.com``. Raises BadDestination for any other text, and if
     the panel has no mail server."""
     address = unquote(url.removeprefix(SCHEME)) if url.startswith(SCHEME) else ""
     try:

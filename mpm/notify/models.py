@@ -1,4 +1,4 @@
-"""Webhooks: who wants to be told, and every attempt to tell them."""
+"""Webhooks, their deliveries, and every attempt."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Webhook(models.Model):
     servers = models.JSONField(_("servers"), default=list, blank=True)
     active = models.BooleanField(_("active"), default=True)
     sandbox = models.BooleanField(default=False, editable=False)
-    """Made by a sandbox token: hears of simulated servers only."""
+    """Created by a sandbox token: gets events of simulated servers only."""
     pepper_id = models.CharField(max_length=32, editable=False)
     generation = models.PositiveIntegerField(default=1, editable=False)
     rotated_at = models.DateTimeField(null=True, editable=False)
@@ -52,9 +52,10 @@ class Webhook(models.Model):
 
 
 class Delivery(models.Model):
-    """One event on its way to one receiver, at least once, with what each attempt met.
+    """The delivery of one event to one endpoint, at least once, with the result of each attempt.
 
-    ``uuid`` travels with it and stays the same over all attempts: receivers tell repetitions by it.
+    ``uuid`` is sent with it and is the same for all attempts: receivers recognize repetitions by
+    it.
     """
 
     class State(models.TextChoices):

@@ -1,9 +1,9 @@
-"""How a delivery proves where it comes from: the signature of the Standard Webhooks. Pure.
+"""The signature of a delivery, as in Standard Webhooks. Pure.
 
-The receiver gets ``webhook-id``, ``webhook-timestamp`` (seconds) and ``webhook-signature``: one
-or more ``v1,<base64>`` of HMAC-SHA256(secret, "id.timestamp.body"), separated by blanks; two while
-a secret is being rotated. ``standardwebhooks`` signs, as it verifies at a receiver's; libraries
-for it exist in most languages.
+The receiver gets ``webhook-id``, ``webhook-timestamp`` (seconds) and ``webhook-signature``: one or
+more ``v1,<base64>`` of HMAC-SHA256(secret, "id.timestamp.body"), separated by blanks; two while a
+secret is being rotated. The library ``standardwebhooks`` signs here and verifies at receivers; it
+exists for most languages.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ SECRET_PREFIX = "whsec_"  # noqa: S105  # the prefix is public, what follows it 
 
 
 def derive_secret(pepper: bytes, webhook: str, generation: int) -> str:
-    """The secret of one webhook: computed whenever it is needed and stored nowhere."""
+    """The secret of one webhook: computed when needed and never stored."""
     message = f"webhook:{webhook}:{generation}".encode()
     key = hmac.new(pepper, message, hashlib.sha256).digest()
     return SECRET_PREFIX + base64.b64encode(key).decode()

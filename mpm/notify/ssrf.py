@@ -30,17 +30,18 @@ _NEVER = tuple(
         *("2001::/23", "2001:db8::/32", "3fff::/20"),
     )
 )
-"""What IANA sets apart. Python knows most of it, each version a little more; here it is the same
-whatever runs the panel."""
+"""IANA's special-purpose networks. Python knows most of them, depending on its version; here they
+are the same on every version."""
 _GIVEN_OUT = ipaddress.ip_network("2000::/3")
 """The only part of IPv6 that is."""
 _PORTS = {"http": 80, "https": 443}
 _AS_WRITTEN = "!$%&'()*+,/:;=?@[]~"
-"""What a path and query hold beside letters and digits; anything else is escaped."""
+"""Characters allowed in a path and query besides letters and digits; all others are escaped."""
 
 
 class BadDestination(ValueError):
-    """An address that webhooks may not have; the message says why, without what was resolved."""
+    """An endpoint URL that is not allowed; the message has the reason, without resolved
+    addresses."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +67,7 @@ class Destination:
 
 
 def parse(url: str) -> SplitResult:
-    """Raises BadDestination for what is not a plain http or https address."""
+    """Raises BadDestination for any other than a plain http or https URL."""
     if len(url) > 500 or any(ord(character) <= 32 or ord(character) > 126 for character in url):
         raise BadDestination(Sentence("URL must be at most 500 characters without spaces."))
     try:
@@ -92,9 +93,10 @@ def origin_of(url: str) -> str:
 
 
 def resolve(host: str, port: int, resolver: Resolver | None = None) -> list[str]:
-    """Every address of a host. Raises BadDestination when it has none, or nobody says in time.
+    """Every address of a host. Raises BadDestination if it has none, or if the lookup takes too
+    long.
 
-    The system's own way to ask cannot be told how long to wait, so it waits by itself.
+    getaddrinfo has no timeout, so it runs in a thread of its own.
     """
     answers: SimpleQueue[list[Any] | Exception] = SimpleQueue()
 
@@ -139,7 +141,8 @@ def _public(ip: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
 def _inner(
     ip: ipaddress.IPv4Address | ipaddress.IPv6Address,
 ) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
-    """The IPv4 address an IPv6 one stands for, else itself: a tunnel is no way around."""
+    """The IPv4 address embedded in an IPv6 one, else itself, so that tunnels don't bypass the
+    check."""
     if isinstance(ip, ipaddress.IPv4Address):
         return ip
     if ip in _NAT64:

@@ -1,4 +1,4 @@
-"""Webhooks: who is told of what happens, and how telling them went."""
+"""Pages of webhooks and their deliveries."""
 
 from __future__ import annotations
 
@@ -52,8 +52,8 @@ OWN_NETWORK = gettext_noop(
 
 
 class WebhookForm(forms.Form):
-    """What is chosen of a webhook. ``initial``: as it is, where one is edited: what was set by REST
-    and is no choice of this page stays one."""
+    """The fields of a webhook. ``initial``: the current values of an edited one: values set by REST
+    that are no choice of this page are kept."""
 
     name = forms.CharField(
         label=gettext_lazy("Name"),
@@ -109,7 +109,7 @@ def _beside(choices: Iterable[tuple[str, Any]], chosen: Iterable[str]) -> list[t
 @may_change
 @require_GET
 def listing(request: HttpRequest) -> HttpResponse:
-    """Every webhook with how its latest delivery stands, in one query."""
+    """Every webhook with the state of its latest delivery, in one query."""
     latest = Delivery.objects.filter(webhook=OuterRef("pk")).order_by("-pk")
     rows = Webhook.objects.order_by("name", "pk").annotate(
         latest_state=Subquery(latest.values("state")[:1]),
@@ -152,7 +152,7 @@ def _explain(form: WebhookForm, refused: Refused) -> None:
 @may_change
 @require_http_methods(["GET", "HEAD", "POST"])
 def edit(request: HttpRequest, uuid: str) -> HttpResponse:
-    """All that is chosen of a webhook. Its secret and its deliveries stay."""
+    """Edit a webhook. Its secret and its deliveries are kept."""
     webhook = get_object_or_404(Webhook, uuid=uuid)
     initial = {name: getattr(webhook, name) for name in WebhookForm.base_fields}
     page = FormPage(
@@ -239,7 +239,7 @@ def alter(request: HttpRequest, uuid: str) -> HttpResponse:
 @may_change
 @require_POST
 def again(request: HttpRequest, uuid: str, delivery: str) -> HttpResponse:
-    """Send one delivery once more."""
+    """Send one delivery again."""
     found = get_object_or_404(Delivery, uuid=delivery, webhook__uuid=uuid)
     if webhooks.redeliver(found, actor_of(request)):
         messages.success(request, _("Redelivery requested."))

@@ -1,8 +1,8 @@
-"""Webhooks: history told to those who asked to hear it, at least once each.
+"""Webhooks: events delivered to subscribed endpoints, at least once each.
 
-History itself is the outbox: an event is there exactly when what it tells is true. ``fan_out``
-turns events into deliveries, ``deliver_due`` sends them, tries again with growing pauses and
-keeps what every attempt met. Both can run in several places at once and be stopped anywhere.
+The history is the outbox: an event exists exactly if it happened. ``fan_out`` turns events into
+deliveries, ``deliver_due`` sends them, retries with growing pauses and stores the result of every
+attempt. Both can run concurrently and be stopped at any point.
 """
 
 from __future__ import annotations
@@ -57,8 +57,8 @@ KEPT_FOR = timedelta(days=30)
 
 
 def secret(webhook: Webhook) -> str:
-    """The secret the receiver checks signatures with. Raises BadRequest when the pepper it was
-    derived from is gone; rotating makes a new one."""
+    """The secret the receiver checks signatures with. Raises BadRequest if the pepper it was
+    derived from was removed; rotating creates a new one."""
     return _secret(webhook, webhook.generation)
 
 
@@ -138,7 +138,7 @@ def make(
     sandbox: bool = False,
     now: datetime | None = None,
 ) -> Webhook:
-    """A webhook that hears of what happens from now on. Raises BadRequest."""
+    """Create a webhook for events from now on. Raises BadRequest."""
     now = now or timezone.now()
     check_address(url, _format(format))
     with transaction.atomic():
@@ -163,7 +163,7 @@ def change(
 ) -> Webhook:
     """Set ``name``, ``url``, ``format``, ``kinds``, ``servers`` or ``active``. Raises BadRequest.
 
-    What happened while it was switched off is not told when it is switched on again.
+    Events while it is disabled are not delivered when it is enabled again.
     """
     now = now or timezone.now()
     if "url" in fields or "format" in fields:
@@ -202,8 +202,8 @@ def remove(webhook: Webhook, actor: Actor, now: datetime | None = None) -> None:
 
 
 def _event_data(webhook: Webhook) -> dict[str, Any]:
-    """What history says of a webhook. Path and query of an address are often the receiver's
-    secret, and history is read by more than may manage webhooks."""
+    """The event data of a webhook. Path and query of a URL are often the receiver's secret, and
+    more users can read the history than manage webhooks."""
     return {
         "webhook": webhook.uuid,
         "name": webhook.name,
@@ -271,7 +271,7 @@ def _about(webhook: Webhook, event: Event) -> bool:
 
 
 def send_test(webhook: Webhook, actor: Actor, now: datetime | None = None) -> Delivery:
-    """One delivery, of the kind ``webhook.test``, that says only that the webhook works."""
+    """One delivery of the kind ``webhook.test``."""
     now = now or timezone.now()
     content = a_test(webhook.uuid, webhook.name, now)
     body = test_body(webhook.uuid, webhook.name, webhook.format, content)
@@ -285,7 +285,7 @@ def send_test(webhook: Webhook, actor: Actor, now: datetime | None = None) -> De
 
 
 def redeliver(delivery: Delivery, actor: Actor, now: datetime | None = None) -> bool:
-    """Send once more, at once, whatever became of it. False while it is being sent."""
+    """Send again, at once, whatever its result. False while it is being sent."""
     now = now or timezone.now()
     with transaction.atomic():
         updated = (
@@ -312,8 +312,8 @@ _turn = threading.Lock()
 def run(now: datetime | None = None, seconds: float = 8.0) -> int:
     """One round: fan out, then send what is due for at most ``seconds`` and one attempt more.
 
-    Returns the attempts made; 0 while another round of this process is under way, so that slow
-    receivers hold one thread of the worker and never those that its servers need.
+    Returns the number of attempts; 0 while another round of this process runs, so that slow
+    receivers block one thread of the worker and not those that its servers need.
     """
     if not _turn.acquire(blocking=False):
         return 0
@@ -331,7 +331,7 @@ def run(now: datetime | None = None, seconds: float = 8.0) -> int:
 
 
 def deliver_due(now: datetime) -> int:
-    """Send one batch of what is due. Returns how many were attempted."""
+    """Send one batch of due deliveries. Returns the number of attempts."""
     claimed = [item for item in _due(now) if _claim(item, now)]
     if not claimed:
         return 0
@@ -383,7 +383,7 @@ def _signed(item: Delivery, now: datetime) -> tuple[dict[str, str], bytes]:
     try:
         keys = _secrets(item.webhook, now)
     except BadRequest:
-        # Unsigned is worse than late: send() refuses, and the delivery log says why.
+        # Late is better than unsigned: send() refuses, and the delivery log has the reason.
         return {}, body
     return headers_for(keys, item.uuid, int(now.timestamp()), body), body
 
@@ -409,7 +409,7 @@ def _record(item: Delivery, attempt: Attempt, now: datetime) -> None:
         pk=item.pk, state=Delivery.State.SENDING, attempts=item.attempts
     ).update(**fields)
     if attempt.status == 410:
-        # The receiver says it is gone for good.
+        # The endpoint returned 410: it is gone permanently.
         Webhook.objects.filter(pk=item.webhook_id).update(active=False)
     if not attempt.delivered:
         log.warning("delivery %s to %s failed: %s", item.uuid, item.webhook.name, attempt.error)

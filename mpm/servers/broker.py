@@ -1,4 +1,4 @@
-"""The broker itself, by way of Celery: to put a message on a queue, and to ask how long it is."""
+"""The broker, through Celery: sends a message to a queue, and reads the length of queues."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from redis.exceptions import RedisError
 from easyapache.celery import app
 
 ERRORS = (OperationalError, RedisError, OSError)
-"""What it is to be away."""
+"""The exceptions of a broker that does not answer."""
 
 
 def send(name: str, payload: Mapping[str, Any], queue: str, expires: float | None) -> None:
-    """Put one message on ``queue``, without another attempt. ``expires``: seconds until whoever
-    reads it drops it. Raises one of ERRORS."""
+    """Send one message to ``queue``, without retries. ``expires``: seconds after which its consumer
+    drops it. Raises one of ERRORS."""
     app.send_task(
         name,
         kwargs=dict(payload),
@@ -28,7 +28,7 @@ def send(name: str, payload: Mapping[str, Any], queue: str, expires: float | Non
 
 
 def lengths(queues: list[str]) -> list[int]:
-    """How many messages are in each queue, asked in one round trip. Raises one of ERRORS."""
+    """The number of messages in each queue, in one round trip. Raises one of ERRORS."""
     pool: Any = app.pool
     with pool.acquire(block=True) as connection:
         channel = connection.default_channel

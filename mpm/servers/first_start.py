@@ -56,7 +56,7 @@ def register(described: Mapping[str, Any]) -> Server:
 
 @transaction.atomic
 def first_accounts() -> list[FirstAccount]:
-    """One administrator and one support reader, unless anybody has an account already."""
+    """Create one administrator and one support reader, unless there are accounts already."""
     if User.objects.exists():
         return []
     made = []

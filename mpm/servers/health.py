@@ -1,10 +1,9 @@
-"""Is a server whole? One answer for every page, the API and the command line.
+"""The health of a server: one answer for every page, the API and the command line.
 
-A server is whole when packages, configuration and running httpd name one MPM, no package
-transaction was cut short, no change of a product was left incomplete, and its agent answers.
-What a profile shows to be wrong (``easyapache.ea4.faults``) is stored with each profile; what only
-the panel knows is registered (``register``); ``health_of`` puts both together, without a query for
-rows of ``with_health``.
+A server is healthy if packages, configuration and running httpd have the same MPM, no package
+transaction was interrupted, no change is incomplete, and its agent is online. Faults shown by a
+profile (``easyapache.ea4.faults``) are stored with it; those that only the panel knows are
+registered (``register``); ``health_of`` combines both, without a query for rows of ``with_health``.
 """
 
 from __future__ import annotations
@@ -85,7 +84,7 @@ class Health:
         return next((item.change for item in self.problems if item.code == INCOMPLETE), None)
 
     def beside(self, profile: Profile) -> Profile:
-        """``profile`` with what only the panel knows among its facts, for the rules of a plan."""
+        """``profile`` with the facts that only the panel knows, for the rules of a plan."""
         facts: dict[str, Any] = {}
         if self.incomplete_change is not None:
             facts["incomplete_change"] = self.incomplete_change
@@ -114,10 +113,10 @@ WORDS = {
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """What a product knows of servers: a value for each row of Server, and what it means.
+    """A source of health: a value for each row of Server, and its meaning.
 
     ``value`` makes an expression for a query whose rows have the name of the server at the given
-    place; ``judge`` is given what it came to.
+    path; ``judge`` gets the result.
     """
 
     name: str
@@ -167,9 +166,9 @@ def judged(
     values: Mapping[str, Any],
     read: datetime | None = None,
 ) -> Health:
-    """The same, of what is known already: the latest profile's ``faults`` (None before the first
-    scan), the value of each source by its name, and until when the panel has read what agents
-    sent (see mpm.servers.reading)."""
+    """The same from known values: the latest profile's ``faults`` (None before the first scan), the
+    value of each source by its name, and the time until which the panel has read the agents'
+    messages (see mpm.servers.reading)."""
     found = [source.judge(values.get(name)) for name, source in _sources.items()]
     found += [
         Problem(code, State.CRITICAL, ended(BY_CODE[code].title))
@@ -184,5 +183,5 @@ def judged(
 
 
 def silent(server: Server, now: datetime) -> bool:
-    """Whether an agent that was heard before has not been heard for too long."""
+    """Whether an agent that was online before is offline now."""
     return server.last_seen_at is not None and now - server.last_seen_at >= SILENT_AFTER

@@ -1,7 +1,7 @@
-"""Records what a scan found, and says what moved since the one before.
+"""Records the result of a scan, and its differences from the one before.
 
-Pure but for the functions named after what they record. What a difference *means* (a change of
-ours, or one made outside) is for the product to say; here it is only found.
+Pure except for the functions that record. Whether a difference is a change of the panel or an
+external one is decided elsewhere.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class Movement:
 
     @property
     def transaction(self) -> Transaction:
-        """Packages that came and went; one that changed its version is in both."""
+        """Packages installed and removed; an updated one is in both."""
         old, new = set(self.before.packages), set(self.after.packages)
         return Transaction(install=tuple(sorted(new - old)), remove=tuple(sorted(old - new)))
 
@@ -50,9 +50,9 @@ class Movement:
 
     @property
     def mpm_moved(self) -> bool:
-        """Whether the configured or the running MPM (or ITK) is another one than before.
+        """Whether the configured or the running MPM (or ITK) has changed.
 
-        An observer that could not answer says nothing: httpd being down is not a change of MPM.
+        A missing observation does not count: httpd being down is no change of the MPM.
         """
         pairs = (
             (self.before.configured, self.after.configured),
@@ -62,7 +62,7 @@ class Movement:
 
     @property
     def significant(self) -> bool:
-        """Worth telling as a change: packages came or went, or the MPM is another one."""
+        """Whether to record it as a change: packages or the MPM have changed."""
         return bool(self.arrived or self.left or self.mpm_moved)
 
 
@@ -76,8 +76,7 @@ class Scan:
 
 
 def observed_mpm(profile: Profile) -> Observation:
-    """What the server is, as far as anybody can say: what runs, else what is configured, else
-    what the packages say."""
+    """The MPM of the server: running, else configured, else by packages."""
     for seen in (profile.running, profile.configured):
         if seen is not None and seen.mpms:
             return seen
@@ -106,7 +105,7 @@ def record_scan(server: Server, profile: Profile, at: datetime, source: str) -> 
 
 
 def record_particulars(server: Server, particulars: Particulars, at: datetime) -> None:
-    """Keep what a server says of its packages in place of what it said before."""
+    """Replace the stored package metadata of a server."""
     ServerParticulars.objects.update_or_create(
         server=server,
         defaults={"digest": particulars.digest, "said": particulars.as_json(), "at": at},
@@ -114,7 +113,7 @@ def record_particulars(server: Server, particulars: Particulars, at: datetime) -
 
 
 def particulars_of(server: Server) -> Particulars:
-    """What it last said; nothing before it has."""
+    """Its stored package metadata; empty before the first."""
     row = ServerParticulars.objects.filter(server=server).first()
     return Particulars.from_json(row.said) if row else Particulars()
 

@@ -1,4 +1,4 @@
-"""Asking a server what it is. The answer is kept by ``mpm.servers.services.inspection``."""
+"""Requests scans of a server. ``mpm.servers.services.inspection`` stores the results."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ LOOKS_APART = 0.5
 
 
 def request_number(moment: datetime) -> str:
-    """An id of 32 hexadecimal digits that remembers when it was asked, to the millisecond, and that
-    nobody else can make."""
+    """An id of 32 hexadecimal digits with the time of the request in milliseconds, authenticated by
+    the panel's key."""
     begin = f"{int(moment.timestamp() * 1000):012x}{secrets.token_hex(4)}"
     return begin + _mark(begin)
 
@@ -37,13 +37,13 @@ def asked_at(request: str) -> datetime:
 
 
 def rescan(server: Server) -> str:
-    """Ask the agent to look at its server; returns the number of the question."""
+    """Request a scan by the agent of ``server``; returns the number of the request."""
     known = ServerParticulars.objects.filter(server=server).values_list("digest", flat=True).first()
     return request_scan(server.name, known)
 
 
 def request_scan(server: str, known: str | None) -> str:
-    """The same where it is ``known`` already which particulars the panel has, by their digest."""
+    """The same with the digest of the panel's package metadata ``known`` already."""
     number = request_number(timezone.now())
     wake(server, "inspect", InspectRequest(number, known or "").as_json())
     return number
@@ -58,9 +58,9 @@ def look_now(server: str) -> None:
 
 
 def first_look(server: str) -> None:
-    """The agent of ``server`` was just heard: if nobody has seen yet what is on that server,
-    ask now instead of at the next round. Not while the panel is behind with reading, when the
-    answer may wait there already."""
+    """After a message from the agent of ``server``: request the first scan now instead of at the
+    next round. Not while the panel is behind with reading, because the answer may be waiting
+    already."""
     now = timezone.now()
     if read_until(now) < now:
         return

@@ -1,4 +1,4 @@
-"""Servers, and what was found installed on them."""
+"""Servers, and their installed packages."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Server(models.Model):
     agent: models.JSONField[dict[str, object], dict[str, object]] = models.JSONField(
         default=dict, blank=True
     )
-    """What the agent last said of itself: {version, capabilities, …}."""
+    """The agent's last own data: {version, capabilities, …}."""
     mpm_memory: models.JSONField[dict[str, dict[str, Any]], dict[str, dict[str, Any]]] = (
         models.JSONField(default=dict, blank=True)
     )
@@ -79,7 +79,7 @@ class InstalledProfile(models.Model):
     running = models.JSONField(null=True)
     facts = models.JSONField(default=dict)
     faults = models.JSONField(default=list)
-    """What is wrong with such a server: codes of easyapache.ea4.faults. Kept up by ``save``."""
+    """The faults of this profile: codes of easyapache.ea4.faults. Updated by ``save``."""
     source = models.CharField(max_length=12, choices=Source, default=Source.SCAN)
 
     class Meta:
@@ -107,9 +107,9 @@ class InstalledProfile(models.Model):
 
 
 class ServerParticulars(models.Model):
-    """What a server says of its packages in words, and what EasyApache 4's own files on it hold
-    (``easyapache.ea4.package_metadata``). ``digest`` is told to the agent, which answers only when
-    it     has others by now."""
+    """Package metadata of a server, and the contents of EasyApache 4's own files on it
+    (``easyapache.ea4.package_metadata``). ``digest`` is sent to the agent, which answers only if
+    they have changed."""
 
     server = models.OneToOneField(
         Server, models.CASCADE, related_name="particulars", primary_key=True
@@ -123,10 +123,10 @@ class ServerParticulars(models.Model):
 
 
 class SavedProfile(models.Model):
-    """An EasyApache 4 profile file that somebody saved or uploaded here.
+    """A saved or uploaded EasyApache 4 profile file.
 
-    Deleting only sets ``deleted_at``, so that it can be undone; a deleted one gives its file
-    name free.
+    Deleting only sets ``deleted_at``, so that it can be undone; the file name of a deleted one is
+    free.
     """
 
     class Origin(models.TextChoices):
@@ -142,7 +142,7 @@ class SavedProfile(models.Model):
     tags = models.JSONField(default=list)
     packages = models.JSONField(default=list)
     extra = models.JSONField(default=dict)
-    """What else the file holds and must come out again: {pre, os_upgrade}."""
+    """Other contents of the file, which a download includes: {pre, os_upgrade}."""
     saved_at = models.DateTimeField()
     saved_by = models.CharField(max_length=150, blank=True)
     deleted_at = models.DateTimeField(null=True, blank=True)
@@ -163,12 +163,11 @@ class SavedProfile(models.Model):
 
 
 class Pulse(models.Model):
-    """When a part of the panel itself was last known to work: ``beat`` and ``control``.
+    """When a part of the panel was last seen to work: ``beat`` and ``control``.
 
-    Written by a message that has made the whole way through the broker, so that a worker that
-    is up but no longer consumes shows as what it is. Also when a proxy was last met that the
-    settings do not know of (mpm.web.background_parts), and until when what agents told has been
-    read     (mpm.servers.reading).
+    Written when a message has passed through the broker, so that a worker that runs but no longer
+    consumes is noticed. Also when an unknown proxy was last seen (mpm.web.background_parts), and
+    until when agents' messages have been read (mpm.servers.reading).
     """
 
     name = models.CharField(max_length=30, primary_key=True)
@@ -191,9 +190,9 @@ class Pulse(models.Model):
 
 
 class Peak(models.Model):
-    """The busiest moment of one server on one day: what capacity is judged by.
+    """The busiest moment of one server on one day, for the capacity section.
 
-    Counted at every scan, so a burst between two scans can be higher than what is kept here.
+    Counted at every scan, so a burst between two scans can be higher.
     """
 
     server = models.ForeignKey(Server, models.CASCADE, related_name="peaks")

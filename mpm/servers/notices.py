@@ -1,4 +1,4 @@
-"""What a page of one server should say first. A product registers what it has to say."""
+"""Notices at the top of a server's pages, from registered sources."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _sources: list[Callable[[Server], Notice | None]] = []
 
 
 def register(source: Callable[[Server], Notice | None]) -> None:
-    """``source`` is asked for every page that shows notices: at most one query."""
+    """``source`` is called for every page with notices: at most one query."""
     if source not in _sources:
         _sources.append(source)
 

@@ -18,9 +18,9 @@ from mpm.servers.models import SavedProfile
 STOCK = "stock"
 
 moved = Signal()
-"""Sent within the transaction that saves, overwrites, deletes or restores a profile, with
-``kind`` (saved, uploaded, deleted, restored), ``row``, ``by``, ``at`` and ``who``: whoever did it
-as the door knows them, the request or something of its own. A receiver that raises undoes it."""
+"""Sent within the transaction that saves, overwrites, deletes or restores a profile, with ``kind``
+(saved, uploaded, deleted, restored), ``row``, ``by``, ``at`` and ``who``: the author as known by
+the interface, such as the request. An exception in a receiver undoes it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,7 @@ class Shelved:
 
 
 class NameTaken(BadProfile):
-    """Another profile has this file name, and overwriting was not asked for."""
+    """Another profile has this file name, and overwriting was not requested."""
 
 
 @cache

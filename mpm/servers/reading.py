@@ -1,10 +1,9 @@
-"""How far the panel has read of what the agents sent.
+"""How far the panel has read the agents' messages.
 
-What agents tell waits in one queue, in its order. While that queue is long, what the database
-knows is old: that a server said nothing since is then not to be had from it. So whoever judges a
-silence asks ``read_until``, and never the clock. Known by a mark of the panel's own: it is put at
-the end of the queue, and when it is read, so is everything that was sent before it. All times are
-the panel's; how an agent's clock goes does not matter.
+Agents' messages wait in one queue, in order. While that queue is long, the database is behind and
+cannot show whether an agent is silent. So silence is judged by ``read_until``, never by the clock.
+The panel puts marks at the end of the queue; when a mark is read, so are all messages sent before
+it. All times are the panel's; agents' clocks do not matter.
 """
 
 from __future__ import annotations
@@ -16,20 +15,21 @@ from mpm.servers import agents
 from mpm.servers.models import Pulse
 
 READ = "read"
-"""The pulse that says until when everything has been read."""
+"""The pulse with the time until which everything has been read."""
 SLACK = timedelta(seconds=15)
-"""A delay below this is none: marks are put every 10 seconds."""
+"""A shorter delay does not count: marks are sent every 10 seconds."""
 KNOWN_FOR = 30.0
 A_FEW = 16
-"""So many are read in less than a second."""
+"""This many are read in less than a second."""
 NOTHING_READ = datetime(2000, 1, 1, tzinfo=UTC)
 
 _delay: tuple[float, timedelta] | None = None
-"""When this process last found out how old what it reads is, and how old it was."""
+"""When this process last computed the delay of reading, and that delay."""
 
 
 def look(now: datetime) -> datetime:
-    """Until when everything has been read; where something waits, a mark is put behind it."""
+    """The time until which everything has been read; if messages wait, a mark is put behind
+    them."""
     unread = agents.unread()
     if unread == 0:
         return _note(now, now)
@@ -39,20 +39,20 @@ def look(now: datetime) -> datetime:
 
 
 def passed_mark(put_at: str, now: datetime) -> None:
-    """A mark has been read. Raises ValueError for what is none."""
+    """A mark has been read. Raises ValueError if it is invalid."""
     _note(min(_moment(put_at), now), now)
 
 
 def read_until(now: datetime) -> datetime:
-    """Until when everything has been read, as this process knows; ``now`` where nothing waits
-    for longer than a moment."""
+    """The time until which everything has been read, as known to this process; ``now`` if nothing
+    has waited for more than a moment."""
     delay = _known_delay(now)
     return now if delay < SLACK else now - delay
 
 
 def sent_at(now: datetime, reported: object = None) -> datetime:
-    """When what is being read now was sent. What the agent itself ``told`` of that (ISO 8601)
-    counts as far as the panel can tell that it may be true."""
+    """When the message being read was sent. The time ``reported`` by the agent (ISO 8601) counts
+    within the limits that the panel can verify."""
     earliest = read_until(now)
     try:
         moment = _moment(str(reported)) if reported else earliest
@@ -62,13 +62,13 @@ def sent_at(now: datetime, reported: object = None) -> datetime:
 
 
 def judged_at(now: datetime, read: datetime | None) -> datetime:
-    """The moment at which a page may judge silence, where ``read`` is what the pulse says: it does
-    not go on while nothing is read."""
+    """The time for judging silence on a page, where ``read`` is the pulse's time: it stops while
+    nothing is read."""
     return read if read is not None and now - read > 2 * SLACK else now
 
 
 def forget() -> None:
-    """Find out anew."""
+    """Compute the delay again on next use."""
     global _delay
     _delay = None
 

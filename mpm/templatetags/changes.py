@@ -63,6 +63,6 @@ def found_in(change: Change, query: str) -> SafeString:
 
 @register.inclusion_tag("mpm/_way.html")
 def way(change: Change) -> dict[str, object]:
-    """``prefork → event``, or one name where the MPM stays."""
+    """``prefork → event``, or one name if the MPM does not change."""
     same = (change.from_mpm, change.from_itk) == (change.to_mpm, change.to_itk)
     return {"change": change, "same": same}

@@ -1,4 +1,4 @@
-"""How pages say what rules, plans and servers have said in English."""
+"""Shows English sentences of rules, plans and servers in the language of the page."""
 
 from __future__ import annotations
 

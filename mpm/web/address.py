@@ -1,7 +1,7 @@
-"""Where a request comes from: the one function that says so.
+"""The client's address of a request, from one function.
 
-Throttles, the networks of a token and the history all ask here, so that no header that a
-client can forge decides in one place and not in another.
+Throttles, the networks of a token and the history all use it, so that a forged header is never
+trusted in one place and not in another.
 """
 
 from __future__ import annotations
@@ -13,13 +13,12 @@ from django.http import HttpRequest
 
 
 def client_address(request: HttpRequest) -> str:
-    """The address of the client, as text; "" when the server was reached by a UNIX socket
-    and no trusted proxy names anybody.
+    """The address of the client, as text; "" for a UNIX socket without an address from a trusted
+    proxy.
 
-    With ``TRUSTED_PROXIES`` = n, the n-th entry of X-Forwarded-For from the right was written
-    by the outermost proxy of our own; everything to the left of it is hearsay. A header with
-    fewer entries, or an entry that is no address, did not pass our proxies: then the
-    peer itself is meant.
+    With ``TRUSTED_PROXIES`` = n, the n-th entry of X-Forwarded-For from the right was written by
+    the outermost proxy of our own; everything to the left of it can be forged. A header with fewer
+    entries, or an invalid entry, did not pass our proxies: then the peer's address is used.
     """
     peer = str(request.META.get("REMOTE_ADDR") or "")
     trusted: int = settings.TRUSTED_PROXIES
@@ -35,8 +34,8 @@ def client_address(request: HttpRequest) -> str:
 
 
 def passed_an_unknown_proxy(request: HttpRequest) -> bool:
-    """Whether something in front of the panel says who the client is, and nobody believes it.
+    """Whether a proxy in front of the panel reports the client's address, but is not trusted.
 
-    Then all clients have one address, and share what is counted and allowed by address.
+    Then all clients have one address, and share limits and permissions by address.
     """
     return settings.TRUSTED_PROXIES < 1 and "HTTP_X_FORWARDED_FOR" in request.META

@@ -1,5 +1,5 @@
-"""Whether the panel's own background parts still work, and whether a proxy in front of it is
-known: a page says so when they do not, or it is not."""
+"""Whether the panel's own background parts work, and whether a proxy in front of it is known; if
+not, pages show a notice."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ STOPPED_AFTER = timedelta(seconds=60)
 
 @dataclass(frozen=True, slots=True)
 class Stopped:
-    """A part that has not been heard for too long. ``sentence`` says what that means for people."""
+    """A part without signs of life for too long. ``sentence`` has the consequence for users."""
 
     name: str
     since: datetime
@@ -31,12 +31,12 @@ class Stopped:
 def stopped_parts(
     now: datetime, heard: Mapping[str, datetime | None] | None = None
 ) -> tuple[Stopped, ...]:
-    """One query, none where the caller knows when each part was ``heard``. A part that was never
-    heard is not reported: nothing has been started yet.
+    """One query, none if the caller passes when each part was ``heard``. A part that never worked
+    is not reported: it has not been started yet.
 
-    The control worker gives signs whenever any message reaches it, beat only by its ticks. So a
-    worker that is up but deaf shows, and beat alone can be told from both. Where the worker is
-    not heard the broker is asked whether it is its fault.
+    The control worker's pulse is updated by every message, beat's only by its ticks. So a worker
+    that runs but receives nothing is noticed, and beat can be distinguished from both. If the
+    worker is silent, the broker is checked as the cause.
     """
     if heard is None:
         heard = {pulse.name: pulse.at for pulse in Pulse.objects.all()}
@@ -71,7 +71,7 @@ def note_dropped(count: int) -> None:
 
 
 def dropped_messages() -> tuple[int, datetime | None]:
-    """How many messages the panel's worker has dropped so far, and when last. One query."""
+    """The number of messages the panel's worker has dropped, and the last time. One query."""
     pulse = Pulse.objects.filter(name=DROPPED).first()
     return (pulse.count, pulse.at) if pulse else (0, None)
 
@@ -83,7 +83,7 @@ _noted: list[datetime] = []
 
 
 def note_unknown_proxy(request: HttpRequest) -> None:
-    """Remember that a request came through a proxy that the settings do not know of."""
+    """Record a request through a proxy that the settings do not know of."""
     now = timezone.now()
     if not passed_an_unknown_proxy(request) or (_noted and now - _noted[0] < NOTED_EVERY):
         return
@@ -92,8 +92,8 @@ def note_unknown_proxy(request: HttpRequest) -> None:
 
 
 def proxy_and_drops(now: datetime) -> tuple[bool, int, datetime | None]:
-    """Whether an unknown proxy was met lately, how many messages the worker has dropped so far,
-    and when last. One query."""
+    """Whether an unknown proxy was met recently, the number of messages the worker has dropped, and
+    the last time. One query."""
     found = {pulse.name: pulse for pulse in Pulse.objects.filter(name__in=(PROXY, DROPPED))}
     proxy, drops = found.get(PROXY), found.get(DROPPED)
     met = proxy is not None and proxy.at > now - REMEMBERED_FOR

@@ -1,6 +1,6 @@
-"""What is wrong with the broker (Redis), and the way out, for whoever has to repair it.
+"""Problems of the broker (Redis), and how to fix them.
 
-Celery and redis are loaded by the question, not by the import: most commands of a shell never ask.
+Celery and redis are imported on use: most commands never need them.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from mpm.access.services.actor import Unanswered
 
 @dataclass(frozen=True, slots=True)
 class Trouble:
-    """``seen`` is what Redis or the system said, in English and without a password."""
+    """``seen`` is the error of Redis or the system, in English and without a password."""
 
     cause: Sentence
     fix: Sentence
@@ -64,7 +64,7 @@ _AWAY = (
 
 
 def trouble() -> Trouble | None:
-    """Ask the broker; None when it takes messages."""
+    """Check the broker; None if it accepts messages."""
     from easyapache.celery import app
     from mpm.servers.broker import ERRORS
 
@@ -81,7 +81,8 @@ def trouble() -> Trouble | None:
 
 
 def need_the_broker() -> None:
-    """Raises Unanswered where a message to a server would not arrive: nobody needs to wait."""
+    """Raises Unanswered if a message to a server would not arrive, so that no request waits for
+    it."""
     if (broken := trouble()) is not None:
         raise Unanswered(broken.cause, code="no_broker", status=503, remedy=broken.fix)
 

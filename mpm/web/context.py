@@ -1,4 +1,4 @@
-"""What every template may show, also to somebody who is not signed in yet."""
+"""Context of every template, also before sign-in."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What ``manage.py check`` says of the machine that the panel runs on."""
+"""Checks of ``manage.py check`` for the machine that the panel runs on."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def exposed_secrets() -> dict[str, Path]:
 
 
 def files_are_private(**_: Any) -> list[checks.CheckMessage]:
-    """Nobody but the panel's account reads its database and its secrets."""
+    """Only the panel's account may read its database and its secrets."""
     found: list[checks.CheckMessage] = [
         checks.Warning(
             f"Other accounts on this machine can read the database: {path}",

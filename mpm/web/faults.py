@@ -1,4 +1,4 @@
-"""What is answered where no view could: in the shape that the client of each door reads."""
+"""Error responses without a view, in the format of each interface."""
 
 from __future__ import annotations
 

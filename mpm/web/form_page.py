@@ -16,8 +16,8 @@ Words = str | Promise
 
 @dataclass(frozen=True, slots=True)
 class FormPage:
-    """What the page of a form says. ``above``: the pages that lead here, (address, title) each,
-    the last one also being where Cancel goes. ``action``: the address the form is sent to."""
+    """The texts of a form page. ``above``: the parent pages as (URL, title); Cancel leads to the
+    last one. ``action``: the URL the form is sent to."""
 
     title: Words
     button: Words
@@ -32,6 +32,6 @@ class FormPage:
     def show(
         self, request: HttpRequest, form: forms.Form, *, status: int = 200, **more: Any
     ) -> HttpResponse:
-        """The page with ``form``; 422 where it came back with mistakes."""
+        """The page with ``form``; status 422 if it has errors."""
         context = {"page": self, "form": form, **more}
         return show(request, "easyapache/form.html", context, status=status)

@@ -1,7 +1,7 @@
-"""Sentences that earlier versions stored, in the words of this one.
+"""Sentences stored by earlier versions, with their current wording.
 
-What is sealed stays as it was written. A page that shows it says the same in today's words, and in
-the reader's language: the catalog holds today's sentences only.
+Sealed data is never altered. Pages show it with the current wording and in the reader's language:
+the catalog has current sentences only.
 """
 
 from __future__ import annotations
@@ -786,8 +786,8 @@ _COUNTED: Mapping[str, Callable[[Values], Sentence]] = {
 
 
 def in_todays_words(text: str) -> str:
-    """``text`` as this version would say it; as it is where no earlier version said it otherwise,
-    or where the values are not those it had then."""
+    """``text`` in this version's wording; unchanged if no earlier version worded it differently, or
+    if its values don't match."""
     template, values = (
         (text.template, text.values) if isinstance(text, Sentence) else (str(text), {})
     )

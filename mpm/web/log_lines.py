@@ -1,4 +1,4 @@
-"""One line of the log for one thing that happened, whatever somebody put into its words."""
+"""One line of the log per message, whatever text it contains."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _CODES = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160))}
 
 
 class NotEveryTick(logging.Filter):
-    """Beat logs each message it sends, every two seconds for ever; the rest of its lines stay."""
+    """Beat logs each message it sends, every two seconds; its other lines are kept."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         return not str(record.msg).startswith("Scheduler: Sending due task")

@@ -1,7 +1,7 @@
 """The pages of docs/ as the panel shows them under Help: those of the installed version.
 
-Which files there are is found out once. An address is looked up among them and never becomes a
-path, so that nothing outside docs/ can be asked for.
+The files are listed once. A URL is looked up among them and never used as a path, so that nothing
+outside docs/ can be requested.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ Manual = Mapping[str, Page]
 
 @lru_cache(maxsize=4)
 def manual(folder: Path | None = None) -> Manual:
-    """What is below ``folder``, by default ``settings.DOCS_DIR``. Empty where it is missing."""
+    """The pages below ``folder``, by default ``settings.DOCS_DIR``. Empty if it does not exist."""
     top = (folder or settings.DOCS_DIR).resolve()
     pages = (_page(top, path) for path in sorted(top.rglob("*.md")) if _belongs(top, path))
     return {page.key: page for page in pages}
@@ -100,7 +100,7 @@ def rendered(page: Page, pages: Manual) -> SafeString:
 
 
 def _without_title(tokens: list[Token]) -> list[Token]:
-    """The first heading stands above the page already."""
+    """The first heading is shown above the page already."""
     if tokens and tokens[0].type == "heading_open" and tokens[0].tag == "h1":
         return tokens[3:]
     return tokens
@@ -121,7 +121,7 @@ def _name_headings(tokens: Sequence[Token]) -> None:
 
 
 def _framed_tables(tokens: Sequence[Token]) -> Iterator[Token]:
-    """A table that is wider than its page moves in a frame of its own, also by keys."""
+    """A wide table scrolls in its own frame, also by keyboard."""
     for token in tokens:
         if token.type == "table_open":
             frame = Token("table_frame_open", "div", 1, block=True)
@@ -133,8 +133,8 @@ def _framed_tables(tokens: Sequence[Token]) -> Iterator[Token]:
 
 
 def _inline(tokens: Sequence[Token], page: Page, pages: Manual) -> Iterator[Token]:
-    """With links that lead to addresses of the panel, and words in the place of pictures: an
-    installed panel has none of them."""
+    """Links are changed to URLs of the panel, and pictures to their text: an installed panel has
+    none."""
     dropped = 0
     for token in tokens:
         if token.type == "link_open":

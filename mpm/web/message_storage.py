@@ -12,7 +12,7 @@ from django.utils import timezone
 
 KEY = "said"
 _BUTTON = re.compile(r"<button.*?</button>", re.DOTALL)
-"""What could be done when it was said is not remembered: it may be too late for it."""
+"""Buttons are not kept: it may be too late for them."""
 MOST = 50
 
 

@@ -73,7 +73,7 @@ def request_id(get_response: GetResponse) -> GetResponse:
 
 
 def _note_access(request: HttpRequest, response: HttpResponseBase, seconds: float) -> None:
-    """One line for a request, without its query: that may hold what nobody else is to read."""
+    """One log line per request, without its query, which may contain private data."""
     fields = {
         "method": str(request.method)[:20],
         "path": request.path[:500],
@@ -91,8 +91,8 @@ def _note_access(request: HttpRequest, response: HttpResponseBase, seconds: floa
 def bounded_body(get_response: GetResponse) -> GetResponse:
     """Refuse a body that is too large, or does not say how large it is, before anything reads it.
 
-    Whoever has no account could otherwise have the panel take in whatever they send. A view that
-    ``bounds_its_body`` answers in a shape of its own.
+    Otherwise anyone without an account could make the panel read any amount of data. A view with
+    ``bounds_its_body`` answers in its own format.
     """
 
     def handle(request: HttpRequest) -> HttpResponseBase:

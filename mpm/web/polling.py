@@ -1,9 +1,9 @@
 """Long polls: waiting for something to appear without holding a database connection meanwhile.
 
 Each wait holds a thread of a web process, which has eight. Few of them may wait, so that pages,
-sign-in and short requests always find a free one, however many clients poll. Who finds no place is
-answered at once with a turn of its own to ask again, so that a thousand clients who ask again are a
-steady trickle and not a wave (docs/decisions/0014-waiting-is-bounded.md has the figures).
+sign-in and short requests always find a free one, however many clients poll. A poll without a place
+is answered at once with its own time to retry, so that a thousand retries are spread evenly
+(docs/decisions/0014-waiting-is-bounded.md has the figures).
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ PAUSE = 0.25
 THREADS = 8
 """Of a web process: ``--threads`` of gunicorn."""
 SOONEST, LATEST = 2, 120
-"""Seconds after which a poll that found no place is to ask again."""
+"""Seconds after which a poll without a place retries."""
 SHARE = 0.1
-"""Of what a process can answer, for polls that ask again."""
+"""The share of a process for retried polls."""
 
 
 class Places:
@@ -55,12 +55,12 @@ class Places:
 
 
 class Turns:
-    """Gives out moments to ask again, the next free one to each, so that answering those who ask
-    again takes ``share`` of a process.
+    """Assigns times to retry, the next free one to each client, so that answering retries takes
+    ``share`` of a process.
 
-    What one answer takes is measured: of a process on a machine that has much else to do it is
-    many times what it is on an idle one. ``clock`` counts seconds. The turn of whoever finds all of
-    them taken for ``latest`` seconds is then: such clients keep the pace at which they arrived.
+    The cost of an answer is measured: on a busy machine it is many times that of an idle one.
+    ``clock`` counts seconds. If all times for ``latest`` seconds are taken, a client retries after
+    that: such clients keep their rate.
     """
 
     def __init__(
@@ -80,8 +80,8 @@ class Turns:
 
     @contextmanager
     def answering(self) -> Iterator[Callable[[], int]]:
-        """Around the answer to a request. What it yields gives, at the end of an answer that could
-        not wait, the whole seconds until its turn."""
+        """Wraps the answer to a request. It yields a function that returns, at the end of an answer
+        that could not wait, the whole seconds until its retry."""
         with self._lock:
             self._under_way += 1
         began = self._clock()
@@ -94,7 +94,7 @@ class Turns:
     def _turn(self, seconds: float) -> int:
         waiting = POLLS.taken + ANSWERS.taken
         with self._lock:
-            # Each of those that are answered at the same moment takes its share of the time.
+            # Concurrent answers share the time.
             took = seconds / max(1, self._under_way - waiting)
             self._answer += (took - self._answer) / 10
             now = self._clock()
@@ -113,7 +113,7 @@ _found_no_place: ContextVar[bool] = ContextVar("found_no_place", default=False)
 
 
 def found_no_place() -> bool:
-    """Whether a wait ended at once since this was last asked, in this thread of a process."""
+    """Whether a wait in this thread found no place since the last call."""
     found = _found_no_place.get()
     _found_no_place.set(False)
     return found
@@ -124,8 +124,8 @@ def wait_for(
 ) -> T | None:
     """Call ``look`` until it returns something, for at most ``seconds``; None when time is up.
 
-    Between two looks the connection goes back: a hundred polls must not keep a hundred
-    connections. Within a transaction it stays, because what was read belongs to it.
+    Between two calls the database connection is released: a hundred polls must not keep a hundred
+    connections. Within a transaction it is kept.
     """
     found = look()
     if found is not None or seconds <= 0:

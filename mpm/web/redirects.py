@@ -1,5 +1,5 @@
-"""Requests that cannot be answered where they went: nobody is signed in any more, or the address
-takes another kind of request. Whoever sent one is told what became of it, and led to a page."""
+"""Redirects for requests that can't be answered: the session has expired, or the URL does not
+accept the method. The page they lead to shows what happened."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ GetResponse = Callable[[HttpRequest], HttpResponseBase]
 
 READING = ("GET", "HEAD")
 UNSENT = "unsent"
-"""What the address of the sign-in page says when a form was lost on the way."""
+"""The query of the sign-in page after a form was lost."""
 
 
 class SignInFirst(LoginRequiredMiddleware):
-    """Leads whoever is not signed in to the sign-in page, and from there to a page: the one that
-    was asked for, the one a form stood on, or the one a fragment was to be a part of."""
+    """Redirects to the sign-in page, and from there to a page: the requested one, the one with the
+    form, or the one that contains the fragment."""
 
     def handle_no_permission(
         self, request: HttpRequest, view_func: Callable[..., Any]
@@ -50,11 +50,11 @@ class SignInFirst(LoginRequiredMiddleware):
 
 
 WHOLE = {"mpm-plan": "mpm"}
-"""Fragments whose own query says what the page with them would show."""
+"""Fragments with the same query as their page."""
 
 
 def _page_with(request: HttpRequest) -> str:
-    """The page that shows what a fragment was asked for, "" where only the reader's page does."""
+    """The page with the requested fragment, "" if only the current page has it."""
     match = request.resolver_match
     page = WHOLE.get(match.view_name) if match else None
     query = request.META.get("QUERY_STRING", "")

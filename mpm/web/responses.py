@@ -16,7 +16,7 @@ from django.utils.translation import gettext as _
 
 
 def wants_fragment(request: HttpRequest) -> bool:
-    """htmx asks for a piece of the page it is on. Going back in the browser asks for a page."""
+    """htmx requests a part of its page. Going back in the browser requests a whole page."""
     return (
         request.headers.get("HX-Request") == "true"
         and request.headers.get("HX-History-Restore-Request") != "true"
@@ -32,7 +32,7 @@ def show(
     fragment: str | None = None,
     status: int = 200,
 ) -> HttpResponse:
-    """Answer with ``page``, or with ``fragment`` where the request asks for a piece only."""
+    """Render ``page``, or ``fragment`` if the request is for a part only."""
     template = fragment if fragment and wants_fragment(request) else page
     return render(request, template, dict(context or {}), status=status)
 
@@ -45,7 +45,7 @@ def back_to(request: HttpRequest, fallback: str) -> HttpResponse:
 
 
 def page_of(request: HttpRequest) -> str:
-    """Path and query of the page a fragment was asked for from, "/" when that is not known."""
+    """Path and query of the page that requested a fragment, "/" if unknown."""
     return _ours(request, "HX-Current-URL") or "/"
 
 

@@ -1,4 +1,4 @@
-"""What this product has to say first of a server."""
+"""Notices about a server."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from mpm.servers.notices import Notice, register
 
 
 def changed_outside(server: Server) -> Notice | None:
-    """Somebody changed it without this panel, and nobody has said yet whether that was meant."""
+    """An external change that was not accepted yet."""
     change = undecided_of(server)
     if change is None:
         return None

@@ -1,7 +1,7 @@
-"""What is shown on one page and never again: a secret that was just created.
+"""Values shown on one page and never again: a secret that was just created.
 
 A form's answer is a redirect, so that reloading a page sends nothing again. In between, the secret
-is in the session, and the page that shows it takes it out.
+is in the session, and the page that shows it removes it.
 """
 
 from __future__ import annotations
@@ -19,6 +19,6 @@ def keep(request: HttpRequest, name: str, values: Mapping[str, str]) -> None:
 
 
 def take(request: HttpRequest, name: str) -> Mapping[str, str] | None:
-    """What was kept under ``name``, which then is nowhere any more; None where nothing was."""
+    """Remove and return the value stored under ``name``; None if there is none."""
     found = request.session.pop(_PREFIX + name, None)
     return found if isinstance(found, dict) else None

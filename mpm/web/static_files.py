@@ -1,7 +1,7 @@
-"""Static files that survive a power cut: collected, on the disk, and known to be whole.
+"""Static files that survive a power cut: collected, synced to disk, and verified.
 
-``collectstatic`` leaves a file alone that is newer than its source. One that a power cut emptied
-would stay empty for good, and an empty manifest ends every command that reads it.
+``collectstatic`` skips a file that is newer than its source. One emptied by a power cut would
+remain empty, and an empty manifest breaks every command that reads it.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ MANIFEST = "staticfiles.json"
 
 
 def collect_static_files() -> None:
-    """Bring STATIC_ROOT up to date, from nothing where any file of it is not as it was recorded.
-    Raises OSError where it cannot be written."""
+    """Update STATIC_ROOT, from scratch if any file differs from its record. Raises OSError if it
+    cannot be written."""
     root = Path(settings.STATIC_ROOT)
     whole = _is_whole(root)
     if not whole:

@@ -31,9 +31,9 @@ class Page(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Tool:
-    """One entry: ``route`` is the name of its page, ``pages`` the names of the pages that
-    belong to it, ``words`` more words that find it, ``count`` what stands beside it;
-    ``of_server``: its pages are about the server in the bar."""
+    """One entry: ``route`` is the name of its page, ``pages`` the names of the pages that belong to
+    it, ``words`` more words that find it, ``count`` the number beside it; ``of_server``: its pages
+    are about the selected server."""
 
     title: Words
     route: str

@@ -9,10 +9,10 @@ from mpm.web.former_sentences import in_todays_words
 
 
 def in_words(text: str) -> str:
-    """``text`` in the language of the page, with its values; English where there is none.
+    """``text`` in the language of the page, with its values; English if there is no translation.
 
-    A text without values is looked up as it is, and what an earlier version stored is said as this
-    one would say it: so what was stored reads like what is new.
+    A text without values is looked up unchanged, and a text stored by an earlier version is first
+    converted to this version's wording.
     """
     if not text:
         return text

@@ -1,8 +1,8 @@
-"""Who calls, and on which server: WHM's ways of saying so.
+"""Authentication and server selection, as in WHM.
 
-``Authorization: whm user:TOKEN`` in any case, and Basic with a token or the password of an
-account of this panel. The name beside a token is not looked at: the token says who it is. A
-browser's session is no way in, as functions that change something can be called by GET.
+``Authorization: whm user:TOKEN`` in any case, and Basic with a token or the password of an account
+of this panel. The name beside a token is ignored: the token identifies the caller. A browser
+session is not accepted, because functions that change something can be called by GET.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ from mpm.whmapi.parameters import Parameters
 
 
 class AccessDenied(Exception):
-    """The credentials are not good. Nothing more is said."""
+    """The credentials are invalid. No details are given."""
 
 
 class TooMany(Exception):
-    """Too many requests, or too many wrong credentials. ``headers`` say when to come back."""
+    """Too many requests, or too many wrong credentials. ``headers`` have the time to retry."""
 
     def __init__(self, detail: str, headers: dict[str, str]) -> None:
         super().__init__(detail)
@@ -57,8 +57,8 @@ class Caller:
             )
 
     def must_reach_everything(self, function: str) -> None:
-        """For what belongs to no server: a token for some of them, or for simulated ones, has no
-        say in what everybody sees."""
+        """For data of no server: a token limited to some servers, or to simulated ones, must not
+        change data shared by all."""
         if self.token is not None and (self.token.sandbox or self.token.servers):
             raise Failed(
                 f"You do not have permission to call “{function}”: it changes what all "
@@ -130,9 +130,9 @@ def _by_password(request: HttpRequest, name: str, password: str) -> Caller:
 
 
 def server_meant(request: HttpRequest, parameters: Parameters, caller: Caller) -> Server:
-    """``server=`` says it, else the host name that was called, else WHM_SERVER, else the only one.
+    """From ``server=``, else the requested host name, else WHM_SERVER, else the only server.
 
-    Raises Failed when none of them does, or the caller may not know of it.
+    Raises Failed if none of them applies, or if the server is out of the caller's reach.
     """
     named = parameters.text("server") or _by_host(request) or settings.WHM_SERVER
     servers = Server.objects.filter(active=True).order_by("name")

@@ -34,16 +34,16 @@ from mpm.whmapi.call import Call, function
 from mpm.whmapi.envelope import Failed
 
 FAMILY = frozenset({ITK, *(mpm.package for mpm in MPM), *(mpm.cgi_package for mpm in MPM)})
-"""What an MPM change moves by its nature; it need not be spelt out."""
+"""Packages that any MPM change may change; a client need not name them."""
 LOG_PIECE = 128 * 1024
 ANSWER_SECONDS = 15
 NO_BUILD = 0
-"""Stands for a build that had nothing to do, on a server that was never changed."""
+"""The number of a build without changes, on a server that was never changed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What a client asks to have moved, by rpm names."""
+    """The packages a client requests to change, by rpm name."""
 
     install: frozenset[str]
     uninstall: frozenset[str]
@@ -51,10 +51,10 @@ class Wanted:
 
 
 def choice_of(wanted: Wanted, names: Collection[str]) -> Choice:
-    """The choice that these moves amount to on a server with ``names`` installed; it may be what
-    the server already has.
+    """The choice that corresponds to these requests on a server with ``names`` installed; it may be
+    the current one.
 
-    Raises Failed where they are nothing of the MPM or of ITK. Pure.
+    Raises Failed if they concern neither the MPM nor ITK. Pure.
     """
     now = installed(names)
     chosen = [mpm for mpm in MPM if mpm.package in wanted.install]
@@ -90,8 +90,8 @@ def choice_of(wanted: Wanted, names: Collection[str]) -> Choice:
 def check_moves(
     plan: Plan, wanted: Wanted, names: Collection[str], implied: Collection[str] = ()
 ) -> None:
-    """Raises Failed where the plan would do more, or less, than the client has said. ``implied``:
-    names that may leave although the client has not named them."""
+    """Raises Failed if the plan would do more, or less, than the client requested. ``implied``:
+    names that may be removed without being named."""
     surprising = sorted(plan.removed - wanted.uninstall - FAMILY - frozenset(implied))
     if surprising:
         raise Failed(
@@ -112,12 +112,12 @@ def check_moves(
 
 @function("package_manager_submit_actions", Scope.CHANGE)
 def submit_actions(call: Call) -> dict[str, Any]:
-    """Answers at once; the change goes on by itself, and ``build`` is its number. Where an
-    unfinished change already leads there, it is that one's.
+    """Answers at once; the change continues by itself, and ``build`` is its number. If an
+    unfinished change is the same, it is that one's.
 
-    A script that lost an answer sends the same again. Where the server already is as requested,
-    ``build`` is that of the latest change that ended there, which is finished: nothing is changed,
-    and ``output`` says so.
+    A script that lost an answer repeats its request. If the server already has the requested state,
+    ``build`` is that of the latest change to it, which is finished: nothing is changed, and
+    ``output`` says so.
     """
     try:
         change = on_a_fresh_look(call.server, lambda: _on_what_is_true(call))
@@ -135,8 +135,8 @@ def _latest_build(server: Server) -> int:
 
 
 def _on_what_is_true(call: Call) -> Change:
-    """The lists are read against what is installed; where they do not fit what was last seen, the
-    server is looked at once more. Raises Failed and what request_change does."""
+    """The lists are compared with the installed packages; if they don't fit the last scan, the
+    server is scanned again. Raises Failed and the exceptions of request_change."""
     began = timezone.now()
     try:
         return _requested(call)
@@ -168,7 +168,7 @@ def _requested(call: Call) -> Change:
         if choice_of(wanted, profile.names) != choice:
             raise Failed(f"{call.server} has just changed. Try again.")
         if unfinished(call.server) is None:
-            # Somebody may have done it by hand while the server was asked.
+            # It may have been done by hand in the meantime.
             refuse_if_satisfied(call.server, choice)
         if not plan.blocked:
             check_moves(plan, wanted, profile.names, _implied(call, choice, profile, plan))
@@ -185,9 +185,9 @@ def _requested(call: Call) -> Change:
 
 
 def _implied(call: Call, choice: Choice, profile: Profile, plan: Plan) -> frozenset[str]:
-    """What ``plan`` may remove without being named: where the caller's token allows it, what the
-    rules of this panel say cannot stay. A package manager that would remove more is not agreed
-    with, and an unfinished change has been agreed to before."""
+    """Packages that ``plan`` may remove without being named: if the caller's token allows it, those
+    that conflict by the panel's rules. A package manager that would remove more is refused; an
+    unfinished change was accepted before."""
     token = call.caller.token
     if token is None or not token.implied_removals:
         return frozenset()
@@ -197,10 +197,10 @@ def _implied(call: Call, choice: Choice, profile: Profile, plan: Plan) -> frozen
 
 
 def _answer(call: Call, choice: Choice) -> Preview | None:
-    """What the server itself says of the choice; None where it cannot be asked just now.
+    """The server's own plan for the choice; None if it can't be requested now.
 
-    Such a client confirms no plan beforehand, so the server is asked here what its repositories
-    offer. Raises Unanswered where its package manager finds no way.
+    Such a client does not confirm a plan, so it is requested here from the server. Raises
+    Unanswered if its package manager finds no solution.
     """
     server = call.server
     plan = plan_for(server, choice)
@@ -220,9 +220,9 @@ def is_performing_actions(call: Call) -> dict[str, Any]:
 
 @function("package_manager_get_build_log")
 def get_build_log(call: Call) -> dict[str, Any]:
-    """The lines from an offset in bytes, and where the next ones begin.
+    """The lines from an offset in bytes, and the offset of the next ones.
 
-    A line that is still being written is not cut in two: it comes with a later call.
+    A line that is still being written is not split: a later call returns it.
     """
     change = _build(call)
     offset = call.parameters.integer("offset", minimum=0, default=0)
@@ -253,7 +253,7 @@ def _build(call: Call) -> Change | None:
 
 @function("package_manager_fixcache", Scope.PLAN)
 def fix_cache(call: Call) -> dict[str, Any]:
-    """Looks at the server again, so that what is known of its packages is fresh."""
+    """Scans the server again, so that its package data is current."""
     if not look_again(call.server):
         raise Failed(f"{call.server} didn't answer.")
     return {"cache_seems_ok_now": 1}

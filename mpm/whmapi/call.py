@@ -43,7 +43,7 @@ class Call:
 
     @cached_property
     def particulars(self) -> Particulars:
-        """What the server says of its packages beyond that; empty until it has said it."""
+        """The server's package metadata; empty before the first."""
         return particulars_of(self.server)
 
     def scene(self, profile: Profile) -> Scene:

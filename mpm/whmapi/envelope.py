@@ -17,8 +17,8 @@ from xml.etree import ElementTree as ET
 
 
 class Failed(Exception):
-    """The function did not do what was requested; ``str()`` is the reason the caller reads,
-    ``data`` what it gets all the same."""
+    """The function failed; ``str()`` is the reason for the caller, ``data`` the data it still
+    gets."""
 
     def __init__(self, reason: str, *, data: Mapping[str, Any] | None = None) -> None:
         super().__init__(reason)
@@ -27,8 +27,8 @@ class Failed(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What came of one call. ``version``: of the API that was called; ``about``: what the function
-    adds to the metadata of API 1."""
+    """The result of one call. ``version``: of the called API; ``about``: the function's additions
+    to the metadata of API 1."""
 
     function: str
     version: int
@@ -47,7 +47,7 @@ class Answer:
             "version": self.version,
             **self.about,
         }
-        # Where a function fails, WHM has no ``data``; ours may still have something to tell.
+        # WHM has no ``data`` if a function fails; ours may have some.
         return (
             {"data": dict(self.data), "metadata": metadata}
             if self.ok or self.data
@@ -64,7 +64,7 @@ def failed(function: str, reason: str, version: int = 1) -> Answer:
 
 
 def unknown(function: str, version: int) -> Answer:
-    """What WHM says of a function it does not have."""
+    """WHM's message for an unknown function."""
     if version == 0:
         return failed(function, f"Unknown App Requested: {function}", version)
     reason = f'Unknown app ("{function}") requested for this version ({version}) of the API.'
@@ -131,7 +131,7 @@ OF_ACCOUNTS = frozenset(
         *("accesshash", "domainuserdata", "listips", "installssl", "reboot", "sethostname"),
     )
 )
-"""Functions of WHM that need privileges nobody has here: this panel manages no accounts."""
+"""Functions of WHM that need privileges that do not exist here: this panel manages no accounts."""
 
 
 def _api_0(answer: Answer) -> dict[str, Any]:

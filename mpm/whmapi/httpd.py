@@ -19,7 +19,8 @@ MAIN = "ea-apache24"
 
 @function("servicestatus")
 def service_status(call: Call) -> dict[str, Any]:
-    """Of httpd as it was last seen. The panel watches it, whatever WHM's own monitor does."""
+    """The state of httpd at the last scan. The panel watches it, independent of WHM's own
+    monitor."""
     _only_httpd(call.parameters.text("service", HTTPD) or HTTPD)
     profile = call.profile
     return {
@@ -40,8 +41,8 @@ def service_status(call: Call) -> dict[str, Any]:
 def restart_service(call: Call) -> dict[str, Any]:
     """Tests the configuration, restarts httpd and looks whether it answers.
 
-    With ``queue_task`` it answers at once. It is refused while a change is at work, which
-    restarts httpd by itself.
+    With ``queue_task`` it answers at once. It is refused during a change, which restarts httpd
+    itself.
     """
     service = call.parameters.required("service")
     _only_httpd(service)

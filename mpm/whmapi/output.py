@@ -1,9 +1,8 @@
 """Output control of WHM API 1: ``api.filter``, ``api.sort``, ``api.chunk`` and ``api.columns``.
 
-They work on the one list a function answers with, in this order. Conditions and sort keys are
-told apart by letters that sort in order (``a``, ``b``, …, ``z``, ``za``): all conditions must hold,
-the first sort key decides first. A list of plain texts is treated as records that consist of
-nothing but their value: whatever field is named, that value is meant.
+They apply to the one list in a function's answer, in this order. Conditions and sort keys have
+letters that sort in order (``a``, ``b``, …, ``z``, ``za``): all conditions must match, the first
+sort key decides first. In a list of plain texts, any field name means the text itself.
 """
 
 from __future__ import annotations
@@ -23,11 +22,10 @@ UNLIMITED = frozenset({"unlimited", "infinity"})
 def controlled(
     data: Mapping[str, Any], parameters: Parameters
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """``data`` with its list cut to what was asked, and what that adds to the metadata.
+    """``data`` with its list reduced as requested, and the additions to the metadata.
 
-    Data that does not hold exactly one list is answered whole. ``filtered`` in the metadata is
-    the number of records there were before the filter. Raises BadParameters for a
-    method or operator that does not exist.
+    Data without exactly one list is returned whole. ``filtered`` in the metadata is the number of
+    records before the filter. Raises BadParameters for an unknown method or operator.
     """
     lists = [key for key, value in data.items() if isinstance(value, list)]
     answer, about = dict(data), dict[str, Any]()

@@ -41,10 +41,9 @@ def _also(scene: Scene, name: str, wanted: str) -> bool:
 
 @function("package_manager_get_package_info")
 def package_info(call: Call) -> dict[str, Any]:
-    """By name, or every package of a namespace; one of the two and not both.
+    """By name, or every package of a namespace, but not both.
 
-    What a package is in words, and its size, is what the server's rpm database and its package
-    manager's metadata say.
+    Descriptions and sizes are from the server's rpm database and its package manager's metadata.
     """
     spaces, names = call.parameters.many("ns"), call.parameters.many("package")
     if bool(spaces) == bool(names):
@@ -65,8 +64,8 @@ def package_info(call: Call) -> dict[str, Any]:
 
 
 def _visible(call: Call, *, excludes: bool) -> Scene:
-    """The packages that the server's package manager sees: with ``excludes``, no build that its
-    configuration hides from it. What is installed is seen all the same."""
+    """The packages visible to the server's package manager: with ``excludes``, without builds
+    hidden by its configuration. Installed packages are always included."""
     scene = call.scene(call.profile)
     patterns = call.profile.facts.get("excludes") or ()
     if not excludes or not patterns:
@@ -81,10 +80,10 @@ def _visible(call: Call, *, excludes: bool) -> Scene:
 
 @function("package_manager_resolve_actions")
 def resolve_actions(call: Call) -> dict[str, Any]:
-    """What would follow from having these packages.
+    """The effect of having these packages.
 
-    With ``ns`` (one or more) the list is the whole wanted set of those namespaces, and what is
-    not in it goes; without, it is what should be added to what is there.
+    With ``ns`` (one or more) the list is the complete wanted set of those namespaces, and others
+    are removed; without, it is added to the installed packages.
     """
     profile = call.profile
     scene = call.scene(profile)

@@ -1,10 +1,10 @@
-"""What a WHM client sent, whichever of the usual ways it sent it.
+"""The parameters of a WHM client, in any of the usual formats.
 
-The query counts, and the body of a POST: a form of either kind, or JSON. Lists arrive in several
-styles, and mixed: the same name again (``install=a&install=b``), the bare name followed by
-numbered ones (``install=a&install-1=b``), or numbered ones only (``package-0=a``, and as other
-languages' libraries write it, ``package[0]=a``, ``package[]=a`` and ``package.0=a``). In a JSON
-body a list may also be a list. Booleans are 1 and 0.
+The query, and the body of a POST: a form of either kind, or JSON. Lists have several styles, which
+may be mixed: a repeated name (``install=a&install=b``), the bare name followed by numbered ones
+(``install=a&install-1=b``), or numbered ones only (``package-0=a``, and as other languages'
+libraries write it, ``package[0]=a``, ``package[]=a`` and ``package.0=a``). In a JSON body a list
+may also be a list. Booleans are 1 and 0.
 """
 
 from __future__ import annotations
@@ -98,9 +98,9 @@ def from_query(query: str) -> tuple[tuple[str, str], ...]:
 
 
 def from_body(content_type: str, body: bytes) -> tuple[tuple[str, str], ...]:
-    """Read the body of a POST: JSON where it says so, a form otherwise (also one without a type).
+    """Read the body of a POST: JSON if that is its type, a form otherwise (also without a type).
 
-    Raises BadParameters for a body that is not what its type says.
+    Raises BadParameters for a body that does not match its type.
     """
     kind = content_type.split(";")[0].strip().lower()
     if not body.strip():
@@ -119,8 +119,8 @@ def from_body(content_type: str, body: bytes) -> tuple[tuple[str, str], ...]:
 def from_parts(
     values: Iterable[tuple[str, Iterable[object]]], files: Iterable[str]
 ) -> tuple[tuple[str, str], ...]:
-    """Take the fields of a multipart form, parsed by Django. Raises BadParameters for a file:
-    no function here takes one, and dropping it would do something else than was asked."""
+    """Take the fields of a multipart form, parsed by Django. Raises BadParameters for a file: no
+    function here accepts one, and ignoring it could do something else than requested."""
     for name in files:
         raise BadParameters(f"“{name[:60]}” was sent as a file; send it as a value.")
     return tuple((name, str(value)) for name, several in values for value in several)

@@ -1,4 +1,4 @@
-"""The ``ea4_…`` functions: what is installed, the profiles, what EasyApache 4 says of itself."""
+"""The ``ea4_…`` functions: installed packages, profiles, and EasyApache 4's own metadata."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def save_profile(call: Call) -> dict[str, Any]:
 
 @function("ea4_recommendations")
 def recommendations(call: Call) -> dict[str, Any]:
-    """What EasyApache 4 recommends beside the packages that are installed there, by their names."""
+    """EasyApache 4's recommendations for the installed packages, by package name."""
     names = call.profile.names
     found = call.particulars.recommendations
     return {name: found[name] for name in sorted(found) if name in names}

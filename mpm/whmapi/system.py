@@ -46,7 +46,7 @@ def applist(call: Call) -> dict[str, Any]:
 
 @function("myprivs", anywhere=True)
 def myprivs(call: Call) -> dict[str, Any]:
-    """In WHM's names: whoever may change servers may restart services."""
+    """Privileges by WHM's names: users who may change servers may restart services."""
     caller = call.caller
     change = Scope.CHANGE in caller.scopes
     held = {
@@ -61,7 +61,7 @@ def myprivs(call: Call) -> dict[str, Any]:
 
 @function("systemloadavg")
 def systemloadavg(call: Call) -> dict[str, Any]:
-    """Of the server, as it was at the last scan."""
+    """The server's data at the last scan."""
     load = call.profile.facts.get("load_average")
     if not isinstance(load, list) or len(load) != len(LOAD):
         raise Failed(f"The load of {call.server} is unknown: its agent hasn't reported it.")
@@ -72,11 +72,11 @@ function("loadavg")(systemloadavg)
 
 
 def of_accounts(name: str) -> Failed | None:
-    """The refusal of a function that belongs to accounts; None for all other names.
+    """The refusal of a function for accounts; None for all other names.
 
-    A client may ask for a session of its own first (``create_user_session``), only to put the
-    security token of that session into later addresses. Sessions are not made here, and such a
-    token is not looked at: any will do, so one is named with the refusal.
+    A client may first request a session (``create_user_session``), only to put its security token
+    into later URLs. Sessions are not created here, and such a token is ignored, so the refusal
+    includes one.
     """
     if name not in OF_ACCOUNTS:
         return None

@@ -52,8 +52,8 @@ CLIENT_PATH = re.compile(r"/(?:cpsess\d{1,20}/)?(?P<form>json|xml)-api/?(?P<func
 @csrf_exempt
 @login_not_required
 def whm_api(request: HttpRequest, form: str, function: str = "") -> HttpResponse:
-    """GET or POST, form or JSON. HTTP 200 with the outcome in the answer; 403 where the
-    credentials are not good, 429 where too many requests came."""
+    """GET or POST, form or JSON. HTTP 200 with the outcome in the answer; 403 for invalid
+    credentials, 429 for too many requests."""
     name = function.rstrip("/")
     methods = _methods_of(name)
     if request.method not in methods:
@@ -64,7 +64,7 @@ def whm_api(request: HttpRequest, form: str, function: str = "") -> HttpResponse
         return response
     try:
         return _called(request, form, name)
-    except Exception as error:  # noqa: BLE001 -- such a client reads nothing but the envelope
+    except Exception as error:  # noqa: BLE001 -- such a client reads only the envelope
         answer = failed(name, _mishap(error), _version_in_query(request))
         return _answer(request, form, answer)
 
@@ -84,8 +84,8 @@ def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
 
 
 def _methods_of(function: str) -> tuple[str, ...]:
-    """Whoever asks for the head of an answer changes nothing, so that only reading functions have
-    one. What ``cpanel`` and ``batch`` call is in their parameters."""
+    """HEAD must change nothing, so only reading functions have it. The functions called by
+    ``cpanel`` and ``batch`` are in their parameters."""
     known = FUNCTIONS.get(function)
     indirect = function in ("cpanel", "batch")
     changes = indirect or (known is not None and known.scope is not Scope.READ)
@@ -147,7 +147,7 @@ def perform(request: HttpRequest, caller: Caller, name: str, parameters: Paramet
         return failed(name, str(error), version)
     except Refused as error:
         return failed(name, f"{error.message} {error.remedy}".strip(), version)
-    except Exception as error:  # noqa: BLE001 -- and in the shape the caller knows
+    except Exception as error:  # noqa: BLE001 -- and in the caller's format
         return failed(name, _mishap(error), version)
     return Answer(name, version, ok=True, data=data, about=about)
 

@@ -30,8 +30,8 @@ class Token(models.Model):
     sandbox = models.BooleanField(_("sandbox"), default=False)
     """Reaches simulated servers only."""
     implied_removals = models.BooleanField(_("implied removals"), default=False)
-    """A call of the WHM API that only names packages to install may remove what cannot stay with
-    them. Off: such a call has to name it."""
+    """A WHM API call that only names packages to install may remove conflicting ones. Off: such a
+    call must name them."""
     per_minute = models.PositiveIntegerField(_("requests a minute"), null=True, blank=True)
     """Null: the panel's own limit (settings.API_PER_MINUTE)."""
 

@@ -1,4 +1,4 @@
-"""Who asks, and the ways in which a service says no."""
+"""Who makes a request, and the ways a service refuses it."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Actor:
-    """Somebody or something that asks for a change; history keeps these words as they are.
+    """The user, token or program that makes a request; history stores these values unchanged.
 
     ``origin`` is one of mpm.changes.models.change.Origin. The role ``token`` is only given to a
-    request whose token was found to have the scope that the operation needs.
+    request whose token has the scope of the operation.
     """
 
     name: str
@@ -37,7 +37,7 @@ class Actor:
 
 
 SYSTEM = Actor(name="panel", role="system", origin="schedule")
-"""What the panel does by itself: queueing what is due, telling what fell silent."""
+"""The panel itself: queues due changes, reports offline agents."""
 
 
 def agent_of(server_name: str) -> Actor:
@@ -131,9 +131,9 @@ class Busy(Refused):
 
 
 class UnderWay(Busy):
-    """The change that has not finished already does what is wanted; no second one is made.
+    """The unfinished change already does what was requested; no second one is created.
 
-    A door that can answer with that change does so. To any other it is a change in the way.
+    An interface that can return that change does so. For others it blocks the request.
     """
 
     def __init__(self, change: Change) -> None:
@@ -147,7 +147,7 @@ class UnderWay(Busy):
 
 
 class Stale(Refused):
-    """What was confirmed is not what would happen now. ``plan`` is what would."""
+    """The confirmed plan is out of date. ``plan`` is the current one."""
 
     status = 409
     code = "stale"
@@ -166,14 +166,14 @@ class Stale(Refused):
 
 
 class NothingToDo(Refused):
-    """The server already is what was asked for."""
+    """The server already has the requested configuration."""
 
     status = 200
     code = "nothing_to_do"
 
 
 class TooLate(Refused):
-    """The change cannot be canceled or altered any more; the message says why."""
+    """The change can no longer be canceled or altered; the message has the reason."""
 
     status = 409
     code = "too_late"

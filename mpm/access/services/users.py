@@ -55,7 +55,7 @@ def add_user(
 
 
 def set_role(user: User, role: str, actor: Actor) -> User:
-    """Raises NotAllowed, BadRequest, and Refused when nobody would be left to administer."""
+    """Raises NotAllowed, BadRequest, and Refused for the last administrator."""
     must_be_allowed(actor, Sentence("update users"))
     _check_role(role)
     _not_of_whm(user)
@@ -69,7 +69,7 @@ def set_role(user: User, role: str, actor: Actor) -> User:
 
 
 def set_active(user: User, active: bool, actor: Actor) -> User:
-    """Let somebody in or keep them out. Accounts are not deleted: history points at them."""
+    """Enable or disable a user. Accounts are not deleted, because history refers to them."""
     must_be_allowed(actor, Sentence("update users"))
     with transaction.atomic():
         if not active:

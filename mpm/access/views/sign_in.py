@@ -24,9 +24,9 @@ log = logging.getLogger(__name__)
 
 @method_decorator(login_not_required, name="dispatch")
 class SignIn(LoginView):
-    """Django's own; whoever was wrong too often, by account or by address, waits before the next
-    password is even looked at, and is told for how long. Whose form was lost because their
-    session had ended is told so here, and on the page they come back to."""
+    """Django's view, with a limit on wrong passwords by account and by address, checked before the
+    password. If a form was lost because the session had expired, this page and the one after it say
+    so."""
 
     redirect_authenticated_user = True
 

@@ -52,7 +52,7 @@ OVERLAPS = (
 
 
 class EditedToken(forms.Form):
-    """What can be changed of a token; the rest stays for its whole life."""
+    """The editable fields of a token; the others never change."""
 
     name = forms.CharField(
         label=gettext_lazy("Name"),
@@ -174,7 +174,7 @@ def add(request: HttpRequest) -> HttpResponse:
 @may_change
 @require_http_methods(["GET", "HEAD", "POST"])
 def edit(request: HttpRequest, key_id: str) -> HttpResponse:
-    """Its name, its purpose and implied removals; what it may do stays as it was created."""
+    """Edit name, purpose and implied removals; permissions never change."""
     token = get_object_or_404(Token, key_id=key_id)
     initial = {name: getattr(token, name) for name in EditedToken.base_fields}
     page = FormPage(

@@ -1,4 +1,4 @@
-"""A change: what was asked for, by whom, where it stands, and how it ended."""
+"""A change: the request, who made it, its progress and its outcome."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from django.utils.translation import gettext_lazy as _
 from mpm.servers.models import Server
 
 SOMEBODY = "a user on the server"
-"""The author of a change made outside, where the package manager does not say who it was."""
+"""The author of an external change if the package manager does not name one."""
 
 
 def new_id() -> str:
@@ -46,7 +46,7 @@ TERMINAL_STATES = (
 
 
 class Origin(models.TextChoices):
-    """The way in."""
+    """The source of a request."""
 
     WEB = "web", _("Web")
     REST = "rest", _("REST API")
@@ -77,9 +77,9 @@ class Preview(models.Model):
     transaction = models.JSONField(null=True)
     """The answer itself, whole packages with their architecture."""
     goal = models.JSONField()
-    """What the server was asked, as easyapache.ea4.protocol.Goal.as_json."""
+    """The goal sent to the server, as easyapache.ea4.protocol.Goal.as_json."""
     stored_digest = models.CharField(max_length=32, blank=True)
-    """Digest of the instant plan that was on the screen when the server was asked."""
+    """Digest of the instant plan on the screen when the request was made."""
     digest = models.CharField(max_length=32, blank=True)
     error = models.JSONField(null=True)
     """{code, message, remedy} when the server could not answer."""
@@ -99,9 +99,8 @@ class Preview(models.Model):
 class Change(models.Model):
     """One change of the MPM, ITK or their packages on one server.
 
-    Who, where, why and what are frozen at the request: they stay readable when the person,
-    the token or the server is gone, and the database refuses to alter them
-    (mpm.history.models.guards).
+    Who, where, why and what are frozen at the request: they remain when the user, the token or the
+    server is deleted, and the database refuses to alter them (mpm.history.models.guards).
     """
 
     uuid = models.CharField(max_length=32, unique=True, default=new_id, editable=False)
@@ -149,15 +148,15 @@ class Change(models.Model):
     not_after = models.DateTimeField(null=True)
     queued_at = models.DateTimeField(null=True)
     dispatched_at = models.DateTimeField(null=True)
-    """When the agent was first told; until then a cancel needs nobody's consent."""
+    """When it was first sent to the agent; until then it can be canceled at once."""
     started_at = models.DateTimeField(null=True)
     finished_at = models.DateTimeField(null=True)
     heartbeat_at = models.DateTimeField(null=True)
     silent_since = models.DateTimeField(null=True)
     asked_at = models.DateTimeField(null=True)
-    """Set while the agent has not been heard for too long: the time of its last word."""
+    """Set while the agent is offline: the time of its last message."""
     unknown_since = models.DateTimeField(null=True)
-    """Set while the agent answers that it has never heard of this change."""
+    """Set while the agent reports that it does not have this change."""
     cancel_requested_at = models.DateTimeField(null=True)
     cancel_requested_by = models.CharField(max_length=150, blank=True)
     cancel_refused = models.CharField(max_length=500, blank=True)
@@ -180,7 +179,7 @@ class Change(models.Model):
     log_size = models.BigIntegerField(default=0)
     last_report = models.IntegerField(default=0)
     unsealed_since = models.DateTimeField(null=True)
-    """When the agent last told something after the end that no event has sealed yet."""
+    """When the agent last sent a report after the end that no event has sealed yet."""
     search = models.TextField(blank=True)
     """Reason, ticket, packages and error in lower case: what free text looks through."""
 
@@ -213,8 +212,8 @@ class Change(models.Model):
                 name="change_state_exists",
             ),
         ]
-        # One per filter of the history, each going on with the key the pages are cut by; and with
-        # the result, so that days and their failures are counted without a look at any row.
+        # One per filter of the history, each continued by the key of the pages; and with the
+        # result, so that days and their failures are counted without a look at any row.
         indexes: ClassVar = [
             models.Index(fields=["server_name", "-id", "state"], name="change_by_server"),
             models.Index(fields=["actor_name", "-id", "state"], name="change_by_person"),

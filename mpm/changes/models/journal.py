@@ -1,4 +1,4 @@
-"""What the agent told of a change: its reports and its log, kept as they came."""
+"""The agent's reports and log of a change, stored as received."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Cancels a change: at once while nobody was told of it, else by asking the agent."""
+"""Cancels a change: at once before it is sent to the agent, else by the agent."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from mpm.servers.agents import wake
 
 
 def why_not_cancel(change: Change) -> str:
-    """Why a cancel would come too late, in a sentence; "" while it is possible."""
+    """Why it is too late to cancel, as a sentence; "" while it is possible."""
     if change.finished:
         return Sentence(
             "Change #{number} has finished ({state}).",
@@ -34,12 +34,12 @@ def why_not_cancel(change: Change) -> str:
 
 
 def cancel(change: Change, actor: Actor) -> Change:
-    """Ask that ``change`` ends without touching the server. Asking again, also when it is canceled
-    by then, answers with it.
+    """Request that ``change`` ends without changing the server. A repeated request, also after it
+    was canceled, returns the change.
 
-    A change of which no agent was told is canceled here and now. One that was sent goes to
-    ``canceling``, and the agent decides: it accepts until the packages begin to move.
-    Raises NotAllowed and TooLate with the reason.
+    A change that was not sent to the agent is canceled at once. One that was sent becomes
+    ``canceling``, and the agent decides: it accepts until packages are changed. Raises NotAllowed
+    and TooLate with the reason.
     """
     must_be_allowed(actor, Sentence("cancel changes"))
     now = timezone.now()

@@ -26,11 +26,10 @@ def message_for(change: Change) -> ChangeRequest:
 
 
 def dispatch(change: Change, at: datetime) -> bool:
-    """Send the change to its agent if it is still queued; True when the broker took it.
+    """Send the change to its agent if it is still queued; True if the broker accepted it.
 
-    The agent knows a change by its id, so that sending it again does nothing. The mark (when it
-    was sent last) is set before the message leaves: from then on only the agent can say that a
-    cancel came in time.
+    The agent identifies a change by its id, so sending it again does nothing. The time of sending
+    is stored before the message is sent: from then on only the agent can accept a cancel.
     """
     still = Change.objects.filter(pk=change.pk, state=State.QUEUED)
     still.update(dispatched_at=at)

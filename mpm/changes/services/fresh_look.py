@@ -1,7 +1,7 @@
-"""No refusal for what a server was: it is looked at again before a door says no.
+"""Checks a server again before a request is refused because of its last known state.
 
-Scans come about once a minute. Whoever mends what a plan was blocked for, or changes a server by
-hand, is not to be told of a server that is gone.
+Scans run about once a minute. After fixing a blocker, or changing a server by hand, an
+administrator must not get a refusal based on the old state.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ from mpm.web.polling import ANSWERS, wait_for
 T = TypeVar("T")
 
 OF_ITS_STATE = frozenset({NothingToDo.code, "blocked", "no_profile"})
-"""Codes of refusals that another look at the server may take away. None of them is kept for an
-Idempotency-Key: what they say holds for the moment in which it is said."""
+"""Codes of refusals that a new scan may resolve. None is stored for an Idempotency-Key, because
+they apply only to the moment of the response."""
 LOOK_SECONDS = 8.0
 """How long a caller waits for a look; a scan takes one or two seconds."""
 OLD_SECONDS = 3
-"""Knowledge that is older than this is told with its age, where no look could be had."""
+"""If no scan was possible, refusals mention the age of data older than this."""
 
 
 def look_again(
@@ -55,10 +55,10 @@ def look_again(
 
 
 def on_a_fresh_look(server: Server, decide: Callable[[], T], seconds: float = LOOK_SECONDS) -> T:
-    """``decide()``; where it refuses because of the state of ``server``, once more after a look.
+    """``decide()``; if it refuses because of the state of ``server``, again after a scan.
 
-    Raises what ``decide`` raises. Where the server could not be looked at, a refusal for its state
-    says how old what is known of it is.
+    Raises what ``decide`` raises. If the server could not be scanned, a refusal for its state
+    includes the age of its data.
     """
     began = timezone.now()
     try:

@@ -1,4 +1,4 @@
-"""Finds what a request names, or says clearly that it does not exist."""
+"""Finds the objects that a request names, or raises a clear error."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def server_named(name: str) -> Server:
 
 
 def server_known(name: str) -> None:
-    """Raises NotFound for a server that neither is there nor has a history."""
+    """Raises NotFound for a server that neither exists nor has a history."""
     if not Change.objects.filter(server_name=name).exists():
         server_named(name)
 
@@ -82,7 +82,7 @@ def preview_with(uuid: str) -> Preview:
 
 
 def must_be_allowed(actor: Actor, what: str = Sentence("change servers")) -> None:
-    """Raises NotAllowed. Every service that writes asks this first, whichever door was used."""
+    """Raises NotAllowed. Every service that writes checks this first, for every interface."""
     if not actor.may_change:
         raise NotAllowed(
             Sentence(

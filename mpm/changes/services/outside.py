@@ -1,6 +1,6 @@
-"""What was changed without the panel: by hand, by WHM, by a package update.
+"""External changes: by hand, by WHM, by a package update.
 
-It becomes a change of its own in the history, which an administrator can adopt or revert.
+Each becomes a change in the history, which an administrator can accept or roll back.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ from mpm.servers.models import Server
 
 
 def _last_transaction(movement: Movement) -> Mapping[str, Any]:
-    """What the package manager remembers of the transaction that made the difference; empty
-    where the newest one it knows is older than the difference."""
+    """The package manager's record of the transaction that made the difference; empty if its newest
+    one is older than the difference."""
     before = movement.before.facts.get("last_transaction") or {}
     latest: Mapping[str, Any] = movement.after.facts.get("last_transaction") or {}
     earlier_id, latest_id = before.get("id"), latest.get("id")
@@ -42,21 +42,21 @@ def _last_transaction(movement: Movement) -> Mapping[str, Any]:
 
 
 def ours(server: Server, movement: Movement) -> bool:
-    """Whether a change of this panel made it after all: one that was closed here while its
-    agent was silent goes on, and its transaction carries its id."""
+    """Whether a change of this panel made it after all: one closed manually while its agent was
+    offline continues, and its transaction has its id."""
     comment = str(_last_transaction(movement).get("comment") or "")
     if not comment:
         return False
     ours = server.changes.exclude(origin=Origin.OUTSIDE).filter(uuid=comment).first()
     if ours is None or not ours.transaction:
         return False
-    # The comment alone says nothing: anybody on the server can give theirs any.
+    # The comment alone proves nothing: any user on the server can set one.
     return Transaction.from_json(ours.transaction).digest == movement.transaction.digest
 
 
 def outside_change(server: Server, movement: Movement, at: datetime) -> Change | None:
-    """Tell as a change what somebody did without this panel, with who and when where the
-    server's package manager remembers it. None where there were too many of late."""
+    """Record an external change, with user and time if the server's package manager has them. None
+    if there were too many recently."""
     if unrequested.one_too_many(server.name, at, agent_of(server.name)):
         return None
     before, after = observed_mpm(movement.before), observed_mpm(movement.after)

@@ -1,4 +1,4 @@
-"""Plans: the instant one, and the one the server itself is asked for."""
+"""Plans: the instant one, and the one requested from the server."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ from mpm.servers.models import Server
 
 
 def profile_of(server: Server, *, undoing: Change | None = None) -> Profile:
-    """The latest known profile, with what keeps the server from being whole among its facts.
+    """The latest profile, with the server's health problems among its facts.
 
-    ``undoing``: an incomplete change that is about to be undone, which so stands in nobody's way.
+    ``undoing``: an incomplete change that is about to be undone, which therefore does not block.
     Raises Refused ``no_profile`` before the first scan.
     """
     row = (
@@ -58,7 +58,7 @@ def plan_for(server: Server, choice: Choice) -> Plan:
 
 
 def answer_for(server: Server, choice: Choice, profile: Profile) -> Preview | None:
-    """What the server itself last said ``choice`` would do to it in exactly this state."""
+    """The server's own last answer for ``choice`` in exactly this state."""
     answers = server.previews.filter(state=Preview.State.READY, base_digest=profile.digest)
     wanted = choice.as_json()
     for number, stored in answers.order_by("-answered_at", "-pk").values_list("pk", "choice"):
@@ -68,8 +68,8 @@ def answer_for(server: Server, choice: Choice, profile: Profile) -> Preview | No
 
 
 def keep_answer(change: Change, profile: Profile, moves: Transaction, at: datetime) -> Preview:
-    """A change was refused because its server would do something else: what it would do is its
-    answer to the same question, and may be confirmed as one it was asked for."""
+    """Keep the plan of a server that refused a change because of a different plan: it answers the
+    same request, and may be confirmed like a requested one."""
     choice = Choice.from_json(change.choice)
     plan = plan_from_transaction(profile, choice, moves, load_catalogue())
     return Preview.objects.create(
@@ -89,11 +89,12 @@ def keep_answer(change: Change, profile: Profile, moves: Transaction, at: dateti
 
 
 def request_preview(server: Server, choice: Choice, actor: Actor) -> Preview:
-    """Ask the server's own package manager what ``choice`` would do; the answer arrives later.
+    """Request the plan for ``choice`` from the server's own package manager; the answer arrives
+    later.
 
-    Raises NotAllowed (a preview costs the server a solver run, so it needs the right to
-    change) and Refused ``no_profile``. What rules block is asked nevertheless: the page
-    shows both answers, and only the confirm is refused.
+    Raises NotAllowed (a preview costs the server a solver run, so it needs the right to change) and
+    Refused ``no_profile``. A blocked choice is requested as well: the page shows both plans, and
+    only confirming is refused.
     """
     must_be_allowed(actor, Sentence("request plans"))
     plan = plan_for(server, choice)
@@ -115,9 +116,9 @@ def request_preview(server: Server, choice: Choice, actor: Actor) -> Preview:
 
 
 def settled(preview: Preview) -> Preview | None:
-    """The preview as it is now that the server has answered; None while it has not.
+    """The preview once the server has answered; None until then.
 
-    Raises Unanswered with the server's own words where it could not say.
+    Raises Unanswered with the server's own error if it could not resolve it.
     """
     found = Preview.objects.exclude(state=Preview.State.PENDING).filter(pk=preview.pk).first()
     if found is not None and found.state == Preview.State.FAILED:
@@ -131,7 +132,7 @@ def settled(preview: Preview) -> Preview | None:
 
 
 def resend_preview(preview: Preview) -> bool:
-    """Send the question of a pending preview to its server; asking twice does no harm."""
+    """Send a pending preview's request to its server; repeating it does no harm."""
     from easyapache.ea4.protocol import Goal
 
     request = PreviewRequest(preview=preview.uuid, goal=Goal.from_json(preview.goal))

@@ -1,4 +1,4 @@
-"""Records what agents tell: reports and log of a change, exactly once, in their order."""
+"""Records messages of agents: reports and log of a change, exactly once and in order."""
 
 from __future__ import annotations
 
@@ -50,13 +50,13 @@ log = logging.getLogger(__name__)
 
 BELIEVED_AFTER = timedelta(seconds=8)
 QUIET, AT_ONCE = timedelta(seconds=60), 20
-"""So long nothing must have come before it is sealed; so many changes in one round."""
+"""Time without further reports before they are sealed; changes per round."""
 LONGEST_CHUNK = 1024 * 1024
 """More log than this in one message is refused; agents send far smaller pieces."""
 
 
 def find_change(server_name: str, uuid: str) -> Change | None:
-    """The change an agent speaks of. An agent can only speak of its own server's changes."""
+    """The change an agent reports on. An agent can only report on its own server's changes."""
     ours = Change.objects.exclude(origin=Origin.OUTSIDE)
     found = ours.filter(uuid=uuid, server__name=server_name).first()
     if found is None:
@@ -66,8 +66,8 @@ def find_change(server_name: str, uuid: str) -> Change | None:
 
 
 def heard(server_name: str, at: datetime, change: Change | None = None) -> None:
-    """Somebody answered for ``server_name``: neither it nor its change is silent. What is recorded
-    ``at`` one moment may have been said before."""
+    """Record a sign of life of ``server_name`` and its change. A message recorded ``at`` one moment
+    may have been sent earlier."""
     at = sent_at(at)
     earlier = Q(last_seen_at=None) | Q(last_seen_at__lt=at)
     Server.objects.filter(earlier, name=server_name).update(last_seen_at=at)
@@ -78,7 +78,7 @@ def heard(server_name: str, at: datetime, change: Change | None = None) -> None:
 
 
 def request_rest(change: Change) -> None:
-    """Have the agent send everything that is not here yet."""
+    """Request all reports and log that have not arrived from the agent."""
     after = SyncRequest(change.uuid, change.last_report, change.log_size)
     wake(change.server_name, "sync", after.as_json())
 
@@ -86,9 +86,9 @@ def request_rest(change: Change) -> None:
 def record_reports(server: str, change: str, reports: Iterable[Any]) -> int:
     """Record the reports of one message; returns how many were new.
 
-    Reports that are known are passed over. One that does not follow the last known is left
-    for later, and the agent is asked for what lies between. Raises BadMessage for what is
-    no report; then nothing of the message is kept.
+    Known reports are skipped. One that does not follow the last known is left for later, and the
+    missing ones are requested. Raises BadMessage for an invalid report; then nothing of the message
+    is stored.
     """
     parsed = sorted(map(_parsed, reports), key=lambda pair: pair[0].seq)
     found = find_change(server, change)
@@ -121,7 +121,7 @@ def _parsed(item: Any) -> tuple[Report, ReportData | None]:
 
 
 def _locked(change: Change) -> Change:
-    """The row, locked after its server's: everybody takes the two in this order."""
+    """The row, locked after its server's: all code locks the two in this order."""
     Server.objects.select_for_update().get(pk=change.server_id)
     return Change.objects.select_for_update().get(pk=change.pk)
 
@@ -142,7 +142,7 @@ def _take(change: Change, report: Report, content: ReportData | None, now: datet
             actor=agent_of(change.server_name),
             started_at=at,
         )
-    # How a change ended stays; what is told of it later is in its timeline, and sealed by itself.
+    # The outcome of a change is final; later reports are in its timeline, and sealed separately.
     match content:
         case StepReport():
             _step(change, content, at)
@@ -174,14 +174,14 @@ def _step(change: Change, content: StepReport, at: datetime) -> None:
 
 
 def _finding(change: Change, data: dict[str, Any]) -> None:
-    """What was found once more, at the next attempt, says nothing new."""
+    """Add a finding, unless it was reported at an earlier attempt."""
     if not change.finished and data not in change.diagnosis:
         _set(change, diagnosis=[*change.diagnosis, data])
 
 
 def _interruption(change: Change, content: InterruptionReport, data: dict[str, Any]) -> None:
-    """A change that was undone restarts httpd twice; visitors noticed the sum of both. What
-    nobody measured is unknown (None): it may have been anything, so it cannot add up to nothing.
+    """A change that was undone restarts httpd twice; the visitor impact is the sum of both. Values
+    that were not measured are unknown (None), so a sum with them can't be 0.
     """
     if change.finished:
         return
@@ -215,7 +215,7 @@ def _refused_to_cancel(change: Change, content: CancelReport, at: datetime) -> N
 
 
 def _outcome(change: Change, report: OutcomeReport, at: datetime, now: datetime) -> None:
-    """The last line of the journal: what the server shows, and therefore how it ended."""
+    """The last line of the journal: the state of the server, and therefore the outcome."""
     agent, outcome, seen = agent_of(change.server_name), report.outcome, report.profile
     more = (
         unrequested.unexpected(change, seen) if seen and outcome is Outcome.SUCCEEDED else ((), ())
@@ -224,7 +224,7 @@ def _outcome(change: Change, report: OutcomeReport, at: datetime, now: datetime)
     if any(more):
         outcome, sentence = Outcome.FAILED, _more_than_confirmed(*more)
     decided_by = "confirmed" if any(more) else report.decided_by[:200]
-    # The steps of a change that was closed here are not followed any more.
+    # The steps of a change that was closed manually are no longer followed.
     end = outcome if change.finished else Outcome(end_of(outcome, change.step, decided_by))
     result: dict[str, Any] = {
         "outcome": end.value,
@@ -249,7 +249,7 @@ def _outcome(change: Change, report: OutcomeReport, at: datetime, now: datetime)
         search="\n".join(part for part in (change.search, error.lower()) if part),
     )
     if not ended:
-        # It was closed here without the agent's word; that stays, and the truth is told beside.
+        # It was closed manually; that is final, and the real outcome is recorded beside it.
         append(
             "change.late_outcome",
             now,
@@ -284,8 +284,8 @@ def _error_of(change: Change, sentence: str) -> str:
 def record_log(server: str, change: str, offset: int, text: str) -> int:
     """Keep a piece of log (``text``: base64) that begins at ``offset``; returns the new bytes.
 
-    A piece that overlaps what is here adds only its new end; one that leaves a gap is left, and
-    the agent asked for what is missing. Raises BadMessage for what is no such piece.
+    A piece that overlaps stored bytes adds only its new end; one that leaves a gap is dropped, and
+    the missing part requested. Raises BadMessage for an invalid piece.
     """
     try:
         data = base64.b64decode(text, validate=True)
@@ -317,8 +317,8 @@ def record_log(server: str, change: str, offset: int, text: str) -> int:
 
 
 def seal_late_reports(now: datetime) -> None:
-    """What agents told of changes after their end, once nothing more has come for a while, is
-    sealed by an event as well."""
+    """Seal reports that arrived after the end of changes by an event, once no more have arrived for
+    a while."""
     due = Change.objects.filter(unsealed_since__lt=now - QUIET)
     for pk in list(due.values_list("pk", flat=True)[:AT_ONCE]):
         with transaction.atomic():
@@ -337,11 +337,11 @@ def seal_late_reports(now: datetime) -> None:
 
 
 def record_unknown(server: str, change: str) -> None:
-    """The agent has never heard of a change: believed when it says so twice, some time apart.
+    """The agent does not have a change: accepted when it reports so twice, some time apart.
 
-    Once could be a message that overtook another. What is queued is simply sent again by the
-    sweep. A cancel that nothing had begun before has come in time. A change that had begun
-    ends as failed: the agent lost its memory, and only a look at the server tells the rest.
+    Once could be a message that overtook another. A queued change is simply sent again by the
+    sweep. A change being canceled that had not started is canceled. A change that had started ends
+    as failed: the agent lost its spool, and only a scan of the server shows the state.
     """
     found = find_change(server, change)
     if found is None:

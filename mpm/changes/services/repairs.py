@@ -1,4 +1,4 @@
-"""Repairs of a server: asked for once, repeated until its agent has answered, told once."""
+"""Repairs of a server: requested once, repeated until its agent has answered, recorded once."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from mpm.servers.models import Server
 
 REPEAT = timedelta(seconds=8)
 REPEATED_FOR = timedelta(days=7)
-"""An agent that comes back later still says what it did, without being asked: its spool knows."""
+"""An agent that is offline longer still reports the result by itself, from its spool."""
 
 
 def repair(server: Server, action: str, actor: Actor) -> str:
@@ -62,10 +62,9 @@ def _send(event: Event) -> None:
 
 
 def repeat_unanswered(now: datetime, away: Container[str]) -> None:
-    """Ask again for every repair without an answer, except of servers whose agent is ``away``.
+    """Repeat the request of every repair without an answer, except for agents in ``away``.
 
-    It does no harm: an agent does each once, begins none that is long past, and answers
-    each time."""
+    It does no harm: an agent carries out each once, starts no old one, and answers each time."""
     since = now - REPEATED_FOR
     requests = Event.objects.filter(
         kind__in=renamed.spellings(REPAIR_REQUESTED), at__gte=since, at__lte=now - REPEAT
@@ -85,7 +84,7 @@ def repeat_unanswered(now: datetime, away: Container[str]) -> None:
 def record_repair(
     server: str, request: str, action: str, *, ok: bool, message: str, log: str = ""
 ) -> None:
-    """Tell in the history what came of a repair, once, and look at the server again."""
+    """Record the result of a repair in the history, once, and scan the server again."""
     now = timezone.now()
     with transaction.atomic():
         row = Server.objects.select_for_update().filter(name=server).first()

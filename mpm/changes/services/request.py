@@ -1,4 +1,4 @@
-"""Requests for a change: the one way in that pages, both APIs and the command line share."""
+"""Requests of changes: shared by pages, both APIs and the command line."""
 
 from __future__ import annotations
 
@@ -29,20 +29,20 @@ from mpm.servers.inventory import observed_mpm
 from mpm.servers.models import Server
 
 FARTHEST = timedelta(days=366)
-"""How far ahead a window may lie: until then no other change of its server can be asked for."""
+"""How far ahead a window may be: until then no other change of its server can be requested."""
 LATE = timedelta(days=1)
-"""By how much a window may have begun already that never ends; more is a mistyped date."""
+"""How long ago an open-ended window may have started; more is a typing error."""
 
 Check = Callable[[Profile, Plan], None]
 
 
 class Terms(TypedDict, total=False):
-    """What a request says beside the choice.
+    """The parts of a request besides the choice.
 
-    ``digest`` names the plan that was seen and confirmed. With ``preview`` the plan is that
-    answer of the server. ``check`` is a further condition of the caller's, about exactly the
-    profile and the plan that are acted upon; it raises to refuse. ``not_before`` and ``not_after``
-    (aware) are the window in which the change may begin.
+    ``digest`` is that of the confirmed plan. With ``preview`` the plan is that answer of the
+    server. ``check`` is a condition of the caller on the profile and the plan that are used; it
+    raises to refuse. ``not_before`` and ``not_after`` (aware) are the window in which the change
+    may start.
     """
 
     digest: str | None
@@ -57,17 +57,17 @@ class Terms(TypedDict, total=False):
 def request_change(
     server: Server, choice: Choice, *, actor: Actor, **terms: Unpack[Terms]
 ) -> Change:
-    """Record that ``choice`` is wanted on ``server``; the agent is told once this is committed.
+    """Create a change to ``choice`` on ``server``; it is sent to the agent after the commit.
 
-    The plan is what the server itself last answered for this choice in this state, else the
-    instant one; either way the agent asks the package manager again before it touches anything.
+    The plan is the server's own last answer for this choice in this state, else the instant one; in
+    both cases the agent resolves again before it changes anything.
 
     Raises NotAllowed, BadRequest, UnderWay (the unfinished change already does this), Busy (naming
     the change in the way), Stale (carrying the plan as it is now), NothingToDo, and Refused with
-    the findings of a blocked plan. While a change has not ended it is one of the first four.
+    the findings of a blocked plan. While another change is unfinished it is one of the first four.
     """
     with transaction.atomic():
-        # Nobody records a scan between the look at the profile and the new row.
+        # No scan is recorded between reading the profile and creating the row.
         server = Server.objects.select_for_update().get(pk=server.pk)
         ready = _weighed(server, choice, actor, terms)
         return create_change(
@@ -93,7 +93,7 @@ def would_change(server: Server, choice: Choice, *, actor: Actor, **terms: Unpac
 def refuse_if_unfinished(server: Server, choice: Choice, terms: Terms) -> None:
     """Raises UnderWay or Busy while a change of ``server`` has not ended.
 
-    It comes before anything that is said of the server's state, which that change is altering.
+    Checked before the server's state, which that change is altering.
     """
     active = unfinished(server)
     if active is None:
@@ -114,7 +114,7 @@ def refuse_if_unfinished(server: Server, choice: Choice, terms: Terms) -> None:
 
 @dataclass(frozen=True, slots=True)
 class _Ready:
-    """A request that nothing speaks against, as far as one can say before the row is made."""
+    """A request that passed all checks before its row is created."""
 
     profile: Profile
     plan: Plan
@@ -125,7 +125,7 @@ class _Ready:
 
 
 def _weighed(server: Server, choice: Choice, actor: Actor, terms: Terms) -> _Ready:
-    """Everything that can be refused of a request, as request_change says."""
+    """Check a request; raises as request_change."""
     must_be_allowed(actor)
     reason = one_text("reason", terms.get("reason", ""), 500, lines=True)
     ticket = one_text("ticket", terms.get("ticket", ""), 100)
@@ -202,10 +202,10 @@ def check_window(now: datetime, not_before: datetime | None, not_after: datetime
 def _plan_meant(
     server: Server, profile: Profile, choice: Choice, terms: Terms
 ) -> tuple[Plan, Preview | None]:
-    """The plan to act upon, and the answer of the server it comes from.
+    """The plan to carry out, and the preview it is from.
 
-    A digest may name the instant plan or the server's last answer. Where it names neither,
-    the answer is the better one of the two to show.
+    A digest may be that of the instant plan or of the server's last answer. If it is neither, the
+    server's answer is the better one to show.
     """
     preview = terms.get("preview")
     if preview is not None:
@@ -238,7 +238,7 @@ def _plan_of(server: Server, profile: Profile, choice: Choice, preview: Preview)
 
 
 def refuse_if_satisfied(server: Server, choice: Choice) -> None:
-    """Raises NothingToDo when ``server``, as it was last seen, already is so."""
+    """Raises NothingToDo if ``server`` had this configuration at the last check."""
     _refuse_if_satisfied(plan_for(server, choice), profile_of(server))
 
 
@@ -255,7 +255,7 @@ def _refuse_if_satisfied(plan: Plan, profile: Profile) -> None:
 
 
 def refuse_if_blocked(plan: Plan, profile: Profile) -> None:
-    """Raises NothingToDo when the server already is so, and Refused for a blocked plan."""
+    """Raises NothingToDo if the server already has it, and Refused for a blocked plan."""
     _refuse_if_satisfied(plan, profile)
     if plan.blocked:
         raise Refused(
@@ -270,35 +270,35 @@ def refuse_if_blocked(plan: Plan, profile: Profile) -> None:
 
 
 def _refuse_beyond(plan: Plan, profile: Profile) -> None:
-    """Raises Refused for what is more than a change of the MPM: the agent would not begin it."""
+    """Raises Refused for more than an MPM change: the agent would refuse it."""
     goal = plan.goal
     if wrong := beyond(goal.install, goal.remove, profile, plan.choice.mpm.value):
         raise Refused(wrong, code="beyond_the_mpm")
 
 
 UP_TO_THE_SERVER = frozenset({"no_such_package", "unsatisfiable", "extra_package_conflicts"})
-"""Blocks of an instant plan that the server's own package manager may see otherwise: it knows
+"""Blockers of an instant plan that the server's own package manager may resolve: it knows
 repositories and relations that this panel does not."""
 
 
 def refuse_at_once(plan: Plan, profile: Profile, *, asking: bool) -> None:
-    """As ``refuse_if_blocked``, for an instant plan. ``asking``: the server's own answer is asked
-    for next, and only what it cannot change is refused before."""
+    """As ``refuse_if_blocked``, for an instant plan. ``asking``: the server's own plan is requested
+    next, and only blockers that it can't change are refused now."""
     if asking and plan.blocks and {item.code for item in plan.blocks} <= UP_TO_THE_SERVER:
         return
     refuse_if_blocked(plan, profile)
 
 
 def satisfied(plan: Plan, profile: Profile) -> bool:
-    """Whether packages, configuration and running httpd already are what the plan leads to.
+    """Whether packages, configuration and running httpd already match the plan.
 
-    Packages alone do not say it: a server whose httpd still runs the old MPM needs a restart,
-    and that is a change.
+    Packages alone are not enough: a server whose httpd still runs the old MPM needs a restart,
+    which is a change.
     """
     if not plan.empty or (profile.running is None and profile.configured is None):
         return False
     if not plan.choice.add <= profile.names:
-        # Nobody could say how to get it, which is why nothing would move.
+        # There is no solution for it, which is why no package would change.
         return False
     wanted = ((plan.choice.mpm.value,), plan.choice.itk)
     seen = [item for item in (profile.configured, profile.running, plan.before) if item]
@@ -319,10 +319,9 @@ def create_change(
     not_after: datetime | None = None,
     rollback_of: Change | None = None,
 ) -> Change:
-    """Insert the row and its first event, and tell the agent after the commit.
+    """Insert the row and its first event, and send it to the agent after the commit.
 
-    Raises Busy or UnderWay when the database's own constraint says that another change is not
-    finished.
+    Raises Busy or UnderWay if the database's constraint shows another unfinished change.
     """
     before = observed_mpm(profile)
     waits = not_before is not None and not_before > at

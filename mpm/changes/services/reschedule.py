@@ -1,7 +1,7 @@
 """Moves a scheduled change to another maintenance window.
 
-What was requested is never altered in the history, so the change is canceled and the same one is
-requested anew; both or neither.
+A request in the history is never altered, so the change is canceled and requested again, in one
+transaction.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ from mpm.servers.models import Server
 def reschedule(
     change: Change, actor: Actor, not_before: datetime, not_after: datetime | None = None
 ) -> Change:
-    """Request ``change`` anew for another window. Returns the new change.
+    """Request ``change`` again for another window. Returns the new change.
 
-    Raises NotAllowed, BadRequest for a window that cannot be meant, TooLate when it waits for its
-    window no longer, Stale when the packages of the server are others by now, and Refused for a
-    server on which nothing may start.
+    Raises NotAllowed, BadRequest for an invalid window, TooLate if it no longer waits for its
+    window, Stale if the server's packages have changed, and Refused if no change may start on the
+    server.
     """
     must_be_allowed(actor, Sentence("schedule changes"))
     now = timezone.now()

@@ -1,4 +1,4 @@
-"""Goes back to how a server was before a change, whatever has happened on it since."""
+"""Rolls a server back to its state before a change, whatever has happened since."""
 
 from __future__ import annotations
 
@@ -86,11 +86,11 @@ _ENDINGS = {
 
 
 def rollback_plan(change: Change) -> Plan:
-    """The plan that leads from what the server is now to what it was before ``change``.
+    """The plan from the current state of the server to the one before ``change``.
 
-    Where nothing has moved since, it is the exact inverse, version by version. Otherwise it
-    undoes what this change and the later ones of this panel moved, and leaves alone what
-    others brought in the meantime. Raises Refused with the reason.
+    If no package has changed since, it is the exact inverse, version by version. Otherwise it
+    undoes this change and the later ones of this panel, and keeps external changes. Raises Refused
+    with the reason.
     """
     if reason := why_not_roll_back(change):
         raise Refused(reason, code="nothing_to_roll_back", status=409)
@@ -186,12 +186,11 @@ def roll_back(
     not_before: datetime | None = None,
     not_after: datetime | None = None,
 ) -> Change:
-    """Request the change that goes back to how the server was before ``change``.
+    """Request the rollback to the state before ``change``.
 
-    ``not_before``, ``not_after``: the window in which it may begin. Raises NotAllowed, BadRequest
-    for a window that cannot be, UnderWay (the unfinished change already goes back there), Busy,
-    Refused with the reason why there is nothing to roll back, and Stale when ``digest`` is not
-    the one of the plan as it is now.
+    ``not_before``, ``not_after``: the window in which it may start. Raises NotAllowed, BadRequest
+    for an invalid window, UnderWay (the unfinished change is this rollback), Busy, Refused with the
+    reason why it can't be rolled back, and Stale if ``digest`` is not that of the current plan.
     """
     must_be_allowed(actor, Sentence("roll back changes"))
     reason = one_text("reason", reason, 500, lines=True)

@@ -1,9 +1,8 @@
-"""Links that show the page of one change, and nothing else, to somebody without an account.
+"""Share links: they show the page of one change, and nothing else, without an account.
 
-A link is signed with the panel's key and says until when it is good. It also has to be in the
-change's history: who made it is told there, and taking the links back is an event as well. So a
-link is good when its signature is, its time is not over, and its event came after the last
-taking back.
+A link is signed with the panel's key and has an expiration time. It must also be in the change's
+history, which records who created it; revoking links is an event as well. So a link is valid if its
+signature is, it has not expired, and its event is later than the last revocation.
 """
 
 from __future__ import annotations
@@ -39,7 +38,7 @@ class BadLink(Refused):
 
 
 class LinkOver(Refused):
-    """A link that was good once. ``until`` is when its time ended; None when it was taken back."""
+    """A link that is no longer valid. ``until`` is when it expired; None if it was revoked."""
 
     status = 410
     code = "link_over"
@@ -51,9 +50,9 @@ class LinkOver(Refused):
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """A link that is good: what stands in its address, until when, and who made it when.
+    """A valid link: the token in its URL, its expiration, and who created it when.
 
-    ``include``: what of history.MAY_INCLUDE it shows beside what every link shows.
+    ``include``: parts of history.MAY_INCLUDE that it shows besides the standard ones.
     """
 
     token: str
@@ -64,11 +63,11 @@ class Link:
 
 
 def share(change: Change, actor: Actor, days: int, include: Collection[str] = ()) -> Link:
-    """Make a link to a finished change that is good for ``days`` (one of DAYS), and shows what
-    ``include`` names of history.MAY_INCLUDE beside the outcome.
+    """Create a link to a finished change that expires after ``days`` (one of DAYS), and shows the
+    parts ``include`` of history.MAY_INCLUDE besides the outcome.
 
-    Whoever may read may share: the link shows less than they see. Raises NotAllowed, BadRequest,
-    and Refused for a change that has not ended.
+    Users who may read may share: the link shows less than they see. Raises NotAllowed, BadRequest,
+    and Refused for an unfinished change.
     """
     _must_read(actor)
     if days not in DAYS:

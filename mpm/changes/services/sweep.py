@@ -1,8 +1,8 @@
-"""The sweep: finds in the database what is still to be done, whatever messages were lost.
+"""The sweep: finds open work in the database, so that lost messages do no harm.
 
-Every part is a guarded UPDATE or a message that may come twice, so two sweeps at once, or one
-that died half-way, do no harm. Nothing is declared dead here: a change ends by what its
-server says. Where nobody answers, the change is shown as silent, with since when.
+Every part is a guarded UPDATE or a message that may be repeated, so concurrent or interrupted
+sweeps do no harm. The sweep ends no change: only the server's reports do. If the agent is offline,
+the change shows since when.
 """
 
 from __future__ import annotations
@@ -34,20 +34,21 @@ from mpm.servers.reading import SLACK, look, read_until
 REPEAT = timedelta(seconds=8)
 """A message is sent again when it has not led to anything for this long."""
 LONGEST_PAUSE = timedelta(seconds=60)
-"""Of a change that an agent does not take. Below EXPIRES_SECONDS, so that one waits for it."""
+"""For a change that its agent does not accept. Below EXPIRES_SECONDS, so that one message is always
+waiting."""
 SEEN_LATELY = timedelta(seconds=25)
-"""Two heartbeats of an agent: one that was heard need not be asked for another."""
+"""Two heartbeats: an agent seen within this time gets no ping."""
 TAIL = timedelta(seconds=45)
-"""For this long after its end a change is asked once more for the rest of its log."""
+"""For this long after the end of a change the rest of its log is requested again."""
 FULL_QUEUE = 30
-"""An agent with this many messages waiting is away; more would only pile up."""
+"""An agent with this many waiting messages is offline; no more are sent."""
 
 
 def sweep(now: datetime | None = None) -> None:
-    """One round over everything that is not finished. Idempotent.
+    """One round over all unfinished changes and requests. Idempotent.
 
-    Whether somebody was silent is judged by what has been read (``mpm.servers.reading``): an
-    answer that waits unread is neither a silence nor a reason to ask again.
+    Silence is judged by the time of the messages read so far (``mpm.servers.reading``): an unread
+    answer is neither silence nor a reason to repeat a request.
     """
     now = now or timezone.now()
     Pulse.beat("control", now)
@@ -76,7 +77,7 @@ def _servers_with_full_queues() -> set[str]:
 
 
 def _queue_what_is_due(now: datetime) -> None:
-    """A window that was missed once or ten times leads to one change, and only while it lasts."""
+    """Queue due changes; cancel those whose window has passed."""
     due = Change.objects.filter(state=State.SCHEDULED, not_before__lte=now).order_by("pk")
     for change in due:
         if change.not_after is not None and change.not_after < now:
@@ -109,13 +110,14 @@ def _remind(change: Change, now: datetime, read: datetime) -> None:
 
 
 def _pause(change: Change) -> timedelta:
-    """How long to wait until a change is sent again: as long as it took so far, within bounds."""
+    """How long to wait until a change is sent again: as long as it has waited so far, within
+    bounds."""
     sent, since = change.dispatched_at, change.queued_at or change.requested_at
     return min(max(sent - since, REPEAT), LONGEST_PAUSE) if sent else REPEAT
 
 
 def _last_sign(change: Change) -> datetime:
-    """When anything was last heard of the change or of its server."""
+    """The time of the last message about the change or from its server."""
     moments = (change.heartbeat_at, change.server.last_seen_at, change.queued_at)
     return max((moment for moment in moments if moment is not None), default=change.requested_at)
 
@@ -125,16 +127,16 @@ def _needs_request(change: Change) -> bool:
 
 
 def _note_request(change: Change, now: datetime, read: datetime) -> None:
-    """When the server was first asked since its last word. (A full queue is questions that wait.)
-    After an outage of the panel's own the first round only asks."""
+    """Record the first request to the server since its last message. (In a full queue, requests are
+    waiting.) After an outage of the panel, the first round only sends requests."""
     if _needs_request(change) and read - _last_sign(change) >= REPEAT:
         change.asked_at = now
         Change.objects.filter(pk=change.pk).update(asked_at=now)
 
 
 def _notice_silence(change: Change, now: datetime, read: datetime) -> None:
-    """Say that nobody has been heard of, once, as soon as it is so: the host has been asked and
-    has had time to answer. heard() takes it back."""
+    """Record that the agent is offline, once, after a request that it had time to answer.
+    mark_seen() clears it."""
     if change.state == State.SCHEDULED or change.silent_since is not None:
         return
     last = _last_sign(change)
@@ -166,7 +168,7 @@ def _previews(now: datetime, read: datetime) -> None:
             "remedy": "Check that its agent is running, then try again.",
         },
     )
-    if now - read < SLACK:  # else the answers to those that were asked may be among the unread
+    if now - read < SLACK:  # else the answers may be among the unread messages
         lost = pending.filter(requested_at__lt=read - REPEAT)
         for preview in lost.select_related("server")[:50]:
             resend_preview(preview)
@@ -174,8 +176,8 @@ def _previews(now: datetime, read: datetime) -> None:
 
 
 def ping_all(now: datetime | None = None) -> None:
-    """Ask every agent for a sign of life that has given none lately. While the panel is behind with
-    reading, their answers would only make it later."""
+    """Ping every agent that was not seen recently. Not while the panel is behind with reading:
+    their answers would delay it further."""
     now = now or timezone.now()
     Pulse.beat("beat", now)
     if now - read_until(now) >= SLACK:
@@ -188,8 +190,8 @@ def ping_all(now: datetime | None = None) -> None:
 
 
 def rescan_all(now: datetime | None = None) -> None:
-    """Have every server looked at, so that what is done outside shows up within a minute. While
-    the answers of the last round are unread, another one would only make them more."""
+    """Scan every server, so that external changes are found within a minute. Not while answers of
+    the last round are unread."""
     now = now or timezone.now()
     if now - read_until(now) > timedelta(seconds=settings.RESCAN_SECONDS):
         return
@@ -202,10 +204,10 @@ def rescan_all(now: datetime | None = None) -> None:
 def recover(change: Change, actor: Actor, *, close: bool = False) -> Change:
     """Help a change that seems stuck. Always audited; no state needs a shell or SQL.
 
-    First this asks the agent again for everything. With ``close`` it also ends, as failed, a
-    change whose agent is silent, so that the server is free for another; what the agent
-    did or will do is not undone by that, and is told in the history when it comes back.
-    Raises NotAllowed, and Refused when the change has ended or its agent is not silent.
+    It requests everything from the agent again. With ``close`` it also ends, as failed, a change
+    whose agent is offline, so that the server is free for another; this undoes nothing the agent
+    did or will do, which is recorded in the history when it is online again. Raises NotAllowed, and
+    Refused if the change has ended or its agent is online.
     """
     must_be_allowed(actor, Sentence("recover changes"))
     if change.finished:

@@ -30,10 +30,10 @@ def move(
 ) -> bool:
     """Set ``to`` and ``fields`` if the row is in one of ``expected`` (and matches ``where``).
 
-    True when exactly one row moved; then the event (``change.<state>`` unless named) is
-    written too and ``change`` carries the new values. The event of an end seals how the change
-    ended and what its agent has told. False when somebody else was
-    faster; then nothing was written. Raises ValueError for a transition that is not legal.
+    True if exactly one row was updated; then the event (``change.<state>`` unless named) is written
+    too, and ``change`` has the new values. The event of an end seals the outcome and the agent's
+    reports. False if another process was faster; then nothing was written. Raises ValueError for an
+    invalid transition.
     """
     if "sentence" in fields:
         fields["sentence_words"] = words_of(fields["sentence"])

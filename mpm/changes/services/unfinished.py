@@ -1,8 +1,9 @@
-"""What a wish meets while a change of its server has not ended: that change, or a refusal.
+"""Handles a request while another change of its server is unfinished: returns that change, or
+refuses.
 
-A server that is being changed is not what it was last seen to be, so nothing can be said of its
-state until the change has ended, and only one change is made at a time. A wish that the unfinished
-change already fulfills is answered with that change, every other one is refused.
+The state of a server that is being changed is unknown until the change has ended, and only one
+change runs at a time. A request that the unfinished change already satisfies returns that change;
+any other is refused.
 """
 
 from __future__ import annotations
@@ -30,8 +31,8 @@ def in_the_way(
     not_before: datetime | None = None,
     not_after: datetime | None = None,
 ) -> Busy:
-    """Why ``choice`` cannot be requested while ``change`` has not ended: UnderWay where that
-    change already is what is wanted, with the same plan and in the same time, else Busy."""
+    """Why ``choice`` cannot be requested while ``change`` is unfinished: UnderWay if that change is
+    the same, with the same plan and window, else Busy."""
     same = (
         leads_to(change, choice)
         and digest in (None, change.digest)

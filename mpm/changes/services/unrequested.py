@@ -1,4 +1,5 @@
-"""What agents say, held against what can be: shapes, amounts, and whether it was asked for."""
+"""Checks messages of agents for plausibility: contents, amounts, and whether they were
+requested."""
 
 from __future__ import annotations
 
@@ -21,11 +22,11 @@ LONGEST_LOG = 64 * 1024 * 1024
 """Bytes of log kept of one change; a chatty one has a hundredth of it."""
 MOST_REPORTS = 5000
 MOST_AN_HOUR = 20
-"""So many changes from outside, or not requested, are told of one server in an hour."""
+"""The most external or unrequested changes recorded per server and hour."""
 
 
 def unexpected(change: Change, seen: Profile) -> tuple[tuple[Package, ...], tuple[Package, ...]]:
-    """What is there and what is missing at the end of ``change`` beside what was confirmed."""
+    """Packages added and missing at the end of ``change`` besides the confirmed ones."""
     plan = Plan.from_json(change.plan)
     confirmed = {item.package for item in (*plan.keep, *plan.install)}
     now = set(seen.packages)
@@ -40,7 +41,7 @@ def confirmed_profile(change: Change, seen: Profile) -> Profile:
 
 
 def note_contradiction(change: Change, report: Report, now: datetime, agent: Actor) -> None:
-    """A report that is known and now says something else: told once for each change."""
+    """Record a report that differs from the known one, once for each change."""
     row = ReportRow.objects.filter(change=change, seq=report.seq).first()
     if row is None or (row.kind, row.data) == (report.kind, dict(report.data)):
         return
@@ -57,8 +58,8 @@ def note_contradiction(change: Change, report: Report, now: datetime, agent: Act
 
 
 def note_unrequested(server: str, uuid: str, now: datetime, agent: Actor) -> None:
-    """The agent of a server tells of a change that this panel did not request: told once for each,
-    and not more often than there can be changes."""
+    """Record a report on a change that this panel did not request, once for each, within a
+    limit."""
     if not CHANGE_ID.match(uuid):
         return
     with transaction.atomic():
@@ -71,7 +72,7 @@ def note_unrequested(server: str, uuid: str, now: datetime, agent: Actor) -> Non
 
 
 def one_too_many(server: str, now: datetime, agent: Actor) -> bool:
-    """Whether more was changed outside on a server than an hour can hold; said once an hour."""
+    """Whether a server has more external changes than the hourly limit; recorded once an hour."""
     lately = Change.objects.filter(
         server_name=server, origin="outside", requested_at__gt=now - timedelta(hours=1)
     )

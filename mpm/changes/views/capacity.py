@@ -22,9 +22,9 @@ WHOLE = 400.0
 """Units of the chart's width, which is ``SHARE`` of what is available to Apache."""
 SHARE = 1.25
 LEAST = 3.0
-"""So wide is a bar at least, in units of the chart: something that is there is seen."""
+"""The minimum width of a bar, in units of the chart, so that it is visible."""
 WORTH = 0.05
-"""A smaller part of the memory saved is not told."""
+"""Smaller savings of memory are not mentioned."""
 
 TOLD_BY = frozenset({"limit_stays_150", "one_process_per_request"})
 """The findings that send their reader here."""
@@ -38,14 +38,14 @@ def memory(count: int) -> str:
 
 
 def _rounded(value: float, digits: int = 0) -> str:
-    """``number_format`` itself cuts off."""
+    """``number_format`` truncates."""
     return str(number_format(round(value, digits), digits))
 
 
 @dataclass(frozen=True, slots=True)
 class Bar:
     """The row of one MPM in the chart, in its units. ``low`` and ``high`` are the ends of an
-    estimate, both 0 where everything was measured. ``beyond``: the bar goes on past the edge."""
+    estimate, both 0 if everything was measured. ``beyond``: the bar continues beyond the edge."""
 
     peak: float
     low: float
@@ -59,9 +59,9 @@ class Bar:
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One MPM: its numbers in words, and its bar. ``share``: of the memory available to Apache.
-    ``between``: the range of an estimate, else "". ``measured_at``: when it last ran, None where
-    that is now or was never measured."""
+    """One MPM: its formatted figures, and its bar. ``share``: of the memory available to Apache.
+    ``between``: the range of an estimate, else "". ``measured_at``: when it last ran; None if it
+    runs now or was never measured."""
 
     capacity: Capacity
     bar: Bar
@@ -98,13 +98,13 @@ class Section:
 
 
 def known_load(server: Server, row: InstalledProfile) -> Load | None:
-    """What is known of the load of ``server`` by its latest profile; None before httpd was first
-    seen running. One query."""
+    """The load of ``server`` in its latest profile; None before the first scan of a running httpd.
+    One query."""
     return load_of(server, timezone.now(), row)
 
 
 def section(load: Load) -> Section:
-    """The section. Asks for nothing more."""
+    """The section, without further queries."""
     columns = tuple(_column(one, load) for one in load.capacities)
     first, set_now = load.capacities[0], load.measured.directives
     is_cpanels = set_now.get("MaxRequestWorkers") == CPANEL_MAX_REQUEST_WORKERS
@@ -173,7 +173,7 @@ def _bar(one: Capacity) -> Bar:
 
 
 def _conclusion(every: Sequence[Capacity]) -> tuple[str, str]:
-    """What stands out, and the rest in a second sentence, or "" where there is no rest."""
+    """The main conclusion, and a second sentence with the rest, or ""."""
     of = {
         verdict: [one.mpm.value for one in every if one.verdict is verdict] for verdict in Verdict
     }
@@ -206,8 +206,9 @@ def _and(names: Sequence[str]) -> str:
 
 
 def _saving(every: Sequence[Capacity], runs: MPM | None) -> str:
-    """What the lightest MPM needs less than the running one, or, where that is the running one,
-    than the heaviest. "" where their limits differ: that would be another service too."""
+    """The memory that the lightest MPM saves compared with the running one or, if it is the running
+    one, with the heaviest. "" if their limits differ, because they could not serve the same
+    load."""
     lightest = min(every, key=lambda one: (one.memory_at_peak, one.mpm is not runs))
     others = [one for one in every if one is not lightest]
     other = max(others, key=lambda one: (one.mpm is runs, one.memory_at_peak))

@@ -56,8 +56,7 @@ FOR_TRANSLATORS = (
         "on Apache 2.4."
     ),
 )
-"""The sentences of easyapache.ea4.mpm, which knows no Django, where the translators' tools find
-them."""
+"""The sentences of easyapache.ea4.mpm, repeated here for the translators' tools."""
 YES_OR_NO = {"yes": True, "no": False}
 DOCTORS = frozenset(condition.code for condition in CATALOG if condition.repair)
 """The findings that send their reader to Diagnostics: a repair cures them."""
@@ -66,7 +65,8 @@ MOST_EXTRAS = 60
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One MPM as the list shows it; ``coming`` and ``leaving`` count packages."""
+    """One MPM in the list; ``coming`` and ``leaving`` are numbers of packages to install and
+    remove."""
 
     mpm: MPM
     chosen: bool
@@ -85,7 +85,7 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class WayOut:
-    """A fix as a link: the address of the choice it leads to."""
+    """A fix as a link to the resulting choice."""
 
     label: str
     query: str
@@ -100,7 +100,7 @@ class Shown:
 
 
 def choice_from(data: QueryDict, profile: Profile) -> Choice:
-    """What the form says; where it says nothing, what the server is. Raises BadChoice."""
+    """The choice in the form; missing values are the server's current ones. Raises BadChoice."""
     now = observed_mpm(profile)
     if "mpm" not in data:
         return Choice.parse(now.mpm or DEFAULT_MPM.value, now.itk)
@@ -113,7 +113,7 @@ def choice_from(data: QueryDict, profile: Profile) -> Choice:
 
 
 def query_of(server: Server, choice: Choice, answers: Mapping[str, str] | None = None) -> str:
-    """The address of a choice, complete: it means the same in every tab."""
+    """The complete query of a choice, independent of the session."""
     pairs = [("server", server.name), ("mpm", choice.mpm.value)]
     if choice.itk:
         pairs.append(("itk", "on"))
@@ -123,7 +123,7 @@ def query_of(server: Server, choice: Choice, answers: Mapping[str, str] | None =
 
 
 def applied(choice: Choice, fix: Fix) -> Choice:
-    """The choice that a fix leads to."""
+    """The choice after applying a fix."""
     return choice.with_fix(add=fix.add, unkeep=fix.unkeep, mpm=fix.mpm, itk=fix.itk)
 
 
@@ -143,7 +143,7 @@ def shown_findings(
 
 
 def _answers(data: QueryDict, profile: Profile) -> dict[str, str]:
-    """The answers to the advisor's questions that are not what it would say by itself."""
+    """The answers to the advisor's questions that differ from the detected ones."""
     by_itself = recommend(profile)
     own = {"threads": by_itself.threads, "polling": by_itself.safe_polling}
     given = {name: str(data.get(name, "")) for name in own}
@@ -299,14 +299,14 @@ def plan(request: HttpRequest, server: Server) -> HttpResponse:
 @require_POST
 @for_server
 def refresh(request: HttpRequest, server: Server) -> HttpResponse:
-    """Ask the server's own package manager, and go to the review that shows its answer."""
+    """Request the plan from the server's own package manager, and redirect to its review."""
     row = frame_of(request).installed
     if row is None:
         return redirect("mpm")
     try:
         choice = choice_from(request.POST, row.profile)
-        # Enter in the form comes here whatever is chosen, the present MPM too. Of a server that is
-        # being changed nothing can be said; the review then shows that change.
+        # Enter in the form leads here with any choice, even the current MPM. The state of a server
+        # that is being changed is unknown; the review then shows that change.
         if unfinished(server) is None:
             on_a_fresh_look(server, lambda: refuse_if_satisfied(server, choice), seconds=3)
         preview = request_preview(server, choice, actor_of(request))

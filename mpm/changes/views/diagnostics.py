@@ -1,4 +1,4 @@
-"""The doctor: what is known to be wrong with a server, why, and the repairs that are safe."""
+"""Diagnostics: known problems of a server, their causes, and safe repairs."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def doctor(request: HttpRequest, server: Server) -> HttpResponse:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """One finding, and how bad it is, as the style sheet calls it."""
+    """One finding, with its severity for the style sheet."""
 
     finding: Diagnosis
 
@@ -100,14 +100,14 @@ class Found:
 
     @property
     def broken(self) -> bool:
-        """Whether the server is not whole, whatever it means for a change."""
+        """Whether it makes the server unhealthy, whatever its effect on a change."""
         condition = BY_CODE.get(self.finding.code)
         unsound = condition is not None and Place.HEALTH in condition.places
         return unsound or self.severity is Severity.BLOCK
 
 
 def by_severity(findings: Iterable[Diagnosis]) -> list[Found]:
-    """The worst first; of the same severity in their own order."""
+    """Most severe first; in the given order within a severity."""
     worst_first = list(Severity)
     return sorted(
         map(Found, findings), key=lambda one: (not one.broken, worst_first.index(one.severity))
@@ -115,7 +115,7 @@ def by_severity(findings: Iterable[Diagnosis]) -> list[Found]:
 
 
 def _repairs(server: Server, request: HttpRequest) -> dict[str, Any]:
-    """The repairs of a server, and the one the page waits for or has just had an answer to."""
+    """The repairs of a server, and the one the page waits for or shows the result of."""
     latest = repairs(server)
     number = request.GET.get("asked", "")
     requested = next((one for one in latest if one.request == number), None)
@@ -131,7 +131,7 @@ def _repairs(server: Server, request: HttpRequest) -> dict[str, Any]:
 @require_GET
 @for_server
 def result(request: HttpRequest, server: Server) -> HttpResponse:
-    """The part of the page that waits for the agent. Nothing while there is nothing new."""
+    """The part of the page that waits for the agent. Empty while there is nothing new."""
     context = _repairs(server, request)
     if context["asked"] is None:
         raise Http404

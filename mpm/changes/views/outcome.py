@@ -1,4 +1,4 @@
-"""What the card at the top of a change says: how far it is while it runs, how it ended after."""
+"""The card at the top of a change: its progress while it runs, its outcome afterwards."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ DOING: Mapping[Step, Any] = {
     Step.UNDO_RESTART: gettext_lazy("Restarting Apache with the previous packages"),
     Step.UNDO_VERIFY: gettext_lazy("Verifying the restored server"),
 }
-"""What each step does, for whoever watches it."""
+"""What each step does, for people who follow a change."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,7 +192,7 @@ def _number(value: Any) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Cause:
-    """One thing that was recognised in what happened, said once."""
+    """One recognized condition."""
 
     title: str
     message: str
@@ -201,9 +201,9 @@ class Cause:
 
 
 def causes(change: Change, card: Outcome) -> list[Cause]:
-    """What was recognised, each once: a finding with the same message as another, or as the card
-    above, adds nothing but its remedy; and that an incomplete change is to be undone is the matter
-    of the card itself."""
+    """The recognized conditions, each once: of a finding with the same message as another, or as
+    the card above, only the remedy is shown; that an incomplete change must be undone is on the
+    card itself."""
     mentioned = {_plain(card.about), _plain(card.title)}
     found: dict[str, Cause] = {}
     for one in map(with_sentences, findings_of(change.diagnosis)):

@@ -25,8 +25,8 @@ class Bar:
 
 @dataclass(frozen=True, slots=True)
 class Strip:
-    """The probes of one restart, left to right; a bar is as high as its wait, on a log scale.
-    Its title says the same in the reader's language."""
+    """The probes of one restart, left to right; the height of a bar is its wait on a log scale. Its
+    title has the same in the reader's language."""
 
     bars: tuple[Bar, ...]
     start_ms: int

@@ -1,4 +1,4 @@
-"""Review: what the server itself says it would do, and the one button that does it."""
+"""Review: the server's own plan, and the button to confirm it."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ LONGEST = 1000
 
 
 class Moment(forms.DateTimeField):
-    """A time that may be none of the reader's zone: in the year 1, or in 9999."""
+    """A time that may not exist in the reader's zone: in the year 1, or in 9999."""
 
     def to_python(self, value: Any) -> datetime | None:
         try:
@@ -121,8 +121,8 @@ class ConfirmForm(forms.Form):
 
 @dataclass(frozen=True, slots=True)
 class Weight:
-    """What the packages of a change weigh in bytes, as the package manager said: each by name,
-    what is downloaded in all, and by how much more (or less, below zero) the disk is filled."""
+    """The sizes of a change's packages in bytes, from the package manager: by name, the total
+    download, and the change of used disk space (may be negative)."""
 
     install: Mapping[str, int]
     remove: Mapping[str, int]
@@ -135,7 +135,7 @@ class Weight:
 
 
 def weight_of(transaction: Transaction) -> Weight | None:
-    """None where the package manager said nothing of sizes."""
+    """None if the package manager reported no sizes."""
     installed, removed = (transaction.sizes.get(kind, {}) for kind in ("install", "remove"))
     if not installed and not removed:
         return None
@@ -155,7 +155,7 @@ def preview_or_404(uuid: str) -> Preview:
 
 
 def look(request: HttpRequest, preview: Preview) -> dict[str, Any]:
-    """What the page shows of a preview, in whatever state it is."""
+    """The page's context for a preview in any state."""
     frame = frame_of(request)
     server = preview.server
     frame.turn_to(server)
@@ -205,7 +205,7 @@ def warnings_of(plan: Plan | None) -> int:
 
 
 def many_packages(plan: Plan | None) -> int:
-    """How many packages a plan moves, where these are too many to be shown at once; else 0."""
+    """The number of packages in a plan, if too many to show at once; else 0."""
     count = len(plan.install) + len(plan.remove) if plan else 0
     return count if count > MANY else 0
 
@@ -216,8 +216,8 @@ def many_packages(plan: Plan | None) -> int:
 def keep_typed(
     request: HttpRequest, page: str, names: Sequence[str], refused: Refused | None = None
 ) -> None:
-    """Remember what was sent from the form of ``page``, and why it was refused: the page that
-    follows is fetched by an address, so that Back and a reload send nothing again."""
+    """Keep the input of the form of ``page``, and why it was refused, for the page after the
+    redirect, so that Back and reload send nothing again."""
     fields = {name: request.POST[name][:LONGEST] for name in names if request.POST.get(name)}
     kept: dict[str, Any] = {"page": page, "fields": fields}
     if refused is not None:
@@ -233,7 +233,7 @@ def keep_typed(
 
 
 def keep_mistakes(request: HttpRequest, page: str) -> None:
-    """The same for a form that is not complete; the page says what is missing."""
+    """The same for an incomplete form; the page shows what is missing."""
     fields = {name: request.POST[name][:LONGEST] for name in SENT if request.POST.get(name)}
     request.session[TYPED] = {"page": page, "fields": fields, "mistakes": True}
 
@@ -241,8 +241,8 @@ def keep_mistakes(request: HttpRequest, page: str) -> None:
 def typed_form(
     request: HttpRequest, page: str, digest: str, warnings: int
 ) -> tuple[ConfirmForm, Mapping[str, Any] | None]:
-    """The form of ``page`` with what was typed before, and why that was refused. Each mistake and
-    refusal is shown once; what was typed stays."""
+    """The form of ``page`` with its earlier input, and why that was refused. Errors are shown once;
+    the input is kept."""
     typed = request.session.get(TYPED, {})
     if typed.get("page") != page:
         return ConfirmForm(initial={"digest": digest}, warnings=warnings), None
@@ -274,7 +274,7 @@ def expected(server: Server) -> dict[str, Any]:
 @may_read
 @require_GET
 def answer(request: HttpRequest, uuid: str) -> HttpResponse:
-    """The part of the page that waits for the server; asked for every half second."""
+    """The part of the page that waits for the server; requested every half second."""
     preview = preview_or_404(uuid)
     if preview.state == Preview.State.PENDING:
         return HttpResponse(status=204)
@@ -285,14 +285,14 @@ def answer(request: HttpRequest, uuid: str) -> HttpResponse:
 @may_change
 @require_POST
 def again(request: HttpRequest, uuid: str) -> HttpResponse:
-    """Ask the same question again: the server had not answered, or has moved since."""
+    """Request the plan again: the server did not answer, or has changed."""
     old = preview_or_404(uuid)
     try:
         preview = request_preview(old.server, Choice.from_json(old.choice), actor_of(request))
     except Refused as refused:
         keep_typed(request, old.uuid, KEPT, refused)
         return redirect("review", uuid=old.uuid)
-    # What was typed on this page stands on the next one again.
+    # The input of this page is shown on the next one.
     keep_typed(request, preview.uuid, KEPT)
     return redirect("review", uuid=preview.uuid)
 

@@ -1,8 +1,8 @@
-"""The page of one change for somebody without an account, by a link that is good for a time.
+"""The page of one change by a share link, without an account.
 
-It shows what a customer may know (mpm.history.customer), and what whoever made the link chose
-to add: no log, path, command, address or account, and no way to anything else. It is not to be
-kept: not by a cache, not by a search engine, and no other site learns of it.
+It shows what a customer may know (mpm.history.customer), and the parts added by the creator of the
+link: no log, path, command, address or account, and no link to other pages. It must not be stored
+by caches or search engines, nor sent as a referrer.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ PRIVATE = {
 @login_not_required
 @require_GET
 def shared(request: HttpRequest, token: str) -> HttpResponse:
-    """What the link shows, or why it shows nothing. Nobody has to sign in; nothing is written."""
+    """The page of the link, or why it is not valid. No sign-in is needed; nothing is written."""
     try:
         one, link = shared_change(token, timezone.now())
     except Refused as refused:

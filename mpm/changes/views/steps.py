@@ -87,7 +87,7 @@ class Evidence:
 
 @dataclass(frozen=True, slots=True)
 class Phase:
-    """The checks of one look at the server: those that failed, and the others by matter."""
+    """The checks of one inspection of the server: failed ones, and the others by topic."""
 
     name: str
     title: Any
@@ -111,7 +111,7 @@ class Phase:
 
 @dataclass(slots=True)
 class Journal:
-    """Everything the reports say, sorted by matter."""
+    """The contents of all reports, by topic."""
 
     steps: list[StepShown] = field(default_factory=list)
     restoring: list[StepShown] = field(default_factory=list)
@@ -130,7 +130,7 @@ class Journal:
 
     @property
     def phases(self) -> list[Phase]:
-        """The evidence by phase: what decided first, what was before last."""
+        """The evidence by phase: the deciding one first, the one before the change last."""
         titles = (
             ("after", _("After the change")),
             ("undo", _("After restoring")),

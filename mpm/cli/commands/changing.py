@@ -12,7 +12,7 @@ from mpm.cli.commands.running import Run
 from mpm.cli.commands.statuses import DONE, BadUsage, Json, Refused
 
 UP_TO_THE_SERVER = frozenset({"package_unknown", "no_solution", "add_does_not_fit"})
-"""Blockers of an estimate that the server's own dnf may see otherwise: it knows repositories and
+"""Blockers of an estimate that the server's own dnf may resolve: it knows repositories and
 relations that the panel does not."""
 
 
@@ -50,8 +50,8 @@ def _check_waiting(run: Run) -> None:
 
 
 def _checked(run: Run, name: str, wanted: Json) -> Json | None:
-    """What a dry run answers: whatever would be refused is refused before the server's dnf is
-    asked. None where only the plan itself can say."""
+    """The result of a dry run: refusals come before the server's dnf runs. None if only the plan
+    itself can show it."""
     try:
         return run.panel.switch(name, {**wanted, "dry_run": True})
     except Refused as refused:
@@ -90,7 +90,7 @@ def _confirm(run: Run, found: Json) -> None:
 
 
 def _requested(run: Run, body: Json) -> int:
-    """Show what came of a request, and follow its change with ``--wait``."""
+    """Show the result of a request, and follow its change with ``--wait``."""
     change = body["change"]
     if change is None:
         run.answer(body, display.detail)
@@ -112,7 +112,7 @@ def _print_follow_hint(run: Run) -> None:
 
 
 def _followed(run: Run) -> int:
-    """Show a change until it has finished; the exit status says how."""
+    """Show a change until it has finished; returns the exit status for its outcome."""
     body = follow(run, str(run.begun))
     run.answer(body, display.ending)
     if not body["finished"]:

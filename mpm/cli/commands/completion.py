@@ -1,4 +1,4 @@
-"""Shell completion, made from the arguments themselves: what is not there is not offered."""
+"""Shell completion, generated from the argument parser."""
 
 from __future__ import annotations
 

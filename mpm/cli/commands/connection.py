@@ -1,4 +1,4 @@
-"""Speaks REST with one panel, over the network or, with a transport for it, in process."""
+"""A REST client for one panel, over the network or, with its own transport, in process."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from mpm.cli.commands.statuses import BadUsage, Json, Refused, Unreachable
 POLL_SECONDS = 20
 ATTEMPTS = 5
 PAUSE = 1.0
-"""Seconds after a long poll that came back at once and empty: the panel has no place for
-another one that waits."""
+"""Seconds to wait after a long poll that returned at once and empty: the panel had no capacity for
+it."""
 PAGE = 200
 """Items of a list in one request."""
 PACE = 0.5
@@ -34,11 +34,11 @@ class Panel:
     url: str
     token: str
     verify: bool | str = True
-    """False for a certificate nobody signed, or the path of a CA's."""
+    """False to accept an unsigned certificate, or the path of a CA certificate."""
 
 
 def address(*parts: str) -> str:
-    """A path below the API's own. Names come from people: none of them leads anywhere else."""
+    """A path below the API's. Names are quoted, so that none leads elsewhere."""
     return "/".join(quote(part, safe="") for part in parts)
 
 
@@ -80,11 +80,11 @@ class Connection:
     def request(
         self, method: str, path: str, *, again: bool = True, **options: Any
     ) -> httpx.Response:
-        """Ask, and ask again after a broken connection, 429 or 503.
+        """Send a request, and repeat it after a broken connection, 429 or 503.
 
-        ``again`` is false for what would be done twice, a POST without an Idempotency-Key: it is
-        repeated only where the panel cannot have received it or has said that it did nothing.
-        Raises Refused and Unreachable.
+        ``again`` is false for a request that must not be carried out twice, a POST without an
+        Idempotency-Key: it is repeated only if the panel cannot have received it or has done
+        nothing. Raises Refused and Unreachable.
         """
         last: Exception | None = None
         for attempt in range(self._attempts):
@@ -123,7 +123,7 @@ class Connection:
         return self.request_json("GET", path, params=wanted)
 
     def post(self, path: str, body: Mapping[str, Any]) -> Json:
-        """What would be done twice if it were asked twice."""
+        """A request that would be carried out twice if it were repeated."""
         return self.request_json("POST", path, json=dict(body), again=False)
 
     def patch(self, path: str, body: Mapping[str, Any]) -> Json:
@@ -152,7 +152,7 @@ class Connection:
         return body
 
     def switch(self, server: str, body: Mapping[str, Any], key: str = "") -> Json:
-        """``key``: to say that this is the request that was made before; else a new one."""
+        """``key``: that of an earlier attempt at the same request; default: a new one."""
         return self.once("PUT", address("servers", server, "mpm"), body, key)
 
     def roll_back(self, change: str, body: Mapping[str, Any]) -> Json:
@@ -162,7 +162,7 @@ class Connection:
         return self.once("POST", address("changes", change, "cancel"), {})
 
     def once(self, method: str, path: str, body: Mapping[str, Any], key: str = "") -> Json:
-        """Done once however often it must be asked."""
+        """Carried out once, however often it must be sent."""
         headers = {"Idempotency-Key": key or str(uuid.uuid4())}
         return self.request_json(method, path, json=dict(body), headers=headers)
 
@@ -215,7 +215,7 @@ class Connection:
                 return {"items": found, "next": following or None}
 
     def _object(self, response: httpx.Response) -> Json:
-        """What a panel says is a JSON object, also when it says no. Raises Unreachable."""
+        """The JSON object of a response, also of a refusal. Raises Unreachable."""
         try:
             body = response.json()
         except ValueError:
@@ -234,7 +234,7 @@ class Connection:
 
 
 def _rest(began: float, response: httpx.Response | None = None) -> None:
-    """Wait a little after a long poll that did not wait by itself, or as long as it says."""
+    """Wait after a long poll that returned at once, as long as Retry-After if given."""
     later = response.headers.get("Retry-After") if response is not None else None
     if later is not None:
         time.sleep(min(120.0, max(PAUSE, _seconds(later))))

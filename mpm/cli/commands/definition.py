@@ -292,8 +292,8 @@ class Definition:
 
 
 def of_a_server(parser: ArgumentParser, words: str = "") -> None:
-    """Give a command ``--server``. Only those that use it have it: where a server limits what is
-    made, an option that nobody reads would be taken for that limit."""
+    """Give a command ``--server``. Only commands that use it have it: an ignored option would look
+    like a restriction to that server."""
     words = words or _("required where there are several")
     option(parser, "--server", words, _("NAME"), default="")
 

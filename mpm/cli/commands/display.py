@@ -1,6 +1,6 @@
-"""How answers look to a person. Nothing is wrapped here: a terminal does that, and a pipe must not.
+"""Prints answers for people. Nothing is wrapped here: a terminal does that, and a pipe must not.
 
-Times are UTC, and say so: the panel's machine, the servers' logs and this one then agree.
+Times are marked as UTC, so that the panel's machine, the servers' logs and this one agree.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ Cell = str | tuple[str, str]
 
 
 class Terminal(Console):
-    """A console that prints what it is given: no markup, no guesses, no lines cut or wrapped."""
+    """A console that prints text unchanged: no markup, no highlighting, no wrapping."""
 
     def __init__(self, file: TextIO) -> None:
         super().__init__(file=file, soft_wrap=True, markup=False, emoji=False, highlight=False)
@@ -68,8 +68,8 @@ class Terminal(Console):
 
 
 def visible(text: str) -> str:
-    """``text`` with what nobody can see as codes, but for ends of lines and tabs: an answer may
-    hold what a server or a person wrote, and it must not drive a terminal."""
+    """``text`` with invisible characters as codes, except line ends and tabs: an answer may contain
+    text of servers or people, which must not control the terminal."""
     if text.isascii() and text.isprintable():
         return text
     return "".join(map(_escaped, text))
@@ -83,11 +83,11 @@ def _escaped(sign: str) -> str:
 
 
 Column = tuple[str, str | Callable[[Json], Cell]]
-"""Its title, and a field of an item or what is made of an item."""
+"""A column's title, and a field of an item or a function of it."""
 
 
 def table(console: Terminal, items: Iterable[Json], *columns: Column) -> None:
-    """Columns as wide as what is in them; the last one ends with its text."""
+    """Columns as wide as their contents; the last one is not padded."""
     rows = [[_cell(_value(item, wanted)) for _title, wanted in columns] for item in items]
     head = [(title, "bold") for title, _wanted in columns]
     widths = [
@@ -111,7 +111,7 @@ def _cell(item: Cell) -> tuple[str, str]:
 
 
 def facts(console: Terminal, rows: Iterable[tuple[str, Cell]]) -> None:
-    """A name and what it is, one below the other; what is empty is left out."""
+    """Names and values, one per line; empty values are left out."""
     lines = [(name, _cell(item)) for name, item in rows]
     lines = [(name, cell) for name, cell in lines if cell[0]]
     width = max((cell_len(name) for name, _item in lines), default=0)
@@ -129,7 +129,7 @@ def time_of(text: str | None) -> str:
 
 
 def known(words: Mapping[str, tuple[str, str]], code: str) -> tuple[str, str]:
-    """The word and the style of a code; a code that a newer panel has stays itself."""
+    """The label and style of a code; an unknown code of a newer panel is its own label."""
     word, style = words.get(code, (code, ""))
     return _(word), style
 
@@ -408,7 +408,7 @@ def problem(console: Terminal, body: Json) -> None:
             _("Confirm it with --digest {digest}").format(digest=body["plan"]["digest"])
         )
     if body.get("request_id") and body.get("status", 0) >= 500:
-        # The panel's log says more, under this number.
+        # The panel's log has details under this id.
         console.write_line(_("Request {id}").format(id=body["request_id"]), "dim")
 
 

@@ -43,7 +43,7 @@ def follow(run: Run, change: str) -> Json:
 
 
 def moments(run: Run, change: str) -> Iterator[Json]:
-    """The change each time it has moved on. Says once that its server's agent is offline."""
+    """Yields the change after each progress. Prints once that its server's agent is offline."""
     offline = False
     for body in run.panel.moments(change, run.options.timeout):
         if body["silent_since"] and not offline:

@@ -1,7 +1,7 @@
-"""The words of the commands in the language of the shell, without Django.
+"""Translations of the commands in the language of the shell, without Django.
 
 ``_`` translates where it is called, so it is called while a command runs. The catalog is the
-panel's own: beside the sources, or where the wheel of ``ea4mpm`` puts it.
+panel's own: beside the sources, or in the wheel of ``ea4mpm``.
 """
 
 from __future__ import annotations

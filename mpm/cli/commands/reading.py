@@ -70,7 +70,7 @@ def doctor(run: Run) -> int:
 
 
 def _examined(run: Run) -> str:
-    """The server to look at; says first what is wrong with the panel itself."""
+    """The examined server; prints problems of the panel itself first."""
     alone = True
     try:
         name = run.server()
@@ -102,7 +102,7 @@ def _repair(run: Run, name: str) -> int:
 
 
 def choice(run: Run, name: str) -> Json:
-    """What the arguments select. ITK stays as it is where the MPM allows it, unless it is given."""
+    """The choice in the arguments. Without an option, ITK is kept if the MPM allows it."""
     options = run.options
     itk = options.itk
     if itk is None:
@@ -144,7 +144,7 @@ def change_number(run: Run) -> str:
 
 
 def log(run: Run) -> int:
-    """With ``-f`` the exit status says how the change ended."""
+    """With ``-f`` the exit status is that of the change's outcome."""
     options, number = run.options, change_number(run)
     decoder = codecs.getincrementaldecoder("utf-8")("replace")
     text = ""
@@ -186,7 +186,7 @@ def filters(run: Run) -> Json:
 
 
 def moment(option: str, text: str, days: int = 0) -> str:
-    """A day is where it begins in UTC, or ``days`` later; a time stays as it is."""
+    """A day is its start in UTC, or ``days`` later; a time is unchanged."""
     if not re.fullmatch(r"\d{4}-\d\d-\d\d", text):
         return text
     try:

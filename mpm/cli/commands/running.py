@@ -1,4 +1,4 @@
-"""Runs one command: finds its server, prints its answer, and says how it ended."""
+"""Runs one command: finds its server, prints its answer, and returns the exit status."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ Problem = tuple[int, Json]
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """One of the two ways in. ``panel_only``: what only the panel's own machine can do, by name.
-    ``notices``: what this way knows to be wrong with the panel, beside what the panel answers; with
-    True also what belongs to the answer about a server, where there is none.
-    ``errors`` are further exceptions that end a command, and ``problem_of`` says how; it raises
-    what is a fault of ours."""
+    """One of the two ways to reach the panel. ``panel_only``: commands that need the panel's own
+    machine, by name. ``notices``: problems of the panel known here, besides those in its answers;
+    with True also those that an answer about a server would have. ``errors`` are more exceptions
+    that end a command, and ``problem_of`` makes a problem of them; it raises those that are
+    bugs."""
 
     name: str
     connect: Callable[[argparse.Namespace], Connection]
@@ -47,8 +47,8 @@ class Program:
 
 
 class Run:
-    """What a command works with. ``aside`` is for words that are not the answer; ``begun`` is the
-    change that continues without this command."""
+    """The context of a command. ``aside`` is the output for messages besides the answer; ``begun``
+    is the change that continues without this command."""
 
     def __init__(
         self, program: Program, options: argparse.Namespace, out: TextIO, err: TextIO
@@ -95,7 +95,7 @@ class Run:
         return f"{self.program.name} {text}"
 
     def refuse(self, problem: Json) -> None:
-        """Why it came to nothing: to a program on standard output, to a person on the other."""
+        """Print a problem: for programs on standard output, for people on standard error."""
         if self.options.json:
             self.answer(problem, display.problem)
         else:
@@ -164,7 +164,7 @@ def refuse_panel_only(program: Program, options: argparse.Namespace) -> None:
 
 
 def _close_output() -> None:
-    """Nobody reads our standard output any more: what is still in its buffer goes nowhere."""
+    """The reader of standard output has ended: discard the rest of the buffer."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, sys.stdout.fileno())
     os.close(nowhere)

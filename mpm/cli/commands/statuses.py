@@ -29,7 +29,7 @@ EXIT_STATUSES: Mapping[int, str] = {
 
 
 class Refused(Exception):
-    """The panel said no. ``problem`` is its answer, ``status`` the HTTP status."""
+    """The panel refused. ``problem`` is its answer, ``status`` the HTTP status."""
 
     def __init__(self, status: int, problem: Json) -> None:
         super().__init__(str(problem.get("detail") or f"The panel answered {status}."))
@@ -49,11 +49,11 @@ class Refused(Exception):
 
 
 class Unreachable(Exception):
-    """The panel could not be asked, also not by trying again, or is none."""
+    """The panel could not be reached, even after retries, or is no panel."""
 
 
 class BadUsage(Exception):
-    """What was given cannot be meant, or nobody confirmed it. ``code`` is stable."""
+    """The input is invalid, or was not confirmed. ``code`` is stable."""
 
     def __init__(self, message: str, code: str = "usage") -> None:
         super().__init__(message)

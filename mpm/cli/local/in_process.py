@@ -93,5 +93,5 @@ async def _awaited(response: Any) -> Any:
 
 
 def connect() -> Connection:
-    """One attempt: what is not available in this process is so after a pause as well."""
+    """One attempt: a retry in the same process would not help."""
     return Connection(HERE, InProcess(operator()), attempts=1)

@@ -39,7 +39,7 @@ from mpm.servers.services.servers import add_server, alter_server
 
 
 def plan_for_profile(run: Run) -> int:
-    """As a plan of a server; ``keep`` also lists what is not in the catalog."""
+    """As a plan of a server; ``keep`` also lists packages not in the catalog."""
     options = run.options
     profile, unplanned = profile_in(Path(options.profile))
     itk = options.itk
@@ -128,8 +128,8 @@ def run_verify(run: Run) -> int:
                 f"{fault.server_name or 'panel'}/{fault.seq}: {fault.message}", "red"
             )
         if path:
-            # Whoever could rewrite the whole file could rewrite its end as well, but not the
-            # panel: these are compared with what it has.
+            # An attacker who rewrites the whole file can rewrite its end as well, but not the
+            # panel's history: compare these with it.
             for name, (seq, sealed) in verdict.heads.items():
                 console.write_line(f"{name or 'panel'} {seq} {sealed}", "dim")
         console.write_line(_verdict(verdict.events, verdict.chains), "bold")

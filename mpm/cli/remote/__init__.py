@@ -1,1 +1,1 @@
-"""``ea4mpm``: which panel it speaks to, and with which token."""
+"""``ea4mpm``: the commands for a panel over the network, with a token."""

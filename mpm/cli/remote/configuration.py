@@ -29,7 +29,7 @@ from mpm.cli.commands.statuses import BadUsage
 
 
 class BadConfiguration(BadUsage):
-    """No panel, no token, or a file that cannot be used; the message says what to do."""
+    """No panel, no token, or an invalid file; the message has the recommended action."""
 
     def __init__(self, message: str) -> None:
         super().__init__(message, "configuration")

@@ -10,7 +10,7 @@ Row = TypeVar("Row", bound=models.Model)
 
 
 class HistoryIsWrittenOnce(TypeError):
-    """Somebody tried to alter or delete what is written once."""
+    """An attempt to alter or delete an append-only row."""
 
 
 class OnceQuerySet(models.QuerySet[Row]):

@@ -31,7 +31,7 @@ class Chain(models.Model):
 
 
 class Event(WrittenOnce):
-    """One thing that happened: who did what to which change, and what it was then.
+    """One event: who did what to which change, with its data at that time.
 
     ``hash`` is SHA-256 over the hash before and the canonical JSON of everything else
     (mpm.history.seal). ``seq`` counts within the chain of one server.
@@ -71,12 +71,12 @@ class Event(WrittenOnce):
 
     @property
     def kind_now(self) -> str:
-        """Its kind in today's codes; ``kind`` is what was sealed."""
+        """Its kind in current codes; ``kind`` is the sealed one."""
         return renamed.kind_of(self.kind, self.data)
 
     @property
     def data_now(self) -> dict[str, Any]:
-        """What it holds, in today's codes; ``data`` is what was sealed."""
+        """Its data in current codes; ``data`` is the sealed one."""
         return renamed.data_of(self.data)
 
     @property
@@ -100,10 +100,10 @@ class Event(WrittenOnce):
 
 
 class PruningPermit(models.Model):
-    """Which events of a chain may be deleted right now.
+    """The events of a chain that may be deleted right now.
 
-    Exists only inside the transaction that prunes: it is made, used and deleted in it, and
-    the event ``history.pruned`` written with it says what went.
+    Exists only inside the pruning transaction, which creates, uses and deletes it, and writes the
+    event ``history.pruned`` with the deleted range.
     """
 
     server_name = models.CharField(max_length=63, blank=True)

@@ -1,15 +1,15 @@
-"""What the database itself refuses, whoever asks and from wherever: altering history.
+"""Triggers by which the database itself refuses to alter history.
 
 * Events, reports and pieces of log are never updated, and deleted only under a PruningPermit
   that covers them.
-* Of a change, who asked for what, when, why and from where is never altered, and a change
-  that ended stays as it ended; rows go only while something of their server is being pruned.
-* The head of a chain only moves on.
-* Nothing of it takes the place of what is there, and no table is emptied at one stroke: on SQLite
-  ``REPLACE`` deletes without asking any trigger for deletes, on PostgreSQL so does ``TRUNCATE``.
+* The request of a change (who, what, when, why, from where) and its outcome are never altered; rows
+  are deleted only while their server's history is being pruned.
+* The head of a chain only increases.
+* No row replaces an existing one, and no table is truncated: on SQLite ``REPLACE`` deletes without
+  firing triggers for deletes, on PostgreSQL so does ``TRUNCATE``.
 
-Triggers are set after every migration, because SQLite drops them with a table that is rebuilt;
-and taken away before, because SQLite refuses to rename a table a trigger still speaks of.
+Triggers are created after every migration, because SQLite drops them with a rebuilt table; and
+dropped before, because SQLite refuses to rename a table used by a trigger.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ FROZEN_AT_THE_END = (
     "longest_wait_ms",
     "search",
 )
-"""What the agent tells after the end is kept as reports and log, and alters nothing of these."""
+"""Columns frozen at the end. Later messages of the agent are stored as reports and log only."""
 _ACTIVE = "('scheduled','queued','running','canceling')"
 _ENDED = "('succeeded','restored','not_started','failed','canceled')"
 
@@ -122,7 +122,7 @@ def _taken(table: str) -> str:
 _REQUEST_CHANGED = " OR ".join(
     (
         _moved(FROZEN),
-        # People go, and what a change took back may be pruned; nobody else takes their place.
+        # A user may be deleted, and the rolled back change pruned; neither may be replaced.
         *(
             f'(NEW."{one}" IS NOT NULL AND {_moved((one,))})'
             for one in ("user_id", "rollback_of_id")
@@ -192,7 +192,7 @@ def _sqlite_statement(guard: Guard) -> str:
 
 
 def _postgresql_body(guard: Guard) -> str:
-    """The condition is in the function, whose text the database keeps as it was written: so
+    """The condition is in the function, whose text the database stores unchanged, so that
     missing_guards can compare it."""
     refuse = f"RAISE EXCEPTION '{guard.message}' USING ERRCODE = 'integrity_constraint_violation';"
     condition = _condition(guard, "IS DISTINCT FROM")
@@ -201,7 +201,7 @@ def _postgresql_body(guard: Guard) -> str:
 
 
 def install_guards(connection: BaseDatabaseWrapper) -> None:
-    """Set the triggers; those that are there already are replaced."""
+    """Create the triggers; existing ones are replaced."""
     remove_guards(connection)
     with connection.cursor() as cursor:
         for guard in guards(connection.vendor):
@@ -236,8 +236,7 @@ _EVENTS = {"INSERT": 4, "DELETE": 8, "UPDATE": 16, "TRUNCATE": 32}
 
 
 def missing_guards(connection: BaseDatabaseWrapper) -> list[str]:
-    """Names of the triggers that are not there, or not as they were set: a database somebody has
-    worked on."""
+    """Names of the triggers that are missing or altered: a manipulated database."""
     expected: dict[str, tuple[Any, ...]]
     if connection.vendor == "sqlite":
         source = "SELECT name, sql FROM sqlite_master WHERE type = 'trigger'"
@@ -270,7 +269,7 @@ def before_migration(using: str, **_: Any) -> None:
 
 
 def after_migration(using: str, **_: Any) -> None:
-    """Only once everything they speak of is there: a migration may stop at an earlier one."""
+    """Only once all their tables exist: a migration may stop at an earlier state."""
     from django.db import connections
 
     connection = connections[using]

@@ -1,12 +1,12 @@
-"""The index that free text is looked for along: every three letters in a row of Change.search.
+"""The index for free text search: every three consecutive letters of Change.search.
 
-* SQLite: a table of FTS5 beside the changes (``Words``), kept up to date by triggers on them, so
-  in the same transaction that writes the row. Python's SQLite may have been built without FTS5.
+* SQLite: an FTS5 table beside the changes (``Words``), updated by triggers in the transaction that
+  writes a row. Python's SQLite may have been built without FTS5.
 * PostgreSQL: an index of pg_trgm, an extension that the owner of a database may add since
-  PostgreSQL 13 where its files are installed.
+  PostgreSQL 13, if its files are installed.
 
-Where there is none everything is still found, by reading every row. It is made after each
-migration, like the guards, because SQLite drops triggers with a table that is rebuilt.
+Without it, search still works by reading every row. It is created after each migration, like the
+guards, because SQLite drops triggers with a rebuilt table.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ REMEDY = {
 
 
 class MatchField(_Text):
-    """The column of an FTS5 table that has the table's own name: what MATCH is asked of."""
+    """The column of an FTS5 table with the table's own name: the left side of MATCH."""
 
 
 @MatchField.register_lookup
@@ -72,7 +72,7 @@ class Match(_Lookup):
 
 
 class Words(models.Model):
-    """A row of the table on SQLite; there is none of it on PostgreSQL."""
+    """A row of the table on SQLite; it does not exist on PostgreSQL."""
 
     change = models.OneToOneField(
         Change,
@@ -94,7 +94,7 @@ class Words(models.Model):
 
 
 def indexed(connection: BaseDatabaseWrapper) -> bool:
-    """Whether this database has the index. Asked once per process."""
+    """Whether this database has the index. Read once per process."""
     name = str(connection.settings_dict["NAME"])
     if name not in _known:
         _known[name] = _is_there(connection)

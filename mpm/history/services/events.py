@@ -25,14 +25,14 @@ def append(
 ) -> Event:
     """Append one event to the chain of ``server_name`` ("" is the panel's own).
 
-    Must be called inside the transaction that changes the state it speaks of; the chain's row
-    stays locked until that ends, so events of one server have one order. Raises
-    RuntimeError outside of a transaction.
+    Must be called inside the transaction that changes the state; the chain's row is locked until
+    its end, so that events of one server have one order. Raises RuntimeError outside of a
+    transaction.
     """
     if not connection.in_atomic_block:
         raise RuntimeError("An event is recorded in the transaction of what it describes.")
     if change is not None:
-        current_change.set(str(change.pk))  # what is logged from here on is about it
+        current_change.set(str(change.pk))  # later log lines are about it
     Chain.objects.get_or_create(server_name=server_name)
     chain = Chain.objects.select_for_update().get(server_name=server_name)
     event = Event(

@@ -1,9 +1,9 @@
-"""Pruning: old changes go in small steps, the first and the last of each server stay for ever.
+"""Prunes old changes in small steps; the first and the last change of each server are kept.
 
-Each step is a transaction of its own over at most STEP events, so memory stays flat, nobody
-waits long, and a step that died is simply done again. With the last event of a change goes its
-row, with reports and log. What goes is named, hash by hash, in an event of the same chain, so
-that what remains proves itself after every step.
+Each step is a transaction over at most STEP events, so that it needs little memory, blocks briefly,
+and can be repeated after a crash. A change's row, reports and log are deleted with its last event.
+An event of the same chain records the deleted ranges and their hashes, so that the rest can be
+verified after every step.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ class Pruned:
 
 
 def prune(now: datetime, days: int, *, steps: int = 200) -> Pruned:
-    """Take away what ended more than ``days`` whole days ago; 0 keeps everything.
+    """Delete changes that ended more than ``days`` whole days ago; 0 keeps everything.
 
-    Whole days, because each run that finds something writes one event per server. At most
-    ``steps`` steps per call; ``more`` says that another call has work.
+    Whole days, because each run that deletes something writes one event per server. At most
+    ``steps`` steps per call; ``more``: another call has more to do.
     """
     if days <= 0:
         return Pruned(0, 0, more=False)
@@ -56,7 +56,7 @@ def prune(now: datetime, days: int, *, steps: int = 200) -> Pruned:
 
 
 def _kept(server_name: str) -> set[int]:
-    """The first and the last change of a server, which stay for ever."""
+    """The first and the last change of a server, which are never deleted."""
     ends = Change.objects.filter(server_name=server_name).aggregate(Min("pk"), Max("pk"))
     return {pk for pk in ends.values() if pk is not None}
 
@@ -103,7 +103,7 @@ def _step(server_name: str, cutoff: datetime, after: int, now: datetime) -> tupl
 
 
 def _prunable(changes: set[int], server_name: str, cutoff: datetime) -> set[int]:
-    """Of ``changes``, those that ended before ``cutoff``, of which nothing was told since."""
+    """The ``changes`` that ended before ``cutoff`` and have no later events."""
     old = Change.objects.filter(
         pk__in=changes, state__in=TERMINAL_STATES, finished_at__lt=cutoff
     ).exclude(pk__in=_kept(server_name))
@@ -126,7 +126,7 @@ def _gaps(events: Iterable[tuple[int, str, str]]) -> Iterable[Gap]:
 
 
 def _prune_changes(changes: set[int]) -> int:
-    """The rows of those whose events are all gone, with their reports and logs."""
+    """Delete the changes without remaining events, with their reports and logs."""
     held = Event.objects.filter(change__in=changes).values_list("change_id", flat=True)
     free = sorted(changes - set(held))
     LogChunk.objects.filter(change__in=free).prune()

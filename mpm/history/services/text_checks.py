@@ -43,8 +43,8 @@ def one_text(name: str, value: str, longest: int, *, lines: bool = False) -> str
 
 
 def visible(text: str) -> str:
-    """``text`` with the signs that nobody can see, but for ends of lines and tabs, as their codes:
-    an escape is ``\\x1b``, and a NUL the sign that stands for what cannot be shown."""
+    """``text`` with invisible characters, except line ends and tabs, as codes: an escape is
+    ``\\x1b``, and a NUL the replacement character."""
     if text.isascii() and text.isprintable():
         return text
     return "".join(map(_escaped, text))
@@ -60,8 +60,8 @@ def _escaped(sign: str) -> str:
 
 
 def storable(value: Any) -> Any:
-    """JSON from a server as every database can keep it (PostgreSQL knows no NUL in a text), and as
-    every terminal and page can show it: what controls one or turns words about is made visible."""
+    """JSON from a server that every database can store (PostgreSQL has no NUL in texts), and every
+    terminal and page can show: control characters and direction marks are made visible."""
     if isinstance(value, str):
         return visible(value)
     if isinstance(value, dict):

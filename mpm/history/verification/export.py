@@ -19,11 +19,11 @@ class BadExport(ValueError):
 
 
 def verify_export(path: Path) -> Verdict:
-    """Check an export (mpm.history.events_as_json). Raises BadExport for what is none.
+    """Check an export (mpm.history.events_as_json). Raises BadExport if it is no export.
 
-    Each chain must begin with its first event, or with a gap that a pruning in it explains;
-    stand in one piece; and end with the event that the last line of the file names. Memory grows
-    with the number of chains.
+    Each chain must start with its first event, or with a gap that a pruning event in it explains;
+    have no other gaps; and end with the event named in the last line of the file. Memory depends on
+    the number of chains.
     """
     lines = _Lines(path)
     ends: dict[str, Head] = {}
@@ -83,7 +83,8 @@ class _Last:
 
 
 class _Lines:
-    """The events of a file; once all are read, ``heads`` is what its last line says, or None."""
+    """The events of a file; after the last one, ``heads`` has the heads in its last line, or
+    None."""
 
     def __init__(self, path: Path) -> None:
         self._path = path

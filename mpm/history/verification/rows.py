@@ -1,4 +1,4 @@
-"""The rows of changes, their reports and their logs, held against what events sealed of them."""
+"""Compares the rows of changes, their reports and logs with the data sealed in events."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from mpm.history.seal import Fault
 from mpm.models import Change, Event
 
 AT_ONCE = 200
-"""So many changes are held in memory."""
+"""Changes held in memory at a time."""
 
 KINDS = renamed.spellings(
     *seal_payload.REQUESTED,
@@ -64,7 +64,7 @@ WHAT = {
 
 
 def rows_against_events() -> Iterator[Fault]:
-    """Every row that does not say what was sealed of it."""
+    """Every row that differs from its sealed data."""
     batch: list[_Sealed] = []
     events = Event.objects.filter(kind__in=KINDS, change__isnull=False)
     ordered = events.select_related("change").order_by("change_id", "pk")
@@ -83,7 +83,7 @@ def rows_against_events() -> Iterator[Fault]:
 
 @dataclass(slots=True)
 class _Sealed:
-    """A change, its events, and the seals of what the agent told of it."""
+    """A change, its events, and the seals of its reports and log."""
 
     change: Change
     events: list[Event]
@@ -166,7 +166,7 @@ def _held(
     seals: Callable[[Iterable[Any]], Iterator[tuple[int, str]]],
     what: str,
 ) -> Iterator[Fault]:
-    """``rows``, ordered by change, held against the seals of their kind (``what``)."""
+    """Compare ``rows``, ordered by change, with the seals of their kind (``what``)."""
     ends = dict.fromkeys(sealed, 0)
     proved: dict[int, set[int]] = {pk: {0} for pk in sealed}
     for pk, group in groupby(rows, key=lambda row: row.change_id):

@@ -14,10 +14,10 @@ Head = tuple[int, str]
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What was looked at, and everything that was found wrong (nothing: it is as written).
+    """The number of checked events, and all faults found.
 
-    ``complete`` is False for an export without its end. ``heads`` are those of an export, by
-    chain: whoever can rewrite a whole file can rewrite them too, but not those of the panel.
+    ``complete`` is False for an export without its end. ``heads`` are those of an export, by chain:
+    an attacker can rewrite those of a file, but not those of the panel.
     """
 
     chains: int

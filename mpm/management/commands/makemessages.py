@@ -22,6 +22,6 @@ class Command(makemessages.Command):
     ]
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Tests hold sentences that nobody reads."""
+        """Tests have sentences that are never shown."""
         ignored = [*options["ignore_patterns"], "tests/*", "bench/*", "var/*", ".venv/*"]
         super().handle(*args, **{**options, "ignore_patterns": ignored})

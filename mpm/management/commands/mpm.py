@@ -25,7 +25,7 @@ NAME = "manage.py mpm"
 
 
 def problem_of(error: Exception) -> Problem:
-    """As REST answers, where it is a service that refused. Raises what is a fault of ours."""
+    """The problem that REST would return, if a service refused. Raises other exceptions."""
     if isinstance(error, BadChoice):
         return USAGE, {"code": "bad_choice", "detail": str(error)}
     if isinstance(error, Refused):
@@ -42,7 +42,7 @@ def problem_of(error: Exception) -> Problem:
 
 
 def notices(alone: bool) -> list[str]:
-    """``alone``: there are no Diagnostics of a server, which hold what is wrong with the panel."""
+    """``alone``: without Diagnostics of a server, which include problems of the panel."""
     found = [] if indexed(connection) else [f"{MISSING} {REMEDY[connection.vendor]}"]
     if alone:
         found += [f"{item.title}: {item.cause} {item.fix}" for item in of_the_panel()]
@@ -64,7 +64,7 @@ class Command(BaseCommand):
     requires_system_checks = []
 
     def create_parser(self, *_names: str, **_kwargs: Any) -> CommandParser:
-        """Without Django's own options, except those that ``manage.py`` itself reads."""
+        """A parser without Django's own options, except those that ``manage.py`` itself reads."""
         parser = parser_of(NAME, remote=False)
         for option in ("--settings", "--pythonpath"):
             parser.add_argument(option, help=argparse.SUPPRESS)
@@ -74,7 +74,7 @@ class Command(BaseCommand):
 
     def handle(self, *_args: Any, **options: Any) -> None:
         for stream in (self.stdout, self.stderr):
-            stream.ending = ""  # what is printed ends its lines itself
+            stream.ending = ""  # the output has its own line ends
         out, err = cast(TextIO, self.stdout), cast(TextIO, self.stderr)
         status = execute(PROGRAM, argparse.Namespace(**options), out, err)
         if status:

@@ -1,7 +1,7 @@
-"""``manage.py pulse control --within 90``: did this part of the panel work lately?
+"""``manage.py pulse control --within 90``: did this part of the panel work recently?
 
-For health checks. The pulse is written by a message that made the whole way through the broker,
-so a worker that is up but no longer consumes has none. Exit status 0 yes, 1 no, 4 no database.
+For health checks. The pulse is written when a message has passed through the broker, so a worker
+that runs but no longer consumes has none. Exit status 0 yes, 1 no, 4 no database.
 """
 
 from __future__ import annotations

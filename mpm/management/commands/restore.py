@@ -1,4 +1,4 @@
-"""``manage.py restore FILE``: bring back what ``manage.py backup`` wrote, and verify the history.
+"""``manage.py restore FILE``: restore a backup of ``manage.py backup``, and verify the history.
 
 Exit status: 0 done, 1 failed and nothing was changed, 3 restored but the history does not verify, 4
 no database.

@@ -1,4 +1,4 @@
-"""Records that an agent is there: the message that comes most often, and costs least."""
+"""Records heartbeats of agents: the most frequent message, and the cheapest."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ _lived: list[datetime] = []
 def record_heartbeat(
     server: str, agent: str, capabilities: Mapping[str, Any], at: object = None
 ) -> None:
-    """The agent is there, and this is what its host allows. ``at`` is when it said so (ISO 8601).
+    """Record that the agent is online, with its host's capabilities. ``at`` is its time (ISO 8601).
 
-    One that says nothing new is one UPDATE, and none where another has just been recorded.
+    One without news is one UPDATE, and none if another was just recorded.
     """
     now = timezone.now()
     _sign_of_life(now)

@@ -1,8 +1,7 @@
-"""History of the panel's profiles: who kept, uploaded, deleted or brought one back.
+"""History of the panel's profiles: who saved, uploaded, deleted or restored one.
 
-The profiles belong to the platform, which knows nothing of history: it sends a signal within the
-transaction that moves a profile, and the event is written in the same one. It stands in the
-panel's own chain, as a profile belongs to no server.
+The profile library sends a signal within the transaction that changes a profile, and the event is
+written in the same one. It is in the panel's own chain, because a profile belongs to no server.
 """
 
 from __future__ import annotations

@@ -27,8 +27,8 @@ KINDS = ("installed", "updatable", "available", "all")
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One package as the list shows it. ``latest`` is set where the catalogue that comes with
-    the panel has a newer one: looking into the server's repositories would take dnf's lock."""
+    """One package in the list. ``latest`` is set if the panel's catalog has a newer one: reading
+    the server's repositories would need dnf's lock."""
 
     name: str
     version: str
@@ -38,14 +38,14 @@ class Row:
 
 
 def scene_of(profile: Profile | None) -> Scene:
-    """The catalogue joined with what a server has installed and says of it."""
+    """The catalog joined with a server's installed packages and their relations."""
     packages = profile.packages if profile else ()
     known = profile.facts.get("relations") if profile else None
     return load_catalogue().for_server(packages, known)
 
 
 def catalogue_version() -> str:
-    """Of Apache in the catalogue: how old the catalogue is, in words an administrator knows."""
+    """The version of Apache in the catalog, as a measure of the catalog's age."""
     apache = load_catalogue().get("ea-apache24")
     return apache.package.evr if apache else ""
 
@@ -98,7 +98,7 @@ def matching(all_rows: Iterable[Row], kind: str, query: str) -> list[Row]:
 @require_GET
 @for_server
 def home(request: HttpRequest, server: Server) -> HttpResponse:
-    """Home » Software » EasyApache 4: what is there, and where to go from it."""
+    """Home » Software » EasyApache 4: the server's packages, and links to its tools."""
     row = frame_of(request).installed
     profile = row.profile if row else None
     found = rows(profile) if profile else []

@@ -1,4 +1,4 @@
-"""The servers of the panel, and what their agents say of themselves."""
+"""The servers of the panel, and their agents."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def _line(server: Server, row: InstalledProfile | None, read: datetime | None) -
 @may_read
 @require_GET
 def server(request: HttpRequest, name: str) -> HttpResponse:
-    """One server: the three observations, the agent, and what it can do."""
+    """One server: the three observations, the agent, and its capabilities."""
     one = Server.objects.select_related("whm_key").filter(name=name).first()
     if one is None:
         raise Http404(_("Unknown server."))
@@ -104,7 +104,7 @@ def _text(value: Any) -> str:
 
 
 def capability_rows(server: Server) -> list[tuple[str, str]]:
-    """What the agent says its host allows, in words; what has none is left to the API."""
+    """The agent's capabilities with titles; those without a title are only in the API."""
     capabilities = server.agent.get("capabilities")
     values = with_sentences(capabilities) if isinstance(capabilities, dict) else {}
     words = {
