@@ -214,6 +214,7 @@ def test_tokens_and_webhooks_are_kept_the_same_both_ways(ways: Ways, add_server:
                 return answer
 
             token = value("token", "create", "ci", "--scope", "read", "--server", "web03")
+            value("token", "update", token["id"], "--implied-removals", "--purpose", "CI")
             value("token", "rotate", token["id"])
             value("token", "revoke", token["id"])
             hook = value("webhook", "create", "chat", receiver.url, "--kind", "change.failed")
