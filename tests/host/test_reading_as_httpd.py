@@ -314,6 +314,24 @@ def test_a_guard_of_a_module_that_leaves_with_the_mpm_holds_no_longer(
         assert read_config(tmp_path, tmp_path / "httpd.conf").refused_by(mpm)
 
 
+def test_modules_that_are_included_twice_are_exchanged_twice() -> None:
+    """httpd says only that they are loaded already."""
+    with short_folder() as root:
+        (root / "conf.modules.d").mkdir()
+        (root / "conf.modules.d/000_mod_mpm_prefork.conf").write_text(module("mpm_prefork"))
+        (root / "httpd.conf").write_text(
+            "Include conf.modules.d\nInclude conf.modules.d/*.conf\nServerName localhost\n"
+            f"PidFile {root}/pid\nErrorLog {root}/log\nDefaultRuntimeDir {root}\nListen 8001\n"
+            "<IfModule prefork.c>\nMinSpareServers 5\n</IfModule>\n"
+            "<IfModule !event.c>\nMaxSpareServers 9\n</IfModule>\n"
+        )
+        assert asked(root, "-t").returncode == 0
+        conf = read(root)
+        assert conf.refused_by("event") == []
+        assert [item.name for item in conf.refused_by("worker")] == ["maxspareservers"]
+        assert conf.refused_by("prefork") == []
+
+
 def confs() -> dict[str, str]:
     """{module: the file of its package that loads it}, of EasyApache 4's packages."""
     found = {}

@@ -278,7 +278,7 @@ class _Reader:
         self._loaded = Loaded(surroundings.static)
         self._macros: dict[str, tuple[tuple[str, ...], list[Line]]] = {}
         self._count = self._deep = 0
-        self._mpm_loaded = False
+        self._mpm_line: tuple[str, ...] = ()
 
     def problem(self, text: str) -> None:
         if len(self.problems) < _MOST_PROBLEMS:
@@ -434,8 +434,9 @@ class _Reader:
         match = _MPM_FILE.search(file)
         if match and match[1] in MPMS:
             own = _PACKAGED.fullmatch(path.name) if self.surroundings.packaged else True
-            if own and not self._mpm_loaded:
-                self._mpm_loaded = True
+            # A file may be included twice; httpd skips a module that is already loaded.
+            if own and self._mpm_line in ((), tokens):
+                self._mpm_line = tokens
                 return (f"mpm_{mpm}_module", file.replace(f"mpm_{match[1]}", f"mpm_{mpm}"))
             return tokens
         if symbol in ("cgi_module", "cgid_module") and _PACKAGED.fullmatch(path.name):
