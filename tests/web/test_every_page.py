@@ -23,6 +23,7 @@ from tests.web.test_pages import views_of
 NO_PAGE = {
     "mpm-plan": "a part of the chooser",
     "review-answer": "a part of the review",
+    "rollback-answer": "a part of the review of a rollback",
     "doctor-result": "a part of the doctor’s page",
     "change-live": "a part of the page of a change",
     "change-log": "a part of the page of a change",

@@ -26,6 +26,7 @@ from mpm.access.tokens import issue
 from mpm.changes.services.record import record_reports
 from mpm.changes.services.repairs import record_repair, repair
 from mpm.changes.services.request import request_change
+from mpm.changes.services.rollback import request_rollback_plan
 from mpm.changes.services.sharing import share
 from mpm.models import Change
 from mpm.notify import webhooks
@@ -75,11 +76,13 @@ def busy_panel(
     hook = webhooks.make(ADMIN, name="Chat", url="https://8.8.8.8/hook")
     profile = {"name": "Mine", "file_name": "mine", "server": "web01"}
     assert admin.post("/software/easyapache4/profiles/save/", profile).status_code == 302
+    going_back = request_rollback_plan(finished_change, ADMIN)
     running = request_change(server, Choice.parse("worker"), actor=ADMIN)
     told(running, up_to="download")
     return {
         "change": str(finished_change.pk),
         "running": str(running.pk),
+        "going_back": going_back.uuid,
         "preview": preview.uuid,
         "shared": link.token,
         "asked": asked,

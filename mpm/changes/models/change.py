@@ -81,6 +81,8 @@ class Preview(models.Model):
     stored_digest = models.CharField(max_length=32, blank=True)
     """Digest of the instant plan on the screen when the request was made."""
     digest = models.CharField(max_length=32, blank=True)
+    undo_of = models.CharField(max_length=32, blank=True)
+    """The uuid of the change that the plan would roll back; "" where it's for a selection."""
     error = models.JSONField(null=True)
     """{code, message, remedy} when the server could not answer."""
 

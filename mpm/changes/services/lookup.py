@@ -73,8 +73,8 @@ def change_numbered(number: int | str) -> Change:
 
 
 def preview_with(uuid: str) -> Preview:
-    """A preview and its server. Raises NotFound."""
-    rows = Preview.objects.select_related("server")
+    """A preview of a selection, and its server. Raises NotFound."""
+    rows = Preview.objects.select_related("server").filter(undo_of="")
     found = rows.filter(uuid=uuid).first() if len(uuid) == 32 else None
     if found is None:
         raise NotFound(Sentence("Unknown plan. Request a new one."), code="unknown_preview")

@@ -59,7 +59,9 @@ def plan_for(server: Server, choice: Choice) -> Plan:
 
 def answer_for(server: Server, choice: Choice, profile: Profile) -> Preview | None:
     """The server's own last answer for ``choice`` in exactly this state."""
-    answers = server.previews.filter(state=Preview.State.READY, base_digest=profile.digest)
+    answers = server.previews.filter(
+        state=Preview.State.READY, base_digest=profile.digest, undo_of=""
+    )
     wanted = choice.as_json()
     for number, stored in answers.order_by("-answered_at", "-pk").values_list("pk", "choice"):
         if stored == wanted:
@@ -97,17 +99,23 @@ def request_preview(server: Server, choice: Choice, actor: Actor) -> Preview:
     only confirming is refused.
     """
     must_be_allowed(actor, Sentence("request plans"))
-    plan = plan_for(server, choice)
+    return send_plan(plan_for(server, choice), server, actor)
+
+
+def send_plan(plan: Plan, server: Server, actor: Actor, *, undo_of: str = "") -> Preview:
+    """Request the goal of ``plan`` from the server's own package manager. ``undo_of``: the uuid of
+    the change that it rolls back."""
     now = timezone.now()
     with transaction.atomic():
         preview = Preview.objects.create(
             server=server,
-            choice=choice.as_json(),
+            choice=plan.choice.as_json(),
             base_digest=plan.base_digest,
             stored_digest=plan.digest,
             goal=plan.goal.as_json(),
             actor_name=actor.name,
             requested_at=now,
+            undo_of=undo_of,
         )
         data = {"preview": preview.uuid, "choice": preview.choice, "digest": plan.digest}
         append("preview.requested", now, server_name=server.name, actor=actor, data=data)

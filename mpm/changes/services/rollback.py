@@ -21,7 +21,7 @@ from mpm.changes.aftermath import aftermath
 from mpm.changes.lifecycle import past_the_point
 from mpm.changes.models.change import Origin
 from mpm.changes.services.lookup import must_be_allowed
-from mpm.changes.services.planning import profile_of
+from mpm.changes.services.planning import profile_of, send_plan
 from mpm.changes.services.request import (
     check_window,
     create_change,
@@ -30,7 +30,7 @@ from mpm.changes.services.request import (
 )
 from mpm.changes.services.unfinished import unfinished
 from mpm.history.services.text_checks import one_text
-from mpm.models import Change, State
+from mpm.models import Change, Preview, State
 from mpm.servers.models import Server
 
 
@@ -97,6 +97,16 @@ def rollback_plan(change: Change) -> Plan:
     profile = profile_of(change.server, undoing=change)
     exact = _inverse_of(change, profile)
     return exact if exact is not None else _way_back(change, profile)
+
+
+def request_rollback_plan(change: Change, actor: Actor) -> Preview:
+    """Request the plan of a rollback from the server's own package manager. The answer comes later.
+
+    It speaks for the repositories only: what they no longer have, the agent takes from restore
+    points. Raises NotAllowed, and Refused as ``rollback_plan`` does.
+    """
+    must_be_allowed(actor, Sentence("request plans"))
+    return send_plan(rollback_plan(change), change.server, actor, undo_of=change.uuid)
 
 
 def _inverse_of(change: Change, profile: Profile) -> Plan | None:

@@ -18,7 +18,7 @@ from django.views.decorators.http import require_GET, require_POST
 
 from easyapache.ea4.conditions.repairs import REPAIR_LABELS
 from easyapache.ea4.mpm import Choice
-from easyapache.ea4.plan import Plan
+from easyapache.ea4.plan import Plan, differences
 from easyapache.ea4.profile import Transaction
 from easyapache.ea4.protocol import Step
 from easyapache.ea4.rules.findings import Finding, Severity
@@ -39,8 +39,12 @@ from mpm.changes.services.cancel import cancel as cancel_change
 from mpm.changes.services.cancel import why_not_cancel
 from mpm.changes.services.outside import adopt as accept_change
 from mpm.changes.services.reschedule import reschedule
+from mpm.changes.services.rollback import (
+    request_rollback_plan,
+    rollback_plan,
+    why_not_roll_back,
+)
 from mpm.changes.services.rollback import roll_back as roll_back_change
-from mpm.changes.services.rollback import rollback_plan, why_not_roll_back
 from mpm.changes.services.sharing import good_links, take_back
 from mpm.changes.services.sharing import share as share_change
 from mpm.changes.services.sweep import recover as recover_change
@@ -72,10 +76,10 @@ from mpm.history.story import (
     simulated,
     timeline,
 )
-from mpm.models import Change, Event, State
+from mpm.models import Change, Event, Preview, State
 from mpm.templatetags.panel import milliseconds, window_in_words
 from mpm.web.page_context import frame_of
-from mpm.web.responses import show
+from mpm.web.responses import show, wants_fragment
 from mpm.web.translation import in_words
 
 MOST_CHANGED = 6
@@ -414,7 +418,12 @@ def roll_back(request: HttpRequest, pk: int) -> HttpResponse:
 @require_GET
 def rollback(request: HttpRequest, pk: int) -> HttpResponse:
     """What going back would do now, before anybody confirms it: the same review as any change."""
-    one = change_or_404(pk)
+    return _rollback(request, change_or_404(pk))
+
+
+def _rollback(request: HttpRequest, one: Change, preview: Preview | None = None) -> HttpResponse:
+    """The review of a rollback, with what the server's package manager says of it."""
+    pk = one.pk
     context: dict[str, Any] = {"change": one, "server": one.server}
     frame_of(request).turn_to(one.server)
     try:
@@ -433,7 +442,69 @@ def rollback(request: HttpRequest, pk: int) -> HttpResponse:
         "form": form,
         "trouble": trouble,
     }
+    if preview is not None:
+        context |= _server_plan(preview, plan)
     return show(request, "mpm/rollback.html", context | expected(one.server))
+
+
+@may_change
+@require_POST
+def request_plan(request: HttpRequest, pk: int) -> HttpResponse:
+    """Ask the server's package manager what the rollback would do: by itself when the review is
+    opened, or with a button."""
+    one = change_or_404(pk)
+    try:
+        preview = request_rollback_plan(one, actor_of(request))
+    except Refused as refused:
+        if not wants_fragment(request):
+            messages.error(request, in_words(refused.message))
+            return redirect("rollback", pk=pk)
+        return show(request, "mpm/_rollback_answer.html", {"change": one, "refused": refused})
+    if not wants_fragment(request):
+        return redirect("rollback-answer", pk=pk, uuid=preview.uuid)
+    return _answer_part(request, one, preview)
+
+
+@may_read
+@require_GET
+def plan_answer(request: HttpRequest, pk: int, uuid: str) -> HttpResponse:
+    """The part of the review that waits for the server's package manager; without JavaScript the
+    whole review with its answer."""
+    one = change_or_404(pk)
+    preview = Preview.objects.filter(uuid=uuid, undo_of=one.uuid).first()
+    if preview is None:
+        raise Http404(_("Unknown plan."))
+    if not wants_fragment(request):
+        return _rollback(request, one, preview)
+    if preview.state == Preview.State.PENDING:
+        return HttpResponse(status=204)
+    return _answer_part(request, one, preview)
+
+
+def _server_plan(preview: Preview, stored: Plan) -> dict[str, Any]:
+    """What the server's package manager says of a rollback, beside the panel's own plan."""
+    found = Plan.from_json(preview.plan) if preview.plan else None
+    return {
+        "preview": preview,
+        "pending": preview.state == Preview.State.PENDING,
+        "failed": preview.state == Preview.State.FAILED,
+        "error": with_sentences(preview.error or {}),
+        "answered": found is not None and found.digest == stored.digest,
+        "moved": found is not None and found.base_digest != stored.base_digest,
+        "differences": differences(stored, found) if found else (),
+    }
+
+
+def _answer_part(request: HttpRequest, one: Change, preview: Preview) -> HttpResponse:
+    """The answer as a part of the review."""
+    context: dict[str, Any] = {"change": one, "server": one.server, "htmx_part": True}
+    try:
+        plan = rollback_plan(one)
+    except Refused as refused:
+        return show(request, "mpm/_rollback_answer.html", context | {"refused": refused})
+    context |= {"plan": plan, "warnings": warnings_of(plan), "restart": restart_of(one.server)}
+    context |= _server_plan(preview, plan)
+    return show(request, "mpm/_rollback_answer.html", context)
 
 
 def actionable(plan: Plan) -> list[Finding]:
