@@ -302,6 +302,25 @@ def test_no_other_account_can_make_a_ticket_of_the_key(whm: StandIn) -> None:
         assert done.returncode != 0
 
 
+def test_the_page_speaks_the_first_language_of_the_browser(whm: StandIn) -> None:
+    told(whm)
+    german = {"HTTP_ACCEPT_LANGUAGE": "de-AT,de;q=0.9,en;q=0.8"}
+    page = whm.open("root", **german).stdout
+    assert '<html lang="de">' in page
+    assert "Panel öffnen" in page
+    assert "Zurück zu WHM" in page
+    refused = (whm.open("shop", **german), whm.open("root", REQUEST_METHOD="POST", **german))
+    assert "Sie dürfen diese Seite nicht öffnen." in refused[0].stdout
+    assert "Diese Seite nimmt kein Formular an." in refused[1].stdout
+    (whm.root / "usr/sbin/ea4-mpm").write_text("#!/bin/sh\nexit 1\n")
+    failed = whm.open("root", **german)
+    assert "konnte nicht erstellt werden" in failed.stdout
+    assert [done.stderr for done in refused] == ["", ""], "no sentence is without its German"
+    english = whm.open("shop", HTTP_ACCEPT_LANGUAGE="en-US,de;q=0.5").stdout
+    assert "You don’t have permission" in english
+    assert '<html lang="en">' in english
+
+
 def test_the_program_runs_in_taint_mode() -> None:
     first = (installed.SOURCE / "index.cgi").read_text().splitlines()[0]
     assert first == "#!@PERL@ -T"

@@ -18,6 +18,24 @@ my $STYLE    = ':root{color-scheme:light dark}'
   . 'body{font:16px/1.5 system-ui,sans-serif;max-width:38rem;margin:3rem auto;padding:0 1rem}'
   . 'button{font:inherit;font-weight:600;padding:.5rem 1rem}';
 
+# By the browser's first language, as the panel itself does for whoever has chosen none.
+my %GERMAN = (
+    'You don’t have permission to open this page. It needs all privileges, or “EasyApache 4 MPM” '
+      . 'in WHM » Edit Reseller Privileges.' =>
+      'Sie dürfen diese Seite nicht öffnen. Nötig sind alle Rechte oder „EasyApache 4 MPM“ '
+      . 'unter WHM » Edit Reseller Privileges.',
+    'This page takes no form.'          => 'Diese Seite nimmt kein Formular an.',
+    'WHM did not say who is signed in.' => 'WHM hat nicht mitgeteilt, wer angemeldet ist.',
+    'The ticket for the panel could not be created. As root, run:' =>
+      'Das Ticket für das Panel konnte nicht erstellt werden. Führen Sie als root aus:',
+    'Opening the panel at' => 'Das Panel wird geöffnet:',
+    'Open the panel'       => 'Panel öffnen',
+    'The button works once, and for one minute.' =>
+      'Die Schaltfläche funktioniert einmal und eine Minute lang.',
+    'Back to WHM' => 'Zurück zu WHM',
+);
+my $LANGUAGE = ($ENV{HTTP_ACCEPT_LANGUAGE} || '') =~ m{\A\s*de\b}i ? 'de' : 'en';
+
 my $user    = defined $ENV{REMOTE_USER}       ? $ENV{REMOTE_USER}       : '';
 my $token   = defined $ENV{cp_security_token} ? $ENV{cp_security_token} : '';
 my $method  = defined $ENV{REQUEST_METHOD}    ? $ENV{REQUEST_METHOD}    : '';
@@ -36,8 +54,8 @@ sub main {
     my ($name) = $user =~ m{\A([A-Za-z0-9][A-Za-z0-9._-]{0,63})\z};
     return refusal(403, 'WHM did not say who is signed in.') if !defined $name;
     my ($panel, $ticket) = ticket($name, $privilege);
-    return refusal(503, 'The ticket for the panel could not be created. As root, run: '
-          . 'ea4-mpm whm ticket --user ' . $name . ' --privilege ' . $privilege)
+    return refusal(503, 'The ticket for the panel could not be created. As root, run:',
+        "ea4-mpm whm ticket --user $name --privilege $privilege")
       if !defined $ticket;
     entrance($panel, $ticket);
 }
@@ -101,23 +119,30 @@ sub entrance {
     my ($panel, $ticket) = @_;
     my $nonce = nonce();
     page(200, "script-src 'nonce-$nonce'; form-action $panel", <<"HTML", $nonce);
-<p>Opening the panel at $panel…</p>
+<p>@{[ said('Opening the panel at') ]} $panel…</p>
 <form method="post" action="$panel/whm/" id="entrance" autocomplete="off">
 <input type="hidden" name="ticket" value="$ticket">
-<button>Open the panel</button>
+<button>@{[ said('Open the panel') ]}</button>
 </form>
-<p>The button works once, and for one minute.@{[ again() ]}</p>
+<p>@{[ said('The button works once, and for one minute.') ]}@{[ again() ]}</p>
 <script nonce="$nonce">document.getElementById('entrance').submit();</script>
 HTML
 }
 
+sub said {
+    my ($sentence) = @_;
+    return $LANGUAGE eq 'de' ? $GERMAN{$sentence} : $sentence;
+}
+
 sub again {
-    return $prefix eq '' ? '' : qq{ <a href="$prefix/">Back to WHM</a>};
+    return $prefix eq '' ? '' : qq{ <a href="$prefix/">@{[ said('Back to WHM') ]}</a>};
 }
 
 sub refusal {
-    my ($status, $sentence) = @_;
-    page($status, "form-action 'none'", "<p>$sentence</p>\n<p>@{[ again() ]}</p>\n");
+    my ($status, $sentence, $command) = @_;
+    my $more = defined $command ? "\n<p><code>$command</code></p>" : '';
+    page($status, "form-action 'none'",
+        "<p>@{[ said($sentence) ]}</p>$more\n<p>@{[ again() ]}</p>\n");
 }
 
 # Nothing of this page is kept by anybody, nor is its address, which holds WHM's session token, told
@@ -135,7 +160,7 @@ sub page {
       "Content-Security-Policy: default-src 'none'; base-uri 'none'; frame-ancestors 'self'; ",
       "style-src 'nonce-$nonce'; $policy\r\n\r\n";
     return if $method eq 'HEAD';
-    print qq{<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n},
+    print qq{<!doctype html>\n<html lang="$LANGUAGE">\n<head>\n<meta charset="utf-8">\n},
       qq{<meta name="viewport" content="width=device-width">\n},
       qq{<title>EasyApache 4 MPM</title>\n<style nonce="$nonce">$STYLE</style>\n</head>\n<body>\n<h1>EasyApache 4 MPM</h1>\n},
       $body, "</body>\n</html>\n";
