@@ -154,6 +154,7 @@ VISITS: tuple[Visit, ...] = (
     Visit("shared-over", "shared/{shared_over}/", who=NOBODY, status=410),
     Visit("api-docs", "api/docs", who=NOBODY),
     Visit("home", "?server={server}"),
+    Visit("home-support", "?server=web06", who="support"),
     Visit("menu-account", "", open_menu("account-menu")),
     Visit("menu-servers", "", open_menu("server-menu")),
     Visit("menu-search", "", search_tools),
@@ -210,6 +211,8 @@ VISITS: tuple[Visit, ...] = (
     Visit("rollback-support", f"{HISTORY}{{outside}}/rollback/", who="support"),
     # -- the history
     Visit("history", HISTORY),
+    Visit("history-searched", f"{HISTORY}?text=shop&last=30d&of=web03"),
+    Visit("history-unknown-server", f"{HISTORY}?of=nowhere"),
     Visit("history-older", f"{HISTORY}?person=ada&since=2020-01-01"),
     Visit("history-none", f"{HISTORY}?text=nothing+fits+this"),
     Visit("history-mistake", f"{HISTORY}?since=tomorrow", status=422),
@@ -269,6 +272,7 @@ VISITS: tuple[Visit, ...] = (
     Visit("preferences", "preferences/"),
     Visit("messages", "messages/"),
     Visit("tools", "tools/?q=mpm"),
+    Visit("tools-changes", "tools/?q=shop"),
     Visit("tools-none", "tools/?q=nothing"),
     Visit("password", "password/"),
     Visit("password-done", "password/done/"),
@@ -280,6 +284,7 @@ VISITS: tuple[Visit, ...] = (
     Visit("help-none", "help/reference/nothing/", status=404),
     # -- pages that say no
     Visit("not-found", "no/such/page/", status=404),
+    Visit("unknown-server", f"{HISTORY}?server=nowhere", status=404),
     Visit("not-allowed", "tokens/", who="support", status=403),
     Visit("not-taken", "messages/", send_a_form),
     Visit("out-of-date", f"{EA4}profiles/save/?server={{server}}", without_cookies),

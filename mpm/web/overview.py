@@ -108,6 +108,9 @@ def overview(frame: Frame, *, whole: bool = False) -> dict[str, Any]:
     last, recent = changes_shown(shown, frame.only)
     return {
         "server": frame.server,
+        "query": urlencode(
+            ({"server": frame.server.name} if frame.server else {}) | ({"all": 1} if whole else {})
+        ),
         "count": len(servers),
         "troubled": sum(1 for one in servers if health[one.pk].problems),
         "items": items if whole else items[:MOST_ITEMS],
