@@ -176,10 +176,10 @@ def wheels(target: Target, lock: Mapping[str, Pin], cache: Path) -> dict[str, Pa
             + " ".join(f"--hash=sha256:{digest}" for digest in sorted(pin.digests))
             for pin in missing
         ]
-        with tempfile.NamedTemporaryFile("w", suffix=".txt") as asked:
-            asked.write("\n".join(lines) + "\n")
-            asked.flush()
-            _download(target, Path(asked.name), folder)
+        with tempfile.NamedTemporaryFile("w", suffix=".txt") as requirements:
+            requirements.write("\n".join(lines) + "\n")
+            requirements.flush()
+            _download(target, Path(requirements.name), folder)
         found = {name: path for name, path in _there(folder).items() if name in needed}
     for name, pin in needed.items():
         if name not in found:
@@ -193,7 +193,7 @@ def _there(folder: Path) -> dict[str, Path]:
     return {str(parse_wheel_filename(path.name)[0]): path for path in folder.glob("*.whl")}
 
 
-def _download(target: Target, asked: Path, folder: Path) -> None:
+def _download(target: Target, requirements: Path, folder: Path) -> None:
     platforms = [f"manylinux_2_{minor}_x86_64" for minor in GLIBC]
     platforms += ["manylinux2014_x86_64", "manylinux2010_x86_64", "manylinux1_x86_64"]
     run(
@@ -203,7 +203,7 @@ def _download(target: Target, asked: Path, folder: Path) -> None:
             *("--implementation", "cp", "--python-version", target.minor),
             *(word for abi in (target.abi, "abi3", "none") for word in ("--abi", abi)),
             *(word for platform in platforms for word in ("--platform", platform)),
-            *("-d", str(folder), "-r", str(asked)),
+            *("-d", str(folder), "-r", str(requirements)),
         ]
     )
 
@@ -244,7 +244,7 @@ def unpack(wheel: Path, vendor: Path) -> int:
     with zipfile.ZipFile(wheel) as archive:
         names = [one for one in archive.namelist() if not one.endswith("/")]
         record = next(one for one in names if one.endswith(".dist-info/RECORD"))
-        said = {
+        recorded = {
             row[0]: row[1]
             for row in csv.reader(io.StringIO(archive.read(record).decode("utf-8")))
             if row
@@ -254,7 +254,7 @@ def unpack(wheel: Path, vendor: Path) -> int:
             content = archive.read(name)
             if name != record:
                 digest = base64.urlsafe_b64encode(hashlib.sha256(content).digest())
-                if said.get(name) != f"sha256={digest.decode().rstrip('=')}":
+                if recorded.get(name) != f"sha256={digest.decode().rstrip('=')}":
                     raise CannotBuild(f"{wheel.name}: {name} is not as its record has it")
             place = _place(name)
             if place is None:
@@ -302,8 +302,8 @@ def build_tree(
         unpack(found[name], vendor)
     own = vendor / f"ea4_mpm_panel-{version}.dist-info"
     own.mkdir()
-    said = f"Metadata-Version: 2.1\nName: ea4-mpm-panel\nVersion: {version}\n"
-    (own / "METADATA").write_text(said, encoding="utf-8")
+    metadata = f"Metadata-Version: 2.1\nName: ea4-mpm-panel\nVersion: {version}\n"
+    (own / "METADATA").write_text(metadata, encoding="utf-8")
     for folder in ("bin", "share"):
         for path in sorted((SOURCE / folder).iterdir()):
             if path.is_file() and (kind == PANEL or path.name not in ("redis", "gunicorn.py")):
@@ -363,7 +363,7 @@ def scripts(version: str, release: str) -> dict[str, str]:
 def build_rpm(kind: str, target: Target, version: str, release: str, root: Path, out: Path) -> Path:
     """The RPM of a root. rpmbuild neither looks for requirements nor rewrites first lines, links
     build ids or compiles: what was checked is what is packed."""
-    said = scripts(version, release)
+    scriptlets = scripts(version, release)
     needs = [target.python_package, *target.depends]
     needs += target.of_the_panel if kind == PANEL else ()
     other = AGENT if kind == PANEL else PANEL
@@ -378,9 +378,9 @@ def build_rpm(kind: str, target: Target, version: str, release: str, root: Path,
         "OTHER": other,
         "TREE": f"/{HOME}/.package/{version}-{release}",
         "FILES": "\n".join(listed),
-        "AFTER": said["after"],
-        "BEFORE_REMOVAL": said["before_removal"],
-        "AFTER_REMOVAL": said["after_removal"],
+        "AFTER": scriptlets["after"],
+        "BEFORE_REMOVAL": scriptlets["before_removal"],
+        "AFTER_REMOVAL": scriptlets["after_removal"],
     }
     for name, value in values.items():
         spec = spec.replace(f"@{name}@", value)
@@ -401,7 +401,7 @@ def build_rpm(kind: str, target: Target, version: str, release: str, root: Path,
 
 
 def build_deb(kind: str, target: Target, version: str, release: str, root: Path, out: Path) -> Path:
-    said = scripts(version, release)
+    scriptlets = scripts(version, release)
     needs = [target.python_package, *target.depends]
     needs += target.of_the_panel if kind == PANEL else ()
     other = AGENT if kind == PANEL else PANEL
@@ -417,9 +417,9 @@ def build_deb(kind: str, target: Target, version: str, release: str, root: Path,
         encoding="utf-8",
     )
     parts = {
-        "postinst": f'if [ "$1" = configure ]; then\n{said["after"]}fi\n',
-        "prerm": f'if [ "$1" = remove ]; then\n{said["before_removal"]}fi\n',
-        "postrm": f'if [ "$1" = remove ]; then\n{said["after_removal"]}fi\n',
+        "postinst": f'if [ "$1" = configure ]; then\n{scriptlets["after"]}fi\n',
+        "prerm": f'if [ "$1" = remove ]; then\n{scriptlets["before_removal"]}fi\n',
+        "postrm": f'if [ "$1" = remove ]; then\n{scriptlets["after_removal"]}fi\n',
     }
     for name, text in parts.items():
         (control / name).write_text(f"#!/bin/sh\nset -e\n{text}", encoding="utf-8")
@@ -475,12 +475,12 @@ def main() -> int:
     parser.add_argument("--only", choices=(PANEL, AGENT), help="both, unless named")
     parser.add_argument("--version", default="", help="another one than the project's own")
     parser.add_argument("--release", default="1")
-    asked = parser.parse_args()
-    chosen = [one for one in TARGETS if not asked.target or one.name in asked.target]
-    kinds = (asked.only,) if asked.only else (PANEL, AGENT)
+    options = parser.parse_args()
+    chosen = [one for one in TARGETS if not options.target or one.name in options.target]
+    kinds = (options.only,) if options.only else (PANEL, AGENT)
     try:
-        version = asked.version or version_of_the_project()
-        made = build(chosen, kinds, version, asked.release, asked.out)
+        version = options.version or version_of_the_project()
+        made = build(chosen, kinds, version, options.release, options.out)
     except CannotBuild as error:
         print(f"The packages could not be built: {error}", file=sys.stderr)
         return 1

@@ -57,7 +57,7 @@ class Counter:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._count = self._untold = 0
+        self._count = self._unreported = 0
         self._next_line = 0.0
 
     @property
@@ -69,7 +69,7 @@ class Counter:
         moment = time.monotonic()
         with self._lock:
             self._count += 1
-            self._untold += 1
+            self._unreported += 1
             count, log_now = self._count, moment >= self._next_line
             if log_now:
                 self._next_line = moment + _LOG_EVERY
@@ -79,8 +79,8 @@ class Counter:
     def take(self) -> int:
         """How many were dropped since this was last asked."""
         with self._lock:
-            untold, self._untold = self._untold, 0
-        return untold
+            unreported, self._unreported = self._unreported, 0
+        return unreported
 
 
 dropped = Counter()

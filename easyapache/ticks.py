@@ -39,12 +39,12 @@ class Ticks(bootsteps.StartStopStep):
     def __init__(self, _worker: Any, *, ticks: bool = False, **_: Any) -> None:
         self.enabled = ticks
         self._over = threading.Event()
-        self.last_sent = self.last_heard = time.monotonic()
+        self.last_sent = self.last_received = time.monotonic()
         self._beat: Any = None
 
     def start(self, worker: Any) -> None:
         after_task_publish.connect(self._sent, weak=False)
-        task_prerun.connect(self._heard, weak=False)
+        task_prerun.connect(self._note_received, weak=False)
         self._beat = EmbeddedService(worker.app, thread=True, scheduler_cls=Scheduler)
         self._beat.daemon = True
         self._beat.start()
@@ -63,7 +63,7 @@ class Ticks(bootsteps.StartStopStep):
     def trouble(self) -> str:
         """Why this worker does not work; empty while it does. A broker that cannot be reached is
         none: nothing is sent, and a restart would not help."""
-        if self.last_sent - self.last_heard > DEAF_AFTER:
+        if self.last_sent - self.last_received > DEAF_AFTER:
             return "no tick is received though each is sent"
         return "" if self._beat is not None and self._beat.is_alive() else "the clock has ended"
 
@@ -71,9 +71,9 @@ class Ticks(bootsteps.StartStopStep):
         if sender == PROOF:
             self.last_sent = time.monotonic()
 
-    def _heard(self, task: Any = None, **_: Any) -> None:
+    def _note_received(self, task: Any = None, **_: Any) -> None:
         if getattr(task, "name", "") == PROOF:
-            self.last_heard = time.monotonic()
+            self.last_received = time.monotonic()
 
     def _watch(self) -> None:
         while not self._over.wait(LOOK):

@@ -99,7 +99,7 @@ def passes(error: DatabaseError) -> bool:
 def wait_for(
     connection: BaseDatabaseWrapper, seconds: float, report: Callable[[str], None]
 ) -> None:
-    """Until the database takes a connection. ``say`` gets one sentence when it has to wait.
+    """Until the database takes a connection. ``report`` gets one sentence when it has to wait.
 
     Raises DatabaseError when it refuses, or has not come within ``seconds``.
     """

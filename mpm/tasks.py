@@ -48,8 +48,8 @@ def control(name: str) -> Callable[[Callable[P, object]], Callable[P, None]]:
         @app.task(name=f"control.{name}", typing=False)
         @wraps(function)
         def run(*args: P.args, **kwargs: P.kwargs) -> None:
-            if untold := envelopes.dropped.take():
-                note_dropped(untold)
+            if unreported := envelopes.dropped.take():
+                note_dropped(unreported)
             about = current_change.set(str(kwargs.get("change") or "-")[:40])
             try:
                 function(*args, **{name: kwargs[name] for name in known if name in kwargs})  # type: ignore[arg-type]
@@ -172,7 +172,7 @@ def rescan() -> None:
 
 
 @tick("webhooks")
-def tell_webhooks() -> None:
+def send_webhooks() -> None:
     webhooks.run()
 
 

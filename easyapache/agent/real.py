@@ -30,7 +30,7 @@ from easyapache.agent.packages import hooks
 from easyapache.agent.packages.dnf import ALWAYS_PROTECTED, PACKAGES, PackageManager
 from easyapache.agent.packages.package_metadata import Library
 from easyapache.agent.packages.rpm import RpmDatabase
-from easyapache.agent.packages.second_opinion import ask_whm
+from easyapache.agent.packages.second_opinion import resolve_by_whm
 from easyapache.agent.packages.undo import Undo
 from easyapache.agent.runner import Detached, Runner
 from easyapache.agent.server import (
@@ -102,7 +102,7 @@ class RealServer:
         if not self.config.second_opinion:
             return None
         wanted = wanted_set(profile.packages, transaction)
-        return ask_whm(self.config.root, self.runner, wanted)
+        return resolve_by_whm(self.config.root, self.runner, wanted)
 
     def _solve(
         self, goal: Goal, *, protect: bool, files: Sequence[str] = (), stop: Stop = never

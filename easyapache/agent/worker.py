@@ -102,7 +102,7 @@ class Agent:
         self.reporter = Reporter(config.server, self.spool, self.engines, self.send)
         self.moved = Moved(config.spool)
         self.started = time.time()
-        self.last_heard = self.last_sent = time.monotonic()
+        self.last_received = self.last_sent = time.monotonic()
         self._over = threading.Event()
 
     def begin(self) -> None:
@@ -193,7 +193,7 @@ class Agent:
                     own = host_queue(self.config.server)
                     nonce = f"self:{uuid.uuid4().hex}"
                     self._publish("host.ping", {"nonce": nonce}, own, DEAF_AFTER)
-                if self.last_sent - self.last_heard <= DEAF_AFTER:
+                if self.last_sent - self.last_received <= DEAF_AFTER:
                     sd_notify.at_work()
                 else:
                     log.critical("no message received although sending works; restarting")
@@ -415,7 +415,7 @@ def _why_not_begin(spool: Spool, requested_at: datetime) -> str:
 @operation(Ping, "host.ping")
 def ping(message: Ping) -> None:
     me, nonce = agent(), message.nonce
-    me.last_heard = time.monotonic()
+    me.last_received = time.monotonic()
     if not nonce.startswith("self:"):
         me.heartbeat(nonce)
 

@@ -66,86 +66,88 @@ def _whm_parser(parser: argparse.ArgumentParser) -> None:
     two.add_argument("--privilege", choices=whm.PRIVILEGES, required=True)
 
 
-def say(text: str) -> None:
+def report(text: str) -> None:
     sys.stdout.write(f"{text}\n")
     sys.stdout.flush()
 
 
 def main(arguments: Sequence[str]) -> int:
-    asked, layout = parser().parse_args(arguments), Layout()
+    options, layout = parser().parse_args(arguments), Layout()
     if os.geteuid() != 0:
         sys.stderr.write("ea4-mpm must run as root.\n")
         return REFUSED
     os.umask(0o022)
     os.chdir("/")
     try:
-        return _run(asked, layout)
+        return _run(options, layout)
     except Refused as error:
         sys.stderr.write(f"{error}\n")
         return REFUSED
 
 
-def _run(asked: argparse.Namespace, layout: Layout) -> int:
-    match asked.command:
+def _run(options: argparse.Namespace, layout: Layout) -> int:
+    match options.command:
         case "setup":
-            say(f"Ready: {setup(layout, _answers(asked), say)}")
+            report(f"Ready: {setup(layout, _answers(options), report)}")
         case "check":
-            return _check(layout, as_json=asked.json)
+            return _check(layout, as_json=options.json)
         case "uninstall":
-            uninstall(layout, keep_history=asked.keep_history, say=say)
-        case "use" if asked.version:
-            use(layout, asked.version, say)
+            uninstall(layout, keep_history=options.keep_history, report=report)
+        case "use" if options.version:
+            use(layout, options.version, report)
         case "use":
             for version in versions(layout):
-                say(f"{version}{' (current)' if layout.current.resolve().name == version else ''}")
+                report(
+                    f"{version}{' (current)' if layout.current.resolve().name == version else ''}"
+                )
         case "activated":
-            activated(layout, asked.version, asked.before, say)
+            activated(layout, options.version, options.before, report)
         case "whm":
-            _whm(layout, asked)
+            _whm(layout, options)
         case "agent":
-            _agent(layout, asked.words)
+            _agent(layout, options.words)
         case name:
-            _manage(layout, [*(["mpm"] if name == "mpm" else []), *asked.words])
+            _manage(layout, [*(["mpm"] if name == "mpm" else []), *options.words])
     return DONE
 
 
-def _answers(asked: argparse.Namespace) -> Answers:
+def _answers(options: argparse.Namespace) -> Answers:
     return Answers(
-        server=asked.server,
-        hosts=tuple(asked.host),
-        listen=asked.listen,
-        database=asked.database,
-        redis=asked.redis,
-        certificate=asked.certificate,
-        certificate_key=asked.certificate_key,
-        agent=not asked.no_agent,
-        questions=asked.ask,
+        server=options.server,
+        hosts=tuple(options.host),
+        listen=options.listen,
+        database=options.database,
+        redis=options.redis,
+        certificate=options.certificate,
+        certificate_key=options.certificate_key,
+        agent=not options.no_agent,
+        questions=options.ask,
     )
 
 
 def _check(layout: Layout, *, as_json: bool) -> int:
     found = check(layout)
     if as_json:
-        say(json.dumps([one.as_json() for one in found]))
+        report(json.dumps([one.as_json() for one in found]))
     else:
         for one in found:
             detail = f" ({one.detail})" if one.detail else ""
-            say(f"{'ok  ' if one.ok else 'NO  '}{one.what}{detail}")
+            report(f"{'ok  ' if one.ok else 'NO  '}{one.what}{detail}")
             if not one.ok and one.remedy:
-                say(f"    {one.remedy}")
+                report(f"    {one.remedy}")
     return DONE if all(one.ok for one in found) else WRONG
 
 
-def _whm(layout: Layout, asked: argparse.Namespace) -> None:
-    match asked.action:
+def _whm(layout: Layout, options: argparse.Namespace) -> None:
+    match options.action:
         case "install":
-            whm.install(layout, asked.panel, say)
+            whm.install(layout, options.panel, report)
         case "remove":
-            whm.remove(layout, say)
+            whm.remove(layout, report)
         case "key":
-            say(whm.public_key(layout))
+            report(whm.public_key(layout))
         case _:
-            say(whm.ticket(layout, asked.user, asked.privilege))
+            report(whm.ticket(layout, options.user, options.privilege))
 
 
 def _agent(layout: Layout, words: list[str]) -> None:

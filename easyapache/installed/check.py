@@ -24,7 +24,7 @@ from easyapache.installed.layout import (
     run,
     systemctl,
 )
-from easyapache.installed.setup import answers_pages
+from easyapache.installed.setup import page_problem
 from easyapache.installed.whm import Whm, faults
 
 _LOW_DISK = 500 << 20
@@ -76,8 +76,8 @@ def _tree(layout: Layout) -> Finding:
             differing.append(name)
     if not differing:
         return Finding(what, True, f"version {tree.name}, Python {sys.version.split()[0]}")
-    shown = ", ".join(differing[:3]) + (" …" if len(differing) > 3 else "")
-    return Finding(what, False, f"{len(differing)} differ: {shown}", "Install the package again.")
+    listed = ", ".join(differing[:3]) + (" …" if len(differing) > 3 else "")
+    return Finding(what, False, f"{len(differing)} differ: {listed}", "Install the package again.")
 
 
 def _files(layout: Layout) -> Iterator[Finding]:
@@ -144,26 +144,26 @@ def _redis(layout: Layout) -> Finding:
     if not url.startswith("unix://"):
         return Finding(what, True, "another machine's, or one that you run: not looked at here")
     try:
-        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as asked:
-            asked.settimeout(5)
-            asked.connect(url.removeprefix("unix://").partition("?")[0])
-            asked.sendall(b"PING\r\n")
-            answer = asked.recv(64)
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+            connection.settimeout(5)
+            connection.connect(url.removeprefix("unix://").partition("?")[0])
+            connection.sendall(b"PING\r\n")
+            answer = connection.recv(64)
     except OSError as error:
         return Finding(what, False, str(error), "systemctl restart ea4-mpm-redis")
     return Finding(what, answer == b"+PONG\r\n", answer.decode("ascii", "replace").strip())
 
 
 def _panel(layout: Layout) -> Iterator[Finding]:
-    why = answers_pages(layout)
+    why = page_problem(layout)
     yield Finding("The panel answers", not why, why, "journalctl -u ea4-mpm-web -n 50")
     yield _certificate(layout)
     deployed = manage(layout, "check", "--deploy", "--fail-level", "WARNING", check=False)
-    said = deployed.stderr.strip() or deployed.stdout.strip()
+    output = deployed.stderr.strip() or deployed.stdout.strip()
     yield Finding(
         "Database and settings are in order",
         deployed.returncode == 0,
-        "" if deployed.returncode == 0 else said[-600:],
+        "" if deployed.returncode == 0 else output[-600:],
         "See docs/reference/settings.md.",
     )
     pulse = manage(layout, "pulse", "control", "--within", str(_LONGEST_SILENCE), check=False)

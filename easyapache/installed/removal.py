@@ -28,21 +28,21 @@ from easyapache.installed.whm import Whm, remove
 _CHANGES_LIMIT = 900.0
 LEFT_IN_RUN = Path("/run/easyapache-mpm-migrate.json")
 
-Say = Callable[[str], None]
+Report = Callable[[str], None]
 
 
-def uninstall(layout: Layout, *, keep_history: bool, say: Say) -> None:
+def uninstall(layout: Layout, *, keep_history: bool, report: Report) -> None:
     """Stops everything, removes settings, state and account, and at last the package. It needs no
     network. Raises Refused while a change of this server is unfinished."""
     if left := wait_for_changes(layout, 5.0):
-        say(f"Waiting for a change to end: {', '.join(left)}")
+        report(f"Waiting for a change to end: {', '.join(left)}")
         if wait_for_changes(layout, _CHANGES_LIMIT):
             raise Refused(
                 "A change of this server is unfinished, and removing the agent would leave it so. "
                 "See docs/how-to/at-3-am.md."
             )
     if Whm(layout).is_installed:
-        remove(layout, say)
+        remove(layout, report)
     universal_hooks.remove(layout)
     units = (WEB, WORKER, PREPARE, AGENT, REDIS, RESUME)
     systemctl("disable", "--now", TARGET, check=False)
@@ -67,12 +67,12 @@ def uninstall(layout: Layout, *, keep_history: bool, say: Say) -> None:
             run(["groupdel", ACCOUNT], check=False)
     LEFT_IN_RUN.unlink(missing_ok=True)
     name, removal = _package()
-    say(f"Removing the package {name}")
+    report(f"Removing the package {name}")
     for path in kept:
-        say(f"Kept: {path}")
+        report(f"Kept: {path}")
     if kept:
-        say(f"Kept: the account {ACCOUNT}, which owns it. ea4-mpm setup uses them again.")
-    say("httpd keeps running as it is. Its journal entries stay in the journal.")
+        report(f"Kept: the account {ACCOUNT}, which owns it. ea4-mpm setup uses them again.")
+    report("httpd keeps running as it is. Its journal entries stay in the journal.")
     os.execvp(removal[0], removal)  # noqa: S606
 
 
@@ -92,7 +92,7 @@ def _package() -> tuple[str, list[str]]:
         ):
             if shutil.which(question[0]) is None:
                 continue
-            said = run(question, check=False)
-            if said.returncode == 0 and "not-installed" not in said.stdout:
+            listing = run(question, check=False)
+            if listing.returncode == 0 and "not-installed" not in listing.stdout:
                 return name, removal
     raise Refused("No package of ea4-mpm is installed.")

@@ -80,15 +80,15 @@ class Answers:
     questions: bool = False
 
 
-Say = Callable[[str], None]
+Report = Callable[[str], None]
 
 
-def setup(layout: Layout, answers: Answers, say: Say) -> str:
+def setup(layout: Layout, answers: Answers, report: Report) -> str:
     """Returns the address of the panel, or of its broker for an agent alone. Raises Refused."""
     _check_machine()
     if layout.has_panel:
-        return _panel(layout, answers, say)
-    return _agent_alone(layout, answers, say)
+        return _panel(layout, answers, report)
+    return _agent_alone(layout, answers, report)
 
 
 def _check_machine() -> None:
@@ -127,33 +127,33 @@ def server_name(layout: Layout, answers: Answers) -> str:
 # -- the panel ---------------------------------------------------------------------------------
 
 
-def _panel(layout: Layout, answers: Answers, say: Say) -> str:
+def _panel(layout: Layout, answers: Answers, report: Report) -> str:
     name = server_name(layout, answers) if answers.agent else ""
-    _account(say)
-    changed = _broker(layout, answers, say)
-    changed |= _panel_settings(layout, answers, name, say)
+    _account(report)
+    changed = _broker(layout, answers, report)
+    changed |= _panel_settings(layout, answers, name, report)
     if answers.agent:
         changed |= _agent_settings(layout, name)
     systemctl("daemon-reload")
-    say("Preparing the database")
+    report("Preparing the database")
     described = {"name": name, "kind": "real", "hostname": socket.getfqdn()}
     servers = ["--server", json.dumps(described)] if answers.agent else []
     made = manage(layout, "prepare", "--first-accounts", "--json", *servers)
     people = json.loads(made.stdout.strip().splitlines()[-1])
     for person in people:
-        say(f"Account {person['name']} ({person['role']}), password: {person['password']}")
+        report(f"Account {person['name']} ({person['role']}), password: {person['password']}")
     if people:
-        say("The passwords are shown this once. Change them after you sign in.")
-    _start(layout, changed, say)
+        report("The passwords are shown this once. Change them after you sign in.")
+    _start(layout, changed, report)
     _wait_until_up(layout)
     return _address(layout)
 
 
-def _account(say: Say) -> None:
+def _account(report: Report) -> None:
     try:
         account()
     except Refused:
-        say(f"Creating the account {ACCOUNT}")
+        report(f"Creating the account {ACCOUNT}")
         run(
             [
                 *("useradd", "--system", "--user-group", "--no-create-home"),
@@ -162,7 +162,7 @@ def _account(say: Say) -> None:
         )
 
 
-def _broker(layout: Layout, answers: Answers, say: Say) -> bool:
+def _broker(layout: Layout, answers: Answers, report: Report) -> bool:
     """Settings of Redis: the one that is named, else one of our own."""
     group = account().pw_gid
     for folder in (layout.config, layout.secrets):
@@ -186,13 +186,13 @@ def _broker(layout: Layout, answers: Answers, say: Say) -> bool:
     if url == f"unix://{REDIS_SOCKET}":
         return write(layout.redis_conf, REDIS_CONF, 0o644, 0) or changed
     if layout.redis_conf.exists():
-        say("Redis of this panel's own is no longer used")
+        report("Redis of this panel's own is no longer used")
         systemctl("disable", "--now", REDIS, check=False)
         layout.redis_conf.unlink()
     return changed
 
 
-def _panel_settings(layout: Layout, answers: Answers, name: str, say: Say) -> bool:
+def _panel_settings(layout: Layout, answers: Answers, name: str, report: Report) -> bool:
     group = account().pw_gid
     known = read_env(layout.panel_env)
     hosts = answers.hosts or tuple(filter(None, known.get("ALLOWED_HOSTS", "").split(",")))
@@ -210,7 +210,7 @@ def _panel_settings(layout: Layout, answers: Answers, name: str, say: Say) -> bo
         )
     if listen != known.get("EA4_LISTEN"):
         _refuse_taken(listen)
-    certificate, key = _certificate(layout, answers, hosts, say)
+    certificate, key = _certificate(layout, answers, hosts, report)
     values = {
         "SECRET_KEY_FILE": _secret(layout, "secret-key", lambda: secrets.token_urlsafe(50)),
         "TOKEN_PEPPERS_FILE": _secret(
@@ -267,7 +267,7 @@ def _refuse_taken(listen: str) -> None:
 
 
 def _certificate(
-    layout: Layout, answers: Answers, hosts: tuple[str, ...], say: Say
+    layout: Layout, answers: Answers, hosts: tuple[str, ...], report: Report
 ) -> tuple[str, str]:
     """The certificate of the pages: the one that is named, the one that is there, or a new one."""
     if bool(answers.certificate) != bool(answers.certificate_key):
@@ -284,7 +284,7 @@ def _certificate(
         write(layout.certificate, texts[0], 0o644, group)
         write(layout.certificate_key, texts[1], 0o640, group)
     elif not (layout.certificate.exists() and layout.certificate_key.exists()):
-        say("Creating a certificate that this panel signs itself")
+        report("Creating a certificate that this panel signs itself")
         layout.certificate.parent.mkdir(parents=True, exist_ok=True)
         own(layout.certificate.parent, 0o750, group, 0)
         names = ",".join(
@@ -311,7 +311,7 @@ def _certificate(
 # -- the agent ---------------------------------------------------------------------------------
 
 
-def _agent_alone(layout: Layout, answers: Answers, say: Say) -> str:
+def _agent_alone(layout: Layout, answers: Answers, report: Report) -> str:
     known = read_env(layout.broker_env).get("REDIS_URL", "")
     if not (answers.redis or known):
         raise Refused(
@@ -319,11 +319,11 @@ def _agent_alone(layout: Layout, answers: Answers, say: Say) -> str:
             "ea4-mpm setup --redis ADDRESS --server NAME"
         )
     name = server_name(layout, answers)
-    _account(say)
-    changed = _broker(layout, answers, say)
+    _account(report)
+    changed = _broker(layout, answers, report)
     changed |= _agent_settings(layout, name)
     systemctl("daemon-reload")
-    _start(layout, changed, say)
+    _start(layout, changed, report)
     return f"{name}, through {_without_password(read_env(layout.broker_env)['REDIS_URL'])}"
 
 
@@ -347,9 +347,9 @@ def _agent_settings(layout: Layout, name: str) -> bool:
 # -- starting ----------------------------------------------------------------------------------
 
 
-def _start(layout: Layout, changed: bool, say: Say) -> None:
+def _start(layout: Layout, changed: bool, report: Report) -> None:
     wanted = [unit for unit in layout.units() if unit != PREPARE]
-    say(f"Starting {', '.join(unit for unit in wanted if unit != RESUME)}")
+    report(f"Starting {', '.join(unit for unit in wanted if unit != RESUME)}")
     systemctl("enable", TARGET, *wanted)
     if changed:
         services = [unit for unit in (REDIS, PREPARE, WEB, WORKER, AGENT) if unit in layout.units()]
@@ -363,7 +363,7 @@ def _address(layout: Layout) -> str:
     return f"https://{host}:{settings['EA4_LISTEN'].rpartition(':')[2]}/"
 
 
-def answers_pages(layout: Layout, limit: float = 10.0) -> str:
+def page_problem(layout: Layout, limit: float = 10.0) -> str:
     """Why the panel does not answer with its own certificate; empty when it does."""
     settings = read_env(layout.panel_env)
     host, _, port = settings["EA4_LISTEN"].rpartition(":")
@@ -373,12 +373,12 @@ def answers_pages(layout: Layout, limit: float = 10.0) -> str:
         # It is this very file that is expected, which need not name the loopback address, nor be
         # signed by anybody whom this machine knows.
         context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-        asked = HTTPSConnection(host, int(port), timeout=limit, context=context)
+        connection = HTTPSConnection(host, int(port), timeout=limit, context=context)
         try:
-            asked.request("GET", "/login/", headers={"Host": "localhost"})
-            status = asked.getresponse().status
+            connection.request("GET", "/login/", headers={"Host": "localhost"})
+            status = connection.getresponse().status
         finally:
-            asked.close()
+            connection.close()
     except (OSError, HTTPException) as error:
         return str(error)
     return "" if status < 500 else f"it answers with status {status}"
@@ -386,7 +386,7 @@ def answers_pages(layout: Layout, limit: float = 10.0) -> str:
 
 def _wait_until_up(layout: Layout) -> None:
     end = time.monotonic() + _UP_LIMIT
-    while why := answers_pages(layout):
+    while why := page_problem(layout):
         if time.monotonic() > end:
             raise Refused(
                 f"The panel does not answer after {_UP_LIMIT:.0f} s ({why}). Look at: "

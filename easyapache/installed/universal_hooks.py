@@ -17,7 +17,7 @@ from easyapache.installed.layout import Layout, write
 
 NAME = "990-ea4-mpm"
 """After cPanel's own, the last of which is 520: what the agent then sees is how it stays."""
-TOLD = "packages-moved"
+MARKER = "packages-moved"
 """The file in the agent's spool."""
 _FOLDERS = (
     ("etc/dnf/universal-hooks", "multi_pkgs/transaction"),
@@ -38,7 +38,7 @@ def text(layout: Layout) -> str:
         "#!/bin/sh\n"
         "# Tells the agent of ea4-mpm that packages of EasyApache 4 were installed or removed.\n"
         "# Written by ea4-mpm setup. It never fails, and nothing depends on it.\n"
-        f"[ -d {spool} ] && touch {spool}/{TOLD} 2>/dev/null\n"
+        f"[ -d {spool} ] && touch {spool}/{MARKER} 2>/dev/null\n"
         "exit 0\n"
     )
 

@@ -28,16 +28,16 @@ from easyapache.installed.layout import (
     run,
     systemctl,
 )
-from easyapache.installed.setup import answers_pages
+from easyapache.installed.setup import page_problem
 
 UNIT = "ea4-mpm-upgrade"
 _HEARTBEAT_LIMIT = 60.0
 _PAGES_LIMIT = 60.0
 
-Say = Callable[[str], None]
+Report = Callable[[str], None]
 
 
-def activated(layout: Layout, version: str, before: str, say: Say) -> None:
+def activated(layout: Layout, version: str, before: str, report: Report) -> None:
     """A version was unpacked. Where nothing is set up yet, or no systemd runs, it becomes current
     and that is all. Else a unit of its own goes on, because the package manager may run inside the
     agent, which is to be restarted."""
@@ -50,12 +50,12 @@ def activated(layout: Layout, version: str, before: str, say: Say) -> None:
         if _set_up(layout) and running and before == version:
             _restart(layout)
         elif not _set_up(layout):
-            say("Next: ea4-mpm setup")
+            report("Next: ea4-mpm setup")
         return
     command = layout.base / version / "bin/ea4-mpm"
     unit = [f"--unit={UNIT}", "--collect", "--quiet", "--property=KillMode=process"]
     run(["systemd-run", *unit, "--", str(command), "use", version])
-    say(f"Version {version} is being started: journalctl -u {UNIT}")
+    report(f"Version {version} is being started: journalctl -u {UNIT}")
 
 
 def _set_up(layout: Layout) -> bool:
@@ -69,7 +69,7 @@ def versions(layout: Layout) -> list[str]:
     return [path.name for path in sorted(real, key=lambda path: path.stat().st_mtime)]
 
 
-def use(layout: Layout, version: str, say: Say) -> None:
+def use(layout: Layout, version: str, report: Report) -> None:
     """Make a version current and start it. Raises Refused when it does not work; the one before is
     then current again, with the database as it was."""
     if version not in versions(layout):
@@ -78,22 +78,22 @@ def use(layout: Layout, version: str, say: Say) -> None:
     before = layout.current.resolve().name
     kept = _copy_of_database(layout, before)
     if kept is not None:
-        say(f"The database is kept as {kept}")
+        report(f"The database is kept as {kept}")
     try:
         if kept is not None:
-            _try_on_a_copy(layout, version, kept, say)
+            _try_on_a_copy(layout, version, kept, report)
         point_to(layout, version)
         systemctl("daemon-reload")
         _restart(layout)
         _confirm(layout)
     except Refused as error:
-        say(f"Version {version} does not work: {error}")
+        report(f"Version {version} does not work: {error}")
         if before == version:
             raise
         _back(layout, before, kept)
         raise Refused(f"Version {before} is current again. {error}") from error
     prune(layout, {version, before})
-    say(f"Version {version} is current and works. Back: ea4-mpm use {before}")
+    report(f"Version {version} is current and works. Back: ea4-mpm use {before}")
 
 
 def point_to(layout: Layout, version: str) -> None:
@@ -165,13 +165,13 @@ def _copy(source: Path, target: Path) -> Path:
     return target
 
 
-def _try_on_a_copy(layout: Layout, version: str, kept: Path, say: Say) -> None:
+def _try_on_a_copy(layout: Layout, version: str, kept: Path, report: Report) -> None:
     """Migrate a copy of the database with the new version. Raises Refused."""
     copy = _copy(kept, layout.panel_state / "migration-tried.sqlite3")
     tree = layout.base / version
     who = account()
     try:
-        say("Migrating a copy of the database first")
+        report("Migrating a copy of the database first")
         manage(
             layout,
             "migrate",
@@ -201,15 +201,15 @@ def _restart(layout: Layout) -> None:
 def _confirm(layout: Layout) -> None:
     """The new version works: pages are answered, and the agent's heart beats. Raises Refused."""
     if layout.panel_is_set_up:
-        _until(lambda: answers_pages(layout), _PAGES_LIMIT, "the panel does not answer")
+        _until(lambda: page_problem(layout), _PAGES_LIMIT, "the panel does not answer")
     if layout.agent_is_set_up:
         _until(_why_no_heartbeat, _HEARTBEAT_LIMIT, "the agent has no heartbeat")
 
 
 def _why_no_heartbeat() -> str:
     """The agent tells systemd's watchdog of each heartbeat that it sends."""
-    said = systemctl("show", AGENT, "--property=ActiveState,WatchdogTimestampMonotonic")
-    values = dict(line.split("=", 1) for line in said.splitlines() if "=" in line)
+    state = systemctl("show", AGENT, "--property=ActiveState,WatchdogTimestampMonotonic")
+    values = dict(line.split("=", 1) for line in state.splitlines() if "=" in line)
     if values.get("ActiveState") != "active":
         return values.get("ActiveState", "unknown")
     return "" if values.get("WatchdogTimestampMonotonic", "0") != "0" else "none yet"

@@ -31,7 +31,7 @@ PRIVILEGES = ("all", "own")
 """What WHM says of a user: every privilege, or this plugin's."""
 _REGISTER_LIMIT = 120.0
 
-Say = Callable[[str], None]
+Report = Callable[[str], None]
 
 
 class Whm:
@@ -155,7 +155,7 @@ def ticket(layout: Layout, user: str, privilege: str) -> str:
 # -- in WHM and out of it ----------------------------------------------------------------------
 
 
-def install(layout: Layout, panel: str | None, say: Say) -> None:
+def install(layout: Layout, panel: str | None, report: Report) -> None:
     """Put the panel into WHM's menu. Safe to repeat: what is in place stays, and WHM is only told
     again where its entry is missing or another one. Raises Refused, then without having changed
     WHM."""
@@ -179,7 +179,7 @@ def install(layout: Layout, panel: str | None, say: Say) -> None:
     settings = env_text({"PANEL": address}, "Written by ea4-mpm whm install.")
     write(whm.settings, settings, 0o600, os.getegid())
     if not whm.registered.exists() or entry_before != _content(whm.entry):
-        say("Registering the entry with WHM, which restarts cpsrvd")
+        report("Registering the entry with WHM, which restarts cpsrvd")
         run(
             [str(whm.program("register_appconfig")), str(whm.entry)],
             limit=_REGISTER_LIMIT,
@@ -190,19 +190,19 @@ def install(layout: Layout, panel: str | None, say: Say) -> None:
                 "ea4-mpm whm remove."
             )
     universal_hooks.install(layout)
-    _register_key(layout, address, key, say)
-    say(f"WHM » Plugins » EasyApache 4 MPM opens {address}")
+    _register_key(layout, address, key, report)
+    report(f"WHM » Plugins » EasyApache 4 MPM opens {address}")
 
 
-def remove(layout: Layout, say: Say) -> None:
+def remove(layout: Layout, report: Report) -> None:
     """Take everything out of WHM again, and the hook. Safe to repeat; needs no panel."""
     whm = Whm(layout)
     universal_hooks.remove(layout)
     if not whm.is_installed:
-        say("WHM has no entry for the panel.")
+        report("WHM has no entry for the panel.")
         return
     if whm.registered.exists():
-        say("Removing the entry from WHM, which restarts cpsrvd")
+        report("Removing the entry from WHM, which restarts cpsrvd")
         run([str(whm.program("unregister_appconfig")), NAME], limit=_REGISTER_LIMIT)
     for path in whm.placed:
         path.unlink(missing_ok=True)
@@ -212,7 +212,7 @@ def remove(layout: Layout, say: Say) -> None:
     if layout.panel_is_set_up:
         server = read_env(layout.agent_env).get("EA4_SERVER", "")
         manage(layout, "mpm", "server", "whm", server, "--remove", check=False)
-    say("Removed from WHM.")
+    report("Removed from WHM.")
 
 
 def faults(layout: Layout) -> list[str]:
@@ -236,30 +236,30 @@ def _address(layout: Layout, whm: Whm, panel: str | None) -> str:
         host = settings["ALLOWED_HOSTS"].split(",")[0]
         port = settings["EA4_LISTEN"].rpartition(":")[2]
         own_panel = settings.get("PANEL_URL") or f"https://{host}:{port}"
-    asked = panel or whm.panel or own_panel
-    if not asked:
+    given = panel or whm.panel or own_panel
+    if not given:
         raise Refused(
             "The panel is on another machine: ea4-mpm whm install --panel https://panel.example.com"
         )
-    address = tickets.origin(asked)
+    address = tickets.origin(given)
     if not address:
         raise Refused(
-            f"{asked!r} cannot be the address of a panel: https://, its host name and port, "
+            f"{given!r} cannot be the address of a panel: https://, its host name and port, "
             "without a path."
         )
     return address
 
 
-def _register_key(layout: Layout, address: str, key: str, say: Say) -> None:
+def _register_key(layout: Layout, address: str, key: str, report: Report) -> None:
     """Give the panel this server's public key: by itself where the panel is on this machine, else
     by telling what to run there."""
     server = read_env(layout.agent_env).get("EA4_SERVER", "")
-    words = ["mpm", "server", "whm", server, "--public-key", key]
+    arguments = ["mpm", "server", "whm", server, "--public-key", key]
     if layout.panel_is_set_up:
-        manage(layout, *words)
+        manage(layout, *arguments)
         return
-    say(f"On the panel's machine ({address}), register the public key of this server:")
-    say(f"  ea4-mpm {' '.join(words)}")
+    report(f"On the panel's machine ({address}), register the public key of this server:")
+    report(f"  ea4-mpm {' '.join(arguments)}")
 
 
 def _content(path: Path) -> str | None:

@@ -105,7 +105,7 @@ def reachable(token: Token, name: str) -> Server:
     return server
 
 
-def known_name(token: Token, name: str) -> str:
+def checked_name(token: Token, name: str) -> str:
     """A server that a filter or a body names, which is or was one the token reaches; "" stays.
     Raises Problem 422, the same for one that does not exist and one that is out of reach."""
     if not name:

@@ -11,7 +11,7 @@ from pydantic import Field
 
 from mpm.access.scopes import Scope
 from mpm.access.services.actor import NotFound, Refused, UnderWay
-from mpm.api.auth import Bearer, actor_of, known_name, reachable_names, token_of
+from mpm.api.auth import Bearer, actor_of, checked_name, reachable_names, token_of
 from mpm.api.idempotency import Answer, fingerprint, once
 from mpm.api.paging import ChangesCursor, Limit, link_next
 from mpm.api.problems import from_refusal, invalid
@@ -134,7 +134,7 @@ def list_changes(
     """Newest first. All filters are optional, and a change must match every one of them."""
     token = token_of(request)
     filters = ChangeFilters(
-        server=known_name(token, server),
+        server=checked_name(token, server),
         person=requested_by.strip(),
         origin=origin or "",
         result=",".join(state or ()),

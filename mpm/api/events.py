@@ -10,7 +10,7 @@ from ninja import Query, Router, Schema
 from pydantic import Field
 
 from mpm.access.scopes import Scope
-from mpm.api.auth import Bearer, known_name, reachable_names, token_of
+from mpm.api.auth import Bearer, checked_name, reachable_names, token_of
 from mpm.api.paging import Cursor, Limit, link_next
 from mpm.api.problems import invalid
 from mpm.api.shapes import QueryNumber, ServerName
@@ -67,7 +67,7 @@ def list_events(
     token = token_of(request)
     names = reachable_names(token)
     if server:
-        names = [known_name(token, server)]
+        names = [checked_name(token, server)]
     kinds = list(kind or ())
     if (wrong := unknown_kind(kinds)) is not None:
         raise invalid(f"Unknown event {wrong[:40]!r}.", "unknown_kind", parameter="kind")

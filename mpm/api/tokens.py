@@ -13,7 +13,7 @@ from pydantic import Field, StrictInt
 from mpm.access import tokens
 from mpm.access.scopes import BadGrant, Scope, checked_networks, no_wider, scopes_of
 from mpm.access.services.actor import NotAllowed, NotFound
-from mpm.api.auth import Bearer, actor_of, known_name, reachable_names, token_of
+from mpm.api.auth import Bearer, actor_of, checked_name, reachable_names, token_of
 from mpm.api.paging import Cursor, Limit, cut, link_next
 from mpm.api.problems import invalid
 from mpm.api.shapes import Flag, Line, Moment, Names, ServerName, Wish, unset
@@ -101,7 +101,7 @@ def list_tokens(
 ) -> dict[str, Any]:
     """Tokens that can do no more than this one, newest first."""
     own, now = token_of(request), timezone.now()
-    server = known_name(own, server)
+    server = checked_name(own, server)
     rows = [
         row
         for row in Token.objects.select_related("replaces").order_by("-pk")

@@ -10,7 +10,7 @@ from pydantic import Field
 
 from mpm.access.scopes import Scope
 from mpm.access.services.actor import NotFound, Refused
-from mpm.api.auth import Bearer, actor_of, known_name, reachable_names, token_of
+from mpm.api.auth import Bearer, actor_of, checked_name, reachable_names, token_of
 from mpm.api.paging import Cursor, Limit, cut, link_next
 from mpm.api.problems import invalid
 from mpm.api.shapes import (
@@ -113,7 +113,7 @@ def list_webhooks(
 ) -> dict[str, Any]:
     """All webhooks that this token can manage, newest first."""
     token = token_of(request)
-    server = known_name(token, server)
+    server = checked_name(token, server)
     if kind and unknown_kind([kind]) is not None:
         raise invalid(f"Unknown event {kind!r}.", "unknown_kind", parameter="kind")
     rows = [

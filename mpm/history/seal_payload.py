@@ -20,7 +20,7 @@ from mpm.models import TERMINAL_STATES, Change, LogChunk, Report
 OUTSIDE = "change.external"
 REQUESTED = ("change.scheduled", "change.queued", OUTSIDE)
 ENDED = (*(f"change.{state.value}" for state in TERMINAL_STATES), OUTSIDE)
-TOLD_LATER, ADOPTED = "change.late_report", "change.accepted"
+LATE_REPORT, ADOPTED = "change.late_report", "change.accepted"
 CANCELING = "change.canceling"
 NOTHING = hashlib.sha256().hexdigest()
 

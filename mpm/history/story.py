@@ -73,11 +73,11 @@ def paragraphs(change: Change) -> list[str]:
 
 
 def _parts(change: Change, *, own: bool = True) -> tuple[list[str], list[str], list[str]]:
-    said = [last_word(change)] if own and last_word(change) else []
+    cause = [last_word(change)] if own and last_word(change) else []
     if change.origin == Origin.OUTSIDE:
-        return _from_outside(change), said, _decision(change)
+        return _from_outside(change), cause, _decision(change)
     moves = _moves(change) if change.state == State.SUCCEEDED else []
-    return _request(change), [_ending(change), *said, *moves], _visitors(change)
+    return _request(change), [_ending(change), *cause, *moves], _visitors(change)
 
 
 def _request(change: Change) -> list[str]:
@@ -271,7 +271,7 @@ EVENT_TITLES = {
     "change.silent": lambda: _("Agent offline"),
     "change.recover": lambda: _("Recovery requested"),
     "change.late_outcome": lambda: _("Late result from the agent"),
-    seal_payload.TOLD_LATER: lambda: _("Late report recorded"),
+    seal_payload.LATE_REPORT: lambda: _("Late report recorded"),
     seal_payload.OUTSIDE: lambda: _("Detected by a scan"),
     seal_payload.ADOPTED: lambda: _("Accepted"),
     "change.shared": lambda: _("Share link created"),
@@ -315,8 +315,8 @@ def timeline(
     ]
     if reports is None:
         reports = change.reports.order_by("seq")
-    told = ("step", "finding", "moved")
-    entries += [_told(report) for report in reports if report.kind in told]
+    kinds = ("step", "finding", "moved")
+    entries += [_report_entry(report) for report in reports if report.kind in kinds]
     return sorted(entries, key=lambda entry: entry.at)
 
 
@@ -326,7 +326,7 @@ def _reason(event: Event) -> str:
     return in_words(reason) if event.kind == "change.cancel_refused" else reason
 
 
-def _told(report: Report) -> Entry:
+def _report_entry(report: Report) -> Entry:
     data = with_sentences(report.data)
     if report.kind == "step":
         step = str(data.get("step", ""))

@@ -29,7 +29,7 @@ def _mark(begin: str) -> str:
     return salted_hmac("easyapache.request", begin, algorithm="sha256").hexdigest()[:12]
 
 
-def asked_at(request: str) -> datetime:
+def request_time(request: str) -> datetime:
     """When request_number() made ``request``. Raises ValueError for anything else."""
     if len(request) != 32 or not constant_time_compare(_mark(request[:20]), request[20:]):
         raise ValueError("not the number of a request of this panel")

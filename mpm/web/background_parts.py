@@ -29,7 +29,7 @@ class Stopped:
 
 
 def stopped_parts(
-    now: datetime, heard: Mapping[str, datetime | None] | None = None
+    now: datetime, pulses: Mapping[str, datetime | None] | None = None
 ) -> tuple[Stopped, ...]:
     """One query, none if the caller passes when each part was ``heard``. A part that never worked
     is not reported: it has not been started yet.
@@ -38,9 +38,9 @@ def stopped_parts(
     that runs but receives nothing is noticed, and beat can be distinguished from both. If the
     worker is silent, the broker is checked as the cause.
     """
-    if heard is None:
-        heard = {pulse.name: pulse.at for pulse in Pulse.objects.all()}
-    late = {name: at for name, at in heard.items() if at and now - at > STOPPED_AFTER}
+    if pulses is None:
+        pulses = {pulse.name: pulse.at for pulse in Pulse.objects.all()}
+    late = {name: at for name, at in pulses.items() if at and now - at > STOPPED_AFTER}
     if "control" in late and not broker_is_up():
         sentence = _(
             "The broker (Redis) isn’t responding. Status may be out of date. Running changes "

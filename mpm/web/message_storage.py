@@ -30,6 +30,6 @@ class RememberingStorage(SessionStorage):
         self.request.session[KEY] = [*messages, entry][-MOST:]
 
 
-def said(request: HttpRequest) -> list[dict[str, Any]]:
+def recent_messages(request: HttpRequest) -> list[dict[str, Any]]:
     """The newest first."""
     return list(reversed(request.session.get(KEY, [])))

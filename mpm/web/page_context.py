@@ -131,7 +131,7 @@ class Frame:
     def servers(self) -> list[Server]:
         """Those of the menu, by name, the wanted one among them; with them comes how many there
         are in all, and when the panel's own parts were heard."""
-        heard = {
+        pulses = {
             f"{part}_at": Subquery(Pulse.objects.filter(name=part).values("at")[:1])
             for part in PARTS
         }
@@ -139,9 +139,9 @@ class Frame:
         found = Server.objects.filter(active=True)
         if self.only is not None:
             found = found.filter(pk=self.only.pk)
-        found = found.annotate(**heard, in_all=Window(Count("pk")))
-        shown = with_health(found).order_by(wanted_first, "name")[:MOST_IN_MENU]
-        return sorted(shown, key=lambda server: server.name)
+        found = found.annotate(**pulses, in_all=Window(Count("pk")))
+        listed = with_health(found).order_by(wanted_first, "name")[:MOST_IN_MENU]
+        return sorted(listed, key=lambda server: server.name)
 
     @property
     def only(self) -> Server | None:
@@ -162,8 +162,8 @@ class Frame:
         chosen = next((one for one in self.servers if one.name == self._wanted), None)
         if chosen is None and self._named:
             raise Http404(_("Unknown server."))
-        stays = self.request.method == "GET" and not wants_fragment(self.request)
-        if self._named and chosen and stays and self.request.session.get("server") != chosen.name:
+        is_page = self.request.method == "GET" and not wants_fragment(self.request)
+        if self._named and chosen and is_page and self.request.session.get("server") != chosen.name:
             self.request.session["server"] = chosen.name
         return chosen or next(iter(self.servers), None)
 
@@ -242,10 +242,10 @@ class Frame:
     @cached_property
     def stopped(self) -> tuple[Stopped, ...]:
         """Parts of the panel itself that no longer work."""
-        heard = None
+        pulses = None
         if self.servers:
-            heard = {part: getattr(self.servers[0], f"{part}_at") for part in PARTS}
-        return stopped_parts(timezone.now(), heard)
+            pulses = {part: getattr(self.servers[0], f"{part}_at") for part in PARTS}
+        return stopped_parts(timezone.now(), pulses)
 
     @cached_property
     def tools(self) -> list[Group]:

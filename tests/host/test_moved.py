@@ -31,7 +31,7 @@ def layout_of(lab: Lab) -> Layout:
 
 
 def test_both_sides_mean_the_same_file_and_the_same_script() -> None:
-    assert (moved.TOLD, moved.HOOK) == (universal_hooks.TOLD, universal_hooks.NAME)
+    assert (moved.MARKER, moved.HOOK) == (universal_hooks.MARKER, universal_hooks.NAME)
 
 
 @pytest.mark.lab
@@ -83,7 +83,7 @@ def test_the_hook_is_written_where_hooks_are_and_leaves_no_trace(tmp_path: Path)
     assert stat.S_IMODE(script.stat().st_mode) == 0o755
     layout.spool.mkdir(parents=True)
     assert subprocess.run([script], check=False).returncode == 0
-    assert (layout.spool / universal_hooks.TOLD).exists()
+    assert (layout.spool / universal_hooks.MARKER).exists()
     assert shlex.quote(str(layout.spool)) in script.read_text()
     script.write_text("#!/bin/sh\nexit 1\n")
     assert universal_hooks.missing(layout) == [str(script)]
@@ -97,12 +97,12 @@ def test_the_hook_is_written_where_hooks_are_and_leaves_no_trace(tmp_path: Path)
 
 def test_a_touch_is_news_once_and_two_within_a_second_are_told_apart(tmp_path: Path) -> None:
     now = [0.0]
-    (tmp_path / moved.TOLD).touch()
+    (tmp_path / moved.MARKER).touch()
     seen = Moved(tmp_path, clock=lambda: now[0])
     assert not seen.news(), "an agent that starts is asked for a look anyway"
 
     def touch(number: int) -> None:
-        os.utime(tmp_path / moved.TOLD, ns=(number, number))
+        os.utime(tmp_path / moved.MARKER, ns=(number, number))
 
     touch(1)
     assert seen.news()
@@ -111,7 +111,7 @@ def test_a_touch_is_news_once_and_two_within_a_second_are_told_apart(tmp_path: P
     assert not seen.news(), "less than a second later: a moment's patience"
     now[0] += moved.GAP
     assert seen.news(), "but never forgotten"
-    (tmp_path / moved.TOLD).unlink()
+    (tmp_path / moved.MARKER).unlink()
     assert not seen.news()
     assert moved.LOOK + 0.1 < 1
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from easyapache.agent.packages import second_opinion
-from easyapache.agent.packages.second_opinion import ask_whm
+from easyapache.agent.packages.second_opinion import resolve_by_whm
 from easyapache.agent.runner import Runner
 from easyapache.agent.server import HostError
 from easyapache.ea4.mpm import MPM, Choice
@@ -47,7 +47,7 @@ def answering(root: Path, answer: Any) -> Path:
 
 
 def opinion_of(root: Path, wanted: tuple[str, ...] = ("ea-apache24",)) -> Opinion | None:
-    return ask_whm(root, Runner({}), wanted)
+    return resolve_by_whm(root, Runner({}), wanted)
 
 
 # -- asking ------------------------------------------------------------------------------------

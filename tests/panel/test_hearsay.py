@@ -26,7 +26,7 @@ from mpm.history.unrequested import CONTRADICTED, TOO_MANY, UNREQUESTED
 from mpm.models import Change, Event, Report, State
 from mpm.servers.looks import request_number
 from mpm.servers.models import Server
-from mpm.servers.services.inspection import ANSWERED_WITHIN, record_inspection
+from mpm.servers.services.inspection import ANSWER_WITHIN, record_inspection
 from tests.panel.told import ADMIN, after, outcome, report, step
 
 EVIL = Package("ea-apache24-mod_evil", "1", "1", "x86_64")
@@ -133,7 +133,7 @@ def test_a_look_that_nobody_asked_for_is_not_believed(
     less = without(stock_profile(), "ea-apache24-mod_deflate")
     with pytest.raises(ValueError, match="request"):
         record_inspection("web01", number, less.as_json())
-    old = request_number(timezone.now() - ANSWERED_WITHIN - timedelta(minutes=1))
+    old = request_number(timezone.now() - ANSWER_WITHIN - timedelta(minutes=1))
     with pytest.raises(BadMessage):
         record_inspection("web01", old, less.as_json())
     assert not Change.objects.exists()

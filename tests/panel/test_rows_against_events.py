@@ -132,7 +132,7 @@ ALTERED_REPORTS, ALTERED_LOG = (
     "a report of its agent was changed (reports)",
     "a report of its agent was changed (log)",
 )
-TOLD = [
+MARKER = [
     ("UPDATE mpm_report SET data = '{}' WHERE seq = 2", ALTERED_REPORTS),
     ("UPDATE mpm_report SET at = '2020-01-01 00:00:00+00' WHERE seq = 2", ALTERED_REPORTS),
     ("UPDATE mpm_report SET kind = 'x' WHERE seq = 4", ALTERED_REPORTS),
@@ -158,7 +158,7 @@ TOLD = [
 ]
 
 
-@pytest.mark.parametrize(("statement", "said"), TOLD)
+@pytest.mark.parametrize(("statement", "said"), MARKER)
 def test_what_the_agent_told_is_sealed_with_the_end(
     change: Change, statement: str, said: str
 ) -> None:
@@ -175,10 +175,10 @@ def test_what_comes_after_the_end_is_sealed_once_no_more_comes(change: Change) -
     assert (change.diagnosis, change.step, change.moved) == ended, "it stays as it ended"
     assert told_on() == ""
     sweep(timezone.now())
-    assert not Event.objects.filter(kind=seal_payload.TOLD_LATER).exists()
+    assert not Event.objects.filter(kind=seal_payload.LATE_REPORT).exists()
     sweep(timezone.now() + timedelta(seconds=61))
     sweep(timezone.now() + timedelta(seconds=61))
-    (event,) = Event.objects.filter(kind=seal_payload.TOLD_LATER)
+    (event,) = Event.objects.filter(kind=seal_payload.LATE_REPORT)
     assert (event.data["reports"], event.data["log"]) == (6, 24)
     assert told_on() == ""
     alter("UPDATE mpm_report SET data = '{}' WHERE seq = 5")

@@ -114,11 +114,11 @@ class Cpanel:
         """It says so, and nobody has touched it since: whoever has wants it to stay."""
         try:
             with self.suspend.open("rb") as file:
-                said = _OURS.fullmatch(file.read(100))
+                marker = _OURS.fullmatch(file.read(100))
                 touched = os.fstat(file.fileno()).st_mtime_ns
         except OSError:
             return False
-        return said is not None and touched == int(said[1]) * 10**9
+        return marker is not None and touched == int(marker[1]) * 10**9
 
     # -- restarts that wait ----------------------------------------------------------------
 

@@ -115,8 +115,8 @@ class Unit:
         by RLIMIT number), ``umask``, ``nice`` and ``oom``. Empty if systemd does not answer."""
         properties = [f"Limit{name}{end}" for name in _LIMITS for end in ("", "Soft")]
         wanted = ",".join((*properties, "UMask", "Nice", "OOMScoreAdjust"))
-        said = self._systemctl("show", NAME, f"--property={wanted}").stdout
-        values = {name: value for name, _, value in (x.partition("=") for x in said.splitlines())}
+        output = self._systemctl("show", NAME, f"--property={wanted}").stdout
+        values = {name: value for name, _, value in (x.partition("=") for x in output.splitlines())}
         limits = {
             number: pair
             for name, number in _LIMITS.items()

@@ -1,7 +1,7 @@
-"""Whether packages have moved without us: a universal hook of the server touches a file.
+"""Whether packages have changed outside this agent: a universal hook of the server touches a file.
 
 The hook is written by ``ea4-mpm setup`` (``easyapache.installed.universal_hooks``). It runs in
-transactions of others only: ours are made without the plugin that runs it.
+other programs' transactions only: the agent's own run without the plugin.
 """
 
 from __future__ import annotations
@@ -10,33 +10,33 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-TOLD = "packages-moved"
+MARKER = "packages-moved"
 """The file in the spool."""
 HOOK = "990-ea4-mpm"
 """The script among the universal hooks."""
 LOOK = 0.4
-"""Seconds between two looks at the file."""
+"""Seconds between two checks of the file."""
 GAP = 1.0
-"""Seconds between two messages about it: a transaction of many packages is told once."""
+"""Seconds between two messages about it: a transaction of many packages is reported once."""
 
 
 class Moved:
-    """Says once of each touch that there was one. What was touched before this began counts as
-    known: an agent that has just started is asked for a look anyway."""
+    """Reports each touch once. A touch before the start counts as known: the panel requests a scan
+    from a newly started agent anyway."""
 
     def __init__(self, spool: Path, *, clock: Callable[[], float] = time.monotonic) -> None:
-        self._path, self._clock = spool / TOLD, clock
+        self._path, self._clock = spool / MARKER, clock
         self._known = self._touched()
-        self._told: float | None = None
+        self._reported: float | None = None
 
     def news(self) -> bool:
-        """Whether it was touched since the last time that this said so."""
+        """Whether it was touched since the last report."""
         touched = self._touched()
         if touched == self._known or touched is None:
             return False
-        if self._told is not None and self._clock() - self._told < GAP:
+        if self._reported is not None and self._clock() - self._reported < GAP:
             return False  # not yet: it is still news at the next look
-        self._known, self._told = touched, self._clock()
+        self._known, self._reported = touched, self._clock()
         return True
 
     def _touched(self) -> int | None:

@@ -1,10 +1,10 @@
-"""Asks the WHM of this server what it would do, beside dnf: ``package_manager_resolve_actions``.
+"""Gets the plan of this server's WHM, besides dnf's: ``package_manager_resolve_actions``.
 
 WHM's EasyApache 4 pages resolve a selection with this function of WHM API 1 before they provision
-it. It changes nothing. With ``ns=ea`` it is given the whole set of packages that is wanted, and
-answers with ``install``, ``uninstall``, ``upgrade`` and ``unaffected`` (api.docs.cpanel.net,
-11.138; that everything of the namespace that is not listed is to be removed follows from its
-wording and from what profiles mean). As root on the server ``whmapi1`` needs no token.
+it. It changes nothing. With ``ns=ea`` its input is the complete set of wanted packages, and its
+answer has ``install``, ``uninstall``, ``upgrade`` and ``unaffected`` (api.docs.cpanel.net, 11.138;
+that unlisted packages of the namespace are removed follows from its wording and from the meaning of
+profiles). As root on the server ``whmapi1`` needs no token.
 """
 
 from __future__ import annotations
@@ -23,24 +23,24 @@ from easyapache.ea4.sentences import Sentence
 PROGRAM = "usr/local/cpanel/bin/whmapi1"
 FUNCTION = "package_manager_resolve_actions"
 LIMIT = 10.0
-"""Seconds. A plan waits no longer for it."""
+"""Seconds that a plan waits for it."""
 LARGEST = 1 << 20
-"""Bytes of the answer. One that names every package of EasyApache 4 has a twentieth of it."""
+"""Bytes of the answer. One with every package of EasyApache 4 has a twentieth of it."""
 
 
-def ask_whm(root: Path, runner: Runner, wanted: Sequence[str]) -> Opinion | None:
-    """What WHM would do so that exactly ``wanted`` is installed; None where there is no WHM. Raises
-    HostError ``no_answer`` where it answers nothing that can be used."""
+def resolve_by_whm(root: Path, runner: Runner, wanted: Sequence[str]) -> Opinion | None:
+    """WHM's plan to install exactly ``wanted``; None if there is no WHM. Raises HostError
+    ``no_answer`` if its answer can't be used."""
     program = root / PROGRAM
     if not program.exists():
         return None
     packages = [f"package-{number}={name}" for number, name in enumerate(wanted)]
     argv = [str(program), "--output=json", FUNCTION, "ns=ea", *packages]
-    said = runner.capture(argv, limit=LIMIT, most=LARGEST)
-    if not said.ok:
-        raise _useless(said.text[-400:] or f"status {said.status}")
+    finished = runner.capture(argv, limit=LIMIT, most=LARGEST)
+    if not finished.ok:
+        raise _useless(finished.text[-400:] or f"status {finished.status}")
     try:
-        answer = json.loads(said.stdout)
+        answer = json.loads(finished.stdout)
     except (ValueError, RecursionError) as error:
         raise _useless("its answer is not JSON") from error
     return _opinion(answer)

@@ -201,16 +201,24 @@ def second_opinion(situation: Situation) -> Iterator[Finding]:
     found = disagreement(situation.opinion, situation.change) if situation.opinion else None
     if found is None or not situation.resolved:
         return
-    said = []
+    differences = []
     if found.only_whm_installs:
-        said.append(Sentence("Only WHM installs {names}.", names=listing(found.only_whm_installs)))
+        differences.append(
+            Sentence("Only WHM installs {names}.", names=listing(found.only_whm_installs))
+        )
     if found.only_dnf_installs:
-        said.append(Sentence("Only dnf installs {names}.", names=listing(found.only_dnf_installs)))
+        differences.append(
+            Sentence("Only dnf installs {names}.", names=listing(found.only_dnf_installs))
+        )
     if found.only_whm_removes:
-        said.append(Sentence("Only WHM removes {names}.", names=listing(found.only_whm_removes)))
+        differences.append(
+            Sentence("Only WHM removes {names}.", names=listing(found.only_whm_removes))
+        )
     if found.only_dnf_removes:
-        said.append(Sentence("Only dnf removes {names}.", names=listing(found.only_dnf_removes)))
-    yield finding("whm_resolves_differently", joined(" ", said), packages=found.names)
+        differences.append(
+            Sentence("Only dnf removes {names}.", names=listing(found.only_dnf_removes))
+        )
+    yield finding("whm_resolves_differently", joined(" ", differences), packages=found.names)
 
 
 PACKAGE_RULES: tuple[RuleFunction, ...] = (

@@ -14,7 +14,7 @@ from django.views.decorators.http import require_GET, require_http_methods
 
 from mpm.access.rights import may_read
 from mpm.web.dates import CLOCKS, ORDERS, Style, override, written
-from mpm.web.message_storage import said
+from mpm.web.message_storage import recent_messages
 from mpm.web.preferences import THEMES, ZONES
 from mpm.web.responses import back_to, show
 
@@ -93,4 +93,4 @@ def _examples(styles: Iterable[Style]) -> list[tuple[str, str]]:
 @require_GET
 def messages(request: HttpRequest) -> HttpResponse:
     """What the panel said in this session."""
-    return show(request, "easyapache/messages.html", {"said": said(request)})
+    return show(request, "easyapache/messages.html", {"said": recent_messages(request)})

@@ -51,8 +51,8 @@ COOKIE = "whm_entry"
 def own_addresses(request: HttpRequest) -> frozenset[str]:
     """The addresses of this panel that a ticket may be for: the one that is set, else the one that
     the request came to, whose host ALLOWED_HOSTS allows."""
-    asked = settings.PANEL_URL or f"{request.scheme}://{request.get_host()}"
-    return frozenset(filter(None, [origin(asked.rstrip("/"))]))
+    url = settings.PANEL_URL or f"{request.scheme}://{request.get_host()}"
+    return frozenset(filter(None, [origin(url.rstrip("/"))]))
 
 
 @csrf_exempt  # what proves that the form is meant is the signature in it

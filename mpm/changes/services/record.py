@@ -65,7 +65,7 @@ def find_change(server_name: str, uuid: str) -> Change | None:
     return found
 
 
-def heard(server_name: str, at: datetime, change: Change | None = None) -> None:
+def mark_seen(server_name: str, at: datetime, change: Change | None = None) -> None:
     """Record a sign of life of ``server_name`` and its change. A message recorded ``at`` one moment
     may have been sent earlier."""
     at = sent_at(at)
@@ -98,7 +98,7 @@ def record_reports(server: str, change: str, reports: Iterable[Any]) -> int:
     fresh, gap = 0, False
     with transaction.atomic():
         row = _locked(found)
-        heard(server, now, row)
+        mark_seen(server, now, row)
         for report, content in parsed:
             if report.seq <= row.last_report:
                 unrequested.note_contradiction(row, report, now, agent_of(server))
@@ -300,7 +300,7 @@ def record_log(server: str, change: str, offset: int, text: str) -> int:
     now = timezone.now()
     with transaction.atomic():
         row = _locked(found)
-        heard(server, now, row)
+        mark_seen(server, now, row)
         if max(row.log_size, start) + len(data) > unrequested.LONGEST_LOG:
             raise BadMessage("the log of the change would be too long")
         gap = start > row.log_size
@@ -326,7 +326,7 @@ def seal_late_reports(now: datetime) -> None:
             if row.unsealed_since is None or row.unsealed_since >= now - QUIET:
                 continue
             append(
-                seal_payload.TOLD_LATER,
+                seal_payload.LATE_REPORT,
                 now,
                 server_name=row.server_name,
                 change=row,
@@ -349,7 +349,7 @@ def record_unknown(server: str, change: str) -> None:
     now = timezone.now()
     with transaction.atomic():
         row = _locked(found)
-        heard(server, now, row)
+        mark_seen(server, now, row)
         if row.state not in (State.RUNNING, State.CANCELING):
             return
         if row.unknown_since is None:

@@ -12,7 +12,7 @@ from easyapache.ea4.protocol import RepairRequest
 from easyapache.ea4.sentences import Sentence, with_words
 from mpm.access.services.actor import Actor, Refused, agent_of
 from mpm.changes.services.lookup import must_be_allowed
-from mpm.changes.services.record import heard
+from mpm.changes.services.record import mark_seen
 from mpm.history import renamed
 from mpm.history.diagnosis import NOT_REPAIRED, REPAIR_REQUESTED, REPAIRED
 from mpm.history.services.events import append
@@ -90,7 +90,7 @@ def record_repair(
         row = Server.objects.select_for_update().filter(name=server).first()
         if row is None:
             return
-        heard(server, now)
+        mark_seen(server, now)
         answers = Event.objects.filter(server_name=server, kind__in=(REPAIRED, NOT_REPAIRED))
         if answers.filter(data__request=request).exists():
             return

@@ -18,7 +18,7 @@ AT_ONCE = 200
 KINDS = renamed.spellings(
     *seal_payload.REQUESTED,
     *seal_payload.ENDED,
-    seal_payload.TOLD_LATER,
+    seal_payload.LATE_REPORT,
     seal_payload.ADOPTED,
     seal_payload.CANCELING,
 )

@@ -9,7 +9,7 @@ from typing import Any
 from django.db.models import Exists, OuterRef
 from django.utils import timezone
 
-from mpm.changes.services.record import heard
+from mpm.changes.services.record import mark_seen
 from mpm.history.services.text_checks import storable
 from mpm.models import ACTIVE_STATES, Change
 from mpm.servers.models import Pulse, Server
@@ -46,7 +46,7 @@ def record_heartbeat(
     if fields:
         Server.objects.filter(pk=row.pk).update(**fields)
     if row.silent:
-        heard(server, now)
+        mark_seen(server, now)
 
 
 def _sign_of_life(now: datetime) -> None:

@@ -20,7 +20,7 @@ from easyapache.ea4.schema import BadMessage
 from mpm.access.services.actor import agent_of
 from mpm.changes.models.change import Origin
 from mpm.changes.services.outside import ours, outside_change
-from mpm.changes.services.record import heard
+from mpm.changes.services.record import mark_seen
 from mpm.history.services.events import append
 from mpm.history.services.text_checks import storable
 from mpm.models import ACTIVE_STATES, Change, Preview
@@ -31,10 +31,10 @@ from mpm.servers.inventory import (
     record_peak,
     record_scan,
 )
-from mpm.servers.looks import asked_at, request_number
+from mpm.servers.looks import request_number, request_time
 from mpm.servers.models import Server
 
-ANSWERED_WITHIN = timedelta(hours=1)
+ANSWER_WITHIN = timedelta(hours=1)
 """A look that was asked for longer ago shows another server than today's."""
 
 
@@ -55,14 +55,14 @@ def record_inspection(
         row = Server.objects.select_for_update().filter(name=server).first()
         if row is None:
             return None
-        heard(server, now)
-        asked = asked_at(request)
-        if now - asked > ANSWERED_WITHIN:
+        mark_seen(server, now)
+        requested = request_time(request)
+        if now - requested > ANSWER_WITHIN:
             raise BadMessage("the answer to an expired request")
         if error is not None or profile is None:
             _note_error(row, storable(dict(error or {})))
             return None
-        if _disturbed(row, asked):
+        if _disturbed(row, requested):
             return None
         seen = Profile.from_json(storable(dict(profile)))
         scan = record_scan(row, seen, now, "scan")
@@ -72,19 +72,19 @@ def record_inspection(
         if scan.movement is None:
             return None
         if not scan.movement.significant or ours(row, scan.movement):
-            _tell_update(row, scan.movement, now)
+            _record_update(row, scan.movement, now)
             return None
         return outside_change(row, scan.movement, now)
 
 
-def note_particulars(server: str, said: Mapping[str, Any]) -> None:
+def note_particulars(server: str, data: Mapping[str, Any]) -> None:
     """Keep what an agent tells of its server's packages beyond their names."""
     now = timezone.now()
-    particulars = Particulars.from_json(storable(dict(said)))
+    particulars = Particulars.from_json(storable(dict(data)))
     with transaction.atomic():
         row = Server.objects.select_for_update().filter(name=server).first()
         if row is not None:
-            heard(server, now)
+            mark_seen(server, now)
             record_particulars(row, particulars, now)
 
 
@@ -97,13 +97,13 @@ def _note_error(server: Server, error: dict[str, Any] | None) -> None:
         Server.objects.filter(pk=server.pk).update(agent=agent)
 
 
-def _disturbed(server: Server, asked: datetime) -> bool:
+def _disturbed(server: Server, requested: datetime) -> bool:
     ours = server.changes.exclude(origin=Origin.OUTSIDE)
     at_work = ours.filter(state__in=ACTIVE_STATES).exclude(dispatched_at=None)
-    return at_work.exists() or ours.filter(finished_at__gte=asked).exists()
+    return at_work.exists() or ours.filter(finished_at__gte=requested).exists()
 
 
-def _tell_update(server: Server, movement: Movement, at: datetime) -> None:
+def _record_update(server: Server, movement: Movement, at: datetime) -> None:
     """Packages in another version, or httpd no longer answering: worth an event, no change."""
     append(
         "profile.observed",
@@ -163,7 +163,7 @@ def record_preview(
         pending = Preview.objects.filter(pk=row.pk, state=Preview.State.PENDING)
         if pending.update(answered_at=now, **fields) != 1:
             return None
-        heard(server, now)
+        mark_seen(server, now)
     if profile is not None and error is None:
         record_inspection(server, request_number(row.requested_at), profile)
     row.refresh_from_db()
