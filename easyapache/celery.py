@@ -1,8 +1,8 @@
 """The Celery application of the panel: control worker and beat.
 
-The database is the queue of record, so a message may be lost (the sweep finds the work), and
-one that comes twice finds the work done. Hence early acknowledgement, no results, no
-retries, no ETA and no time limit: none of the ways in which a broker repeats a long task.
+The database is the queue of record, so a message may be lost (the sweep finds the work), and a
+repeated one finds the work done. Hence early acknowledgement, no results, no retries, no ETA and no
+time limit: nothing by which a broker repeats a long task.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ TRANSPORT = {
 """A page must not hang because the broker does; a worker must notice that its connection died."""
 
 TICKS_QUEUE = "ticks"
-"""What the clock asks for does not stand behind what the agents tell."""
+"""Ticks do not wait behind messages of agents."""
 
 
 def _tick(name: str, seconds: int, expires: int | None = None) -> dict[str, Any]:
@@ -96,14 +96,14 @@ def keep_the_panels_own_logging(**_: object) -> None:
 
 @celeryd_after_setup.connect
 def take_ticks_too(instance: Any, **_: object) -> None:
-    """Every control worker does, whichever queues its command line names. It takes from the two
-    queues in turn, so that however much waits in one, the other is served."""
+    """The queues of every control worker, independent of its command line. It takes from both in
+    turn, so that a long queue does not block the other."""
     instance.app.amqp.queues.select_add(TICKS_QUEUE)
 
 
 @task_prerun.connect
 @task_postrun.connect
 def renew_sessions(**_: object) -> None:
-    """As Django does around a request: a session with the database goes on until CONN_MAX_AGE,
-    unless it is broken."""
+    """As Django does around a request: a database connection is kept until CONN_MAX_AGE, unless it
+    is broken."""
     close_old_connections()

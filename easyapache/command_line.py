@@ -1,5 +1,5 @@
-"""Runs a command of ``manage.py``. What it lacks is one sentence on standard error, and a status
-of its own; a traceback is for errors of the panel itself."""
+"""Runs a command of ``manage.py``. Missing requirements end it with one sentence on standard error
+and a specific exit status; a traceback is for bugs of the panel."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ INTERRUPTED = 128 + signal.SIGINT
 
 
 def run(argv: list[str]) -> None:
-    """Raises SystemExit where the command did not end well, and whatever is a fault of ours."""
+    """Raises SystemExit if the command failed, and other exceptions for bugs."""
     from django.db import DatabaseError
 
     from easyapache.unavailable import why
@@ -42,7 +42,7 @@ def run(argv: list[str]) -> None:
 
 
 def leave_the_pipe() -> None:
-    """Nobody reads our standard output any more: what is still in its buffer goes nowhere."""
+    """The reader of standard output has ended: discard the rest of the buffer."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, sys.stdout.fileno())
     os.close(nowhere)

@@ -76,8 +76,8 @@ def place_for_sqlite(path: Path) -> None:
 
 
 def _sqlite(path: Path) -> dict[str, Any]:
-    """WAL lets readers go on while one writes; IMMEDIATE takes the write lock at the start of
-    a transaction, so that two writers queue up instead of failing half-way."""
+    """WAL lets readers continue during a write; IMMEDIATE takes the write lock at the start of a
+    transaction, so that two writers wait instead of failing in the middle."""
     return {
         "ENGINE": "django.db.backends.sqlite3",
         "NAME": str(path),

@@ -1,12 +1,12 @@
-"""What is let in from the broker: whole, small, and exactly of our shape, or not at all.
+"""Validates messages from the broker: only complete, small ones of the expected form are accepted.
 
-Everything that a worker takes from a queue passes ``opened`` before Celery or kombu see it. What
-is not one of our messages is dropped and counted, here and at once: it has left the queue by being
-read, is never put back, and cannot end the worker. What is let in is built anew out of the parts
-that are known, so that no header, tag or address that somebody made up has an effect.
+Every message that a worker takes from a queue passes ``opened`` before Celery or kombu see it. An
+invalid one is dropped and counted at once: it is not put back, and cannot end the worker. An
+accepted one is rebuilt from its known parts, so that no forged header, tag or address has an
+effect.
 
-Nothing is kept in the broker of what a worker has taken, and no bindings are read from there: the
-database and the spool are the memory, and what is lost is sent again.
+Messages taken by a worker are not kept in the broker, and no bindings are read from there: the
+database and the spool hold the state, and lost messages are sent again.
 """
 
 from __future__ import annotations
@@ -44,12 +44,12 @@ _ID = re.compile(r"[0-9A-Za-z][0-9A-Za-z._:-]{0,99}\Z")
 _UNUSED = ("compression", "eta", "group", "chord", "stamps", "replaced_task_nesting")
 """Headers with which a message would do more than call its task; ours have none or nothing."""
 _PRIORITY = b"\x06\x16"
-"""Stands between the name of a queue and its priority."""
+"""The separator between the name of a queue and its priority."""
 _LOG_EVERY = 1.0
 
 
 class NotOurs(ValueError):
-    """An envelope that is not one of our messages; the message says why."""
+    """An envelope that is not one of our messages; the message has the reason."""
 
 
 class Counter:
@@ -77,7 +77,7 @@ class Counter:
             log.error("dropped a message of the queue %s (%d so far): %s", queue, count, why)
 
     def take(self) -> int:
-        """How many were dropped since this was last asked."""
+        """The number dropped since the last call."""
         with self._lock:
             unreported, self._unreported = self._unreported, 0
         return unreported
@@ -87,8 +87,8 @@ dropped = Counter()
 
 
 def opened(item: bytes, queue: str) -> bytes:
-    """The envelope ``item`` built anew. Raises NotOurs for anything else than a message as panel
-    and agents send them."""
+    """The envelope ``item``, rebuilt. Raises NotOurs for anything but a message of the panel or an
+    agent."""
     if len(item) > LARGEST:
         raise NotOurs(f"it has {len(item)} bytes")
     envelope = _object(_read(item), "the envelope")
@@ -168,8 +168,8 @@ def _no_number(text: str) -> float:
 
 
 def _plain(value: Any, depth: int) -> None:
-    """Raises NotOurs for what is nested too deep, no plain number, or made to become an object
-    when kombu reads it."""
+    """Raises NotOurs for data that is nested too deep, has special numbers, or would become an
+    object when kombu reads it."""
     if depth > DEEPEST:
         raise NotOurs("it is nested too deep")
     if isinstance(value, dict):
@@ -211,7 +211,8 @@ class Client(redis.Redis):
     """A connection to Redis whose queues hold messages of ours only."""
 
     def parse_response(self, connection: Any, command_name: Any, **options: Any) -> Any:
-        """What was popped of a queue, opened; None, as if nothing had come, for what is dropped."""
+        """The validated message popped from a queue; None, as for an empty queue, if it is
+        dropped."""
         answer = super().parse_response(  # type: ignore[no-untyped-call]
             connection, command_name, **options
         )
@@ -223,15 +224,15 @@ class Client(redis.Redis):
             return name, opened(bytes(item), queue)
         except NotOurs as error:
             dropped.drop(queue, str(error))
-        except Exception:  # whatever it is, it must not end the worker or be put back
+        except Exception:  # no error may end the worker or put the message back
             log.exception("cannot open a message of the queue %s", queue)
             dropped.drop(queue, "it could not be opened")
         return None
 
 
 class Taken(virtual.QoS):
-    """What a worker has taken and not begun, in its own memory. At a regular end it is put back;
-    what cannot be is left, and asked for again by whoever wanted it."""
+    """Messages a worker has taken and not started, in its own memory. At a regular end they are put
+    back; if that fails, they are lost and sent again by their sender."""
 
     def restore_unacked(self) -> list[Any]:  # type: ignore[override]
         self._flush()  # type: ignore[attr-defined]
@@ -272,8 +273,8 @@ class Channel(kombu_redis.Channel):
 
 
 class Transport(kombu_redis.Transport):
-    """Redis without what Celery's workers tell each other there. (They do it with ``redis`` and
-    ``amqp`` only, by the name of the driver.)"""
+    """Redis without the messages between Celery's workers. (They do it with ``redis`` and ``amqp``
+    only, by the name of the driver.)"""
 
     Channel = Channel
     driver_type = "ea4"

@@ -1,4 +1,4 @@
-"""Settings from the environment, read strictly: what is misspelt stops the start.
+"""Settings from the environment, read strictly: an invalid value stops the start.
 
 Every name can also be given as ``NAME_FILE``, the path of a file that holds the value; that is
 how containers and systemd hand over secrets without showing them to ``ps``.
@@ -20,8 +20,8 @@ _FALSE = {"0", "false", "no", "off"}
 
 
 class Environment:
-    """Reads one mapping of variables. Every reader raises ImproperlyConfigured for what it
-    cannot understand, and names the variable (never the value of a secret)."""
+    """Reads one mapping of variables. Every reader raises ImproperlyConfigured for an invalid
+    value, and names the variable (never the value of a secret)."""
 
     def __init__(self, variables: Mapping[str, str] | None = None) -> None:
         self._variables = os.environ if variables is None else variables
@@ -99,8 +99,8 @@ class Environment:
 def peppers_from(text: str, secret_key: str) -> dict[str, bytes]:
     """Read ``id:secret,id:secret``, the current pepper first.
 
-    The last one is derived from the secret key, under an id of its own: it is the only one of a
-    panel that was given none, and what was sealed with it goes on when that panel gets some.
+    The last one is derived from the secret key, with its own id: it is the only one of a panel
+    without configured peppers, and what was sealed with it remains valid when peppers are added.
     Raises ImproperlyConfigured; the message holds no secret.
     """
     peppers: dict[str, bytes] = {}

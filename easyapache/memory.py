@@ -1,9 +1,9 @@
-"""When Python looks through its memory for what nobody uses any more.
+"""When Python's garbage collector runs.
 
-A process of the panel loads more than a hundred thousand objects that stay as long as it does.
-Left alone, Python looks through all of them several times while it starts, now and then while it
-works, and once more before it ends: of the processor time of a start and an end a fifth with a
-command (``manage.py mpm status``) and two fifths with the web part (``import easyapache.wsgi``).
+A process of the panel loads more than a hundred thousand permanent objects. By default, Python
+scans all of them several times during the start, occasionally during work, and again at the end: of
+the processor time of a start and an end a fifth with a command (``manage.py mpm status``) and two
+fifths with the web part (``import easyapache.wsgi``).
 """
 
 from __future__ import annotations
@@ -13,15 +13,15 @@ import gc
 
 
 def starting() -> None:
-    """What is loaded from here on is not looked through, until ``started``."""
+    """Disable garbage collection until ``started``."""
     gc.disable()
 
 
 def started() -> None:
-    """What has been loaded stays: from here on Python looks only through what comes after.
+    """All loaded objects are permanent: from here on only newer ones are scanned.
 
-    Before a fork this also keeps memory shared between parent and child. And at its end a
-    process looks through nothing: the system takes back its memory as a whole.
+    Before a fork this also keeps memory shared between parent and child. At its end a process scans
+    nothing: the system frees its memory as a whole.
     """
     gc.freeze()
     gc.enable()

@@ -1,7 +1,7 @@
 """Files of the panel that no other account of the machine may read.
 
-A cPanel server has hundreds of accounts with a shell. Whoever reads the panel's database has
-its history, its webhooks and everything else in it.
+A cPanel server has hundreds of accounts with a shell. An account that can read the panel's database
+has its history, its webhooks and everything else in it.
 """
 
 from __future__ import annotations
@@ -28,15 +28,15 @@ def keep_files_private() -> None:
 
 
 def database_files(database: Path) -> list[Path]:
-    """The files of an SQLite database that exist. SQLite gives those beside it the mode of the
-    database itself, at the time it creates them."""
+    """The files of an SQLite database that exist. SQLite creates the others with the mode of the
+    database."""
     beside = (database.with_name(database.name + end) for end in ("-wal", "-shm", "-journal"))
     return [path for path in (database, *beside) if path.is_file()]
 
 
 def readable_by_others(paths: Iterable[Path]) -> list[Path]:
-    """Those that an account which neither owns them nor is in their group can read. A folder
-    on the way that it cannot enter protects what is in it."""
+    """The paths that accounts other than the owner and the group can read. A parent folder that
+    they cannot enter protects its contents."""
     return [path for path in paths if _others_read(path)]
 
 
@@ -51,8 +51,8 @@ def _others_read(path: Path) -> bool:
 
 
 def make_private(paths: Iterable[Path]) -> None:
-    """Take away what group and others may do with these files and folders, where they are ours.
-    A folder that everybody shares (/tmp) stays as it is."""
+    """Remove all permissions of group and others from our own files and folders among these. Shared
+    folders (/tmp) are not changed."""
     for path in paths:
         if not path.exists():
             continue
@@ -72,8 +72,8 @@ def account_name(uid: int) -> str:
 def wrong_account(path: Path) -> str:
     """Why this process must not create files in ``path``: one sentence, empty when it may.
 
-    Root may write anywhere, and what it leaves in a folder of the panel's account the panel
-    cannot write afterwards.
+    Root may write anywhere, but the panel could not write the files that root creates in a folder
+    of the panel's account.
     """
     if not path.exists():
         return ""

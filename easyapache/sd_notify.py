@@ -1,6 +1,6 @@
-"""Tells systemd that this process is ready, and that it is still at work: sd_notify(3).
+"""Notifies systemd that this process is ready, and that it still works: sd_notify(3).
 
-Where no unit of Type=notify started the process there is nobody to tell, and nothing happens.
+If the process was not started by a unit of Type=notify, nothing happens.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ _PATIENCE = 5.0
 
 
 def ready(status: str = "") -> bool:
-    """What the unit is for can be used from here on. Returns whether systemd has heard it."""
+    """The service is ready. Returns whether systemd was notified."""
     return notify("READY=1", *([f"STATUS={status}"] if status else []))
 
 
 def at_work() -> bool:
-    """Call it when the process has shown that it works, never from a clock alone: systemd kills
-    and restarts a process of which it does not hear within WatchdogSec."""
+    """Call it when the process has shown that it works, never by a timer alone: systemd kills and
+    restarts a process without a notification within WatchdogSec."""
     return notify("WATCHDOG=1")
 
 
@@ -34,8 +34,8 @@ def watched() -> bool:
 
 
 def notify(*lines: str) -> bool:
-    """Send these lines in one message. False where nobody listens; never an exception, because
-    a service that cannot tell how it does must go on doing it."""
+    """Send these lines in one message. False if there is no receiver; never an exception, because
+    the service must continue without it."""
     address = os.environ.get(SOCKET_VARIABLE, "")
     if address[:1] not in ("/", "@"):
         return False

@@ -37,7 +37,8 @@ ALLOWED_HOSTS = env.names("ALLOWED_HOSTS", ("localhost", "127.0.0.1", "[::1]"))
 CSRF_TRUSTED_ORIGINS = env.names("CSRF_TRUSTED_ORIGINS")
 """Origins whose forms are accepted, where a proxy changes the host name."""
 TRUSTED_PROXIES = env.integer("TRUSTED_PROXIES", 0)
-"""How many proxies of our own stand in front; that many entries of X-Forwarded-For are true."""
+"""The number of own proxies in front of the panel; that many entries of X-Forwarded-For are
+trusted."""
 
 REDIS_URL = env.text("REDIS_URL", "redis://127.0.0.1:6379/0")
 """The broker, for the panel and for agents."""
@@ -139,8 +140,8 @@ SECURE_HSTS_INCLUDE_SUBDOMAINS = env.boolean("HSTS_SUBDOMAINS", False)
 SECURE_HSTS_PRELOAD = env.boolean("HSTS_PRELOAD", False)
 """With HTTPS: the panel's name may be added to the built-in lists of browsers."""
 SILENCED_SYSTEM_CHECKS = ["security.W005", "security.W021"]
-"""Both are the operator's to choose: the panel may have a customer's domain as its parent, or be
-one, and neither choice can be taken back from browsers that have seen it."""
+"""The operator decides about both: the panel may be on a customer's domain or its subdomain, and
+browsers remember these settings."""
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if TRUSTED_PROXIES or HTTPS else None
 """With HTTPS also of a proxy that the panel was not told of: the redirect would go round in
 circles, and a visitor who lies about it gains nothing."""
@@ -148,8 +149,8 @@ SECURE_REFERRER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"
 MESSAGE_STORAGE = "mpm.web.message_storage.RememberingStorage"
 LARGEST_BODY = DATA_UPLOAD_MAX_MEMORY_SIZE = FILE_UPLOAD_MAX_MEMORY_SIZE = 2 * 1024 * 1024
-"""Bytes of a request. Whatever is larger is refused before anything of it is read or written, so
-that every upload fits into memory and none becomes a file."""
+"""Bytes of a request. A larger one is refused before it is read, so that every upload fits into
+memory and none becomes a file."""
 FILE_UPLOAD_HANDLERS = ["django.core.files.uploadhandler.MemoryFileUploadHandler"]
 
 # -- Words and times -------------------------------------------------------------------
@@ -180,7 +181,7 @@ STORAGES = {
 }
 
 NOTICE = env.text("EA4_NOTICE")
-"""A sentence for everybody, on every page; the demo says here what its machine lacks."""
+"""A notice on every page; the demo shows here what its machine lacks."""
 
 # -- The change machinery ----------------------------------------------------------------
 PREVIEW_SECONDS = env.integer("PREVIEW_SECONDS", 30, minimum=1)

@@ -2,8 +2,8 @@
 
 A ticket is three parts with dots between them: ``ea4whm1``, the claims as JSON and the signature,
 both in URL-safe base64 without padding. It is signed with the Ed25519 key (RFC 8032) of one server,
-which setup creates there. What a ticket says counts for nothing until its signature is verified
-with the public key that the panel has of that server; ``fault`` says whether it is good now.
+which setup creates there. Its claims must not be used before its signature is verified with the
+panel's public key of that server; ``fault`` checks whether it is valid now.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ LARGEST = 2_000
 """Characters of a ticket."""
 
 _SIGNED_AS = b"ea4-mpm whm ticket, version 1\0"
-"""In front of what is signed, so that nothing else signed with the key can pass for a ticket."""
+"""A prefix of the signed text, so that nothing else signed with the key is accepted as a ticket."""
 _SERVER = re.compile(r"[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?")
 _USER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _NONCE = re.compile(r"[0-9a-f]{32}")
@@ -43,20 +43,19 @@ _LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
 
 
 class BadTicket(ValueError):
-    """Something that is not a ticket, or not signed by the server that it names; the message says
-    which."""
+    """No ticket, or not signed by the server that it names; the message has the reason."""
 
 
 class BadKey(ValueError):
-    """Something that is not a key of a server; the message says why."""
+    """No valid key of a server; the message has the reason."""
 
 
 @dataclass(frozen=True, slots=True)
 class Claims:
-    """What a ticket says. ``server`` is the name of the server in the panel, ``user`` the WHM user,
-    ``root`` whether WHM gave that user all its privileges, ``audience`` the address of the panel
-    that the ticket is for, ``issued`` and ``expires`` are seconds since 1970, ``nonce`` is never
-    used twice."""
+    """The claims of a ticket. ``server`` is the name of the server in the panel, ``user`` the WHM
+    user, ``root`` whether that user has all of WHM's privileges, ``audience`` the address of the
+    panel that the ticket is for, ``issued`` and ``expires`` are seconds since 1970, ``nonce`` is
+    never used twice."""
 
     server: str
     user: str
@@ -90,9 +89,8 @@ class Claims:
 
 
 def origin(address: str) -> str:
-    """Scheme, host and port of a panel's address, without a port that goes without saying; "" for
-    an address that no panel can have. Plain HTTP counts on the machine itself only, where nobody
-    else can listen."""
+    """Scheme, host and port of a panel's address, without the default port; "" for an address that
+    no panel can have. Plain HTTP is allowed on the machine itself only."""
     if len(address) > 300 or not address.isascii() or any(c <= " " or c in "\\@" for c in address):
         return ""
     try:
@@ -232,7 +230,7 @@ def _encoded(raw: bytes) -> str:
 
 
 def _decoded(text: str) -> bytes:
-    """Raises BadTicket for what is not exactly how ``_encoded`` writes it."""
+    """Raises BadTicket for any encoding that ``_encoded`` would not write."""
     try:
         raw = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
     except (binascii.Error, ValueError) as error:

@@ -1,11 +1,11 @@
 """The clock of the panel inside its worker: ``celery worker --ticks``.
 
-Celery's own ``--beat`` starts a process more, with everything of the panel in its memory once
-more. Here beat is a thread. It keeps no file: what is due every few seconds needs no memory of
-when it was last due, and a file that a power cut emptied cannot stop it.
+Celery's own ``--beat`` starts another process, with another copy of the panel in its memory. Here
+beat is a thread. It keeps no file: a schedule of a few seconds need not remember the last run, and
+a file emptied by a power cut cannot stop it.
 
-The same thread's messages show that the worker works: each tick makes the whole way through the
-broker and back. systemd hears of it as long as what was sent is also received.
+Its messages also show that the worker works: each tick passes through the broker and back. systemd
+is notified as long as sent ticks are received.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ from easyapache import sd_notify
 log = logging.getLogger(__name__)
 
 PROOF = "control.sweep"
-"""The tick that is watched. Whoever takes it works."""
+"""The watched tick: a worker that receives it works."""
 DEAF_AFTER = 120.0
 """Seconds without receiving a tick, while sending works, after which the worker counts as hung."""
 LOOK = 10.0
 
 
 class Ticks(bootsteps.StartStopStep):
-    """Beat as a thread of the worker, and the word to systemd's watchdog."""
+    """Beat as a thread of the worker, and the notification of systemd's watchdog."""
 
     requires = ("celery.worker.components:Pool",)
 

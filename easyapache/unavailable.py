@@ -1,4 +1,4 @@
-"""Why the database cannot be worked with, in one sentence for whoever has to mend it."""
+"""Why the database can't be used, as one sentence for the administrator."""
 
 from __future__ import annotations
 
@@ -53,15 +53,15 @@ _BY_WORDS = (
     ("does not exist", _BY_STATE["3D000"]),
     ("the database system is", _BY_STATE["57P03"]),
 )
-"""Where there is neither: SQLite has one code for many errors, and a connection that PostgreSQL
-refuses comes without a state."""
+"""If there is neither: SQLite has one code for many errors, and a connection refused by PostgreSQL
+has no state."""
 
 _FOR_A_WHILE = ("57P01", "57P03", "53300")
 
 
 def why(error: DatabaseError) -> str:
-    """What is wrong with the database, and what to do; empty for an error that is the panel's
-    own. Nothing of it is secret: drivers do not repeat passwords."""
+    """The problem of the database, and the fix; empty for a bug of the panel. It has no secrets:
+    drivers do not repeat passwords."""
     cause = _driver_error(error)
     state, code = getattr(cause, "sqlstate", None), getattr(cause, "sqlite_errorname", "")
     if state:
@@ -99,9 +99,10 @@ def passes(error: DatabaseError) -> bool:
 def wait_for(
     connection: BaseDatabaseWrapper, seconds: float, report: Callable[[str], None]
 ) -> None:
-    """Until the database takes a connection. ``report`` gets one sentence when it has to wait.
+    """Wait until the database accepts a connection. ``report`` gets one sentence when it has to
+    wait.
 
-    Raises DatabaseError when it refuses, or has not come within ``seconds``.
+    Raises DatabaseError if it refuses, or does not answer within ``seconds``.
     """
     ends, waited = time.monotonic() + seconds, False
     while True:

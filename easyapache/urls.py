@@ -15,7 +15,7 @@ handler400 = "mpm.web.faults.bad_request"
 handler500 = "mpm.web.faults.server_error"
 
 urlpatterns: list[URLPattern | URLResolver] = [
-    # First, as programs ask a thousand times for each page that a person opens.
+    # First, because programs send a thousand requests for each page that a person opens.
     path("api/", include("mpm.api.urls")),
     path("", include("mpm.whmapi.urls")),
     path("", overview.home, name="home"),

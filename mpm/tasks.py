@@ -1,6 +1,6 @@
-"""What the control worker does when a message arrives: hand it to the service that knows.
+"""The tasks of the control worker: each passes a message to its service.
 
-A malformed message is logged and dropped whole; it would not become better by being repeated.
+A malformed message is logged and dropped; repeating it would not help.
 """
 
 from __future__ import annotations
@@ -39,8 +39,8 @@ Json = Mapping[str, Any]
 
 
 def control(name: str) -> Callable[[Callable[P, object]], Callable[P, None]]:
-    """Register a function as the task ``control.<name>`` that refuses what it cannot read. What a
-    newer agent tells besides is left out of account."""
+    """Register a function as the task ``control.<name>`` that refuses invalid messages. Additional
+    fields of a newer agent are ignored."""
 
     def decorate(function: Callable[P, object]) -> Callable[P, None]:
         known = signature(function).parameters
@@ -64,7 +64,7 @@ def control(name: str) -> Callable[[Callable[P, object]], Callable[P, None]]:
 
 
 def tick(name: str) -> Callable[[Callable[[], object]], Callable[[], None]]:
-    """Register what the clock asks for. While it is still under way here, it is not begun again."""
+    """Register a periodic task. It is not started again while it is running here."""
     turn = threading.Lock()
 
     def decorate(function: Callable[[], object]) -> Callable[[], None]:

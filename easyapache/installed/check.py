@@ -1,4 +1,4 @@
-"""``ea4-mpm check``: what is wrong with this installation, and what to do."""
+"""``ea4-mpm check``: problems of this installation, and how to fix them."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def check(layout: Layout) -> list[Finding]:
 
 
 def _tree(layout: Layout) -> Finding:
-    """Each file of the current version against the digests that came with it."""
+    """Compare each file of the current version with its digest in the package."""
     tree, what = layout.current.resolve(), "The installed files are as they were packed"
     manifest = tree / "MANIFEST"
     if not manifest.is_file():
@@ -81,7 +81,7 @@ def _tree(layout: Layout) -> Finding:
 
 
 def _files(layout: Layout) -> Iterator[Finding]:
-    """Owners and modes: what is secret, and what only root may write."""
+    """Owners and modes of secret files and of those that only root may write."""
     private = {
         layout.agent_toml: 0o600,
         layout.agent_env: 0o600,
@@ -246,7 +246,7 @@ def _is_outcome(line: str) -> bool:
 
 
 def wait_for_changes(layout: Layout, seconds: float) -> list[str]:
-    """Until no change is unfinished, or so long; those that still are."""
+    """Wait until no change is unfinished, up to a limit; returns those that still are."""
     end = time.monotonic() + seconds
     while (left := unfinished(layout)) and time.monotonic() < end:
         time.sleep(0.5)

@@ -24,7 +24,7 @@ REDIS, AGENT, RESUME = "ea4-mpm-redis.service", "ea4-mpm-agent.service", "ea4-mp
 
 
 class Refused(Exception):
-    """A command cannot do what was asked; the message says why, and what to do."""
+    """A command failed; the message has the reason and the recommended action."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
 """``ea4-mpm setup``: from an installed package to a running panel or agent. Safe to repeat.
 
-What is there already is kept: keys, accounts, certificate, database, and every setting that no
-option names. A second run repairs what is missing and starts what does not run.
+Existing keys, accounts, certificate, database, and every setting without an option are kept. A
+second run adds what is missing and starts stopped services.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ maxclients 200
 
 @dataclass(frozen=True, slots=True)
 class Answers:
-    """What setup needs to know. ``None`` means that no option says so."""
+    """The input of setup. ``None`` means that the option was not given."""
 
     server: str | None = None
     hosts: tuple[str, ...] = ()
@@ -100,7 +100,7 @@ def _check_machine() -> None:
 
 
 def ask(answers: Answers, question: str, default: str) -> str:
-    """An answer from the terminal; the default where nobody can be asked."""
+    """An answer from the terminal; the default without a terminal."""
     if not answers.questions:
         return default
     sys.stdout.write(f"{question} [{default}]: ")
@@ -370,8 +370,8 @@ def page_problem(layout: Layout, limit: float = 10.0) -> str:
     host = {"0.0.0.0": "127.0.0.1", "[::]": "::1"}.get(host, host.strip("[]"))  # noqa: S104
     try:
         context = ssl.create_default_context(cafile=settings["EA4_CERTIFICATE"])
-        # It is this very file that is expected, which need not name the loopback address, nor be
-        # signed by anybody whom this machine knows.
+        # Exactly this certificate is expected, which need not name the loopback address, nor be
+        # signed by a CA known to this machine.
         context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
         connection = HTTPSConnection(host, int(port), timeout=limit, context=context)
         try:

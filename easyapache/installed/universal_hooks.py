@@ -1,9 +1,10 @@
-"""A hook of ours among EasyApache 4's universal hooks: it tells the agent that packages have moved.
+"""The panel's script among EasyApache 4's universal hooks: it notifies the agent of package
+changes.
 
-cPanel's plugin of the package manager runs the scripts in these folders after each transaction
-with a package that fits the folder's name (CpanelInc/yum-plugin-universal-hooks, DNF.md, APT.md).
-Ours touches one file and does nothing else. The agent looks whether it was touched, and tells the
-panel, which has the server looked at: a change made outside is known at once.
+cPanel's plugin of the package manager runs the scripts in these folders after each transaction with
+a package that matches the folder's name (CpanelInc/yum-plugin-universal-hooks, DNF.md, APT.md).
+Ours touches one file and does nothing else. The agent notices that and notifies the panel, which
+requests a scan: an external change is found at once.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from pathlib import Path
 from easyapache.installed.layout import Layout, write
 
 NAME = "990-ea4-mpm"
-"""After cPanel's own, the last of which is 520: what the agent then sees is how it stays."""
+"""After cPanel's own, the last of which is 520, so that the agent sees the final state."""
 MARKER = "packages-moved"
 """The file in the agent's spool."""
 _FOLDERS = (

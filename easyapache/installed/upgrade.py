@@ -38,9 +38,9 @@ Report = Callable[[str], None]
 
 
 def activated(layout: Layout, version: str, before: str, report: Report) -> None:
-    """A version was unpacked. Where nothing is set up yet, or no systemd runs, it becomes current
-    and that is all. Else a unit of its own goes on, because the package manager may run inside the
-    agent, which is to be restarted."""
+    """A version was unpacked. Before setup, or without systemd, it only becomes current. Otherwise
+    a separate unit continues, because the package manager may run inside the agent, which must be
+    restarted."""
     running = Path("/run/systemd/system").is_dir()
     if not before or before == version or not running or not _set_up(layout):
         point_to(layout, version)
@@ -70,8 +70,8 @@ def versions(layout: Layout) -> list[str]:
 
 
 def use(layout: Layout, version: str, report: Report) -> None:
-    """Make a version current and start it. Raises Refused when it does not work; the one before is
-    then current again, with the database as it was."""
+    """Make a version current and start it. Raises Refused if it does not work; the previous one is
+    then current again, with the database as before."""
     if version not in versions(layout):
         known = ", ".join(versions(layout))
         raise Refused(f"Version {version} is not on this machine. There are: {known}.")
@@ -110,8 +110,8 @@ def point_to(layout: Layout, version: str) -> None:
 
 
 def prune(layout: Layout, keep: set[str]) -> None:
-    """Remove versions that are neither current nor previous. An engine keeps nothing open that it
-    needs but its code, so one that still runs from an old version keeps that version."""
+    """Remove versions that are neither current nor previous. An engine needs its code, so a version
+    from which one still runs is kept."""
     for version in versions(layout):
         if version not in keep and not _in_use(layout.base / version):
             shutil.rmtree(layout.base / version)
@@ -207,7 +207,7 @@ def _confirm(layout: Layout) -> None:
 
 
 def _why_no_heartbeat() -> str:
-    """The agent tells systemd's watchdog of each heartbeat that it sends."""
+    """The agent notifies systemd's watchdog of each heartbeat it sends."""
     state = systemctl("show", AGENT, "--property=ActiveState,WatchdogTimestampMonotonic")
     values = dict(line.split("=", 1) for line in state.splitlines() if "=" in line)
     if values.get("ActiveState") != "active":

@@ -1,8 +1,8 @@
 """``ea4-mpm whm``: the panel in WHM's menu, and the tickets that open it from there.
 
-What is put into WHM: a CGI program, an icon, a driver that makes opening the panel a privilege that
-root can give to resellers, and the entry itself, which WHM's own ``register_appconfig`` makes.
-Source: cPanel's Guide to WHM Plugins (AppConfig; The ACL Object Perl Module; Plugin Files).
+It installs into WHM a CGI program, an icon, a driver that makes opening the panel a privilege for
+resellers, and the entry itself, which WHM's own ``register_appconfig`` creates. Source: cPanel's
+Guide to WHM Plugins (AppConfig; The ACL Object Perl Module; Plugin Files).
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from easyapache.installed.layout import (
 SOURCE = Path(__file__).resolve().parent / "data" / "whm"
 NAME = "ea4mpm"
 PRIVILEGES = ("all", "own")
-"""What WHM says of a user: every privilege, or this plugin's."""
+"""A user's privilege in WHM: all, or this plugin's."""
 _REGISTER_LIMIT = 120.0
 
 Report = Callable[[str], None]
@@ -156,9 +156,8 @@ def ticket(layout: Layout, user: str, privilege: str) -> str:
 
 
 def install(layout: Layout, panel: str | None, report: Report) -> None:
-    """Put the panel into WHM's menu. Safe to repeat: what is in place stays, and WHM is only told
-    again where its entry is missing or another one. Raises Refused, then without having changed
-    WHM."""
+    """Add the panel to WHM's menu. Safe to repeat: existing files are kept, and the entry is only
+    registered again if it is missing or different. Raises Refused, without having changed WHM."""
     whm = Whm(layout)
     if not whm.is_here:
         raise Refused(
@@ -216,7 +215,7 @@ def remove(layout: Layout, report: Report) -> None:
 
 
 def faults(layout: Layout) -> list[str]:
-    """What is wrong with the entry in WHM, where there should be one."""
+    """The problem of the entry in WHM, if there should be one."""
     whm = Whm(layout)
     found = [f"{path} differs" for path, (text, _) in whm.texts().items() if _content(path) != text]
     if not whm.registered.exists():
@@ -251,8 +250,8 @@ def _address(layout: Layout, whm: Whm, panel: str | None) -> str:
 
 
 def _register_key(layout: Layout, address: str, key: str, report: Report) -> None:
-    """Give the panel this server's public key: by itself where the panel is on this machine, else
-    by telling what to run there."""
+    """Register this server's public key in the panel: directly if the panel is on this machine,
+    else by printing the command to run there."""
     server = read_env(layout.agent_env).get("EA4_SERVER", "")
     arguments = ["mpm", "server", "whm", server, "--public-key", key]
     if layout.panel_is_set_up:

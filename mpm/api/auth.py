@@ -1,4 +1,4 @@
-"""Who asks: a token in ``Authorization: Bearer``, and whether it has the scope for it."""
+"""Authentication: a token in ``Authorization: Bearer`` with the required scope."""
 
 from __future__ import annotations
 
@@ -59,13 +59,13 @@ class Bearer:
 
 
 def by_operator(request: HttpRequest, actor: Actor) -> None:
-    """Mark a request that a command makes in this process: it is ``actor``'s, and has no token.
-    Nothing that comes over a network can carry the mark."""
+    """Mark a request made by a command in this process: it belongs to ``actor`` and has no token. A
+    request from the network can't have this mark."""
     request.operator = actor  # type: ignore[attr-defined]
 
 
 def operator_of(request: HttpRequest) -> Actor | None:
-    """Who makes this request in process; None for one that came over a network."""
+    """The actor of a request in this process; None for one from the network."""
     operator: Actor | None = getattr(request, "operator", None)
     return operator
 
@@ -106,8 +106,8 @@ def reachable(token: Token, name: str) -> Server:
 
 
 def checked_name(token: Token, name: str) -> str:
-    """A server that a filter or a body names, which is or was one the token reaches; "" stays.
-    Raises Problem 422, the same for one that does not exist and one that is out of reach."""
+    """``name``, if it is "" or a current or former server within the token's reach. Raises Problem
+    422, the same for an unknown server and one out of reach."""
     if not name:
         return name
     names = reachable_names(token)

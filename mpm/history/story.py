@@ -1,4 +1,4 @@
-"""One change, told to somebody who was not there."""
+"""The story of one change, for people who did not follow it."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class BeforeAfter:
-    """What one observation of the server said before the change and says after it."""
+    """One observation of the server, before and after the change."""
 
     title: str
     before: str
@@ -65,7 +65,7 @@ def story(change: Change) -> list[str]:
 
 
 def paragraphs(change: Change) -> list[str]:
-    """The same as a text to read: what was wanted, what came of it, what visitors noticed.
+    """The same as a text: the request, the outcome, the visitor impact.
 
     The server's own word on a change that it could not undo is a command for root, which a page
     shows elsewhere."""
@@ -117,7 +117,7 @@ def _words(change: Change) -> dict[str, str]:
 
 
 def author(change: Change) -> str:
-    """Who made it, in the reader's language where nobody knows."""
+    """Who made it, or in the reader's language that this is unknown."""
     return _("a user on the server") if change.actor_name == SOMEBODY else change.actor_name
 
 
@@ -136,7 +136,7 @@ def _opening(change: Change) -> str:
 
 
 def opening_from_outside(change: Change) -> str:
-    """When and by whom a change was made without this panel, and what it did to the MPM."""
+    """When and by whom an external change was made, and its effect on the MPM."""
     if _same(change):
         text = _(
             "%(when)s, packages on %(server)s were changed outside this panel by %(who)s. The "
@@ -162,7 +162,7 @@ def _from_outside(change: Change) -> list[str]:
 
 
 def _decision(change: Change) -> list[str]:
-    """What the panel's people say of what somebody else did."""
+    """The decision about an external change."""
     if change.adopted_at is None:
         waits = _("This external change hasn’t been reviewed yet.")
         return [waits] if undecided(change) else [_("It was rolled back.")]
@@ -225,7 +225,7 @@ def last_word(change: Change) -> str:
 
 
 def simulated(change: Change) -> bool:
-    """Whether its figures are those of a server that is only a file, which nobody visits."""
+    """Whether its figures are those of a simulated server, which has no visitors."""
     measured = change.interruption or {}
     return change.server.kind == Server.Kind.SIMULATED and measured.get("method") == "simulated"
 
@@ -236,7 +236,7 @@ def _visitors(change: Change) -> list[str]:
     if simulated(change):
         return [_("Visitor impact isn’t measured on a simulated server.")]
     if change.state == State.SUCCEEDED and "refused" in change.sentence:
-        return []  # the agent's own sentence has said it
+        return []  # it is in the agent's own sentence
     if change.refused is None:
         return [_("Visitor impact wasn’t measured.")]
     wait = f"{change.longest_wait_ms or 0:.0f}"
@@ -341,13 +341,13 @@ def _report_entry(report: Report) -> Entry:
 
 
 def observations_of(data: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """Those of a report, whatever an agent once wrote there."""
+    """The entries of a report, from any version of the agent."""
     seen = data.get("observations")
     return [item for item in seen if isinstance(item, Mapping)] if isinstance(seen, list) else []
 
 
 def evidence(change: Change) -> dict[str, Sequence[Mapping[str, Any]]]:
-    """What was observed, by phase (before, after, undo)."""
+    """The observations by phase (before, after, undo)."""
     found: dict[str, Sequence[Mapping[str, Any]]] = {}
     for report in change.reports.filter(kind="evidence").order_by("seq"):
         found[str(report.data.get("phase", "after"))] = observations_of(report.data)
@@ -355,7 +355,7 @@ def evidence(change: Change) -> dict[str, Sequence[Mapping[str, Any]]]:
 
 
 def before_and_after(change: Change) -> list[BeforeAfter]:
-    """MPM, ITK and the packages that moved; a change that did not succeed left all as it was."""
+    """MPM, ITK and the changed packages; a failed change left all as it was."""
     done = change.state == State.SUCCEEDED
     yes_no = {True: _("on"), False: _("off")}
     came, went = moved_packages(change)

@@ -200,7 +200,7 @@ def health(server: Server) -> Health:
 
 @register.filter
 def unlocalised(value: Any) -> str:
-    """A number as SVG wants it, whatever the language: with a point."""
+    """A number for SVG, with a decimal point in every language."""
     return f"{value:g}" if isinstance(value, int | float) else str(value)
 
 

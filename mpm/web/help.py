@@ -51,7 +51,7 @@ def contents(pages: Manual) -> Iterator[Part]:
 @may_read
 @require_GET
 def page(request: HttpRequest, key: str = "") -> HttpResponse:
-    """Raises Http404 for whatever isn't a page of docs/."""
+    """Raises Http404 if it isn't a page of docs/."""
     pages = manual()
     found = pages.get(key)
     if found is None:

@@ -43,10 +43,10 @@ PARTS = ("control", "beat", READ)
 
 
 def liveness(server: Server, read: datetime | None = None) -> str:
-    """``alive``, ``silent``, or "" for a server whose agent was never heard.
+    """``alive``, ``silent``, or "" for a server whose agent was never online.
 
-    ``read`` is until when what agents told has been read, where that is known: what waits unread
-    is not the agent's silence. A server of ``Frame.servers`` has it with it.
+    ``read`` is the time until which agents' messages have been read, if known: unread messages are
+    not silence. A server of ``Frame.servers`` has it with it.
     """
     if server.last_seen_at is None:
         return ""
@@ -93,7 +93,7 @@ class Group:
 
 
 class Frame:
-    """Everything is found out when it is first asked for, and then once per request."""
+    """Everything is computed on first use, once per request."""
 
     def __init__(self, request: HttpRequest) -> None:
         self.request = request
@@ -123,7 +123,8 @@ class Frame:
 
     @cached_property
     def _wanted(self) -> str:
-        """The server this request names, or the page it comes from; else the one named last."""
+        """The server named by this request, or by the page it was sent from; else the last one
+        named."""
         before = server_before(self.request) or str(self.request.session.get("server", ""))
         return (self._named or before)[:63]
 
@@ -156,8 +157,8 @@ class Frame:
     def server(self) -> Server | None:
         """The server this request is about: the one it names, the one named before, the first.
 
-        Forms name theirs, so that what is sent from one tab is never about the server that
-        was chosen in another. Raises Http404 for a name that no server has.
+        Forms name theirs, so that a form in one tab is never about the server selected in another.
+        Raises Http404 for an unknown name.
         """
         chosen = next((one for one in self.servers if one.name == self._wanted), None)
         if chosen is None and self._named:
@@ -171,7 +172,7 @@ class Frame:
         """This page is about ``server``, whichever was chosen: the bar above it says so, and its
         links lead to pages of that server."""
         if "server" in self.request.GET:
-            _ = self.server  # whoever chooses another here means it for the pages that follow
+            _ = self.server  # selecting another server here applies to later pages
         else:
             self.__dict__["_wanted"] = server.name
         self.turned = True
@@ -186,7 +187,7 @@ class Frame:
 
     @property
     def same_query(self) -> str:
-        """The same for a fragment that need not know its server: what its own address says."""
+        """The same for a fragment without a server: from its own URL."""
         return f"?{urlencode({'server': self._named})}" if self._named else ""
 
     @property
@@ -215,7 +216,7 @@ class Frame:
         """What keeps the server of this page from being whole."""
         if self.server is None:
             return Health(scanned=False)
-        # What is known already is asked for by nobody; every page needs the menu anyway.
+        # No query if it is known already; every page needs the menu anyway.
         for one in () if "installed" in self.__dict__ else self.servers:
             if one.pk == self.server.pk:
                 return health_of(one)
@@ -236,7 +237,7 @@ class Frame:
 
     @property
     def read(self) -> datetime | None:
-        """Until when what agents told has been read."""
+        """The time until which agents' messages have been read."""
         return getattr(self.servers[0], f"{READ}_at", None) if self.servers else None
 
     @cached_property
@@ -272,7 +273,7 @@ class Frame:
         return list(groups.values())
 
     def found(self, query: str) -> list[Tool]:
-        """The tools that answer to every word of ``query``."""
+        """The tools that match every word of ``query``."""
         may_change = can_change(self.request.user)
         return [
             tool
@@ -285,9 +286,9 @@ class Frame:
 
 
 def server_before(request: HttpRequest) -> str:
-    """The server in the address of the page this request was sent from, "" where there is none.
+    """The server in the URL of the page this request was sent from; "" if there is none.
 
-    A form goes to an address without one, and so does a link of an earlier version.
+    Forms are sent to URLs without one, and links of earlier versions have none.
     """
     came_from = urlsplit(request.headers.get("Referer", ""))
     if came_from.netloc != request.get_host():
@@ -336,14 +337,14 @@ def frame_of(request: HttpRequest) -> Frame:
 
 
 def frame(request: HttpRequest) -> dict[str, Any]:
-    """Context processor. A fragment that asks for nothing of it costs nothing."""
+    """Context processor. A fragment that uses nothing of it costs nothing."""
     return {"frame": frame_of(request)}
 
 
 def for_server(
     view: Callable[Concatenate[HttpRequest, Server, P], HttpResponseBase],
 ) -> Callable[Concatenate[HttpRequest, P], HttpResponseBase]:
-    """Give a view the server it is about; where there is none yet, say how to get one."""
+    """Pass a view its server; if there is none yet, show how to add one."""
 
     @wraps(view)
     def with_server(request: HttpRequest, /, *args: P.args, **kwargs: P.kwargs) -> HttpResponseBase:

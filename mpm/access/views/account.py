@@ -92,5 +92,5 @@ def _examples(styles: Iterable[Style]) -> list[tuple[str, str]]:
 @may_read
 @require_GET
 def messages(request: HttpRequest) -> HttpResponse:
-    """What the panel said in this session."""
+    """The notifications of this session."""
     return show(request, "easyapache/messages.html", {"said": recent_messages(request)})

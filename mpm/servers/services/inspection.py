@@ -1,5 +1,4 @@
-"""Scans and previews: keeping what a server answers when it is asked what it is, and what it
-would do."""
+"""Scans and previews: stores a server's answers about its state and its plans."""
 
 from __future__ import annotations
 
@@ -35,7 +34,7 @@ from mpm.servers.looks import request_number, request_time
 from mpm.servers.models import Server
 
 ANSWER_WITHIN = timedelta(hours=1)
-"""A look that was asked for longer ago shows another server than today's."""
+"""The result of an older request is outdated."""
 
 
 def record_inspection(
@@ -44,11 +43,10 @@ def record_inspection(
     profile: Mapping[str, Any] | None = None,
     error: Mapping[str, Any] | None = None,
 ) -> Change | None:
-    """Keep what a scan found. Returns the change it revealed, when somebody made one outside.
+    """Store the result of a scan. Returns the external change it revealed, if any.
 
-    A look that was taken while a change of ours was at work (or before it ended) shows
-    neither the old nor the new server and is passed over: the change's own last report
-    carries what the server was at its end.
+    A scan during a change of the panel shows neither the old nor the new state and is skipped: the
+    change's last report has the state at its end.
     """
     now = timezone.now()
     with transaction.atomic():
@@ -78,7 +76,7 @@ def record_inspection(
 
 
 def note_particulars(server: str, data: Mapping[str, Any]) -> None:
-    """Keep what an agent tells of its server's packages beyond their names."""
+    """Store an agent's package metadata."""
     now = timezone.now()
     particulars = Particulars.from_json(storable(dict(data)))
     with transaction.atomic():
@@ -89,7 +87,7 @@ def note_particulars(server: str, data: Mapping[str, Any]) -> None:
 
 
 def _note_error(server: Server, error: dict[str, Any] | None) -> None:
-    """The last scan's error is kept with what the agent says of itself, until one succeeds."""
+    """The last scan's error is stored with the agent's data, until a scan succeeds."""
     agent = {key: value for key, value in server.agent.items() if key != "scan_error"}
     if error is not None:
         agent["scan_error"] = error
@@ -127,11 +125,11 @@ def record_preview(
     profile: Mapping[str, Any] | None = None,
     opinion: Mapping[str, Any] | None = None,
 ) -> Preview | None:
-    """Keep the server's answer to a preview, once. Returns the preview when this was the answer.
+    """Store the server's answer to a preview, once. Returns the preview if this was its answer.
     ``opinion``: what its WHM said to the same question, where it was asked.
 
-    The plan is made from the profile the server sent along, which is what it resolved against;
-    when that has moved since, the confirm will say so.
+    The plan is made from the profile sent with the answer, against which it was resolved; if the
+    server has changed since, confirming reports that.
     """
     row = Preview.objects.filter(uuid=preview, server__name=server).first()
     if row is None or row.state != Preview.State.PENDING:
