@@ -47,6 +47,10 @@ def test_an_empty_list_says_what_it_is_for_and_what_to_do(
     empty = page.split('<div class="empty">')[1].split("</div>")[0]
     assert title in empty
     assert f'href="{action}?server=web01"' in empty
+    head = (
+        page.split('<div class="page-head">')[1].split("<table")[0].split('<div class="empty">')[0]
+    )
+    assert f'href="{action}?server=web01"' not in head, "one button for one thing"
     assert not help_page or f'href="/help/{help_page}/?server=web01"' in empty
 
 
