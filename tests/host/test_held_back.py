@@ -62,6 +62,27 @@ def test_a_filter_of_a_repository_hides_only_where_no_other_one_of_ea4_offers(
     assert hidden(facts(tmp_path), EVENT, offered=False) is None
 
 
+@pytest.mark.parametrize(
+    ("main", "repository", "where"),
+    [
+        ("exclude=ea-apache24*\ndisable_excludes=all", "", None),
+        ("exclude=ea-apache24*\ndisable_excludes=main", "", None),
+        ("exclude=ea-apache24*\ndisable_excludes=EA4", "", "ea-apache24*"),
+        ("disable_excludes=EA4", "exclude=ea-apache24*", None),
+        ("disable_excludes=all", "includepkgs=ea-php*", None),
+        ("disable_excludes=main", "exclude=ea-apache24*", "[EA4]"),
+        ("includepkgs=ea-php*", "", "[EA4]"),
+        ("includepkgs=ea-apache24*, ea-php*", "", None),
+    ],
+)
+def test_filters_that_are_disabled_hide_nothing_and_those_of_main_hold_everywhere(
+    tmp_path: Path, main: str, repository: str, where: str | None
+) -> None:
+    write(tmp_path, "etc/dnf/dnf.conf", f"[main]\n{main}\n")
+    write(tmp_path, "etc/yum.repos.d/EA4.repo", f"[EA4]\n{repository}\n")
+    assert hidden(facts(tmp_path), EVENT, offered=True) == where
+
+
 def test_locks_are_read_where_the_plugin_looks_for_them(tmp_path: Path) -> None:
     write(tmp_path, "etc/dnf/plugins/versionlock.list", "# kept\nea-apache24-0:2.4.58-1.*\n")
     assert version_locks(tmp_path) == ["ea-apache24-0:2.4.58-1.*"]

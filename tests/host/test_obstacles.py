@@ -260,9 +260,15 @@ def test_an_exclude_that_pins_what_must_move(managed: Managed, pattern: str) -> 
     assert pattern in str(managed.server.inspect().facts["excludes"])
 
 
-def test_an_exclude_of_something_else_is_no_obstacle(managed: Managed) -> None:
+@pytest.mark.parametrize(
+    "lines",
+    ["exclude=kernel* php\n", "disable_excludes=all\nexclude=ea-apache24*\n", "includepkgs=ea-*\n"],
+)
+def test_an_exclude_that_hides_nothing_of_the_change_is_no_obstacle(
+    managed: Managed, lines: str
+) -> None:
     conf = managed.config.root / "etc/dnf/dnf.conf"
-    conf.write_text(conf.read_text() + "exclude=kernel* php\n")
+    conf.write_text(conf.read_text() + lines)
     assert obstacles(managed) == {}
 
 

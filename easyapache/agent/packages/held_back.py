@@ -26,7 +26,8 @@ def excludes(root: Path) -> list[str]:
     found: set[str] = set()
     for sections in _configuration(root):
         main = sections.get("main", {})
-        found.update(_patterns(main, "exclude", "excludepkgs"))
+        if not {"all", "main"} & _disabled(main):
+            found.update(_patterns(main, "exclude", "excludepkgs"))
     return sorted(found)
 
 
@@ -34,14 +35,24 @@ def repository_filters(root: Path) -> dict[str, dict[str, list[str]]]:
     """{repository: {"excludes": patterns, "includes": patterns}} of the enabled ones. Those
     without any are there too: they hide nothing."""
     found: dict[str, dict[str, list[str]]] = {}
+    disabled, everywhere = set[str](), set[str]()
+    for sections in _configuration(root):
+        main = sections.get("main", {})
+        disabled |= _disabled(main)
+        everywhere.update(_patterns(main, "includepkgs"))
+    if {"all", "main"} & disabled:
+        everywhere.clear()
     for path in sorted((root / "etc/yum.repos.d").glob("*.repo")):
         for name, values in _sections(path).items():
             if name == "main" or values.get("enabled", "1").strip().lower() in _OFF:
                 continue
-            found[name] = {
-                "excludes": _patterns(values, "exclude", "excludepkgs"),
-                "includes": _patterns(values, "includepkgs"),
-            }
+            found[name] = {"excludes": [], "includes": sorted(everywhere)}
+            if not {"all", name} & disabled:
+                own = _patterns(values, "includepkgs")
+                found[name] = {
+                    "excludes": _patterns(values, "exclude", "excludepkgs"),
+                    "includes": own or sorted(everywhere),
+                }
     return found
 
 
@@ -94,6 +105,11 @@ def _sections(path: Path) -> Sections:
     return {
         name: {key: value or "" for key, value in parser.items(name)} for name in parser.sections()
     }
+
+
+def _disabled(main: Mapping[str, str]) -> set[str]:
+    """Whose excludes and includes do not count: ``all``, ``main``, or names of repositories."""
+    return set(_patterns(main, "disable_excludes"))
 
 
 def _patterns(values: Mapping[str, str], *keys: str) -> list[str]:
