@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from django.test import Client
 from django.utils import timezone
+from playwright.sync_api import Locator, expect
 
 from easyapache.ea4.capacity import Share, Source
 from easyapache.ea4.mpm import MPM
@@ -20,6 +21,9 @@ from easyapache.ea4.profile import Observation, Profile
 from mpm.changes.views import capacity
 from mpm.servers.inventory import record_memory, record_scan
 from mpm.servers.models import Peak, Server
+from tests.browser import COLOURS, RULES, faults
+from tests.desk import Desk
+from tests.visits import MPM as CHOOSER
 from tests.web.conftest import MPM as PAGE
 
 GIB = 1 << 30
@@ -326,3 +330,40 @@ def test_a_server_without_a_busy_moment_names_none(
     server, now = measured_server(), timezone.now()
     Peak.objects.create(server=server, day=now.date(), busiest=0, at=now)
     assert "Highest load" not in words(admin)
+
+
+@pytest.mark.parametrize("language", ["en", "de"])
+@pytest.mark.parametrize("width", [1440, 390])
+def test_capacity_is_one_chart_whose_bars_end_at_their_share_of_one_axis(
+    language: str, width: int, desk: Desk
+) -> None:
+    page = desk.another(viewport={"width": width, "height": 900}, reduced_motion="reduce")
+    page.context.add_cookies(
+        [{"name": "django_language", "value": language, "url": desk.panel.address}]
+    )
+    desk.open(f"{CHOOSER}?server=web14&mpm=event", page)
+    chart = page.locator("#capacity .capacity-chart")
+    expect(chart).to_have_count(1)
+    tracks = chart.locator(".memory-bar .track")
+    edges = [one["x"] + one["width"] for one in map(Locator.bounding_box, tracks.all()) if one]
+    assert len(edges) == len(MPM)
+    assert max(edges) - min(edges) < 1, "one axis, at which 100 % is at one place"
+    assert chart.locator(".memory-bar.does_not_fit .peak").count() == 1
+    hundred = chart.locator(".capacity-axis span").nth(4).bounding_box()
+    assert hundred is not None
+    assert abs(hundred["x"] + hundred["width"] / 2 - edges[0]) < 8
+    page.evaluate("for (const one of document.querySelectorAll('details')) one.open = true")
+    for scheme in ("light", "dark"):
+        page.emulate_media(color_scheme=scheme)
+        assert faults(page, RULES if scheme == "light" else COLOURS) == []
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+def test_the_figures_of_an_mpm_stay_when_another_one_runs(desk: Desk) -> None:
+    """As long as each has run here before: on the panel's own simulated server."""
+    page = desk.open(f"{CHOOSER}?server={{server}}")
+    row = page.locator(".capacity-chart tr[data-of=prefork]")
+    expect(row).to_contain_text("5.6 GiB")
+    expect(row).to_contain_text("measured")
+    expect(page.locator("#advice")).not_to_contain_text("prefork is recommended")
+    expect(page.locator("#recommended-prefork")).not_to_contain_text("recommended")
