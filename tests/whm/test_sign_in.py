@@ -332,6 +332,31 @@ def test_nothing_of_another_server_is_shown(inside: Client, other: Server) -> No
         assert "web04" not in text
 
 
+def test_no_page_that_is_open_names_another_server(
+    inside: Client, web03: Server, other: Server
+) -> None:
+    """Whatever an open page shows besides its own server: a menu, a table, a notice."""
+    own = request_change(web03, Choice.parse("event"), actor=ADMIN)
+    preview = request_preview(web03, Choice.parse("worker"), ADMIN)
+    values = {"pk": own.pk, "uuid": preview.uuid, "form": "csv", "key": "how-to/monitor"}
+    names = {"server": "web03", "package": "ea-apache24"}
+    opened = set()
+    for path, pattern in views_of(get_resolver().url_patterns):
+        name = pattern.name or ""
+        if name not in OPEN:
+            continue
+        chosen = values | {"name": names.get(name, "web03")}
+        address = re.sub("<(?:[a-z]+:)?([a-z_]+)>", r"{\1}", path).format_map(chosen)
+        answer = inside.get(f"/{address.lstrip('/')}")
+        if answer.status_code != 200:
+            continue
+        opened.add(name)
+        text = b"".join(answer) if answer.streaming else answer.content
+        assert b"web04" not in text, address
+    assert opened >= {"home", "ea4", "packages", "package", "mpm", "mpm-plan", "doctor", "server"}
+    assert opened >= {"history", "history-export", "change", "change-live", "review", "tools"}
+
+
 def test_a_session_from_whm_makes_no_share_link(inside: Client, web03: Server) -> None:
     change = request_change(web03, Choice.parse("event"), actor=ADMIN)
     token = inside.cookies.get("csrftoken")
