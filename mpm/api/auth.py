@@ -13,7 +13,7 @@ from mpm.access.token_auth import Throttled, admit
 from mpm.access.tokens import Denied, may_reach
 from mpm.api.parameters import check_query, refused_type
 from mpm.api.problems import Problem, invalid
-from mpm.changes.services.lookup import server_known
+from mpm.changes.services.lookup import check_server
 from mpm.models import Token
 from mpm.servers.models import Server
 
@@ -112,7 +112,7 @@ def checked_name(token: Token, name: str) -> str:
         return name
     names = reachable_names(token)
     try:
-        server_known(name)
+        check_server(name)
     except NotFound:
         names = []
     if names is not None and name not in names:

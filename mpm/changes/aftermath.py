@@ -64,7 +64,7 @@ class Aftermath:
     """Numbers of changes (0: none), and when and on whose request a repair undid the change."""
 
     rolled_back_by: int = 0
-    going_back_by: int = 0
+    being_rolled_back_by: int = 0
     tried_again_as: int = 0
     repaired_at: datetime | None = None
     repaired_by: str = ""
@@ -83,7 +83,7 @@ def aftermath(change: Change) -> Aftermath:
     repaired_at = getattr(row, "repaired_at", None)
     return Aftermath(
         rolled_back_by=getattr(row, "taken_back", 0) or 0,
-        going_back_by=getattr(row, "going_back", 0) or 0,
+        being_rolled_back_by=getattr(row, "going_back", 0) or 0,
         tried_again_as=getattr(row, "tried_again", 0) or 0,
         repaired_at=repaired_at,
         repaired_by=(getattr(row, "repaired_by", "") or "") if repaired_at else "",

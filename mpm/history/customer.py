@@ -179,7 +179,7 @@ def _now(change: Change, after: Aftermath) -> str:
         }
     if after.rolled_back_by:
         return _("The change was rolled back later. The server is on %(mpm)s again.") % before
-    if after.going_back_by:
+    if after.being_rolled_back_by:
         return _("The change is being rolled back.")
     if change.state == State.FAILED:
         return _("Not resolved yet.")

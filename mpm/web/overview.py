@@ -103,9 +103,9 @@ def overview(frame: Frame, *, whole: bool = False) -> dict[str, Any]:
     servers = every_server(frame.only)
     health = {one.pk: health_of(one) for one in servers}
     items = sorted(needs_attention(servers, health, frame.stopped), key=lambda one: RANK[one.tone])
-    shown = sorted(servers, key=lambda one: (WORST[health[one.pk].state], one.name))
-    shown = shown[:MOST_SERVERS]
-    last, recent = changes_shown(shown, frame.only)
+    listed = sorted(servers, key=lambda one: (WORST[health[one.pk].state], one.name))
+    listed = listed[:MOST_SERVERS]
+    last, recent = latest_changes(listed, frame.only)
     return {
         "server": frame.server,
         "query": urlencode(
@@ -116,8 +116,8 @@ def overview(frame: Frame, *, whole: bool = False) -> dict[str, Any]:
         "items": items if whole else items[:MOST_ITEMS],
         "left_out": 0 if whole else max(0, len(items) - MOST_ITEMS),
         "checked_at": min((at for one in servers if (at := _confirmed(one))), default=None),
-        "lines": lines(shown, health, last),
-        "more_servers": len(servers) - len(shown),
+        "lines": lines(listed, health, last),
+        "more_servers": len(servers) - len(listed),
         "recent": recent,
     }
 
@@ -158,7 +158,7 @@ def needs_attention(
     """In no particular order. One query."""
     yield from (_of_the_panel(part) for part in stopped)
     found = _candidates(servers, health)
-    silent, unheard = [], []
+    silent, never_connected = [], []
     by_server = {one.pk: one for one in servers}
     for change in found.values():
         if change.state == State.SCHEDULED and change.server_id in by_server:
@@ -170,10 +170,10 @@ def needs_attention(
         elif problems:
             yield _unsound(one, problems, found)
         elif not liveness(one):
-            unheard.append(one)
+            never_connected.append(one)
         yield from _of_its_changes(one, found)
     yield from _silent(silent, health)
-    yield from _never_heard(unheard)
+    yield from _never_connected(never_connected)
 
 
 def _of_the_panel(part: Stopped) -> Item:
@@ -299,7 +299,7 @@ def _silent(servers: Sequence[Server], health: dict[int, Health]) -> Iterator[It
     )
 
 
-def _never_heard(servers: Sequence[Server]) -> Iterator[Item]:
+def _never_connected(servers: Sequence[Server]) -> Iterator[Item]:
     if len(servers) <= ONE_BY_ONE:
         for one in servers:
             yield Item(
@@ -336,7 +336,7 @@ def _together(servers: Sequence[Server], sentence: str) -> str:
 # -- the tables -----------------------------------------------------------------------------------
 
 
-def changes_shown(
+def latest_changes(
     servers: Sequence[Server], only: Server | None = None
 ) -> tuple[dict[int, Change], list[Change]]:
     """The last change of each of ``servers`` by number, and the newest changes of all (or of the
@@ -371,5 +371,5 @@ def lines(
 
 def _seen(row: InstalledProfile | None) -> Observation | None:
     """What runs; where Apache does not, what is configured."""
-    said = (row.running or row.configured) if row else None
-    return Observation.from_json(said) if said else None
+    observed = (row.running or row.configured) if row else None
+    return Observation.from_json(observed) if observed else None

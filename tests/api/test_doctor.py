@@ -26,7 +26,7 @@ from mpm.servers.looks import request_number
 from mpm.servers.models import Server
 from mpm.servers.services.inspection import record_inspection
 from tests.api.conftest import AddServer, AddToken, Call, profile_with
-from tests.panel.told import ADMIN, piece, report, step
+from tests.panel.reports import ADMIN, piece, report, step
 from tests.web.conftest import person
 
 

@@ -32,7 +32,7 @@ from tests.api.conftest import (
     profile_with,
     refused,
 )
-from tests.panel.told import outcome, report, step
+from tests.panel.reports import outcome, report, step
 
 EVENT = {"mpm": "event"}
 PATH = "servers/web03/mpm"

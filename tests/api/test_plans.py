@@ -12,7 +12,7 @@ from mpm.servers.models import Server
 from mpm.servers.services.heartbeat import record_heartbeat
 from mpm.servers.services.inspection import record_preview
 from tests.api.conftest import ADMIN, AddServer, AddToken, Call
-from tests.panel.told import outcome, report, step
+from tests.panel.reports import outcome, report, step
 
 PATH = "servers/web03/plans"
 

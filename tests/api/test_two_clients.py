@@ -32,7 +32,7 @@ from mpm.models import Change, State
 from mpm.servers.inventory import record_scan
 from mpm.servers.models import Server
 from tests.api.conftest import ADMIN, APACHE, AddServer, AddToken, Call, Whm, profile_with, refused
-from tests.panel.told import finish, step
+from tests.panel.reports import finish, step
 
 MPMS = st.sampled_from(["event", "worker", "prefork"])
 CLIENTS = st.sampled_from(["ada", "bob"])

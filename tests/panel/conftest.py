@@ -9,7 +9,7 @@ import pytest
 from mpm.changes.services.record import record_log
 from mpm.models import Change
 from mpm.servers.models import Server
-from tests.panel.told import EVENT, PREFORK, carried_out, piece
+from tests.panel.reports import EVENT, PREFORK, carried_out, piece
 
 
 @pytest.fixture

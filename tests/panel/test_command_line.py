@@ -26,7 +26,7 @@ from mpm.history.diagnosis import Examination
 from mpm.models import Change, LogChunk, State, Webhook
 from mpm.notify import webhooks
 from mpm.servers.models import Server
-from tests.panel.told import carried_out, finish
+from tests.panel.reports import carried_out, finish
 from tests.panel_fixtures import House, database_url
 
 pytestmark = pytest.mark.django_db

@@ -24,7 +24,7 @@ from mpm.models import Change, Event, State
 from mpm.servers.inventory import record_scan
 from mpm.servers.models import Pulse, Server
 from mpm.servers.services.inspection import record_inspection
-from tests.panel.told import ADMIN, outcome, step
+from tests.panel.reports import ADMIN, outcome, step
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

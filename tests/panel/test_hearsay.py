@@ -27,7 +27,7 @@ from mpm.models import Change, Event, Report, State
 from mpm.servers.looks import request_number
 from mpm.servers.models import Server
 from mpm.servers.services.inspection import ANSWER_WITHIN, record_inspection
-from tests.panel.told import ADMIN, after, outcome, report, step
+from tests.panel.reports import ADMIN, after, outcome, report, step
 
 EVIL = Package("ea-apache24-mod_evil", "1", "1", "x86_64")
 

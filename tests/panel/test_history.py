@@ -26,7 +26,7 @@ from mpm.history.pages import changes
 from mpm.history.story import before_and_after, story, timeline
 from mpm.models import Change, State
 from mpm.servers.models import Server
-from tests.panel.told import ADMIN, carried_out, finish, outcome, report, step
+from tests.panel.reports import ADMIN, carried_out, finish, outcome, report, step
 
 pytestmark = pytest.mark.django_db
 START = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -260,7 +260,7 @@ def test_the_story_tells_it_to_somebody_who_was_not_there(
             report(2, "interruption", refused=0, reset=0, longest_wait_ms=12.0),
         ],
     )
-    from tests.panel.told import after
+    from tests.panel.reports import after
 
     record_reports("web01", change.uuid, [outcome(3, "succeeded", after(change))])
     change.refresh_from_db()

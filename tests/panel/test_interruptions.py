@@ -16,7 +16,7 @@ from mpm.history.prediction import predicted
 from mpm.history.story import story
 from mpm.models import Change
 from mpm.servers.models import Server
-from tests.panel.told import ADMIN, after, outcome, report, step
+from tests.panel.reports import ADMIN, after, outcome, report, step
 
 WHOLE = {"probes": 200, "refused": 0, "reset": 0, "longest_wait_ms": 12.0, "partial": False}
 BAD = {**WHOLE, "refused": 7, "reset": 2, "longest_wait_ms": 800.0}

@@ -41,7 +41,7 @@ from mpm.servers.models import Pulse, Server
 from mpm.servers.services.heartbeat import record_heartbeat
 from mpm.servers.services.inspection import record_inspection
 from mpm.web.page_context import liveness
-from tests.panel.told import step
+from tests.panel.reports import step
 from tests.panel_fixtures import PROJECT, RedisServer, database_url, wait_until
 
 ADMIN = Actor(name="anna", role="administrator")

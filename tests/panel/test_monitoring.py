@@ -30,7 +30,7 @@ from mpm.monitoring.figures import step_durations
 from mpm.servers.models import Pulse, Server
 from mpm.web.log_lines import JsonLine
 from mpm.web.middleware import RequestIdFilter
-from tests.panel.told import EVENT, step
+from tests.panel.reports import EVENT, step
 from tests.panel_fixtures import PROJECT
 
 MONITORING = PROJECT / "packaging" / "monitoring"

@@ -33,7 +33,7 @@ from mpm.models import Chain, Change, Event, Webhook
 from mpm.notify import webhooks
 from mpm.schemas.event import Event as EventSchema
 from mpm.servers.models import Server
-from tests.panel.told import ADMIN, EVENT, finish, outcome, outside_change, report, step
+from tests.panel.reports import ADMIN, EVENT, finish, outcome, outside_change, report, step
 
 OLD_STATES = {new: old for old, new in renamed.STATES.items()}
 OLD_KINDS = {new: old for old, new in renamed.KINDS.items()} | {

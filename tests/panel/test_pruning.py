@@ -22,7 +22,7 @@ from mpm.history.verification.database import verify_database
 from mpm.history.verification.export import verify_export
 from mpm.models import Change, Event, LogChunk, PruningPermit, Report
 from mpm.servers.models import Server
-from tests.panel.told import EVENT, carried_out
+from tests.panel.reports import EVENT, carried_out
 
 
 @pytest.mark.django_db

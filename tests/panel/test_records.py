@@ -29,7 +29,7 @@ from mpm.servers.inventory import particulars_of
 from mpm.servers.models import Server, ServerParticulars
 from mpm.servers.services.heartbeat import record_heartbeat
 from mpm.servers.services.inspection import record_inspection, record_preview
-from tests.panel.told import ADMIN, after, finish, outcome, outside_change, piece, report, step
+from tests.panel.reports import ADMIN, after, finish, outcome, outside_change, piece, report, step
 
 pytestmark = pytest.mark.django_db
 

@@ -14,7 +14,7 @@ from mpm.history.diagnosis import repairs
 from mpm.models import Event
 from mpm.servers.agents import backlog
 from mpm.servers.models import Server
-from tests.panel.told import ADMIN
+from tests.panel.reports import ADMIN
 from tests.panel_fixtures import House, RedisServer, wait_until
 
 ANSWERS = ("server.repaired", "server.repair_failed")

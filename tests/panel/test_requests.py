@@ -40,7 +40,7 @@ from mpm.models import ACTIVE_STATES, TERMINAL_STATES, Change, Event, Preview, S
 from mpm.servers.models import Server
 from mpm.servers.services.inspection import record_preview
 from mpm.servers.services.servers import add_server, alter_server
-from tests.panel.told import outcome
+from tests.panel.reports import outcome
 
 pytestmark = pytest.mark.django_db
 

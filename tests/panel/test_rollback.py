@@ -15,7 +15,7 @@ from mpm.changes.services.request import request_change
 from mpm.changes.services.rollback import roll_back, rollback_plan
 from mpm.models import Change, State
 from mpm.servers.models import Server
-from tests.panel.told import ADMIN, after, carried_out, finish, outcome, step
+from tests.panel.reports import ADMIN, after, carried_out, finish, outcome, step
 
 pytestmark = pytest.mark.django_db
 

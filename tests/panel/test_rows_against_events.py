@@ -25,7 +25,7 @@ from mpm.history.services.retention import prune
 from mpm.history.verification.database import verify_database
 from mpm.models import Change, Event
 from mpm.servers.models import Server
-from tests.panel.told import (
+from tests.panel.reports import (
     ADMIN,
     EVENT,
     PREFORK,

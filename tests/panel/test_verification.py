@@ -11,7 +11,7 @@ from mpm.history.models.guards import KEYS, guards, install_guards, missing_guar
 from mpm.history.seal import FIELDS, check_chain, digest, seal
 from mpm.history.verification.database import verify_database
 from mpm.models import Change, Event, HistoryIsWrittenOnce, LogChunk, Report
-from tests.panel.told import sql
+from tests.panel.reports import sql
 
 AROUND_TRIGGERS = {
     "sqlite": [

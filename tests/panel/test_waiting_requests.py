@@ -20,7 +20,7 @@ from mpm.access.services.actor import Actor
 from mpm.access.tokens import issue
 from mpm.servers.models import Server
 from mpm.web.polling import ANSWERS, LATEST, POLLS, SOONEST, THREADS
-from tests.panel.told import EVENT
+from tests.panel.reports import EVENT
 from tests.panel_fixtures import PROJECT, RedisServer, database_url, wait_until
 
 ADMIN = Actor(name="anna", role="administrator")

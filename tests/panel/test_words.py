@@ -21,7 +21,7 @@ from mpm.history.pages import changes
 from mpm.history.services.retention import prune
 from mpm.models import Change, State
 from mpm.servers.models import Server
-from tests.panel.told import ADMIN, EVENT, PREFORK, carried_out, sql
+from tests.panel.reports import ADMIN, EVENT, PREFORK, carried_out, sql
 
 pytestmark = pytest.mark.django_db
 SQLITE = connection.vendor == "sqlite"

@@ -23,7 +23,7 @@ from mpm.history.matches import found_elsewhere, marked
 from mpm.history.models.search_index import _known, remove_words
 from mpm.models import Change, State
 from mpm.servers.models import Server
-from tests.panel.told import ADMIN, after, outcome, outside_change
+from tests.panel.reports import ADMIN, after, outcome, outside_change
 from tests.web.conftest import HISTORY, MPM
 
 EA4 = "/software/easyapache4/"

@@ -16,7 +16,7 @@ from mpm.models import Event
 from mpm.servers.models import Server
 from tests.browser import acknowledge
 from tests.desk import Desk
-from tests.panel.told import outside_change
+from tests.panel.reports import outside_change
 from tests.past.machine import replace_mpm
 from tests.visits import HISTORY
 

@@ -25,7 +25,7 @@ from mpm.servers.models import Pulse, Server
 from mpm.web.overview import FAILED_FOR, MOST_ITEMS, MOST_SERVERS, RECENT
 from tests.browser import COLOURS, faults
 from tests.desk import Desk
-from tests.panel.told import carried_out, finish, outside_change
+from tests.panel.reports import carried_out, finish, outside_change
 from tests.past.machine import ago
 from tests.web.conftest import ADMIN, HISTORY
 from tests.web.test_whole_servers import failed_half_way, repaired

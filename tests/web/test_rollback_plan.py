@@ -20,7 +20,7 @@ from mpm.servers.models import Server
 from mpm.servers.services.inspection import record_preview
 from tests.browser import RULES, acknowledge, faults
 from tests.desk import Desk
-from tests.panel.told import ADMIN, carried_out, finish
+from tests.panel.reports import ADMIN, carried_out, finish
 from tests.visits import HISTORY as CHANGES
 from tests.visits import MPM
 from tests.web.conftest import HISTORY

@@ -19,7 +19,7 @@ from mpm.servers.models import Server
 from mpm.web.search import AT_ONCE
 from tests.browser import COLOURS, faults, sign_in
 from tests.desk import Desk
-from tests.panel.told import finish
+from tests.panel.reports import finish
 from tests.web.conftest import ADMIN, HISTORY
 
 PACKAGES = "/software/easyapache4/packages/"

@@ -28,7 +28,7 @@ def server_named(name: str) -> Server:
         ) from None
 
 
-def server_known(name: str) -> None:
+def check_server(name: str) -> None:
     """Raises NotFound for a server that neither exists nor has a history."""
     if not Change.objects.filter(server_name=name).exists():
         server_named(name)

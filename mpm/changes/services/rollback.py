@@ -62,11 +62,11 @@ def why_not_roll_back(change: Change) -> str:
             "Change #{number} was already undone by a repair. There is nothing to roll back.",
             number=change.pk,
         )
-    if after.going_back_by:
+    if after.being_rolled_back_by:
         return Sentence(
             "Change #{other} is rolling back change #{number}.",
             number=change.pk,
-            other=after.going_back_by,
+            other=after.being_rolled_back_by,
         )
     if again := after.rolled_back_by:
         return Sentence(

@@ -26,7 +26,7 @@ LEAST = 3.0
 WORTH = 0.05
 """Smaller savings of memory are not mentioned."""
 
-TOLD_BY = frozenset({"limit_stays_150", "one_process_per_request"})
+CAPACITY_CODES = frozenset({"limit_stays_150", "one_process_per_request"})
 """The findings that send their reader here."""
 
 

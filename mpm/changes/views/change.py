@@ -48,8 +48,8 @@ from mpm.changes.services.rollback import roll_back as roll_back_change
 from mpm.changes.services.sharing import good_links, take_back
 from mpm.changes.services.sharing import share as share_change
 from mpm.changes.services.sweep import recover as recover_change
-from mpm.changes.views.capacity import TOLD_BY
-from mpm.changes.views.chooser import DOCTORS, Shown, query_of, shown_findings
+from mpm.changes.views.capacity import CAPACITY_CODES
+from mpm.changes.views.chooser import DOCTORS, FindingWithFixes, findings_with_fixes, query_of
 from mpm.changes.views.outcome import causes, outcome, outside_title, progress
 from mpm.changes.views.pictures import probe_strip
 from mpm.changes.views.review import (
@@ -135,17 +135,17 @@ def _finished(change: Change, journal: Journal) -> dict[str, Any]:
         "strips": strips_of(change, journal),
         "simulated": simulated(change),
         "outside_title": outside_title(change) if change.origin == Origin.OUTSIDE else "",
-        "capacity_codes": TOLD_BY,
+        "capacity_codes": CAPACITY_CODES,
         "by_hand": last_word(change) if half_way(change) else "",
     }
 
 
 def strips_of(change: Change, journal: Journal) -> list[dict[str, Any]]:
     """What visitors noticed of each restart, as numbers and as a picture."""
-    told = journal.interruptions or (
+    impacts = journal.interruptions or (
         [with_sentences(change.interruption)] if change.interruption else []
     )
-    return [{"data": one, "strip": probe_strip(one)} for one in told]
+    return [{"data": one, "strip": probe_strip(one)} for one in impacts]
 
 
 def seen_mark(change: Change) -> str:
@@ -184,7 +184,7 @@ def change(request: HttpRequest, pk: int) -> HttpResponse:
     if part in ("timeline", "share", "print"):
         events = list(one.events.order_by("seq"))
         context["timeline"] = rows_of(timeline(one, context["reports"], events))
-        context["links"] = links_shown(request, one, events)
+        context["links"] = active_links(request, one, events)
         context["lifetimes"] = LIFETIMES
     if part in ("log", "checks", "print"):
         context |= log_part(request, one)
@@ -241,18 +241,18 @@ def what_changed(change: Change) -> list[BeforeAfter]:
     ]
 
 
-def next_steps(change: Change, context: Mapping[str, Any]) -> list[Shown]:
+def next_steps(change: Change, context: Mapping[str, Any]) -> list[FindingWithFixes]:
     """What the plan of a change that succeeded, and was not rolled back, leaves to be done."""
     after: Aftermath = context["after"]
-    undone = after.rolled_back_by or after.going_back_by
+    undone = after.rolled_back_by or after.being_rolled_back_by
     plan: Plan | None = context["plan"]
     if change.state != State.SUCCEEDED or change.origin == Origin.OUTSIDE or undone or plan is None:
         return []
     return [
         one
-        for one in shown_findings(change.server, plan)
+        for one in findings_with_fixes(change.server, plan)
         if one.finding.severity in (Severity.NOTE, Severity.GAIN)
-        and (one.ways_out or one.finding.code in TOLD_BY)
+        and (one.ways_out or one.finding.code in CAPACITY_CODES)
     ]
 
 
@@ -434,7 +434,7 @@ def _rollback(request: HttpRequest, one: Change, preview: Preview | None = None)
     form, trouble = typed_form(request, f"rollback-{pk}", plan.digest, warnings)
     context |= {
         "plan": plan,
-        "shown": [Shown(item, ()) for item in actionable(plan)],
+        "shown": [FindingWithFixes(item, ()) for item in actionable(plan)],
         "warnings": warnings,
         "many_packages": many_packages(plan),
         "restart": restart_of(one.server),
@@ -513,7 +513,7 @@ def actionable(plan: Plan) -> list[Finding]:
     return [
         replace(finding, remedy="") if finding.fixes else finding
         for finding in plan.findings
-        if finding.code not in TOLD_BY
+        if finding.code not in CAPACITY_CODES
     ]
 
 
@@ -540,15 +540,15 @@ def recover(request: HttpRequest, pk: int) -> HttpResponse:
     except Refused as refused:
         messages.error(request, in_words(refused.message))
     else:
-        said = _("Change closed manually.") if close else _("Request sent to the agent again.")
-        messages.success(request, said)
+        message = _("Change closed manually.") if close else _("Request sent to the agent again.")
+        messages.success(request, message)
     return redirect("change", pk=pk)
 
 
-# -- for somebody without an account ------------------------------------------------------------
+# -- share links --------------------------------------------------------------------------
 
 
-def links_shown(request: HttpRequest, one: Change, events: list[Event]) -> list[dict[str, Any]]:
+def active_links(request: HttpRequest, one: Change, events: list[Event]) -> list[dict[str, Any]]:
     """The links to a change that are good now, with their whole addresses, the newest first."""
     found = good_links(one, events, timezone.now())
     return [

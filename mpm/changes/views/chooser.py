@@ -92,7 +92,7 @@ class WayOut:
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
+class FindingWithFixes:
     """A finding with its fixes as links."""
 
     finding: Finding
@@ -127,11 +127,11 @@ def applied(choice: Choice, fix: Fix) -> Choice:
     return choice.with_fix(add=fix.add, unkeep=fix.unkeep, mpm=fix.mpm, itk=fix.itk)
 
 
-def shown_findings(
+def findings_with_fixes(
     server: Server, plan: Plan, answers: Mapping[str, str] | None = None
-) -> list[Shown]:
+) -> list[FindingWithFixes]:
     return [
-        Shown(
+        FindingWithFixes(
             finding,
             tuple(
                 WayOut(fix.label, query_of(server, applied(plan.choice, fix), answers))
@@ -176,12 +176,12 @@ def situation(
         "now": now,
         "choice": choice,
         "plan": plan,
-        "shown": shown_findings(server, plan, answers),
+        "shown": findings_with_fixes(server, plan, answers),
         "satisfied": satisfied(plan, profile),
         "warnings": sum(item.severity is Severity.WARN for item in plan.findings),
         # The server's own package manager may see these otherwise.
         "ask_anyway": plan.blocked and {item.code for item in plan.blocks} <= UP_TO_THE_SERVER,
-        "capacity_codes": capacity.TOLD_BY,
+        "capacity_codes": capacity.CAPACITY_CODES,
         "doctor_codes": DOCTORS,
         "restart": restart_of(server),
         "rows": _rows(profile, choice, plan, recommended),

@@ -27,8 +27,8 @@ from mpm.access.services.actor import NotFound, Refused
 from mpm.changes.services.lookup import preview_with
 from mpm.changes.services.planning import request_preview
 from mpm.changes.services.request import request_change, satisfied
-from mpm.changes.views.capacity import TOLD_BY
-from mpm.changes.views.chooser import DOCTORS, query_of, shown_findings
+from mpm.changes.views.capacity import CAPACITY_CODES
+from mpm.changes.views.chooser import DOCTORS, findings_with_fixes, query_of
 from mpm.history.prediction import predicted, restart_of, usual_time
 from mpm.models import ACTIVE_STATES, Change, Preview, State
 from mpm.servers.models import Server
@@ -179,7 +179,7 @@ def look(request: HttpRequest, preview: Preview) -> dict[str, Any]:
         "server": server,
         "choice": choice,
         "plan": plan,
-        "shown": shown_findings(server, plan) if plan else [],
+        "shown": findings_with_fixes(server, plan) if plan else [],
         "warnings": warnings_of(plan),
         "restart": restart_of(server),
         "many_packages": many_packages(plan),
@@ -194,7 +194,7 @@ def look(request: HttpRequest, preview: Preview) -> dict[str, Any]:
         "differences": differences(stored, answer) if stored and answer and not moved else (),
         "satisfied": plan is not None and profile is not None and satisfied(plan, profile),
         "query": query_of(server, choice),
-        "capacity_codes": TOLD_BY,
+        "capacity_codes": CAPACITY_CODES,
         "doctor_codes": DOCTORS,
     }
 

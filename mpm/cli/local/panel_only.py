@@ -17,7 +17,7 @@ from easyapache.ea4.relations import Unsolvable, load_catalogue
 from mpm.access.services.actor import BadRequest, NotFound
 from mpm.access.services.users import add_user, reset_password, set_active, set_role
 from mpm.access.services.whm import register_key, remove_key, set_may_change
-from mpm.changes.services.lookup import change_numbered, server_known, server_named
+from mpm.changes.services.lookup import change_numbered, check_server, server_named
 from mpm.changes.services.outside import adopt
 from mpm.changes.services.sweep import recover
 from mpm.cli.commands import display, reading
@@ -155,7 +155,7 @@ def export_changes(run: Run) -> int:
     if options.json and options.format != "json":
         raise BadUsage(_("--json can't be combined with --format csv."))
     if options.server:
-        server_known(options.server)
+        check_server(options.server)
     values = {name: str(value or "") for name, value in reading.filters(run).items()}
     values["result"] = values.pop("state")
     values["itk"] = options.itk
@@ -170,7 +170,7 @@ def export_changes(run: Run) -> int:
 
 def export_events(run: Run) -> int:
     if run.options.server:
-        server_known(run.options.server)
+        check_server(run.options.server)
     for piece in events_as_json(run.options.server or None):
         run.console.raw(piece)
     return DONE
