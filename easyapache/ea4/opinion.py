@@ -1,4 +1,4 @@
-"""What WHM's own package manager would do beside dnf: a second opinion on a plan."""
+"""The plan of WHM's own package manager: a second opinion besides dnf."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ Names = Annotated[
 
 @dataclass(frozen=True, slots=True)
 class Opinion(Schema):
-    """The names that would be installed, and those that would be removed. What is only updated is
-    in neither: WHM updates on its own schedule."""
+    """The names to install and to remove. Updates are in neither: WHM updates on its own
+    schedule."""
 
     install: Names = ()
     remove: Names = ()
@@ -46,8 +46,8 @@ class Disagreement:
 
 
 def disagreement(opinion: Opinion, transaction: Transaction) -> Disagreement | None:
-    """None where both would do the same. Only packages of EasyApache 4 count: WHM speaks of no
-    other."""
+    """None if both plans are the same. Only packages of EasyApache 4 count: WHM's answer has no
+    others."""
     comes, goes = _of_ea4(transaction.install), _of_ea4(transaction.remove)
     new, gone = comes - goes, goes - comes
     whm_new, whm_gone = set(opinion.install), set(opinion.remove)
@@ -61,8 +61,7 @@ def disagreement(opinion: Opinion, transaction: Transaction) -> Disagreement | N
 
 
 def wanted_set(installed: Iterable[Package], transaction: Transaction) -> list[str]:
-    """All packages of EasyApache 4 that are to be there after a transaction, which is what WHM is
-    asked to resolve."""
+    """All packages of EasyApache 4 after a transaction: the input for WHM."""
     names = _of_ea4(installed) - _of_ea4(transaction.remove)
     return sorted(names | _of_ea4(transaction.install))
 

@@ -1,8 +1,8 @@
-"""What a session is worth that began in the WHM of a server: that one server, and nothing else.
+"""The rights of a session that started in the WHM of a server: for that server only.
 
-Its account has no role. The right to read, and to change where the key of the server says so, comes
-with the session alone, and ends with the key. Which pages it opens is a list: a page that is not
-named here, or is about another server, is closed to it.
+Its account has no role. The right to read, and to change if the server's key allows it, belongs to
+the session, and ends with the key. Its pages are a list: all others, and those of other servers,
+are refused.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ OPEN = OF_THE_CHOSEN_SERVER | OF_NO_SERVER | OF_A_CHANGE | OF_A_PLAN | OF_A_SERV
 
 
 class WhmSessions(BaseBackend):
-    """Gives a session from WHM its account and rights. Nobody signs in with a password here."""
+    """Gives a session from WHM its account and rights. It accepts no passwords."""
 
     def get_user(self, user_id: int) -> User | None:
         rows = User.objects.select_related("whm__server__whm_key")
@@ -68,13 +68,13 @@ class WhmSessions(BaseBackend):
 
 
 def only_server(user: AbstractBaseUser | AnonymousUser) -> Server | None:
-    """The one server that a session is worth; None for everybody who signed in here."""
+    """The only server of a session; None for a session from a sign-in here."""
     found: Server | None = getattr(user, "only_server", None)
     return found
 
 
 def open_to(user: AbstractBaseUser | AnonymousUser, route: str) -> bool:
-    """Whether a page of this name can be open to somebody at all."""
+    """Whether a page of this name may be open to such a session at all."""
     return only_server(user) is None or route in OPEN
 
 
@@ -91,7 +91,7 @@ def one_server(get_response: GetResponse) -> GetResponse:
         request: HttpRequest, view: Callable[..., Any], _args: Any, kwargs: dict[str, Any]
     ) -> None:
         if not getattr(view, "login_required", True):
-            return  # open to everybody, or with a door of its own
+            return  # open to everyone, or with its own authentication
         server = only_server(request.user)
         if server is None:
             return

@@ -1,7 +1,7 @@
-"""What a customer is shown of a change: in the ticket, and behind a share link.
+"""The part of a change that customers see: in the ticket, and by a share link.
 
-Nothing of the server's inside: no path, command, address, account or reason, and no sentence that
-an agent or a program wrote. What else is shown was chosen by whoever made the link.
+No internals of the server: no path, command, address, account or reason, and no sentence of an
+agent or a program. The creator of the link chooses more parts.
 """
 
 from __future__ import annotations
@@ -56,8 +56,8 @@ def customer_facts(
     *,
     checks: tuple[int, int] | None = None,
 ) -> list[Fact]:
-    """Outcome, time, impact, what was done and how it is now; and of MAY_INCLUDE what is asked
-    for. ``checks``: how many passed, and how many there were."""
+    """Outcome, time, impact, what was done and how it is now; and the requested parts of
+    MAY_INCLUDE. ``checks``: the numbers of passed and of all checks."""
     after = aftermath(change)
     facts = [
         Fact("outcome", _("Outcome"), outcome(change, after)),

@@ -166,8 +166,8 @@ def bare(name: str) -> str:
 
 @register.filter
 def apache_version(profile: Profile) -> str:
-    """``2.4.67-2``: of the package; with that of the program where it is another one, as it is
-    where somebody has built Apache beside the package."""
+    """``2.4.67-2``: the version of the package, with that of the program if it differs, such as for
+    an Apache built from source."""
     package = next((one for one in profile.packages if one.name == MAIN), None)
     program = str(profile.facts.get("httpd_version") or "")
     if package is None:

@@ -34,7 +34,7 @@ from mpm.web.translation import in_words
 RECENT = 8
 """Recent changes on the page."""
 MOST_SERVERS = 50
-"""Rows of the table of servers: those with problems come first, All servers has the others."""
+"""Rows of the table of servers, those with problems first; All servers has the others."""
 MOST_ITEMS = 15
 """Rows of Needs attention, unless all of them are requested."""
 ONE_BY_ONE = 3
@@ -55,7 +55,7 @@ class Item:
     """One row of Needs attention: a sentence, how old it is, and one button.
 
     ``tone``: critical, warning or note. ``server``: "" for what concerns the panel. ``more``:
-    further sentences about the same. ``at``: since when; ``when``: what is said in its place.
+    further sentences about the same. ``at``: since when; ``when``: a text in its place.
     """
 
     tone: str
@@ -70,7 +70,7 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One server as the table shows it. ``torn``: what is seen is not all of it."""
+    """One row of the table. ``torn``: the observations are incomplete."""
 
     server: Server
     health: Health
@@ -98,8 +98,8 @@ def home(request: HttpRequest) -> HttpResponse:
 
 
 def overview(frame: Frame, *, whole: bool = False) -> dict[str, Any]:
-    """What the page shows. Four queries beside those of the frame, however many servers there
-    are."""
+    """The context of the page. Four queries besides those of the frame, for any number of
+    servers."""
     servers = every_server(frame.only)
     health = {one.pk: health_of(one) for one in servers}
     items = sorted(needs_attention(servers, health, frame.stopped), key=lambda one: RANK[one.tone])
@@ -370,6 +370,6 @@ def lines(
 
 
 def _seen(row: InstalledProfile | None) -> Observation | None:
-    """What runs; where Apache does not, what is configured."""
+    """The running MPM or, if Apache is down, the configured one."""
     observed = (row.running or row.configured) if row else None
     return Observation.from_json(observed) if observed else None

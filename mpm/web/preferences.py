@@ -1,5 +1,4 @@
-"""What a reader's browser says of itself: zone, dates, colors, and whether it asks for a
-fragment."""
+"""Preferences from the user's browser: zone, dates, colors, and whether it requests a fragment."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """One search for everything: changes, servers, packages and tools.
 
-Whoever may see one server only finds that server, its changes and its packages.
+A user of a single server finds only that server, its changes and its packages.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from mpm.web.responses import show
 from mpm.web.tools import Tool
 
 LONGEST = 100
-"""Letters of a query; what is longer is cut."""
+"""The most letters of a query; a longer one is cut."""
 FEWEST_LETTERS = 3
 """Of a query that is looked for in the texts of changes and the names of packages: fewer are in
 nearly all of them."""
@@ -41,8 +41,8 @@ NUMBER = re.compile(r"#?(\d{1,18})")
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What was found of each kind, at most ``most`` of them; ``more_…`` is the address of a page
-    with all of them, "" where they are all here."""
+    """The results of each kind, at most ``most``; ``more_…`` is the URL of a page with all of them,
+    "" if all are here."""
 
     changes: Sequence[Change] = ()
     servers: Sequence[Server] = ()
@@ -59,7 +59,7 @@ class Found:
 @may_read
 @require_GET
 def page(request: HttpRequest) -> HttpResponse:
-    """What was found; ``#35`` leads to that change at once."""
+    """The results; ``#35`` redirects to that change."""
     query = _query(request)
     if query.startswith("#") and (number := NUMBER.fullmatch(query)):
         known = _seen_by(frame_of(request)).filter(pk=int(number[1]))

@@ -1,15 +1,15 @@
-"""What cPanel does to httpd by itself: chkservd's checks, and restarts that wait in its task queue.
+"""cPanel's own actions on httpd: chkservd's checks, and restarts waiting in its task queue.
 
-Where there is no cPanel nothing of this does anything.
+Without cPanel, nothing here has an effect.
 
-* chkservd looks at services every five minutes and restarts an httpd that is offline. As long as
-  ``/var/run/chkservd.suspend`` exists it looks at nothing; cPanel's own upgrade of the operating
-  system uses it (cpanel/elevate, lib/Elevate/Components/cPanelPrep.pm). It is one file for
-  everybody, without an owner: what we make says that it is ours, and only that is removed.
-* A new account, a certificate or a setting makes cPanel restart httpd a little later. The task
-  waits in ``/var/cpanel/taskqueue/servers_queue.json`` or ``servers_sched.json``, the third member
+* chkservd checks services every five minutes and restarts an httpd that is down. While
+  ``/var/run/chkservd.suspend`` exists, it checks nothing; cPanel's own upgrade of the operating
+  system uses it (cpanel/elevate, lib/Elevate/Components/cPanelPrep.pm). The file is shared and has
+  no owner: the agent marks its own, and removes only that.
+* A new account, a certificate or a setting makes cPanel restart httpd a little later. The task is
+  queued in ``/var/cpanel/taskqueue/servers_queue.json`` or ``servers_sched.json``, the third member
   of which has the queues (Cpanel::TaskQueue::Reader). A graceful restart in the middle of a change
-  ends an httpd whose MPM is another one on the disk.
+  ends an httpd if the MPM on disk has changed.
 """
 
 from __future__ import annotations
@@ -33,10 +33,10 @@ RESTARTING = frozenset(
         "update_or_create_users_vhosts",
     }
 )
-"""The tasks that write httpd's configuration anew or restart it (Cpanel::TaskProcessors::
+"""The tasks that rewrite httpd's configuration or restart it (Cpanel::TaskProcessors::
 ApacheTasks)."""
 WAIT_LIMIT = 60.0
-"""Seconds that a change waits for them. Then it goes on: httpd is watched, and started again where
+"""Seconds that a change waits for them. Then it continues: httpd is watched, and started again if
 such a restart ends it."""
 _PAUSE = 0.5
 _LARGEST = 4 << 20
@@ -65,7 +65,7 @@ class Cpanel:
 
     @contextmanager
     def unchecked(self, log: Log) -> Iterator[None]:
-        """Inside, chkservd looks at nothing. What somebody else has suspended stays as it is."""
+        """Inside, chkservd checks nothing. A suspension by others is kept."""
         ours = self.is_here and self._suspend(log)
         try:
             yield
@@ -74,8 +74,8 @@ class Cpanel:
                 self.give_back(log)
 
     def give_back(self, log: Log) -> bool:
-        """Let chkservd go on if it was us who stopped it, also where whoever did has been killed.
-        Whether it was."""
+        """Resume chkservd if this agent suspended it, even in a process that was killed. Returns
+        whether it did."""
         self._scratch.unlink(missing_ok=True)
         if not self._is_ours():
             return False
@@ -97,7 +97,7 @@ class Cpanel:
             self._scratch.unlink(missing_ok=True)
             self._scratch.write_bytes(b"suspended by ea4-mpm at %d\n" % at)
             os.utime(self._scratch, (at, at))
-            # Whole or not at all, and never in place of somebody else's.
+            # Complete or not at all, and never replacing another's file.
             os.link(self._scratch, self.suspend)
         except FileExistsError:
             log("chkservd is suspended by something else already")
@@ -111,7 +111,7 @@ class Cpanel:
         return True
 
     def _is_ours(self) -> bool:
-        """It says so, and nobody has touched it since: whoever has wants it to stay."""
+        """Whether it has our mark and was not touched since: touching it means to keep it."""
         try:
             with self.suspend.open("rb") as file:
                 marker = _OURS.fullmatch(file.read(100))
@@ -167,8 +167,7 @@ def _read(path: Path) -> Any:
 
 
 def _commands(value: Any, depth: int = 0) -> Iterator[str]:
-    """The names of all tasks in a queue, wherever in it they are: waiting, deferred, processed, or
-    inside an entry of the schedule."""
+    """The names of all tasks in a queue: waiting, deferred, processed, or in the schedule."""
     if depth > _DEEPEST:
         return
     if isinstance(value, dict):

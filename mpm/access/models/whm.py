@@ -1,4 +1,4 @@
-"""Sign-in from the WHM of a server: its key, who came from there, and tickets that were used."""
+"""Sign-in from the WHM of a server: its key, its users, and used tickets."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from mpm.servers.models import Server
 
 
 class WhmKey(models.Model):
-    """The public key of a server, with which its tickets are verified. Without one nobody signs in
-    from that server's WHM, and sessions that began there end."""
+    """The public key of a server, with which its tickets are verified. Without one, sign-in from
+    that server's WHM is refused, and its sessions end."""
 
     server = models.OneToOneField(Server, models.CASCADE, related_name="whm_key")
     key = models.CharField(max_length=43)
@@ -37,14 +37,14 @@ class WhmKey(models.Model):
 
 
 class WhmUser(models.Model):
-    """The account of the panel that stands for one WHM user of one server. It has no role and no
-    password: what it may do comes with its sessions (``mpm.access.whm_sessions``)."""
+    """The panel's account of one WHM user of one server. It has no role and no password: its rights
+    belong to its sessions (``mpm.access.whm_sessions``)."""
 
     user = models.OneToOneField(settings.AUTH_USER_MODEL, models.CASCADE, related_name="whm")
     server = models.ForeignKey(Server, models.CASCADE, related_name="whm_users")
     name = models.CharField(max_length=64)
     root = models.BooleanField()
-    """Whether WHM said at the last sign-in that this user has all its privileges."""
+    """Whether this user had all of WHM's privileges at the last sign-in."""
 
     class Meta:
         default_permissions = ()

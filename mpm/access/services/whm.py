@@ -1,8 +1,7 @@
-"""Sign-in from the WHM of a server: registers keys, burns tickets, and finds the account.
+"""Sign-in from the WHM of a server: registers keys, redeems tickets, and finds the account.
 
-Nothing that a ticket says is believed before its signature is verified with the key that the panel
-has of the server. A ticket that was used is a row in the database, so that none is used twice
-however many processes serve pages.
+The claims of a ticket are not used before its signature is verified with the panel's key of the
+server. A used ticket is a row in the database, so that none is used twice by any process.
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ ENTER_WITHIN = timedelta(seconds=60)
 """How long the browser may take from handing in the ticket to the page behind it."""
 
 REASONS = ("invalid", "expired", "early", "audience", "used", "unknown", "disabled", "wait")
-"""Why a sign-in is refused, as the address of the sign-in page says it."""
+"""The reasons for refusing a sign-in, as in the URL of the sign-in page."""
 
 
 class TicketRefused(Exception):
@@ -128,9 +127,9 @@ class Entry:
 
 
 def use_ticket(ticket: str, *, audiences: frozenset[str], actor: Actor) -> Entry:
-    """Burn a ticket. ``audiences`` are the addresses of this panel, ``actor`` says where the
-    request came from. Raises TicketRefused; why is in the history of the server when the signature
-    is its own, and else in the log only."""
+    """Redeem a ticket. ``audiences`` are the addresses of this panel, ``actor`` is the source of
+    the request. Raises TicketRefused; the reason is in the history of the server if it has signed
+    the ticket, else in the log only."""
     now = timezone.now()
     try:
         name = tickets.server_of(ticket)
@@ -191,8 +190,8 @@ def enter(secret: str, actor: Actor) -> tuple[User, Server]:
 
 
 def spend(secret: str) -> Server | None:
-    """Take a ticket that was just used without signing anybody in: whoever came with it is signed
-    in already. Returns its server, None where there is no such ticket."""
+    """Redeem a ticket without signing in, because the user is signed in already. Returns its
+    server; None if there is no such ticket."""
     now = timezone.now()
     fresh = WhmTicket.objects.filter(
         entry=_digest(secret), entered_at=None, used_at__gt=now - ENTER_WITHIN
@@ -202,8 +201,8 @@ def spend(secret: str) -> Server | None:
 
 
 def _account(used: WhmTicket) -> User:
-    """The account of a WHM user of a server, made at the first time. Its name has a space, as no
-    name has that somebody chose here."""
+    """The account of a WHM user of a server, created on first use. Its name has a space, unlike
+    those of other accounts."""
     known = WhmUser.objects.select_related("user").filter(server=used.server, name=used.name)
     found = known.first()
     if found is not None:

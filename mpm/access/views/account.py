@@ -1,4 +1,4 @@
-"""What a reader sets for themselves, and what they were told."""
+"""The user's preferences and notifications."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def preferences(request: HttpRequest) -> HttpResponse:
 
 
 def _examples(styles: Iterable[Style]) -> list[tuple[str, str]]:
-    """Each choice with an afternoon of today in it, those that look the same once."""
+    """Each choice with this afternoon as an example; choices that look the same are listed once."""
     then = timezone.localtime().replace(hour=16, minute=11)
     found: dict[str, str] = {}
     for style in styles:

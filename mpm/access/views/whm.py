@@ -1,8 +1,8 @@
-"""The way in from the WHM of a server, and the key that opens it.
+"""Sign-in from the WHM of a server, and its key.
 
-A ticket arrives in the body of a form that another site sends, so without the cookies of this one.
-It is burned, and the browser is led to a second address with a secret of its own: only there can be
-seen whether somebody is signed in here already, whose session then stays as it is.
+A ticket arrives in the body of a form from another site, so without this site's cookies. It is
+redeemed, and the browser is redirected to a second URL with its own secret: only there the panel
+sees whether the user is signed in already, and keeps that session.
 """
 
 from __future__ import annotations
@@ -49,8 +49,8 @@ COOKIE = "whm_entry"
 
 
 def own_addresses(request: HttpRequest) -> frozenset[str]:
-    """The addresses of this panel that a ticket may be for: the one that is set, else the one that
-    the request came to, whose host ALLOWED_HOSTS allows."""
+    """The addresses of this panel that a ticket may be for: the configured one, else the one of the
+    request, whose host is in ALLOWED_HOSTS."""
     url = settings.PANEL_URL or f"{request.scheme}://{request.get_host()}"
     return frozenset(filter(None, [origin(url.rstrip("/"))]))
 
@@ -60,7 +60,7 @@ def own_addresses(request: HttpRequest) -> frozenset[str]:
 @never_cache
 @require_POST
 def arrive(request: HttpRequest) -> HttpResponse:
-    """A ticket: burned here, whatever comes of it."""
+    """Redeem a ticket, whether or not it leads to a sign-in."""
     address = client_address(request)
     if not wrong_tickets(address, failed=False).allowed:
         return _refused("wait")
@@ -112,7 +112,7 @@ def entered(request: HttpRequest) -> HttpResponse:
 
 
 def refusals() -> dict[str, str]:
-    """What the sign-in page says of each reason in ``mpm.access.services.whm.REASONS``."""
+    """The sign-in page's message for each reason in ``mpm.access.services.whm.REASONS``."""
     return {
         "invalid": _("This sign-in from WHM isn’t valid. Open the panel from WHM again."),
         "expired": _(
@@ -142,7 +142,7 @@ def _refused(code: str) -> HttpResponse:
 
 
 def _see(address: str) -> HttpResponse:
-    """303: the next request is a GET whatever this one was."""
+    """303: the next request is a GET."""
     answer = HttpResponseRedirect(address)
     answer.status_code = 303
     return answer
@@ -151,7 +151,7 @@ def _see(address: str) -> HttpResponse:
 @may_change
 @require_POST
 def key(request: HttpRequest, name: str) -> HttpResponse:
-    """Register or remove the key of a server, or say what it is worth."""
+    """Register, remove or show the key of a server."""
     server = Server.objects.filter(name=name).first()
     if server is None:
         raise Http404(_("Unknown server."))

@@ -100,10 +100,11 @@ def rollback_plan(change: Change) -> Plan:
 
 
 def request_rollback_plan(change: Change, actor: Actor) -> Preview:
-    """Request the plan of a rollback from the server's own package manager. The answer comes later.
+    """Request the plan of a rollback from the server's own package manager. The answer arrives
+    later.
 
-    It speaks for the repositories only: what they no longer have, the agent takes from restore
-    points. Raises NotAllowed, and Refused as ``rollback_plan`` does.
+    It covers the repositories only: packages they no longer have are taken from restore points by
+    the agent. Raises NotAllowed, and Refused as ``rollback_plan`` does.
     """
     must_be_allowed(actor, Sentence("request plans"))
     return send_plan(rollback_plan(change), change.server, actor, undo_of=change.uuid)

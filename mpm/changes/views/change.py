@@ -1,4 +1,4 @@
-"""One change: as it happens, and afterwards for somebody who was not there."""
+"""The page of one change: its progress while it runs, its report afterwards."""
 
 from __future__ import annotations
 
@@ -198,7 +198,7 @@ def change(request: HttpRequest, pk: int) -> HttpResponse:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One tab: ``name`` stands in its address, ``count`` beside its title."""
+    """One tab: ``name`` is in its URL, ``count`` beside its title."""
 
     name: str
     title: str
@@ -225,7 +225,7 @@ def parts_of(context: Mapping[str, Any]) -> list[Part]:
 
 
 def part_of(request: HttpRequest, parts: Sequence[Part]) -> str:
-    """Which tab an address means: the one it names, the log where it asks for lines of it."""
+    """The tab of a URL: the named one, or the log if the URL is for log lines."""
     wanted = request.GET.get("part", "")
     if not wanted and {"find", "error", "before", "after"} & request.GET.keys():
         wanted = "log"
@@ -233,7 +233,7 @@ def part_of(request: HttpRequest, parts: Sequence[Part]) -> str:
 
 
 def what_changed(change: Change) -> list[BeforeAfter]:
-    """What is not as before. The package of an MPM says nothing that the MPM itself does not."""
+    """Differences to before. The package of an MPM is left out, because the MPM itself is shown."""
     return [
         row
         for row in before_and_after(change)
@@ -257,8 +257,8 @@ def next_steps(change: Change, context: Mapping[str, Any]) -> list[FindingWithFi
 
 
 def again_query(change: Change, after: Aftermath) -> str:
-    """The address of the same choice for another try of a change that did not succeed; "" where
-    there is nothing to try again, or somebody has."""
+    """The URL of the same choice, to retry a change that did not succeed; "" if there is nothing to
+    retry, or it was retried."""
     ended_badly = change.state in ENDED_BADLY
     open_still = half_way(change) and not (after.repaired_at or after.rolled_back_by)
     if not ended_badly or open_still or after.tried_again_as or change.rollback_of_id:
@@ -269,8 +269,8 @@ def again_query(change: Change, after: Aftermath) -> str:
 @may_read
 @require_GET
 def live(request: HttpRequest, pk: int) -> HttpResponse:
-    """Steps and state while it runs; nothing when nothing is new. When it has ended, a way to
-    its whole page, which opens by itself unless somebody reads or writes in this one."""
+    """Steps and state while it runs; empty if nothing is new. After the end a link to the whole
+    page, which opens by itself unless the user is reading or typing in this one."""
     one = change_or_404(pk)
     if not one.finished and request.GET.get("seen") == seen_mark(one):
         return HttpResponse(status=204)
@@ -287,7 +287,7 @@ def live(request: HttpRequest, pk: int) -> HttpResponse:
 
 
 def log_part(request: HttpRequest, one: Change) -> dict[str, Any]:
-    """The window of the log that the address asks for; its end when it asks for none."""
+    """The requested window of the log; its end by default."""
     wanted = request.GET.get("find", "")[:200]
     sought: log_window.Sought | None = None
     if wanted:
@@ -356,7 +356,7 @@ def cancel(request: HttpRequest, pk: int) -> HttpResponse:
         messages.error(request, in_words(refused.message))
     else:
         one.refresh_from_db(fields=["state"])
-        if not one.finished:  # The page of one that has ended says so itself.
+        if not one.finished:  # The page of a finished change shows that itself.
             messages.success(request, _("Cancel requested."))
     return redirect("change", pk=pk)
 
@@ -364,7 +364,7 @@ def cancel(request: HttpRequest, pk: int) -> HttpResponse:
 @may_change
 @require_POST
 def schedule(request: HttpRequest, pk: int) -> HttpResponse:
-    """Move a scheduled change to another window: it is canceled, and requested anew."""
+    """Move a scheduled change to another window: it is canceled and requested again."""
     one = change_or_404(pk)
     form = WindowForm(request.POST)
     if not form.is_valid():
@@ -417,12 +417,12 @@ def roll_back(request: HttpRequest, pk: int) -> HttpResponse:
 @may_read
 @require_GET
 def rollback(request: HttpRequest, pk: int) -> HttpResponse:
-    """What going back would do now, before anybody confirms it: the same review as any change."""
+    """The review of a rollback before it is confirmed, as for any change."""
     return _rollback(request, change_or_404(pk))
 
 
 def _rollback(request: HttpRequest, one: Change, preview: Preview | None = None) -> HttpResponse:
-    """The review of a rollback, with what the server's package manager says of it."""
+    """The review of a rollback, with the plan of the server's package manager."""
     pk = one.pk
     context: dict[str, Any] = {"change": one, "server": one.server}
     frame_of(request).turn_to(one.server)
@@ -450,8 +450,8 @@ def _rollback(request: HttpRequest, one: Change, preview: Preview | None = None)
 @may_change
 @require_POST
 def request_plan(request: HttpRequest, pk: int) -> HttpResponse:
-    """Ask the server's package manager what the rollback would do: by itself when the review is
-    opened, or with a button."""
+    """Request the rollback's plan from the server's package manager: when the review is opened, or
+    by a button."""
     one = change_or_404(pk)
     try:
         preview = request_rollback_plan(one, actor_of(request))
@@ -482,7 +482,7 @@ def plan_answer(request: HttpRequest, pk: int, uuid: str) -> HttpResponse:
 
 
 def _server_plan(preview: Preview, stored: Plan) -> dict[str, Any]:
-    """What the server's package manager says of a rollback, beside the panel's own plan."""
+    """The plan of the server's package manager for a rollback, besides the panel's own."""
     found = Plan.from_json(preview.plan) if preview.plan else None
     return {
         "preview": preview,
@@ -508,8 +508,8 @@ def _answer_part(request: HttpRequest, one: Change, preview: Preview) -> HttpRes
 
 
 def actionable(plan: Plan) -> list[Finding]:
-    """The findings of a plan that cannot be altered: without advice on how to alter it, and
-    without what is to be weighed before an MPM is chosen."""
+    """The findings of a plan that can't be edited: without advice on editing it, and without those
+    for choosing an MPM."""
     return [
         replace(finding, remedy="") if finding.fixes else finding
         for finding in plan.findings
@@ -533,7 +533,7 @@ def adopt(request: HttpRequest, pk: int) -> HttpResponse:
 @may_change
 @require_POST
 def recover(request: HttpRequest, pk: int) -> HttpResponse:
-    """Help a change that seems stuck: ask the agent again, or close it without its word."""
+    """Help a change that seems stuck: send the request to the agent again, or close it manually."""
     close = request.POST.get("close") == "yes"
     try:
         recover_change(change_or_404(pk), actor_of(request), close=close)
