@@ -176,7 +176,7 @@ def test_times_are_in_the_readers_zone_and_exact_when_pointed_at(
 def test_colours_are_kept_without_javascript(plain_page: Page, used_panel: Panel) -> None:
     page = plain_page
     page.goto(f"{used_panel.address}preferences/")
-    page.get_by_label("Theme").select_option("dark")
+    page.get_by_role("combobox", name="Theme").select_option("dark")
     page.get_by_role("button", name="Save").click()
     assert page.locator("html").get_attribute("data-theme") == "dark"
 
