@@ -12,7 +12,7 @@ import logging
 import math
 import time
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cache
 
@@ -107,30 +107,40 @@ def limiter() -> Limiter:
 
 
 FAILURES_A_MINUTE = 20
+FAILURES_OF_ONE = 5
+"""For one account from one address: a program with an old password uses up a quarter of what its
+address has, so that it never refuses the right passwords of others there."""
 
 
 def wrong_secrets(key_id: str, address: str) -> Verdict:
     """Count a wrong token secret for its key id ("" if it has none) and for the client's address;
     returns the stricter verdict. Valid tokens are not limited by it."""
     keys = [f"secret-from:{address}", *([f"secret-of:{key_id}"] if key_id else [])]
-    return _worst(keys, "wrong-tokens", failed=True)
+    return _worst(dict.fromkeys(keys, FAILURES_A_MINUTE), "wrong-tokens", failed=True)
 
 
 def wrong_tickets(address: str, *, failed: bool) -> Verdict:
     """How many tickets of WHM that were refused came from an address lately."""
-    return _worst([f"ticket-from:{address}"], "wrong-tickets", failed=failed)
+    key = f"ticket-from:{address}"
+    return _worst({key: FAILURES_A_MINUTE}, "wrong-tickets", failed=failed)
 
 
 def guesses(name: str, address: str, *, failed: bool) -> Verdict:
     """The verdict on recent wrong passwords for the account ``name`` or from ``address``, including
-    this one if ``failed``; the stricter one counts, so that neither many addresses for one account
-    nor one address for many accounts get further."""
+    this one if ``failed``; the strictest one counts, so that neither many addresses for one account
+    nor one address for many accounts get further. One account has a limit of its own from one
+    address, at which its passwords are no longer looked at."""
     account = unicodedata.normalize("NFKC", name).strip().casefold()[:150]
-    keys = [f"failed:{address}", f"failed:account:{account}"]
-    return _worst(keys, "wrong-passwords", failed=failed)
+    own = f"failed:{address}:account:{account}"
+    limits = {
+        own: FAILURES_OF_ONE,
+        f"failed:{address}": FAILURES_A_MINUTE,
+        f"failed:account:{account}": FAILURES_A_MINUTE,
+    }
+    return _worst(limits, "wrong-passwords", failed=failed)
 
 
-def _worst(keys: Sequence[str], policy: str, *, failed: bool) -> Verdict:
+def _worst(limits: Mapping[str, int], policy: str, *, failed: bool) -> Verdict:
     amount = 1 if failed else 0
-    verdicts = [limiter().hit(key, FAILURES_A_MINUTE, amount) for key in keys]
+    verdicts = [limiter().hit(key, limit, amount) for key, limit in limits.items()]
     return replace(max(verdicts, key=lambda verdict: verdict.retry_after), policy=policy)

@@ -78,8 +78,13 @@ def test_wrong_passwords_do_not_refuse_a_valid_token_and_name_their_own_limit(
     ]
     answer = answers[-1]
     assert answer.status_code == 429
-    assert answer.headers["RateLimit-Policy"] == '"wrong-passwords";q=20;w=60'
+    assert answer.headers["RateLimit-Policy"] == '"wrong-passwords";q=5;w=60'
     assert call("GET", "servers", token=add_token("read")).status == 200
+    sam = User.objects.create_user("sam", password="right horse")
+    sam.groups.add(Group.objects.get(name="support"))
+    basic = base64.b64encode(b"sam:right horse").decode()
+    answer = client.get("/json-api/version", headers={"Authorization": f"Basic {basic}"})
+    assert answer.status_code == 200
 
 
 def test_one_key_id_is_not_guessed_faster_from_many_addresses(

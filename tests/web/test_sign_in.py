@@ -10,7 +10,7 @@ from django.test import Client
 
 from mpm.access.services.actor import SYSTEM
 from mpm.access.services.users import add_user
-from mpm.access.throttle import FAILURES_A_MINUTE, limiter
+from mpm.access.throttle import FAILURES_A_MINUTE, FAILURES_OF_ONE, limiter
 
 PASSWORD = "a long enough one"
 
@@ -51,6 +51,14 @@ def test_an_address_that_guesses_waits_even_with_the_right_password(
     assert "Too many attempts" in answer.content.decode()
     assert client.get("/").status_code == 302
     assert sign_in(client, "robin", PASSWORD, "192.0.2.2") == 302
+
+
+def test_wrong_passwords_of_one_account_refuse_no_other_one_from_the_same_address(
+    client: Client, person: User
+) -> None:
+    answers = [sign_in(client, "stale", "wrong", "192.0.2.1") for _ in range(3 * FAILURES_OF_ONE)]
+    assert answers.count(429) == 2 * FAILURES_OF_ONE
+    assert sign_in(client, "robin", PASSWORD, "192.0.2.1") == 302
 
 
 def test_an_account_is_not_guessed_at_from_many_addresses(client: Client, person: User) -> None:
