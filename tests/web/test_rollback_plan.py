@@ -56,6 +56,7 @@ def test_the_review_asks_by_itself_and_shows_an_estimate_until_the_answer(
     page = words(admin.get(f"{HISTORY}{changed.pk}/rollback/").content)
     assert f'hx-post="{HISTORY}{changed.pk}/rollback/plan/" hx-trigger="load"' in page
     assert '<span class="tag">estimate</span>' in page
+    assert "You can install it with this change" not in page, "a rollback adds nothing"
     assert not Preview.objects.exists(), "a page that is only read asks nothing"
     fragment = admin.post(f"{HISTORY}{changed.pk}/rollback/plan/", headers=FRAGMENT)
     preview = Preview.objects.get()

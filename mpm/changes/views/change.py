@@ -509,11 +509,12 @@ def _answer_part(request: HttpRequest, one: Change, preview: Preview) -> HttpRes
 
 def actionable(plan: Plan) -> list[Finding]:
     """The findings of a plan that can't be edited: without advice on editing it, and without those
-    for choosing an MPM."""
+    for choosing an MPM or adding a package."""
     return [
         replace(finding, remedy="") if finding.fixes else finding
         for finding in plan.findings
         if finding.code not in CAPACITY_CODES
+        and not (finding.severity is Severity.GAIN and finding.fixes)
     ]
 
 
