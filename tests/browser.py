@@ -59,7 +59,7 @@ class Complaints:
     """What a page said to its console or threw; a broken policy shows here too."""
 
     def __init__(self) -> None:
-        self.heard: list[str] = []
+        self.messages: list[str] = []
 
     def listen(self, page: Page) -> None:
         page.on("console", self._console)
@@ -69,10 +69,10 @@ class Complaints:
         # Answers like 409 and 422 are part of the conversation; Chromium calls each an error.
         expected = "Failed to load resource: the server responded with a status of 4"
         if message.type == "error" and not message.text.startswith(expected):
-            self.heard.append(message.text)
+            self.messages.append(message.text)
 
     def _error(self, error: Error) -> None:
-        self.heard.append(str(error))
+        self.messages.append(str(error))
 
 
 @pytest.fixture
@@ -84,7 +84,7 @@ def page(browser: Browser) -> Iterator[Page]:
     complaints.listen(page)
     yield page
     context.close()
-    assert complaints.heard == []
+    assert complaints.messages == []
 
 
 def sign_in(page: Page, panel: Panel, role: str = "administrator") -> None:

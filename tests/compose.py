@@ -66,7 +66,7 @@ class Failed(Exception):
     """A step did not do what it must; the message says which."""
 
 
-def say(text: str) -> None:
+def report(text: str) -> None:
     sys.stdout.write(f"[{time.strftime('%H:%M:%S')}] {text}\n")
     sys.stdout.flush()
 
@@ -197,7 +197,7 @@ class Stack:
             kind, _, name = line.partition(" ")
             if kind == "network":
                 # podman's compose of Debian 12 takes down everything but its networks.
-                say(f"{name}: left by {self.compose[-1]}, and removed")
+                report(f"{name}: left by {self.compose[-1]}, and removed")
                 run(self.engine, "network", "rm", name)
 
     def left(self) -> list[str]:
@@ -223,7 +223,7 @@ def bases(engine: str) -> None:
     missing = [name for name in missing if not works(engine, "pull", f"docker.io/library/{name}")]
     if not missing:
         return
-    say(f"No registry can be reached: {', '.join(missing)} made of Debian's packages")
+    report(f"No registry can be reached: {', '.join(missing)} made of Debian's packages")
     if shutil.which("debootstrap") is None:
         raise Failed("debootstrap isn't installed, and no registry can be reached.")
     extra = shlex.split(os.environ.get("BUILD_ARGS", ""))
@@ -248,7 +248,7 @@ def bases(engine: str) -> None:
 def build(engine: str) -> None:
     extra = shlex.split(os.environ.get("BUILD_ARGS", ""))
     for target, tag in (("panel", PANEL), ("agent", AGENT)):
-        say(f"Building {tag}")
+        report(f"Building {tag}")
         run(engine, "build", *extra, "--target", target, "-t", tag, ".", seconds=3600)
     listed = run(engine, "run", "--rm", "--entrypoint", "ls", PANEL, "-A", "/srv/ea4").split()
     if found := sorted(set(listed) & set(NOT_IN_PRODUCTION)):
@@ -282,23 +282,23 @@ def whole(stack: Stack) -> None:
 
 
 def test(stack: Stack) -> None:
-    say(f"Starting {stack.name} with {shlex.join(stack.compose)}")
+    report(f"Starting {stack.name} with {shlex.join(stack.compose)}")
     stack.command("up", "-d")
     until(lambda: stack.answers("/healthz"), 300, "the panel did not answer")
     whole(stack)
     accounts = json.loads(stack.manage("prepare", "--no-static", "--first-accounts", "--json"))
     if len(accounts) != 2:
         raise Failed(f"{len(accounts)} first accounts were made")
-    say("The panel is ready; waiting for the lab server")
+    report("The panel is ready; waiting for the lab server")
     until(lambda: "prefork" in json.dumps(stack.mpm()), 900, "the lab server was not seen")
     changed(stack, "event")
-    say("prefork → event: changed")
+    report("prefork → event: changed")
     for part in PARTS:
         stack.kill(part)
         time.sleep(2)
         stack.start(part)
         whole(stack)
-        say(f"{part}: killed and started again")
+        report(f"{part}: killed and started again")
     number = requested(stack, "prefork")
     for part in ("worker", "redis", "web", "postgres"):
         stack.kill(part)
@@ -308,13 +308,13 @@ def test(stack: Stack) -> None:
     whole(stack)
     ended(stack, number)
     seen(stack, "prefork")
-    say("event → prefork with four parts killed in the middle: changed")
+    report("event → prefork with four parts killed in the middle: changed")
     stack.manage("mpm", "verify")
     for part in PARTS:
         run(stack.engine, "restart", stack.container(part))
     whole(stack)
     stack.manage("mpm", "verify")
-    say("All parts restarted; the history verifies")
+    report("All parts restarted; the history verifies")
 
 
 def ended(stack: Stack, number: int) -> None:
@@ -331,7 +331,7 @@ def ended(stack: Stack, number: int) -> None:
 def main() -> int:
     try:
         engine, compose = chosen()
-        say(f"{engine}, {shlex.join(compose)}")
+        report(f"{engine}, {shlex.join(compose)}")
         bases(engine)
         build(engine)
         stack = Stack(engine, compose)
@@ -346,7 +346,7 @@ def main() -> int:
             stack.down()
         if left := stack.left():
             raise Failed(f"Left behind: {', '.join(left)}")
-        say("Taken down; nothing is left")
+        report("Taken down; nothing is left")
     except (Failed, subprocess.TimeoutExpired) as error:
         sys.stderr.write(f"{error}\n")
         return 1

@@ -83,7 +83,7 @@ def desk(
     yield made
     for one in (context, *made.opened):
         one.close()
-    assert complaints.heard == []
+    assert complaints.messages == []
 
 
 class Voice:
@@ -95,7 +95,7 @@ class Voice:
         self.app = Celery("voice", broker=broker, set_as_current=False)
         self.said: dict[str, int] = {}
 
-    def _say(self, name: str, **message: Any) -> None:
+    def _send(self, name: str, **message: Any) -> None:
         self.app.send_task(f"control.{name}", kwargs=message, queue=CONTROL_QUEUE)
 
     def log(self, server: str, change: str, start: int, *lines: str) -> int:
@@ -103,14 +103,14 @@ class Voice:
         stamp = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.000Z")
         data = "".join(f"{stamp} packages  {line}\n" for line in lines).encode()
         text = base64.b64encode(data).decode()
-        self._say("log", server=server, change=change, offset=start, text=text)
+        self._send("log", server=server, change=change, offset=start, text=text)
         return start + len(data)
 
     def ends(self, server: str, change: str, seq: int) -> None:
         """The change succeeded; ``seq`` is the number of this report."""
         said = {"outcome": "succeeded", "decided_by": "verification", "sentence": "It is done."}
         report = {"seq": seq, "at": datetime.now(UTC).isoformat(), "kind": "outcome", "data": said}
-        self._say("reports", server=server, change=change, reports=[report])
+        self._send("reports", server=server, change=change, reports=[report])
 
     def close(self) -> None:
         self.app.close()

@@ -80,7 +80,7 @@ def save_and_delete(page: Page) -> None:
     page.get_by_role("button", name="Undo").wait_for()
 
 
-def ask_for_a_review(page: Page) -> None:
+def request_review(page: Page) -> None:
     page.get_by_role("button", name="Review change").click()
     page.wait_for_url("**/review/**")
 
@@ -173,7 +173,7 @@ VISITS: tuple[Visit, ...] = (
     Visit("mpm-not-seen", f"{MPM}?server=web13"),
     Visit("mpm-support", f"{MPM}?server={{server}}&mpm=worker", who="support"),
     # -- the review
-    Visit("review-asked", f"{MPM}?server=web03&mpm=worker", ask_for_a_review),
+    Visit("review-asked", f"{MPM}?server=web03&mpm=worker", request_review),
     Visit("review-answered", f"{MPM}review/{{review_answered}}/"),
     Visit("review-mistake", f"{MPM}review/{{review_answered}}/", confirm_nothing),
     Visit("review-blocked", f"{MPM}review/{{review_blocked}}/"),
@@ -347,5 +347,5 @@ def signed_in(
     for page in pages.values():
         page.context.close()
     expected = tuple(visit.complains for visit in visits if visit.complains)
-    said = [text for one in complaints.values() for text in one.heard]
+    said = [text for one in complaints.values() for text in one.messages]
     assert [text for text in said if not text.startswith(expected)] == []

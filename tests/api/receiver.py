@@ -16,7 +16,7 @@ class Receiver:
     answers: list[int] = field(default_factory=lambda: [204])
     body: bytes = b""
     headers: dict[str, str] = field(default_factory=dict)
-    heard: list[tuple[str, dict[str, str], bytes]] = field(default_factory=list)
+    received: list[tuple[str, dict[str, str], bytes]] = field(default_factory=list)
     port: int = 0
 
     @property
@@ -35,7 +35,7 @@ def listening(*answers: int, body: bytes = b"", **headers: str) -> Iterator[Rece
         def do_POST(self) -> None:
             content = self.rfile.read(int(self.headers.get("Content-Length", "0")))
             named = {name.lower(): value for name, value in self.headers.items()}
-            receiver.heard.append((self.path, named, content))
+            receiver.received.append((self.path, named, content))
             status = receiver.next_answer()
             if not status:
                 self.close_connection = True

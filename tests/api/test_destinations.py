@@ -121,7 +121,7 @@ def test_an_address_that_moved_inside_after_it_was_added_is_refused_when_sending
         where[0] = "127.0.0.1"
         webhooks.deliver_due(timezone.now())
     delivery.refresh_from_db()
-    assert receiver.heard == []
+    assert receiver.received == []
     assert "private or reserved" in delivery.log[-1]["error"]
 
 

@@ -41,7 +41,7 @@ def succeed(call: Call, add_token: AddToken) -> Change:
 
 def sent(receiver: Receiver) -> dict[str, Any]:
     """The only body that a receiver was sent."""
-    [(_, _, body)] = receiver.heard
+    [(_, _, body)] = receiver.received
     return dict(json.loads(body))
 
 
@@ -284,7 +284,7 @@ def test_kinds_that_begin_alike_are_named_at_once(
         assert (made.status, made.body["kinds"]) == (201, ["change.*"])
         succeed(call, add_token)
         webhooks.run()
-    kinds = [json.loads(body)["type"] for _, _, body in receiver.heard]
+    kinds = [json.loads(body)["type"] for _, _, body in receiver.received]
     assert sorted(kinds) == ["change.queued", "change.running", "change.succeeded"]
     refused = call("POST", "webhooks", {**wish, "kinds": ["chang.*"]}, token=admin)
     assert (refused.status, refused.body["code"]) == (422, "unknown_kind")

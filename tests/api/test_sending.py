@@ -65,7 +65,7 @@ def drips(answer: bytes, without_end: bytes) -> Conduct:
     return conduct
 
 
-def says_nothing(_visitor: socket.socket, over: threading.Event) -> None:
+def never_answers(_visitor: socket.socket, over: threading.Event) -> None:
     over.wait(30)
 
 
@@ -80,9 +80,9 @@ def timed(url: str, body: bytes = b"{}") -> tuple[Attempt, float]:
     [
         ("http", drips(b"HTTP/1.1 200 OK\r\nX-Slow: ", b"a"), b"{}"),
         ("http", drips(b"HTTP/1.1 103 Early\r\n\r\n", b"HTTP/1.1 103 Early\r\n\r\n"), b"{}"),
-        ("http", says_nothing, b"{}"),
-        ("http", says_nothing, b"x" * 20_000_000),
-        ("https", says_nothing, b"{}"),
+        ("http", never_answers, b"{}"),
+        ("http", never_answers, b"x" * 20_000_000),
+        ("https", never_answers, b"{}"),
     ],
     ids=["drips its head", "never comes to the point", "is silent", "reads nothing", "no TLS"],
 )
@@ -118,29 +118,29 @@ def test_a_receiver_whose_certificate_nobody_vouches_for_is_told_nothing(tmp_pat
     )
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(tmp_path / "crt", tmp_path / "key")
-    heard: list[bytes] = []
+    received: list[bytes] = []
 
     def conduct(visitor: socket.socket, _over: threading.Event) -> None:
         with context.wrap_socket(visitor, server_side=True) as inside:
-            heard.append(inside.recv(65536))
+            received.append(inside.recv(65536))
 
     with behaving(conduct) as port:
         attempt, _ = timed(f"https://127.0.0.1:{port}/")
     assert not attempt.delivered
     assert "certificate" in attempt.error.lower()
-    assert heard == []
+    assert received == []
 
 
 def test_a_name_that_nobody_resolves_is_given_up() -> None:
     over = threading.Event()
 
-    def ask(*_arguments: Any, **_options: Any) -> list[Any]:
+    def lookup(*_arguments: Any, **_options: Any) -> list[Any]:
         over.wait(60)
         return []
 
     began = time.monotonic()
     with pytest.raises(BadDestination, match="Timed out"):
-        resolve("slow.example", 443, ask)
+        resolve("slow.example", 443, lookup)
     over.set()
     assert time.monotonic() - began < RESOLVE_SECONDS + 1
 

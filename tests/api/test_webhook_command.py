@@ -44,7 +44,7 @@ def test_a_webhook_is_made_listed_altered_tested_and_removed(add_server: AddServ
 
         _, sent = answer("webhook", "test", made["id"])
         webhooks.run()
-        assert receiver.heard[-1][1]["webhook-id"] == sent["id"]
+        assert receiver.received[-1][1]["webhook-id"] == sent["id"]
         assert answer("webhook", "show", made["id"])[1]["name"] == "ops"
         _, shown = answer("webhook", "deliveries", made["id"])
         assert [(item["id"], item["state"]) for item in shown["items"]] == [

@@ -50,7 +50,7 @@ def test_a_delivery_is_signed_as_standard_webhooks_say(
         made = hook(receiver.url, kinds=["change.queued"])
         event = happen(call, add_token("change"))
         webhooks.run()
-        path, headers, body = receiver.heard[-1]
+        path, headers, body = receiver.received[-1]
     assert path == "/hook?from=panel"
     assert headers["content-type"] == "application/json"
     assert headers["host"] == f"127.0.0.1:{receiver.port}"
@@ -104,7 +104,7 @@ def test_a_rotated_secret_overlaps_for_a_day(db: None) -> None:
         for wait, good in ((timedelta(0), (old, new)), (timedelta(hours=25), (new,))):
             webhooks.send_test(made, ADMIN, now + wait)
             webhooks.deliver_due(now + wait)
-            _, headers, body = receiver.heard[-1]
+            _, headers, body = receiver.received[-1]
             assert len(headers["webhook-signature"].split()) == len(good)
             for secret in good:
                 assert is_signed_with(secret, headers, body)
@@ -119,11 +119,11 @@ def test_without_its_pepper_nothing_is_sent_unsigned(db: None) -> None:
             webhooks.deliver_due(timezone.now())
             delivery.refresh_from_db()
             assert "Rotate it" in delivery.log[-1]["error"]
-            assert receiver.heard == []
+            assert receiver.received == []
             webhooks.rotate(made, ADMIN)
             assert webhooks.redeliver(delivery, ADMIN)
             webhooks.deliver_due(timezone.now())
-        assert len(receiver.heard) == 1
+        assert len(receiver.received) == 1
 
 
 # -- the outbox ------------------------------------------------------------------------------
@@ -143,7 +143,7 @@ def test_it_hears_what_it_asked_for_and_only_from_now_on(
         happen(call, token, "web02")
         webhooks.run()
         webhooks.run()
-    told = [json.loads(body)["data"] for _, _, body in receiver.heard]
+    told = [json.loads(body)["data"] for _, _, body in receiver.received]
     assert [(item["kind"], item["server"]) for item in told] == [("change.queued", "web01")]
 
 
@@ -161,7 +161,7 @@ def test_what_happened_while_the_sender_was_away_is_told_once(
         webhooks.fan_out(timezone.now())
         assert Delivery.objects.count() == 1
         webhooks.run()
-    assert len(receiver.heard) == 1
+    assert len(receiver.received) == 1
 
 
 @LOOPBACK
@@ -177,7 +177,7 @@ def test_a_webhook_of_a_sandbox_token_hears_of_simulated_servers_only(
         for name in ("sandbox", "web03"):
             happen(call, admin, name)
         webhooks.run()
-    assert [json.loads(body)["data"]["server"] for _, _, body in receiver.heard] == ["sandbox"]
+    assert [json.loads(body)["data"]["server"] for _, _, body in receiver.received] == ["sandbox"]
 
 
 @LOOPBACK
@@ -195,7 +195,7 @@ def test_switched_off_it_hears_nothing_and_is_not_told_later(
         webhooks.change(made, ADMIN, {"active": True})
         happen(call, token, "web02")
         webhooks.run()
-    assert [json.loads(body)["data"]["server"] for _, _, body in receiver.heard] == ["web02"]
+    assert [json.loads(body)["data"]["server"] for _, _, body in receiver.received] == ["web02"]
 
 
 @LOOPBACK
@@ -212,7 +212,7 @@ def test_the_address_of_a_webhook_is_told_to_those_who_manage_it_and_to_nobody_e
         call("POST", f"{path}/rotate", token=admin)
         call("DELETE", path, token=admin)
         webhooks.run()
-        told = b"".join(body for _, _, body in receiver.heard)
+        told = b"".join(body for _, _, body in receiver.received)
     events = call("GET", "events", token=reader).content
     deliveries = call("GET", f"webhooks/{curious.uuid}/deliveries", token=admin).content
     assert made.body["url"] == secret
@@ -286,7 +286,7 @@ def test_a_failed_delivery_is_tried_again_after_growing_pauses(db: None) -> None
     assert delivery.log[0]["answer"] == "busy"
     assert "500" in delivery.log[0]["error"]
     assert "Disconnected" in delivery.log[1]["error"] or "Protocol" in delivery.log[1]["error"]
-    identities = {headers["webhook-id"] for _, headers, _ in receiver.heard}
+    identities = {headers["webhook-id"] for _, headers, _ in receiver.received}
     assert identities == {delivery.uuid}
     assert list(PAUSES) == sorted(PAUSES)
 
@@ -331,7 +331,7 @@ def test_what_is_being_sent_is_not_sent_again_until_its_sender_is_lost(
         assert (refused.status, refused.body["code"]) == (409, "being_sent")
         assert webhooks.deliver_due(lost - timedelta(seconds=1)) == 0
         assert webhooks.deliver_due(lost) == 1
-    assert len(receiver.heard) == 1
+    assert len(receiver.received) == 1
 
 
 @LOOPBACK
@@ -350,7 +350,7 @@ def test_a_receiver_that_is_gone_is_switched_off_and_a_redirect_is_not_followed(
     with listening() as other, listening(302, Location=other.url) as moved:
         delivery = webhooks.send_test(hook(moved.url), ADMIN)
         webhooks.deliver_due(timezone.now())
-        assert (len(moved.heard), len(other.heard)) == (1, 0)
+        assert (len(moved.received), len(other.received)) == (1, 0)
     delivery.refresh_from_db()
     assert delivery.log[-1]["status"] == 302
     with listening(410) as gone:

@@ -39,7 +39,7 @@ class House:
         self.simulation = Simulation(folder, pace=pace)
         self.url = f"redis+socket://{folder / 'redis.sock'}"
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
-        self.heard: list[tuple[str, dict[str, Any]]] = []
+        self.received: list[tuple[str, dict[str, Any]]] = []
         self.start_redis()
         self.start_agent()
 
@@ -98,23 +98,23 @@ class House:
                     message = queue.get(timeout=0.2)
                     message.ack()
                     _, fields, _ = message.payload
-                    self.heard.append((message.headers["task"], fields))
+                    self.received.append((message.headers["task"], fields))
         except (OperationalError, RedisError, OSError, queue_empty()):
             return
 
     def wait(self, ready: Callable[[], bool]) -> None:
         end = time.monotonic() + PATIENCE
         while not ready():
-            assert time.monotonic() < end, self._said()
+            assert time.monotonic() < end, self._agent_output()
             time.sleep(0.02)
 
-    def _said(self) -> str:
+    def _agent_output(self) -> str:
         return (self.folder / "agent.out").read_text()[-3000:]
 
-    def told(self, change: str) -> str:
+    def outcome_of(self, change: str) -> str:
         """The outcome of a change, if the panel has heard it; after looking for more."""
         self.listen()
-        for name, fields in self.heard:
+        for name, fields in self.received:
             if name == "control.reports" and fields["change"] == change:
                 for report in fields["reports"]:
                     if report["kind"] == "outcome":
@@ -123,12 +123,12 @@ class House:
 
     def answers(self, name: str) -> list[dict[str, Any]]:
         self.listen()
-        return [fields for task, fields in self.heard if task == name]
+        return [fields for task, fields in self.received if task == name]
 
     def log_of(self, change: str) -> bytes:
         """The log put together by offset, whatever came twice or late."""
         text = bytearray()
-        pieces = [f for n, f in self.heard if n == "control.log" and f["change"] == change]
+        pieces = [f for n, f in self.received if n == "control.log" and f["change"] == change]
         for piece in sorted(pieces, key=lambda item: int(item["offset"])):
             data = base64.b64decode(piece["text"])
             assert piece["offset"] <= len(text), "a piece of the log is missing"
@@ -173,7 +173,7 @@ def test_the_same_message_five_times_runs_once_and_is_told_to_the_end(
     request = house.simulation.request()
     for _ in range(5):
         house.send("host.apply", request.as_json())
-    house.wait(lambda: house.told(request.change) == "succeeded")
+    house.wait(lambda: house.outcome_of(request.change) == "succeeded")
     folder = house.simulation.spool.folder(request.change)
     assert folder is not None
     steps = [r.data for r in folder.reports() if r.kind == "step"]
@@ -197,8 +197,8 @@ def test_questions_are_answered_while_a_change_runs(make_house: MakeHouse) -> No
     house.wait(lambda: bool(house.answers("control.previewed")))
     house.wait(lambda: bool(house.answers("control.unknown")))
     house.wait(lambda: any(f["nonce"] == "hello" for f in house.answers("control.heartbeat")))
-    assert house.told(request.change) == ""
-    house.wait(lambda: house.told(request.change) == "succeeded")
+    assert house.outcome_of(request.change) == ""
+    house.wait(lambda: house.outcome_of(request.change) == "succeeded")
 
 
 def test_particulars_are_told_only_where_the_panel_has_others(make_house: MakeHouse) -> None:
@@ -230,7 +230,7 @@ def test_an_engine_that_is_killed_is_started_again_within_seconds(make_house: Ma
         pid = house.engine_pid(folder)
         if pid is not None:
             os.kill(pid, signal.SIGKILL)
-    house.wait(lambda: house.told(request.change) == "succeeded")
+    house.wait(lambda: house.outcome_of(request.change) == "succeeded")
     house.simulation.sound()
 
 
@@ -250,7 +250,7 @@ def test_everything_killed_at_once_and_started_again_loses_nothing(make_house: M
     (house.folder / "redis.sock").unlink()
     house.start_redis()  # it kept nothing, and comes back empty
     house.start_agent()
-    house.wait(lambda: house.told(request.change) == "succeeded")
+    house.wait(lambda: house.outcome_of(request.change) == "succeeded")
     house.simulation.sound()
 
 
@@ -265,7 +265,7 @@ def test_a_broker_that_is_away_delays_only_the_news(make_house: MakeHouse) -> No
     (house.folder / "redis.sock").unlink()
     house.wait(lambda: folder.outcome is not None)
     house.start_redis()
-    house.wait(lambda: house.told(request.change) == "succeeded")
+    house.wait(lambda: house.outcome_of(request.change) == "succeeded")
     house.send("host.ping", {"nonce": "still there"})
     house.wait(lambda: any(f["nonce"] == "still there" for f in house.answers("control.heartbeat")))
 
@@ -284,7 +284,7 @@ def test_a_message_that_is_not_what_it_must_be_changes_nothing(make_house: MakeH
     house.send("host.inspect", {"request": 7})
     house.send("host.ping", {"nonce": "alive"})
     house.wait(lambda: any(f["nonce"] == "alive" for f in house.answers("control.heartbeat")))
-    house.wait(lambda: house.told("d" * 32) == "not_started")
+    house.wait(lambda: house.outcome_of("d" * 32) == "not_started")
     assert [f.change for f in house.simulation.spool.folders()] == ["d" * 32]
     assert house.simulation.sound().digest == house.simulation.start.digest
 

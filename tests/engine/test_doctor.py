@@ -424,7 +424,7 @@ AH01257 is what some script wrote
 """
 
 
-def heard(tmp_path: Path, text: str, pid: int | None) -> dict[str, str]:
+def conditions_in(tmp_path: Path, text: str, pid: int | None) -> dict[str, str]:
     path = tmp_path / "error_log"
     path.write_text(text)
     parent = Identity(pid, 1, "boot") if pid else None
@@ -435,21 +435,21 @@ def heard(tmp_path: Path, text: str, pid: int | None) -> dict[str, str]:
 def test_the_error_log_counts_since_httpd_was_started_and_by_httpds_own_words(
     tmp_path: Path,
 ) -> None:
-    said = heard(tmp_path, LOG, 7)
+    said = conditions_in(tmp_path, LOG, 7)
     assert list(said) == ["workers_exhausted"]
     assert said["workers_exhausted"].endswith("(last)")
     # Rotated away: what is there is all of this httpd's.
-    assert heard(tmp_path, LOG, 4711)["workers_exhausted"].endswith("(last)")
-    assert heard(tmp_path, "", 7) == {}
+    assert conditions_in(tmp_path, LOG, 4711)["workers_exhausted"].endswith("(last)")
+    assert conditions_in(tmp_path, "", 7) == {}
     (tmp_path / "error_log").unlink()
     assert lines_of_httpd(tmp_path / "error_log", None) == ""
 
 
 def test_the_error_log_of_an_httpd_that_is_down_says_why(tmp_path: Path) -> None:
     ended = LOG + SAID["mpm_changed_in_reload"][0] + "\n"
-    assert "mpm_changed_in_reload" in heard(tmp_path, ended, None)
+    assert "mpm_changed_in_reload" in conditions_in(tmp_path, ended, None)
     stopped = LOG + "[t] [mpm_event:notice] [pid 7:tid 7] AH00491: caught SIGTERM, shutting down\n"
-    assert heard(tmp_path, stopped, None) == {}
+    assert conditions_in(tmp_path, stopped, None) == {}
 
 
 def test_every_repair_the_agent_carries_out_has_a_label() -> None:

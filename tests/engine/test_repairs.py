@@ -36,7 +36,7 @@ def package(name: str) -> Package:
     return Package(name, "2.4.67", "2", "x86_64")
 
 
-def asked(simulation: Simulation, action: str = "restart-httpd") -> RepairFolder:
+def requested_repair(simulation: Simulation, action: str = "restart-httpd") -> RepairFolder:
     folder = simulation.spool.repair(uuid.uuid4().hex)
     folder.create(action, now().isoformat())
     return folder
@@ -68,7 +68,7 @@ def cut_off(
 
 
 def test_a_repair_is_done_once_however_often_it_is_begun(simulation: Simulation) -> None:
-    folder, before = asked(simulation), httpd(simulation)
+    folder, before = requested_repair(simulation), httpd(simulation)
     first = carry_out(folder, simulation.server, simulation.spool)
     restarted = httpd(simulation)
     assert first.ok, first
@@ -85,7 +85,7 @@ def test_a_repair_that_was_cut_off_is_finished_and_restarts_httpd_once(
 ) -> None:
     with simulation.server.state() as state:
         state["missing_files"] = {"ea-apache24-mod_ssl": ["/etc/apache2/x.conf"]}
-    folder, before = asked(simulation, action), httpd(simulation)
+    folder, before = requested_repair(simulation, action), httpd(simulation)
     cut_off(simulation, folder, monkeypatch, after=after)
     at_the_cut = httpd(simulation)
     assert (at_the_cut != before) is after
@@ -98,7 +98,7 @@ def test_a_repair_that_was_cut_off_is_finished_and_restarts_httpd_once(
 def test_a_repair_that_always_dies_says_so_in_the_end(
     simulation: Simulation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    folder = asked(simulation)
+    folder = requested_repair(simulation)
     for _ in range(STARTS):
         cut_off(simulation, folder, monkeypatch, after=False)
     done = carry_out(folder, simulation.server, simulation.spool)
@@ -114,13 +114,13 @@ def test_a_mistake_of_our_own_is_an_answer_too(
         raise ZeroDivisionError
 
     monkeypatch.setattr(simulation.server, "restart", broken)
-    done = carry_out(asked(simulation), simulation.server, simulation.spool)
+    done = carry_out(requested_repair(simulation), simulation.server, simulation.spool)
     assert not done.ok
     assert "ZeroDivisionError" in done.log
 
 
 def test_two_do_not_carry_out_the_same_repair(simulation: Simulation) -> None:
-    folder = asked(simulation)
+    folder = requested_repair(simulation)
     with folder.engine_lock(), pytest.raises(Busy):
         carry_out(RepairFolder(folder.path), simulation.server, simulation.spool)
     assert folder.result is None
@@ -129,7 +129,7 @@ def test_two_do_not_carry_out_the_same_repair(simulation: Simulation) -> None:
 def test_the_result_is_kept_on_a_full_disk(
     simulation: Simulation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    folder = asked(simulation, "start-httpd")
+    folder = requested_repair(simulation, "start-httpd")
     write = os.write
 
     def full(descriptor: int, data: bytes) -> int:
@@ -150,7 +150,7 @@ def test_a_number_cannot_lead_out_of_the_spool(simulation: Simulation) -> None:
 
 
 def test_what_was_told_long_ago_is_forgotten_and_nothing_else(simulation: Simulation) -> None:
-    told, untold = asked(simulation), asked(simulation)
+    told, untold = requested_repair(simulation), requested_repair(simulation)
     for folder in (told, untold):
         carry_out(folder, simulation.server, simulation.spool)
     told.set_reported()

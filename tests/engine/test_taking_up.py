@@ -34,7 +34,7 @@ def test_what_was_cut_off_is_finished_though_the_broker_never_came_back(
     house.wait(lambda: folder.outcome is not None)
     house.simulation.sound()
     house.start_redis()
-    house.wait(lambda: house.told(request.change) == "succeeded")
+    house.wait(lambda: house.outcome_of(request.change) == "succeeded")
 
 
 def test_no_more_changes_are_taken_than_one_panel_could_ask_for(make_house: MakeHouse) -> None:

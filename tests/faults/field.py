@@ -33,7 +33,7 @@ PREFIX = "ea-apache24-mod_"
 PROJECT = Path(easyapache.__file__).resolve().parent.parent
 PATIENCE = 180.0
 
-BEFORE, ASKED, NEITHER = "as before", "as planned", "neither"
+BEFORE, AS_PLANNED, NEITHER = "as before", "as planned", "neither"
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,12 +66,12 @@ class Table:
         return [ending for ending in self.endings if ending.end == NEITHER]
 
     def __str__(self) -> str:
-        lines = [f"{'fault':<44}{'changes':>8}{'kills':>7}{BEFORE:>11}{ASKED:>12}{NEITHER:>9}"]
+        lines = [f"{'fault':<44}{'changes':>8}{'kills':>7}{BEFORE:>11}{AS_PLANNED:>12}{NEITHER:>9}"]
         for fault in sorted({ending.fault for ending in self.endings}):
             mine = [ending for ending in self.endings if ending.fault == fault]
             ends = [ending.end for ending in mine]
             kills = sum(ending.kills for ending in mine)
-            counts = f"{ends.count(BEFORE):>11}{ends.count(ASKED):>12}{ends.count(NEITHER):>9}"
+            counts = f"{ends.count(BEFORE):>11}{ends.count(AS_PLANNED):>12}{ends.count(NEITHER):>9}"
             lines.append(f"{fault:<44}{len(mine):>8}{kills:>7}{counts}")
         lines += [f"  WRONG {e.fault}: {e.outcome}: {e.why}" for e in self.wrong]
         return "\n".join(lines)
@@ -88,7 +88,7 @@ class Field:
         self.spool.prepare()
         remember(self.config)
         self.kills = 0
-        self.boot_said = ""
+        self.boot_error = ""
 
     # -- asking ---------------------------------------------------------------------------
 
@@ -224,7 +224,7 @@ class Field:
             if apache.running_pid(self.lab.root) is None:
                 apache.start(self.lab.root, self.lab.status_url)
         except LabError as error:
-            self.boot_said = str(error)
+            self.boot_error = str(error)
 
     def finish(self, folder: ChangeFolder, engine: subprocess.Popen[bytes] | None = None) -> str:
         """Start engines, as the agent would, until the change is over."""
@@ -256,7 +256,7 @@ class Field:
             time.sleep(pause)
         return True
 
-    def dnf_says(self, folder: ChangeFolder, words: bytes) -> bool:
+    def dnf_printed(self, folder: ChangeFolder, words: bytes) -> bool:
         return any(words in path.read_bytes() for path in folder.output.rglob("*.out"))
 
     # -- what became of it ----------------------------------------------------------------
@@ -274,10 +274,10 @@ class Field:
             why = self._wrong(now, sites)
         except HostError as error:
             return Ending(fault, kills, NEITHER, outcome, f"{error.message} {error.output}")
-        as_asked = shows(now, request.mpm, request.itk) and _moved(now, request)
+        as_planned = shows(now, request.mpm, request.itk) and _moved(now, request)
         as_before = _packages(now) == _packages(before) and now.running == before.running
-        if as_asked and (outcome == "succeeded") and not why:
-            return Ending(fault, kills, ASKED, outcome)
+        if as_planned and (outcome == "succeeded") and not why:
+            return Ending(fault, kills, AS_PLANNED, outcome)
         if as_before and (outcome != "succeeded") and not why:
             return Ending(fault, kills, BEFORE, outcome)
         said = folder.outcome.data["sentence"] if folder.outcome else "no outcome"
@@ -290,7 +290,7 @@ class Field:
             return f"installed are {mpms}"
         if now.running is None or now.configured != now.running:
             said = f"configured {now.configured}, running {now.running}"
-            return f"{said} {now.facts.get('running_error', '')} {self.boot_said}"
+            return f"{said} {now.facts.get('running_error', '')} {self.boot_error}"
         serving = self.server.httpd.parents()
         if len(serving) != 1 or serving != [self.server.httpd.pid_file_parent()]:
             return f"{len(serving)} httpds take connections, or the pid file names another"

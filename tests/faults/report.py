@@ -9,19 +9,19 @@ import pytest
 
 from tests.faults.field import Ending, Table
 
-Tell = Callable[[Ending], Ending]
+RecordEnding = Callable[[Ending], Ending]
 
 
 @pytest.fixture
-def told(record_property: Callable[[str, object], None]) -> Tell:
+def record_ending(record_property: Callable[[str, object], None]) -> RecordEnding:
     """Enter an ending into the table; whatever process the test ran in."""
 
-    def tell(ending: Ending) -> Ending:
+    def record(ending: Ending) -> Ending:
         line = (ending.fault, ending.kills, ending.end, ending.outcome, ending.why)
         record_property("ending", json.dumps(line))
         return ending
 
-    return tell
+    return record
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -24,9 +24,15 @@ STRUCK = "struck"
 def short(data: bytes) -> str:
     """What kind of line it is, as ``step packages started``."""
     line = json.loads(data)
-    told = line["data"]
-    what = told.get("step") or told.get("phase") or told.get("outcome") or told.get("code") or ""
-    return f"{line['kind']} {what} {told.get('status', '')}".strip()
+    fields = line["data"]
+    what = (
+        fields.get("step")
+        or fields.get("phase")
+        or fields.get("outcome")
+        or fields.get("code")
+        or ""
+    )
+    return f"{line['kind']} {what} {fields.get('status', '')}".strip()
 
 
 def struck_at(change: Path) -> list[str]:

@@ -15,7 +15,7 @@ from easyapache.agent.drivers import remember
 from easyapache.agent.real import RealServer
 from easyapache.ea4.profile import Profile
 from easyapache.ea4.protocol import ChangeRequest
-from tests.faults.field import ASKED, PROJECT, Field
+from tests.faults.field import AS_PLANNED, PROJECT, Field
 from tests.faults.test_matrix import run, unplug
 from tests.labs import MakeLab
 
@@ -26,7 +26,7 @@ def test_the_undo_script_of_the_kit_brings_the_server_back_alone(make_lab: MakeL
     field = Field(make_lab().up())
     before = field.server.inspect()
     request = field.request("event")
-    assert run(field, "first", request).end == ASKED
+    assert run(field, "first", request).end == AS_PLANNED
     unplug(field.lab)
     by_hand(field, request, before)
     folder = str(field.spool.root / request.change)
@@ -38,7 +38,7 @@ def test_the_undo_script_mends_a_torn_server(make_lab: MakeLab) -> None:
     field = Field(make_lab().up())
     before = field.server.inspect()
     request = field.request("event")
-    assert run(field, "first", request).end == ASKED
+    assert run(field, "first", request).end == AS_PLANNED
     kit = field.spool.folder(request.change)
     assert kit is not None
     old = sorted(str(path) for path in (kit.kit / "rpms").glob("*.rpm"))
@@ -53,7 +53,7 @@ def test_the_undo_script_leaves_out_a_torn_package_and_says_so(make_lab: MakeLab
     field = Field(make_lab().up())
     before = field.server.inspect()
     request = field.request("event")
-    assert run(field, "first", request).end == ASKED
+    assert run(field, "first", request).end == AS_PLANNED
     folder = field.spool.folder(request.change)
     assert folder is not None
     torn = next((folder.kit / "rpms").glob("ea-apache24-mod_cgi-*.rpm"))
@@ -74,7 +74,7 @@ def test_the_undo_script_ends_children_whose_parent_was_killed(make_lab: MakeLab
     field = scripted(Field(make_lab().up()))
     before = field.server.inspect()
     request = field.request("event")
-    assert run(field, "first", request).end == ASKED
+    assert run(field, "first", request).end == AS_PLANNED
     os.kill(int(field.config.pid_file.read_text()), signal.SIGKILL)
     assert field.server.httpd.parents() != []
     by_hand(field, request, before)
@@ -134,7 +134,7 @@ def test_a_bare_restart_script_is_told_to_stop_and_to_start(make_lab: MakeLab) -
     scripted(field, str(graceful_by_default(field)))
     before = field.server.inspect()
     request = field.request("event")
-    assert run(field, "first", request).end == ASKED
+    assert run(field, "first", request).end == AS_PLANNED
     by_hand(field, request, before)
     calls = (field.lab.folder / "restart-calls").read_text().split()
     assert calls == ["--stop", "--start"] * 2
@@ -165,7 +165,7 @@ def test_the_kit_finds_cpanels_own_script_without_being_told(make_lab: MakeLab) 
     remember(field.config)
     before = field.server.inspect()
     request = field.request("event")
-    assert run(field, "first", request).end == ASKED
+    assert run(field, "first", request).end == AS_PLANNED
     calls = field.lab.folder / "restart-calls"
     script.rename(real := script.with_name("real"))
     script.write_text(f'#!/bin/sh\necho "$@" >> {calls}\nexec {real} "$@"\n')
@@ -178,7 +178,7 @@ def test_the_kit_does_not_start_an_httpd_that_is_switched_off(make_lab: MakeLab)
     field = Field(make_lab().up())
     before = field.server.inspect()
     request = field.request("event")
-    assert run(field, "first", request).end == ASKED
+    assert run(field, "first", request).end == AS_PLANNED
     field.lab.down()
     (field.lab.root / "etc/httpddisable").touch()
     done = run_script(field, request)
@@ -193,7 +193,7 @@ def test_an_httpd_that_does_not_come_up_is_not_called_as_it_was(make_lab: MakeLa
     """Its configuration passes; only the real start, which opens this file, fails."""
     field = Field(make_lab().up())
     request = field.request("event")
-    assert run(field, "first", request).end == ASKED
+    assert run(field, "first", request).end == AS_PLANNED
     (field.config.server_root / "conf.d/zz-fault.conf").write_text(
         "<IfModule mpm_prefork_module>\n"
         f"PidFile {field.lab.root}/no/such/folder/httpd.pid\n"

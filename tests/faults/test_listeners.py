@@ -14,8 +14,8 @@ import pytest
 from easyapache.agent.httpd.processes import PROC
 from lab import apache
 from lab.server import Lab
-from tests.faults.field import ASKED, BEFORE, Field
-from tests.faults.report import Tell
+from tests.faults.field import AS_PLANNED, BEFORE, Field
+from tests.faults.report import RecordEnding
 from tests.faults.test_matrix import drop_in, run, sentence
 from tests.labs import MakeLab
 
@@ -55,7 +55,7 @@ def command(field: Field) -> str:
 
 
 def test_a_listener_in_a_section_that_does_not_hold_is_not_expected(
-    make_lab: MakeLab, told: Tell
+    make_lab: MakeLab, record_ending: RecordEnding
 ) -> None:
     field = Field(make_lab())
     never, flag, name, octal, mapped = free_ports(5)
@@ -67,25 +67,27 @@ def test_a_listener_in_a_section_that_does_not_hold_is_not_expected(
     )
     field.lab.up()
     assert {name, octal, mapped} <= held(field)
-    ending = told(run(field, "listeners as people write them"))
-    assert (ending.end, ending.outcome) == (ASKED, "succeeded"), (ending, sentence(field))
+    ending = record_ending(run(field, "listeners as people write them"))
+    assert (ending.end, ending.outcome) == (AS_PLANNED, "succeeded"), (ending, sentence(field))
     assert {name, octal, mapped} <= held(field)
     assert not {never, flag} & held(field)
 
 
-def test_a_listener_that_the_new_mpm_takes_away_is_missed(make_lab: MakeLab, told: Tell) -> None:
+def test_a_listener_that_the_new_mpm_takes_away_is_missed(
+    make_lab: MakeLab, record_ending: RecordEnding
+) -> None:
     field = Field(make_lab())
     (port,) = free_ports(1)
     drop_in(field.lab, f"<IfModule !mpm_event_module>\nListen 127.0.0.1:{port}\n</IfModule>\n")
     field.lab.up()
-    ending = told(run(field, "a listener is gone afterwards"))
+    ending = record_ending(run(field, "a listener is gone afterwards"))
     assert (ending.end, ending.outcome) == (BEFORE, "restored"), ending
     assert str(port) in sentence(field)
     assert port in held(field)
 
 
 def test_a_listener_whose_line_was_taken_away_before_is_not_expected(
-    make_lab: MakeLab, told: Tell
+    make_lab: MakeLab, record_ending: RecordEnding
 ) -> None:
     """The restart is the first since; it is not the change that ends this one."""
     field = Field(make_lab())
@@ -94,12 +96,12 @@ def test_a_listener_whose_line_was_taken_away_before_is_not_expected(
     field.lab.up()
     drop_in(field.lab, "# gone\n")
     assert port in held(field)
-    ending = told(run(field, "a Listen line was taken away"))
-    assert (ending.end, ending.outcome) == (ASKED, "succeeded"), (ending, sentence(field))
+    ending = record_ending(run(field, "a Listen line was taken away"))
+    assert (ending.end, ending.outcome) == (AS_PLANNED, "succeeded"), (ending, sentence(field))
 
 
 def test_the_options_and_the_environment_of_the_running_httpd_are_kept(
-    make_lab: MakeLab, told: Tell, tmp_path: Path
+    make_lab: MakeLab, record_ending: RecordEnding, tmp_path: Path
 ) -> None:
     field = Field(make_lab())
     flag, option, variable = free_ports(3)
@@ -110,8 +112,8 @@ def test_the_options_and_the_environment_of_the_running_httpd_are_kept(
     )
     restarted(field.lab, "-D", "SSL", "-c", f"Listen 127.0.0.1:{option}", APP_CONF=str(tmp_path))
     assert {flag, option, variable} <= held(field)
-    ending = told(run(field, "options and environment of httpd"))
-    assert (ending.end, ending.outcome) == (ASKED, "succeeded"), (ending, sentence(field))
+    ending = record_ending(run(field, "options and environment of httpd"))
+    assert (ending.end, ending.outcome) == (AS_PLANNED, "succeeded"), (ending, sentence(field))
     assert {flag, option, variable} <= held(field)
     assert "-D SSL" in command(field)
 

@@ -18,8 +18,8 @@ from lab import installroot
 from lab.repository import Variant
 from lab.server import Lab
 from lab.system import distribution
-from tests.faults.field import ASKED, BEFORE, Ending, Field
-from tests.faults.report import Tell
+from tests.faults.field import AS_PLANNED, BEFORE, Ending, Field
+from tests.faults.report import RecordEnding
 from tests.labs import MakeLab
 
 PREFORK = "ea-apache24-mod_mpm_prefork"
@@ -53,15 +53,15 @@ def sentence(field: Field) -> str:
     [
         ("failpre", EVENT, BEFORE),
         ("failpreun", PREFORK, BEFORE),
-        ("failpost", EVENT, ASKED),
-        ("failpostun", PREFORK, ASKED),
+        ("failpost", EVENT, AS_PLANNED),
+        ("failpostun", PREFORK, AS_PLANNED),
     ],
 )
 def test_a_failing_scriptlet(
-    make_lab: MakeLab, told: Tell, scriptlet: str, package: str, end: str
+    make_lab: MakeLab, record_ending: RecordEnding, scriptlet: str, package: str, end: str
 ) -> None:
     field = Field(make_lab(variant=Variant(faults=((package, scriptlet),))).up())
-    ending = told(run(field, f"%{scriptlet.removeprefix('fail')} fails"))
+    ending = record_ending(run(field, f"%{scriptlet.removeprefix('fail')} fails"))
     assert ending.end == end, ending
     if end == BEFORE:
         assert ending.outcome == "restored"
@@ -78,12 +78,12 @@ def test_a_failing_scriptlet(
     ],
 )
 def test_a_bad_signature_touches_nothing(
-    make_lab: MakeLab, told: Tell, name: str, variant: Variant, code: str
+    make_lab: MakeLab, record_ending: RecordEnding, name: str, variant: Variant, code: str
 ) -> None:
     field = Field(make_lab().up())
     request = field.request("event")
     field.lab.use_repository(variant)
-    ending = told(run(field, f"bad signature: {name}", request))
+    ending = record_ending(run(field, f"bad signature: {name}", request))
     assert (ending.end, ending.outcome) == (BEFORE, "not_started"), ending
     assert "Nothing was changed" in sentence(field)
     assert code in findings(field)
@@ -100,11 +100,13 @@ def unplug(lab: Lab) -> None:
     lab.place.forget_metadata()
 
 
-def test_a_repository_that_is_gone_touches_nothing(make_lab: MakeLab, told: Tell) -> None:
+def test_a_repository_that_is_gone_touches_nothing(
+    make_lab: MakeLab, record_ending: RecordEnding
+) -> None:
     field = Field(make_lab().up())
     request = field.request("event")
     unplug(field.lab)
-    ending = told(run(field, "repository gone", request))
+    ending = record_ending(run(field, "repository gone", request))
     assert (ending.end, ending.outcome) == (BEFORE, "not_started"), ending
     assert findings(field)
 
@@ -118,14 +120,14 @@ def lock_on(path: Path) -> Iterator[None]:
 
 
 def test_a_lock_that_is_held_touches_nothing_and_names_the_holder(
-    make_lab: MakeLab, told: Tell
+    make_lab: MakeLab, record_ending: RecordEnding
 ) -> None:
     field = Field(make_lab().up())
     request = field.request("event")
     with lock_on(field.lab.root / "var/lib/rpm/.rpm.lock"):
         before, sites = field.server.inspect(), field.server.sites()
         field.finish(field.folder(request))
-    ending = told(field.judge("lock held", request, before, sites))
+    ending = record_ending(field.judge("lock held", request, before, sites))
     assert (ending.end, ending.outcome) == (BEFORE, "not_started"), ending
     assert str(os.getpid()) in sentence(field)
 
@@ -134,7 +136,9 @@ def drop_in(lab: Lab, text: str) -> None:
     (lab.root / "etc/apache2/conf.d/zz-fault.conf").write_text(text)
 
 
-def test_an_httpd_that_does_not_come_up_is_undone(make_lab: MakeLab, told: Tell) -> None:
+def test_an_httpd_that_does_not_come_up_is_undone(
+    make_lab: MakeLab, record_ending: RecordEnding
+) -> None:
     """`httpd -t` and the rehearsal accept it; only the real start, which opens this log, fails."""
     field = Field(make_lab().up())
     drop_in(
@@ -143,11 +147,13 @@ def test_an_httpd_that_does_not_come_up_is_undone(make_lab: MakeLab, told: Tell)
         f"PidFile {field.lab.root}/no/such/folder/httpd.pid\n"
         "</IfModule>\n",
     )
-    ending = told(run(field, "Apache does not start"))
+    ending = record_ending(run(field, "Apache does not start"))
     assert ending.end == BEFORE, ending
 
 
-def test_itk_under_event_is_found_by_the_rehearsal(make_lab: MakeLab, told: Tell) -> None:
+def test_itk_under_event_is_found_by_the_rehearsal(
+    make_lab: MakeLab, record_ending: RecordEnding
+) -> None:
     field = Field(make_lab().up())
     module = distribution().module("mpm_itk")
     assert module is not None
@@ -156,14 +162,14 @@ def test_itk_under_event_is_found_by_the_rehearsal(make_lab: MakeLab, told: Tell
     owned.write_text(owned.read_text() + f"LoadModule mpm_itk_module {module}\n")
     field.lab.down()
     field.lab.up()
-    ending = told(run(field, "ITK under event"))
+    ending = record_ending(run(field, "ITK under event"))
     assert (ending.end, ending.outcome) == (BEFORE, "not_started"), ending
     assert "Nothing was changed" in sentence(field)
     assert "itk_needs_prefork" in findings(field)
 
 
 def test_php_as_a_module_under_event_is_found_before_anything_is_touched(
-    make_lab: MakeLab, told: Tell
+    make_lab: MakeLab, record_ending: RecordEnding
 ) -> None:
     field = Field(make_lab().up())
     library = distribution().libphp
@@ -171,7 +177,7 @@ def test_php_as_a_module_under_event_is_found_before_anything_is_touched(
     drop_in(field.lab, f"LoadModule php_module {library}\n")
     field.lab.down()
     field.lab.up()
-    ending = told(run(field, "DSO PHP under event"))
+    ending = record_ending(run(field, "DSO PHP under event"))
     assert (ending.end, ending.outcome) == (BEFORE, "not_started"), ending
     assert "php_dso_needs_prefork" in findings(field)
 
@@ -218,7 +224,7 @@ def cramped(lab_folder: Path) -> Iterator[Callable[[Variant | None], Field]]:
 
 
 def test_a_disk_that_is_full_before_touches_nothing(
-    cramped: Callable[[Variant | None], Field], told: Tell
+    cramped: Callable[[Variant | None], Field], record_ending: RecordEnding
 ) -> None:
     field = cramped(None)
     request = field.request("event")
@@ -227,13 +233,13 @@ def test_a_disk_that_is_full_before_touches_nothing(
     filler = fill(field.lab.folder.parent, 200_000)
     field.finish(folder)
     filler.unlink()
-    ending = told(field.judge("disk full before", request, before, sites))
+    ending = record_ending(field.judge("disk full before", request, before, sites))
     assert (ending.end, ending.outcome) == (BEFORE, "not_started"), ending
     assert "Nothing was changed" in sentence(field)
 
 
 def test_a_disk_that_fills_up_within_the_transaction_is_undone_once_there_is_room(
-    cramped: Callable[[Variant | None], Field], told: Tell
+    cramped: Callable[[Variant | None], Field], record_ending: RecordEnding
 ) -> None:
     """The room comes back while the engine still tries, as when a log is rotated away."""
     field = cramped(Variant(faults=((EVENT, "slowpre=1"),)))
@@ -241,14 +247,14 @@ def test_a_disk_that_fills_up_within_the_transaction_is_undone_once_there_is_roo
     before, sites = field.server.inspect(), field.server.sites()
     folder = field.folder(request)
     engine = field.start_engine(folder)
-    assert field.until(engine, lambda: field.dnf_says(folder, b"Running transaction\n"))
+    assert field.until(engine, lambda: field.dnf_printed(folder, b"Running transaction\n"))
     filler = fill(field.lab.folder.parent, 0)
     field.until(engine, lambda: undoing(folder))
     time.sleep(0.5)
     filler.unlink()
     field.finish(folder, engine)
-    ending = told(field.judge("disk full within", request, before, sites))
-    assert ending.end in (BEFORE, ASKED), ending
+    ending = record_ending(field.judge("disk full within", request, before, sites))
+    assert ending.end in (BEFORE, AS_PLANNED), ending
 
 
 def undoing(folder: ChangeFolder) -> bool:
@@ -259,7 +265,9 @@ def undoing(folder: ChangeFolder) -> bool:
 # -- files without a line in the database --------------------------------------------------
 
 
-def test_files_of_a_package_that_never_came_are_swept_away(make_lab: MakeLab, told: Tell) -> None:
+def test_files_of_a_package_that_never_came_are_swept_away(
+    make_lab: MakeLab, record_ending: RecordEnding
+) -> None:
     """What a dnf leaves that is killed between a package's files and its line in the database."""
     field = Field(make_lab().up())
     before, sites = field.server.inspect(), field.server.sites()
@@ -276,12 +284,12 @@ def test_files_of_a_package_that_never_came_are_swept_away(make_lab: MakeLab, to
     field.lab.rpm("-e", "--justdb", "--nodeps", EVENT)
     assert len(field.server.inspect().configured.mpms) == 2  # type: ignore[union-attr]
     field.finish(folder)
-    ending = told(field.judge("files without their package", request, before, sites))
+    ending = record_ending(field.judge("files without their package", request, before, sites))
     assert ending.end == BEFORE, ending
 
 
 def test_a_stray_module_is_swept_away_even_where_the_database_says_nothing_moved(
-    make_lab: MakeLab, told: Tell
+    make_lab: MakeLab, record_ending: RecordEnding
 ) -> None:
     """As above, but with a package that brings no MPM, so that neither rpm nor httpd differ."""
     field = Field(make_lab().up())
@@ -301,6 +309,6 @@ def test_a_stray_module_is_swept_away_even_where_the_database_says_nothing_moved
     field.lab.rpm("-e", "--justdb", "--nodeps", "ea-apache24-mod_cgid")
     assert list((field.config.server_root / "conf.modules.d").glob("*cgid*"))
     field.finish(folder)
-    ending = told(field.judge("a module without its package", request, before, sites))
+    ending = record_ending(field.judge("a module without its package", request, before, sites))
     assert ending.end == BEFORE, ending
     assert not list((field.config.server_root / "conf.modules.d").glob("*cgid*"))

@@ -9,8 +9,8 @@ import pytest
 
 from lab.hooks import NOTES
 from lab.repository import Variant
-from tests.faults.field import ASKED, BEFORE, Field
-from tests.faults.report import Tell
+from tests.faults.field import AS_PLANNED, BEFORE, Field
+from tests.faults.report import RecordEnding
 from tests.faults.test_matrix import EVENT, drop_in, run, unplug
 from tests.labs import MakeLab
 
@@ -30,15 +30,20 @@ def starts(field: Field) -> int:
         time.sleep(0.05)
 
 
-def test_a_change_and_its_rollback_restart_httpd_once_each(make_lab: MakeLab, told: Tell) -> None:
+def test_a_change_and_its_rollback_restart_httpd_once_each(
+    make_lab: MakeLab, record_ending: RecordEnding
+) -> None:
     field = Field(make_lab(hooks=True).up())
     before, began = field.server.inspect(), starts(field)
     request = field.request("event")
-    assert told(run(field, "with cPanel's hooks", request)).end == ASKED
+    assert record_ending(run(field, "with cPanel's hooks", request)).end == AS_PLANNED
     assert starts(field) == began + 1
     unplug(field.lab)
     back = field.inverse(request, before)
-    assert told(run(field, "with cPanel's hooks, rolled back from the kit", back)).end == ASKED
+    assert (
+        record_ending(run(field, "with cPanel's hooks, rolled back from the kit", back)).end
+        == AS_PLANNED
+    )
     assert starts(field) == began + 2
     notes = (field.lab.root / NOTES).read_text().splitlines()
     assert [line.split()[0] for line in notes] == [
@@ -49,16 +54,16 @@ def test_a_change_and_its_rollback_restart_httpd_once_each(make_lab: MakeLab, to
 
 
 def test_a_change_that_is_undone_before_its_restart_restarts_nothing(
-    make_lab: MakeLab, told: Tell
+    make_lab: MakeLab, record_ending: RecordEnding
 ) -> None:
     field = Field(make_lab(hooks=True, variant=Variant(faults=((EVENT, "failpre"),))).up())
     began = starts(field)
-    assert told(run(field, "with cPanel's hooks, %pre fails")).end == BEFORE
+    assert record_ending(run(field, "with cPanel's hooks, %pre fails")).end == BEFORE
     assert starts(field) == began
 
 
 def test_a_change_whose_sites_differ_is_undone_with_one_restart_more(
-    make_lab: MakeLab, told: Tell
+    make_lab: MakeLab, record_ending: RecordEnding
 ) -> None:
     field = Field(make_lab(hooks=True).up())
     static = field.lab.root / "var/www/static"
@@ -68,6 +73,6 @@ def test_a_change_whose_sites_differ_is_undone_with_one_restart_more(
         "</Directory>\n</IfModule>\n",
     )
     began = starts(field)
-    ending = told(run(field, "with cPanel's hooks, a site differs"))
+    ending = record_ending(run(field, "with cPanel's hooks, a site differs"))
     assert (ending.end, ending.outcome) == (BEFORE, "restored"), ending
     assert starts(field) == began + 2

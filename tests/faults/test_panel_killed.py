@@ -18,8 +18,8 @@ import pytest
 from demo.panel import Panel
 from lab import apache
 from lab.server import Lab
-from tests.faults.field import ASKED, BEFORE, NEITHER, Ending, unclean
-from tests.faults.report import Tell
+from tests.faults.field import AS_PLANNED, BEFORE, NEITHER, Ending, unclean
+from tests.faults.report import RecordEnding
 from tests.places import short_folder
 from tests.stack import pids_of, stopped_afterwards
 
@@ -95,7 +95,7 @@ class Watched:
         if not true or max(sites) >= 400:
             why = f"the row says {row['state']}, the server shows {now} {wrong} {sites}"
             return Ending(fault, kills, NEITHER, row["state"], why)
-        return Ending(fault, kills, ASKED if shown == goal else BEFORE, row["state"])
+        return Ending(fault, kills, AS_PLANNED if shown == goal else BEFORE, row["state"])
 
 
 def watched(panel: Panel) -> Watched:
@@ -123,28 +123,28 @@ def house() -> Iterator[Watched]:
     ids=" and ".join,
 )
 def test_parts_killed_within_the_transaction_interrupt_nothing(
-    house: Watched, told: Tell, parts: tuple[str, ...]
+    house: Watched, record_ending: RecordEnding, parts: tuple[str, ...]
 ) -> None:
     number, before, goal = house.begin()
     pids = [house.panel.pid(part) for part in parts]
     for pid in pids:
         os.kill(pid, signal.SIGKILL)
     row = house.ended(number)
-    ending = told(house.judge(f"killed: {', '.join(parts)}", len(pids), row, before, goal))
-    assert ending.end == ASKED, ending
+    ending = record_ending(house.judge(f"killed: {', '.join(parts)}", len(pids), row, before, goal))
+    assert ending.end == AS_PLANNED, ending
 
 
 @pytest.mark.parametrize("part", ["agent-lab", "worker", "redis"])
 def test_a_part_that_is_started_again_interrupts_nothing(
-    house: Watched, told: Tell, part: str
+    house: Watched, record_ending: RecordEnding, part: str
 ) -> None:
     number, before, goal = house.begin()
     os.kill(house.panel.pid(part), signal.SIGTERM)
-    ending = told(house.judge(f"ended: {part}", 0, house.ended(number), before, goal))
-    assert ending.end == ASKED, ending
+    ending = record_ending(house.judge(f"ended: {part}", 0, house.ended(number), before, goal))
+    assert ending.end == AS_PLANNED, ending
 
 
-def test_a_power_cut_of_everything_at_once_leaves_a_true_row(told: Tell) -> None:
+def test_a_power_cut_of_everything_at_once_leaves_a_true_row(record_ending: RecordEnding) -> None:
     """Panel, broker, agent, engine, dnf and httpd, then the machine starts again."""
     with short_folder() as folder:
         house = watched(Panel.start(folder / "p"))
@@ -158,8 +158,10 @@ def test_a_power_cut_of_everything_at_once_leaves_a_true_row(told: Tell) -> None
         with stopped_afterwards(Panel.start(house.panel.folder)) as again:
             house.panel = again
             row = house.ended(number)
-            ending = told(house.judge("power cut of everything", len(hit), row, before, goal))
-            assert ending.end in (ASKED, BEFORE), ending
+            ending = record_ending(
+                house.judge("power cut of everything", len(hit), row, before, goal)
+            )
+            assert ending.end in (AS_PLANNED, BEFORE), ending
 
 
 def _gone(folder: Path) -> None:

@@ -29,7 +29,7 @@ pytestmark = pytest.mark.lab
 ROUNDS = 5
 
 
-def asked(field: Field, action: str) -> RepairFolder:
+def requested_repair(field: Field, action: str) -> RepairFolder:
     folder = field.spool.repair(uuid.uuid4().hex)
     folder.create(action, now().isoformat())
     return folder
@@ -52,7 +52,7 @@ def finish(folder: RepairFolder) -> None:
 
 def seconds_of_a_repair(field: Field) -> float:
     """From the first look at the server to the result, with nothing in between."""
-    folder = asked(field, "restart-httpd")
+    folder = requested_repair(field, "restart-httpd")
     process = begin(folder)
     assert until_begun(folder, process)
     begun = time.monotonic()
@@ -91,7 +91,7 @@ def test_a_change_that_ended_half_way_is_taken_back_without_a_repository(
     torn = field.server.inspect()
     assert torn.running is None
     assert not mpm_packages(torn)
-    folder = asked(field, "take-back")
+    folder = requested_repair(field, "take-back")
     finish(folder)
     result = folder.result
     assert result is not None
@@ -115,7 +115,7 @@ def test_a_restart_that_is_cut_off_anywhere_ends_with_one_httpd_that_answers(
     takes, sites = seconds_of_a_repair(field), field.server.sites()
     for number in range(ROUNDS):
         began = field.server.inspect().facts["httpd_started"]
-        folder = asked(field, "restart-httpd")
+        folder = requested_repair(field, "restart-httpd")
         process = begin(folder)
         assert until_begun(folder, process)
         time.sleep(takes * (number + random.random()) / ROUNDS)

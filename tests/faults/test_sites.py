@@ -15,8 +15,8 @@ from easyapache.agent.httpd import sites
 from easyapache.agent.httpd.apache_config import read_config
 from easyapache.agent.real import RealServer
 from easyapache.agent.server import SiteAnswer, Stopped
-from tests.faults.field import ASKED, BEFORE, Field
-from tests.faults.report import Tell
+from tests.faults.field import AS_PLANNED, BEFORE, Field
+from tests.faults.report import RecordEnding
 from tests.faults.test_matrix import drop_in, run, sentence
 from tests.host.test_http_probe import DRIPS, Dripping
 from tests.labs import MakeLab
@@ -139,7 +139,7 @@ def test_a_server_with_no_site_named_has_one_of_each_kind_asked(make_lab: MakeLa
 
 @pytest.mark.lab
 def test_a_handler_of_php_that_breaks_alone_is_noticed_with_no_site_named(
-    make_lab: MakeLab, told: Tell
+    make_lab: MakeLab, record_ending: RecordEnding
 ) -> None:
     """One domain of many has another version of PHP, and what runs that one is not there under
     event: httpd would hand out its source."""
@@ -167,7 +167,7 @@ def test_a_handler_of_php_that_breaks_alone_is_noticed_with_no_site_named(
     assert seen["older.test"].kind == "php ea-php74"
     assert seen["older.test"].status == 200
     assert "third.test" not in seen
-    ending = told(run(field, "one handler of PHP breaks"))
+    ending = record_ending(run(field, "one handler of PHP breaks"))
     assert (ending.end, ending.outcome) == (BEFORE, "restored"), ending
     assert "older.test (php ea-php74)" in sentence(field)
 
@@ -225,22 +225,24 @@ def with_tenant(field: Field, steady: int, then: str) -> Field:
 
 
 @pytest.mark.lab
-def test_a_site_that_answers_unlike_itself_is_no_witness(make_lab: MakeLab, told: Tell) -> None:
+def test_a_site_that_answers_unlike_itself_is_no_witness(
+    make_lab: MakeLab, record_ending: RecordEnding
+) -> None:
     """It has another length with every call, so no change of the server can be read from it."""
     more = 'head -c "$((calls * 5000))" /dev/zero'
     field = with_tenant(Field(make_lab().up()), 1, more)
     found = {site.host: site for site in field.server.sites()}
     assert "differently" in found["tenant.test"].error
-    ending = told(run(field, "a site answers unlike itself"))
-    assert (ending.end, ending.outcome) == (ASKED, "succeeded"), ending
+    ending = record_ending(run(field, "a site answers unlike itself"))
+    assert (ending.end, ending.outcome) == (AS_PLANNED, "succeeded"), ending
 
 
 @pytest.mark.lab
 def test_a_site_that_drips_after_the_change_neither_holds_it_nor_spoils_its_undo(
-    make_lab: MakeLab, told: Tell
+    make_lab: MakeLab, record_ending: RecordEnding
 ) -> None:
     # Two calls each of the test's own looks and of preflight are fine.
     field = with_tenant(Field(make_lab().up()), 4, DRIP)
-    ending = told(run(field, "a site drips after the change"))
+    ending = record_ending(run(field, "a site drips after the change"))
     assert (ending.end, ending.outcome) == (BEFORE, "restored"), ending
     assert "tenant.test" in sentence(field)

@@ -16,8 +16,8 @@ from easyapache.agent.change.folder import ChangeFolder
 from easyapache.ea4.protocol import ChangeRequest
 from lab.hooks import HOOKS
 from lab.repository import Variant
-from tests.faults.field import ASKED, BEFORE, PROJECT, Ending, Field
-from tests.faults.report import Tell
+from tests.faults.field import AS_PLANNED, BEFORE, PROJECT, Ending, Field
+from tests.faults.report import RecordEnding
 from tests.faults.untimely import reload_httpd
 from tests.labs import MakeLab
 
@@ -46,13 +46,13 @@ def judged(
 
 
 def test_an_httpd_that_a_reload_ends_just_before_its_restart_is_started_and_measured(
-    make_lab: MakeLab, told: Tell
+    make_lab: MakeLab, record_ending: RecordEnding
 ) -> None:
     field = Field(make_lab().up())
     ending, folder = judged(
         field, "reload just before the restart", field.request("event"), ("reload", "restart")
     )
-    assert told(ending).end == ASKED, ending
+    assert record_ending(ending).end == AS_PLANNED, ending
     assert "started again" in folder.log_from(0).decode()
     (noticed,) = interruptions(folder)
     assert noticed["method"] == "overlap"
@@ -61,13 +61,13 @@ def test_an_httpd_that_a_reload_ends_just_before_its_restart_is_started_and_meas
 
 
 def test_an_httpd_started_after_all_packages_is_not_restarted_and_its_gap_is_told(
-    make_lab: MakeLab, told: Tell
+    make_lab: MakeLab, record_ending: RecordEnding
 ) -> None:
     field = Field(make_lab().up())
     ending, folder = judged(
         field, "reload after the packages", field.request("event"), ("reload", "configtest")
     )
-    assert told(ending).end == ASKED, ending
+    assert record_ending(ending).end == AS_PLANNED, ending
     log = folder.log_from(0).decode()
     assert "started again" in log
     assert "restart method" not in log
@@ -81,7 +81,7 @@ def test_an_httpd_started_after_all_packages_is_not_restarted_and_its_gap_is_tol
 
 
 def test_an_httpd_started_before_the_hooks_were_done_is_restarted(
-    make_lab: MakeLab, told: Tell
+    make_lab: MakeLab, record_ending: RecordEnding
 ) -> None:
     """It may have read a configuration that was not rebuilt yet."""
     field = Field(make_lab(hooks=True).up())
@@ -97,8 +97,8 @@ def test_an_httpd_started_before_the_hooks_were_done_is_restarted(
     reload_httpd(field.server)
     revived = field.server.httpd_start()
     field.finish(folder, engine)
-    ending = told(field.judge("reload within the hooks", request, before, sites))
-    assert ending.end == ASKED, ending
+    ending = record_ending(field.judge("reload within the hooks", request, before, sites))
+    assert ending.end == AS_PLANNED, ending
     assert field.server.httpd_start() != revived
     (noticed,) = interruptions(folder)
     assert noticed["method"] == "overlap"
@@ -107,25 +107,25 @@ def test_an_httpd_started_before_the_hooks_were_done_is_restarted(
 
 @pytest.mark.parametrize("stock", ["minimal", "event"])
 def test_an_httpd_whose_parent_is_killed_before_its_restart_leaves_none_of_its_children(
-    make_lab: MakeLab, told: Tell, stock: str
+    make_lab: MakeLab, record_ending: RecordEnding, stock: str
 ) -> None:
     field = Field(make_lab(stock).up())
     mpm = "event" if stock == "minimal" else "prefork"
     ending, _ = judged(
         field, "httpd's parent killed", field.request(mpm), ("orphans", "configtest")
     )
-    assert told(ending).end == ASKED, ending
+    assert record_ending(ending).end == AS_PLANNED, ending
 
 
 @pytest.mark.parametrize("moment", ["configtest", "restart", "restarted"])
 def test_what_was_measured_outlives_the_engine_that_measured_it(
-    make_lab: MakeLab, told: Tell, moment: str
+    make_lab: MakeLab, record_ending: RecordEnding, moment: str
 ) -> None:
     field = Field(make_lab().up())
     ending, folder = judged(
         field, f"engine killed at {moment}", field.request("event"), ("death", moment)
     )
-    assert told(ending).end == ASKED, ending
+    assert record_ending(ending).end == AS_PLANNED, ending
     (noticed,) = interruptions(folder)
     assert noticed["method"] == "overlap"
     assert noticed["probes"] > 50
@@ -136,12 +136,14 @@ def test_what_was_measured_outlives_the_engine_that_measured_it(
     assert "while measuring" in outcome.data["sentence"]
 
 
-def test_both_restarts_of_a_change_that_is_undone_are_told(make_lab: MakeLab, told: Tell) -> None:
+def test_both_restarts_of_a_change_that_is_undone_are_told(
+    make_lab: MakeLab, record_ending: RecordEnding
+) -> None:
     field = Field(make_lab().up())
     drop_in = field.config.server_root / "conf.d/under-event.conf"
     drop_in.write_text("<IfModule mpm_event_module>\nRedirectMatch 503 ^/$\n</IfModule>\n")
     ending, folder = judged(field, "a site differs", field.request("event"))
-    assert (told(ending).end, ending.outcome) == (BEFORE, "restored"), ending
+    assert (record_ending(ending).end, ending.outcome) == (BEFORE, "restored"), ending
     there, back = interruptions(folder)
     assert there["probes"] > 0
     assert back["probes"] > 0
@@ -149,17 +151,17 @@ def test_both_restarts_of_a_change_that_is_undone_are_told(make_lab: MakeLab, to
 
 
 def test_a_window_that_was_never_restarted_does_not_grow_into_the_next_change(
-    make_lab: MakeLab, told: Tell
+    make_lab: MakeLab, record_ending: RecordEnding
 ) -> None:
     field = Field(make_lab(variant=Variant(faults=((EVENT, "failpre"),))).up())
     ending, folder = judged(field, "%pre fails", field.request("event"))
-    assert (told(ending).end, ending.outcome) == (BEFORE, "restored"), ending
+    assert (record_ending(ending).end, ending.outcome) == (BEFORE, "restored"), ending
     assert interruptions(folder) == []
     time.sleep(3.0)
     begun = time.monotonic()
     ending, folder = judged(field, "the next change", field.request("worker"))
     took = (time.monotonic() - begun) * 1000
-    assert told(ending).end == ASKED, ending
+    assert record_ending(ending).end == AS_PLANNED, ending
     (noticed,) = interruptions(folder)
     assert 0 < noticed["window_ms"] < took
 
@@ -185,7 +187,7 @@ def undo(field: Field, folder: ChangeFolder) -> str:
     [(b"restart method overlap", ms) for ms in (0, 40, 80, 120, 200)] + [(b"serves beside", 0)],
 )
 def test_a_change_killed_in_its_restart_and_taken_back_leaves_one_httpd(
-    make_lab: MakeLab, told: Tell, said: bytes, after_ms: int
+    make_lab: MakeLab, record_ending: RecordEnding, said: bytes, after_ms: int
 ) -> None:
     field = Field(make_lab().up())
     request = field.request("event")
@@ -198,7 +200,7 @@ def test_a_change_killed_in_its_restart_and_taken_back_leaves_one_httpd(
     engine.wait()
     if folder.outcome is None:
         assert "restored" in undo(field, folder)
-        ending = told(field.judge("killed in the restart, undone", request, before, sites))
+        ending = record_ending(field.judge("killed in the restart, undone", request, before, sites))
         assert ending.end == BEFORE, ending
     else:
         field.kills = 0

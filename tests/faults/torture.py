@@ -89,7 +89,7 @@ def within_dnf(field: Field, fault: str) -> Ending:
     else:
         # rpm's own part of dnf's second is short and the one that matters: aim at it.
         instant = _delayed(
-            random.uniform(0, 0.2), lambda: field.dnf_says(folder, b"Running transaction\n")
+            random.uniform(0, 0.2), lambda: field.dnf_printed(folder, b"Running transaction\n")
         )
     if field.until(engine, instant):
         field.kill(VICTIMS[fault])
@@ -174,7 +174,7 @@ def fresh_field(stock: str = "minimal") -> Iterator[Field]:
             lab.down()
 
 
-def rounds(field: Field, kills: int, table: Table, say: Callable[[str], None]) -> None:
+def rounds(field: Field, kills: int, table: Table, report: Callable[[str], None]) -> None:
     """Change after change on one server until there have been so many kills."""
     faults = [*VICTIMS, "power cut at any time", "before", "after"]
     number = 0
@@ -188,18 +188,18 @@ def rounds(field: Field, kills: int, table: Table, say: Callable[[str], None]) -
         else:
             ending, _ = at_every_line(field, fault)
         table.add(ending)
-        say(f"{table.kills:>4} kills  {ending.fault}: {ending.end} ({ending.outcome})")
+        report(f"{table.kills:>4} kills  {ending.fault}: {ending.end} ({ending.outcome})")
         if table.wrong:
             # The server is no longer what the next round would start from.
             return
         _forget(field)
 
 
-def plugs(number: int, table: Table, say: Callable[[str], None]) -> None:
+def plugs(number: int, table: Table, report: Callable[[str], None]) -> None:
     """Change after change on one disk until its plug has been pulled so often."""
     with disk() as pullable:
         if pullable.lacks:
-            say(f"no plug can be pulled here, only processes killed: {pullable.lacks}")
+            report(f"no plug can be pulled here, only processes killed: {pullable.lacks}")
         lab = Lab.create(pullable.place / "lab", "minimal").up()
         field = Field(lab)
         pulled = turn = 0
@@ -208,18 +208,18 @@ def plugs(number: int, table: Table, say: Callable[[str], None]) -> None:
             turn += 1
             pulled += ending.kills
             table.add(ending)
-            say(f"{pulled:>4} plugs  {ending.fault}: {ending.end} ({ending.outcome})")
+            report(f"{pulled:>4} plugs  {ending.fault}: {ending.end} ({ending.outcome})")
             if table.wrong:
-                _keep(field, say)
+                _keep(field, report)
                 break
             _forget(field)
         field.lab.down()
 
 
-def _keep(field: Field, say: Callable[[str], None]) -> None:
+def _keep(field: Field, report: Callable[[str], None]) -> None:
     kept = Path(tempfile.mkdtemp(prefix="ea4-torture-"))
     shutil.copytree(field.spool.root, kept / "spool")
-    say(f"its spool is kept for a look: {kept}")
+    report(f"its spool is kept for a look: {kept}")
 
 
 def _forget(field: Field) -> None:
@@ -239,19 +239,19 @@ def main(arguments: list[str]) -> int:
     random.seed(seed)
     sys.stdout.write(f"seed {seed}\n")
 
-    def say(line: str) -> None:
+    def report(line: str) -> None:
         sys.stdout.write(f"{line}\n")
         sys.stdout.flush()
 
     table = Table()
     while table.kills < options.kills and not table.wrong:
         with fresh_field() as field:
-            rounds(field, min(options.kills, table.kills + 100), table, say)
+            rounds(field, min(options.kills, table.kills + 100), table, report)
             if table.wrong:
-                _keep(field, say)
+                _keep(field, report)
     if options.plugs and not table.wrong:
-        plugs(options.plugs, table, say)
-    say(str(table))
+        plugs(options.plugs, table, report)
+    report(str(table))
     return 1 if table.wrong else 0
 
 

@@ -79,7 +79,7 @@ def answer(connection: socket.socket) -> None:
     connection.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
 
 
-def say_nothing(connection: socket.socket) -> None:
+def never_answer(connection: socket.socket) -> None:
     connection.recv(4096)
 
 
@@ -87,7 +87,7 @@ def leave(connection: socket.socket) -> None:
     connection.close()
 
 
-def speak_otherwise(connection: socket.socket) -> None:
+def answer_otherwise(connection: socket.socket) -> None:
     connection.sendall(b"SSH-2.0-other\r\n")
 
 
@@ -95,9 +95,9 @@ def speak_otherwise(connection: socket.socket) -> None:
     ("treat", "tls", "result"),
     [
         (answer, False, "ok"),
-        (say_nothing, False, "reset"),
+        (never_answer, False, "reset"),
         (leave, False, "reset"),
-        (speak_otherwise, False, "reset"),
+        (answer_otherwise, False, "reset"),
         (answer, True, "reset"),
         (leave, True, "reset"),
     ],

@@ -49,7 +49,7 @@ def module(name: str) -> str:
     return f"LoadModule {name}_module {found}\n"
 
 
-def asked(root: Path, *words: str, mpm: str = "event") -> subprocess.CompletedProcess[str]:
+def run_httpd(root: Path, *words: str, mpm: str = "event") -> subprocess.CompletedProcess[str]:
     """What httpd says of ``root``/httpd.conf."""
     return subprocess.run(
         [program(), "-d", str(root), "-f", "httpd.conf", *words],
@@ -135,7 +135,7 @@ def closing(opening: str) -> str:
 
 def hosts_of(root: Path, *words: str) -> list[str]:
     """The name of every virtual host httpd has, in its order."""
-    said = asked(root, "-t", "-D", "DUMP_VHOSTS", *words)
+    said = run_httpd(root, "-t", "-D", "DUMP_VHOSTS", *words)
     assert said.returncode == 0, said.stderr
     return re.findall(r"^(?:127\S+|\s+port \d+ namevhost)\s+(\S+) \(", said.stdout, re.MULTILINE)
 
@@ -247,7 +247,7 @@ def test_generated_configurations_are_read_as_httpd_reads_them(
         (root / "conf.d/b.conf.off").write_text(HOST)
         (root / "conf.d/deep/c.conf").write_text(HOST)
         write(root, "".join(main))
-        said = asked(root, "-t", "-D", "DUMP_INCLUDES", "-D", "ASKED")
+        said = run_httpd(root, "-t", "-D", "DUMP_INCLUDES", "-D", "ASKED")
         if said.returncode:
             # A macro may not be defined twice, for one; what httpd refuses it does not read on.
             return
@@ -262,7 +262,7 @@ def test_generated_configurations_are_read_as_httpd_reads_them(
 def test_each_mpm_knows_the_directives_the_table_says(directive: str, mpm: str) -> None:
     with short_folder() as root:
         write(root, f"{directive} 5\n", mpm)
-        said = asked(root, "-t")
+        said = run_httpd(root, "-t")
         known = mpm in SUPPORTED_BY[directive]
         assert (said.returncode == 0) is known, said.stderr
         assert known or "Invalid command" in said.stderr
@@ -277,7 +277,7 @@ def test_what_httpd_refuses_under_an_mpm_is_known_before_it_is_there(
     with short_folder() as root:
         text = f"{condition}\nMinSpareServers 5\n{closing(condition)}\n"
         write(root, text, mpm)
-        refuses = asked(root, "-t", "-D", "WRITTEN", "-D", "ASKED").returncode != 0
+        refuses = run_httpd(root, "-t", "-D", "WRITTEN", "-D", "ASKED").returncode != 0
         now = "event" if mpm == "prefork" else "prefork"
         write(root, text, now)
         found = read(root, frozenset({"ASKED", "WRITTEN"})).refused_by(mpm)
@@ -325,7 +325,7 @@ def test_modules_that_are_included_twice_are_exchanged_twice() -> None:
             "<IfModule prefork.c>\nMinSpareServers 5\n</IfModule>\n"
             "<IfModule !event.c>\nMaxSpareServers 9\n</IfModule>\n"
         )
-        assert asked(root, "-t").returncode == 0
+        assert run_httpd(root, "-t").returncode == 0
         conf = read(root)
         assert conf.refused_by("event") == []
         assert [item.name for item in conf.refused_by("worker")] == ["maxspareservers"]
@@ -353,7 +353,7 @@ def test_a_name_that_no_mpm_has_is_named_with_the_right_one(name: str) -> None:
     with short_folder() as root:
         write(root, f"<IfModule {name}>\nMaxRequestWorkers 1000\n{HOST}</IfModule>\n")
         assert hosts_of(root) == []
-        assert [(asked, right) for _, asked, right in read(root).misnamed()] == [
+        assert [(name, right) for _, name, right in read(root).misnamed()] == [
             (name, "mpm_event_module")
         ]
 

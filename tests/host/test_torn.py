@@ -11,9 +11,9 @@ import pytest
 from easyapache.agent.change.spool import Spool
 from easyapache.agent.packages import kit as kits
 from lab.server import Lab
-from tests.faults.field import ASKED, BEFORE, Field, unclean
+from tests.faults.field import AS_PLANNED, BEFORE, Field, unclean
 from tests.faults.plug import disk
-from tests.faults.report import Tell
+from tests.faults.report import RecordEnding
 from tests.faults.test_matrix import unplug
 from tests.faults.torture import PLUGS, plug_pulled
 from tests.host.managed import Managed
@@ -128,7 +128,7 @@ def test_what_packages_wrote_is_on_the_disk_before_they_count_as_moved(
 
 @pytest.mark.parametrize("fault", PLUGS)
 def test_whenever_the_plug_is_pulled_a_change_ends_as_asked_or_as_before(
-    told: Tell, fault: str
+    record_ending: RecordEnding, fault: str
 ) -> None:
     with disk() as pullable:
         lab = Lab.create(pullable.place / "lab", "minimal").up()
@@ -136,6 +136,6 @@ def test_whenever_the_plug_is_pulled_a_change_ends_as_asked_or_as_before(
         try:
             for _ in range(2):
                 ending, field = plug_pulled(field, pullable, fault)
-                assert told(ending).end in (ASKED, BEFORE), ending
+                assert record_ending(ending).end in (AS_PLANNED, BEFORE), ending
         finally:
             field.lab.down()

@@ -33,7 +33,7 @@ MPM_PACKAGES = frozenset(mpm.package for mpm in MPM)
 Moves = tuple[list[str], list[str]] | str
 
 
-def ask_dnf(lab: Lab, goals: Sequence[Goal]) -> list[dict[str, Any]]:
+def resolve_by_dnf(lab: Lab, goals: Sequence[Goal]) -> list[dict[str, Any]]:
     request = {
         "options": list(lab.place.package_manager()[1:]),
         "goals": [goal.as_json() for goal in goals],
@@ -122,7 +122,7 @@ def test_any_change_of_any_sound_server_is_previewed_as_dnf_answers_it(
         profile = Profile(packages)
         choices = choices_for(rng)
         goals = [goal_of(profile, choice) for choice in choices]
-        for choice, goal, answer in zip(choices, goals, ask_dnf(lab, goals), strict=True):
+        for choice, goal, answer in zip(choices, goals, resolve_by_dnf(lab, goals), strict=True):
             assert our_moves(profile, goal) == dnf_moves(answer), (choice, sorted(profile.names))
             seen |= set(goal.install)
     assert len(seen) > 40
@@ -144,7 +144,7 @@ def test_every_package_of_the_catalogue_is_brought_in_with_what_dnf_brings(
         tuple(entry.package for name, entry in load_catalogue().entries.items() if name in names)
     )
     goals = [Goal(install=(name,)) for name in sorted(load_catalogue().entries)]
-    for goal, answer in zip(goals, ask_dnf(lab, goals), strict=True):
+    for goal, answer in zip(goals, resolve_by_dnf(lab, goals), strict=True):
         assert our_moves(profile, goal) == dnf_moves(answer), goal.install
 
 
@@ -156,7 +156,7 @@ def test_a_stock_server_with_its_own_php_is_previewed_as_dnf_answers_it(
     database = RpmDatabase(Runner(lab.place.environment), lab.place.rpm(), lab.root)
     profile = Profile(database.installed())
     choices = [Choice(mpm) for mpm in MPM] + [Choice(MPM.PREFORK, itk=True)]
-    answers = ask_dnf(lab, [goal_of(profile, choice) for choice in choices])
+    answers = resolve_by_dnf(lab, [goal_of(profile, choice) for choice in choices])
     for choice, answer in zip(choices, answers, strict=True):
         plan = make_plan(profile, choice, load_catalogue())
         assert not plan.blocked

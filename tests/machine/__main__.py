@@ -86,10 +86,10 @@ class Trial:
 
     def figure(self, what: str, value: str) -> None:
         self.figures.append((what, value))
-        say(f"      {what}: {value}")
+        write_line(f"      {what}: {value}")
 
 
-def say(text: str) -> None:
+def write_line(text: str) -> None:
     sys.stdout.write(f"{text}\n")
     sys.stdout.flush()
 
@@ -245,7 +245,7 @@ def in_whm(trial: Trial) -> None:
 
 
 @point("packages that are installed by hand are in the history at once, and chkservd goes on")
-def told_at_once(trial: Trial) -> None:
+def reported_at_once(trial: Trial) -> None:
     machine = trial.machine
     now = "event" if seen(machine).running != "event" else "worker"
     known = len(_made_outside(machine))
@@ -449,14 +449,14 @@ def _power(
             how = whole(machine, change, wanted, before)
         except (Wrong, LabError) as error:
             neither.append(f"after {moment:.1f} s: {error}")
-            say(f"      {number + 1}: NEITHER {neither[-1]}")
+            write_line(f"      {number + 1}: NEITHER {neither[-1]}")
             endings["neither"] += 1
             if seen(machine).faults():
                 break
             continue
         longest = max(longest, time.monotonic() - begin)
         endings[how] += 1
-        say(f"      {number + 1} of {times}, after {moment:.1f} s: {how}")
+        write_line(f"      {number + 1} of {times}, after {moment:.1f} s: {how}")
     said = ", ".join(f"{count} {how}" for how, count in sorted(endings.items()))
     trial.figure(f"{what}, {sum(endings.values())} times", said)
     trial.figure(f"{what}, from boot to the end of the change, longest", f"{longest:.0f} s")
@@ -579,12 +579,12 @@ def run(trial: Trial, wanted: list[str]) -> None:
             work(trial)
         except (Wrong, LabError, packages.CannotBuild) as error:
             trial.wrong.append(f"{sentence}: {error}")
-            say(f"NO    {sentence}\n      {error}")
+            write_line(f"NO    {sentence}\n      {error}")
             if work is installed:
                 break
             _recover(trial)
         else:
-            say(f"ok    {sentence} ({time.monotonic() - begin:.0f} s)")
+            write_line(f"ok    {sentence} ({time.monotonic() - begin:.0f} s)")
         took = f"{time.monotonic() - begin:.0f} s"
         held = "no" if trial.wrong and trial.wrong[-1].startswith(sentence) else "yes"
         trial.rows.append((sentence, held, took))
@@ -639,10 +639,10 @@ def main() -> int:
     parser.add_argument("--keep", action="store_true", help="leave the machine's disk behind")
     asked = parser.parse_args()
     if lacks := disk.missing():
-        say(f"A whole machine needs {', '.join(lacks)}.")
+        write_line(f"A whole machine needs {', '.join(lacks)}.")
         return 2
     seed = asked.seed if asked.seed is not None else int(time.time())
-    say(f"seed {seed}")
+    write_line(f"seed {seed}")
     folder = Path(tempfile.mkdtemp(prefix="ea4-machine-", dir="/var/tmp"))
     folder.chmod(0o755)
     package = asked.package
@@ -658,13 +658,13 @@ def main() -> int:
             report(trial, asked.section or "machine")
     finally:
         if asked.keep:
-            say(f"kept: {folder}")
+            write_line(f"kept: {folder}")
         elif hasattr(trial, "machine"):
             if trial.two is not None:
                 trial.two.discard()
             trial.machine.discard()
             shutil.rmtree(folder)
-    say(f"{len(trial.wrong)} of {len(trial.rows)} points do not hold.")
+    write_line(f"{len(trial.wrong)} of {len(trial.rows)} points do not hold.")
     return 1 if trial.wrong else 0
 
 

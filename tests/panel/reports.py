@@ -69,7 +69,7 @@ def finish(change: Change, result: str = "succeeded") -> Change:
     return change
 
 
-def outside_change(server: Server, choice: Choice | None = None, **said: Any) -> Change:
+def outside_change(server: Server, choice: Choice | None = None, **recorded: Any) -> Change:
     """What a scan makes of somebody's own ``dnf swap``: of web01's stock profile to worker, or
     to ``choice``. ``said`` is what the package manager remembers of it besides."""
     before = server.profile
@@ -83,7 +83,7 @@ def outside_change(server: Server, choice: Choice | None = None, **said: Any) ->
         packages=tuple(packages),
         configured=seen,
         running=seen,
-        facts={**before.facts, "last_transaction": {**remembered, **said}},
+        facts={**before.facts, "last_transaction": {**remembered, **recorded}},
     )
     number = request_number(timezone.now())
     found = record_inspection(server.name, number, moved.as_json())

@@ -18,7 +18,7 @@ from tests.panel_fixtures import RedisServer
 ADMIN = Actor(name="anna", role="administrator")
 
 
-def said(*commands: str, broker: RedisServer) -> str:
+def output_of(*commands: str, broker: RedisServer) -> str:
     """What is told after these commands of an administrator of Redis."""
     with redis.Redis(unix_socket_path=str(broker.socket)) as client:
         for command in commands:
@@ -44,15 +44,15 @@ def test_a_broker_that_is_away_is_named_with_what_to_do_about_a_torn_file(
 
 
 def test_a_broker_that_is_full_is_told_from_one_that_is_away(broker: RedisServer) -> None:
-    assert "maxmemory" in said("CONFIG SET maxmemory 1", broker=broker)
+    assert "maxmemory" in output_of("CONFIG SET maxmemory 1", broker=broker)
 
 
 def test_a_replica_is_named(broker: RedisServer) -> None:
-    assert "replica" in said("REPLICAOF 127.0.0.1 1", broker=broker)
+    assert "replica" in output_of("REPLICAOF 127.0.0.1 1", broker=broker)
 
 
 def test_a_wrong_password_is_named(broker: RedisServer) -> None:
-    assert "password" in said("CONFIG SET requirepass another", broker=broker)
+    assert "password" in output_of("CONFIG SET requirepass another", broker=broker)
 
 
 @pytest.mark.parametrize(

@@ -14,14 +14,14 @@ from mpm.tasks import changed
 
 
 @pytest.fixture(autouse=True)
-def nothing_asked_lately() -> Iterator[None]:
+def no_recent_requests() -> Iterator[None]:
     cache.clear()
     yield
     cache.clear()
 
 
 @pytest.fixture
-def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+def requests(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The servers whose agents were asked for a look."""
     found: list[str] = []
 
@@ -34,26 +34,26 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 def test_a_server_is_looked_at_as_soon_as_its_agent_says_so(
-    known_server: Callable[..., Server], asked: list[str]
+    known_server: Callable[..., Server], requests: list[str]
 ) -> None:
     known_server("web01")
     changed(server="web01")
-    assert asked == ["web01"]
+    assert requests == ["web01"]
 
 
 def test_however_often_it_is_said_the_looks_are_bounded(
-    known_server: Callable[..., Server], asked: list[str]
+    known_server: Callable[..., Server], requests: list[str]
 ) -> None:
     known_server("web01")
     known_server("web02")
     for _ in range(50):
         changed(server="web01")
     changed(server="web02")
-    assert asked == ["web01", "web02"]
+    assert requests == ["web01", "web02"]
 
 
 def test_a_server_that_nobody_knows_or_that_is_disabled_is_not_asked(
-    known_server: Callable[..., Server], asked: list[str]
+    known_server: Callable[..., Server], requests: list[str]
 ) -> None:
     known_server("web01", active=False)
     changed(server="web01")
@@ -61,4 +61,4 @@ def test_a_server_that_nobody_knows_or_that_is_disabled_is_not_asked(
     told: Any = changed
     told(server=["web01"])
     told()
-    assert asked == []
+    assert requests == []

@@ -62,7 +62,7 @@ def client(broker: RedisServer) -> Iterator[redis.Redis]:
     made.close()
 
 
-def tell(name: str, **message: Any) -> None:
+def send(name: str, **message: Any) -> None:
     app.send_task(f"control.{name}", kwargs=message, queue=CONTROL_QUEUE)
 
 
@@ -86,7 +86,7 @@ def test_the_clock_is_served_while_one_agent_floods_the_panel(
     change = request_change(server, Choice.parse("event"), actor=ADMIN)
     client.delete("host.web01")  # its message was lost
     Change.objects.filter(pk=change.pk).update(dispatched_at=None)
-    tell("heartbeat", server="web02", agent="1.0", capabilities={})
+    send("heartbeat", server="web02", agent="1.0", capabilities={})
     (one,) = client.lrange(CONTROL_QUEUE, 0, 0)
     for _ in range(40):
         client.lpush(CONTROL_QUEUE, *[one] * 1000)
@@ -150,7 +150,7 @@ def test_a_server_that_was_heard_in_an_unread_message_is_not_called_silent(
     change = running_change(known_server())
     last = timezone.now()
     sweep_changes(last)
-    tell("heartbeat", server="web01", agent="1.0", capabilities={})
+    send("heartbeat", server="web01", agent="1.0", capabilities={})
     for seconds in range(10, 300, 10):
         sweep_changes(last + timedelta(seconds=seconds))
     change.refresh_from_db()
@@ -167,7 +167,7 @@ def test_a_server_that_is_not_heard_in_what_was_read_is_called_silent(
     sweep_changes(last)
     for seconds in (10, 20, 30, 40, 50, 60):
         # Another agent says so much that there is always something unread, but it is read.
-        tell("heartbeat", server="web02", agent="1.0", capabilities={})
+        send("heartbeat", server="web02", agent="1.0", capabilities={})
         sweep_changes(last + timedelta(seconds=seconds))
         marks = [json.loads(item) for item in client.lrange(CONTROL_QUEUE, 0, -1)]
         for task in (item["headers"]["task"] for item in marks if "mark" in str(item["headers"])):
@@ -188,7 +188,7 @@ def test_a_preview_whose_answer_may_be_unread_is_neither_ended_nor_asked_again(
     sweep_changes()
     preview = request_preview(server, Choice.parse("event"), ADMIN)
     resend_preview(preview)
-    tell("heartbeat", server="web02", agent="1.0", capabilities={})
+    send("heartbeat", server="web02", agent="1.0", capabilities={})
     for seconds in range(20, 200, 10):
         sweep_changes(timezone.now() + timedelta(seconds=seconds))
     preview.refresh_from_db()
@@ -207,7 +207,7 @@ def test_a_change_is_not_sent_again_while_its_reports_may_be_unread(
     sweep_changes()
     change = request_change(server, Choice.parse("event"), actor=ADMIN)
     dispatch(change, timezone.now())
-    tell("reports", server="web01", change=change.uuid, reports=[step(1, "packages")])
+    send("reports", server="web01", change=change.uuid, reports=[step(1, "packages")])
     for seconds in range(10, 200, 10):
         sweep_changes(timezone.now() + timedelta(seconds=seconds))
     assert client.llen("host.web01") == 1
@@ -241,7 +241,7 @@ def test_a_round_is_left_out_while_the_answers_of_the_last_one_are_unread(
     assert client.llen("host.web01") == 1
     Pulse.beat(reading.READ, now - timedelta(minutes=5))
     for _ in range(100):
-        tell("heartbeat", server="web02", agent="1.0", capabilities={})
+        send("heartbeat", server="web02", agent="1.0", capabilities={})
     reading.forget()
     rescan_all(now)
     Server.objects.create(name="web03", created_at=now)
@@ -259,7 +259,7 @@ def test_an_old_heartbeat_does_not_make_a_server_look_alive(
     Server.objects.update(last_seen_at=now - timedelta(minutes=10))
     Pulse.beat(reading.READ, now - timedelta(minutes=4))
     for _ in range(100):
-        tell("heartbeat", server="web02", agent="1.0", capabilities={})
+        send("heartbeat", server="web02", agent="1.0", capabilities={})
     reading.forget()
     record_heartbeat("web01", "1.0", {}, old.isoformat())
     server.refresh_from_db()
@@ -354,7 +354,7 @@ def test_messages_share_a_session_with_the_database(
     try:
         with start_worker(app, perform_ping_check=False, queues=[CONTROL_QUEUE]):
             for number in range(10):
-                tell("heartbeat", server="web01", agent=f"1.{number}", capabilities={})
+                send("heartbeat", server="web01", agent=f"1.{number}", capabilities={})
             wait_until(lambda: unread() == 0, 20, "the messages were not read")
             wait_until(
                 lambda: Server.objects.get(name="web01").agent.get("version") == "1.9",

@@ -58,7 +58,7 @@ EVENT, WORKER = Choice.parse("event"), Choice.parse("worker")
 KnownServer = Callable[..., Server]
 
 
-def ask(server: Server, choice: Choice = EVENT, **values: Any) -> Change:
+def request(server: Server, choice: Choice = EVENT, **values: Any) -> Change:
     return request_change(server, choice, actor=ADMIN, **values)
 
 
@@ -69,7 +69,7 @@ def test_states_of_rows_are_the_states_of_the_lifecycle() -> None:
 
 
 def test_a_request_is_a_row_an_event_and_frozen_names(known_server: KnownServer) -> None:
-    change = ask(known_server(), reason=" more threads ", ticket="T-1")
+    change = request(known_server(), reason=" more threads ", ticket="T-1")
     change.refresh_from_db()
     assert (change.state, change.from_mpm, change.to_mpm) == (State.QUEUED, "prefork", "event")
     assert (change.reason, change.ticket, change.actor_name) == ("more threads", "T-1", "anna")
@@ -82,9 +82,9 @@ def test_a_request_is_a_row_an_event_and_frozen_names(known_server: KnownServer)
 
 def test_a_second_change_is_refused_while_one_runs_and_names_it(known_server: KnownServer) -> None:
     server = known_server()
-    first = ask(server)
+    first = request(server)
     with pytest.raises(Busy) as refused:
-        ask(server, WORKER)
+        request(server, WORKER)
     assert refused.value.change == first
     assert f"#{first.pk}" in refused.value.message
     assert Change.objects.count() == 1
@@ -94,7 +94,7 @@ def test_a_second_change_is_refused_while_one_runs_and_names_it(known_server: Kn
 def test_the_database_itself_allows_one_active_change_per_server(
     known_server: KnownServer,
 ) -> None:
-    first = ask(known_server())
+    first = request(known_server())
     twin = Change.objects.get(pk=first.pk)
     twin.pk, twin.uuid = None, "0" * 32
     with pytest.raises(IntegrityError), transaction.atomic():
@@ -102,18 +102,18 @@ def test_the_database_itself_allows_one_active_change_per_server(
 
 
 def test_changes_of_two_servers_do_not_wait_for_each_other(known_server: KnownServer) -> None:
-    ask(known_server("web01"))
-    ask(known_server("web02"))
+    request(known_server("web01"))
+    request(known_server("web02"))
     assert Change.objects.filter(state=State.QUEUED).count() == 2
 
 
 def test_a_confirm_with_a_stale_digest_carries_the_new_plan(known_server: KnownServer) -> None:
     server = known_server()
     with pytest.raises(Stale) as refused:
-        ask(server, digest="0" * 32)
+        request(server, digest="0" * 32)
     assert refused.value.plan.digest == plan_for(server, EVENT).digest
     assert not Change.objects.exists()
-    assert ask(server, digest=refused.value.plan.digest).pk
+    assert request(server, digest=refused.value.plan.digest).pk
 
 
 def test_a_condition_of_the_caller_is_about_the_plan_that_is_acted_upon(
@@ -126,9 +126,9 @@ def test_a_condition_of_the_caller_is_about_the_plan_that_is_acted_upon(
         raise Refused("No.", code="unwilling")
 
     with pytest.raises(Refused, match="No"):
-        ask(server, check=unwilling)
+        request(server, check=unwilling)
     assert not Change.objects.exists()
-    change = ask(server, check=lambda profile, plan: told.append((profile.digest, plan.digest)))
+    change = request(server, check=lambda profile, plan: told.append((profile.digest, plan.digest)))
     assert told == [(change.base_digest, change.digest)] * 2
 
 
@@ -136,7 +136,7 @@ def test_a_package_nobody_knows_is_no_reason_to_say_that_nothing_is_to_do(
     known_server: KnownServer,
 ) -> None:
     with pytest.raises(Refused) as refused:
-        ask(known_server(), Choice.parse("prefork", add=["ea-apache24-mod_nonsense"]))
+        request(known_server(), Choice.parse("prefork", add=["ea-apache24-mod_nonsense"]))
     assert refused.value.code == "blocked"
 
 
@@ -149,7 +149,7 @@ def test_a_preview_of_a_server_that_has_moved_is_stale(
 
     record_scan(server, stock_profile("worker"), timezone.now(), "scan")
     with pytest.raises(Stale):
-        ask(server, EVENT, preview=preview)
+        request(server, EVENT, preview=preview)
     assert not Change.objects.exists()
 
 
@@ -170,17 +170,17 @@ def test_a_preview_of_another_choice_or_server_confirms_nothing(
     preview = ready_preview(server, EVENT, stock_profile())
     for where, what in ((server, WORKER), (other, EVENT)):
         with pytest.raises(BadRequest):
-            ask(where, what, preview=preview)
+            request(where, what, preview=preview)
     unanswered = request_preview(server, EVENT, ADMIN)
     with pytest.raises(Refused, match="hasn't sent"):
-        ask(server, EVENT, preview=unanswered)
-    assert ask(server, EVENT, preview=preview, digest=preview.digest).preview == preview
+        request(server, EVENT, preview=unanswered)
+    assert request(server, EVENT, preview=preview, digest=preview.digest).preview == preview
 
 
 def test_what_a_rule_blocks_is_refused_with_its_findings(known_server: KnownServer) -> None:
     server = known_server()
     with pytest.raises(Refused) as refused:
-        ask(server, Choice.parse("event", itk=True))
+        request(server, Choice.parse("event", itk=True))
     assert refused.value.code == "blocked"
     assert refused.value.findings
     assert not Change.objects.exists()
@@ -189,13 +189,13 @@ def test_what_a_rule_blocks_is_refused_with_its_findings(known_server: KnownServ
 def test_keeping_a_package_that_would_leave_blocks(known_server: KnownServer) -> None:
     keep = Choice.parse("event", keep=["ea-apache24-mod_ruid2"])
     with pytest.raises(Refused) as refused:
-        ask(known_server(), keep)
+        request(known_server(), keep)
     assert any("ea-apache24-mod_ruid2" in item.packages for item in refused.value.findings)
 
 
 def test_a_reader_changes_nothing_whichever_service_is_asked(known_server: KnownServer) -> None:
     server = known_server()
-    change = ask(server)
+    change = request(server)
     for attempt in (
         lambda: request_change(server, WORKER, actor=READER),
         lambda: request_preview(server, WORKER, READER),
@@ -216,7 +216,7 @@ def test_a_reader_changes_nothing_whichever_service_is_asked(known_server: Known
 
 def test_nothing_to_do_is_said_and_makes_no_change(known_server: KnownServer) -> None:
     with pytest.raises(NothingToDo):
-        ask(known_server(), Choice.parse("prefork"))
+        request(known_server(), Choice.parse("prefork"))
     assert not Change.objects.exists()
 
 
@@ -234,7 +234,7 @@ def test_values_that_cannot_be_meant_are_refused(
     known_server: KnownServer, values: dict[str, Any]
 ) -> None:
     with pytest.raises(BadRequest):
-        ask(known_server(), **values)
+        request(known_server(), **values)
     assert not Change.objects.exists()
 
 
@@ -258,14 +258,14 @@ def test_a_window_that_cannot_be_meant_is_refused(
         "not_after": now + ends if ends else None,
     }
     with pytest.raises(BadRequest) as refused:
-        ask(known_server(), **window)
+        request(known_server(), **window)
     assert refused.value.code == code
     assert not Change.objects.exists()
 
 
 def test_a_window_that_is_open_already_begins_at_once(known_server: KnownServer) -> None:
     now = timezone.now()
-    change = ask(
+    change = request(
         known_server(), not_before=now - timedelta(hours=1), not_after=now + timedelta(hours=1)
     )
     assert change.state == State.QUEUED
@@ -280,26 +280,26 @@ def test_words_that_turn_the_history_about_are_refused(
     wishes: list[dict[str, Any]] = [{name: f"ok {sign}"} for name in ("reason", "ticket")]
     for wish in wishes:
         with pytest.raises(BadRequest, match="control characters"):
-            ask(server, **wish)
+            request(server, **wish)
     assert not Change.objects.exists()
 
 
 def test_words_that_are_written_from_the_right_are_kept(known_server: KnownServer) -> None:
-    assert ask(known_server(), reason="שלום\u200f عالم").reason == "שלום\u200f عالم"
+    assert request(known_server(), reason="שלום\u200f عالم").reason == "שלום\u200f عالم"
 
 
 def test_a_server_may_require_a_digest(known_server: KnownServer) -> None:
     server = known_server(require_digest=True)
     with pytest.raises(Refused) as refused:
-        ask(server)
+        request(server)
     assert (refused.value.code, refused.value.status) == ("digest_required", 428)
-    assert ask(server, digest=plan_for(server, EVENT).digest).pk
+    assert request(server, digest=plan_for(server, EVENT).digest).pk
 
 
 def test_a_server_nobody_has_looked_at_cannot_be_planned_for() -> None:
     server = Server.objects.create(name="new", created_at=timezone.now())
     with pytest.raises(Refused) as refused:
-        ask(server)
+        request(server)
     assert refused.value.code == "no_profile"
 
 
@@ -315,7 +315,9 @@ def test_unknown_servers_and_changes_are_said_to_be_unknown(known_server: KnownS
 def test_a_window_waits_then_runs_once_then_passes(known_server: KnownServer) -> None:
     server = known_server()
     now = timezone.now()
-    change = ask(server, not_before=now + timedelta(hours=1), not_after=now + timedelta(hours=2))
+    change = request(
+        server, not_before=now + timedelta(hours=1), not_after=now + timedelta(hours=2)
+    )
     assert change.state == State.SCHEDULED
     sweep(now + timedelta(minutes=59))
     change.refresh_from_db()
@@ -329,7 +331,7 @@ def test_a_window_waits_then_runs_once_then_passes(known_server: KnownServer) ->
 
 def test_a_window_that_was_missed_entirely_leads_to_nothing(known_server: KnownServer) -> None:
     now = timezone.now()
-    change = ask(
+    change = request(
         known_server(), not_before=now + timedelta(hours=1), not_after=now + timedelta(hours=2)
     )
     sweep(now + timedelta(days=2))
@@ -340,7 +342,7 @@ def test_a_window_that_was_missed_entirely_leads_to_nothing(known_server: KnownS
 def test_an_agent_that_comes_back_after_the_window_ends_the_change_by_it(
     known_server: KnownServer,
 ) -> None:
-    change = ask(known_server(), not_after=timezone.now() + timedelta(hours=1))
+    change = request(known_server(), not_after=timezone.now() + timedelta(hours=1))
     late = outcome(1, "canceled", decided_by="window", sentence="The maintenance window passed.")
     record_reports(change.server_name, change.uuid, [late])
     change.refresh_from_db()
@@ -348,7 +350,7 @@ def test_an_agent_that_comes_back_after_the_window_ends_the_change_by_it(
 
 
 def test_a_change_nobody_was_told_of_is_canceled_at_once(known_server: KnownServer) -> None:
-    change = cancel(ask(known_server()), ADMIN)
+    change = cancel(request(known_server()), ADMIN)
     assert change.state == State.CANCELED
     assert change.finished_at
     again = cancel(change, ADMIN)
@@ -358,7 +360,7 @@ def test_a_change_nobody_was_told_of_is_canceled_at_once(known_server: KnownServ
 def test_a_change_that_was_sent_is_canceled_by_its_agent_and_asking_twice_is_fine(
     known_server: KnownServer,
 ) -> None:
-    change = ask(known_server())
+    change = request(known_server())
     Change.objects.filter(pk=change.pk).update(dispatched_at=timezone.now())
     assert cancel(change, ADMIN).state == State.CANCELING
     assert cancel(change, ADMIN).state == State.CANCELING
@@ -366,7 +368,7 @@ def test_a_change_that_was_sent_is_canceled_by_its_agent_and_asking_twice_is_fin
 
 
 def test_past_the_point_of_no_return_a_cancel_says_why_not(known_server: KnownServer) -> None:
-    change = ask(known_server())
+    change = request(known_server())
     Change.objects.filter(pk=change.pk).update(
         state=State.RUNNING, step="packages", dispatched_at=timezone.now()
     )

@@ -68,7 +68,7 @@ def change(known_server: Callable[..., Server]) -> Change:
     return made
 
 
-def told_on() -> str:
+def faults_found() -> str:
     return " ".join(fault.message for fault in verify_database().faults)
 
 
@@ -123,9 +123,9 @@ ALTERED = {
 
 @pytest.mark.parametrize("altered", ALTERED)
 def test_an_altered_row_is_told_on_by_name(change: Change, altered: str) -> None:
-    assert told_on() == ""
+    assert faults_found() == ""
     alter(f"UPDATE mpm_change SET {altered}")  # noqa: S608
-    assert f"Change #{change.pk}: {ALTERED[altered]}" in told_on()
+    assert f"Change #{change.pk}: {ALTERED[altered]}" in faults_found()
 
 
 ALTERED_REPORTS, ALTERED_LOG = (
@@ -163,7 +163,7 @@ def test_what_the_agent_told_is_sealed_with_the_end(
     change: Change, statement: str, said: str
 ) -> None:
     alter(statement)
-    assert said in told_on()
+    assert said in faults_found()
 
 
 def test_what_comes_after_the_end_is_sealed_once_no_more_comes(change: Change) -> None:
@@ -173,16 +173,16 @@ def test_what_comes_after_the_end_is_sealed_once_no_more_comes(change: Change) -
     record_reports("web01", change.uuid, [late, step(6, "verify")])
     change.refresh_from_db()
     assert (change.diagnosis, change.step, change.moved) == ended, "it stays as it ended"
-    assert told_on() == ""
+    assert faults_found() == ""
     sweep(timezone.now())
     assert not Event.objects.filter(kind=seal_payload.LATE_REPORT).exists()
     sweep(timezone.now() + timedelta(seconds=61))
     sweep(timezone.now() + timedelta(seconds=61))
     (event,) = Event.objects.filter(kind=seal_payload.LATE_REPORT)
     assert (event.data["reports"], event.data["log"]) == (6, 24)
-    assert told_on() == ""
+    assert faults_found() == ""
     alter("UPDATE mpm_report SET data = '{}' WHERE seq = 5")
-    assert "was changed (reports)" in told_on()
+    assert "was changed (reports)" in faults_found()
 
 
 def test_who_canceled_a_change_is_held_against_its_event(
@@ -191,15 +191,15 @@ def test_who_canceled_a_change_is_held_against_its_event(
     change = request_change(known_server(), EVENT, actor=ADMIN)
     record_reports("web01", change.uuid, [step(1, "preflight")])
     cancel(Change.objects.get(pk=change.pk), ADMIN)
-    assert told_on() == ""
+    assert faults_found() == ""
     alter("UPDATE mpm_change SET cancel_requested_by = 'x'")
-    assert f"Change #{change.pk}: who canceled it was changed" in told_on()
+    assert f"Change #{change.pk}: who canceled it was changed" in faults_found()
 
 
 def test_an_end_that_nobody_wrote_down_is_missed(known_server: Callable[..., Server]) -> None:
     change = request_change(known_server(), EVENT, actor=ADMIN)
     alter("UPDATE mpm_change SET state = 'succeeded'")
-    assert f"Change #{change.pk}: its outcome is not in the history" in told_on()
+    assert f"Change #{change.pk}: its outcome is not in the history" in faults_found()
 
 
 @pytest.mark.parametrize(
@@ -216,9 +216,9 @@ def test_a_change_from_outside_is_held_against_its_event(
     known_server: Callable[..., Server], altered: str, what: str
 ) -> None:
     adopt(outside_change(known_server()), ADMIN)
-    assert told_on() == ""
+    assert faults_found() == ""
     alter(f"UPDATE mpm_change SET {altered}")  # noqa: S608
-    assert what in told_on()
+    assert what in faults_found()
 
 
 def test_an_adoption_that_nobody_wrote_down_is_missed(
@@ -226,7 +226,7 @@ def test_an_adoption_that_nobody_wrote_down_is_missed(
 ) -> None:
     outside_change(known_server())
     alter("UPDATE mpm_change SET adopted_at = finished_at, adopted_by = 'anna'")
-    assert "its acceptance is not in the history" in told_on()
+    assert "its acceptance is not in the history" in faults_found()
 
 
 def test_a_rollback_stands_when_what_it_took_back_is_pruned(
@@ -241,4 +241,4 @@ def test_a_rollback_stands_when_what_it_took_back_is_pruned(
     record_reports("web01", back.uuid, [outcome(1, "succeeded", after(back))])
     carried_out(server, EVENT)
     assert prune(timezone.now() + timedelta(days=400), 365).changes == 3
-    assert told_on() == ""
+    assert faults_found() == ""

@@ -113,8 +113,8 @@ class Machine:
         with self.host.state() as state:
             state["faults"] = {}
 
-    def change(self, to: str, who: Actor = ADA, *, itk: bool = False, **said: Any) -> Change:
-        return request_change(self.row, Choice.parse(to, itk=itk), actor=who, **said)
+    def change(self, to: str, who: Actor = ADA, *, itk: bool = False, **values: Any) -> Change:
+        return request_change(self.row, Choice.parse(to, itk=itk), actor=who, **values)
 
     def carry_out(self, change: Change, up_to: str = "", more_log: bytes = b"") -> Change:
         """Run the change, and tell the panel of it up to where the step ``up_to`` has begun."""
@@ -132,13 +132,13 @@ class Machine:
         if up_to:
             begins = re.search(rb"^\S+ " + up_to.encode(), log, re.MULTILINE)
             log = log[: begins.start()] if begins else log
-        tell_log(change, _STAMP.sub(earlier, log + more_log))
+        record_log_text(change, _STAMP.sub(earlier, log + more_log))
         record_reports(self.name, change.uuid, reports)
         change.refresh_from_db()
         return change
 
-    def ended(self, to: str, who: Actor = ADA, **said: Any) -> Change:
-        return self.carry_out(self.change(to, who, **said))
+    def ended(self, to: str, who: Actor = ADA, **values: Any) -> Change:
+        return self.carry_out(self.change(to, who, **values))
 
     def preview(self, to: str, *, itk: bool = False, keep: tuple[str, ...] = ()) -> Preview:
         choice = Choice.parse(to, itk=itk, keep=keep)
@@ -173,7 +173,7 @@ def earlier(stamp: re.Match[bytes]) -> bytes:
     return f"{moment:%Y-%m-%dT%H:%M:%S}.{moment.microsecond // 1000:03}Z".encode()
 
 
-def tell_log(change: Change, text: bytes) -> None:
+def record_log_text(change: Change, text: bytes) -> None:
     for start in range(0, len(text), 60_000):
         piece = base64.b64encode(text[start : start + 60_000]).decode()
         record_log(change.server_name, change.uuid, start, piece)

@@ -34,11 +34,11 @@ def test_threads_that_ask_about_the_same_server_at_once_get_the_same_answer() ->
     packages = packages_of(MPM.PREFORK.package, RUID2)
     goals = [[MPM.EVENT.package], [MPM.WORKER.package, HTTP2], [MPM.PREFORK.package]] * 10
 
-    def ask(goal: list[str]) -> object:
+    def resolve(goal: list[str]) -> object:
         return CATALOGUE.for_server(packages).resolve(goal)
 
     with ThreadPoolExecutor(8) as threads:
-        assert list(threads.map(ask, goals)) == [ask(goal) for goal in goals]
+        assert list(threads.map(resolve, goals)) == [resolve(goal) for goal in goals]
 
 
 def test_equal_packages_are_put_into_libsolv_s_form_once_and_only_so_many_are_kept() -> None:

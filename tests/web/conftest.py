@@ -70,7 +70,7 @@ def report(seq: int, kind: str, **data: Any) -> dict[str, Any]:
 STEPS = ("preflight", "download", "rehearsal", "packages", "configtest", "restart", "verify")
 
 
-def told(change: Change, *, up_to: str = "verify", outcome: str = "") -> None:
+def report_steps(change: Change, *, up_to: str = "verify", outcome: str = "") -> None:
     """Feed the panel what an agent would say of ``change``, through its own door."""
     reports, seq = [], 0
     for step in STEPS[: STEPS.index(up_to) + 1]:
@@ -127,7 +127,7 @@ def running_change(server: Server) -> Change:
     change = request_change(
         server, Choice.parse("event"), actor=ADMIN, reason="Long keep-alive", ticket="HOST-4471"
     )
-    told(change, up_to="download")
+    report_steps(change, up_to="download")
     return change
 
 
@@ -137,5 +137,5 @@ def finished_change(server: Server) -> Change:
         server, Choice.parse("event"), actor=ADMIN, reason="Long keep-alive", ticket="HOST-4471"
     )
     logged(change, b"2026-03-03T21:04:11.802Z packages  Installing : ea-apache24-mod_mpm_event\n")
-    told(change, outcome="succeeded")
+    report_steps(change, outcome="succeeded")
     return change

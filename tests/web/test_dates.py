@@ -19,7 +19,7 @@ from mpm.servers.models import Server
 from mpm.web.dates import Style, override, written
 from tests.browser import COLOURS, RULES, faults
 from tests.desk import Desk
-from tests.web.conftest import ADMIN, HISTORY, person, told
+from tests.web.conftest import ADMIN, HISTORY, person, report_steps
 
 AT = datetime(2026, 11, 30, 21, 11, 4, tzinfo=UTC).astimezone(ZoneInfo("America/New_York"))
 
@@ -58,7 +58,7 @@ def test_a_style_ends_where_it_was_asked_for() -> None:
 @pytest.fixture
 def finished(server: Server) -> Change:
     change = request_change(server, Choice.parse("event"), actor=ADMIN)
-    told(change, outcome="succeeded")
+    report_steps(change, outcome="succeeded")
     return change
 
 

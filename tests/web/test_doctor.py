@@ -25,7 +25,7 @@ from mpm.servers.looks import request_number
 from mpm.servers.models import Pulse, Server
 from mpm.servers.services.inspection import record_inspection
 from mpm.web import background_parts
-from tests.web.conftest import ADMIN, HISTORY, logged, report, told
+from tests.web.conftest import ADMIN, HISTORY, logged, report, report_steps
 
 DOCTOR = "/software/easyapache4/doctor/"
 
@@ -131,7 +131,7 @@ def test_what_was_taken_away_outside_is_told_until_somebody_adopts_it(
 
 def test_a_change_that_ended_half_way_can_be_taken_back(admin: Client, server: Server) -> None:
     change = request_change(server, Choice.parse("event"), actor=ADMIN)
-    told(change, up_to="packages")
+    report_steps(change, up_to="packages")
     lost = report(
         9, "finding", code="incomplete_change", title="A person", message="x", remedy="sh undo",
         repair="take-back",
@@ -187,7 +187,7 @@ def test_a_failed_change_leads_to_the_repair_of_what_was_recognised(
     admin: Client, support: Client, server: Server
 ) -> None:
     change = request_change(server, Choice.parse("event"), actor=ADMIN)
-    told(change, up_to="packages")
+    report_steps(change, up_to="packages")
     logged(change, b"2026-03-03T21:04:11.802Z restart  AH00534: httpd: No MPM loaded.\n")
     finding = report(
         9,

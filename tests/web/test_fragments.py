@@ -16,7 +16,7 @@ from mpm.changes.services.planning import request_preview
 from mpm.changes.services.request import request_change
 from mpm.models import Change
 from mpm.servers.models import Server
-from tests.web.conftest import ADMIN, HISTORY, MPM, told
+from tests.web.conftest import ADMIN, HISTORY, MPM, report_steps
 
 HTMX = {"HX-Request": "true", "HX-Current-URL": "http://testserver/software/easyapache4/mpm/?x=1"}
 CHOOSER_LIMIT = 60_000
@@ -88,14 +88,14 @@ def test_the_live_part_says_only_what_is_new_and_ends_with_a_whole_page(
     admin: Client, server: Server
 ) -> None:
     change = request_change(server, Choice.parse("event"), actor=ADMIN)
-    told(change, up_to="download")
+    report_steps(change, up_to="download")
     address = f"{HISTORY}{change.pk}/live/"
     first = admin.get(address, headers=HTMX)
     assert is_fragment(first.content)
     assert b'id="announce" hx-swap-oob' in first.content
     seen = first.content.decode().split("?seen=")[1].split('"')[0]
     assert admin.get(f"{address}?seen={seen}", headers=HTMX).status_code == 204
-    told(change, outcome="succeeded")
+    report_steps(change, outcome="succeeded")
     last = admin.get(f"{address}?seen={seen}", headers=HTMX)
     assert last["HX-Trigger"] == "changeEnded"
     assert is_fragment(last.content)

@@ -37,7 +37,7 @@ def opened(
     sign_in(page, panel, role)
     yield page
     context.close()
-    assert complaints.heard == []
+    assert complaints.messages == []
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from mpm.changes import log_window
 from mpm.changes.log_window import parse_line
 from mpm.models import Change
-from tests.web.conftest import HISTORY, logged, told
+from tests.web.conftest import HISTORY, logged, report_steps
 
 STAMP = "2026-03-03T21:04:11.802Z packages  "
 
@@ -23,7 +23,7 @@ def long_log(lines: int) -> bytes:
 def test_the_windows_of_a_log_join_to_the_whole_of_it(running_change: Change) -> None:
     text = long_log(9000) + b"the last line has no end"
     logged(running_change, text)
-    told(running_change, outcome="succeeded")
+    report_steps(running_change, outcome="succeeded")
     seen, offset = [], 0
     while offset < running_change.log_size:
         window = log_window.after(running_change, offset)
@@ -106,7 +106,7 @@ def test_the_follower_gets_only_what_is_new(admin: Client, running_change: Chang
     again = admin.get(f"{address}?after={edge}", headers={"HX-Request": "true"})
     assert again.content.strip() == b""
     assert again["X-Log-Ended"] == "0"
-    told(running_change, outcome="succeeded")
+    report_steps(running_change, outcome="succeeded")
     end = admin.get(f"{address}?after={edge}", headers={"HX-Request": "true"})
     assert end["X-Log-Ended"] == "1"
 

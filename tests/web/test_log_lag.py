@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from mpm.changes import log_window
 from mpm.models import Change
-from tests.web.conftest import HISTORY, logged, told
+from tests.web.conftest import HISTORY, logged, report_steps
 
 HTMX = {"HX-Request": "true"}
 SLACK = timedelta(seconds=5)
@@ -42,7 +42,7 @@ def test_the_page_and_its_follower_say_how_long_the_newest_piece_took(
     logged(running_change, b"no time at first\n" + line(second, "x"))
     told_lag = admin.get(f"{page}log/?after={edge}", headers=HTMX)["X-Log-Lag"]
     assert 20 <= seconds_in(told_lag) < 20 + SLACK.total_seconds()
-    told(running_change, outcome="succeeded")
+    report_steps(running_change, outcome="succeeded")
     assert f"<span data-lag>{told_lag}</span>" in admin.get(f"{page}?part=log").content.decode()
 
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from mpm.changes import log_window
 from mpm.models import Change
-from tests.web.conftest import HISTORY, logged, told
+from tests.web.conftest import HISTORY, logged, report_steps
 
 MOST = 1000
 HTMX = {"HX-Request": "true"}
@@ -56,7 +56,7 @@ def test_windows_of_any_log_join_to_the_whole_of_it_and_none_is_too_long(
 ) -> None:
     text = LOGS[kind]
     logged(running_change, text)
-    told(running_change, outcome="succeeded")
+    report_steps(running_change, outcome="succeeded")
     for windows in (windows_forward(running_change), windows_backward(running_change)):
         assert all(0 < len(window.lines) <= MOST for window in windows)
         assert [window.first for window in windows] == [
@@ -81,7 +81,7 @@ def test_any_cut_of_any_lines_is_whole_lines(lengths: list[int], cut: int) -> No
     assert log_window._start_of(text, cut) == (len(text) - len(b"".join(rows[len(rows) - kept :])))
 
 
-def shown_on(client: Client, address: str) -> int:
+def lines_on(client: Client, address: str) -> int:
     return client.get(address).content.count(b"data-at=")
 
 
@@ -93,8 +93,8 @@ def test_no_page_and_no_piece_holds_more_lines_than_it_may(
     middle = running_change.log_size // 2
     page = f"{HISTORY}{running_change.pk}/"
     for query in ("", "?after=0", f"?before={middle}", f"?after={middle}", "?find=a", "?find=y"):
-        assert shown_on(admin, page + query) <= MOST, query
-        assert shown_on(admin, f"{page}log/{query}") <= MOST, query
+        assert lines_on(admin, page + query) <= MOST, query
+        assert lines_on(admin, f"{page}log/{query}") <= MOST, query
 
 
 def test_what_is_looked_for_is_shown_among_thousands_of_empty_lines(
@@ -112,7 +112,7 @@ def test_a_page_without_a_script_reads_on_from_window_to_window(
     admin: Client, running_change: Change
 ) -> None:
     logged(running_change, b"\n" * 5_500)
-    told(running_change, outcome="succeeded")
+    report_steps(running_change, outcome="succeeded")
     address, seen = f"{HISTORY}{running_change.pk}/?after=0", 0
     for _ in itertools.repeat(None, 6):
         page = admin.get(address).content.decode()
@@ -128,7 +128,7 @@ def test_a_follower_of_short_lines_is_told_that_there_is_more(
     admin: Client, running_change: Change
 ) -> None:
     logged(running_change, b"\n" * 2_500)
-    told(running_change, outcome="succeeded")
+    report_steps(running_change, outcome="succeeded")
     edge, ended, pieces = 0, "0", []
     while ended == "0":
         answer = admin.get(f"{HISTORY}{running_change.pk}/log/?after={edge}", headers=HTMX)

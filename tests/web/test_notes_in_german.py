@@ -53,7 +53,7 @@ FIELDS = ("detail", "decided_by", "title", "message", "remedy", "reason", "sente
 EA4 = "/software/easyapache4/"
 
 
-def told_by_an_engine(folder: Path, faults: dict[str, int]) -> list[dict[str, Any]]:
+def reports_of_an_engine(folder: Path, faults: dict[str, int]) -> list[dict[str, Any]]:
     """The journal of one change as it travels to the panel."""
     folder.mkdir()
     simulation = Simulation(folder, faults)
@@ -79,7 +79,7 @@ def english_in(german: str) -> str:
 
 @pytest.mark.parametrize("fault", ["", *FAULTS])
 def test_whatever_happens_the_agent_tells_it_in_german(fault: str, tmp_path: Path) -> None:
-    reports = told_by_an_engine(tmp_path / "sim", {fault: UNDO_ATTEMPTS} if fault else {})
+    reports = reports_of_an_engine(tmp_path / "sim", {fault: UNDO_ATTEMPTS} if fault else {})
     with override("de"):
         left = {text: in_words(text) for text in sentences_of(reports)}
     assert {english: german for english, german in left.items() if english_in(german)} == {}
@@ -100,7 +100,7 @@ def recorded(server: Server, reports: list[dict[str, Any]]) -> Change:
 def test_the_page_of_a_change_is_german_down_to_its_notes(
     fault: str, admin: Client, server: Server, tmp_path: Path
 ) -> None:
-    reports = told_by_an_engine(tmp_path / "sim", {fault: 1} if fault else {})
+    reports = reports_of_an_engine(tmp_path / "sim", {fault: 1} if fault else {})
     change = recorded(server, reports)
     page = admin.get(f"{HISTORY}{change.pk}/?print=1", headers=GERMAN).content.decode()
     steps = page.split('<ol class="steps">')[1].split("</ol>")[0]
@@ -122,7 +122,7 @@ def test_the_page_of_a_change_is_german_down_to_its_notes(
 def test_programs_get_english_without_what_it_was_made_of(
     admin: Client, server: Server, tmp_path: Path
 ) -> None:
-    change = recorded(server, told_by_an_engine(tmp_path / "sim", {"configtest": 1}))
+    change = recorded(server, reports_of_an_engine(tmp_path / "sim", {"configtest": 1}))
     with override("de"):
         said = json.dumps(change_detail(change).as_json())
     assert '"words"' not in said
@@ -131,7 +131,7 @@ def test_programs_get_english_without_what_it_was_made_of(
 
 
 def test_timeline_and_ticket_tell_findings_in_german(server: Server, tmp_path: Path) -> None:
-    change = recorded(server, told_by_an_engine(tmp_path / "sim", {"locked": 1}))
+    change = recorded(server, reports_of_an_engine(tmp_path / "sim", {"locked": 1}))
     assert change.diagnosis
     title = with_sentences(change.diagnosis[0])["title"]
     with override("de"):

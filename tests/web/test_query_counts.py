@@ -33,7 +33,7 @@ from mpm.notify import webhooks
 from mpm.servers.models import Server
 from mpm.web.page_context import MOST_IN_MENU
 from mpm.web.responses import page_above
-from tests.web.conftest import ADMIN, HISTORY, answered_preview, logged, report, told
+from tests.web.conftest import ADMIN, HISTORY, answered_preview, logged, report, report_steps
 
 RECORDED: dict[str, int] = json.loads(
     (Path(__file__).parent / "query_counts.json").read_text("utf-8")
@@ -78,7 +78,7 @@ def busy_panel(
     assert admin.post("/software/easyapache4/profiles/save/", profile).status_code == 302
     going_back = request_rollback_plan(finished_change, ADMIN)
     running = request_change(server, Choice.parse("worker"), actor=ADMIN)
-    told(running, up_to="download")
+    report_steps(running, up_to="download")
     return {
         "change": str(finished_change.pk),
         "running": str(running.pk),

@@ -22,7 +22,7 @@ from mpm.models import Change, Preview, State
 from mpm.servers.inventory import record_scan
 from mpm.servers.models import SavedProfile, Server
 from mpm.servers.services.inspection import record_preview
-from tests.web.conftest import ADMIN, HISTORY, MPM, answered_preview, told
+from tests.web.conftest import ADMIN, HISTORY, MPM, answered_preview, report_steps
 
 PROFILES = "/software/easyapache4/profiles/"
 
@@ -371,7 +371,7 @@ def test_a_new_password_is_on_the_next_page_once_and_ones_own_row_has_no_buttons
 
 def test_cancel_says_why_it_comes_too_late(admin: Client, server: Server) -> None:
     change = request_change(server, Choice.parse("event"), actor=ADMIN)
-    told(change, up_to="packages")
+    report_steps(change, up_to="packages")
     answer = admin.post(f"{HISTORY}{change.pk}/cancel/", follow=True)
     assert b"Too late to cancel" in answer.content
     page = admin.get(f"{HISTORY}{change.pk}/").content.decode()

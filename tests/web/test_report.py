@@ -16,7 +16,7 @@ from mpm.models import Change
 from mpm.servers.models import Server
 from tests.browser import COLOURS, RULES, faults
 from tests.desk import Desk
-from tests.web.conftest import ADMIN, HISTORY, told
+from tests.web.conftest import ADMIN, HISTORY, report_steps
 
 PARTS = (
     "What happened",
@@ -34,7 +34,7 @@ def finished(server: Server) -> Change:
     change = request_change(
         server, Choice.parse("event"), actor=ADMIN, reason="HTTP/2 for the shop", ticket="T-1"
     )
-    told(change, outcome="succeeded")
+    report_steps(change, outcome="succeeded")
     return change
 
 

@@ -211,7 +211,7 @@ def codes() -> set[str]:
     return found
 
 
-def said_in_german(text: str) -> str:
+def in_german(text: str) -> str:
     """The German; it must differ from the English and must have all values filled in."""
     with override("de"):
         german = in_words(text)
@@ -236,7 +236,7 @@ def test_every_finding_is_said_in_german_with_its_values() -> None:
     assert codes() - set(found) == set()
     for findings in found.values():
         for finding in findings:
-            german = " ".join(said_in_german(text) for text in texts(finding))
+            german = " ".join(in_german(text) for text in texts(finding))
             assert " and " not in german, german
             assert Finding.from_json(finding.as_json()) == finding
 
@@ -245,11 +245,11 @@ def test_a_stored_plan_is_said_like_a_new_one() -> None:
     for plan in plans():
         stored = Plan.from_json(plan.as_json())
         for mine, kept in zip(plan.findings, stored.findings, strict=True):
-            assert [said_in_german(one) for one in texts(mine)] == [
-                said_in_german(one) for one in texts(kept)
+            assert [in_german(one) for one in texts(mine)] == [
+                in_german(one) for one in texts(kept)
             ]
         for item in (*stored.install, *stored.remove, *stored.keep):
-            said_in_german(item.reason)
+            in_german(item.reason)
 
 
 def test_advice_and_capacity_are_said_in_german() -> None:
@@ -257,13 +257,13 @@ def test_advice_and_capacity_are_said_in_german() -> None:
     asked += [(one, Answers()) for one in (prefork(PHP), with_itk(), worker(QOS), event())]
     for profile, answers in asked:
         for sentence in recommend(profile, answers).why:
-            said_in_german(sentence)
+            in_german(sentence)
         little = Measured(64 * MIB, MPM.PREFORK, 20 * MIB)
         for runs in (None, *MPM):
             for load in ((), capacities(little)):
                 found_best = within_memory(recommend(profile, answers), profile, runs, load)
                 for sentence in (found_best.headline, *found_best.why):
-                    said_in_german(sentence)
+                    in_german(sentence)
     found = set()
     for values in (
         {"MaxRequestWorkers": 150},
@@ -277,7 +277,7 @@ def test_advice_and_capacity_are_said_in_german() -> None:
         for capacity in capacities(measured):
             for caution in capacity.warnings:
                 found.add(caution.code)
-                said_in_german(caution.message)
+                in_german(caution.message)
     assert found == {
         "does_not_fit",
         "may_not_fit",
@@ -299,7 +299,7 @@ def test_what_arrived_from_a_server_is_said_in_german() -> None:
     from easyapache.ea4.conditions.diagnosis import diagnose
 
     [found] = diagnose("AH00534: httpd: Configuration error: No MPM loaded.")
-    said = said_in_german(with_sentences(found.as_finding())["message"])
+    said = in_german(with_sentences(found.as_finding())["message"])
     assert "AH00534" in said
     assert "Details: " in said
 
@@ -308,9 +308,9 @@ def test_what_arrived_from_a_server_is_said_in_german() -> None:
 def test_refusals_are_said_in_german(server: Server, running_change: Change) -> None:
     plan = make_plan(prefork(), Choice(MPM.WORKER, itk=True), CATALOGUE)
     for refused in (Busy(running_change), Stale(plan), Refused(plan.blocks[0].title)):
-        said_in_german(refused.message)
+        in_german(refused.message)
         if refused.remedy:
-            said_in_german(refused.remedy)
+            in_german(refused.remedy)
 
 
 def test_the_places_for_values_are_the_same_in_both_languages() -> None:

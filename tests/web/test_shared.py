@@ -20,7 +20,7 @@ from mpm.changes.services.request import request_change
 from mpm.changes.services.sharing import SALT, share
 from mpm.models import Change, Event
 from mpm.servers.models import Server
-from tests.web.conftest import ADMIN, HISTORY, logged, told
+from tests.web.conftest import ADMIN, HISTORY, logged, report_steps
 
 
 def link_of(change: Change, days: int = 7) -> str:
@@ -48,7 +48,7 @@ def test_it_shows_one_change_and_leads_nowhere_else(server: Server) -> None:
     who = replace(ADMIN, address="203.0.113.9", request_id="r-1234567")
     change = request_change(server, Choice.parse("event"), actor=who)
     logged(change, b"2026-03-03T21:04:11.802Z packages  Installing : ea-apache24-mod_mpm_event\n")
-    told(change, outcome="succeeded")
+    report_steps(change, outcome="succeeded")
     words = Client().get(link_of(change)).content.decode()
     assert re.findall(r"<a\b", words) == []
     assert re.findall(r"<(?:form|script|button|nav)\b", words) == []

@@ -87,7 +87,7 @@ def test_the_log_shows_every_attempt_and_sends_again(admin: Client, server: Serv
         webhooks.deliver_due(timezone.now())
     assert ">delivered<" in admin.get(path).content.decode()
     assert ">delivered<" in admin.get("/webhooks/").content.decode()
-    assert len(receiver.heard) == 2
+    assert len(receiver.received) == 2
     assert admin.post(f"{path}nothing/again/").status_code == 404
     other = webhooks.make(ADMIN, name="Other", url="https://8.8.8.8/")
     assert admin.post(f"/webhooks/{other.uuid}/{delivery.uuid}/again/").status_code == 404
@@ -179,14 +179,14 @@ def test_support_and_strangers_see_no_webhooks(support: Client, server: Server) 
 
 
 @pytest.fixture
-def telling_panel(make_panel: MakePanel) -> Panel:
+def webhook_panel(make_panel: MakePanel) -> Panel:
     """A panel that may send to this machine."""
     return make_panel("--simulated", WEBHOOK_ALLOWED_NETWORKS="127.0.0.0/8")
 
 
 @pytest.mark.browser
-def test_a_receiver_is_added_tried_and_read_about_by_hand(page: Page, telling_panel: Panel) -> None:
-    sign_in(page, telling_panel)
+def test_a_receiver_is_added_tried_and_read_about_by_hand(page: Page, webhook_panel: Panel) -> None:
+    sign_in(page, webhook_panel)
     page.get_by_role("link", name="Webhooks", exact=True).click()
     page.get_by_role("link", name="Create webhook").click()
     with listening(500, 204, body=b"come back later") as receiver:
@@ -204,16 +204,16 @@ def test_a_receiver_is_added_tried_and_read_about_by_hand(page: Page, telling_pa
             page.goto(address)
     page.locator("td details summary").click()
     expect(page.locator("td details")).to_contain_text("come back later")
-    _, headers, body = receiver.heard[-1]
+    _, headers, body = receiver.received[-1]
     Receiver(secret).verify(body, headers)
 
 
 @pytest.mark.browser
 def test_a_webhook_is_removed_only_after_its_consequence_was_read(
-    page: Page, telling_panel: Panel
+    page: Page, webhook_panel: Panel
 ) -> None:
-    sign_in(page, telling_panel)
-    page.goto(f"{telling_panel.address}webhooks/add/")
+    sign_in(page, webhook_panel)
+    page.goto(f"{webhook_panel.address}webhooks/add/")
     page.get_by_label("Name", exact=True).fill("Chat")
     page.get_by_label("Endpoint URL").fill("http://127.0.0.1:1/")
     page.get_by_role("button", name="Create webhook").click()
@@ -227,14 +227,14 @@ def test_a_webhook_is_removed_only_after_its_consequence_was_read(
 
 @pytest.mark.browser
 def test_a_webhook_is_edited_by_hand_from_the_menu_of_its_row(
-    page: Page, telling_panel: Panel
+    page: Page, webhook_panel: Panel
 ) -> None:
-    sign_in(page, telling_panel)
-    page.goto(f"{telling_panel.address}webhooks/add/")
+    sign_in(page, webhook_panel)
+    page.goto(f"{webhook_panel.address}webhooks/add/")
     page.get_by_label("Name", exact=True).fill("Chat")
     page.get_by_label("Endpoint URL").fill("http://127.0.0.1:1/")
     page.get_by_role("button", name="Create webhook").click()
-    page.goto(f"{telling_panel.address}webhooks/")
+    page.goto(f"{webhook_panel.address}webhooks/")
     menu = page.locator(".row-menu")
     expect(menu).to_be_hidden()
     page.get_by_role("button", name="Actions for Chat").click()

@@ -258,7 +258,7 @@ def test_a_repair_stands_on_the_change_it_undid_and_nothing_is_offered_twice(
 def test_a_rollback_that_runs_and_one_that_is_done_stand_on_the_change(
     admin: Client, server: Server, finished_change: Change, stock_profile: StockProfile
 ) -> None:
-    from tests.web.conftest import told
+    from tests.web.conftest import report_steps
 
     record_scan(server, stock_profile("worker"), timezone.now(), "scan")
     path = f"{HISTORY}{finished_change.pk}/"
@@ -267,7 +267,7 @@ def test_a_rollback_that_runs_and_one_that_is_done_stand_on_the_change(
     said = page(admin, path)
     assert "Being rolled back" in said
     assert f"{path}rollback/" not in said
-    told(back, outcome="succeeded")
+    report_steps(back, outcome="succeeded")
     assert f"rolled back by #{back.pk}" in page(admin, path)
     assert f"rolled back by #{back.pk}" in page(admin, HISTORY)
     shared = share(finished_change, ADMIN, 7)

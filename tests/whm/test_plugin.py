@@ -24,7 +24,7 @@ def nobody_reads(_text: str) -> None:
     """What is said on the way."""
 
 
-def told(whm: StandIn, panel: str | None = PANEL) -> list[str]:
+def registered(whm: StandIn, panel: str | None = PANEL) -> list[str]:
     said: list[str] = []
     installed.install(whm.layout, panel, said.append)
     return said
@@ -40,7 +40,7 @@ def ticket_in(page: str) -> str:
 
 
 def test_installing_registers_the_entry_with_whm(whm: StandIn) -> None:
-    said = told(whm)
+    said = registered(whm)
     assert (whm.root / "var/cpanel/apps/ea4mpm.conf").exists()
     assert whm.restarts == 1
     assert stat.S_IMODE(whm.program.stat().st_mode) == 0o700
@@ -51,10 +51,10 @@ def test_installing_registers_the_entry_with_whm(whm: StandIn) -> None:
 
 
 def test_installing_twice_changes_nothing_and_restarts_nothing(whm: StandIn) -> None:
-    told(whm)
+    registered(whm)
     key = whm.layout.agent_key.read_text()
     before = {path: path.stat().st_mtime_ns for path in map(whm.root.joinpath, whm.files())}
-    told(whm, None)
+    registered(whm, None)
     assert whm.restarts == 1
     assert whm.layout.agent_key.read_text() == key
     after = {path: path.stat().st_mtime_ns for path in map(whm.root.joinpath, whm.files())}
@@ -62,18 +62,18 @@ def test_installing_twice_changes_nothing_and_restarts_nothing(whm: StandIn) -> 
 
 
 def test_installing_again_repairs_what_is_missing_or_altered(whm: StandIn) -> None:
-    told(whm)
+    registered(whm)
     whm.program.write_text("#!/bin/sh\n")
     (whm.root / "var/cpanel/apps/ea4mpm.conf").unlink()
     assert len(installed.faults(whm.layout)) == 2
-    told(whm, None)
+    registered(whm, None)
     assert installed.faults(whm.layout) == []
     assert whm.restarts == 2
 
 
 def test_removing_leaves_no_trace(whm: StandIn) -> None:
     before = whm.files()
-    told(whm)
+    registered(whm)
     installed.remove(whm.layout, nobody_reads)
     assert whm.files() - before == {"restarts", "etc/ea4-mpm/agent.key"}
     installed.remove(whm.layout, nobody_reads)
@@ -83,7 +83,7 @@ def test_removing_leaves_no_trace(whm: StandIn) -> None:
 def test_what_somebody_else_put_into_whm_stays(whm: StandIn) -> None:
     other = whm.root / "usr/local/cpanel/Cpanel/Config/ConfigObj/Driver/Other.pm"
     other.write_text("1;\n")
-    told(whm)
+    registered(whm)
     installed.remove(whm.layout, nobody_reads)
     assert other.read_text() == "1;\n"
 
@@ -92,19 +92,19 @@ def test_a_machine_without_whm_is_refused_and_left_alone(whm: StandIn) -> None:
     (whm.root / "usr/local/cpanel/bin/register_appconfig").unlink()
     before = whm.files()
     with pytest.raises(Refused, match="WHM is not installed on this machine"):
-        told(whm)
+        registered(whm)
     assert whm.files() == before
 
 
 def test_a_machine_without_an_agent_is_refused(whm: StandIn) -> None:
     whm.layout.agent_toml.unlink()
     with pytest.raises(Refused, match="Run ea4-mpm setup first"):
-        told(whm)
+        registered(whm)
 
 
 def test_a_panel_elsewhere_has_to_be_named(whm: StandIn) -> None:
     with pytest.raises(Refused, match="--panel"):
-        told(whm, None)
+        registered(whm, None)
 
 
 @pytest.mark.parametrize(
@@ -113,7 +113,7 @@ def test_a_panel_elsewhere_has_to_be_named(whm: StandIn) -> None:
 def test_what_cannot_be_the_address_of_a_panel_is_refused(whm: StandIn, address: str) -> None:
     before = whm.files()
     with pytest.raises(Refused, match="cannot be the address of a panel"):
-        told(whm, address)
+        registered(whm, address)
     assert whm.files() == before
 
 
@@ -121,7 +121,7 @@ def test_a_registration_that_fails_is_told_with_whms_words(whm: StandIn) -> None
     program = whm.root / "usr/local/cpanel/bin/register_appconfig"
     program.write_text("#!/bin/sh\necho 'acls is required' >&2\nexit 1\n")
     with pytest.raises(Refused, match="acls is required"):
-        told(whm)
+        registered(whm)
 
 
 def test_the_private_key_is_roots_alone_and_is_never_replaced(whm: StandIn) -> None:
@@ -146,7 +146,7 @@ def test_a_key_that_is_a_link_is_not_followed(whm: StandIn) -> None:
 
 
 def test_the_check_says_what_is_wrong_in_whm(whm: StandIn) -> None:
-    told(whm)
+    registered(whm)
     whm.program.unlink()
     (found,) = check._whm(whm.layout)
     assert not found.ok
@@ -154,7 +154,7 @@ def test_the_check_says_what_is_wrong_in_whm(whm: StandIn) -> None:
 
 
 def test_the_driver_offers_the_privilege_that_the_entry_requires(whm: StandIn) -> None:
-    told(whm)
+    registered(whm)
     base = whm.root / "usr/local/cpanel/Cpanel/Config/ConfigObj/Interface/Config"
     (base / "Version").mkdir(parents=True)
     named = "Cpanel::Config::ConfigObj::Interface::Config"
@@ -183,7 +183,7 @@ def test_the_driver_offers_the_privilege_that_the_entry_requires(whm: StandIn) -
 
 
 def test_root_gets_a_ticket_in_a_form_for_the_panel(whm: StandIn) -> None:
-    told(whm)
+    registered(whm)
     done = whm.open("root")
     head, _, page = done.stdout.partition("\n\n")
     assert done.stderr == ""
@@ -198,7 +198,7 @@ def test_root_gets_a_ticket_in_a_form_for_the_panel(whm: StandIn) -> None:
 
 
 def test_the_ticket_leaks_neither_by_an_address_nor_by_a_cache(whm: StandIn) -> None:
-    told(whm)
+    registered(whm)
     head, _, page = whm.open("root").stdout.partition("\n\n")
     assert "Referrer-Policy: no-referrer" in head
     assert "Cache-Control: no-store" in head
@@ -212,7 +212,7 @@ def test_the_ticket_leaks_neither_by_an_address_nor_by_a_cache(whm: StandIn) -> 
 
 
 def test_a_reseller_with_the_privilege_gets_a_ticket_that_says_so(whm: StandIn) -> None:
-    told(whm)
+    registered(whm)
     page = whm.open("support").stdout
     claims = tickets.verified(ticket_in(page), installed.public_key(whm.layout))
     assert (claims.user, claims.root) == ("support", False)
@@ -220,14 +220,14 @@ def test_a_reseller_with_the_privilege_gets_a_ticket_that_says_so(whm: StandIn) 
 
 @pytest.mark.parametrize("user", ["shop", "nobody", "", None, "root\n", "root;id", "-root"])
 def test_anybody_else_gets_none(whm: StandIn, user: str | None) -> None:
-    told(whm)
+    registered(whm)
     done = whm.open(user)
     assert "Status: 403 Forbidden" in done.stdout
     assert "ea4whm1" not in done.stdout
 
 
 def test_privileges_are_checked_before_anything_else_is_done(whm: StandIn) -> None:
-    told(whm)
+    registered(whm)
     ran = whm.root / "ran"
     command = whm.root / "usr/sbin/ea4-mpm"
     command.write_text(f"#!/bin/sh\n: >{ran}\n")
@@ -239,7 +239,7 @@ def test_privileges_are_checked_before_anything_else_is_done(whm: StandIn) -> No
 
 
 def test_where_whm_cannot_say_who_may_what_nobody_may(whm: StandIn) -> None:
-    told(whm)
+    registered(whm)
     (whm.root / "usr/local/cpanel/Whostmgr/ACLS.pm").write_text("die 'broken';")
     done = whm.open("root")
     assert "Status: 403 Forbidden" in done.stdout
@@ -247,7 +247,7 @@ def test_where_whm_cannot_say_who_may_what_nobody_may(whm: StandIn) -> None:
 
 
 def test_a_user_whose_name_the_shell_would_run_is_not_even_asked_for(whm: StandIn) -> None:
-    told(whm)
+    registered(whm)
     whm.resellers("$(id):all", "a b:all", "--user:all", "x" * 65 + ":all")
     for name in ("$(id)", "a b", "--user", "x" * 65):
         done = whm.open(name)
@@ -265,7 +265,7 @@ def test_a_user_whose_name_the_shell_would_run_is_not_even_asked_for(whm: StandI
     ],
 )
 def test_a_command_that_makes_no_ticket_is_told(whm: StandIn, text: str, why: str) -> None:
-    told(whm)
+    registered(whm)
     (whm.root / "usr/sbin/ea4-mpm").write_text(f"#!/bin/sh\n{text}\n")
     done = whm.open("root")
     assert "Status: 503 Service Unavailable" in done.stdout
@@ -274,7 +274,7 @@ def test_a_command_that_makes_no_ticket_is_told(whm: StandIn, text: str, why: st
 
 
 def test_the_session_token_of_whm_is_only_in_the_way_back(whm: StandIn) -> None:
-    told(whm)
+    registered(whm)
     page = whm.open("root").stdout
     assert page.count("cpsess") == 1
     assert '<a href="/cpsess0123456789/">Back to WHM</a>' in page
@@ -283,7 +283,7 @@ def test_the_session_token_of_whm_is_only_in_the_way_back(whm: StandIn) -> None:
 
 
 def test_a_form_sent_to_the_program_is_refused(whm: StandIn) -> None:
-    told(whm)
+    registered(whm)
     assert "Status: 405" in whm.open("root", REQUEST_METHOD="POST").stdout
     head = whm.open("root", REQUEST_METHOD="HEAD").stdout
     assert "Status: 200" in head
@@ -291,7 +291,7 @@ def test_a_form_sent_to_the_program_is_refused(whm: StandIn) -> None:
 
 
 def test_no_other_account_can_make_a_ticket_of_the_key(whm: StandIn) -> None:
-    told(whm)
+    registered(whm)
     assert stat.S_IMODE(whm.layout.agent_key.stat().st_mode) == 0o600
     if os.geteuid() == 0:
         done = subprocess.run(
@@ -303,7 +303,7 @@ def test_no_other_account_can_make_a_ticket_of_the_key(whm: StandIn) -> None:
 
 
 def test_the_page_speaks_the_first_language_of_the_browser(whm: StandIn) -> None:
-    told(whm)
+    registered(whm)
     german = {"HTTP_ACCEPT_LANGUAGE": "de-AT,de;q=0.9,en;q=0.8"}
     page = whm.open("root", **german).stdout
     assert '<html lang="de">' in page
