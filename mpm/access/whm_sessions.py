@@ -37,7 +37,8 @@ OF_NO_SERVER = frozenset(
 OF_A_CHANGE = frozenset(
     {
         *("change", "change-live", "change-log", "change-raw-log", "change-cancel"),
-        *("change-schedule", "rollback", "rollback-confirm", "change-adopt", "change-recover"),
+        *("change-schedule", "rollback", "rollback-plan", "rollback-answer", "rollback-confirm"),
+        *("change-adopt", "change-recover"),
     }
 )
 OF_A_PLAN = frozenset({"review", "review-answer", "review-again", "review-confirm"})

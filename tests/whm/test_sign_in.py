@@ -28,8 +28,9 @@ from mpm.access.views.whm import own_addresses
 from mpm.access.whm_sessions import LASTS, OPEN
 from mpm.changes.services.planning import request_preview
 from mpm.changes.services.request import request_change
-from mpm.models import Change, Event, WhmKey, WhmTicket
+from mpm.models import Change, Event, Preview, WhmKey, WhmTicket
 from mpm.servers.models import Server
+from tests.panel.reports import carried_out
 from tests.web.conftest import ADMIN, person
 from tests.web.test_pages import views_of
 
@@ -404,6 +405,26 @@ def test_a_change_by_a_whm_user_names_them_in_the_history(web03: Server) -> None
     assert answer.status_code == 302
     for change in Change.objects.all():
         assert change.actor_name == "root@web03 (WHM)"
+
+
+def test_a_whm_user_with_changes_reviews_a_rollback_and_only_of_their_own_server(
+    web03: Server, other: Server
+) -> None:
+    set_may_change(web03, True, ADMIN)
+    change = carried_out(web03, Choice.parse("event"))
+    foreign = carried_out(other, Choice.parse("event"))
+    client = browser()
+    click(client, ticket())
+    page = client.get(f"{HISTORY}{change.pk}/rollback/").content.decode()
+    asks = f"{HISTORY}{change.pk}/rollback/plan/"
+    assert f'action="{asks}"' in page
+    form = {"csrfmiddlewaretoken": client.cookies["csrftoken"].value}
+    answer = client.post(asks, form)
+    preview = Preview.objects.get()
+    assert answer.headers["Location"].startswith(f"{HISTORY}{change.pk}/rollback/{preview.uuid}/")
+    assert client.get(answer.headers["Location"]).status_code == 200
+    assert client.post(f"{HISTORY}{foreign.pk}/rollback/plan/", form).status_code == 404
+    assert client.get(f"{HISTORY}{foreign.pk}/rollback/{preview.uuid}/").status_code == 404
 
 
 @pytest.mark.parametrize("ends", ["removed", "replaced", "server", "account"])
