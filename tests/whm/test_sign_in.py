@@ -440,6 +440,38 @@ def test_a_session_ends_with_what_it_rests_on(inside: Client, web03: Server, end
     assert inside.get(f"{MPM}?server=web03").headers["Location"].startswith("/login/")
 
 
+@pytest.mark.parametrize("ends", ["removed", "replaced", "removed and registered again"])
+def test_a_ticket_that_was_redeemed_with_a_key_does_not_outlive_it(
+    web03: Server, ends: str
+) -> None:
+    client = browser()
+    text = ticket()
+    client.post("/whm/", {"ticket": text})
+    if ends == "replaced":
+        register_key(web03, tickets.public_key(tickets.new_key()), ADMIN)
+    else:
+        remove_key(web03, ADMIN)
+    if ends == "removed and registered again":
+        register_key(web03, KEY, ADMIN)
+    assert client.get("/whm/enter/").headers["Location"] == "/login/?whm=expired"
+    assert "_auth_user_id" not in client.session
+    if ends == "removed and registered again":
+        assert click(browser(), text) == "/login/?whm=used"
+
+
+def test_a_key_that_is_replaced_while_its_ticket_is_verified_redeems_nothing(
+    web03: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def replaced_meanwhile(*args: Any, **more: Any) -> str:
+        register_key(web03, tickets.public_key(tickets.new_key()), ADMIN)
+        return fault(*args, **more)
+
+    fault = tickets.fault
+    monkeypatch.setattr(tickets, "fault", replaced_meanwhile)
+    assert click(browser(), ticket()) == "/login/?whm=unknown"
+    assert not WhmTicket.objects.exists()
+
+
 def test_a_right_that_is_taken_back_ends_at_once(web03: Server) -> None:
     set_may_change(web03, True, ADMIN)
     client = browser()

@@ -109,7 +109,9 @@ def key_of(server: Server) -> WhmKey:
 
 def _end_sessions(server: Server) -> None:
     """A session is held against the password of its account. It has none, which is written with a
-    random text each time: another one ends the sessions that are open."""
+    random text each time: another one ends the sessions that are open. Tickets that were redeemed
+    but not entered with lead nowhere anymore. They stay, so that none is redeemed twice."""
+    WhmTicket.objects.filter(server=server, entered_at=None).update(entered_at=timezone.now())
     for account in User.objects.filter(whm__server=server):
         account.set_unusable_password()
         account.save(update_fields=["password"])
@@ -158,7 +160,8 @@ def use_ticket(ticket: str, *, audiences: frozenset[str], actor: Actor) -> Entry
                 expires_at=datetime.fromtimestamp(claims.expires + tickets.SKEW, UTC),
                 entry=_digest(secret),
             )
-            WhmKey.objects.filter(pk=key.pk).update(last_used_at=now)
+            if not WhmKey.objects.filter(pk=key.pk).update(last_used_at=now):
+                raise TicketRefused("unknown", f"the key of {name} has just been removed")
     except IntegrityError:
         _record_refusal(key.server, claims, "used", actor, now)
         raise TicketRefused("used", "the ticket was used before") from None
