@@ -11,15 +11,19 @@ WORKERS  ?= 4
 TESTS    ?= tests
 # Tests that break one real server after the other on purpose.
 CRASHES  := tests/faults $(addprefix tests/host/,test_package_faults.py test_cut_off.py test_torn.py)
+# Tests of the whole: on PostgreSQL, through other people's clients, by the main job, page by page.
+SYSTEM   := tests/e2e tests/clients $(addprefix tests/,api/test_two_playbooks.py \
+	demo/test_smoke.py panel/test_on_postgresql.py web/test_every_page.py)
 export PORT EA4_DATA
 
-.PHONY: help demo test crash-test coverage lint format smoke clients openapi-lint playbook bench torture \
+.PHONY: help demo test system-test crash-test coverage lint format smoke clients openapi-lint playbook bench torture \
 	compose-test packages machine-test screenshots docs migrations locks ready ready-demo ready-bench \
 	ready-clients clean
 
 help:
 	@echo 'make demo         a running panel with a real server in a folder, on 127.0.0.1:$$PORT (8000)'
-	@echo 'make test         every test but the next, browser included; nothing is skipped'
+	@echo 'make test         every test but the next two, browser included; nothing is skipped'
+	@echo 'make system-test  the whole of it: PostgreSQL, WHM clients, the main job, every page'
 	@echo 'make crash-test   real servers broken on purpose: kills, pulled plugs, failing packages'
 	@echo 'make coverage     the same, and how much of the code it reaches, written into README.md'
 	@echo 'make lint         ruff, mypy --strict, import contracts, djlint, codespell'
@@ -52,7 +56,11 @@ test: ready
 	@$(PY) -m compileall -q easyapache mpm lab demo tests bootstrap manage.py
 	@echo 'Testing'
 	@exec $(PYTHON3) bootstrap/open_place.py $(PY) -m pytest -n $(WORKERS) --dist loadgroup \
-		$(if $(filter tests,$(TESTS)),$(CRASHES:%=--ignore=%)) $(TESTS)
+		$(if $(filter tests,$(TESTS)),$(addprefix --ignore=,$(CRASHES) $(SYSTEM))) $(TESTS)
+
+system-test: ready
+	@exec $(PYTHON3) bootstrap/open_place.py $(PY) -m pytest -n $(WORKERS) --dist loadgroup \
+		$(SYSTEM)
 
 crash-test: ready
 	@exec $(PYTHON3) bootstrap/open_place.py $(PY) -m pytest -n $(WORKERS) --dist loadgroup \
