@@ -53,6 +53,14 @@ def test_chkservd_goes_on_after_a_restart_that_failed(root: Path) -> None:
     assert not cpanel.suspend.exists()
 
 
+def test_a_pipe_in_place_of_the_suspend_file_holds_nothing_up(root: Path) -> None:
+    cpanel, lines = Cpanel(root), list[str]()
+    os.mkfifo(cpanel.suspend)
+    with cpanel.unchecked(lines.append):
+        assert lines == ["chkservd is suspended by something else already"]
+    assert cpanel.suspend.is_fifo()
+
+
 def test_what_somebody_else_has_suspended_stays_so(root: Path) -> None:
     cpanel, lines = Cpanel(root), list[str]()
     cpanel.suspend.touch()

@@ -113,8 +113,10 @@ class Cpanel:
     def _is_ours(self) -> bool:
         """Whether it has our mark and was not touched since: touching it means to keep it."""
         try:
-            with self.suspend.open("rb") as file:
-                marker = _OURS.fullmatch(file.read(100))
+            # Not waiting: to open a pipe would, until something writes to it.
+            handle = os.open(self.suspend, os.O_RDONLY | os.O_NONBLOCK)
+            with os.fdopen(handle, "rb", buffering=0) as file:
+                marker = _OURS.fullmatch(file.read(100) or b"")
                 touched = os.fstat(file.fileno()).st_mtime_ns
         except OSError:
             return False
