@@ -101,7 +101,7 @@ class Runner:
                 ) from None
             except subprocess.TimeoutExpired:
                 self._kill_session(process.pid)
-                out, err = process.communicate()
+                err = b"" if most else _rest(process)
                 raise HostError(
                     "no_answer",
                     Sentence(
@@ -235,6 +235,18 @@ class Runner:
     def _kill_session(leader: int) -> None:
         with suppress(ProcessLookupError):  # it and everything it started have ended
             os.killpg(leader, signal.SIGKILL)
+
+
+def _rest(process: subprocess.Popen[bytes]) -> bytes:
+    """What a program that was killed has written to standard error. A program that it started in
+    another session may keep the pipe open for as long as it likes: it is not waited for."""
+    try:
+        return process.communicate(timeout=_AFTER_KILL)[1]
+    except subprocess.TimeoutExpired as late:
+        return late.stderr or b""
+
+
+_AFTER_KILL = 1.0
 
 
 class _TooMuch(Exception):

@@ -76,6 +76,24 @@ def test_a_question_that_takes_too_long_is_given_up_with_all_it_started(runner: 
     assert refused.value.code == "no_answer"
 
 
+@pytest.mark.parametrize("most", [0, 1000])
+def test_what_a_program_left_behind_in_another_session_is_not_waited_for(
+    runner: Runner, most: int, tmp_path: Path
+) -> None:
+    pid = tmp_path / "pid"
+    begun = time.monotonic()
+    try:
+        with pytest.raises(HostError) as refused:
+            runner.capture(
+                sh(f"setsid sh -c 'echo $$ >{pid}; exec sleep 60' & sleep 60"), limit=0.5, most=most
+            )
+        assert refused.value.code == "no_answer"
+        assert time.monotonic() - begun < 20
+    finally:
+        wait_until(lambda: pid.exists() and pid.read_text().strip())
+        os.kill(int(pid.read_text()), signal.SIGKILL)
+
+
 def test_lines_come_as_they_are_written(runner: Runner) -> None:
     at: list[float] = []
     runner.perform(sh("echo one; sleep 0.3; echo two"), lambda _: at.append(time.monotonic()))
