@@ -392,6 +392,20 @@ def test_where_the_panel_says_so_a_whm_user_with_all_privileges_may_change(web03
     assert root.get("/tokens/").status_code == 403
 
 
+@pytest.mark.parametrize("root", [True, False])
+def test_a_session_ends_when_its_user_signs_in_with_other_privileges(
+    web03: Server, root: bool
+) -> None:
+    first, second = browser(), browser()
+    click(first, ticket(user="support", root=root))
+    assert first.get(f"{MPM}?server=web03").status_code == 200
+    click(second, ticket(user="support", root=root))
+    assert first.get(f"{MPM}?server=web03").status_code == 200
+    click(second, ticket(user="support", root=not root))
+    assert first.get(f"{MPM}?server=web03").status_code == 302
+    assert second.get(f"{MPM}?server=web03").status_code == 200
+
+
 def test_a_change_by_a_whm_user_names_them_in_the_history(web03: Server) -> None:
     set_may_change(web03, True, ADMIN)
     client = browser()

@@ -211,6 +211,9 @@ def _account(used: WhmTicket) -> User:
     if found is not None:
         if found.root != used.root:
             known.update(root=used.root)
+            # Sessions that began with the other privileges end: each is bound to this.
+            found.user.set_unusable_password()
+            found.user.save(update_fields=["password"])
         return found.user
     user = User(username=f"{used.name}@{used.server.name} (WHM)")
     user.set_unusable_password()
