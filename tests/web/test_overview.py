@@ -72,6 +72,7 @@ def test_a_panel_without_servers_says_how_to_get_one_and_not_that_all_is_well(
 ) -> None:
     page = admin.get("/").content.decode()
     assert "No servers yet." in page
+    assert "server add" in page  # an agent whose server was not added is ignored
     assert "Everything looks good" not in page
     assert "/help/how-to/install/" in page
 
