@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -107,48 +109,45 @@ def there_and_back(two: Two) -> None:
             two.agrees(mpm)
 
 
-def unplugged(two: Two) -> None:
-    """The cable is pulled while packages are changed, and plugged in once the change has ended."""
+@contextmanager
+def within_packages(two: Two) -> Iterator[Callable[[], None]]:
+    """A change that is changing packages. The block is given a function that waits for its end,
+    which must be success; afterward the panel must say so too. Raises Wrong."""
     wanted = other(two.server)
     two.server.slow(4)
     change = two.begin(wanted)
     in_step(two.server, change, "packages")
-    two.cable.unplug()
-    how = ended(two.server, change)["outcome"]
-    two.cable.plug()
+
+    def succeeds() -> None:
+        if (how := ended(two.server, change)["outcome"]) != "succeeded":
+            raise Wrong(f"the change ended as {how}")
+
+    yield succeeds
     two.server.slow(0)
-    if how != "succeeded":
-        raise Wrong(f"the change ended as {how}")
     two.agrees(wanted)
+
+
+def unplugged(two: Two) -> None:
+    """The cable is pulled while packages are changed, and plugged in once the change has ended."""
+    with within_packages(two) as succeeds:
+        two.cable.unplug()
+        succeeds()
+        two.cable.plug()
 
 
 def panel_lost(two: Two) -> None:
     """The power of the panel's machine fails while packages are changed."""
-    wanted = other(two.server)
-    two.server.slow(4)
-    change = two.begin(wanted)
-    in_step(two.server, change, "packages")
-    two.panel.cut()
-    how = ended(two.server, change)["outcome"]
-    two.panel.boot()
-    two.server.slow(0)
-    if how != "succeeded":
-        raise Wrong(f"the change ended as {how}")
-    two.agrees(wanted)
+    with within_packages(two) as succeeds:
+        two.panel.cut()
+        succeeds()
+        two.panel.boot()
 
 
 def server_lost(two: Two) -> None:
     """The power of the server fails while packages are changed; it boots without the panel."""
-    wanted = other(two.server)
-    two.server.slow(4)
-    change = two.begin(wanted)
-    in_step(two.server, change, "packages")
-    two.server.cut()
-    two.cable.unplug()
-    two.server.boot()
-    how = ended(two.server, change)["outcome"]
-    two.cable.plug()
-    two.server.slow(0)
-    if how != "succeeded":
-        raise Wrong(f"the change ended as {how}")
-    two.agrees(wanted)
+    with within_packages(two) as succeeds:
+        two.server.cut()
+        two.cable.unplug()
+        two.server.boot()
+        succeeds()
+        two.cable.plug()
