@@ -60,7 +60,8 @@ class Plan(Schema):
     """The effect of one choice on one server in one state.
 
     ``base_digest`` names that state, ``before`` its MPM by packages. ``digest`` names the plan: it
-    changes exactly when the state, the choice or a changed package does, whoever made the plan.
+    changes exactly when the state, the choice or a changed package does. Panel and agent get the
+    same one.
     ``goal`` is the request to the server's package manager.
     """
 

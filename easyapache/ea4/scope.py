@@ -1,5 +1,5 @@
-"""What an MPM change may do. Pure; panel and agents check every request against it, so that neither
-does more, whoever requests it.
+"""What an MPM change may do. Pure; panel and agents check every request against it, so that no
+request makes either of them do more.
 
 A change names exactly one MPM. It may install companions of MPMs (``COMPANIONS``) and, if the MPM
 or ITK changes, other packages that this project knows. It may request the removal of MPMs and

@@ -81,6 +81,6 @@ def list_events(
     events = wait_for(look, wait) or []
     following = f"{position:x}"
     if len(events) == limit:
-        # Whoever follows links until there is none has then read all there is by now.
+        # A client that follows links until there is none has then read all events so far.
         link_next(request, response, following)
     return {"items": [EventSchema.of(event) for event in events], "next": following}

@@ -124,8 +124,8 @@ def main(arguments):
         os.setsid()
         if os.fork():
             os._exit(0)
-        # Whoever started it reads our streams to their end: let go of them now, not when
-        # the program is over.
+        # The process that started this one reads our streams to their end: close them now, not
+        # when the program has ended.
         nothing = os.open(os.devnull, os.O_RDWR)
         for stream in (0, 1, 2):
             os.dup2(nothing, stream)

@@ -98,7 +98,7 @@ def share(change: Change, actor: Actor, days: int, include: Collection[str] = ()
 
 
 def take_back(change: Change, actor: Actor) -> None:
-    """All links to this change are good no longer. Raises NotAllowed."""
+    """Revoke all links to this change. Raises NotAllowed."""
     _must_read(actor)
     with transaction.atomic():
         append(
