@@ -112,11 +112,14 @@ def origin(address: str) -> str:
 
 
 def new_key() -> str:
-    """A private key, as PEM."""
+    """A private key, as PEM. Its public key does not begin with ``-``, which a command line would
+    read as an option: one key in 64 would."""
     from cryptography.hazmat.primitives import serialization as forms
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
     key = Ed25519PrivateKey.generate()
+    while _encoded(key.public_key().public_bytes_raw()).startswith("-"):
+        key = Ed25519PrivateKey.generate()
     plain = forms.NoEncryption()
     return key.private_bytes(forms.Encoding.PEM, forms.PrivateFormat.PKCS8, plain).decode("ascii")
 

@@ -253,7 +253,7 @@ def _register_key(layout: Layout, address: str, key: str, report: Report) -> Non
     """Register this server's public key in the panel: directly if the panel is on this machine,
     else by printing the command to run there."""
     server = read_env(layout.agent_env).get("EA4_SERVER", "")
-    arguments = ["mpm", "server", "whm", server, "--public-key", key]
+    arguments = ["mpm", "server", "whm", server, f"--public-key={key}"]
     if layout.panel_is_set_up:
         manage(layout, *arguments)
         return

@@ -47,6 +47,11 @@ def test_no_two_tickets_are_alike() -> None:
     assert len({verified(ticket(), KEY).nonce for _ in range(50)}) == 50
 
 
+def test_no_new_key_looks_like_an_option_to_a_command_line() -> None:
+    keys = [tickets.public_key(tickets.new_key()) for _ in range(600)]
+    assert not [key for key in keys if key.startswith("-")]
+
+
 def test_a_ticket_of_another_key_is_refused() -> None:
     with pytest.raises(BadTicket, match="signature"):
         verified(ticket(), tickets.public_key(tickets.new_key()))

@@ -46,7 +46,7 @@ def test_installing_registers_the_entry_with_whm(whm: StandIn) -> None:
     assert stat.S_IMODE(whm.program.stat().st_mode) == 0o700
     assert said[-1] == f"WHM » Plugins » EasyApache 4 MPM opens {PANEL}"
     key = installed.public_key(whm.layout)
-    assert f"  ea4-mpm mpm server whm web03 --public-key {key}" in said
+    assert f"  ea4-mpm mpm server whm web03 --public-key={key}" in said
     assert installed.faults(whm.layout) == []
 
 
