@@ -10,10 +10,11 @@ from __future__ import annotations
 import argparse
 import ast
 import inspect
+import json
 import os
 import re
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -55,30 +56,56 @@ def settings_page() -> Iterator[str]:
     yield ""
     yield "A TOML file that `EA4_AGENT_CONFIG` names. `server` and `spool` are required."
     yield ""
-    from easyapache.agent.config import HostConfig
+    source = (TOP / "easyapache" / "agent" / "config.py").read_text("utf-8")
+    yield from table(("Key", "Type", "Default", "Meaning"), agent_settings_of(source))
 
-    about = inspect.getdoc(HostConfig) or ""
-    rows = (
-        (code(name), code(str(field.type)), "required" if required(field) else code(plain(field)))
-        for name, field in HostConfig.__dataclass_fields__.items()
+
+TOML_TYPES = {
+    "bool": "Boolean",
+    "Path": "path",
+    "tuple[str, ...]": "array of strings",
+    "tuple[Mapping[str, str], ...]": "array of tables",
+    "Mapping[str, str]": "table",
+    "Path | None": "path",
+}
+"""What the types of Python are called in TOML. Every other is a string."""
+
+
+def agent_settings_of(source: str) -> Iterator[tuple[str, str, str, str]]:
+    """(key, type, default, meaning) of every field of HostConfig, in the order of the source."""
+    body = next(
+        node.body
+        for node in ast.parse(source).body
+        if isinstance(node, ast.ClassDef) and node.name == "HostConfig"
     )
-    yield from table(("Key", "Type", "Default"), rows)
-    yield about.replace("``", "`")
+    for position, node in enumerate(body):
+        if not isinstance(node, ast.AnnAssign) or not isinstance(node.target, ast.Name):
+            continue
+        annotation = ast.unparse(node.annotation)
+        if annotation != "ClassVar":
+            kind = TOML_TYPES.get(annotation, "string")
+            meaning = text_below(body, position).replace("``", "`")
+            yield code(node.target.id), kind, default_in_toml(node.value), meaning
 
 
-def required(field: Any) -> bool:
-    from dataclasses import MISSING
+def default_in_toml(value: ast.expr | None) -> str:
+    if value is None:
+        return "required"
+    if isinstance(value, ast.Call) and ast.unparse(value.func) == "Path":
+        value = value.args[0]
+    if isinstance(value, ast.Call):  # an empty table
+        return ""
+    found = ast.literal_eval(value)
+    found = list(found) if isinstance(found, tuple) else found
+    return code(json.dumps(found)) if found not in ([], None) else ""
 
-    return field.default is MISSING and field.default_factory is MISSING
 
-
-def plain(field: Any) -> str:
-    from dataclasses import MISSING
-
-    value = field.default if field.default is not MISSING else field.default_factory()
-    if isinstance(value, tuple):
-        return " ".join(value)
-    return "" if value in (None, {}) else str(value)
+def text_below(body: Sequence[ast.stmt], position: int) -> str:
+    """The text below an assignment, or nothing."""
+    after = body[position + 1] if position + 1 < len(body) else None
+    if isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant):
+        return str(after.value.value)
+    return ""
 
 
 def settings_of(source: str) -> Iterator[tuple[str, str, str]]:
@@ -86,10 +113,7 @@ def settings_of(source: str) -> Iterator[tuple[str, str, str]]:
     meaning is the text below the assignment."""
     body = ast.parse(source).body
     for position, node in enumerate(body):
-        meaning = ""
-        after = body[position + 1] if position + 1 < len(body) else None
-        if isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant):
-            meaning = str(after.value.value)
+        meaning = text_below(body, position)
         if isinstance(node, ast.Assign | ast.AnnAssign):
             for call in ast.walk(node):
                 if isinstance(call, ast.Call) and reads(call):

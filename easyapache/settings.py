@@ -19,7 +19,7 @@ env = Environment()
 DEBUG = env.boolean("DEBUG", False)
 """For development only: error pages show every visitor the panel's code and settings."""
 SECRET_KEY = env.text("SECRET_KEY")
-"""Required. A long random text that sessions and forms are signed with."""
+"""Required. A long random string that signs sessions and forms."""
 if not SECRET_KEY:
     if not DEBUG:
         raise ImproperlyConfigured(
@@ -31,19 +31,20 @@ if not SECRET_KEY:
     SECRET_KEY = "development only: everybody knows this key"  # noqa: S105
 
 VAR = Path(env.text("VAR_DIR", str(BASE_DIR / "var")))
-"""The folder of an SQLite database, the static files and the clock of beat."""
+"""The folder for the SQLite database, static files and beat's schedule."""
 ALLOWED_HOSTS = env.names("ALLOWED_HOSTS", ("localhost", "127.0.0.1", "[::1]"))
 """The host names that the panel answers to, separated by commas."""
 CSRF_TRUSTED_ORIGINS = env.names("CSRF_TRUSTED_ORIGINS")
-"""Origins whose forms are accepted, where a proxy changes the host name."""
+"""Origins whose forms are accepted, as https://panel.example.com, where a proxy changes the host
+name. Separated by commas."""
 TRUSTED_PROXIES = env.integer("TRUSTED_PROXIES", 0)
-"""The number of own proxies in front of the panel; that many entries of X-Forwarded-For are
+"""How many proxies of your own are in front of the panel. As many entries of X-Forwarded-For are
 trusted."""
 
 REDIS_URL = env.text("REDIS_URL", "redis://127.0.0.1:6379/0")
-"""The broker, for the panel and for agents."""
+"""The address of Redis, for the panel and for agents."""
 DATABASES = {"default": database_from(env.text("DATABASE_URL"), VAR / "panel.sqlite3")}
-"""DATABASE_URL: ``postgres://user:password@host/name``. Without it, SQLite in VAR_DIR."""
+"""``postgres://user:password@host/name``. Empty: SQLite in VAR_DIR."""
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 if DATABASES["default"]["ENGINE"].endswith("sqlite3"):
     place_for_sqlite(Path(DATABASES["default"]["NAME"]))
@@ -125,8 +126,8 @@ AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
 ]
 HTTPS = env.boolean("HTTPS", False)
-"""True where visitors reach the panel by TLS (here or at a proxy): cookies then never travel
-in the clear, and browsers are told to stay with TLS."""
+"""``true`` if the panel is reached through TLS, here or at a proxy. Cookies are then sent through
+TLS only, plain HTTP is redirected, and browsers insist on TLS for a year."""
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HTTPS
 SESSION_COOKIE_HTTPONLY = True
 SESSION_ENGINE = "mpm.access.sessions"
@@ -136,9 +137,11 @@ CSRF_FAILURE_VIEW = "mpm.web.responses.stale_form"
 SECURE_SSL_REDIRECT = HTTPS
 SECURE_HSTS_SECONDS = 31_536_000 if HTTPS else 0
 SECURE_HSTS_INCLUDE_SUBDOMAINS = env.boolean("HSTS_SUBDOMAINS", False)
-"""With HTTPS: browsers insist on TLS for every name below the name of the panel, too."""
+"""With HTTPS: browsers insist on TLS for every subdomain of the panel's name too. Can't be undone
+quickly."""
 SECURE_HSTS_PRELOAD = env.boolean("HSTS_PRELOAD", False)
-"""With HTTPS: the panel's name may be added to the built-in lists of browsers."""
+"""With HTTPS: browsers may add the panel's name to their built-in lists. Can't be undone
+quickly."""
 SILENCED_SYSTEM_CHECKS = ["security.W005", "security.W021"]
 """The operator decides about both: the panel may be on a customer's domain or its subdomain, and
 browsers remember these settings."""
@@ -163,7 +166,7 @@ DOCS_DIR = BASE_DIR / "docs"
 USE_I18N = True
 USE_TZ = True
 TIME_ZONE = env.text("TIME_ZONE", "UTC")
-"""The time zone of times that are written without a reader's own."""
+"""The time zone for times, where a user's own isn't known."""
 
 # -- Files that do not change ------------------------------------------------------------
 STATIC_URL = "/static/"
@@ -181,40 +184,40 @@ STORAGES = {
 }
 
 NOTICE = env.text("EA4_NOTICE")
-"""A notice on every page; the demo shows here what its machine lacks."""
+"""A notice shown on every page."""
 
 # -- The change machinery ----------------------------------------------------------------
 PREVIEW_SECONDS = env.integer("PREVIEW_SECONDS", 30, minimum=1)
-"""How long a server may take to answer a preview before the panel calls it unanswered."""
+"""How long a server may take to confirm a plan, in seconds."""
 SILENCE_SECONDS = env.integer("SILENCE_SECONDS", 30, minimum=5)
-"""After how long without a word from the agent a change is shown as silent."""
+"""After how many seconds without a report the agent of a running change is shown as offline."""
 RESCAN_SECONDS = env.integer("RESCAN_SECONDS", 50, minimum=2)
-"""How often every server is looked at. What is done without the panel is to show up within a
-minute, and the look itself takes its time too."""
+"""How often every server is scanned, in seconds. The default shows external changes within a
+minute."""
 HISTORY_DAYS = env.integer("HISTORY_DAYS", 730)
-"""Changes older than this are pruned, but for the first and the last of each server. 0: never."""
+"""How long changes are kept, in days. The first and the last of each server stay. 0: for ever."""
 
 # -- Programs that ask -------------------------------------------------------------------
 TOKEN_PEPPERS = peppers_from(env.text("TOKEN_PEPPERS"), SECRET_KEY)
-"""What the digests of tokens are keyed with: {id: key}. The first one seals what is new, the
-others are still accepted, and a token used under one of them is sealed anew."""
+"""``id:secret,id:secret``: the keys for API tokens and the secrets of webhooks. The first is used
+for new ones; the others are still accepted. Empty: derived from SECRET_KEY."""
 API_PER_MINUTE = env.integer("API_PER_MINUTE", 600, minimum=1)
-"""Requests a minute of one token, where the token itself does not say."""
+"""How many requests a token may send per minute, unless the token has a limit of its own."""
 WEBHOOK_ALLOWED_NETWORKS = env.networks("WEBHOOK_ALLOWED_NETWORKS")
-"""Private networks that webhooks may reach all the same, as 10.20.0.0/16."""
+"""Private networks that webhooks may reach, as 10.20.0.0/16. Separated by commas."""
 METRICS_ALLOWED_NETWORKS = env.networks("METRICS_ALLOWED_NETWORKS", ("127.0.0.0/8", "::1/128"))
-"""Networks that may read /metrics without a token, as 10.20.0.0/16. Every other address needs a
-token with the scope read for all servers."""
+"""Networks that may read /metrics without a token, as 10.20.0.0/16. From elsewhere it takes a token
+with the permission read for all servers."""
 PANEL_URL = env.text("PANEL_URL")
-"""The address people open the panel at, as https://panel.example.com: for links in webhooks, and
+"""The address of the panel in a browser, as https://panel.example.com: for links in webhooks, and
 for sign-in from WHM, which only opens this address."""
 SMTP_URL = env.text("SMTP_URL")
-"""The mail server of webhooks by e-mail, as smtp://user:password@mail.example.com:587 (STARTTLS) or
-smtps://mail.example.com. Without it there are none."""
+"""The mail server for webhooks by e-mail, as smtp://user:password@mail.example.com:587 (STARTTLS)
+or smtps://mail.example.com. Empty: no e-mail."""
 MAIL_FROM = env.text("MAIL_FROM", "EasyApache 4 MPM panel <ea4@localhost>")
 """The sender of e-mail."""
 WHM_SERVER = env.text("WHM_SERVER")
-"""The server that /json-api/ means, where neither ?server= nor the host name says."""
+"""The server that a WHM client changes, if neither ``server=`` nor the host name selects one."""
 
 # -- What is written to the log: never a body, a header, a password or a token -----------------
 LOG_LEVEL = env.text("LOG_LEVEL", "INFO").upper()
@@ -222,11 +225,12 @@ LOG_LEVEL = env.text("LOG_LEVEL", "INFO").upper()
 if LOG_LEVEL not in {"DEBUG", "INFO", "WARNING", "ERROR"}:
     raise ImproperlyConfigured(f"LOG_LEVEL={LOG_LEVEL!r}: one of DEBUG, INFO, WARNING, ERROR.")
 LOG_FORMAT = env.text("LOG_FORMAT", "text").lower()
-"""text, or json: one JSON object for each line, with the IDs of the request and the change."""
+"""``text``, or ``json``: one JSON object per line, with the IDs of the request and the change."""
 if LOG_FORMAT not in {"text", "json"}:
     raise ImproperlyConfigured(f"LOG_FORMAT={LOG_FORMAT!r}: text or json.")
 ACCESS_LOG = env.boolean("ACCESS_LOG", False)
-"""Whether each request is logged: method, path without its query, status, milliseconds, address."""
+"""Whether each request is logged: method, path without its query, status, milliseconds, client
+address."""
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,

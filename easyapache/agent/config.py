@@ -33,38 +33,48 @@ class BadConfig(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class HostConfig(Schema):
-    """How to call one server's package manager and httpd.
-
-    ``package_manager``: argv prefix, as ``["dnf"]`` or ``["yum"]``, with the fixed options an
-    installroot needs. Empty means: dnf if the server has it, else yum. ``rpm``: argv prefix for
-    rpm. ``python``: the interpreter that can ``import dnf``. ``httpd``: argv prefix for httpd.
-    ``root``: folder that stands for ``/`` of the server. ``server_root``: httpd's ServerRoot, as a
-    path on this machine. ``status_url``: where mod_status answers. ``sites``: more addresses to
-    check before and after, as ``{"url", "host", "kind"}``; listeners and virtual hosts are
-    detected. ``restart_method``: ``auto``, ``overlap``, ``graceful-stop`` or ``script``.
-    ``second_opinion``: whether to query WHM, where it is installed, for a plan as well.
-    ``environment``: added to that of every started process.
-    """
+    """How to call one server's package manager and httpd: the keys of the agent's file."""
 
     IF_ANY: ClassVar = frozenset({"simulated_state"})
     server: ServerName
+    """The name of this server in the panel."""
     spool: Path
+    """The folder of the changes, with their journals and restore points."""
     driver: Driver = "dnf"
+    """``dnf``, or ``simulated`` for a server that is only a file."""
     package_manager: tuple[str, ...] = ()
+    """The command of the package manager, with fixed options if it needs some. Empty: ``dnf`` if
+    the server has it, else ``yum``."""
     rpm: tuple[str, ...] = ("rpm",)
+    """The command of rpm, with fixed options if it needs some."""
     python: str = "/usr/bin/python3"
+    """The Python that can ``import dnf``."""
     httpd: tuple[str, ...] = ("/usr/sbin/httpd",)
+    """The command of Apache, with fixed options if it needs some."""
     root: Path = Path("/")
+    """The folder that is ``/`` for this server."""
     server_root: Path = Path("/etc/apache2")
+    """Apache's ServerRoot."""
     pid_file: Path = Path("/run/apache2/httpd.pid")
+    """Apache's PidFile."""
     error_log: Path = Path("/var/log/apache2/error_log")
+    """Apache's main ErrorLog."""
     status_url: str = "http://127.0.0.1/whm-server-status"
+    """The address at which mod_status answers."""
     sites: tuple[Mapping[str, str], ...] = ()
+    """More addresses to check before and after a change, as ``{url, host, kind}``. Listeners and
+    virtual hosts are detected without it."""
     restart_method: RestartMethod = "auto"
+    """``auto``, ``overlap``, ``graceful-stop`` or ``script``."""
     restart_script: tuple[str, ...] = ()
+    """The command that restarts Apache. Empty: cPanel's ``restartsrv_httpd``, where it is
+    installed."""
     second_opinion: bool = True
+    """Whether WHM, where it is installed, is queried for a plan as well."""
     environment: Mapping[str, str] = field(default_factory=dict)
+    """Added to the environment of every program that the agent starts."""
     simulated_state: Path | None = None
+    """With ``simulated``: the file that holds the state of the server."""
 
 
 def script_calls(script: Sequence[str]) -> list[tuple[str, ...]]:

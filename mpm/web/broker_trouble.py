@@ -33,7 +33,7 @@ _REFUSED = (
     Sentence("Redis rejects the username or password in REDIS_URL, or the user lacks permissions."),
     Sentence(
         "Compare REDIS_URL with requirepass or the user line in redis.conf, and give the user "
-        "the permissions listed in the README."
+        "the permissions listed in Help » Install by hand."
     ),
 )
 _CANNOT_SAVE = (

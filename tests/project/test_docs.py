@@ -5,12 +5,14 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Iterator
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
 
 from bootstrap import reference
 from easyapache.agent.__main__ import COMMANDS as BY_HAND
+from easyapache.agent.config import HostConfig
 from mpm.cli.commands.definition import parser_of
 from mpm.management.commands.mpm import Command
 
@@ -126,6 +128,17 @@ def test_every_setting_has_a_meaning() -> None:
     rows = list(reference.settings_of(source))
     assert len(rows) > 20
     assert [variable for variable, _default, meaning in rows if not meaning] == []
+
+
+def test_every_key_of_the_agent_has_a_meaning_and_a_type_of_toml() -> None:
+    source = (TOP / "easyapache/agent/config.py").read_text()
+    rows = {key.strip("`"): row for key, *row in reference.agent_settings_of(source)}
+    names = {one.name for one in fields(HostConfig)}
+    assert set(rows) == names
+    assert [key for key, (_type, _default, meaning) in rows.items() if not meaning] == []
+    assert rows["rpm"][:2] == ["array of strings", '`["rpm"]`']
+    assert rows["server"][:2] == ["string", "required"]
+    assert rows["second_opinion"][:2] == ["Boolean", "`true`"]
 
 
 def test_a_setting_is_read_with_its_default_and_the_text_below_it() -> None:
