@@ -1,8 +1,9 @@
 """Status reads over REST, token check and rate limit included, next to a bare view.
 
 Both are served by one process of the panel's own web server, one after the other in turns:
-``GET /api/v1/servers/web/mpm`` with a token, and a view of the same framework behind the same
-middleware that returns a constant of the same size. A request is one on a kept-alive connection.
+``GET /api/v1/servers/web/mpm`` with a token, and a view of the same framework that returns a
+constant of the same size: behind all of the panel's middleware, and behind that of the API only. A
+request is one on a kept-alive connection.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ TITLE = "Status reads over REST"
 ROUNDS = 7
 SECONDS = 2.0
 CLIENTS = 2
-AIM = 0.6
+AIM = 0.75
 PROJECT = Path(__file__).resolve().parent.parent
 TOKEN_NAME = "bench"  # noqa: S105
 
@@ -36,7 +37,11 @@ TOKEN_NAME = "bench"  # noqa: S105
 def measure(report: Callable[[str], None]) -> Section:
     with tempfile.TemporaryDirectory(prefix="ea4-bench-") as folder, serving(Path(folder)) as site:
         address, token = site
-        paths = {"bare view": "/bare/mpm", "status read": "/api/v1/servers/web/mpm"}
+        paths = {
+            "bare view": "/bare/mpm",
+            "bare view, behind the API's middleware": "/api/v1/bare/mpm",
+            "status read": "/api/v1/servers/web/mpm",
+        }
         for path in paths.values():
             load(address, path, token, 0.5)
         rates: dict[str, list[float]] = {name: [] for name in paths}
@@ -47,8 +52,8 @@ def measure(report: Callable[[str], None]) -> Section:
                 rates[name].append(len(seen) / SECONDS)
                 waits[name] += seen
             report(f"round {number + 1} of {ROUNDS}: {rates['status read'][-1]:.0f} reads a second")
-    bare = statistics.median(rates["bare view"])
-    share = statistics.median(rates["status read"]) / bare
+    bare, alike, read = (statistics.median(rates[name]) for name in paths)
+    share = read / bare
     rows = tuple(
         (
             name,
@@ -63,7 +68,7 @@ def measure(report: Callable[[str], None]) -> Section:
         findings=(
             (
                 f"A status read with its token check makes {share:.2f} of the rate of a bare view "
-                f"(aim: at least {AIM})."
+                f"(aim: at least {AIM}), and {read / alike:.2f} of one behind the same middleware."
             ),
         ),
         tables=(
@@ -80,8 +85,9 @@ def measure(report: Callable[[str], None]) -> Section:
                 "in turns; the figures are of rounds."
             ),
             (
-                "The bare view is of django-ninja, behind the panel's middleware, and returns a "
-                "constant of the same size."
+                "The bare view is of django-ninja and returns a constant of the same size. Once it "
+                "is behind all of the panel's middleware, once behind the API's, which has nothing "
+                "for sessions, languages and forms."
             ),
         ),
     )

@@ -11,6 +11,7 @@ from django.urls import URLPattern, URLResolver, path
 from ninja import NinjaAPI
 
 from easyapache.urls import urlpatterns as of_the_panel
+from mpm.web.for_programs import for_programs
 
 bare = NinjaAPI(urls_namespace="bare", docs_url=None, openapi_url=None)
 BODY = json.dumps({"filler": "x" * 560}).encode()
@@ -23,11 +24,15 @@ def mpm(request: HttpRequest) -> Any:  # noqa: ARG001
 
 def _open(patterns: list[Any]) -> list[URLPattern]:
     for pattern in patterns:
-        pattern.callback = login_not_required(pattern.callback)
+        pattern.callback = for_programs(login_not_required(pattern.callback))
     return patterns
 
 
+_OPEN = _open(bare.urls[0])
 urlpatterns: list[URLPattern | URLResolver] = [
-    *(path(f"bare/{item.pattern}", item.callback) for item in _open(bare.urls[0])),
+    *(path(f"bare/{item.pattern}", item.callback) for item in _OPEN),
+    *(path(f"api/v1/bare/{item.pattern}", item.callback) for item in _OPEN),
     *of_the_panel,
 ]
+"""At an address of the API, the view is behind the API's middleware; at the other, behind all of
+the panel's."""

@@ -73,6 +73,9 @@ MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "mpm.web.middleware.Compression",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    # Programs need nothing of what follows: sessions, languages, forms, messages.
+    "mpm.web.for_programs.straight_to_programs",
     "mpm.web.preferences.fragments",
     "mpm.web.preferences.reader_zone",
     "django.contrib.sessions.middleware.SessionMiddleware",
@@ -83,7 +86,6 @@ MIDDLEWARE = [
     "mpm.web.redirects.SignInFirst",
     "mpm.access.whm_sessions.one_server",
     "django.contrib.messages.middleware.MessageMiddleware",
-    "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
     "mpm.web.page_context.stay_on_server",
     "mpm.web.redirects.wrong_method",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Iterable
 from enum import StrEnum
+from functools import lru_cache
 
 from easyapache.ea4.sentences import Sentence
 
@@ -34,6 +35,11 @@ class BadGrant(ValueError):
 
 def scopes_of(names: Iterable[str]) -> frozenset[Scope]:
     """The scopes that ``names`` amount to: who may change may also look."""
+    return _amount_to(tuple(names))
+
+
+@lru_cache(maxsize=256)
+def _amount_to(names: tuple[str, ...]) -> frozenset[Scope]:
     found: set[Scope] = set()
     for name in names:
         if name in set(Scope):

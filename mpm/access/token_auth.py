@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.conf import settings
 from django.http import HttpRequest
 
 from mpm.access.roles import agent_class
 from mpm.access.services.actor import Actor
 from mpm.access.throttle import Verdict, limiter, wrong_secrets
-from mpm.access.tokens import Denied, check, key_id_of
+from mpm.access.tokens import Beside, Denied, check_and_read, key_id_of
 from mpm.models import Token
 from mpm.web.address import client_address
 from mpm.web.background_parts import note_unknown_proxy
@@ -30,10 +32,17 @@ def admit(request: HttpRequest, text: str) -> Token:
     share: its secret has 256 bits, so refusing it would protect nothing. ``request.rate_limit``
     then has the limits for the response.
     """
+    return admit_and_read(request, text, None)[0]
+
+
+def admit_and_read(
+    request: HttpRequest, text: str, beside: Beside | None
+) -> tuple[Token, tuple[Any, ...]]:
+    """``admit``, and the row of ``beside`` from the same query."""
     note_unknown_proxy(request)
     address = client_address(request)
     try:
-        token = check(text, address)
+        token, row = check_and_read(text, address, beside)
     except Denied as error:
         if error.token is None:
             verdict = wrong_secrets(key_id_of(text), address)
@@ -47,7 +56,7 @@ def admit(request: HttpRequest, text: str) -> Token:
             _count(request, error.token)
         raise
     _count(request, token)
-    return token
+    return token, row
 
 
 def _count(request: HttpRequest, token: Token) -> None:

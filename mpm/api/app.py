@@ -26,6 +26,7 @@ from mpm.api.auth import operator_of
 from mpm.api.description import complete
 from mpm.api.parameters import learn
 from mpm.api.problems import Problem, answer, from_refusal, from_validation
+from mpm.web.for_programs import for_programs
 from mpm.web.middleware import refused_body
 from mpm.web.polling import TURNS, found_no_place
 
@@ -206,7 +207,7 @@ def finished(view: View) -> View:
         return _without_body(response) if method == "HEAD" else response
 
     run.bounds_its_body = True  # type: ignore[attr-defined]
-    return run
+    return for_programs(run)
 
 
 def _without_body(response: HttpResponseBase) -> HttpResponseBase:

@@ -55,7 +55,7 @@ def check_query(request: HttpRequest) -> None:
 
     A filter with a typo would otherwise answer with everything.
     """
-    if not request.GET or request.resolver_match is None:
+    if not request.META.get("QUERY_STRING") or request.resolver_match is None:
         return
     taken = _parameters(request.resolver_match.route, str(request.method))
     if taken is None:

@@ -11,7 +11,7 @@ from pydantic import Field
 from mpm.access.scopes import Scope
 from mpm.api.auth import Bearer, reachable, reachable_names, token_of
 from mpm.api.conditions import etag, none_matches, weak_etag
-from mpm.api.mpm_state import latest_of, mpm_answer
+from mpm.api.mpm_state import admit_for_state, latest_of, mpm_answer
 from mpm.api.paging import Limit, NameCursor, link_next
 from mpm.api.shapes import Mpm, QueryFlag
 from mpm.api.statuses import DESCRIBED, problems
@@ -114,7 +114,7 @@ def get_profile(
 
 @router.get(
     "servers/{server}/mpm",
-    auth=Bearer(Scope.READ),
+    auth=Bearer(Scope.READ, admit_for_state),
     response={200: MpmStatus, 304: None, problems(Scope.READ, 409): DESCRIBED},
     operation_id="getMpm",
     summary="Get the MPM",
@@ -129,7 +129,7 @@ def get_mpm(
     The `ETag` is the digest of that state. Send it as `If-Match` with a change, and nothing happens
     unless the server is still in that state.
     """
-    digest, body = mpm_answer(token_of(request), server)
+    digest, body = mpm_answer(request, token_of(request), server)
     tag = etag(digest)
     if if_none_match and not none_matches(if_none_match, digest):
         answer = HttpResponse(status=304)

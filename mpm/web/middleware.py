@@ -16,6 +16,7 @@ from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.middleware.gzip import GZipMiddleware
 from django.template.loader import get_template
+from django.urls import ResolverMatch
 
 from mpm.web.address import client_address
 from mpm.web.log_lines import current_change
@@ -44,7 +45,7 @@ def request_id(get_response: GetResponse) -> GetResponse:
     """
 
     def handle(request: HttpRequest) -> HttpResponseBase:
-        sent = request.headers.get("X-Request-Id", "")
+        sent = request.META.get("HTTP_X_REQUEST_ID", "")
         identity = sent if _ACCEPTABLE.match(sent) else secrets.token_hex(8)
         request.id = identity  # type: ignore[attr-defined]
         began = time.perf_counter()
@@ -61,15 +62,20 @@ def request_id(get_response: GetResponse) -> GetResponse:
         return response
 
     def process_view(
-        request: HttpRequest, _view: Callable[..., Any], _args: Any, kwargs: dict[str, Any]
+        request: HttpRequest, _view: Callable[..., Any], _args: Any, _kwargs: Any
     ) -> None:
-        route = request.resolver_match.route if request.resolver_match else ""
-        if _OF_A_CHANGE.search(route):
-            number = kwargs.get("pk", kwargs.get("change", "-"))
-            current_change.set(str(number)[:40])
+        if request.resolver_match:
+            note_change(request.resolver_match)
 
     handle.process_view = process_view  # type: ignore[attr-defined]
     return handle
+
+
+def note_change(match: ResolverMatch) -> None:
+    """Name the change that the address is about in the log lines of this request."""
+    if _OF_A_CHANGE.search(match.route):
+        number = match.kwargs.get("pk", match.kwargs.get("change", "-"))
+        current_change.set(str(number)[:40])
 
 
 def _note_access(request: HttpRequest, response: HttpResponseBase, seconds: float) -> None:
@@ -118,7 +124,7 @@ def bounded_body(get_response: GetResponse) -> GetResponse:
 
 def refused_body(request: HttpRequest) -> int | None:
     """413 for a body that is too large, 411 for one of unknown length; None for any other."""
-    if request.headers.get("Transfer-Encoding"):
+    if request.META.get("HTTP_TRANSFER_ENCODING"):
         return 411
     length = str(request.META.get("CONTENT_LENGTH") or "")
     return 413 if length.isdecimal() and int(length) > settings.LARGEST_BODY else None

@@ -24,6 +24,7 @@ from django.views.defaults import bad_request as default_bad_request
 from mpm.access.scopes import Scope
 from mpm.access.services.actor import Refused
 from mpm.servers.models import Server
+from mpm.web.for_programs import for_programs
 from mpm.web.middleware import refused_body
 from mpm.whmapi import actions, httpd, packages, profiles, system
 from mpm.whmapi.access import AccessDenied, Caller, TooMany, caller_of, server_meant
@@ -49,6 +50,7 @@ XML = "text/xml; charset=utf-8"
 CLIENT_PATH = re.compile(r"/(?:cpsess\d{1,20}/)?(?P<form>json|xml)-api/?(?P<function>[^/]*)")
 
 
+@for_programs
 @csrf_exempt
 @login_not_required
 def whm_api(request: HttpRequest, form: str, function: str = "") -> HttpResponse:

@@ -212,7 +212,7 @@ def test_what_never_reaches_a_view_is_a_problem_too(
 
     client.raise_request_exception = False
     with monkeypatch.context() as patch:
-        patch.setattr("django.middleware.common.CommonMiddleware.process_request", breaks)
+        patch.setattr("django.middleware.security.SecurityMiddleware.process_request", breaks)
         broken = client.get("/api/v1/servers")
         page = client.get("/login/")
     assert (broken.status_code, broken.json()["code"]) == (500, "internal")
