@@ -182,11 +182,33 @@ class Runner:
                         process.wait(timeout=5.0)
                 self._kill_session(process.pid)
 
-    def start_detached(self, argv: Sequence[str], folder: Path, name: str, unit: str) -> None:
+    @contextmanager
+    def companion(self, argv: Sequence[str], limit: float) -> Iterator[str]:
+        """A program that runs during the ``with`` block and reads its standard input to the end:
+        that closes with this process, even when it is killed. Yields its first line, without the
+        end; what it wrote before it ended or ``limit`` seconds passed where there is none. Raises
+        HostError ``no_such_program``."""
+        with self._spawn(
+            argv, subprocess.PIPE, subprocess.STDOUT, stdin=subprocess.PIPE
+        ) as process:
+            assert process.stdin is not None
+            assert process.stdout is not None
+            try:
+                yield _first_line(process.stdout.fileno(), time.monotonic() + limit)
+            finally:
+                process.stdin.close()
+                with suppress(subprocess.TimeoutExpired):
+                    process.wait(timeout=_AFTER_CLOSE)
+                self._kill_session(process.pid)
+
+    def start_detached(
+        self, argv: Sequence[str], folder: Path, name: str, unit: str, description: str = ""
+    ) -> None:
         """Start a program that outlives this process, at most once per folder and name.
 
         Where systemd is process 1 it becomes the transient unit ``unit``, so that stopping the
-        agent's own unit does not stop it; elsewhere it is reparented to init. Returns when it has
+        agent's own unit does not stop it; elsewhere it is reparented to init. ``description`` is
+        what the console of a machine says that waits for it to shut down. Returns when it has
         started. Raises HostError ``not_started``.
         """
         folder.mkdir(parents=True, exist_ok=True)
@@ -194,7 +216,8 @@ class Runner:
         rest = [str(folder), name, *argv]
         if systemd_is_init():
             settings = [f"--setenv={key}={value}" for key, value in self.environment.items()]
-            how = ["systemd-run", f"--unit={unit}", *_UNIT, *settings, "--"]
+            named = [f"--description={description}"] if description else []
+            how = ["systemd-run", f"--unit={unit}", *named, *_UNIT, *settings, "--"]
             begun = self.capture([*how, *keep, "--stay", *rest])
         else:
             begun = self.capture([*keep, *rest])
@@ -209,11 +232,12 @@ class Runner:
         stdout: int,
         stderr: int | IO[bytes],
         environment: Mapping[str, str] | None = None,
+        stdin: int = subprocess.DEVNULL,
     ) -> subprocess.Popen[bytes]:
         try:
             return subprocess.Popen(
                 list(argv),
-                stdin=subprocess.DEVNULL,
+                stdin=stdin,
                 stdout=stdout,
                 stderr=stderr,
                 env={**self.environment, **(environment or {})},
@@ -247,6 +271,22 @@ def _rest(process: subprocess.Popen[bytes]) -> bytes:
 
 
 _AFTER_KILL = 1.0
+_AFTER_CLOSE = 2.0
+"""Seconds within which a program ends whose standard input has ended."""
+
+
+def _first_line(stream: int, end: float) -> str:
+    """The first line of a stream, waited for until ``end`` of the monotonic clock."""
+    read = b""
+    with selectors.DefaultSelector() as waiting:
+        waiting.register(stream, selectors.EVENT_READ)
+        while b"\n" not in read and (left := end - time.monotonic()) > 0:
+            if waiting.select(left):
+                more = os.read(stream, 4096)
+                if not more:
+                    break
+                read += more
+    return _text(read.partition(b"\n")[0]).strip()
 
 
 class _TooMuch(Exception):
@@ -326,6 +366,11 @@ class Detached:
             return _text(self._path("out").read_bytes())
         except FileNotFoundError:
             return ""
+
+    def last_line(self) -> str:
+        """The end of its output: of a program that died, why, as a rule."""
+        lines = self.output().strip().splitlines()
+        return lines[-1][:500] if lines else ""
 
     def wait_for_start(self) -> None:
         """Raises HostError ``not_started`` if it has not started within 30 seconds; then it never

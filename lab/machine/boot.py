@@ -277,12 +277,16 @@ class Machine:
 
     # -- its end ---------------------------------------------------------------------------
 
-    def halt(self) -> float:
-        """A clean power off. Returns the seconds it took; raises LabError when it does not end."""
+    def halt(self, command: Sequence[str] = ()) -> float:
+        """A clean power off, or whatever ends the machine when ``command`` runs in it. Returns the
+        seconds it took; raises LabError when it does not end."""
         begun = time.monotonic()
         if self.nspawn is None:
             raise LabError(f"{self.root} is not booted")
-        self.nspawn.terminate()
+        if command:
+            self.run(command, check=False)  # it may be killed by what it asked for
+        else:
+            self.nspawn.terminate()
         self._wait_until_ended(_HALT_LIMIT)
         return time.monotonic() - begun
 

@@ -22,6 +22,7 @@ from pathlib import Path
 from easyapache.agent.change.cancellation import Cancellation
 from easyapache.agent.change.durable import Busy
 from easyapache.agent.change.folder import ChangeFolder, now
+from easyapache.agent.change.inhibitor import Inhibitor
 from easyapache.agent.change.progress import (
     Progress,
     label,
@@ -35,6 +36,7 @@ from easyapache.agent.change.step_reporter import Failed, StepReporter
 from easyapache.agent.change.steps import Moved, Steps
 from easyapache.agent.config import BadConfig, HostConfig
 from easyapache.agent.drivers import config_of, open_server
+from easyapache.agent.runner import Runner
 from easyapache.agent.server import HostError, Server, Stopped
 from easyapache.ea4.conditions.diagnosis import diagnosis_of
 from easyapache.ea4.profile import Profile
@@ -66,6 +68,7 @@ class Engine:
         self.pause = pause
         self.reporter = StepReporter(folder, shutting_down or shutdown_of(config))
         self.cancellation = Cancellation(folder)
+        self.inhibitor = Inhibitor(Runner(config.environment), self.reporter.log)
         self.steps: Steps
 
     def run(self, *, back: str = "") -> Report:
@@ -115,6 +118,7 @@ class Engine:
         self.reporter.check_shutdown()
         deaths = self.folder.note_start(self.reporter.step) - 1
         with ExitStack() as stack:
+            stack.callback(self.inhibitor.release)
             try:
                 self._take_server(stack, progress)
                 stack.callback(self.steps.handover.close)
@@ -176,6 +180,7 @@ class Engine:
 
     def _resume(self, progress: Progress, deaths: int, back: str) -> Report:
         """Go on with a change whose engine died after the point of no return."""
+        self._hold_back_shutdown()
         try:
             self.steps.recall()
         except HostError as error:
@@ -326,9 +331,21 @@ class Engine:
     def _past_the_point(self) -> None:
         """Record that the server may be altered from here on, unless a cancel arrived first."""
         self.reporter.check_shutdown()
+        self._hold_back_shutdown()
         with self.cancellation.last_chance():
             self.reporter.step = Step.PACKAGES
             self.reporter.report_step(Step.PACKAGES, "started")
+
+    def _hold_back_shutdown(self) -> None:
+        """From here to the end of the change. A simulated server has no machine to shut down."""
+        if self.config.driver != "simulated":
+            request = self.steps.request
+            number = str(request.note.get("number", self.folder.change))[:40]
+            wanted = label(request.mpm, request.itk)
+            self.inhibitor.take(
+                f"Change {number} replaces packages of Apache: its MPM will be {wanted}. "
+                "It ends by itself, in a minute as a rule."
+            )
 
     # -- the end --------------------------------------------------------------------------
 

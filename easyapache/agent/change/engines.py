@@ -134,20 +134,25 @@ class Engines:
 
     def _start(self, work: Work, watched: _Watched) -> bool:
         where = work.path / "engines"
+        died = watched.process.last_line() if watched.process is not None else ""
         while Detached(where, f"engine-{watched.started + 1}").started:
             watched.started += 1
         watched.started += 1
         name = f"engine-{watched.started}"
         argv = [sys.executable, "-m", work.program, str(work.path)]
         unit = f"ea4-mpm-{work.key}-{watched.started}"
+        what = "repair" if work.key.startswith("repair-") else "change"
         try:
-            self._runner.start_detached(argv, where, name, unit)
+            self._runner.start_detached(argv, where, name, unit, f"EA4 MPM: {what} of this server")
         except HostError as error:
             log.error("the engine of %s did not start: %s %s", work.key, error, error.output)
             return False
         watched.process, watched.waits_since = Detached(where, name), None
         if watched.started > 1:
-            log.warning("the engine of %s died; started number %d", work.key, watched.started)
+            known = f" ({died})" if died else ""
+            log.warning(
+                "the engine of %s died%s; started number %d", work.key, known, watched.started
+            )
         return True
 
 

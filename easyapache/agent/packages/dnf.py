@@ -268,7 +268,8 @@ class PackageManager:
             sync_folder(folder.parent)
             store(transaction, stored)
             argv = [*self.transaction_argv(change, stored, protect), "-C"]
-            self.runner.start_detached(argv, folder, PACKAGES, f"ea4-change-{change}")
+            what = "EA4 MPM: packages are being replaced"
+            self.runner.start_detached(argv, folder, PACKAGES, f"ea4-change-{change}", what)
         return detached
 
     def repair_argv(self, arguments: Sequence[str], protect: Iterable[str]) -> list[str]:

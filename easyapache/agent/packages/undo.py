@@ -334,7 +334,8 @@ class _Calls:
         self.log("$ " + " ".join(_short(argv)))
         name = f"call-{len(self._begun()) + 1:03d}-{int(time.time() * 1000)}"
         unit = f"ea4-undo-{name}"
-        self.runner.start_detached(argv, self.folder, name, unit)
+        what = "EA4 MPM: packages are being restored"
+        self.runner.start_detached(argv, self.folder, name, unit, what)
         self.last = Detached(self.folder, name)
         return self.last.follow(self.log)
 
