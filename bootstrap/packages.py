@@ -43,6 +43,7 @@ PANEL, AGENT = "ea4-mpm-panel", "ea4-mpm-agent"
 OF_THE_AGENT = (
     *("easyapache/__init__.py", "easyapache/envelopes.py", "easyapache/memory.py"),
     *(
+        "easyapache/journal.py",
         "easyapache/sd_notify.py",
         "easyapache/tickets.py",
         "easyapache/agent/",

@@ -10,6 +10,7 @@ from typing import Any
 from django.core.exceptions import ImproperlyConfigured
 from django.utils.translation import gettext_lazy as _
 
+from easyapache import journal
 from easyapache.database import database_from, place_for_sqlite
 from easyapache.environment import Environment, peppers_from
 
@@ -245,6 +246,8 @@ LOGGING = {
             "()": "mpm.web.log_lines.OneLine",
             "format": "%(asctime)s %(levelname)s %(name)s [%(request_id)s] %(message)s",
         },
+        # Time, level and IDs are fields of systemd's journal.
+        "journal": {"()": "mpm.web.log_lines.OneLine", "format": "%(name)s: %(message)s"},
         "json": {"()": "mpm.web.log_lines.JsonLine"},
     },
     "handlers": {
@@ -253,9 +256,14 @@ LOGGING = {
             "stream": sys.stderr,
             "filters": ["request_id"],
             "formatter": "json" if LOG_FORMAT == "json" else "line",
-        }
+        },
+        "journal": {
+            "class": "easyapache.journal.JournalHandler",
+            "filters": ["request_id"],
+            "formatter": "json" if LOG_FORMAT == "json" else "journal",
+        },
     },
-    "root": {"handlers": ["stderr"], "level": LOG_LEVEL},
+    "root": {"handlers": ["journal" if journal.is_stderr() else "stderr"], "level": LOG_LEVEL},
     "loggers": {
         "django.db.backends": {"level": "WARNING"},
         # A line for each message and each tick, every two seconds, for ever.

@@ -19,6 +19,7 @@ from easyapache import envelopes
 from easyapache.celery import app
 from easyapache.ea4.schema import BadMessage
 from easyapache.ea4.sentences import with_sentences
+from easyapache.journal import current_changes
 from mpm.access import tokens
 from mpm.changes.services.record import record_log, record_reports, record_unknown
 from mpm.changes.services.repairs import record_repair
@@ -51,11 +52,13 @@ def control(name: str) -> Callable[[Callable[P, object]], Callable[P, None]]:
             if unreported := envelopes.dropped.take():
                 note_dropped(unreported)
             about = current_change.set(str(kwargs.get("change") or "-")[:40])
+            both = current_changes.set(())
             try:
                 function(*args, **{name: kwargs[name] for name in known if name in kwargs})  # type: ignore[arg-type]
             except (BadMessage, KeyError, TypeError, ValueError):
                 log.exception("refused a message for control.%s", name)
             finally:
+                current_changes.reset(both)
                 current_change.reset(about)
 
         return run

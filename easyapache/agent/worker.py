@@ -26,7 +26,7 @@ from celery import Celery, signals
 from celery.exceptions import SecurityWarning
 from kombu.exceptions import OperationalError
 
-from easyapache import envelopes, memory, sd_notify
+from easyapache import envelopes, journal, memory, sd_notify
 from easyapache.agent.broker import AGENT_SETTINGS
 from easyapache.agent.change.engines import Engines
 from easyapache.agent.change.folder import now, stamp
@@ -233,6 +233,12 @@ def _prepare(sender: Any = None, **_: Any) -> None:
     sd_notify.ready("Unfinished changes are taken up.")
 
 
+@signals.after_setup_logger.connect
+def _log_to_journal(logger: logging.Logger, **_: Any) -> None:
+    """Celery's own lines too: its logger is the root."""
+    journal.take_over([logger.name], lambda: logging.Formatter("%(name)s: %(message)s"))
+
+
 @signals.worker_ready.connect
 def _begin(**_: Any) -> None:
     memory.started()
@@ -263,10 +269,13 @@ def operation(kind: type[T], name: str) -> Callable[[Callable[[T], None]], Any]:
             if arguments or len(repr(message)) > LONGEST_MESSAGE:
                 log.warning("%s refused: positional arguments, or too long", name)
                 return
+            about = journal.current_changes.set(journal.changes_of(message))
             try:
                 work(read(kind, message))
             except BadMessage as error:
                 log.warning("%s refused: %s", name, error)
+            finally:
+                journal.current_changes.reset(about)
 
         task.__doc__ = work.__doc__
         return app.task(name=name, typing=False)(task)

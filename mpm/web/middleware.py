@@ -18,6 +18,7 @@ from django.middleware.gzip import GZipMiddleware
 from django.template.loader import get_template
 from django.urls import ResolverMatch
 
+from easyapache.journal import current_changes
 from mpm.web.address import client_address
 from mpm.web.log_lines import current_change
 from mpm.web.responses import page_above
@@ -51,11 +52,13 @@ def request_id(get_response: GetResponse) -> GetResponse:
         began = time.perf_counter()
         token = current_request_id.set(identity)
         about = current_change.set("-")
+        both = current_changes.set(())
         try:
             response = get_response(request)
             if settings.ACCESS_LOG:
                 _note_access(request, response, time.perf_counter() - began)
         finally:
+            current_changes.reset(both)
             current_change.reset(about)
             current_request_id.reset(token)
         response["X-Request-Id"] = identity

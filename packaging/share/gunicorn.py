@@ -6,7 +6,7 @@ import os
 import ssl
 import threading
 
-from easyapache import sd_notify
+from easyapache import journal, sd_notify
 
 bind = os.environ.get("EA4_LISTEN", "0.0.0.0:8443").split(",")
 certfile = os.environ.get("EA4_CERTIFICATE") or None
@@ -19,7 +19,8 @@ timeout = 60
 graceful_timeout = 10
 keepalive = 15
 control_socket_disable = True
-accesslog = "-"
+# The panel itself writes a line for each request, with its ID and without its query.
+os.environ.setdefault("ACCESS_LOG", "true")
 worker_tmp_dir = "/tmp"  # noqa: S108 - the unit has a /tmp of its own
 
 LOOK = 20.0
@@ -32,6 +33,10 @@ def ssl_context(_conf, default_ssl_context_factory):
     context = default_ssl_context_factory()
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     return context
+
+
+def on_starting(_server):
+    journal.take_over(["gunicorn.error"], lambda: logging.Formatter("%(name)s: %(message)s"))
 
 
 def post_worker_init(_worker):

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from easyapache import journal
 from easyapache.agent.change.engine import Engine
 from easyapache.agent.change.folder import ChangeFolder
 from easyapache.agent.simulated.state import FAULTS
@@ -392,3 +393,20 @@ def test_any_prefix_of_any_journal_ends(
     torn = data.draw(st.binary(max_size=20)).replace(b"\n", b"")
     folder.journal_path.write_bytes(b"".join(lines[:keep]) + torn)
     ends_true(simulation, path)
+
+
+def test_systemds_journal_has_each_line_with_the_number_of_the_change_and_its_step(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[str] = []
+    monkeypatch.setenv("JOURNAL_STREAM", "8:1")
+    monkeypatch.setattr(
+        journal.Journal, "_deliver", lambda _, datagram: said.append(datagram.decode())
+    )
+    simulation = Simulation(tmp_path)
+    request = replace(simulation.request(), note={"number": 42})
+    simulation.engine(simulation.folder(request)).run()
+    assert all(f"EA4_CHANGE=42\nEA4_CHANGE={request.change}\n" in one for one in said)
+    assert any("MESSAGE=packages: started\n" in one for one in said)
+    assert any("EA4_STEP=verify\n" in one for one in said)
+    assert len(said) == len(set(said))

@@ -84,6 +84,8 @@ class Engine:
                 request = self.folder.request()
             except BadMessage as error:
                 return self._unreadable(error)
+            number = str(request.note.get("number", ""))[:40]
+            self.reporter.changes = (number, self.folder.change)
             self.steps = Steps(
                 self.folder, request, self.server, self.config, self.reporter.log, self.pause
             )

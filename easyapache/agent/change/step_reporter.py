@@ -7,6 +7,7 @@ import traceback
 from collections import deque
 from collections.abc import Callable
 
+from easyapache import journal
 from easyapache.agent.change.folder import ChangeFolder
 from easyapache.agent.change.shutdown import ShuttingDown
 from easyapache.agent.change.steps import Moved
@@ -27,18 +28,29 @@ class Failed(Exception):
 
 
 class StepReporter:
-    """Writes into the folder of one change what its steps do. ``step`` is the present one."""
+    """Writes into the folder of one change, and to systemd's journal where this is a service's
+    process, what its steps do. ``step`` is the present one."""
 
     def __init__(
         self, folder: ChangeFolder, shutting_down: Callable[[], bool] = lambda: False
     ) -> None:
         self.folder, self.shutting_down = folder, shutting_down
         self.step = Step.PREFLIGHT
+        self.changes: tuple[str, ...] = (folder.change,)
+        """What the change is called in systemd's journal."""
         self._lines: deque[str] = deque(maxlen=500)
+        self._journal = journal.Journal("ea4-mpm-engine") if journal.started_by_systemd() else None
 
     def log(self, text: str) -> None:
         self._lines.append(text)
         self.folder.log(self.step, text)
+        self._to_journal(text)
+
+    def _to_journal(self, text: str, priority: int = 6) -> None:
+        if self._journal is not None:
+            names = [(journal.CHANGE, name) for name in self.changes]
+            fields = [*names, (journal.STEP, self.step.value)]
+            self._journal.send(f"{self.step.value}: {text}", priority, fields)
 
     def perform(
         self, step: Step, work: Callable[[], str], *, reported: bool = False, decided_by: str = ""
@@ -125,6 +137,9 @@ class StepReporter:
         self, step: Step, status: str, detail: str = "", *, decided_by: str = ""
     ) -> None:
         data = {"step": step.value, "status": status, "detail": detail}
+        if status != "done":  # its detail is a line of the log
+            text = f"{status}: {detail or decided_by}" if detail or decided_by else status
+            self._to_journal(text, 4 if status == "failed" else 6)
         if decided_by:
             step_json = with_words({**data, "decided_by": decided_by}, "detail", "decided_by")
         else:

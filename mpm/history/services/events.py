@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from datetime import datetime
+from functools import partial
 from typing import Any
 
-from django.db import connection
+from django.db import connection, transaction
 
+from easyapache.journal import current_changes
 from mpm.access.services.actor import SYSTEM, Actor
 from mpm.history.seal import seal
 from mpm.models import Chain, Change, Event
 from mpm.web.log_lines import current_change
+
+log = logging.getLogger(__name__)
 
 
 def append(
@@ -33,6 +38,7 @@ def append(
         raise RuntimeError("An event is recorded in the transaction of what it describes.")
     if change is not None:
         current_change.set(str(change.pk))  # later log lines are about it
+        current_changes.set((str(change.pk), change.uuid))
     Chain.objects.get_or_create(server_name=server_name)
     chain = Chain.objects.select_for_update().get(server_name=server_name)
     event = Event(
@@ -53,5 +59,13 @@ def append(
     )
     event.hash = seal(chain.hash, event.sealed)
     event.save(force_insert=True)
+    transaction.on_commit(partial(_log, event))
     Chain.objects.filter(server_name=server_name).update(seq=event.seq, hash=event.hash)
     return event
+
+
+def _log(event: Event) -> None:
+    about = f" of change {event.change_id}" if event.change_id else ""
+    where = f" on {event.server_name}" if event.server_name else ""
+    told = (event.kind, about, where, event.actor_name)
+    log.info("%s%s%s by %s", *told, extra={"server": event.server_name})
