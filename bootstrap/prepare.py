@@ -50,10 +50,14 @@ SHELLS = ("zsh", "fish")
 FONTS_DEBIAN = ("fonts-dejavu-core", "fonts-liberation")
 FONTS_EL = ("dejavu-sans-fonts", "liberation-fonts")
 TEST_DEBIAN = (
-    *("chromium-headless-shell", "libatomic1", *SHELLS, *FONTS_DEBIAN, "postgresql"),
+    *("chromium-headless-shell", "firefox-esr", "libatomic1", *SHELLS, *FONTS_DEBIAN),
+    "postgresql",
     "e2fsprogs",  # a disk whose plug can be pulled
 )
-TEST_EL = ("chromium", "libatomic", *SHELLS, *FONTS_EL, "postgresql-server", "e2fsprogs")
+TEST_EL = (
+    *("chromium", "firefox", "libatomic", *SHELLS, *FONTS_EL, "postgresql-server"),
+    "e2fsprogs",
+)
 """For the tests only. What the lab is made of is known to lab/system.py."""
 
 

@@ -1,4 +1,5 @@
-"""Fixtures that give a test a page in headless Chromium, and fail it when the page complains."""
+"""Fixtures that give a test a page in headless Chromium or Firefox, and fail it when the page
+complains."""
 
 from __future__ import annotations
 
@@ -11,7 +12,14 @@ from pathlib import Path
 
 import axe_core_python
 import pytest
-from playwright.sync_api import Browser, ConsoleMessage, Error, Page, sync_playwright
+from playwright.sync_api import (
+    Browser,
+    ConsoleMessage,
+    Error,
+    Page,
+    Playwright,
+    sync_playwright,
+)
 
 from demo.panel import Panel
 
@@ -32,27 +40,62 @@ def chromium() -> str:
     raise FileNotFoundError("chromium: bootstrap/prepare.py test installs it")
 
 
+def firefox() -> str:
+    """The distribution's Firefox. Raises FileNotFoundError when there is none."""
+    for name in ("firefox-esr", "firefox"):
+        found = shutil.which(name)
+        if found:
+            return found
+    raise FileNotFoundError("firefox: bootstrap/prepare.py test installs it")
+
+
 @contextmanager
 def opened_browser() -> Iterator[Browser]:
-    # Chromium's own sandbox cannot be had as root; every page here is our own.
-    arguments = ["--no-sandbox"] if os.geteuid() == 0 else []
-    # Every page is loaded anew: what would make its scripts faster later is never used.
-    arguments.append("--js-flags=--max-lazy --no-opt")
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=chromium(), args=[*arguments, "--disable-dev-shm-usage"]
-        )
+        browser = _chromium(playwright)
         yield browser
         browser.close()
 
 
+def _chromium(playwright: Playwright) -> Browser:
+    # Chromium's own sandbox cannot be had as root; every page here is our own.
+    arguments = ["--no-sandbox"] if os.geteuid() == 0 else []
+    # Every page is loaded anew: what would make its scripts faster later is never used.
+    arguments.append("--js-flags=--max-lazy --no-opt")
+    return playwright.chromium.launch(
+        executable_path=chromium(), args=[*arguments, "--disable-dev-shm-usage"]
+    )
+
+
 @pytest.fixture(scope="session")
-def browser() -> Iterator[Browser]:
-    """One Chromium per process; each test opens its own context in it. Playwright leaves an event
-    loop behind that nothing of ours runs in; later tests of the process may use the database."""
-    with opened_browser() as opened, pytest.MonkeyPatch.context() as patch:
+def driver() -> Iterator[Playwright]:
+    """What drives every browser of this process. Playwright leaves an event loop behind that
+    nothing of ours runs in; later tests of the process may use the database."""
+    with sync_playwright() as playwright, pytest.MonkeyPatch.context() as patch:
         patch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "true")
-        yield opened
+        yield playwright
+
+
+@pytest.fixture(scope="session")
+def browser(driver: Playwright) -> Iterator[Browser]:
+    """One Chromium per process; each test opens its own context in it."""
+    opened = _chromium(driver)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def firefox_page(driver: Playwright) -> Iterator[Page]:
+    """A fresh, wide page in Firefox as the distribution has it, driven by the protocol that it
+    speaks itself (WebDriver BiDi); the test fails when the page threw an error."""
+    opened = driver.firefox.launch(channel="moz-firefox", executable_path=firefox())
+    context = opened.new_context(viewport={"width": 1440, "height": 900}, locale="en-GB")
+    context.set_default_timeout(PATIENCE_MS)
+    page, complaints = context.new_page(), Complaints()
+    complaints.listen(page)
+    yield page
+    opened.close()
+    assert complaints.messages == []
 
 
 class Complaints:
