@@ -125,20 +125,24 @@ class Plan(Schema):
 
     @property
     def headline(self) -> str:
-        """The whole change in one line: ``prefork → event · 2 to install · 3 to remove``."""
+        """The whole change in one line: ``prefork → event · 2 to install · 3 to remove``; where
+        the MPM stays, ``packages of event · 1 to install``."""
         start = " + ".join(self.before.mpms) or "no MPM"
         if self.before.itk:
             start += " with ITK"
         goal = self.choice.label
-        parts = [goal if start == goal else f"{start} → {goal}"]
         updates = {item.name for item in self.install} & {item.name for item in self.remove}
         counts = (
             (len(self.install) - len(updates), "to install"),
             (len(updates), "to update"),
             (len(self.remove) - len(updates), "to remove"),
         )
-        parts += [f"{count} {text}" for count, text in counts if count]
-        return " · ".join(parts if len(parts) > 1 else [*parts, "no package changes"])
+        moves = [f"{count} {text}" for count, text in counts if count]
+        if start != goal:
+            what = f"{start} → {goal}"
+        else:
+            what = f"packages of {goal}" if moves else goal
+        return " · ".join([what, *(moves or ["no package changes"])])
 
     @cached_property
     def inverse(self) -> Plan:

@@ -16,7 +16,7 @@ from django.utils.translation import ngettext
 
 from mpm.changes.aftermath import Aftermath, aftermath, half_way, not_started
 from mpm.changes.models.change import Origin
-from mpm.history.story import label, moved_packages, simulated
+from mpm.history.story import direction, label, moved_packages, simulated, what_changes
 from mpm.models import Change, State
 from mpm.web.dates import written
 
@@ -40,9 +40,7 @@ def exact_time(moment: datetime) -> str:
 
 def headline(change: Change) -> str:
     """``Change #15: prefork → event on lab.example.test``."""
-    before, after = label(change.from_mpm, change.from_itk), label(change.to_mpm, change.to_itk)
-    what = after if before == after else f"{before} → {after}"
-    words = {"number": change.pk, "what": what, "server": host_name(change)}
+    words = {"number": change.pk, "what": what_changes(change), "server": host_name(change)}
     return _("Change #%(number)s: %(what)s on %(server)s") % words
 
 
@@ -144,19 +142,17 @@ def _done(change: Change) -> str:
     words = {
         "from": label(change.from_mpm, change.from_itk),
         "to": label(change.to_mpm, change.to_itk),
+        "what": direction(change),
     }
     if change.state == State.CANCELED:
         return _("The change was canceled. Nothing was changed.")
     if not_started(change):
         return _("A check stopped the change before it began. Nothing was changed.")
     if change.state == State.FAILED:
-        return _("The change from %(from)s to %(to)s failed and couldn't be undone.") % words
+        return _("The change %(what)s failed and couldn't be undone.") % words
     if change.state == State.RESTORED:
         return (
-            _(
-                "The change from %(from)s to %(to)s failed, and the previous state was restored "
-                "automatically."
-            )
+            _("The change %(what)s failed, and the previous state was restored automatically.")
             % words
         )
     came, went = moved_packages(change)

@@ -54,6 +54,23 @@ def label(mpm: str, itk: bool) -> str:
     return _("%(mpm)s with ITK") % {"mpm": name} if itk else name
 
 
+def what_changes(change: Change) -> str:
+    """``prefork → event``, or where both sides are the same MPM, ``packages of prefork``."""
+    before, after = label(change.from_mpm, change.from_itk), label(change.to_mpm, change.to_itk)
+    return _("packages of %(mpm)s") % {"mpm": after} if _same(change) else f"{before} → {after}"
+
+
+def direction(change: Change) -> str:
+    """What a sentence says after "change": from which MPM to which, or to which packages."""
+    words = {
+        "from": label(change.from_mpm, change.from_itk),
+        "to": label(change.to_mpm, change.to_itk),
+    }
+    if _same(change):
+        return _("to the packages of %(to)s") % words
+    return _("from %(from)s to %(to)s") % words
+
+
 def moved_packages(change: Change) -> tuple[list[Mapping[str, Any]], list[Mapping[str, Any]]]:
     """(in, out) as the plan lists them; an update is in both."""
     return list(change.plan.get("install", ())), list(change.plan.get("remove", ()))

@@ -74,7 +74,7 @@ def _line(event: EventSchema, change: ChangeSchema | None) -> str:
         where = f" on {event.server}" if event.server else ""
         return f"{meaning}{where} (by {event.actor.name or 'the panel'})."
     return (
-        f"{change.server}: {_side(change.from_)} → {_side(change.to)}. {meaning} "
+        f"{change.server}: {_what(change)}. {meaning} "
         f"(#{change.id}, requested by {change.requested_by})."
     )
 
@@ -85,7 +85,7 @@ def _facts(notification: Notification) -> dict[str, str]:
     facts = {"Server": notification.server or ""}
     if change is not None:
         facts |= {
-            "Change": f"#{change.id} {_side(change.from_)} → {_side(change.to)}",
+            "Change": f"#{change.id} {_what(change)}",
             "Requested by": change.requested_by,
             "Reason": change.reason,
             "Ticket": change.ticket,
@@ -103,6 +103,12 @@ def _visitors(change: ChangeSchema) -> str:
     count = f"{change.refused} connections refused" if change.refused else "No connections refused"
     wait = change.longest_wait_ms
     return count if wait is None else f"{count}, longest wait {wait:.0f} ms"
+
+
+def _what(change: ChangeSchema) -> str:
+    if change.from_ == change.to:
+        return f"packages of {_side(change.to)}"
+    return f"{_side(change.from_)} → {_side(change.to)}"
 
 
 def _side(side: Selection) -> str:

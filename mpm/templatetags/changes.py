@@ -8,7 +8,7 @@ from django.utils.safestring import SafeString
 from mpm.changes.aftermath import aftermath
 from mpm.history.matches import found_elsewhere, marked
 from mpm.history.outside import undecided
-from mpm.history.story import author
+from mpm.history.story import author, label
 from mpm.models import Change, State
 
 register = template.Library()
@@ -62,7 +62,9 @@ def found_in(change: Change, query: str) -> SafeString:
 
 
 @register.inclusion_tag("mpm/_way.html")
-def way(change: Change) -> dict[str, object]:
-    """``prefork → event``, or one name if the MPM does not change."""
+def way(change: Change, *, capital: bool = False) -> dict[str, object]:
+    """``prefork → event``, or ``packages of prefork`` if the MPM does not change. ``capital``:
+    at the beginning of a title."""
     same = (change.from_mpm, change.from_itk) == (change.to_mpm, change.to_itk)
-    return {"change": change, "same": same}
+    mpm = label(change.to_mpm, change.to_itk)
+    return {"change": change, "same": same, "mpm": mpm, "capital": capital}

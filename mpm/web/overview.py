@@ -22,6 +22,7 @@ from mpm.changes.aftermath import AFTERMATH
 from mpm.changes.models.change import Origin
 from mpm.history.outside import HEAVY, TAKEN_BACK, undecided
 from mpm.models import Change, State
+from mpm.history.story import direction
 from mpm.servers.health import INCOMPLETE, OFFLINE, Health, Problem, health_of, with_health
 from mpm.servers.health import State as HealthState
 from mpm.servers.models import InstalledProfile, Server
@@ -240,10 +241,7 @@ def _item(server: Server, change: Change, tone: str, sentence: str, link: str, *
 
 
 def _external(change: Change) -> str:
-    words = _words(change)
-    if words["old"] == words["new"]:
-        return _("External change #%(n)s to the packages isn’t accepted yet.") % words
-    return _("External change #%(n)s from %(old)s to %(new)s isn’t accepted yet.") % words
+    return _("External change #%(n)s %(what)s isn’t accepted yet.") % _words(change)
 
 
 def _failed(change: Change) -> str:
@@ -252,30 +250,23 @@ def _failed(change: Change) -> str:
     if ended is None or timezone.now() - ended > FAILED_FOR or change.origin == Origin.OUTSIDE:
         return ""
     if change.state == State.RESTORED:
-        sentence = _("Change #%(n)s from %(old)s to %(new)s failed and was rolled back.")
+        sentence = _("Change #%(n)s %(what)s failed and was rolled back.")
     elif change.state == State.NOT_STARTED:
-        sentence = _("Change #%(n)s from %(old)s to %(new)s wasn’t started.")
+        sentence = _("Change #%(n)s %(what)s wasn’t started.")
     else:
         return ""
     return sentence % _words(change)
 
 
 def _scheduled(server: Server, change: Change) -> Item:
-    sentence = _("Change #%(n)s from %(old)s to %(new)s is scheduled.") % _words(change)
+    sentence = _("Change #%(n)s %(what)s is scheduled.") % _words(change)
     start, end = change.not_before, change.not_after
     when = f"{window_in_words(start, end)}, {until(start)}" if start else ""
     return _item(server, change, "note", sentence, _("View change"), when=when)
 
 
 def _words(change: Change) -> dict[str, str]:
-    def named(mpm: str, *, itk: bool) -> str:
-        return f"{mpm or _('no single MPM')}{' + ITK' if itk else ''}"
-
-    return {
-        "n": str(change.pk),
-        "old": named(change.from_mpm, itk=change.from_itk),
-        "new": named(change.to_mpm, itk=change.to_itk),
-    }
+    return {"n": str(change.pk), "what": direction(change)}
 
 
 def _silent(servers: Sequence[Server], health: dict[int, Health]) -> Iterator[Item]:

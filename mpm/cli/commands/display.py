@@ -327,7 +327,10 @@ def history(console: Terminal, body: Json) -> None:
 
 
 def move(body: Json) -> str:
-    return f"{side(body['from'])} → {side(body['to'])}"
+    before, after = side(body["from"]), side(body["to"])
+    if before == after:
+        return _("packages of {mpm}").format(mpm=after)
+    return f"{before} → {after}"
 
 
 def title(body: Json) -> Text:
