@@ -19,6 +19,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("api/", include("mpm.api.urls")),
     path("", include("mpm.whmapi.urls")),
     path("", overview.home, name="home"),
+    path("frame/", overview.around, name="frame"),
     path("logout/", login_not_required(auth.LogoutView.as_view()), name="logout"),
     path("password/", auth.PasswordChangeView.as_view(), name="password_change"),
     path("password/done/", auth.PasswordChangeDoneView.as_view(), name="password_change_done"),

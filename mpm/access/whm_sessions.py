@@ -26,7 +26,7 @@ LASTS = 3600
 
 OF_THE_CHOSEN_SERVER = frozenset(
     {
-        *("home", "ea4", "packages", "package", "mpm", "mpm-plan", "review-ask"),
+        *("home", "frame", "ea4", "packages", "package", "mpm", "mpm-plan", "review-ask"),
         *("doctor", "doctor-repair", "doctor-result", "history", "history-export"),
     }
 )

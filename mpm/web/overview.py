@@ -9,6 +9,7 @@ from typing import Any
 
 from django.db.models import OuterRef, Q, QuerySet, Subquery
 from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.http import urlencode
@@ -21,8 +22,8 @@ from mpm.access.roles import may_read
 from mpm.changes.aftermath import AFTERMATH
 from mpm.changes.models.change import Origin
 from mpm.history.outside import HEAVY, TAKEN_BACK, undecided
-from mpm.models import Change, State
 from mpm.history.story import direction
+from mpm.models import Change, State
 from mpm.servers.health import INCOMPLETE, OFFLINE, Health, Problem, health_of, with_health
 from mpm.servers.health import State as HealthState
 from mpm.servers.models import InstalledProfile, Server
@@ -96,6 +97,18 @@ def home(request: HttpRequest) -> HttpResponse:
     context = overview(frame_of(request), whole="all" in request.GET)
     context["htmx_part"] = wants_fragment(request)
     return show(request, "easyapache/home.html", context, fragment="easyapache/_overview.html")
+
+
+@may_read
+@require_GET
+def around(request: HttpRequest) -> HttpResponse:
+    """What a page keeps true around itself: the health of its server in the bar, the sidebar and,
+    with ``?banner=1``, above the page. 204 while it is as ``?known=`` says."""
+    frame = frame_of(request)
+    if frame.server is None or request.GET.get("known") == frame.mark:
+        return HttpResponse(status=204)
+    banner = "banner" in request.GET
+    return render(request, "easyapache/_frame_live.html", {"banner": banner})
 
 
 def overview(frame: Frame, *, whole: bool = False) -> dict[str, Any]:

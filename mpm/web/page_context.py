@@ -8,6 +8,7 @@ from datetime import datetime
 from functools import cached_property, wraps
 from typing import Any, Concatenate, ParamSpec
 from urllib.parse import parse_qs, urlencode, urlsplit
+from zlib import crc32
 
 from django.db.models import Case, Count, Subquery, When, Window
 from django.http import Http404, HttpRequest
@@ -82,6 +83,8 @@ class Entry:
     address: str
     about: Any
     below: bool
+    route: str
+    counted: bool
     count: int | None
     current: bool
 
@@ -224,6 +227,13 @@ class Frame:
         return judged(self.server, faults, values_on(self.installed), self.read)
 
     @property
+    def mark(self) -> str:
+        """Changes when what the page says of its server's health does."""
+        health = self.health
+        text = f"{self.server_count} {health.state} {[str(one) for one in health.problems]}"
+        return f"{crc32(text.encode()):08x}"
+
+    @property
     def simulated(self) -> bool:
         return self.server is not None and self.server.kind == Server.Kind.SIMULATED
 
@@ -266,6 +276,8 @@ class Frame:
                     address=f"{tool.address or ''}{self.query}",
                     about=tool.about,
                     below=tool.below,
+                    route=tool.route,
+                    counted=tool.count is not None,
                     count=tool.count(self) if tool.count else None,
                     current=page == tool.route or page in tool.pages,
                 )

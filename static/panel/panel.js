@@ -143,6 +143,12 @@ for (const moment of ["htmx:beforeRequest", "htmx:beforeOnLoad"]) {
   });
 }
 
+/** A session that ended is no reason to leave a page that somebody is working on. */
+document.addEventListener("htmx:beforeOnLoad", (event) => {
+  const { elt, xhr } = event.detail;
+  if (elt.dataset.poll === "quiet" && xhr.getResponseHeader("HX-Redirect")) event.preventDefault();
+});
+
 // -- What only works with a script is hidden until there is one ---------------------------------
 
 function reveal() {

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
@@ -15,6 +17,7 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from playwright.sync_api import Page, expect
 
+from easyapache.agent.simulated.server import SimulatedServer
 from easyapache.ea4.mpm import Choice
 from easyapache.ea4.profile import Observation, Profile
 from mpm.changes.services.outside import adopt
@@ -370,6 +373,62 @@ def test_the_bar_says_with_a_word_that_its_server_needs_attention_and_stays_true
     page.clock.fast_forward(15_000)
     expect(tag).to_have_text("Needs attention")
     expect(page.locator("#chosen-dot")).to_have_class("dot critical")
+
+
+def until_health_is(desk: Desk, state: str) -> None:
+    """The agent of the sandbox looks at it every few seconds."""
+    end = time.monotonic() + 60
+    while True:
+        said = desk.panel.manage("mpm", "server", "show", "sandbox", "--json").stdout
+        if json.loads(said)["health"]["state"] == state:
+            return
+        assert time.monotonic() < end, said
+
+
+@pytest.mark.browser
+def test_a_page_left_open_says_when_its_server_breaks_and_when_it_is_whole_again(
+    desk: Desk,
+) -> None:
+    """On any page: the bar, the count in the sidebar and the banner, without loading it anew and
+    without touching what somebody is typing."""
+    desk.page.clock.install()
+    page = desk.open("software/easyapache4/mpm/?server=sandbox&mpm=event")
+    count, banner = page.locator("#count-doctor"), page.locator("#unsound")
+    expect(page.locator("#chosen-dot")).to_have_class("dot healthy")
+    expect(count).to_be_hidden()
+    expect(banner).to_be_empty()
+    page.locator("h1").evaluate("one => { one.dataset.kept = 'yes' }")
+    host = SimulatedServer(desk.panel.folder / "servers" / "sandbox" / "state.json")
+    with host.state() as state:
+        running, state["running"] = state["running"], None
+    try:
+        until_health_is(desk, "critical")
+        page.clock.fast_forward(15_000)
+        expect(count).to_have_text("1")
+        expect(page.locator("#chosen-dot")).to_have_class("dot critical")
+        expect(banner).to_contain_text("Apache isn't running")
+        expect(banner.get_by_role("link", name="Open Diagnostics")).to_be_visible()
+        assert faults(page) == []
+    finally:
+        with host.state() as state:
+            state["running"] = running
+        until_health_is(desk, "healthy")
+    page.clock.fast_forward(15_000)
+    expect(count).to_be_hidden()
+    expect(banner).to_be_empty()
+    assert page.locator("h1").get_attribute("data-kept") == "yes", "the page was not loaded again"
+
+
+@pytest.mark.browser
+def test_a_session_that_ends_takes_nobody_away_from_a_page(desk: Desk) -> None:
+    page = desk.another()
+    page.clock.install()
+    desk.open("tokens/add/", page)
+    page.get_by_label("Name", exact=True).fill("Nightly")
+    page.context.clear_cookies(name="sessionid")
+    with page.expect_response("**/frame/**"):
+        page.clock.fast_forward(15_000)
+    expect(page.get_by_label("Name", exact=True)).to_have_value("Nightly")
 
 
 @pytest.mark.browser
