@@ -138,10 +138,8 @@ class Plan(Schema):
             (len(self.remove) - len(updates), "to remove"),
         )
         moves = [f"{count} {text}" for count, text in counts if count]
-        if start != goal:
-            what = f"{start} → {goal}"
-        else:
-            what = f"packages of {goal}" if moves else goal
+        same = f"packages of {goal}" if moves else goal
+        what = same if start == goal else f"{start} → {goal}"
         return " · ".join([what, *(moves or ["no package changes"])])
 
     @cached_property
