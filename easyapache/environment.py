@@ -12,6 +12,7 @@ import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from django.core.exceptions import ImproperlyConfigured
 
@@ -84,6 +85,21 @@ class Environment:
         if not value:
             return list(default)
         return [item.strip() for item in value.split(",") if item.strip()]
+
+    def address(self, name: str) -> str:
+        """An address of pages, "" if it is not set."""
+        value = self.text(name).strip()
+        try:
+            parts = urlsplit(value)
+            whole = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+        except ValueError:
+            whole = False
+        if value and (not whole or "@" in value or re.search(r"[?#\s\\]", value)):
+            raise ImproperlyConfigured(
+                f"{name} is not the address of a page. Write it as https://panel.example.com, with "
+                "a port or a path if it has one."
+            )
+        return value
 
     def networks(self, name: str, default: tuple[str, ...] = ()) -> list[str]:
         """A list of networks in CIDR notation, separated by commas."""

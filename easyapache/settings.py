@@ -211,9 +211,10 @@ WEBHOOK_ALLOWED_NETWORKS = env.networks("WEBHOOK_ALLOWED_NETWORKS")
 METRICS_ALLOWED_NETWORKS = env.networks("METRICS_ALLOWED_NETWORKS", ("127.0.0.0/8", "::1/128"))
 """Networks that may read /metrics without a token, as 10.20.0.0/16. From elsewhere it takes a token
 with the permission read for all servers."""
-PANEL_URL = env.text("PANEL_URL")
+PANEL_URL = env.address("PANEL_URL")
 """The address of the panel in a browser, as https://panel.example.com: for links in webhooks, and
-for sign-in from WHM, which only opens this address."""
+for sign-in from WHM, which only opens this address. Without it, sign-in from WHM works only if
+ALLOWED_HOSTS has a single name besides those of the machine itself."""
 SMTP_URL = env.text("SMTP_URL")
 """The mail server for webhooks by e-mail, as smtp://user:password@mail.example.com:587 (STARTTLS)
 or smtps://mail.example.com. Empty: no e-mail."""

@@ -39,7 +39,7 @@ _SERVER = re.compile(r"[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?")
 _USER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _NONCE = re.compile(r"[0-9a-f]{32}")
 _HOST = re.compile(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?|\[[0-9a-f:]{2,39}\]")
-_LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
+LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
 
 
 class BadTicket(ValueError):
@@ -102,7 +102,7 @@ def origin(address: str) -> str:
     host = f"[{host}]" if ":" in host else host
     if not _HOST.fullmatch(host) or parts.path not in ("", "/") or parts.query or parts.fragment:
         return ""
-    if parts.scheme != "https" and not (parts.scheme == "http" and host in _LOOPBACK):
+    if parts.scheme != "https" and not (parts.scheme == "http" and host in LOOPBACK):
         return ""
     usual = {"https": 443, "http": 80}[parts.scheme]
     return f"{parts.scheme}://{host}" + (f":{port}" if port not in (None, usual) else "")
@@ -143,16 +143,35 @@ def public_key(pem: str) -> str:
 
 
 def checked_key(text: str) -> str:
-    """A public key as it was pasted. Raises BadKey."""
-    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-
-    text = text.strip()
+    """A public key as it was pasted. Raises BadKey, also for a key of low order: for some of these
+    anyone can write a signature that is valid for every text."""
     try:
-        raw = _decoded(text)
-        Ed25519PublicKey.from_public_bytes(raw)
-    except (BadTicket, ValueError) as error:
+        raw = _decoded(text.strip())
+    except BadTicket as error:
         raise BadKey("this is not the public key of a server") from error
+    if not _has_a_private_half(raw):
+        raise BadKey("this is not the public key of a server")
     return _encoded(raw)
+
+
+_P = 2**255 - 19
+_D = -121665 * pow(121666, -1, _P) % _P
+_OF_ORDER_8 = 0x05FC536D880238B13933C6D305ACDFD5F098EFF289F4C345B027B2C28F95E826
+_LOW_ORDER = frozenset({0, 1, _P - 1, _OF_ORDER_8, _P - _OF_ORDER_8})
+"""The y of the eight points of the curve whose order divides 8."""
+
+
+def _has_a_private_half(raw: bytes) -> bool:
+    """Whether these bytes are a point of the curve as RFC 8032 (5.1.3) encodes it, and not one of
+    low order. cryptography takes any 32 bytes."""
+    if len(raw) != 32:
+        return False
+    y = int.from_bytes(raw, "little") & ((1 << 255) - 1)
+    if y >= _P or y in _LOW_ORDER:
+        return False
+    # x² = (y² - 1) / (d·y² + 1) must have a root; a fraction has one where its product does.
+    square = (y * y - 1) * (_D * y * y + 1) % _P
+    return pow(square, (_P - 1) // 2, _P) == 1
 
 
 def fingerprint(key: str) -> str:
@@ -194,8 +213,9 @@ def verified(ticket: str, key: str) -> Claims:
 
     claims, body, signature = _parts(ticket)
     try:
-        Ed25519PublicKey.from_public_bytes(_decoded(key)).verify(signature, _SIGNED_AS + body)
-    except (InvalidSignature, ValueError) as error:
+        raw = _decoded(checked_key(key))
+        Ed25519PublicKey.from_public_bytes(raw).verify(signature, _SIGNED_AS + body)
+    except (InvalidSignature, ValueError) as error:  # BadKey is a ValueError
         raise BadTicket("the signature is not that of the server's key") from error
     return claims
 

@@ -9,7 +9,7 @@ import socket
 import stat
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from easyapache.installed import universal_hooks
@@ -26,6 +26,7 @@ from easyapache.installed.layout import (
 )
 from easyapache.installed.setup import page_problem
 from easyapache.installed.whm import Whm, faults
+from easyapache.tickets import LOOPBACK
 
 _LOW_DISK = 500 << 20
 _EXPIRES_SOON = 21 * 86400
@@ -214,12 +215,27 @@ def _agent(layout: Layout) -> Iterator[Finding]:
 
 
 def _whm(layout: Layout) -> Iterator[Finding]:
+    if layout.panel_is_set_up:
+        yield panel_address(read_env(layout.panel_env))
     wrong = faults(layout)
     yield Finding(
         "The entry in WHM opens the panel",
         not wrong,
         ", ".join(wrong) or Whm(layout).panel,
         "Run ea4-mpm whm install, or ea4-mpm whm remove.",
+    )
+
+
+def panel_address(settings: Mapping[str, str]) -> Finding:
+    """As mpm.web.address: by PANEL_URL, or by the only name of the panel."""
+    address = settings.get("PANEL_URL", "")
+    names = set(settings.get("ALLOWED_HOSTS", "").split(",")) - {*LOOPBACK, ""}
+    sure = bool(address) or (len(names) <= 1 and not any(name[0] in ".*" for name in names))
+    return Finding(
+        "The panel knows its address, which sign-in from WHM needs",
+        sure,
+        address or (", ".join(sorted(names)) if sure else "PANEL_URL isn't set"),
+        "Run ea4-mpm setup, which sets PANEL_URL.",
     )
 
 

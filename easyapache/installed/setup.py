@@ -13,7 +13,7 @@ import socket
 import ssl
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from http.client import HTTPException, HTTPSConnection
 from pathlib import Path
@@ -218,6 +218,7 @@ def _panel_settings(layout: Layout, answers: Answers, name: str, report: Report)
         ),
         "VAR_DIR": str(layout.panel_state),
         "ALLOWED_HOSTS": ",".join(hosts),
+        "PANEL_URL": _panel_url(known, hosts, listen),
         "HTTPS": "true",
         "EA4_LISTEN": listen,
         "EA4_CERTIFICATE": certificate,
@@ -241,6 +242,20 @@ def _panel_settings(layout: Layout, answers: Answers, name: str, report: Report)
     own(layout.panel_state, 0o700, who.pw_gid, who.pw_uid)
     about = "Settings of the panel; docs/reference/settings.md describes each."
     return write(layout.panel_env, env_text(values, about), 0o640, group)
+
+
+def _panel_url(known: Mapping[str, str], hosts: Sequence[str], listen: str) -> str:
+    """The one that somebody set; else the first host name, at the port of the panel."""
+    was = known.get("PANEL_URL", "")
+    earlier = known.get("ALLOWED_HOSTS", "").split(",")
+    if was and was != _url(earlier, known.get("EA4_LISTEN", "")):
+        return was
+    return _url(hosts, listen)
+
+
+def _url(hosts: Sequence[str], listen: str) -> str:
+    host = f"[{hosts[0]}]" if ":" in hosts[0] else hosts[0]
+    return f"https://{host}:{listen.rpartition(':')[2]}"
 
 
 def _secret(layout: Layout, name: str, make: Callable[[], str]) -> str:
@@ -359,8 +374,7 @@ def _start(layout: Layout, changed: bool, report: Report) -> None:
 
 def _address(layout: Layout) -> str:
     settings = read_env(layout.panel_env)
-    host = settings["ALLOWED_HOSTS"].split(",")[0]
-    return f"https://{host}:{settings['EA4_LISTEN'].rpartition(':')[2]}/"
+    return _url(settings["ALLOWED_HOSTS"].split(","), settings["EA4_LISTEN"]) + "/"
 
 
 def page_problem(layout: Layout, limit: float = 10.0) -> str:

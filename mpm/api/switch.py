@@ -145,7 +145,7 @@ def _condition(server: Server, if_match: str) -> Check | None:
     except BadCondition as error:
         raise Problem(400, "bad_request", str(error)) from error
 
-    def check(profile: Profile, _plan: Plan) -> None:
+    def check(profile: Profile, _plan: Plan, _accepted: bool) -> None:
         if matches(if_match, profile.digest):
             return
         detail = f"{server} changed after you read its state. Read it again before you decide."

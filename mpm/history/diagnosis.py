@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
+from django.conf import settings
 from django.db.models import QuerySet
 from django.utils import timezone
 
@@ -19,8 +20,9 @@ from mpm.changes.lifecycle import past_the_point
 from mpm.changes.models.change import Origin
 from mpm.history import renamed
 from mpm.history.unrequested import UNREQUESTED
-from mpm.models import Change, Event, LogChunk, State
+from mpm.models import Change, Event, LogChunk, State, WhmKey
 from mpm.servers.models import Server
+from mpm.web.address import knows_its_address
 from mpm.web.background_parts import SHOWN_FOR, proxy_and_drops
 from mpm.web.broker_trouble import trouble
 from mpm.web.exposure_checks import exposed_database, exposed_secrets
@@ -50,12 +52,16 @@ class Examination:
 
 
 def of_the_panel() -> tuple[Diagnosis, ...]:
-    """Problems of the panel itself, for every server. One query, and one request to the broker."""
+    """Problems of the panel itself, for every server. One query, two if the panel's own address
+    isn't known, and one request to the broker."""
     now = timezone.now()
     found: list[Diagnosis] = []
     met, count, last = proxy_and_drops(now)
     if met:
         found.append(diagnosis_of("unknown_proxy", "X-Forwarded-For"))
+    if not knows_its_address() and WhmKey.objects.exists():
+        seen = settings.PANEL_URL or ", ".join(settings.ALLOWED_HOSTS)
+        found.append(diagnosis_of("no_panel_address", seen))
     if last is not None and now - last < SHOWN_FOR:
         seen = Sentence(
             "{count} messages, the last one at {at} UTC.",

@@ -1,15 +1,18 @@
-"""The client's address of a request, from one function.
+"""The client's address of a request, and the panel's own, each from one function.
 
-Throttles, the networks of a token and the history all use it, so that a forged header is never
-trusted in one place and not in another.
+Throttles, the networks of a token and the history all use the client's, so that a forged header is
+never trusted in one place and not in another.
 """
 
 from __future__ import annotations
 
 import ipaddress
+from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.http import HttpRequest
+
+from easyapache.tickets import LOOPBACK, origin
 
 
 def client_address(request: HttpRequest) -> str:
@@ -39,3 +42,37 @@ def passed_an_unknown_proxy(request: HttpRequest) -> bool:
     Then all clients have one address, and share limits and permissions by address.
     """
     return settings.TRUSTED_PROXIES < 1 and "HTTP_X_FORWARDED_FOR" in request.META
+
+
+def knows_its_address() -> bool:
+    """Whether the panel can check that a ticket from WHM was made for it: by PANEL_URL, or because
+    only one name leads to it from elsewhere. A name that a client may choose proves nothing."""
+    if settings.PANEL_URL:
+        return _of_the_setting() != ""
+    names = _names_from_elsewhere()
+    return len(names) <= 1 and not any(name.startswith((".", "*")) for name in names)
+
+
+def own_origin(request: HttpRequest) -> str:
+    """Scheme, host and port of the panel, "" where they are not known (``knows_its_address``).
+
+    Without PANEL_URL they are those of the request: by the single name, or, on the machine itself,
+    by a name that every machine has.
+    """
+    if settings.PANEL_URL:
+        return _of_the_setting()
+    named = origin(f"{request.scheme}://{request.get_host()}")
+    if urlsplit(named).hostname in {name.strip("[]") for name in LOOPBACK}:
+        return named
+    return named if knows_its_address() else ""
+
+
+def _of_the_setting() -> str:
+    """PANEL_URL may have a path; a ticket is for the host."""
+    parts = urlsplit(settings.PANEL_URL)
+    return origin(f"{parts.scheme}://{parts.netloc}")
+
+
+def _names_from_elsewhere() -> list[str]:
+    names: list[str] = settings.ALLOWED_HOSTS
+    return [name for name in dict.fromkeys(names) if name not in LOOPBACK]

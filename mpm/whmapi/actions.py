@@ -147,9 +147,17 @@ def _on_what_is_true(call: Call) -> Change:
 
 
 def _requested(call: Call) -> Change:
-    """Raises Failed and what request_change does."""
+    """Raises Failed and what request_change does.
+
+    If the caller's token allows implied removals, packages that conflict by the panel's rules may
+    leave without being named. Those are the rules' for the profile that the change is created with,
+    under the lock of the server, whatever another change did since this call began. A package
+    manager that would remove more is refused.
+    """
+    token, relations = call.caller.token, load_catalogue()
+    lenient = token is not None and token.implied_removals
     names = profile_of(call.server).names
-    known = {*load_catalogue().entries, *names}
+    known = {*relations.entries, *names}
     lists = {
         key: frozenset(canonical(name, known) for name in call.parameters.many(key))
         for key in ("install", "uninstall", "upgrade")
@@ -164,14 +172,15 @@ def _requested(call: Call) -> Change:
     if unfinished(call.server) is None:
         refuse_if_satisfied(call.server, choice)
 
-    def check(profile: Profile, plan: Plan) -> None:
+    def check(profile: Profile, plan: Plan, accepted: bool) -> None:
         if choice_of(wanted, profile.names) != choice:
             raise Failed(f"{call.server} has just changed. Try again.")
-        if unfinished(call.server) is None:
+        if not accepted:
             # It may have been done by hand in the meantime.
             refuse_if_satisfied(call.server, choice)
         if not plan.blocked:
-            check_moves(plan, wanted, profile.names, _implied(call, choice, profile, plan))
+            implied = plan.removed if accepted else make_plan(profile, choice, relations).removed
+            check_moves(plan, wanted, profile.names, implied if lenient else ())
 
     return request_change(
         call.server,
@@ -182,18 +191,6 @@ def _requested(call: Call) -> Change:
         reason=call.parameters.text("reason")[:500],
         ticket=call.parameters.text("ticket")[:100],
     )
-
-
-def _implied(call: Call, choice: Choice, profile: Profile, plan: Plan) -> frozenset[str]:
-    """Packages that ``plan`` may remove without being named: if the caller's token allows it, those
-    that conflict by the panel's rules. A package manager that would remove more is refused; an
-    unfinished change was accepted before."""
-    token = call.caller.token
-    if token is None or not token.implied_removals:
-        return frozenset()
-    if unfinished(call.server) is not None:
-        return plan.removed
-    return make_plan(profile, choice, load_catalogue()).removed
 
 
 def _answer(call: Call, choice: Choice) -> Preview | None:

@@ -14,7 +14,9 @@ from easyapache.ea4.plan import plan_from_transaction
 from easyapache.ea4.relations import load_catalogue
 from mpm.changes.services.planning import plan_for, profile_of
 from mpm.models import Change, Event, Preview
+from mpm.servers.inventory import record_scan
 from mpm.servers.models import Server
+from mpm.whmapi import actions
 from tests.api.conftest import (
     APACHE,
     PREFORK,
@@ -128,7 +130,7 @@ def test_a_refusal_names_the_arguments_that_make_the_same_call_pass(
 
 
 def test_removals_that_no_rule_explains_are_not_implied(
-    add_server: AddServer, whm: Whm, lenient: str
+    add_server: AddServer, whm: Whm, lenient: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The package manager of the server would remove more than the panel's rules require."""
     server = add_server(profile=profile_with(*PREFORK, f"{APACHE}-mod_ruid2", f"{APACHE}-mod_ssl"))
@@ -157,7 +159,31 @@ def test_removals_that_no_rule_explains_are_not_implied(
     said = refused(whm("package_manager_submit_actions", auth=lenient, **wish))
     assert f"uninstall={APACHE}-mod_ssl" in said
     assert "ruid2" not in said
+    # Nor where a change that was accepted ended between two looks of this call.
+    monkeypatch.setattr(actions, "unfinished", lambda _server: object())
+    assert refused(whm("package_manager_submit_actions", auth=lenient, **wish)) == said
     assert not Change.objects.exists()
+
+
+def test_removals_are_those_of_the_plan_under_the_lock_when_another_change_came_and_went(
+    add_server: AddServer, whm: Whm, lenient: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between the first look of this call and its change, somebody else's change began and ended;
+    a package that the rules make leave came with it. It is the plan of then that counts."""
+    server = add_server()
+    now = profile_with(*PREFORK, f"{APACHE}-mod_ruid2")
+
+    def meanwhile(*_: object) -> None:
+        record_scan(server, now, timezone.now(), "scan")
+
+    monkeypatch.setattr(actions, "_answer", meanwhile)
+    wish = {"install": f"{APACHE}-mod_mpm_event"}
+    assert "mod_ruid2" in refused(whm("package_manager_submit_actions", **wish))
+    assert not Change.objects.exists()
+    answer = whm("package_manager_submit_actions", auth=lenient, **wish)
+    change = Change.objects.get(pk=answer["data"]["build"])
+    assert f"{APACHE}-mod_ruid2" in {package["name"] for package in change.plan["remove"]}
+    assert change.base_digest == profile_of(server).digest
 
 
 def test_a_server_that_wants_a_digest_says_so(add_server: AddServer, whm: Whm) -> None:

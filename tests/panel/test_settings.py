@@ -40,6 +40,24 @@ def test_a_secret_file_that_is_missing_or_empty_or_doubled_is_refused(tmp_path: 
             Environment(variables).text("SECRET_KEY")
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("panel.example.com", "ftp://panel.example.com", "https://", "https://panel:x", "//panel"),
+        *("https://panel.example.com/?a=1", "https://panel.example.com/#a", "https://a b/"),
+        *("https://user:word@panel.example.com", "https://panel:99999", "https://[::1"),
+    ],
+)
+def test_an_address_that_no_page_can_have_is_refused_by_the_name_of_its_setting(text: str) -> None:
+    with pytest.raises(ImproperlyConfigured, match="PANEL_URL is not the address of a page"):
+        Environment({"PANEL_URL": text}).address("PANEL_URL")
+
+
+def test_an_address_may_have_a_port_and_a_path() -> None:
+    for text in ("", "https://panel.example.com:8443/ea4/", "http://localhost:8000"):
+        assert Environment({"PANEL_URL": text}).address("PANEL_URL") == text
+
+
 def test_numbers_and_lists_are_read_strictly() -> None:
     env = Environment({"N": "three", "M": "-1", "HOSTS": " a, b ,,c"})
     for name in ("N", "M"):

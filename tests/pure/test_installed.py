@@ -14,7 +14,7 @@ import pytest
 
 from easyapache.agent.change.engines import Engines
 from easyapache.agent.config import HostConfig
-from easyapache.installed import check, layout, upgrade
+from easyapache.installed import check, layout, setup, upgrade
 from easyapache.installed.__main__ import parser
 from easyapache.installed.layout import Layout, Refused, env_text, read_env, write
 
@@ -40,6 +40,43 @@ def test_settings_are_read_as_they_were_written(tmp_path: Path) -> None:
     values = {"HTTPS": "true", "ALLOWED_HOSTS": "a.example.test,b.example.test", "EMPTY": ""}
     path.write_text(env_text(values, "About."))
     assert read_env(path) == values
+
+
+HOSTS = "web.example.test,localhost,127.0.0.1"
+
+
+@pytest.mark.parametrize(
+    ("known", "hosts", "set_to"),
+    [
+        ({}, ["web.example.test", "localhost"], "https://web.example.test:8443"),
+        ({"PANEL_URL": "https://p.example.test/ea4"}, ["a.test"], "https://p.example.test/ea4"),
+        (
+            {
+                "PANEL_URL": "https://web.example.test:8443",
+                "ALLOWED_HOSTS": HOSTS,
+                "EA4_LISTEN": "0.0.0.0:8443",
+            },
+            ["new.example.test", "localhost"],
+            "https://new.example.test:8443",
+        ),
+        ({}, ["2001:db8::1"], "https://[2001:db8::1]:8443"),
+    ],
+)
+def test_setup_sets_the_address_of_the_panel_and_keeps_one_that_somebody_chose(
+    known: dict[str, str], hosts: list[str], set_to: str
+) -> None:
+    assert setup._panel_url(known, hosts, "0.0.0.0:8443") == set_to
+
+
+def test_the_check_says_where_the_panel_cannot_know_its_address() -> None:
+    for settings in (
+        {"PANEL_URL": "https://web.example.test", "ALLOWED_HOSTS": "a.test,b.test"},
+        {"ALLOWED_HOSTS": HOSTS},
+    ):
+        assert check.panel_address(settings).ok, settings
+    for hosts in ("a.test,b.test,localhost", "*", ".example.test"):
+        finding = check.panel_address({"ALLOWED_HOSTS": hosts})
+        assert (finding.ok, finding.remedy) == (False, "Run ea4-mpm setup, which sets PANEL_URL.")
 
 
 @pytest.mark.parametrize("value", ['a"b', "a\nSECRET=1", "back\\slash"])

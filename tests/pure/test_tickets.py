@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -50,6 +51,40 @@ def test_no_two_tickets_are_alike() -> None:
 def test_no_new_key_looks_like_an_option_to_a_command_line() -> None:
     keys = [tickets.public_key(tickets.new_key()) for _ in range(600)]
     assert not [key for key in keys if key.startswith("-")]
+
+
+_P = 2**255 - 19
+_Y8 = int.from_bytes(
+    bytes.fromhex("26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05"), "little"
+)
+LOW_ORDER = [
+    (y | sign << 255).to_bytes(32, "little")
+    for y in (0, 1, _P - 1, _Y8, _P - _Y8, _P, _P + 1)
+    for sign in (0, 1)
+]
+"""Each point whose order divides 8, in each of its encodings."""
+
+
+@pytest.mark.parametrize("raw", LOW_ORDER, ids=bytes.hex)
+def test_a_key_for_which_anyone_can_sign_is_no_key_of_a_server(raw: bytes) -> None:
+    key = tickets._encoded(raw)
+    with pytest.raises(BadKey):
+        tickets.checked_key(key)
+    body = ticket().split(".")[1]
+    # R is the point itself and S is 0: with the neutral one as key, valid for every text.
+    forged = f"ea4whm1.{body}.{tickets._encoded(raw + bytes(32))}"
+    with pytest.raises(BadTicket, match="signature"):
+        verified(forged, key)
+
+
+def test_bytes_that_are_no_point_of_the_curve_are_no_key() -> None:
+    keys = [tickets._encoded(bytes([n, 7] + [0] * 30)) for n in range(64)]
+    taken = []
+    for key in keys:
+        with suppress(BadKey):
+            taken.append(tickets.checked_key(key))
+    assert 16 < len(taken) < 48  # about half of all numbers are the y of a point
+    assert all(tickets.checked_key(tickets.public_key(tickets.new_key())) for _ in range(50))
 
 
 def test_a_ticket_of_another_key_is_refused() -> None:

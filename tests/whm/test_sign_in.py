@@ -24,12 +24,13 @@ from mpm.access.services.actor import Actor, BadRequest, NotAllowed
 from mpm.access.services.users import reset_password, set_role
 from mpm.access.services.whm import register_key, remove_key, set_may_change
 from mpm.access.throttle import FAILURES_A_MINUTE, limiter
-from mpm.access.views.whm import own_addresses
 from mpm.access.whm_sessions import LASTS, OPEN
 from mpm.changes.services.planning import request_preview
 from mpm.changes.services.request import request_change
+from mpm.history.diagnosis import of_the_panel
 from mpm.models import Change, Event, Preview, WhmKey, WhmTicket
 from mpm.servers.models import Server
+from mpm.web.address import own_origin
 from tests.panel.reports import carried_out
 from tests.web.conftest import ADMIN, person
 from tests.web.test_pages import views_of
@@ -227,9 +228,53 @@ def test_whoever_sends_many_bad_tickets_waits(web03: Server) -> None:
 
 def test_the_address_of_the_panel_is_the_one_that_is_set(settings: Any) -> None:
     request = RequestFactory().post("/whm/", SERVER_NAME="localhost")
-    assert own_addresses(request) == {"http://localhost"}
+    assert own_origin(request) == "http://localhost"
     settings.PANEL_URL = "https://panel.example.test/"
-    assert own_addresses(request) == {"https://panel.example.test"}
+    assert own_origin(request) == "https://panel.example.test"
+
+
+def test_a_panel_below_a_path_takes_the_tickets_for_its_host(settings: Any, web03: Server) -> None:
+    settings.PANEL_URL = "https://panel.example.test:8443/ea4/"
+    meant = ticket(audience="https://panel.example.test:8443")
+    assert click(browser(), meant) == f"{MPM}?server=web03"
+
+
+@pytest.mark.parametrize(
+    ("hosts", "known"),
+    [
+        (["panel.example.test"], True),
+        (["panel.example.test", "localhost", "127.0.0.1"], True),
+        (["panel.example.test", "other.example.test"], False),
+        ([".example.test"], False),
+        (["*"], False),
+    ],
+)
+def test_a_name_that_a_client_may_choose_is_no_address_of_the_panel(
+    settings: Any, web03: Server, hosts: list[str], known: bool
+) -> None:
+    """Whoever gets a ticket for another panel could otherwise hand it in here, under that name."""
+    settings.ALLOWED_HOSTS = hosts
+    settings.HTTPS = True
+    secure = {"secure": True, "SERVER_NAME": "panel.example.test", "SERVER_PORT": "443"}
+    meant = ticket(audience="https://panel.example.test")
+    answer = Client().post("/whm/", {"ticket": meant}, **secure)  # type: ignore[arg-type]
+    assert answer.headers["Location"] == ("/whm/enter/" if known else "/login/?whm=address")
+    assert WhmTicket.objects.exists() is known
+    assert [one.code for one in of_the_panel() if one.code == "no_panel_address"] == (
+        [] if known else ["no_panel_address"]
+    )
+    settings.PANEL_URL = "https://panel.example.test"
+    assert not [one for one in of_the_panel() if one.code == "no_panel_address"]
+
+
+def test_an_address_in_plain_http_is_reported_and_takes_no_ticket(
+    settings: Any, web03: Server
+) -> None:
+    settings.PANEL_URL = "http://panel.example.test"
+    assert click(browser(), ticket()) == "/login/?whm=address"
+    page = browser().get("/login/?whm=address").content.decode()
+    assert "set PANEL_URL to its https address" in page
+    assert "no_panel_address" in {one.code for one in of_the_panel()}
 
 
 def test_used_tickets_are_forgotten_when_they_would_have_expired_anyway(web03: Server) -> None:

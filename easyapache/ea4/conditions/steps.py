@@ -175,6 +175,19 @@ AGENT: tuple[Condition, ...] = (
         listed_in=(DIAGNOSTICS,),
     ),
     Condition(
+        "no_panel_address",
+        WARN,
+        Sentence("The panel doesn't know its own address"),
+        Sentence(
+            "Sign-in from WHM is permitted, but the panel can't tell whether a sign-in is meant for "
+            "it: PANEL_URL isn't its https address."
+        ),
+        Sentence(
+            "Set PANEL_URL to the https address of the panel in a browser, and restart the panel."
+        ),
+        listed_in=(DIAGNOSTICS,),
+    ),
+    Condition(
         "messages_dropped",
         WARN,
         Sentence("The panel dropped messages"),

@@ -29,7 +29,10 @@ log = logging.getLogger(__name__)
 ENTER_WITHIN = timedelta(seconds=60)
 """How long the browser may take from handing in the ticket to the page behind it."""
 
-REASONS = ("invalid", "expired", "early", "audience", "used", "unknown", "disabled", "wait")
+REASONS = (
+    *("invalid", "expired", "early", "audience", "used", "unknown", "disabled", "wait"),
+    "address",
+)
 """The reasons for refusing a sign-in, as in the URL of the sign-in page."""
 
 
@@ -113,8 +116,12 @@ def _end_sessions(server: Server) -> None:
     but not entered with lead nowhere anymore. They stay, so that none is redeemed twice."""
     WhmTicket.objects.filter(server=server, entered_at=None).update(entered_at=timezone.now())
     for account in User.objects.filter(whm__server=server):
-        account.set_unusable_password()
-        account.save(update_fields=["password"])
+        _end_sessions_of(account)
+
+
+def _end_sessions_of(account: User) -> None:
+    account.set_unusable_password()
+    account.save(update_fields=["password"])
 
 
 # -- tickets -----------------------------------------------------------------------------------
@@ -211,9 +218,8 @@ def _account(used: WhmTicket) -> User:
     if found is not None:
         if found.root != used.root:
             known.update(root=used.root)
-            # Sessions that began with the other privileges end: each is bound to this.
-            found.user.set_unusable_password()
-            found.user.save(update_fields=["password"])
+            # Sessions that began with the other privileges end.
+            _end_sessions_of(found.user)
         return found.user
     user = User(username=f"{used.name}@{used.server.name} (WHM)")
     user.set_unusable_password()

@@ -24,7 +24,6 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_GET, require_POST
 
-from easyapache.tickets import origin
 from mpm.access.roles import actor_of, can_read, may_change
 from mpm.access.services.actor import Refused
 from mpm.access.services.whm import (
@@ -40,19 +39,12 @@ from mpm.access.services.whm import (
 from mpm.access.throttle import wrong_tickets
 from mpm.access.whm_sessions import BACKEND, LASTS, only_server
 from mpm.servers.models import Server
-from mpm.web.address import client_address
+from mpm.web.address import client_address, own_origin
 from mpm.web.translation import in_words
 
 log = logging.getLogger(__name__)
 
 COOKIE = "whm_entry"
-
-
-def own_addresses(request: HttpRequest) -> frozenset[str]:
-    """The addresses of this panel that a ticket may be for: the configured one, else the one of the
-    request, whose host is in ALLOWED_HOSTS."""
-    url = settings.PANEL_URL or f"{request.scheme}://{request.get_host()}"
-    return frozenset(filter(None, [origin(url.rstrip("/"))]))
 
 
 @csrf_exempt  # what proves that the form is meant is the signature in it
@@ -61,13 +53,16 @@ def own_addresses(request: HttpRequest) -> frozenset[str]:
 @require_POST
 def arrive(request: HttpRequest) -> HttpResponse:
     """Redeem a ticket, whether or not it leads to a sign-in."""
-    address = client_address(request)
+    address, own = client_address(request), own_origin(request)
     if not wrong_tickets(address, failed=False).allowed:
         return _refused("wait")
+    if not own:
+        log.warning("No ticket can be accepted: set PANEL_URL to the https address of this panel.")
+        return _refused("address")
     try:
         entry = use_ticket(
             request.POST.get("ticket", ""),
-            audiences=own_addresses(request),
+            audiences=frozenset({own}),
             actor=actor_of(request),
         )
     except TicketRefused as refused:
@@ -127,6 +122,10 @@ def refusals() -> dict[str, str]:
         "audience": _(
             "This sign-in from WHM is for another address of the panel. On the server, run ea4-mpm "
             "whm install --panel with the address of this page."
+        ),
+        "address": _(
+            "The panel doesn’t know its own address, so it can’t accept sign-ins from WHM. An "
+            "administrator can set PANEL_URL to its https address."
         ),
         "unknown": _(
             "The panel doesn’t accept sign-ins from this server’s WHM. An administrator can "

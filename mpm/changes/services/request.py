@@ -33,16 +33,17 @@ FARTHEST = timedelta(days=366)
 LATE = timedelta(days=1)
 """How long ago an open-ended window may have started; more is a typing error."""
 
-Check = Callable[[Profile, Plan], None]
+Check = Callable[[Profile, Plan, bool], None]
+"""Called with the profile, the plan, and whether the plan is that of an unfinished change, which
+was accepted before; raises to refuse."""
 
 
 class Terms(TypedDict, total=False):
     """The parts of a request besides the choice.
 
     ``digest`` is that of the confirmed plan. With ``preview`` the plan is that answer of the
-    server. ``check`` is a condition of the caller on the profile and the plan that are used; it
-    raises to refuse. ``not_before`` and ``not_after`` (aware) are the window in which the change
-    may start.
+    server. ``check`` is a condition of the caller on what is used. ``not_before`` and
+    ``not_after`` (aware) are the window in which the change may start.
     """
 
     digest: str | None
@@ -108,7 +109,7 @@ def refuse_if_unfinished(server: Server, choice: Choice, terms: Terms) -> None:
     )
     check = terms.get("check")
     if check is not None and isinstance(wanted, UnderWay):
-        check(profile_of(server), Plan.from_json(active.plan))
+        check(profile_of(server), Plan.from_json(active.plan), True)
     raise wanted
 
 
@@ -154,7 +155,7 @@ def _weighed(server: Server, choice: Choice, actor: Actor, terms: Terms) -> _Rea
     plan = plan.seen_now(profile)
     check = terms.get("check")
     if check is not None:
-        check(profile, plan)
+        check(profile, plan, False)
     if digest is not None and digest != plan.digest:
         raise Stale(plan)
     refuse_if_blocked(plan, profile)
