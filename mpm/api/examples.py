@@ -147,7 +147,9 @@ SERVER: Json = {
 }
 ADVICE: Json = {
     "mpm": "event",
-    "why": ["The system has threads and safe thread polling."],
+    "fits": True,
+    "headline": "event is recommended.",
+    "why": ["This system supports threads and thread-safe polling."],
     "threads": True,
     "safe_polling": True,
     "detected": {"threads": True, "safe_polling": True},

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+import time
 from functools import lru_cache
 from typing import Any
 
 from django.db import connection
 from django.http import HttpRequest
+from django.utils import timezone
 
 from easyapache.ea4.protocol import SERVER_NAME
 from mpm.access.services.actor import Refused
 from mpm.access.token_auth import admit, admit_and_read
 from mpm.access.tokens import Beside, reaches
 from mpm.api.auth import reachable
+from mpm.history.capacity import load_of, recommendation_of
 from mpm.models import Token
 from mpm.schemas.server import MpmStatus
 from mpm.servers.models import InstalledProfile, Server
 
-_COLUMNS = "server.kind, profile.id, profile.digest"
+_COLUMNS = "server.kind, profile.id, profile.digest, profile.confirmed_at"
 _PROFILE = """LEFT JOIN easyapache_installedprofile profile
     ON profile.id = (SELECT MAX(id) FROM easyapache_installedprofile WHERE server_id = server.id)"""
 _BESIDE_TOKEN = f"LEFT JOIN easyapache_server server ON server.name = %s {_PROFILE}"
@@ -40,13 +43,14 @@ def admit_for_state(request: HttpRequest, text: str) -> Token:
 def mpm_answer(request: HttpRequest, token: Token, name: str) -> tuple[str, bytes]:
     """The digest of the state of a server, and the whole body.
 
-    Stored profiles never change, so the cached body is valid while the profile is the latest.
-    Raises NotFound for a server out of the token's reach, Refused ``no_profile`` before the first
+    The cached body is valid until the server is checked again, which may find the same profile but
+    other figures of its memory; and for an hour, because old figures count no longer. Raises
+    NotFound for a server out of the token's reach, Refused ``no_profile`` before the first
     scan.
     """
     row = getattr(request, "latest_profile", None) or _latest(name)
     if row is not None and row[0] is not None and reaches(token, name, row[0]) and row[1]:
-        return row[2], _body(name, row[1], row[2])
+        return row[2], _body(name, *row[1:], int(time.time()) // 3600)
     raise no_profile(reachable(token, name))
 
 
@@ -61,9 +65,11 @@ def _latest(name: str) -> tuple[Any, ...] | None:
 
 
 @lru_cache(maxsize=2048)
-def _body(name: str, profile: int, _digest: str) -> bytes:
-    row = InstalledProfile.objects.get(pk=profile)
-    return MpmStatus.of(name, row.profile).model_dump_json().encode()
+def _body(name: str, profile: int, _digest: str, _confirmed: object, _hour: int) -> bytes:
+    row = InstalledProfile.objects.select_related("server").get(pk=profile)
+    load = load_of(row.server, timezone.now(), row, with_peaks=False)
+    recommended = recommendation_of(row.profile, load)
+    return MpmStatus.of(name, row.profile, recommended).model_dump_json().encode()
 
 
 def latest_of(server: Server) -> InstalledProfile:

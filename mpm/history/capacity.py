@@ -1,5 +1,5 @@
 """A server's load: the latest measurement, each MPM's figures when it last ran, and the busiest
-moments."""
+moments; and the MPM that is recommended with them."""
 
 from __future__ import annotations
 
@@ -8,8 +8,11 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
+from easyapache.ea4.advice import Advice, Answers, Recommended, recommend, within_memory
 from easyapache.ea4.capacity import Capacity, Measured, Own, capacity_of
 from easyapache.ea4.mpm import MPM
+from easyapache.ea4.profile import Profile
+from mpm.servers.inventory import observed_mpm
 from mpm.servers.models import InstalledProfile, Peak, Server
 
 LOOK_BACK = timedelta(days=30)
@@ -74,6 +77,37 @@ def load_of(
         own_at=own_at,
         peaks=peaks,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Recommendation:
+    """What every interface says. ``advice`` is what suits the software of the server, ``within``
+    what remains of it when its memory is considered. ``runs``: the MPM of the server, if known."""
+
+    advice: Advice
+    within: Recommended
+    runs: MPM | None
+
+    @property
+    def fits(self) -> bool:
+        """Whether what suits the server fits in its memory, as far as that was measured."""
+        return self.within.mpm is not None
+
+    @property
+    def mpm(self) -> MPM:
+        """What the server should run now: if nothing is recommended, what it runs."""
+        return self.within.mpm or self.runs or self.advice.mpm
+
+
+def recommendation_of(
+    profile: Profile, load: Load | None, answers: Answers | None = None
+) -> Recommendation:
+    """The recommendation for a server, the same in pages, APIs and commands. No query."""
+    now = observed_mpm(profile)
+    runs = MPM(now.mpm) if now.mpm in set(MPM) else None
+    advice = recommend(profile, answers)
+    within = within_memory(advice, profile, runs, load.capacities if load else ())
+    return Recommendation(advice, within, runs)
 
 
 def _own(kept: Mapping[str, Any]) -> Own:

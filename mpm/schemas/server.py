@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field
 
-from easyapache.ea4.advice import recommend
 from easyapache.ea4.mpm import MPM, installed
 from easyapache.ea4.profile import Observation as Observed
 from easyapache.ea4.profile import Profile as Facts
 from mpm.schemas.resource import Moment, Resource, one_of
 
 if TYPE_CHECKING:
+    from mpm.history.capacity import Recommendation as RecommendationNow
     from mpm.servers.health import Health as HealthNow
     from mpm.servers.models import InstalledProfile
     from mpm.servers.models import Server as Row
@@ -97,15 +97,36 @@ class Observation(Resource):
 
 
 class Recommendation(Resource):
-    """The recommended MPM of a server, and why."""
+    """The recommended MPM of a server, and why. It follows what is measured of the server's memory,
+    so it can differ where the ETag is the same."""
 
-    mpm: Annotated[str, one_of(MPMS)]
+    mpm: Annotated[str, one_of(MPMS)] = Field(
+        description="What the server should run: the MPM that suits it. Where that doesn't fit in "
+        "its memory, what it runs now."
+    )
+    fits: bool = Field(
+        description="false: the MPM that suits the server doesn't fit in its memory; `headline` "
+        "says what to do."
+    )
+    headline: str
     why: list[str]
     threads: bool
     safe_polling: bool
     detected: dict[str, bool | None] = Field(
         description="As the server reported it; null if unknown."
     )
+
+    @classmethod
+    def of(cls, found: RecommendationNow) -> Recommendation:
+        return cls(
+            mpm=found.mpm.value,
+            fits=found.fits,
+            headline=str(found.within.headline),
+            why=[str(sentence) for sentence in found.within.why],
+            threads=found.advice.threads,
+            safe_polling=found.advice.safe_polling,
+            detected=dict(found.advice.detected),
+        )
 
 
 class MpmStatus(Resource):
@@ -124,7 +145,7 @@ class MpmStatus(Resource):
     recommendation: Recommendation
 
     @classmethod
-    def of(cls, name: str, profile: Facts) -> MpmStatus:
+    def of(cls, name: str, profile: Facts, recommended: RecommendationNow) -> MpmStatus:
         by_packages = installed(profile.names)
         seen = (by_packages, profile.configured, profile.running)
         return cls(
@@ -136,7 +157,7 @@ class MpmStatus(Resource):
             configured=Observation.of(profile.configured),
             running=Observation.of(profile.running),
             digest=profile.digest,
-            recommendation=Recommendation.model_validate(recommend(profile).as_json()),
+            recommendation=Recommendation.of(recommended),
         )
 
 

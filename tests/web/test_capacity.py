@@ -8,17 +8,23 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 from html import unescape
+from io import StringIO
 from typing import Any
 
 import pytest
+from django.core.management import call_command
 from django.test import Client
 from django.utils import timezone
 from playwright.sync_api import Locator, expect
 
+from easyapache.ea4.advice import Advice, Recommended
 from easyapache.ea4.capacity import Share, Source
 from easyapache.ea4.mpm import MPM
 from easyapache.ea4.profile import Observation, Profile
+from mpm.access.services.actor import Actor
+from mpm.access.tokens import issue
 from mpm.changes.views import capacity
+from mpm.history.capacity import Recommendation
 from mpm.servers.inventory import record_memory, record_scan
 from mpm.servers.models import Peak, Server
 from tests.browser import COLOURS, RULES, faults
@@ -246,6 +252,61 @@ def test_what_fits_is_recommended(admin: Client, measured_server: Callable[..., 
     page = words(admin)
     assert "prefork is recommended." in page
     assert page.count("recommended here") == 1
+
+
+@pytest.mark.parametrize(
+    ("load", "headline"),
+    [
+        ({}, "Stay on prefork until php74-php can be removed."),
+        ({"process_bytes": 12 << 20}, "prefork is recommended."),
+    ],
+)
+def test_every_interface_recommends_the_same(
+    admin: Client,
+    measured_server: Callable[..., Server],
+    load: dict[str, Any],
+    headline: str,
+) -> None:
+    server = measured_server(add=PHP, **load)
+    assert headline in words(admin)
+    advice = _of_rest(server)
+    fits = bool(load)
+    assert (advice["mpm"], advice["fits"], advice["headline"]) == ("prefork", fits, headline)
+    assert all(sentence in words(admin) for sentence in advice["why"])
+    out = StringIO()
+    call_command("mpm", "status", "--server", server.name, stdout=out)
+    shown = " ".join(out.getvalue().split())
+    assert ("Recommended prefork" if fits else headline) in shown
+    assert all(sentence in shown for sentence in advice["why"])
+
+
+def test_a_recommendation_follows_the_memory_of_the_next_scan_though_the_state_is_the_same(
+    measured_server: Callable[..., Server],
+) -> None:
+    server = measured_server(add=PHP)
+    assert _of_rest(server)["fits"] is False
+    latest = server.installed_profiles.get()
+    load = {**latest.facts["load"], "process_bytes": 12 << 20}
+    profile = replace(latest.profile, facts={**latest.facts, "load": load})
+    record_scan(server, profile, timezone.now(), "scan")
+    assert server.installed_profiles.get().digest == latest.digest
+    assert _of_rest(server)["fits"] is True
+
+
+def test_where_nothing_is_recommended_a_program_reads_what_runs_now() -> None:
+    """It does nothing then, whatever it makes of the other members."""
+    unfit = Recommended(None, "No MPM is recommended: prefork doesn't fit in memory.", ())
+    advice = Advice(MPM.PREFORK, (), threads=False, safe_polling=False)
+    assert Recommendation(advice, unfit, MPM.EVENT).mpm is MPM.EVENT
+    assert Recommendation(advice, unfit, None).mpm is MPM.PREFORK
+
+
+def _of_rest(server: Server) -> Any:
+    actor = Actor(name="anna", role="administrator", origin="web")
+    token = issue(actor, name="monitor", scopes=["read"]).text
+    path = f"/api/v1/servers/{server.name}/mpm"
+    answer = Client().get(path, headers={"Authorization": f"Bearer {token}"})
+    return answer.json()["recommendation"]
 
 
 def test_numbers_are_written_as_the_reader_does(

@@ -179,8 +179,8 @@ AGENT: tuple[Condition, ...] = (
         WARN,
         Sentence("The panel doesn't know its own address"),
         Sentence(
-            "Sign-in from WHM is permitted, but the panel can't tell whether a sign-in is meant for "
-            "it: PANEL_URL isn't its https address."
+            "Sign-in from WHM is permitted, but the panel can't tell whether a sign-in is meant "
+            "for it: PANEL_URL isn't its https address."
         ),
         Sentence(
             "Set PANEL_URL to the https address of the panel in a browser, and restart the panel."

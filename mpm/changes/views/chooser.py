@@ -15,7 +15,7 @@ from django.utils import timezone
 from django.utils.translation import gettext_noop
 from django.views.decorators.http import require_GET, require_POST
 
-from easyapache.ea4.advice import Answers, Recommended, recommend, within_memory
+from easyapache.ea4.advice import Answers, Recommended, recommend
 from easyapache.ea4.conditions import CATALOG
 from easyapache.ea4.mpm import DEFAULT_MPM, ITK_SUMMARY, MPM, BadChoice, Choice
 from easyapache.ea4.plan import Plan, make_plan
@@ -30,7 +30,7 @@ from mpm.changes.services.planning import request_preview
 from mpm.changes.services.request import UP_TO_THE_SERVER, refuse_if_satisfied, satisfied
 from mpm.changes.services.unfinished import unfinished
 from mpm.changes.views import capacity
-from mpm.history.capacity import Load, load_of
+from mpm.history.capacity import Load, load_of, recommendation_of
 from mpm.history.prediction import restart_of
 from mpm.models import ACTIVE_STATES, Change
 from mpm.servers.inventory import observed_mpm
@@ -161,14 +161,11 @@ def situation(
     relations = load_catalogue()
     now = observed_mpm(profile)
     answers = _answers(data, profile)
-    advice = recommend(
-        profile,
-        Answers(
-            YES_OR_NO.get(answers.get("threads", "")), YES_OR_NO.get(answers.get("polling", ""))
-        ),
+    given = Answers(
+        YES_OR_NO.get(answers.get("threads", "")), YES_OR_NO.get(answers.get("polling", ""))
     )
-    running = MPM(now.mpm) if now.mpm else None
-    recommended = within_memory(advice, profile, running, load.capacities if load else ())
+    recommendation = recommendation_of(profile, load, given)
+    recommended = recommendation.within
     plan = make_plan(profile, choice, relations)
     return {
         "server": server,
@@ -185,7 +182,7 @@ def situation(
         "doctor_codes": DOCTORS,
         "restart": restart_of(server),
         "rows": _rows(profile, choice, plan, recommended),
-        "advice": advice,
+        "advice": recommendation.advice,
         "recommended": recommended,
         "itk_summary": ITK_SUMMARY,
         "itk_unavailable": choice.mpm.threaded and not choice.itk,

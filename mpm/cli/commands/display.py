@@ -209,7 +209,7 @@ def status(console: Terminal, body: Json, server: Json) -> None:
             (_("Installed"), observation(body["installed"])),
             (_("Configured"), observation(body["configured"])),
             (_("Running"), observation(body["running"])),
-            (_("Recommended"), advice["mpm"]),
+            (_("Recommended"), advice["mpm"] if advice["fits"] else advice["headline"]),
             *(("", (sentence, "dim")) for sentence in advice["why"]),
             (_("Status"), _health(server)),
             *(("", problem["message"]) for problem in server["health"]["problems"]),
