@@ -39,6 +39,9 @@ COMMON = (
     "scoreboardfile",
 )
 
+LISTENING = ("listen", "listenbacklog", "sendbuffersize", "receivebuffersize")
+"""Directives in the table of every MPM that are about the sockets of any server."""
+
 GOES_WITH: Mapping[str, frozenset[str]] = {
     "mpm_itk_module": frozenset({"prefork"}),
     "ruid2_module": frozenset({"prefork"}),

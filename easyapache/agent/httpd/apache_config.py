@@ -15,18 +15,26 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from easyapache.agent.httpd.addresses import canonical
-from easyapache.agent.httpd.apache_files import Files, GaveUp, Line, logical_lines, parsed
+from easyapache.agent.httpd.apache_files import (
+    Files,
+    GaveUp,
+    Line,
+    logical_lines,
+    parsed,
+    tokens,
+)
 from easyapache.agent.httpd.section_conditions import Loaded, Surroundings, VersionTest
 from easyapache.ea4.directives import (
     COMMON,
     GOES_WITH,
+    LISTENING,
     MPMS,
     SUPPORTED_BY,
     matches_nothing,
     names_of_mpm,
 )
 
-_VARIABLE = re.compile(r"\$\{(\w+)\}")
+_VARIABLE = re.compile(r"\$\{([^}]+)\}")
 _MPM_FILE = re.compile(r"mod_mpm_(\w+)\.so$")
 _PACKAGED = re.compile(
     r"\d+[_-](?:mod_)?(?:mpm_(?:event|worker|prefork|itk)|cgid?|http2|proxy_hcheck|qos)\.conf"
@@ -275,8 +283,8 @@ class _Reader:
         self.problems: list[str] = []
         self.variables: dict[str, str] = {}
         self._flags = set(surroundings.flags)
-        self._loaded = Loaded(surroundings.static)
-        self._macros: dict[str, tuple[tuple[str, ...], list[Line]]] = {}
+        self._loaded = Loaded(surroundings.static, surroundings.program)
+        self._macros: dict[str, tuple[tuple[str, ...], list[Line], Path]] = {}
         self._count = self._deep = 0
         self._mpm_line: tuple[str, ...] = ()
 
@@ -318,7 +326,7 @@ class _Reader:
                 inside = inside + 1 if line.kind == "<" else max(0, inside - 1)
                 if not inside and macro:
                     if not off:
-                        self._define_macro(macro)
+                        self._define_macro(macro, path)
                     macro = []
                     continue
             if inside:
@@ -332,8 +340,8 @@ class _Reader:
             elif line.kind == "<":
                 argument = line.tokens[0]
                 if line.name == "virtualhost" and not off:
-                    tokens = parsed(0, f"x {argument}").tokens
-                    opening = Directive("<virtualhost", tokens, path, line.number, here)
+                    places = tuple(tokens(argument))
+                    opening = Directive("<virtualhost", places, path, line.number, here)
                     self.directives.append(opening)
                 if off or not self._holds(line.name, argument):
                     off += 1
@@ -353,30 +361,34 @@ class _Reader:
             self.source.in_time()
 
     def _directive(self, line: Line, path: Path, depth: int, here: _Sections) -> None:
-        name, tokens = line.name, line.tokens
-        if name in ("include", "includeoptional") and len(tokens) == 1:
-            self._include(tokens[0], depth, here, optional=name == "includeoptional")
+        name, words = line.name, line.tokens
+        if name in ("include", "includeoptional") and len(words) == 1:
+            self._include(words[0], depth, here, optional=name == "includeoptional")
             return
-        if name == "use" and tokens and tokens[0].lower() in self._macros:
-            self._use(tokens, path, depth, here)
+        if name == "use" and words and words[0].lower() in self._macros:
+            self._use(words, path, depth, here)
             return
-        if name == "loadmodule" and len(tokens) == 2:
-            tokens = self._as_after_the_change(tokens, path)
-            if not tokens:
+        if name == "loadmodule" and len(words) == 2:
+            words = self._as_after_the_change(words, path)
+            if not words:
                 return
-            self._loaded.add(*tokens)
-        elif name == "define" and tokens:
-            self._flags.add(tokens[0])
-            if len(tokens) == 2:
-                self.variables[tokens[0]] = tokens[1]
-        elif name == "undefine" and tokens:
-            self._flags.discard(tokens[0])
-            self.variables.pop(tokens[0], None)
-        self.directives.append(Directive(name, tokens, path, line.number, here))
+            self._loaded.add(words[0], self.server_root / words[1])
+        elif name == "define" and words:
+            self._flags.add(words[0])
+            if len(words) == 2:
+                self.variables[words[0]] = words[1]
+        elif name == "undefine" and words:
+            self._flags.discard(words[0])
+            self.variables.pop(words[0], None)
+        elif name == "undefmacro" and words:
+            self._macros.pop(words[0].lower(), None)
+        elif name == "serverroot" and words and Path(words[0]).is_absolute():
+            self.server_root = Path(words[0])
+        self.directives.append(Directive(name, words, path, line.number, here))
 
     def _include(self, pattern: str, depth: int, here: _Sections, *, optional: bool) -> None:
         try:
-            found = self.source.included(self.server_root / pattern)
+            found = self.source.included(self.server_root, pattern)
         except OSError as error:
             self.problem(f"{error.filename or pattern}: {error.strerror}")
             return
@@ -390,9 +402,8 @@ class _Reader:
         evaluated per request (``<If>``, ``<Files>`` and all others)."""
         if not name.startswith("if"):
             return True
-        wanted, negated = argument.strip().strip("\"'"), False
-        if wanted.startswith("!") and name != "ifversion":
-            wanted, negated = wanted[1:], True
+        negated = argument.startswith("!") and name != "ifversion"
+        wanted = (tokens(argument[1:] if negated else argument) or ("",))[0]
         if name == "ifmodule":
             return self._loaded.has(wanted) is not negated
         if name == "ifdefine":
@@ -418,41 +429,42 @@ class _Reader:
 
     def _known(self, directive: str) -> bool:
         mpms = SUPPORTED_BY.get(directive)
-        if mpms is None and directive not in COMMON:
+        if mpms is None and directive not in (*COMMON, *LISTENING):
             return self._loaded.knows(directive)
         loaded = [mpm for mpm in MPMS if self._loaded.has(f"mpm_{mpm}_module")]
         return any(mpms is None or mpm in mpms for mpm in loaded)
 
-    def _as_after_the_change(self, tokens: tuple[str, ...], path: Path) -> tuple[str, ...]:
+    def _as_after_the_change(self, words: tuple[str, ...], path: Path) -> tuple[str, ...]:
         """The LoadModule line as it will be under the requested MPM; empty if it will be removed.
         Only lines in files of packages are removed."""
         mpm = self.surroundings.mpm
         if mpm is None:
-            return tokens
-        symbol, file = tokens
+            return words
+        symbol, file = words
         threaded = mpm != "prefork"
         match = _MPM_FILE.search(file)
         if match and match[1] in MPMS:
             own = _PACKAGED.fullmatch(path.name) if self.surroundings.packaged else True
             # A file may be included twice; httpd skips a module that is already loaded.
-            if own and self._mpm_line in ((), tokens):
-                self._mpm_line = tokens
+            if own and self._mpm_line in ((), words):
+                self._mpm_line = words
                 return (f"mpm_{mpm}_module", file.replace(f"mpm_{match[1]}", f"mpm_{mpm}"))
-            return tokens
+            return words
         if symbol in ("cgi_module", "cgid_module") and _PACKAGED.fullmatch(path.name):
             name = "cgid" if threaded else "cgi"
             return (f"{name}_module", file.replace(f"mod_{symbol[:-7]}.", f"mod_{name}."))
         # What loads PHP is written by cPanel's hooks, which write it again.
         ours = _PACKAGED.fullmatch(path.name) or symbol.startswith("php")
-        return () if ours and mpm not in GOES_WITH.get(symbol, MPMS) else tokens
+        return () if ours and mpm not in GOES_WITH.get(symbol, MPMS) else words
 
     # -- text ------------------------------------------------------------------------------
 
     def _expand(self, text: str) -> str:
         def value(match: re.Match[str]) -> str:
-            name = match[1]
-            found = self.variables.get(name)
-            return self.surroundings.environment.get(name, match[0]) if found is None else found
+            found = self.variables.get(match[1])
+            if found is None:
+                found = self.surroundings.environment.get(match[1])
+            return found or match[0]  # an empty one is as good as none to httpd
 
         length = len(text) + sum(len(value(match)) for match in _VARIABLE.finditer(text))
         if length > _LONGEST_LINE:
@@ -460,16 +472,16 @@ class _Reader:
             return text
         return _VARIABLE.sub(value, text)
 
-    def _define_macro(self, lines: list[Line]) -> None:
-        name, *parameters = parsed(0, f"x {lines[0].tokens[0]}").tokens or ("",)
-        self._macros[name.lower()] = (tuple(parameters), lines[1:])
+    def _define_macro(self, lines: list[Line], path: Path) -> None:
+        name, *parameters = tokens(lines[0].tokens[0]) or [""]
+        self._macros[name.lower()] = (tuple(parameters), lines[1:], path)
 
-    def _use(self, tokens: tuple[str, ...], path: Path, depth: int, here: _Sections) -> None:
+    def _use(self, words: tuple[str, ...], path: Path, depth: int, here: _Sections) -> None:
         if depth > _DEPTH:
             self._too_deep(f"{path}: macros used more than {_DEPTH} levels deep")
             return
-        parameters, lines = self._macros[tokens[0].lower()]
-        values = dict(zip(parameters, tokens[1:], strict=False))
+        parameters, lines, path = self._macros[words[0].lower()]
+        values = dict(zip(parameters, words[1:], strict=False))
         if values:
             names = sorted(values, key=len, reverse=True)
             pattern = re.compile("|".join(map(re.escape, names)))

@@ -3,14 +3,14 @@ a device, a folder with the whole machine in it, or the file itself."""
 
 from __future__ import annotations
 
+import fnmatch
 import glob
 import hashlib
 import os
 import re
-import shlex
 import stat
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,6 @@ MOST_ENTRIES = 200_000
 """Entries of folders that an Include may lead through."""
 LONGEST = 30.0
 """Seconds for one reading, on a machine that has other things to do as well."""
-_SECTION = re.compile(r"<\s*(/?)\s*([A-Za-z]\w*)\s*(.*?)\s*>?\s*\Z", re.DOTALL)
 
 Stamp = tuple[int, int, int, int]
 """Device, inode, time of the last change in nanoseconds, and size of a file or folder."""
@@ -78,7 +77,8 @@ class Files:
             digest = hashlib.blake2b(raw).digest()
             found = self.known.get(digest) or self.parsed.get(digest)
             if found is None:
-                text = raw.decode(errors="replace")
+                # Names of files in another encoding are still those of files.
+                text = raw.decode(errors="surrogateescape")
                 found = [parsed(*line) for line in logical_lines(text)]
             self._lines[path] = self.parsed[digest] = found
         return found
@@ -123,50 +123,51 @@ class Files:
         """Restart the time limit, to read the cached files again."""
         self._begun = time.monotonic()
 
-    def included(self, full: Path) -> list[Path]:
-        """The files an Include of this path means, in httpd's order: a file, all those in a
-        folder and below it, or what a pattern matches. Raises OSError and GaveUp."""
-        found = self._found.get(str(full))
+    def included(self, root: Path, written: str) -> list[Path]:
+        """The files an Include means, in httpd's order: a file, all those in a folder and below
+        it, or what a pattern matches. Raises OSError and GaveUp."""
+        # The slash at the end of a pattern asks for folders, and is not part of a Path.
+        parts = [*(root / written).parts, *([""] if written.endswith("/") else [])]
+        key = "/".join(parts)
+        found = self._found.get(key)
         if found is None:
-            found = self._found[str(full)] = self._included(full)
+            found = self._found[key] = list(self._matching(Path(), parts))
         return found
 
-    def _included(self, written: Path) -> list[Path]:
+    def _matching(self, folder: Path, parts: list[str]) -> Iterator[Path]:
+        """As httpd's ap_process_fnmatch_configs: a link to a folder counts only as the last part,
+        and what follows a pattern need not be there."""
+        first = next((n for n, part in enumerate(parts) if glob.has_magic(part)), len(parts))
+        folder = folder.joinpath(*parts[:first])
+        if first == len(parts):
+            yield from self._below(folder)
+            return
         # Both signs negate a set for httpd, one of them for Python.
-        full = Path(str(written).replace("[^", "[!"))
-        if not glob.has_magic(str(full)):
-            return list(self._below(full))
-        for folder in self._folders_of(full):
-            self.stamps[folder] = _stamp(folder)
-        # Path.glob cannot start at an absolute pattern, which httpd's may be.
-        found = []
-        for name in glob.iglob(str(full)):  # noqa: PTH207
-            self._one_more()
-            found.append(Path(name))
-        return [item for match in sorted(found) for item in self._below(match)]
+        pattern, rest = parts[first].replace("[^", "[!"), parts[first + 1 :]
+        hidden = pattern.startswith(".")
+        for name, is_folder in self._entries_of(folder):
+            suits = name.startswith(".") <= hidden and fnmatch.fnmatchcase(name, pattern)
+            if suits and (is_folder or not rest):
+                yield from self._matching(folder / name, rest)
 
-    def _folders_of(self, pattern: Path) -> Iterable[Path]:
-        """The folders whose entries decide what a pattern matches."""
-        parts = pattern.parts
-        first = next(n for n, part in enumerate(parts) if glob.has_magic(part))
-        yield Path(*parts[:first])
-        for number in range(first + 1, len(parts)):
-            for name in glob.iglob(str(Path(*parts[:number]))):  # noqa: PTH207
-                self._one_more()
-                if Path(name).is_dir():
-                    yield Path(name)
+    def _entries_of(self, folder: Path) -> list[tuple[str, bool]]:
+        """(name, whether it is itself a folder), by name; nothing if the folder isn't there."""
+        self.stamps[folder] = _stamp(folder)
+        found = []
+        try:
+            with os.scandir(folder) as entries:
+                for entry in entries:
+                    self._one_more()
+                    found.append((entry.name, entry.is_dir(follow_symlinks=False)))
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+        return sorted(found)
 
     def _below(self, path: Path) -> Iterator[Path]:
         if not path.is_dir():
             yield path
             return
-        self.stamps[path] = _stamp(path)
-        with os.scandir(path) as entries:
-            names = []
-            for entry in entries:
-                self._one_more()
-                names.append(entry.name)
-        for name in sorted(names):
+        for name, _ in self._entries_of(path):
             yield from self._below(path / name)
 
     def _one_more(self) -> None:
@@ -210,36 +211,68 @@ def _stamp(path: Path) -> Stamp | None:
     return facts.st_dev, facts.st_ino, facts.st_mtime_ns, facts.st_size
 
 
+_SPACE = " \t\n\v\f\r"
+"""What is a space to C."""
+_WORD = re.compile(
+    r"""(?:"((?:[^"\\]|\\.?)*)"?|'((?:[^'\\]|\\.?)*)'?|([^ \t\n\v\f\r]+))[ \t\n\v\f\r]*""",
+    re.DOTALL,
+)
+_SIMPLE_SECTION = re.compile(r"<(\w+)(?:[ \t]+([^\"'\\>]*))?>\Z", re.ASCII)
+_BACKSLASH = re.compile(r"\\(\\)")
+_ESCAPED = {"'": re.compile(r"\\(['\\])"), '"': re.compile(r'\\(["\\])')}
+"""What a backslash takes its meaning from, by the quote around it."""
+_RARE = re.compile(r"[\"'\\\x1c-\x1f]|[^\x00-\x7f]")
+"""What str.split does not see as httpd does."""
+
+
 def parsed(number: int, text: str) -> Line:
-    if text[:1] == "<" and (section := _SECTION.match(text)):
-        kind = "/" if section[1] else "<"
-        return Line(number, kind, section[2].lower(), (section[3].strip(),), text)
-    found = tokens(text)
-    return Line(number, "", found[0].lower(), tuple(found[1:]), text)
+    """A line as httpd takes it apart (ap_build_config_sub in server/config.c)."""
+    if text[:1] != "<":
+        name, *arguments = tokens(text) or [""]
+        return Line(number, "", name.lower(), tuple(arguments), text)
+    if simple := _SIMPLE_SECTION.match(text):
+        return Line(number, "<", simple[1].lower(), ((simple[2] or "").strip(_SPACE),), text)
+    word = _WORD.match(text)
+    assert word is not None  # it begins with "<"
+    name = word[3].removesuffix(">").lower()
+    if name[1:2] == "/":
+        return Line(number, "/", name[2:], ("",), text)
+    # What follows the last ">" is ignored.
+    argument = text[word.end() :].rpartition(">")[0]
+    return Line(number, "<", name[1:], (argument.strip(_SPACE),), text)
 
 
 def logical_lines(text: str) -> Iterator[tuple[int, str]]:
     """Lines with continuations joined, without comments and blank ones; numbers count from 1."""
     pending, first = "", 0
     # By line feeds alone, as httpd: to Python form feeds and some more end a line too.
-    for number, raw in enumerate(text.replace("\r\n", "\n").split("\n"), 1):
-        if raw[-1:] == "\\":
+    lines = text.replace("\r\n", "\n").split("\n")
+    last = len(lines)
+    for number, raw in enumerate(lines, 1):
+        if "\0" in raw:  # where a text ends for C
+            raw = raw.partition("\0")[0]
+        elif raw[-1:] == "\\" and number < last:
             first = first if pending else number
             pending += raw[:-1]
             continue
         if pending:
-            line, at, pending = (pending + raw).strip(), first, ""
+            line, at, pending = (pending + raw).strip(_SPACE), first, ""
         else:
-            line, at = raw.strip(), number
+            line, at = raw.strip(_SPACE), number
         if line and line[0] != "#":
             yield at, line
 
 
 def tokens(line: str) -> list[str]:
-    # A shell's lexer takes its time, and nearly all lines can do without.
-    if line.isascii() and not ('"' in line or "'" in line or "\\" in line):
+    """The words of a line as httpd separates them (ap_getword_conf): a quote opens one at the
+    beginning of a word only, and reaches to the end of the line if it isn't closed."""
+    if not _RARE.search(line):
         return line.split()
-    try:
-        return shlex.split(line, posix=True) or [line]
-    except ValueError:  # an apostrophe that opens nothing, as in a log format
-        return line.split() or [line]
+    found, at = [], len(line) - len(line.lstrip(_SPACE))
+    while at < len(line):
+        word = _WORD.match(line, at)
+        assert word is not None  # something other than a space is there
+        text = word[word.lastindex or 3]
+        found.append(_ESCAPED.get(line[at], _BACKSLASH).sub(r"\1", text))
+        at = word.end()
+    return found

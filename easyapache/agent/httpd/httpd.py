@@ -181,6 +181,7 @@ class Httpd:
             static=self._compiled_in() or STATIC,
             before=started.values("C"),
             after=started.values("c"),
+            program=self._program_file(),
         )
 
     def _version(self) -> str:
@@ -206,9 +207,12 @@ class Httpd:
             self._static = key, tuple(_COMPILED_IN.findall(output))
         return self._static[1]
 
+    def _program_file(self) -> Path:
+        return Path(shutil.which(self.argv[0]) or self.argv[0])
+
     def _program(self) -> tuple[int, int] | None:
         """Another value when the program is another file."""
-        path = Path(shutil.which(self.argv[0]) or self.argv[0])
+        path = self._program_file()
         file = path.stat() if path.exists() else None
         return (file.st_ino, file.st_mtime_ns) if file else None
 

@@ -6,7 +6,9 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import PurePosixPath
+from pathlib import Path
+
+from easyapache.agent.httpd.elf import points_to, stamp_of
 
 STATIC = ("core.c", "mod_so.c", "http_core.c", "mod_unixd.c", "mod_log_config.c", "mod_version.c")
 """The modules compiled into httpd unless known otherwise (from ``httpd -l``)."""
@@ -53,8 +55,9 @@ class Surroundings:
 
     ``flags``: of -D. ``environment``: values for ``${NAME}``. ``version``: as 2.4.67; empty where
     unknown. ``static``: source files of the modules compiled in. ``before`` and ``after``:
-    directives of -C and -c. ``mpm``: read as after a change to that MPM, with the lines of packages
-    altered, or the first one if none is from a package (``packaged``).
+    directives of -C and -c. ``program``: httpd's own file. ``mpm``: read as after a change to that
+    MPM, with the lines of packages altered, or the first one if none is from a package
+    (``packaged``).
     """
 
     flags: frozenset[str] = frozenset()
@@ -63,6 +66,7 @@ class Surroundings:
     static: tuple[str, ...] = STATIC
     before: tuple[str, ...] = ()
     after: tuple[str, ...] = ()
+    program: Path | None = None
     mpm: str | None = None
     packaged: bool = True
 
@@ -70,20 +74,23 @@ class Surroundings:
 class Loaded:
     """The modules that are there at one point of the configuration."""
 
-    def __init__(self, static: tuple[str, ...]) -> None:
+    def __init__(self, static: tuple[str, ...], program: Path | None = None) -> None:
         self._names = set(static)
+        self.program = program
+        self._files: list[Path] = []
         for file in static:
             name = file.removesuffix(".c").removeprefix("mod_")
             self._names.add(_SYMBOLS.get(file, f"{name}_module"))
 
-    def add(self, symbol: str, file: str) -> None:
+    def add(self, symbol: str, file: Path) -> None:
         self._names.add(symbol)
+        self._files.append(file)
         if symbol in _FILES:
             self._names.add(_FILES[symbol])
         else:
             # PHP's library is libphp, its source mod_php; otherwise library and source have the
             # same name.
-            stem = PurePosixPath(file).stem
+            stem = file.stem
             self._names.add(f"{stem if stem.startswith('mod_') else f'mod_{stem}'}.c")
             self._names.add(f"mod_{symbol.removesuffix('_module')}.c")
 
@@ -92,15 +99,25 @@ class Loaded:
 
     def has_section(self, name: str) -> bool:
         """Whether httpd knows ``<name …>``."""
-        return name in _ALWAYS or _BY_MODULE.get(name, "") in self._names
+        if name in _BY_MODULE:  # httpd itself mentions some of them
+            return _BY_MODULE[name] in self._names
+        return name in _ALWAYS or self._in_a_file(f"<{name}")
 
     def knows(self, directive: str) -> bool:
-        """Whether httpd knows a directive that belongs to no MPM. The module is known for a few
-        only; all others are assumed to be known, as most guarded ones are."""
+        """Whether httpd knows a directive that belongs to no MPM: its name is in the table of a
+        loaded module or of httpd itself. Of a file that isn't there (yet), the name of the module
+        decides; if that doesn't tell, the directive is assumed to be known, as most guarded ones
+        are."""
+        if self._in_a_file(directive):
+            return True
         for prefixes, symbols in _PREFIXES.items():
             if directive.startswith(prefixes):
                 return any(symbol in self._names for symbol in symbols)
-        return True
+        return self.program is None or not all(map(stamp_of, self._files))
+
+    def _in_a_file(self, directive: str) -> bool:
+        stamped = ((path, stamp_of(path)) for path in (self.program, *self._files) if path)
+        return any(stamp and points_to(path, stamp, directive) for path, stamp in stamped)
 
 
 _PREFIXES: Mapping[tuple[str, ...], tuple[str, ...]] = {
