@@ -6,7 +6,7 @@ import json
 import os
 import re
 import sqlite3
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from functools import cache
@@ -169,18 +169,15 @@ def config_facts(
     for mpm in MPMS:
         for item in conf.refused_by(mpm):
             refused.setdefault(_placed(config, item), []).append(mpm)
+    lines = [item for _, item in conf.mpm_lines()]
+    if conf.loads_itk():
+        modules = conf.named("LoadModule")
+        lines += [item for item in modules if item.arguments[:1] == ("mpm_itk_module",)]
     foreign = [
         server_path(config.root, item.path)
-        for _, item in conf.mpm_lines()
-        if server_path(config.root, item.path) not in owned
+        for item in lines
+        if not is_owned(config.root, item.path, owned)
     ]
-    if conf.loads_itk():
-        foreign += [
-            server_path(config.root, item.path)
-            for item in conf.named("LoadModule")
-            if item.arguments[:1] == ("mpm_itk_module",)
-            and server_path(config.root, item.path) not in owned
-        ]
     only: list[dict[str, Any]] = [
         {"path": path, "line": line, "directive": text, "refused_by": mpms}
         for (path, line, text), mpms in sorted(refused.items())[:_MOST_PLACES]
@@ -214,7 +211,7 @@ def guarded_mpm_lines(
         loads = item.name == "loadmodule" and item.arguments[:1] != ()
         if not loads or item.arguments[0] not in {f"mpm_{mpm}_module" for mpm in MPMS}:
             continue
-        if _line(item) in now or server_path(config.root, item.path) in owned:
+        if _line(item) in now or is_owned(config.root, item.path, owned):
             continue
         found[_line(item)] = {
             **_place_of(config, item),
@@ -345,6 +342,15 @@ def _never_ended(root: Path) -> str:
     if row is None or row[2] or manager_at_work(root):
         return ""
     return f"dnf's transaction {row[0]} was begun and never ended"
+
+
+def is_owned(root: Path, path: Path, owned: Collection[str]) -> bool:
+    """Whether a file of the configuration is a package's (``owned``: their paths), be it included
+    through a link or its folder one: conf.modules.d moved elsewhere is still the packages'."""
+    if server_path(root, path) in owned:
+        return True
+    same = (name for name in owned if name.rpartition("/")[2] == path.name)
+    return any((root / name.lstrip("/")).resolve() == path.resolve() for name in same)
 
 
 def server_path(root: Path, path: Path) -> str:

@@ -314,3 +314,22 @@ def test_words_are_separated_as_httpd_separates_them(given: str) -> None:
         theirs = by_httpd(root, [])
         assert theirs is not None
         assert ascii_only(by_us(root, [])[0]) == ascii_only(theirs)
+
+
+@pytest.mark.parametrize("name", ["H2Push", "LSAPI_Engine", "Bogus", "<VirtualHosts"])
+def test_a_directive_of_no_module_is_none_under_an_mpm_that_is_not_there_yet(name: str) -> None:
+    """The files of the other MPM and of its CGI module come with the change."""
+    with short_folder() as place:
+        root = place.resolve()
+        (root / "conf.modules.d").mkdir()
+        for number, module_name in enumerate(("mpm_prefork", "cgi")):
+            file = root / f"mod_{module_name}.so"
+            file.symlink_to(modules() / file.name)
+            conf = f"conf.modules.d/00{number}_mod_{module_name}.conf"
+            (root / conf).write_text(f"LoadModule {module_name}_module {file}\n")
+        (root / "httpd.conf").write_text(
+            f"Include conf.modules.d/*.conf\n<IfDirective {name}>\nMinSpareServers 3\n"
+            "</IfDirective>\n<IfDirective ScriptSock>\nMaxSpareServers 3\n</IfDirective>\n"
+        )
+        _, conf_read = by_us(root, [])
+        assert [item.name for item in conf_read.refused_by("event")] == ["maxspareservers"]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 import socket
 from typing import Any
 
@@ -130,6 +132,69 @@ def test_a_module_that_is_missing_is_found(managed: Managed) -> None:
     with pytest.raises(HostError) as refused:
         rehearse(managed, "event", without)
     assert "No MPM loaded" in refused.value.message
+
+
+def test_what_is_no_plain_file_in_the_server_root_is_no_obstacle(managed: Managed) -> None:
+    """A pipe, a socket, links that lead nowhere or in a circle, and a dump of gigabytes."""
+    conf = managed.config.server_root / "conf"
+    os.mkfifo(conf / "pipe")
+    (conf / "nowhere").symlink_to("none")
+    (conf / "one").symlink_to("two")
+    (conf / "two").symlink_to("one")
+    (conf / "circle").symlink_to(".")
+    (conf / "core.1").open("wb").truncate(8 << 40)
+    _, transaction = managed.plan("event")
+    with socket.socket(socket.AF_UNIX) as end:
+        end.bind(str(conf / "socket"))
+        rehearse(managed, "event", transaction)
+    assert "it started as event" in managed.text
+
+
+@pytest.mark.parametrize("absolute", [False, True])
+def test_modules_in_a_folder_elsewhere_are_exchanged_in_the_copy_only(
+    managed: Managed, absolute: bool
+) -> None:
+    folder, elsewhere = managed.config.server_root / "conf.modules.d", managed.config.root / "srv/m"
+    elsewhere.parent.mkdir(exist_ok=True)
+    folder.rename(elsewhere)
+    folder.symlink_to(elsewhere if absolute else os.path.relpath(elsewhere, folder.parent))
+    before = {path.name: path.read_bytes() for path in elsewhere.iterdir()}
+    _, transaction = managed.plan("event")
+    rehearse(managed, "event", transaction)
+    assert "it started as event" in managed.text
+    assert {path.name: path.read_bytes() for path in elsewhere.iterdir()} == before
+    assert "foreign_mpm_files" not in managed.server.inspect().facts
+
+
+def test_a_file_that_is_included_by_a_link_is_read_in_the_copy(managed: Managed) -> None:
+    """Relative to its own folder, or by another name of the ServerRoot, as /usr/local/apache."""
+    root = managed.config.root
+    (root / "srv").mkdir(exist_ok=True)
+    (root / "srv/own.conf").write_text("<IfModule prefork.c>\nMinSpareServers 3\n</IfModule>\n")
+    (managed.config.server_root / "conf.d/own.conf").symlink_to("../../../srv/own.conf")
+    (root / "srv/apache").symlink_to("../etc/apache2")
+    main = managed.real.httpd.main_config
+    text, count = re.subn(
+        r"(?m)^(Include(?:Optional)? \"?)\S*?conf\.modules\.d",
+        rf"\1{root}/srv/apache/conf.modules.d",
+        main.read_text(),
+    )
+    assert count == 1
+    main.write_text(text)
+    _, transaction = managed.plan("event")
+    rehearse(managed, "event", transaction)
+    assert "it started as event" in managed.text
+
+
+def test_a_refusal_names_the_file_itself_and_not_its_copy(managed: Managed) -> None:
+    (managed.config.server_root / "conf.d/z.conf").write_text(
+        "<IfModule mpm_event_module>\nAsyncRequestWorkerFactor 0\n</IfModule>\n"
+    )
+    _, transaction = managed.plan("event")
+    with pytest.raises(HostError) as refused:
+        rehearse(managed, "event", transaction)
+    assert "line 2 of /etc/apache2/conf.d/z.conf" in refused.value.message
+    assert "rehearsal" not in refused.value.output
 
 
 def test_nothing_is_left_behind(managed: Managed) -> None:

@@ -1,21 +1,25 @@
-"""What a compiled program or module names in its tables: the directives of httpd's modules.
+"""What a compiled module names in its tables: the directives that it brings.
 
 A module's table of directives (``command_rec``) has a pointer to each name. The pointer is in the
-file, as the addend of a relocation, so nothing has to be loaded or run to find it.
+file, as a value of 8 bytes or the addend of a relocation, so nothing has to be loaded or run.
 """
 
 from __future__ import annotations
 
 import re
 import struct
+import sys
+from array import array
 from collections.abc import Iterator
 from functools import lru_cache
-from mmap import ACCESS_READ, mmap
 from pathlib import Path
 
+BIGGEST = 8 << 20
+"""Bytes of a file that is looked at. Modules have 10 kB to 1 MB, only PHP and Passenger more."""
 _LOADED = 1
 """PT_LOAD of a program header."""
 _MOST_SEGMENTS = 64
+_NAME = re.compile(rb"(<?[A-Za-z][A-Za-z0-9_]{1,63})\0")
 
 Stamp = tuple[int, int]
 """Time of the last change in nanoseconds, and size, of a file."""
@@ -30,35 +34,47 @@ def stamp_of(path: Path) -> Stamp | None:
     return facts.st_mtime_ns, facts.st_size
 
 
-@lru_cache(maxsize=4096)
-def points_to(path: Path, _stamp: Stamp, name: str) -> bool:
-    """Whether a pointer in a 64-bit ELF file leads to the string ``name``, in any case of its
-    letters. The stamp is part of the call so that another file of that name is looked at anew."""
-    text = re.compile(re.escape(name.encode()) + rb"\0", re.IGNORECASE)
+@lru_cache(maxsize=256)
+def names_in(path: Path, stamp: Stamp) -> frozenset[str]:
+    """What pointers in a 64-bit ELF file lead to and may be the name of a directive, in lower
+    case; nothing if it can't be read, is larger than BIGGEST, or is no such file. ``stamp``: that
+    of the file."""
+    if stamp[1] > BIGGEST:
+        return frozenset()
     try:
-        with path.open("rb") as file, mmap(file.fileno(), 0, access=ACCESS_READ) as content:
-            order = {b"\2\1": "<", b"\2\2": ">"}.get(content[4:6])
-            if content[:4] != b"\x7fELF" or order is None:
-                return False
-            segments = list(_segments(content, order))
-            for found in text.finditer(content):
-                for offset, address, length in segments:
-                    at = found.start() - offset
-                    pointer = struct.pack(f"{order}Q", address + at) if 0 <= at < length else b""
-                    if pointer and content.find(pointer) > 0:
-                        return True
-    except (OSError, ValueError, struct.error):  # unreadable, empty, or cut off
-        return False
-    return False
+        with path.open("rb") as file:
+            content = file.read(BIGGEST)
+        if content[:6] not in (b"\x7fELF\2\1", b"\x7fELF\2\2"):
+            return frozenset()
+        little = content[5] == 1
+        return frozenset(_names(content, "<" if little else ">", swap=little is not _LITTLE))
+    except (OSError, struct.error):  # unreadable, or cut off
+        return frozenset()
 
 
-def _segments(content: mmap, order: str) -> Iterator[tuple[int, int, int]]:
+_LITTLE = sys.byteorder == "little"
+
+
+def _names(content: bytes, order: str, *, swap: bool) -> Iterator[str]:
+    values = array("Q", content[: len(content) // 8 * 8])
+    if swap:
+        values.byteswap()
+    segments = list(_segments(content, order))
+    for value in set(values):
+        for offset, address, length in segments:
+            if address <= value < address + length and value:
+                found = _NAME.match(content, value - address + offset)
+                if found:
+                    yield found[1].decode().lower()
+
+
+def _segments(content: bytes, order: str) -> Iterator[tuple[int, int, int]]:
     """(place in the file, address in memory, length) of what is loaded."""
-    (start,) = struct.unpack_from(order + "Q", content, 32)
-    size, count = struct.unpack_from(order + "HH", content, 54)
+    (start,) = struct.unpack_from(f"{order}Q", content, 32)
+    size, count = struct.unpack_from(f"{order}HH", content, 54)
     for number in range(min(count, _MOST_SEGMENTS)):
         kind, _, offset, address, _, length = struct.unpack_from(
-            order + "IIQQQQ", content, start + number * size
+            f"{order}IIQQQQ", content, start + number * size
         )
         if kind == _LOADED:
             yield offset, address, length

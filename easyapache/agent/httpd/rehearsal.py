@@ -25,6 +25,7 @@ from easyapache.agent.httpd.addresses import own_addresses
 from easyapache.agent.httpd.apache_config import ApacheConfig, read_config
 from easyapache.agent.httpd.httpd import Httpd
 from easyapache.agent.httpd.listeners import ways_in
+from easyapache.agent.httpd.server_root_copy import Copier
 from easyapache.agent.httpd.sockets import is_address
 from easyapache.agent.packages.rpm import RpmDatabase
 from easyapache.agent.packages.unpack import unpack
@@ -71,12 +72,8 @@ class Rehearsal:
         """The copied ServerRoot with the modules as they will be."""
         real = self.config.server_root
         copy = folder / "etc"
-        shutil.copytree(
-            real,
-            copy,
-            symlinks=True,
-            ignore=lambda place, _: _LINKS if Path(place) == real else (),
-        )
+        read = {path.parent for path in self.httpd.read().files}
+        Copier(real, copy, _LINKS, frozenset(read)).copy()
         modules = (real / "modules").resolve()
         (copy / "modules").mkdir()
         for path in modules.iterdir():
@@ -90,10 +87,26 @@ class Rehearsal:
         unpacked = folder / "unpacked" / "root"
         for fresh in unpack(self.runner, incoming, transaction.install, unpacked):
             self._place(fresh, copy, on_server, modules_on_server, unpacked)
+        replaced = {str(real): str(copy), **self._other_names(copy)}
         for path in copy.rglob("*"):
             if path.is_file() and not path.is_symlink():
-                _replace_in(path, str(real), str(copy))
+                for old, new in replaced.items():
+                    _replace_in(path, old, new)
         return copy
+
+    def _other_names(self, copy: Path) -> dict[str, str]:
+        """{path: place in the copy} of links elsewhere that lead into the ServerRoot and that the
+        configuration uses, as /usr/local/apache/conf of cPanel."""
+        real = self.config.server_root
+        root, found = real.resolve(), {}
+        for path in self.httpd.read().files:
+            end = path.resolve()
+            if path.is_relative_to(real) or not end.is_relative_to(root):
+                continue
+            while path.name == end.name and end != root and path.parent.resolve() == end.parent:
+                path, end = path.parent, end.parent
+            found[str(path)] = str(copy / end.relative_to(root))
+        return found
 
     def _place(
         self, path: str, copy: Path, on_server: str, modules: str, source: Path | None
@@ -106,6 +119,8 @@ class Rehearsal:
                 break
         else:
             return
+        if not place.parent.resolve().is_relative_to(copy.resolve()):
+            return  # by a link it leads out of the copy, where nothing may be touched
         if source is None:
             if place.is_symlink() or place.is_file():
                 place.unlink()
@@ -152,7 +167,9 @@ class Rehearsal:
             raise HostError("rehearsal", why, "", finished.text) from None
         errors = runtime / "error_log"
         text = errors.read_text(errors="replace") if errors.exists() else ""
-        self._judge(result, mpm, itk, (result["output"] + text).strip(), log)
+        said = (result["output"] + text).strip()
+        # A reader looks for the file itself: the copy is gone by then.
+        self._judge(result, mpm, itk, said.replace(str(server_root), self._server_path(real)), log)
 
     def _settings(
         self,
@@ -272,10 +289,10 @@ def _move_to_free_ports(conf: ApacheConfig) -> None:
         rest = " ".join(["Listen", f"127.0.0.1:{port}", *item.arguments[1:]])
         lines.setdefault(item.path, {})[item.line] = rest
     for path, changes in lines.items():
-        text = path.read_text(errors="replace").split("\n")
+        text = path.read_bytes().split(b"\n")
         for number, line in changes.items():
-            text[number - 1] = line
-        path.write_text("\n".join(text))
+            text[number - 1] = line.encode(errors="surrogateescape")
+        path.write_bytes(b"\n".join(text))
 
 
 def _reason(text: str) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from easyapache.agent.httpd.elf import points_to, stamp_of
+from easyapache.agent.httpd.elf import BIGGEST, names_in, stamp_of
 
 STATIC = ("core.c", "mod_so.c", "http_core.c", "mod_unixd.c", "mod_log_config.c", "mod_version.c")
 """The modules compiled into httpd unless known otherwise (from ``httpd -l``)."""
@@ -84,7 +84,8 @@ class Loaded:
 
     def add(self, symbol: str, file: Path) -> None:
         self._names.add(symbol)
-        self._files.append(file)
+        if symbol not in _KNOWN_WITHOUT_FILE or file.exists():
+            self._files.append(file)
         if symbol in _FILES:
             self._names.add(_FILES[symbol])
         else:
@@ -113,11 +114,22 @@ class Loaded:
         for prefixes, symbols in _PREFIXES.items():
             if directive.startswith(prefixes):
                 return any(symbol in self._names for symbol in symbols)
-        return self.program is None or not all(map(stamp_of, self._files))
+        return self.program is None or not all(map(_readable, self._files))
 
     def _in_a_file(self, directive: str) -> bool:
-        stamped = ((path, stamp_of(path)) for path in (self.program, *self._files) if path)
-        return any(stamp and points_to(path, stamp, directive) for path, stamp in stamped)
+        files = (path for path in (self.program, *self._files) if path)
+        return any(directive in directives_in(path) for path in files)
+
+
+def directives_in(path: Path) -> frozenset[str]:
+    """The directives of a module's file or of httpd, in lower case; nothing if it isn't there."""
+    stamp = stamp_of(path)
+    return names_in(path, stamp) if stamp else frozenset()
+
+
+def _readable(path: Path) -> bool:
+    stamp = stamp_of(path)
+    return stamp is not None and stamp[1] <= BIGGEST
 
 
 _PREFIXES: Mapping[tuple[str, ...], tuple[str, ...]] = {
@@ -126,6 +138,7 @@ _PREFIXES: Mapping[tuple[str, ...], tuple[str, ...]] = {
     ("h2",): ("http2_module",),
     ("php_",): ("php_module", "php7_module", "php5_module"),
     ("scriptsock", "cgidscript"): ("cgid_module",),
+    ("scriptlog",): ("cgi_module", "cgid_module"),
     ("suexec",): ("suexec_module",),
     ("fcgid",): ("fcgid_module",),
     ("sec",): ("security2_module",),
@@ -133,6 +146,15 @@ _PREFIXES: Mapping[tuple[str, ...], tuple[str, ...]] = {
     ("assignuserid", "maxclientsvhost"): ("mpm_itk_module",),
     ("rewrite",): ("rewrite_module",),
 }
+
+
+_KNOWN_WITHOUT_FILE = frozenset(
+    {
+        *("mpm_event_module", "mpm_worker_module", "mpm_prefork_module", "cgi_module"),
+        *(symbol for symbols in _PREFIXES.values() for symbol in symbols),
+    }
+)
+"""Modules that an exchange of the MPM may bring, and of which the directives are known here."""
 
 
 class VersionTest:
