@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from django.contrib.auth import views as auth
 from django.contrib.auth.decorators import login_not_required
-from django.urls import URLPattern, URLResolver, include, path
+from django.urls import URLPattern, URLResolver, include, path, re_path
 
 from mpm.access.views import account
+from mpm.api.app import finished, nothing
 from mpm.servers.views import packages, profiles, servers
 from mpm.web import overview, search
 
@@ -17,6 +18,7 @@ handler500 = "mpm.web.faults.server_error"
 urlpatterns: list[URLPattern | URLResolver] = [
     # First, because programs send a thousand requests for each page that a person opens.
     path("api/", include("mpm.api.urls")),
+    re_path(r"^(?:/+)api(?:/.*)?$", finished(nothing)),
     path("", include("mpm.whmapi.urls")),
     path("", overview.home, name="home"),
     path("frame/", overview.around, name="frame"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import threading
 from collections.abc import Callable
 from functools import wraps
@@ -23,11 +24,12 @@ from ninja.openapi.schema import OpenAPISchema
 from mpm.access.services.actor import Refused
 from mpm.api import changes, doctor, events, plans, servers, switch, tokens, webhooks
 from mpm.api.auth import operator_of
+from mpm.api.bodies import BadBody, StrictParser
 from mpm.api.description import complete
 from mpm.api.parameters import learn
 from mpm.api.problems import Problem, answer, from_refusal, from_validation
 from mpm.web.for_programs import for_programs
-from mpm.web.middleware import refused_body
+from mpm.web.middleware import refused_body, without_body
 from mpm.web.polling import TURNS, found_no_place
 
 log = logging.getLogger(__name__)
@@ -89,6 +91,7 @@ api = Api(
     docs_url=None,
     openapi_url=None,
     urls_namespace="api-v1",
+    parser=StrictParser(),
 )
 for router in (
     servers.router,
@@ -121,7 +124,8 @@ def _invalid(request: HttpRequest, error: ValidationError) -> HttpResponse:
 @api.exception_handler(HttpError)
 def _http_error(request: HttpRequest, error: HttpError) -> HttpResponse:
     code = "bad_json" if error.status_code == 400 else "bad_request"
-    return answer(request, Problem(error.status_code, code, str(error)))
+    detail = str(error.__cause__ if isinstance(error.__cause__, BadBody) else error)
+    return answer(request, Problem(error.status_code, code, detail))
 
 
 @api.exception_handler(Http404)
@@ -204,19 +208,10 @@ def finished(view: View) -> View:
         response.headers.setdefault("Cache-Control", "no-store")
         response.headers.setdefault("Vary", "Authorization")
         request.method = method
-        return _without_body(response) if method == "HEAD" else response
+        return without_body(response) if method == "HEAD" else response
 
     run.bounds_its_body = True  # type: ignore[attr-defined]
     return for_programs(run)
-
-
-def _without_body(response: HttpResponseBase) -> HttpResponseBase:
-    """The headers of an answer, with the length that its body would have."""
-    if isinstance(response, HttpResponse):
-        length = len(response.content)
-        response.content = b""
-        response["Content-Length"] = str(length)
-    return response
 
 
 def _method_not_allowed(request: HttpRequest, response: HttpResponseBase) -> HttpResponse:
@@ -239,6 +234,8 @@ def nothing(request: HttpRequest) -> HttpResponse:
     )
     if request.path.endswith("/") and _is_there(request.path_info.rstrip("/")):
         detail = "There is nothing at this address. Remove the slash at its end."
+    elif "//" in request.path_info and _is_there(re.sub("//+", "/", request.path_info)):
+        detail = "There is nothing at this address. Replace the double slash by a single one."
     return answer(request, Problem(404, "not_found", detail))
 
 

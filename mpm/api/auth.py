@@ -12,7 +12,7 @@ from mpm.access.scopes import Scope, scopes_of
 from mpm.access.services.actor import Actor, NotFound
 from mpm.access.token_auth import Throttled, admit
 from mpm.access.tokens import Denied, may_reach
-from mpm.api.parameters import check_query, refused_type
+from mpm.api.parameters import check_headers, check_query, refused_type
 from mpm.api.problems import Problem, invalid
 from mpm.changes.services.lookup import check_server
 from mpm.models import Token
@@ -41,7 +41,7 @@ class Bearer:
 
     def __call__(self, request: HttpRequest) -> Token:
         """Raises Problem 401, 403 or 429; 415 for a body that is not JSON; and 422 for a query
-        parameter that does not exist."""
+        parameter that does not exist, or an empty header that must not be."""
         if (operator := operator_of(request)) is not None:
             return _everything(operator)
         scheme, _, text = request.headers.get("Authorization", "").partition(" ")
@@ -61,6 +61,7 @@ class Bearer:
                 f"{', '.join(token.scopes)}.",
             )
         check_query(request)
+        check_headers(request)
         if refused := refused_type(request):
             raise refused
         return token

@@ -396,7 +396,7 @@ TOKEN: Json = {
 }
 
 ERROR: Json = {
-    "detail": "Input should be 'event', 'worker' or 'prefork'",
+    "detail": "must be 'event', 'worker' or 'prefork'",
     "pointer": "#/mpm",
     "parameter": None,
     "header": None,

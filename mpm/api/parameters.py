@@ -1,4 +1,5 @@
-"""Refuses query parameters that an operation does not have, as for members of the body."""
+"""Refuses query parameters that an operation does not have, as for members of the body, and bodies
+of another type."""
 
 from __future__ import annotations
 
@@ -9,7 +10,7 @@ from django.http import HttpRequest
 from ninja import NinjaAPI
 from ninja.utils import normalize_path
 
-from mpm.api.problems import Problem
+from mpm.api.problems import Problem, invalid
 
 _PLACE = re.compile(r"<(?:\w+:)?(\w+)>")
 _CONVERTER = re.compile(r"{\w+:")
@@ -50,10 +51,11 @@ def _parameters(route: str, method: str) -> Mapping[str, bool] | None:
 
 
 def check_query(request: HttpRequest) -> None:
-    """Raises Problem 422 for a query parameter that the operation does not have; and takes
-    ``state=a,b`` apart, which is the same as ``state=a&state=b``.
+    """Raises Problem 422 for a query parameter that the operation does not have, and for one sent
+    twice that has one value; and takes ``state=a,b`` apart, which is the same as
+    ``state=a&state=b``.
 
-    A filter with a typo would otherwise answer with everything.
+    A filter with a typo would otherwise answer with everything, and one of two would be ignored.
     """
     if not request.META.get("QUERY_STRING") or request.resolver_match is None:
         return
@@ -64,7 +66,14 @@ def check_query(request: HttpRequest) -> None:
     if unknown:
         has = f"It takes {', '.join(sorted(taken))}." if taken else "It takes none."
         found = [{"detail": f"Unknown. {has}", "parameter": name[:200]} for name in unknown[:20]]
-        raise Problem(422, "invalid", f"{unknown[0][:200]}: Unknown. {has}", errors=found)
+        named = unknown[0][:200] if unknown[0].isprintable() and unknown[0] else repr(unknown[0])
+        raise Problem(422, "invalid", f"{named}: Unknown. {has}", errors=found)
+    doubled = sorted(
+        name for name in request.GET if not taken[name] and len(request.GET.getlist(name)) > 1
+    )
+    if doubled:
+        found = [{"detail": "Send it once.", "parameter": name} for name in doubled]
+        raise Problem(422, "invalid", f"{doubled[0]}: Send it once.", errors=found)
     if any(taken[name] for name in request.GET):
         query = request.GET.copy()
         for name in filter(taken.__getitem__, list(query)):
@@ -73,14 +82,25 @@ def check_query(request: HttpRequest) -> None:
         request.GET = query  # type: ignore[assignment]
 
 
+def check_headers(request: HttpRequest) -> None:
+    """Raises Problem 422 for an empty header that makes a request safe: a script whose variable was
+    not set would otherwise go on without that."""
+    for name in ("If-Match", "Idempotency-Key"):
+        value = request.META.get(f"HTTP_{name.upper().replace('-', '_')}")
+        if value is not None and not value.strip():
+            raise invalid("is empty: send its value, or leave the header out", header=name)
+
+
 def refused_type(request: HttpRequest) -> Problem | None:
-    """415 for a body that is not JSON, or that has a content encoding."""
+    """415 for a body that is not JSON in UTF-8, or that has a content encoding."""
     if str(request.META.get("CONTENT_LENGTH") or "0") == "0":
         return None
     encoding = request.headers.get("Content-Encoding", "identity").strip().lower()
     kind = (request.content_type or "").lower()
     if encoding != "identity":
         detail = "Send the body without Content-Encoding."
+    elif (request.content_params or {}).get("charset", "utf-8").lower() not in ("utf-8", "utf8"):
+        detail = "Send the body in UTF-8."
     elif kind in ("", "application/json") or kind.endswith("+json"):
         return None
     else:

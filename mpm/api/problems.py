@@ -12,6 +12,7 @@ from django.http import HttpRequest, HttpResponse
 from easyapache.ea4.plan import Plan
 from easyapache.ea4.sentences import plain
 from mpm.access.services.actor import Busy, Refused, Stale
+from mpm.api.shapes import PATTERNS
 
 MEDIA_TYPE = "application/problem+json"
 DOCUMENTED = "/api/docs#problem"
@@ -177,7 +178,7 @@ def pointer(*parts: object) -> str:
 
 def _invalid(error: Mapping[str, Any]) -> dict[str, str]:
     place, *parts = error.get("loc", ("body",))
-    message = str(error.get("msg", "")).removeprefix("Value error, ")[:300]
+    message = _message(error)
     if place != "body":
         name = str(parts[0] if parts else place)[:200]
         return {"detail": message, "header" if place == "header" else "parameter": name}
@@ -185,7 +186,48 @@ def _invalid(error: Mapping[str, Any]) -> dict[str, str]:
     inside = parts[1:]
     if not inside and error.get("type") == "missing":
         message = "A body is required."
+    elif not inside and error.get("type") in ("dict_type", "model_type", "model_attributes_type"):
+        message = "The body must be a JSON object."
     return {"detail": message, "pointer": pointer(*inside)[:200]}
+
+
+_MESSAGES: Mapping[str, str] = {
+    "missing": "is required",
+    "extra_forbidden": "is unknown",
+    "literal_error": "must be {expected}",
+    "enum": "must be {expected}",
+    "bool_type": "must be true or false",
+    "bool_parsing": "must be true or false",
+    "string_type": "must be text",
+    "string_unicode": "has characters that aren't text",
+    "string_too_long": "must have at most {max_length} characters",
+    "string_too_short": "must have at least {min_length} characters",
+    "int_type": "must be a whole number",
+    "int_parsing": "must be a whole number",
+    "int_from_float": "must be a whole number",
+    "int_parsing_size": "must be a whole number",
+    "greater_than_equal": "must be at least {ge}",
+    "less_than_equal": "must be at most {le}",
+    "list_type": "must be a list",
+    "too_long": "must have at most {max_length} items",
+    "too_short": "must have at least {min_length} items",
+    "dict_type": "must be an object",
+    "model_type": "must be an object",
+    "model_attributes_type": "must be an object",
+    "datetime_parsing": "must be a time with its zone, as 2026-03-03T21:00:00Z: {error}",
+    "datetime_from_date_parsing": "must be a time with its zone, as 2026-03-03T21:00:00Z: {error}",
+    "datetime_object_invalid": "must be a time with its zone, as 2026-03-03T21:00:00Z: {error}",
+}
+"""By pydantic's type of an error, whose own words are for programmers in Python."""
+
+
+def _message(error: Mapping[str, Any]) -> str:
+    kind, about = str(error.get("type", "")), error.get("ctx") or {}
+    if kind == "string_pattern_mismatch":
+        return PATTERNS.get(str(about.get("pattern")), "isn't valid")
+    if kind in _MESSAGES:
+        return _MESSAGES[kind].format_map(about)[:300]
+    return str(error.get("msg", "")).removeprefix("Value error, ")[:300]
 
 
 def _in_a_line(found: Mapping[str, str]) -> str:

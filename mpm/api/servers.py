@@ -133,6 +133,7 @@ def get_mpm(
     tag = etag(digest)
     if if_none_match and not none_matches(if_none_match, digest):
         answer = HttpResponse(status=304)
+        del answer["Content-Type"]  # there is no body that could be of a type
     else:
         answer = HttpResponse(body, content_type="application/json")
     answer["ETag"] = tag

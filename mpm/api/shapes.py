@@ -14,6 +14,17 @@ from mpm.schemas.finding import Finding
 
 LINE = r"^[^\x00-\x1f\x7f]*$"
 PACKAGE = r"^ea-[a-z0-9][a-z0-9_.+-]{0,126}$"
+SERVER = r"^[A-Za-z0-9._-]*$"
+DIGEST = r"^[0-9a-f]{32}$"
+KEY = r"^[\x21-\x7e]*$"
+PATTERNS = {
+    LINE: "must be one line of text, without control characters",
+    PACKAGE: "must be the name of a package of EasyApache 4, as ea-apache24-mod_ssl",
+    SERVER: "must be the name of a server: letters, digits, dots, hyphens and underscores",
+    DIGEST: "must be a digest: 32 digits from 0 to 9 and a to f",
+    KEY: "must be visible ASCII characters without blanks",
+}
+"""What a value that doesn't match is told."""
 _DATE_TIME = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d(:\d\d(\.\d{1,9})?)?([Zz]|[+-]\d\d:?\d\d)\Z")
 
 _PLUS_LOST = re.compile(r"\d \d\d:?\d\d\Z")
@@ -66,12 +77,12 @@ QueryNumber = Annotated[int, BeforeValidator(_digits)]
 Line = Annotated[StrictStr, Field(max_length=100, pattern=LINE)]
 ServerName = Annotated[
     StrictStr,
-    Field(max_length=63, pattern=r"^[A-Za-z0-9._-]*$", description="The name of a server."),
+    Field(max_length=63, pattern=SERVER, description="The name of a server."),
 ]
 PackageName = Annotated[StrictStr, Field(pattern=PACKAGE)]
 Packages = Annotated[list[PackageName], Field(max_length=200), AfterValidator(_unique)]
 Names = Annotated[list[Line], Field(max_length=1000), AfterValidator(_unique)]
-Digest = Annotated[StrictStr, Field(pattern=r"^[0-9a-f]{32}$")]
+Digest = Annotated[StrictStr, Field(pattern=DIGEST)]
 
 
 class Wish(Schema):

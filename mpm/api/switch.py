@@ -19,7 +19,7 @@ from mpm.api.idempotency import Answer, fingerprint, once
 from mpm.api.plans import ChoiceIn
 from mpm.api.problems import Problem, from_refusal
 from mpm.api.servers import router
-from mpm.api.shapes import Digest, Flag, Line, Moment
+from mpm.api.shapes import KEY, Digest, Flag, Line, Moment
 from mpm.api.statuses import DESCRIBED, problems
 from mpm.changes.detail import plan_of_server
 from mpm.changes.services.fresh_look import OF_ITS_STATE, on_a_fresh_look
@@ -33,7 +33,7 @@ Key = Annotated[
     Header(
         alias="Idempotency-Key",
         max_length=255,
-        pattern=r"^[\x21-\x7e]*$",
+        pattern=KEY,
         description=(
             "The same key with the same body gets the same answer for 24 hours. Not kept: "
             "answers with `Retry-After`, that no changes are needed, or that a rule blocks."

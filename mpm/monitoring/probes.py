@@ -38,7 +38,9 @@ def probes(get_response: GetResponse) -> GetResponse:
         if view is None:
             return get_response(request)
         if request.method not in ("GET", "HEAD"):
-            return HttpResponse(status=405, headers={"Allow": "GET, HEAD"})
+            refused = _plain("This address takes GET and HEAD.", 405)
+            refused.headers["Allow"] = "GET, HEAD"
+            return refused
         response = view(request)
         response.headers.setdefault("Cache-Control", "no-store")
         return response

@@ -39,7 +39,8 @@ POLICY = (
 
 
 def request_id(get_response: GetResponse) -> GetResponse:
-    """Give each request an id: ``request.id``, the log, the history and ``X-Request-Id``.
+    """Give each request an id: ``request.id``, the log, the history and ``X-Request-Id``; and an
+    answer to HEAD no body.
 
     An id the client sends is taken over when it is harmless text, so that a caller can
     follow its own request through the panel.
@@ -62,7 +63,7 @@ def request_id(get_response: GetResponse) -> GetResponse:
             current_change.reset(about)
             current_request_id.reset(token)
         response["X-Request-Id"] = identity
-        return response
+        return without_body(response) if request.method == "HEAD" else response
 
     def process_view(
         request: HttpRequest, _view: Callable[..., Any], _args: Any, _kwargs: Any
@@ -72,6 +73,14 @@ def request_id(get_response: GetResponse) -> GetResponse:
 
     handle.process_view = process_view  # type: ignore[attr-defined]
     return handle
+
+
+def without_body(response: HttpResponseBase) -> HttpResponseBase:
+    """The headers of an answer, with the length that its body would have."""
+    if isinstance(response, HttpResponse):
+        response.headers.setdefault("Content-Length", str(len(response.content)))
+        response.content = b""
+    return response
 
 
 def note_change(match: ResolverMatch) -> None:

@@ -13,7 +13,7 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NoReturn
 from urllib.parse import parse_qsl
 
 _NUMBERED = re.compile(
@@ -127,17 +127,29 @@ def from_parts(
 
 
 def from_json(text: str) -> tuple[tuple[str, str], ...]:
-    """Read ``{"name": value}`` or ``{"name": [values]}``. Raises BadParameters."""
+    """Read ``{"name": value}`` or ``{"name": [values]}``; a name may be repeated, as in a form.
+    Raises BadParameters."""
     try:
-        data = json.loads(text)
+        data = json.loads(text, object_pairs_hook=_Members, parse_constant=_no_number)
     except (ValueError, RecursionError) as error:
         raise BadParameters("The request body is not JSON.") from error
-    if not isinstance(data, dict):
+    if not isinstance(data, _Members):
         raise BadParameters("The request body must be a JSON object of parameters.")
-    pairs = tuple(_flat(data.items()))
+    pairs = tuple(_flat(data.pairs))
     if len(pairs) > MAX_VALUES:
         raise BadParameters("The request has too many parameters.")
     return pairs
+
+
+@dataclass(frozen=True, slots=True)
+class _Members:
+    """A JSON object with every member, also one that is there twice."""
+
+    pairs: list[tuple[str, Any]]
+
+
+def _no_number(text: str) -> NoReturn:
+    raise ValueError(f"{text} is not JSON")
 
 
 def _flat(items: Iterable[tuple[str, Any]]) -> Iterator[tuple[str, str]]:

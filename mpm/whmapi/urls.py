@@ -6,9 +6,10 @@ from django.urls import re_path
 
 from mpm.whmapi import views
 
+# Clients that join an address with a slash at its end and a path send two, which WHM takes as one.
 urlpatterns = [
     re_path(
-        r"^(?:cpsess\d{1,20}/)?(?P<form>json|xml)-api(?:/(?P<function>.*))?$",
+        r"^(?:/*)(?:cpsess\w{0,64}/+)?(?P<form>json|xml)-api(?:/(?P<function>.*))?$",
         views.whm_api,
         name="whm-api",
     ),

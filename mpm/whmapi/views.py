@@ -46,8 +46,9 @@ ROOMS = (actions, httpd, packages, profiles, system)
 """Imported for what they register."""
 MOST_COMMANDS = 100
 """Of one batch."""
+IN_THE_LOG = "Something went wrong in the panel. Look for the id of this request in its log."
 XML = "text/xml; charset=utf-8"
-CLIENT_PATH = re.compile(r"/(?:cpsess\d{1,20}/)?(?P<form>json|xml)-api/?(?P<function>[^/]*)")
+CLIENT_PATH = re.compile(r"/+(?:cpsess\w{0,64}/+)?(?P<form>json|xml)-api/*(?P<function>[^/]*)")
 
 
 @for_programs
@@ -56,7 +57,7 @@ CLIENT_PATH = re.compile(r"/(?:cpsess\d{1,20}/)?(?P<form>json|xml)-api/?(?P<func
 def whm_api(request: HttpRequest, form: str, function: str = "") -> HttpResponse:
     """GET or POST, form or JSON. HTTP 200 with the outcome in the answer; 403 for invalid
     credentials, 429 for too many requests."""
-    name = function.rstrip("/")
+    name = function.strip("/")
     methods = _methods_of(name)
     if request.method not in methods:
         allowed = ", ".join(methods)
@@ -85,6 +86,15 @@ def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
     return _answer(request, match["form"], answer, 400)
 
 
+def server_error(request: HttpRequest) -> HttpResponse | None:
+    """A fault outside of the view; None if the address is not one of WHM's."""
+    match = CLIENT_PATH.match(request.path_info)
+    if match is None:
+        return None
+    answer = failed(match["function"] or "", IN_THE_LOG, _version_in_query(request))
+    return _answer(request, match["form"], answer, 500)
+
+
 def _methods_of(function: str) -> tuple[str, ...]:
     """HEAD must change nothing, so only reading functions have it. The functions called by
     ``cpanel`` and ``batch`` are in their parameters."""
@@ -100,7 +110,7 @@ def _mishap(error: Exception) -> str:
         log.warning("The database didn't answer: %s", error)
         return "The database didn't answer in time. Nothing was changed. Try again."
     log.error("Unexpected error: %r", error, exc_info=error)
-    return "Something went wrong in the panel. Look for the id of this request in its log."
+    return IN_THE_LOG
 
 
 def _called(request: HttpRequest, form: str, function: str) -> HttpResponse:
