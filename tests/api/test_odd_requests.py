@@ -63,7 +63,7 @@ def test_a_body_that_is_not_json_is_told_where_and_why(
         ("event", "The body must be a JSON object."),
         ({"mpm": "evnt"}, "mpm: must be 'event', 'worker' or 'prefork'"),
         ({}, "mpm: is required"),
-        ({"mpm": "event", "reson": "x"}, "reson: is unknown"),
+        ({"mpm": "event", "raeson": "x"}, "raeson: is unknown"),
         ({"mpm": "event", "dry_run": 1}, "dry_run: must be true or false"),
         ({"mpm": "event", "reason": 5}, "reason: must be text"),
         ({"mpm": "event", "reason": "x" * 501}, "reason: must have at most 500 characters"),
