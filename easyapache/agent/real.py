@@ -205,7 +205,7 @@ class RealServer:
 
     def follow_packages(self, change: str, folder: Path, log: Log) -> int | None:
         status = None
-        for begun in sorted(folder.glob("*.start")):
+        for begun in sorted(folder.glob("*.start"), key=lambda path: path.stem):
             status = Detached(folder, begun.stem).follow(log)
         done = folder / "hooks-done"
         if (folder / f"{PACKAGES}.start").exists() and not done.exists():
@@ -214,6 +214,9 @@ class RealServer:
             self._settle_on_disk()
             mark(done)
         return status
+
+    def start_packages_again(self, change: str, folder: Path, log: Log) -> bool:
+        return self.packages.begin_again(change, folder, log)
 
     def _names_of(self, change: str) -> list[str]:
         """The packages of a change, by its request; none where that cannot be read either."""

@@ -346,6 +346,12 @@ class Detached:
         except (KeyError, TypeError, ValueError):
             return None
 
+    @property
+    def argv(self) -> tuple[str, ...]:
+        """Program and arguments; nothing where they are not known."""
+        argv = (self._record("start") or {}).get("argv")
+        return tuple(str(word) for word in argv) if isinstance(argv, list) else ()
+
     def _record(self, suffix: str) -> Mapping[str, Any] | None:
         """The keeper's record; None if it is missing or cannot be read: a program without its
         record has ended with the machine it ran on."""

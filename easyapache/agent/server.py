@@ -226,6 +226,10 @@ class Server(Protocol):
         transaction, or calls of ``packages_from_kit`` in the kit's own output folder. Returns the
         exit status if known; the caller checks the server instead."""
 
+    def start_packages_again(self, change: str, folder: Path, log: Log) -> bool:
+        """Begin the transaction in ``folder`` once more where another package manager's lock turned
+        it away before it began; that one is waited for, within bounds. False in any other case."""
+
     def watch(self, folder: Path, log: Log) -> AbstractContextManager[None]:
         """Inside, an httpd that dies is started again at once, with a line in ``log``.
 

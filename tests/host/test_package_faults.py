@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import subprocess
 import threading
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 
 from easyapache.agent.change.spool import Spool
 from easyapache.agent.packages import hooks
-from easyapache.agent.packages.dnf import classify
+from easyapache.agent.packages.dnf import LOCKED, classify
 from easyapache.agent.repair import repairs
 from easyapache.agent.server import HostError, Kit
 from easyapache.ea4.profile import Transaction
@@ -121,6 +124,63 @@ def test_a_transaction_while_another_holds_the_lock_changes_nothing(managed: Man
     with holding(managed.config.root / "var/lib/rpm/.rpm.lock"):
         managed.packages(goal, transaction)
     assert managed.server.inspect().packages == before.packages
+
+
+@contextmanager
+def reading_repositories(managed: Managed) -> Iterator[None]:
+    """Another process has dnf's lock on the metadata, as a look at the repositories takes it."""
+    with subprocess.Popen(["/bin/sleep", "60"]) as reader:
+        lock = managed.config.root / "var/cache/dnf/metadata_lock.pid"
+        lock.write_text(str(reader.pid))
+        try:
+            yield
+        finally:
+            reader.kill()
+            lock.unlink(missing_ok=True)
+
+
+def test_a_transaction_that_a_look_at_the_repositories_turned_away_begins_again(
+    managed: Managed,
+) -> None:
+    goal, transaction = managed.plan("event")
+    managed.kit(transaction)
+    change = uuid.uuid4().hex
+    folder = managed.config.spool / change / "output"
+    with reading_repositories(managed):
+        assert managed.packages(goal, transaction, change) == LOCKED
+    assert managed.server.start_packages_again(change, folder, managed.log)
+    assert managed.server.follow_packages(change, folder, managed.log) == 0
+    assert f"{PREFIX}mpm_event" in managed.server.inspect().names
+    assert "starting the transaction again (2 of 5)" in managed.text
+    assert not managed.server.start_packages_again(change, folder, managed.log)
+
+
+def test_a_lock_that_stays_is_given_way_to(
+    managed: Managed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("easyapache.agent.packages.dnf.AT_MOST", 2)
+    goal, transaction = managed.plan("event")
+    managed.kit(transaction)
+    before = managed.server.inspect()
+    change = uuid.uuid4().hex
+    folder = managed.config.spool / change / "output"
+    with reading_repositories(managed):
+        managed.packages(goal, transaction, change)
+        assert managed.server.start_packages_again(change, folder, managed.log)
+        assert managed.server.follow_packages(change, folder, managed.log) == LOCKED
+        assert not managed.server.start_packages_again(change, folder, managed.log)
+    assert managed.server.inspect().packages == before.packages
+
+
+def test_a_transaction_that_failed_otherwise_does_not_begin_again(managed: Managed) -> None:
+    goal, transaction = managed.plan("event")
+    managed.kit(transaction)
+    change = uuid.uuid4().hex
+    folder = managed.config.spool / change / "output"
+    assert not managed.server.start_packages_again(change, folder, managed.log)
+    with holding(managed.config.root / "var/lib/rpm/.rpm.lock"):
+        assert managed.packages(goal, transaction, change) not in (0, LOCKED)
+    assert not managed.server.start_packages_again(change, folder, managed.log)
 
 
 def test_more_than_was_confirmed_never_moves(managed: Managed) -> None:

@@ -275,6 +275,8 @@ class Steps:
                 change, request.goal, request.transaction, self._attempt(), self.log
             )
             self.settle()
+            while self.server.start_packages_again(change, self._attempt(), self.log):
+                self.settle()
         return self.packages_are_right()
 
     def settle(self) -> None:

@@ -11,13 +11,16 @@ from __future__ import annotations
 import json
 import re
 import shutil
-from collections.abc import Iterable, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from easyapache.agent.change.durable import sync_folder, write_atomically
 from easyapache.agent.config import HostConfig
+from easyapache.agent.httpd.processes import described as described_process
+from easyapache.agent.packages.manager_locks import manager_at_work
 from easyapache.agent.runner import Detached, Runner
 from easyapache.agent.server import HostError, Log, Stop, never
 from easyapache.ea4.conditions import BY_CODE
@@ -40,6 +43,14 @@ _FIXED = (
     # elements failed. Its other scripts are run by us afterwards.
     "--disableplugin=universal-hooks",
 )
+
+
+AT_MOST = 5
+"""So often is a transaction started that a lock turns away."""
+LOCK_PATIENCE, LOCK_PAUSE = 60.0, 1.0
+"""Seconds for which the holder of the lock is waited for, and between two looks."""
+LOCKED = 200
+"""dnf's exit status where another process has a lock that it needs: nothing was changed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -271,6 +282,36 @@ class PackageManager:
             what = "EA4 MPM: packages are being replaced"
             self.runner.start_detached(argv, folder, PACKAGES, f"ea4-change-{change}", what)
         return detached
+
+    def begin_again(
+        self,
+        change: str,
+        folder: Path,
+        log: Log,
+        *,
+        patience: float = LOCK_PATIENCE,
+        pause: Callable[[float], None] = time.sleep,
+    ) -> bool:
+        """Start the transaction in ``folder`` once more, if dnf found a lock and changed nothing:
+        a timer of dnf, or a look at the repositories by this agent, has it for some seconds. One
+        that holds it longer than ``patience`` seconds is given way to. Returns whether it was
+        started."""
+        names = [PACKAGES, *(f"{PACKAGES}-{number}" for number in range(2, AT_MOST + 1))]
+        begun = [one for name in names if (one := Detached(folder, name)).started]
+        if not begun or len(begun) == AT_MOST or begun[-1].status != LOCKED:
+            return False
+        end = time.monotonic() + patience
+        pause(LOCK_PAUSE)
+        while (other := manager_at_work(self.config.root)) is not None:
+            if time.monotonic() > end:
+                return False
+            log(f"another package manager is running: waiting for {described_process(other)}")
+            pause(LOCK_PAUSE)
+        number, argv = len(begun) + 1, begun[0].argv
+        log(f"no package was changed: starting the transaction again ({number} of {AT_MOST})")
+        unit, what = f"ea4-change-{change}-{number}", "EA4 MPM: packages are being replaced"
+        self.runner.start_detached(argv, folder, names[number - 1], unit, what)
+        return True
 
     def repair_argv(self, arguments: Sequence[str], protect: Iterable[str]) -> list[str]:
         """Any other call that changes packages, to undo and to repair. Its status proves little;

@@ -17,7 +17,6 @@ configured or reads its metadata belong to calls that change nothing, and are le
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from fnmatch import fnmatchcase
@@ -83,11 +82,20 @@ def _run_all(
 ) -> None:
     """A script that fails is reported and does not stop the rest, as with the plugin; whether the
     configuration is sound is tested afterwards anyway."""
-    with tempfile.NamedTemporaryFile("w", suffix=".pkg_list") as names:
-        names.write("".join(f"{name}\n" for name in sorted(set(packages))))
-        names.flush()
+    with _in_memory("".join(f"{name}\n" for name in sorted(set(packages)))) as names:
         for path, takes_list in found:
-            _run([str(path), *([f"--pkg_list={names.name}"] if takes_list else [])], runner, log)
+            _run([str(path), *([f"--pkg_list={names}"] if takes_list else [])], runner, log)
+
+
+@contextmanager
+def _in_memory(text: str) -> Iterator[Path]:
+    """A file with this text that every program of this user can open by its path, as long as the
+    block lasts. No disk is needed, which may be full by now."""
+    handle = os.memfd_create("ea4.pkg_list", os.MFD_CLOEXEC)
+    with os.fdopen(handle, "wb") as file:
+        file.write(text.encode())
+        file.flush()
+        yield Path(f"/proc/{os.getpid()}/fd/{handle}")
 
 
 def _run(argv: list[str], runner: Runner, log: Log) -> None:

@@ -17,7 +17,7 @@ from easyapache.agent.config import HostConfig
 from easyapache.agent.httpd.processes import described
 from easyapache.agent.httpd.verification import MPMS, cgi_package, mpm_package
 from easyapache.agent.packages import kit as kits
-from easyapache.agent.packages.dnf import ALWAYS_PROTECTED, PackageManager
+from easyapache.agent.packages.dnf import ALWAYS_PROTECTED, LOCKED, PackageManager
 from easyapache.agent.packages.manager_locks import manager_at_work
 from easyapache.agent.packages.rpm import RpmDatabase
 from easyapache.agent.runner import Detached, Runner
@@ -25,8 +25,6 @@ from easyapache.agent.server import HostError, Kit, Log
 from easyapache.ea4.profile import Package, Transaction
 from easyapache.ea4.sentences import Sentence, joined, marked
 
-_LOCKED = 200
-"""What dnf ends with when its lock is taken and exit_on_lock is set."""
 _LOCK_PATIENCE, _LOCK_PAUSE = 900.0, 1.0
 """Seconds. An update of a whole server takes minutes; what hangs longer is not worth the wait."""
 
@@ -321,7 +319,7 @@ class _Calls:
         """Wait for a package manager that started in between (a nightly update waits for our lock
         and gets it when we release it): forcing rpm beside it would break both."""
         end = time.monotonic() + _LOCK_PATIENCE
-        while (status := self.run(argv)) == _LOCKED and time.monotonic() < end:
+        while (status := self.run(argv)) == LOCKED and time.monotonic() < end:
             other = manager_at_work(self.root)
             if other is None:
                 # It has just ended; or a stale file names an unrelated process, and force is right.

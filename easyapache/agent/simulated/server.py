@@ -280,6 +280,9 @@ class SimulatedServer:
                 return int(status)
             time.sleep(pause)
 
+    def start_packages_again(self, change: str, folder: Path, log: Log) -> bool:
+        return False  # nothing else changes packages of a simulated server
+
     @contextmanager
     def watch(self, folder: Path, log: Log) -> Iterator[None]:
         over = threading.Event()
