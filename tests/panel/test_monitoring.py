@@ -342,6 +342,20 @@ def test_prometheus_itself_accepts_the_rules() -> None:
         assert done.returncode == 0, done.stdout + done.stderr
 
 
+def test_prometheus_itself_accepts_the_figures(client: Client, at_work: None) -> None:
+    """By its own linter where promtool is installed; each has a type and a description anyhow."""
+    text = client.get("/metrics").content.decode()
+    typed, told = (
+        set(re.findall(rf"^# {word} (\w+) .", text, re.MULTILINE)) for word in ("TYPE", "HELP")
+    )
+    assert typed == told
+    if tool := shutil.which("promtool"):
+        done = subprocess.run(
+            [tool, "check", "metrics"], input=text, capture_output=True, text=True, check=False
+        )
+        assert (done.returncode, done.stdout + done.stderr) == (0, "")
+
+
 # -- logs --------------------------------------------------------------------------------------
 
 
