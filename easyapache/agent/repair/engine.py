@@ -11,12 +11,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 from easyapache.agent.change.durable import Busy
+from easyapache.agent.change.inhibitor import Inhibitor
 from easyapache.agent.change.shutdown import ShuttingDown, shutdown_of
 from easyapache.agent.change.spool import Spool
 from easyapache.agent.config import BadConfig
 from easyapache.agent.drivers import config_of, open_server
 from easyapache.agent.repair.folder import RepairFolder
 from easyapache.agent.repair.repairs import Repaired, repair
+from easyapache.agent.runner import Runner
 from easyapache.agent.server import HostError, Server
 from easyapache.ea4.sentences import counted
 
@@ -67,6 +69,10 @@ def _httpd_of(server: Server) -> str:
         return ""
 
 
+def _note(text: str) -> None:
+    sys.stderr.write(f"{text}\n")
+
+
 def main(arguments: list[str]) -> int:
     """Exit status 0: there is a result, good or bad; 2: no such repair; 75: another process carries
     it out; 76: the machine is shutting down."""
@@ -77,7 +83,13 @@ def main(arguments: list[str]) -> int:
     spool = folder.path.parent.parent
     try:
         config = config_of(spool)
-        done = carry_out(folder, open_server(config), Spool(spool), shutdown_of(config))
+        lock = Inhibitor(Runner(config.environment), _note)
+        if config.driver != "simulated":
+            lock.take("Apache or its packages are being repaired. It ends by itself.")
+        try:
+            done = carry_out(folder, open_server(config), Spool(spool), shutdown_of(config))
+        finally:
+            lock.release()
     except BadConfig as error:
         sys.stderr.write(f"{error}\n")
         return 2
