@@ -80,6 +80,13 @@ HTTPD = (
     Blow("httpd is reloaded by its own program", "sleep 2; httpd -k graceful; :"),
     Blow("httpd.service is restarted", "systemctl restart httpd.service; :"),
     Blow(
+        "logs are rotated over and over",
+        "systemd-run --unit=rotations sh -c 'for n in $(seq 40); do "
+        "/usr/local/cpanel/scripts/restartsrv_httpd --graceful; sleep 0.4; done'",
+        "systemctl stop rotations",
+        14,
+    ),
+    Blow(
         "its limits become narrow",
         "mkdir -p /etc/systemd/system/httpd.service.d && printf '[Service]\\nTasksMax=40\\n"
         "LimitNOFILE=256\\n' >/etc/systemd/system/httpd.service.d/narrow.conf && "

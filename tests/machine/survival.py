@@ -12,6 +12,7 @@ from tests.machine.server import (
     other,
     seen,
     sound,
+    switch,
     whole,
 )
 from tests.machine.trial import (
@@ -176,3 +177,18 @@ def switched_off(trial: Trial) -> None:
     finally:
         machine.shell("rm -f /etc/httpddisable; systemctl start httpd.service")
     sound(machine)
+
+
+@point("a change succeeds where httpd listens on every IPv6 address as well")
+def every_address(trial: Trial) -> None:
+    machine = trial.machine
+    files = "/etc/apache2/conf/httpd.conf /var/cpanel/conf/apache/main"
+    machine.shell(f"sed -i 's/^Listen 0.0.0.0:80$/&\\nListen [::]:80/' {files}")
+    machine.shell("systemctl restart httpd.service && curl -sg -o /dev/null http://[::1]/")
+    try:
+        wanted = other(machine)
+        switch(machine, wanted)
+        sound(machine, wanted)
+        machine.shell("curl -sg -o /dev/null http://[::1]/")
+    finally:
+        machine.shell(f"sed -i '/^Listen \\[::\\]:80$/d' {files}; systemctl restart httpd.service")
