@@ -84,6 +84,11 @@ def _tree(layout: Layout) -> Finding:
 def _files(layout: Layout) -> Iterator[Finding]:
     """Owners and modes of secret files and of those that only root may write."""
     private = {
+        layout.config: 0o750,
+        layout.secrets: 0o750,
+        layout.certificate.parent: 0o750,
+        layout.certificate: 0o644,
+        layout.redis_conf: 0o644,
         layout.agent_toml: 0o600,
         layout.agent_env: 0o600,
         layout.agent_key: 0o600,

@@ -172,7 +172,7 @@ def write(path: Path, text: str, mode: int, group: int) -> bool:
             os.fsync(folder)
         finally:
             os.close(folder)
-    own(path, mode, group)
+    own(path, mode, group, os.geteuid())
     return fresh
 
 

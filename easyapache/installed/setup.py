@@ -301,7 +301,6 @@ def _certificate(
     elif not (layout.certificate.exists() and layout.certificate_key.exists()):
         report("Creating a certificate that this panel signs itself")
         layout.certificate.parent.mkdir(parents=True, exist_ok=True)
-        own(layout.certificate.parent, 0o750, group, 0)
         names = ",".join(
             f"IP:{host}" if re.fullmatch(r"[0-9.]+|.*:.*", host) else f"DNS:{host}"
             for host in hosts
@@ -319,6 +318,8 @@ def _certificate(
         write(layout.certificate, scratch[1].read_text(encoding="ascii"), 0o644, group)
         for path in scratch:
             path.unlink()
+    own(layout.certificate.parent, 0o750, group, 0)
+    own(layout.certificate, 0o644, group, 0)
     own(layout.certificate_key, 0o640, group, 0)
     return str(layout.certificate), str(layout.certificate_key)
 
@@ -354,6 +355,7 @@ def _agent_settings(layout: Layout, name: str) -> bool:
     if not layout.agent_toml.exists():
         text = f'server = "{name}"\nspool = "{layout.spool}"\n'
         changed = write(layout.agent_toml, text, 0o600, 0)
+    own(layout.agent_toml, 0o600, 0, 0)
     ensure_key(layout)
     universal_hooks.install(layout)
     return changed
