@@ -10,7 +10,7 @@ from typing import Any
 
 from django.db import connection, transaction
 
-from easyapache.journal import current_changes
+from easyapache import journal
 from mpm.access.services.actor import SYSTEM, Actor
 from mpm.history.seal import seal
 from mpm.models import Chain, Change, Event
@@ -38,7 +38,7 @@ def append(
         raise RuntimeError("An event is recorded in the transaction of what it describes.")
     if change is not None:
         current_change.set(str(change.pk))  # later log lines are about it
-        current_changes.set((str(change.pk), change.uuid))
+        journal.current_changes.set((str(change.pk), change.uuid))
     Chain.objects.get_or_create(server_name=server_name)
     chain = Chain.objects.select_for_update().get(server_name=server_name)
     event = Event(
@@ -59,7 +59,8 @@ def append(
     )
     event.hash = seal(chain.hash, event.sealed)
     event.save(force_insert=True)
-    transaction.on_commit(partial(_log, event))
+    if journal.is_stderr():  # a command answers whoever gave it; the page and the API do, too
+        transaction.on_commit(partial(_log, event))
     Chain.objects.filter(server_name=server_name).update(seq=event.seq, hash=event.hash)
     return event
 
