@@ -194,3 +194,29 @@ def test_an_engine_keeps_to_the_version_that_it_began_with(
     engines = Engines(HostConfig(server="web03", spool=place.spool))
     found = engines._runner.environment["PYTHONPATH"].split(":")
     assert found[1:] == [str(place.base / "1-1"), str(place.base / "1-1/vendor")]
+
+
+def test_a_file_that_somebody_else_owns_becomes_the_writers_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: list[tuple[int, int]] = []
+    path = tmp_path / "a"
+    write(path, "text", 0o600, os.getegid())
+    monkeypatch.setattr(os, "geteuid", lambda: path.stat().st_uid + 1)
+    monkeypatch.setattr(os, "chown", lambda _, user, group: given.append((user, group)))
+    assert not write(path, "text", 0o600, os.getegid())
+    assert given == [(path.stat().st_uid + 1, os.getegid())]
+
+
+@pytest.mark.parametrize("name", ["config", "secrets", "redis_conf", "certificate"])
+def test_what_everybody_may_write_is_found(place: Layout, name: str) -> None:
+    path = getattr(place, name)
+    if "." in path.name:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    else:
+        path.mkdir(parents=True, exist_ok=True)
+    path.chmod(0o777)
+    found = next(check._files(place))
+    assert not found.ok
+    assert str(path) in found.detail
