@@ -3,6 +3,7 @@ and a specific exit status; a traceback is for bugs of the panel."""
 
 from __future__ import annotations
 
+import io
 import os
 import signal
 import sys
@@ -22,6 +23,9 @@ def run(argv: list[str]) -> None:
 
     from easyapache.unavailable import why
 
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # it was closed, and nobody reads it
+            setattr(sys, name, io.StringIO())
     try:
         execute_from_command_line(argv)
         sys.stdout.flush()

@@ -30,6 +30,7 @@ def home(tmp_path: Path) -> dict[str, str]:
     folder = tmp_path / "ea4mpm"
     folder.mkdir()
     (folder / "token").write_text("ea4mpm_production\n")
+    (folder / "token").chmod(0o600)
     path = folder / "config.toml"
     path.write_text(FILE.format(folder=folder))
     path.chmod(0o600)
@@ -54,6 +55,7 @@ def test_the_environment_goes_before_the_file_and_options_before_both(
     home: dict[str, str], tmp_path: Path
 ) -> None:
     (tmp_path / "other").write_text("ea4mpm_other")
+    (tmp_path / "other").chmod(0o640)
     environment = {
         **home,
         "EA4MPM_URL": "https://other.example.net",
@@ -114,3 +116,17 @@ def test_a_panel_that_is_not_there_is_said_so(
     monkeypatch.setenv("EA4MPM_TOKEN", "ea4mpm_x")
     assert main(["server", "list", "--url", "http://127.0.0.1:1"]) == UNAVAILABLE
     assert "doesn't answer" in capsys.readouterr().err
+
+
+def test_a_token_that_every_account_can_read_is_refused(
+    home: dict[str, str], tmp_path: Path
+) -> None:
+    token = tmp_path / "ea4mpm/token"
+    token.chmod(0o644)
+    with pytest.raises(BadConfiguration, match=f"chmod 600 {token}"):
+        panel_from(home)
+
+
+def test_the_address_of_the_api_is_taken_as_that_of_its_panel(home: dict[str, str]) -> None:
+    for text in ("https://p.test/api/v1", "https://p.test/api/v1/", "https://p.test//"):
+        assert panel_from(home, url=text).url == "https://p.test"

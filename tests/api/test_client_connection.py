@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Callable
 from io import StringIO
 from typing import Any
@@ -151,6 +152,39 @@ def test_a_log_that_is_none_and_names_that_lead_elsewhere(pauses: list[float]) -
         b"/api/v1/servers/..%2Ftokens/mpm",
         b"/api/v1/changes/7%2F..%2F..%2Fx%3Fy%23z/cancel",
     ]
+    assert pauses == []
+
+
+def test_a_page_of_a_proxy_is_named_and_not_printed(pauses: list[float]) -> None:
+    page = httpx.Response(404, text="<!doctype html><p>x", headers={"Content-Type": "text/html"})
+    with Remote(page).connect() as panel, pytest.raises(Unreachable) as refused:
+        panel.get("servers")
+    assert "(404 Not Found). Check its URL." in str(refused.value)
+    moved = httpx.Response(302, headers={"Location": "https://panel.test/login/"})
+    with Remote(moved).connect() as panel, pytest.raises(Unreachable, match="302 https://panel"):
+        panel.get("servers")
+
+
+def test_what_tls_refuses_is_said_at_once_and_in_words(pauses: list[float]) -> None:
+    unsigned = ssl.SSLCertVerificationError(1, "certificate verify failed")
+    unsigned.verify_message = "self-signed certificate"
+    plain = ssl.SSLError(1, "wrong version number")
+    plain.reason = "WRONG_VERSION_NUMBER"
+    for cause, said in (
+        (unsigned, "self-signed certificate. Set EA4MPM_CA to the certificate of its CA."),
+        (plain, "it doesn't speak TLS. Check whether its URL begins with http://."),
+    ):
+
+        def refuse(_request: httpx.Request, cause: ssl.SSLError = cause) -> httpx.Response:
+            raise httpx.ConnectError("[SSL]") from cause
+
+        transport = httpx.MockTransport(refuse)
+        with (
+            Connection(Panel("https://panel.test", "x"), transport) as panel,
+            pytest.raises(Unreachable) as refused,
+        ):
+            panel.get("servers")
+        assert str(refused.value) == f"https://panel.test/api/v1/ can't be trusted: {said}"
     assert pauses == []
 
 

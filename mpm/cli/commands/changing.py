@@ -77,7 +77,7 @@ def _confirm(run: Run, found: Json) -> None:
     display.plan(run.aside if run.options.json else run.console, found)
     if run.options.yes:
         return
-    if not sys.stdin.isatty():
+    if sys.stdin is None or not sys.stdin.isatty():
         raise BadUsage(
             _("Confirm this plan with --yes, or exactly this one with --digest {digest}.").format(
                 digest=found["digest"]

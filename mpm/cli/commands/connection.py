@@ -38,7 +38,11 @@ class Panel:
 
 
 def address(*parts: str) -> str:
-    """A path below the API's. Names are quoted, so that none leads elsewhere."""
+    """A path below the API's. Names are quoted, so that none leads elsewhere. Raises BadUsage for a
+    name of dots, which would."""
+    for part in parts:
+        if part in ("", ".", ".."):
+            raise BadUsage(_("{name!r} is no name here.").format(name=part))
     return "/".join(quote(part, safe="") for part in parts)
 
 
@@ -91,6 +95,12 @@ class Connection:
             try:
                 response = self._client.request(method, path, **options)
             except httpx.TransportError as error:
+                if why := _no_trust(error):
+                    raise Unreachable(
+                        _("{panel} can't be trusted: {error}").format(
+                            panel=self._client.base_url, error=why
+                        )
+                    ) from error
                 if not again and not isinstance(error, httpx.ConnectError | httpx.ConnectTimeout):
                     raise Unreachable(
                         _(
@@ -222,7 +232,10 @@ class Connection:
             body = None
         if isinstance(body, dict):
             return body
-        text = response.headers.get("Location") or " ".join(response.text[:200].split())
+        kind = response.headers.get("Content-Type", "")
+        text = response.headers.get("Location") or (
+            response.reason_phrase if "html" in kind else " ".join(response.text[:200].split())
+        )
         raise self._no_panel(f"{response.status_code} {text}".rstrip())
 
     def _no_panel(self, answer: str) -> Unreachable:
@@ -240,6 +253,19 @@ def _rest(began: float, response: httpx.Response | None = None) -> None:
         time.sleep(min(120.0, max(PAUSE, _seconds(later))))
     elif time.monotonic() - began < PAUSE:
         time.sleep(PAUSE)
+
+
+def _no_trust(error: BaseException | None) -> str:
+    """Why TLS failed, in words; "" for another error, or one that may pass."""
+    while error is not None and not isinstance(error, ssl.SSLError):
+        error = error.__cause__ or error.__context__
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return _("{why}. Set EA4MPM_CA to the certificate of its CA.").format(
+            why=error.verify_message
+        )
+    if error is not None and error.reason in ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE"):
+        return _("it doesn't speak TLS. Check whether its URL begins with http://.")
+    return ""
 
 
 def _trust(panel: Panel) -> ssl.SSLContext | bool:

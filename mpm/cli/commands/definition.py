@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import re
+import sys
 from argparse import ArgumentParser, BooleanOptionalAction
 from collections.abc import Callable
 from typing import Any
@@ -31,11 +32,53 @@ ROLES = ("administrator", "support")
 KINDS = ("real", "lab", "simulated")
 
 
+class Once(argparse.Action):
+    """Stores the value of an option that may be given once: of two, one would be ignored."""
+
+    def __call__(
+        self,
+        _parser: ArgumentParser,
+        namespace: argparse.Namespace,
+        values: Any,
+        _option: str | None = None,
+    ) -> None:
+        given = namespace.__dict__.setdefault("options_given", set())
+        if self.dest in given:
+            raise argparse.ArgumentError(self, _("give it once"))
+        given.add(self.dest)
+        setattr(namespace, self.dest, values)
+
+
+class Parser(ArgumentParser):
+    """The parser of a program, which says where options belong."""
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        words = sys.argv[1:] if args is None else list(args)
+        name = words[0].partition("=")[0] if words else ""
+        if re.match(r"-[^-]|--.", name) and name not in self._option_string_actions:
+            self.error(_("write {option} after the command").format(option=name))
+        return super().parse_known_args(words, namespace)
+
+
+def whole_number(text: str) -> int:
+    if not re.fullmatch(r"-?[0-9]{1,9}", text):
+        raise argparse.ArgumentTypeError(_("{text!r} isn't a whole number").format(text=text[:20]))
+    return int(text)
+
+
 def at_least_one(text: str) -> int:
-    number = int(text)
+    number = whole_number(text)
     if number < 1:
         raise argparse.ArgumentTypeError(_("{text} is less than 1").format(text=text))
     return number
+
+
+def seconds(text: str) -> float:
+    if not re.fullmatch(r"[0-9]{1,9}([.][0-9]{1,9})?", text):
+        raise argparse.ArgumentTypeError(
+            _("{text!r} isn't a number of seconds").format(text=text[:20])
+        )
+    return float(text)
 
 
 def idempotency_key(text: str) -> str:
@@ -48,7 +91,7 @@ def option(parser: Any, name: str, words: str, metavar: str = "", **more: Any) -
     """Text, a number or a choice, with its help."""
     if metavar:
         more["metavar"] = metavar
-    parser.add_argument(name, help=words, **more)
+    parser.add_argument(name, help=words, **{"action": Once, **more})
 
 
 def flag(parser: Any, name: str, words: str) -> None:
@@ -71,7 +114,7 @@ class Definition:
     def __init__(self, program: str, *, remote: bool) -> None:
         self.remote = remote
         self.mark = " *" if remote else ""
-        self.parser = ArgumentParser(
+        self.parser = Parser(
             prog=program,
             description=_("Show, plan and change the MPM of EasyApache 4 servers."),
             epilog=_("* on the panel's machine only: manage.py mpm") if remote else None,
@@ -79,7 +122,10 @@ class Definition:
         )
         self.parser.add_argument("--version", action="version", version=f"{program} {VERSION}")
         self.commands: Any = self.parser.add_subparsers(
-            dest="command", required=True, metavar=_("COMMAND")
+            dest="command",
+            required=True,
+            metavar=_("COMMAND"),
+            parser_class=ArgumentParser,
         )
         self._looking()
         self._changing()
@@ -177,7 +223,7 @@ class Definition:
         option(events, "--cursor", _("“next” of the last answer"), _("CURSOR"), default="0")
         limit(events, 100)
         words = _("how long to wait for the next event")
-        option(events, "--wait", words, _("SECONDS"), type=float, default=0.0)
+        option(events, "--wait", words, _("SECONDS"), type=seconds, default=0.0)
         verify = self.add("verify", None, _("verify that the history was not altered"))
         option(verify, "--file", _("verify this export instead of the database"), _("FILE"))
         export = self.group("export", _("export the history") + self.mark)
@@ -258,7 +304,7 @@ class Definition:
         turn = self.add("rotate", managing.rotate_token, words, token)
         turn.add_argument("id", metavar=_("KEY"), help=_("the key id of the token"))
         words = _("when the old token expires")
-        option(turn, "--overlap-hours", words, _("HOURS"), type=int, default=24)
+        option(turn, "--overlap-hours", words, _("HOURS"), type=whole_number, default=24)
         end = self.add("revoke", managing.revoke_token, _("revoke a token"), token)
         end.add_argument("id", metavar=_("KEY"), help=_("the key id of the token"))
 
@@ -326,7 +372,7 @@ def reasons(parser: ArgumentParser) -> None:
     option(parser, "--ticket", _("shown in the change history"), _("TICKET"), default="")
     flag(parser, "--wait", _("wait until it has finished"))
     words = _("with --wait: stop waiting after this time; the change continues")
-    option(parser, "--timeout", words, _("SECONDS"), type=float)
+    option(parser, "--timeout", words, _("SECONDS"), type=seconds)
 
 
 def formatted(parser: ArgumentParser) -> None:

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import argparse
+import codecs
+import io
 import json
 import os
 import sys
 from collections.abc import Callable, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
-from typing import Any, TextIO
+from typing import Any, TextIO, cast
 
 from mpm.cli.commands import display
 from mpm.cli.commands.connection import Connection
 from mpm.cli.commands.display import Terminal
 from mpm.cli.commands.language import _
 from mpm.cli.commands.statuses import (
+    FAILED,
     INTERRUPTED,
     UNAVAILABLE,
     UNREAD,
@@ -54,7 +57,10 @@ class Run:
         self, program: Program, options: argparse.Namespace, out: TextIO, err: TextIO
     ) -> None:
         self.program, self.options = program, options
-        self.console, self.aside = Terminal(out), Terminal(err)
+        output = _Output(out)
+        self.console = Terminal(cast(TextIO, output))
+        self.aside = Terminal(cast(TextIO, _Output(err)))
+        self._plain = not output.takes_unicode
         self.begun: int | None = None
         self._panel: Connection | None = None
 
@@ -71,8 +77,11 @@ class Run:
     def server(self) -> str:
         """The server that ``--server`` names, or the only one. Raises BadUsage with their names
         where there are several."""
-        if self.options.server:
-            return str(self.options.server)
+        if name := str(self.options.server or ""):
+            if "/" in name:
+                detail = _("There is no server called {name!r}.").format(name=name[:80])
+                raise Refused(404, {"code": "not_found", "detail": detail})
+            return name
         names = [item["name"] for item in self.panel.pages("servers")["items"] if item["active"]]
         if len(names) == 1:
             return str(names[0])
@@ -86,7 +95,7 @@ class Run:
     def answer(self, value: Any, show: Callable[[Terminal, Any], None]) -> None:
         """JSON for a program, else as a person reads it."""
         if self.options.json:
-            self.console.raw(json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+            self.console.raw(json.dumps(value, indent=2, ensure_ascii=self._plain) + "\n")
         else:
             show(self.console, value)
 
@@ -117,12 +126,55 @@ def execute(
     except BrokenPipeError:
         _close_output()
         return UNREAD
+    except Unwritable as error:
+        _close_output()
+        words = _("The answer can't be written: {error}").format(error=error)
+        sys.stderr.write(f"{words}\n")
+        return FAILED
     return status
+
+
+class Unwritable(Exception):
+    """Standard output takes nothing, as on a full disk; the message has the reason."""
+
+
+class _Output:
+    """A stream that is not there takes everything, as a reader that is not interested; one in an
+    encoding that lacks a character gets its code."""
+
+    def __init__(self, stream: TextIO | None) -> None:
+        self._stream: Any = stream if stream is not None else io.StringIO()
+        change = getattr(self._stream, "reconfigure", None)
+        if change is not None:
+            change(errors="backslashreplace")
+
+    def write(self, text: str) -> int:
+        return int(self._tried(self._stream.write, text) or 0)
+
+    def flush(self) -> None:
+        self._tried(self._stream.flush)
+
+    def _tried(self, work: Callable[..., Any], *arguments: str) -> Any:
+        try:
+            return work(*arguments)
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            raise Unwritable(error.strerror or str(error)) from error
+
+    @property
+    def takes_unicode(self) -> bool:
+        encoding = getattr(self._stream, "encoding", None) or "utf-8"
+        return codecs.lookup(encoding).name.startswith("utf")
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
 
 
 def _ended(run: Run) -> int:
     program, options = run.program, run.options
     try:
+        _refuse_bytes(options)
         refuse_panel_only(program, options)
         work: Callable[[Run], int] = options.work or program.panel_only[options.panel_only]
         return work(run)
@@ -146,6 +198,19 @@ def _ended(run: Run) -> int:
     return status
 
 
+def _refuse_bytes(options: argparse.Namespace) -> None:
+    """Raises BadUsage for an argument that isn't text: Python reads its bytes as half characters,
+    which no request can hold."""
+    for value in vars(options).values():
+        for text in value if isinstance(value, list) else [value]:
+            if isinstance(text, str) and not _is_text(text):
+                raise BadUsage(_("An argument isn't UTF-8 text: {text!a}").format(text=text[:80]))
+
+
+def _is_text(text: str) -> bool:
+    return not any("\ud800" <= sign <= "\udfff" for sign in text)
+
+
 def refuse_panel_only(program: Program, options: argparse.Namespace) -> None:
     """Raises BadUsage for what only the panel's own machine can do, where this is not it."""
     if program.panel_only:
@@ -164,7 +229,9 @@ def refuse_panel_only(program: Program, options: argparse.Namespace) -> None:
 
 
 def _close_output() -> None:
-    """The reader of standard output has ended: discard the rest of the buffer."""
+    """Standard output takes no more: discard the rest of the buffer."""
+    if sys.stdout is None:
+        return
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, sys.stdout.fileno())
     os.close(nowhere)

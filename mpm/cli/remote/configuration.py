@@ -63,7 +63,8 @@ def panel_from(environ: Mapping[str, str] | None = None, *, name: str = "", url:
     if not re.fullmatch(r"[\x21-\x7e]+", token.strip()):
         raise BadConfiguration(_("This isn't a token of the panel: check where it is set."))
     ca = environ.get("EA4MPM_CA") or section.get("ca", True)
-    return Panel(address.rstrip("/"), token.strip(), ca if isinstance(ca, bool) else str(ca))
+    address = address.rstrip("/").removesuffix("/api/v1").rstrip("/")
+    return Panel(address, token.strip(), ca if isinstance(ca, bool) else str(ca))
 
 
 def _section(environ: Mapping[str, str], name: str) -> dict[str, Any]:
@@ -104,6 +105,19 @@ def _read(path: str) -> str:
     if not path:
         return ""
     try:
-        return Path(path).expanduser().read_text("utf-8").strip()
+        with Path(path).expanduser().open(encoding="utf-8") as handle:
+            if _readable_by_all(handle.name, os.fstat(handle.fileno()).st_mode):
+                raise BadConfiguration(
+                    _("Other users can read the token in {path}: chmod 600 {path}").format(
+                        path=path
+                    )
+                )
+            return handle.read().strip()
     except (OSError, UnicodeDecodeError) as error:
         raise BadConfiguration(f"{path}: {error}") from error
+
+
+def _readable_by_all(path: str, mode: int) -> bool:
+    """Containers and systemd hand secrets over below /run, and guard the folder instead."""
+    shared = stat.S_ISREG(mode) and bool(mode & stat.S_IRWXO)
+    return shared and not Path(path).resolve().is_relative_to("/run")
