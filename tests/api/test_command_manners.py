@@ -99,7 +99,7 @@ def shell(live_server: Any, token: str, line: str, **more: str) -> subprocess.Co
 def test_odd_ends_of_a_command_are_one_sentence_or_none(
     live_server: Any, add_server: AddServer, add_token: AddToken
 ) -> None:
-    add_server("web03", note="für → alle")
+    add_server("web03", note="für → Köln")
     token = add_token("admin").text
     cases = {
         "$EA4MPM status >/dev/full": (1, "The answer can't be written: No space left on device\n"),
@@ -126,15 +126,15 @@ def test_odd_ends_of_a_command_are_one_sentence_or_none(
 def test_a_terminal_of_another_encoding_gets_codes_for_what_it_lacks(
     live_server: Any, add_server: AddServer, add_token: AddToken
 ) -> None:
-    add_server("web03", note="für → alle")
+    add_server("web03", note="für → Köln")
     token = add_token("admin").text
-    for encoding, shown in (("latin-1", "f\xfcr \\u2192 alle"), ("ascii", "f\\xfcr \\u2192 alle")):
+    for encoding, shown in (("latin-1", "f\xfcr \\u2192 K"), ("ascii", "f\\xfcr \\u2192 K")):
         line = "$EA4MPM server show web03 | iconv -f latin1 -t utf-8"
         done = shell(live_server, token, line, PYTHONIOENCODING=encoding)
         assert shown in done.stdout, (encoding, done)
         line = "$EA4MPM server show web03 --json"
         done = shell(live_server, token, line, PYTHONIOENCODING=encoding)
-        assert json.loads(done.stdout)["note"] == "für → alle"
+        assert json.loads(done.stdout)["note"] == "für → Köln"
 
 
 @pytest.mark.parametrize(
