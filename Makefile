@@ -14,18 +14,20 @@ CRASHES  := tests/faults $(addprefix tests/host/,test_package_faults.py test_cut
 # Tests of the whole: on PostgreSQL, through other people's clients, by the main job, page by page.
 SYSTEM   := tests/e2e tests/clients $(addprefix tests/,api/test_two_playbooks.py \
 	demo/test_smoke.py panel/test_on_postgresql.py web/test_every_page.py)
+# Empty where TESTS names some of them: what these alone execute would say little.
+WHOLE    := $(filter tests,$(TESTS))
 export PORT EA4_DATA
 
-.PHONY: help demo test system-test crash-test coverage lint format smoke clients openapi-lint playbook bench torture \
-	compose-test packages machine-test screenshots docs migrations locks ready ready-demo ready-bench \
+.PHONY: help demo test system-test crash-test lint format smoke clients openapi-lint playbook bench torture \
+	compose-test packages machine-test screenshots coverage docs migrations locks ready ready-demo ready-bench \
 	ready-clients clean
 
 help:
 	@echo 'make demo         a running panel with a real server in a folder, on 127.0.0.1:$$PORT (8000)'
-	@echo 'make test         every test but the next two, browser included; nothing is skipped'
+	@echo 'make test         every test but the next two, browser included; nothing is skipped;'
+	@echo '                  at the end, how much of the code they execute'
 	@echo 'make system-test  the whole of it: PostgreSQL, WHM clients, the main job, every page'
 	@echo 'make crash-test   real servers broken on purpose: kills, pulled plugs, failing packages'
-	@echo 'make coverage     the same, and how much of the code it reaches, written into README.md'
 	@echo 'make lint         ruff, mypy --strict, import contracts, djlint, codespell'
 	@echo 'make smoke        the main job without a browser: one JSON line per change'
 	@echo 'make clients      WHM clients that others wrote, unmodified, against this panel (needs npm)'
@@ -38,6 +40,7 @@ help:
 	@echo 'make machine-test the packages on a whole machine with systemd (root; CUTS=, PLUGS=)'
 	@echo 'make screenshots  docs/screenshots/ from the running panel'
 	@echo 'make docs         docs/reference/ from the code itself'
+	@echo 'make coverage     what the last `make test` measured, written into README.md'
 	@echo 'make format       let ruff arrange the code'
 	@echo 'make locks        requirements/*.lock from pyproject.toml'
 
@@ -56,7 +59,8 @@ test: ready
 	@$(PY) -m compileall -q easyapache mpm lab demo tests bootstrap manage.py
 	@echo 'Testing'
 	@exec $(PYTHON3) bootstrap/open_place.py $(PY) -m pytest -n $(WORKERS) --dist loadgroup \
-		$(if $(filter tests,$(TESTS)),$(addprefix --ignore=,$(CRASHES) $(SYSTEM))) $(TESTS)
+		$(if $(WHOLE),-p tests.executed_lines $(addprefix --ignore=,$(CRASHES) $(SYSTEM))) $(TESTS)
+	$(if $(WHOLE),@exec $(PY) -m tests.coverage_in_readme)
 
 system-test: ready
 	@exec $(PYTHON3) bootstrap/open_place.py $(PY) -m pytest -n $(WORKERS) --dist loadgroup \
@@ -78,17 +82,14 @@ format: ready
 	$(PY) -m ruff check --fix .
 	$(PY) -m ruff format .
 
-# Slower than `make test` where Python is older than 3.12, so it is not what CI waits for.
-coverage: ready
-	@exec $(PYTHON3) bootstrap/open_place.py $(PY) -m pytest -n $(WORKERS) --dist loadgroup \
-		--cov --cov-report= $(TESTS)
-	@exec $(PY) -m tests.coverage_in_readme
-
 screenshots: ready
 	@exec $(PY) -m tests.screenshots docs/screenshots
 
 docs: ready
 	@exec $(PY) -m bootstrap.reference
+
+coverage: ready
+	@exec $(PY) -m tests.coverage_in_readme --write
 
 clients: ready-clients
 	@command -v npm >/dev/null || { echo 'make clients needs node and npm' >&2; exit 1; }
