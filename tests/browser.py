@@ -18,6 +18,7 @@ from playwright.sync_api import (
     Error,
     Page,
     Playwright,
+    expect,
     sync_playwright,
 )
 
@@ -25,6 +26,7 @@ from demo.panel import Panel
 
 PATIENCE_MS = 20_000
 """How long a page may take for what a test waits for, on a machine that is busy with others."""
+expect.set_options(timeout=PATIENCE_MS)
 AXE = (Path(axe_core_python.__file__).parent / "axe.min.js").read_text("utf-8")
 RULES = ("wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice")
 COLOURS = ("color-contrast", "link-in-text-block")
