@@ -116,6 +116,8 @@ def test_a_link_is_made_copied_opened_without_an_account_and_taken_back(desk: De
     expect(stranger.get_by_role("heading", name="Summary")).to_be_visible()
     expect(stranger.locator("header.bar")).to_contain_text("Expires")
     assert stranger.locator("a, button, form").count() == 0
+    page.locator("summary", has_text="Revoke links").click()
+    page.get_by_text("Every link to this change stops working now.").wait_for()
     page.get_by_role("button", name="Revoke links").click()
     stranger.reload()
     expect(stranger.get_by_role("heading", name="This link has expired")).to_be_visible()
