@@ -1,29 +1,40 @@
 /* What is typed into a form with data-keep outlives a session that expires: it stays in this tab
-   until the form was accepted. */
+   until the form was accepted. With data-sign-in it comes back only from the page of that address,
+   so that nobody takes what they once left unsaved for what is stored. */
 "use strict";
 
 const KEPT_PREFIX = "typed:";
-const KEPT_FIELDS = "input:not([type=hidden], [type=checkbox], [type=password]), textarea, select";
+const KEPT_FIELDS =
+  "input:not([type=hidden], [type=password], [type=file], [name=acknowledged]), textarea, select";
 
 function keptName(form) {
   return KEPT_PREFIX + form.dataset.keep;
 }
 
+function chosenIn(field) {
+  if (field.matches("[type=checkbox], [type=radio]")) return field.checked;
+  return field.matches("select") ? Array.from(field.options, (one) => one.selected) : field.value;
+}
+
+function choose(field, chosen) {
+  if (typeof chosen === "boolean") field.checked = chosen;
+  else if (Array.isArray(chosen)) for (const one of field.options) one.selected = chosen[one.index] ?? false;
+  else field.value = chosen;
+}
+
+/** One entry per field; those of one name are told apart by their value. */
+function keyOf(field) {
+  return field.matches("[type=checkbox], [type=radio]") ? `${field.name}=${field.value}` : field.name;
+}
+
 function typedInto(form) {
-  const fields = {};
-  for (const field of panel.all(KEPT_FIELDS, form)) {
-    if (field.type === "radio" && !field.checked) continue;
-    fields[field.name] = field.value;
-  }
-  return fields;
+  return Object.fromEntries(panel.all(KEPT_FIELDS, form).map((field) => [keyOf(field), chosenIn(field)]));
 }
 
 function putBack(form) {
   const kept = JSON.parse(sessionStorage.getItem(keptName(form)) || "{}");
   for (const field of panel.all(KEPT_FIELDS, form)) {
-    if (!(field.name in kept)) continue;
-    if (field.type === "radio") field.checked = field.value === kept[field.name];
-    else field.value = field.value || kept[field.name];
+    if (keyOf(field) in kept) choose(field, kept[keyOf(field)]);
   }
 }
 
@@ -33,9 +44,15 @@ function forgetTyped() {
   }
 }
 
+function mayComeBack(form) {
+  const { signIn } = form.dataset;
+  return !signIn || (document.referrer && new URL(document.referrer).pathname === signIn);
+}
+
 const forms = panel.all("form[data-keep]");
 for (const form of forms) {
-  putBack(form);
+  if (mayComeBack(form)) putBack(form);
+  else sessionStorage.removeItem(keptName(form));
   form.addEventListener("input", () => {
     sessionStorage.setItem(keptName(form), JSON.stringify(typedInto(form)));
   });
