@@ -27,6 +27,7 @@ NO_PAGE = {
     "doctor-result": "a part of the doctor’s page",
     "change-live": "a part of the page of a change",
     "change-log": "a part of the page of a change",
+    "frame": "a part of every page",
     "tools-found": "a part of every page",
     "change-raw-log": "a file",
     "history-events": "a file",
