@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from django import template
 from django.utils.safestring import SafeString
+from django.utils.translation import gettext_lazy
 
 from mpm.changes.aftermath import aftermath
 from mpm.history.matches import found_elsewhere, marked
@@ -59,6 +60,21 @@ def found_in(change: Change, query: str) -> SafeString:
     those have them."""
     visible = f"{change.reason} {change.ticket}"
     return marked(found_elsewhere(change.search, visible, query), query)
+
+
+METHODS = {
+    "overlap": gettext_lazy("Overlapping"),
+    "graceful-stop": gettext_lazy("Stop and start"),
+    "script": gettext_lazy("Script"),
+    "start": gettext_lazy("Start of Apache, which wasn’t running"),
+    "simulated": gettext_lazy("Simulated"),
+}
+
+
+@register.filter
+def restart_method(code: str) -> str:
+    """How Apache is replaced, in words."""
+    return str(METHODS.get(code, code))
 
 
 @register.inclusion_tag("mpm/_way.html")

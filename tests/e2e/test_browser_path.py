@@ -54,7 +54,11 @@ def test_every_way_between_the_mpms_is_gone_in_a_browser_and_httpd_itself_confir
         assert (after.running, after.itk, after.installed) == (mpm, itk, (mpm,))
         expect(page.locator("#state")).to_contain_text("succeeded", ignore_case=True)
         expect(page.get_by_text(f"To {mpm}, from a browser").first).to_be_visible()
-        uuid = page.locator("tr", has=page.get_by_text("ID", exact=True)).locator("td").inner_text()
+        uuid = (
+            page.locator("tr", has=page.get_by_text("Change ID", exact=True))
+            .locator("td")
+            .inner_text()
+        )
         for late in watch.late(number, uuid):
             assert late, page.inner_text("main")
             assert min(late) < AIM_MS, late

@@ -204,4 +204,5 @@ def test_the_change_says_afterwards_how_httpd_was_replaced_and_why(
     admin: Client, finished_change: Change
 ) -> None:
     words = admin.get(f"{HISTORY}{finished_change.pk}/?part=impact").content.decode()
-    assert "overlap: the kernel allows it" in words
+    assert "Overlapping" in words
+    assert "(the kernel allows it)" in words
