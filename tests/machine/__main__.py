@@ -79,7 +79,10 @@ def _recover(trial: Trial) -> None:
 
 def report(trial: Trial, section_name: str) -> None:
     held = sum(row[1] == "yes" for row in trial.rows)
-    findings = (f"{held} of {len(trial.rows)} points hold on a whole machine.",)
+    minutes = sum(trial.took.values()) / 60
+    findings = (
+        f"{held} of {len(trial.rows)} points hold on a whole machine, in {minutes:.0f} minutes.",
+    )
     tables = (
         Table("What was tried.", ("point", "holds", "took"), tuple(trial.rows)),
         Table("What was measured.", ("what", "value"), tuple(trial.figures)),
@@ -91,7 +94,10 @@ def report(trial: Trial, section_name: str) -> None:
             "a cPanel server."
         ),
         "The panel, its worker, its agent and its Redis from the .deb that make packages builds.",
-        "Not tried: Enterprise Linux, SELinux, and cPanel's own scripts and watchdog.",
+        (
+            "Not tried: Enterprise Linux, SELinux, cPanel's own scripts and watchdog, and a jump "
+            "of the clock, which the machine has in common with the one that boots it."
+        ),
     )
     conditions = (
         f"{os.cpu_count()} processors, load {os.getloadavg()[0]:.0f}, {time.strftime('%F')}."
