@@ -21,6 +21,8 @@ from easyapache.private_files import keep_files_private
 from easyapache.ticks import add_ticks
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "easyapache.settings")
+# Celery would run Django's checks and drop what they find. They load all pages and the API: 14 MiB.
+os.environ.setdefault("CELERY_SKIP_CHECKS", "1")
 
 TRANSPORT = {
     "socket_connect_timeout": 2,
