@@ -25,6 +25,7 @@ from mpm.changes.services.record import record_log, record_reports, record_unkno
 from mpm.changes.services.repairs import record_repair
 from mpm.changes.services.sweep import ping_all, rescan_all
 from mpm.changes.services.sweep import sweep as sweep_changes
+from mpm.history.services.heads import note_heads
 from mpm.history.services.retention import prune as prune_history
 from mpm.notify import webhooks
 from mpm.servers import reading
@@ -184,5 +185,6 @@ def prune() -> None:
     """Runs every hour; what one run does not finish the next one does."""
     now = timezone.now()
     prune_history(now, settings.HISTORY_DAYS)
+    note_heads(now)
     tokens.prune_answers(now)
     webhooks.prune(now)

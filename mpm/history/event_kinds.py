@@ -57,6 +57,7 @@ EVENT_KINDS: Mapping[str, str] = {
     "whm.updated": "What a sign-in from the WHM of a server permits was changed",
     "whm.signed_in": "A WHM user signed in from a server",
     "whm.refused": "A sign-in from the WHM of a server was refused",
+    "history.heads": "The panel noted the newest event of every server",
     "history.pruned": "Old events were deleted",
 }
 

@@ -10,11 +10,13 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
 PRUNED = "history.pruned"
+HEADS = "history.heads"
+"""Event of the panel's own chain: [[server, number, hash of its newest event], …]."""
 
 FIELDS = (
     "server_name",
@@ -89,6 +91,42 @@ class Fault:
 
     def as_json(self) -> dict[str, Any]:
         return {"server": self.server_name, "seq": self.seq, "message": self.message}
+
+
+@dataclass(slots=True)
+class Notes:
+    """How far the panel's own chain says that the others had got, by server: the newest note."""
+
+    heads: dict[str, tuple[int, str]] = field(default_factory=dict)
+
+    def read(self, events: Iterable[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:
+        """The events of the panel's chain, unaltered."""
+        for event in events:
+            if event["kind"] == HEADS:
+                for name, seq, sealed in event["data"].get("heads", ()):
+                    self.heads[str(name)] = (int(seq), str(sealed))
+            yield event
+
+    def check(
+        self, server_name: str, events: Iterable[Mapping[str, Any]], faults: list[Fault]
+    ) -> Iterator[Mapping[str, Any]]:
+        """The events of another chain, unaltered; what contradicts the note is added to
+        ``faults``."""
+        wanted, sealed = self.heads.pop(server_name, (0, ""))
+        last = 0
+        for event in events:
+            last = int(event["seq"])
+            if last == wanted and event["hash"] != sealed:
+                faults.append(Fault(server_name, last, "It is not the event that the panel noted."))
+            yield event
+        if last < wanted:
+            message = f"The panel noted {wanted} events of this chain, and {last} are there."
+            faults.append(Fault(server_name, last + 1, message))
+
+    def missing(self) -> Iterator[Fault]:
+        """Chains that were noted and not checked."""
+        for name, (seq, _) in sorted(self.heads.items()):
+            yield Fault(name, 1, f"The panel noted {seq} events of this chain, and none is there.")
 
 
 def check_chain(

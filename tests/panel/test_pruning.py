@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from django.db import connection
+from django.db import connection, transaction
 from django.utils import timezone
 
 from bench import fill_history
@@ -17,6 +17,7 @@ from mpm.history.export import events_as_json
 from mpm.history.models.guards import install_guards, remove_guards
 from mpm.history.seal import PRUNED
 from mpm.history.services import retention
+from mpm.history.services.events import append
 from mpm.history.services.retention import prune
 from mpm.history.verification.database import verify_database
 from mpm.history.verification.export import verify_export
@@ -144,3 +145,13 @@ def test_pruning_needs_no_more_memory_for_a_longer_history(
     assert before - Event.objects.count() > 50 * retention.STEP
     # A step of a hundred events, and the statements that SQLite's driver keeps prepared.
     assert peak < 500_000
+
+
+@pytest.mark.django_db
+def test_events_of_the_panel_alone_are_pruned_too(story_of_two: list[Change]) -> None:
+    """With no change old enough, there is no row of one to delete."""
+    now = timezone.now()
+    with transaction.atomic():
+        append("token.created", now - timedelta(days=400))
+    assert prune(now, 365).events == 1
+    assert verify_database().faults == ()

@@ -24,7 +24,7 @@ class OnceQuerySet(models.QuerySet[Row]):
 
     def prune(self) -> int:
         """Delete without reading the rows; the database wants a PruningPermit that covers them."""
-        return int(self._raw_delete(self.db))
+        return int(self._raw_delete(self.db) or 0)  # None: the filter matches nothing
 
 
 class WrittenOnce(models.Model):

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from mpm.history.seal import FIELDS, Fault, check_chain
+from mpm.history.seal import FIELDS, Fault, Notes, check_chain
 from mpm.history.verification.verdict import Counted, Head, Verdict
 
 _EVENT = {*FIELDS, "previous_hash", "hash"}
@@ -28,10 +28,12 @@ def verify_export(path: Path) -> Verdict:
     lines = _Lines(path)
     ends: dict[str, Head] = {}
     faults: list[Fault] = []
-    events = 0
+    events, notes = 0, Notes()
     for name, group in groupby(lines, key=lambda row: str(row["server_name"])):
         counted, last = Counted(group), _Last()
-        found = list(check_chain(name, last.watch(counted)))
+        noted: list[Fault] = []
+        read = notes.check(name, counted, noted) if name else notes.read(counted)
+        found = [*check_chain(name, last.watch(read)), *noted]
         events += counted.count
         if name in ends:
             faults.append(Fault(name, last.head[0], "This chain appears twice."))
@@ -48,6 +50,7 @@ def verify_export(path: Path) -> Verdict:
             )
         )
         return Verdict(len(ends), events, tuple(faults), complete=False, heads=ends)
+    faults += notes.missing()
     for name, (seq, sealed) in lines.heads.items():
         if name not in ends and seq:
             faults.append(Fault(name, 1, f"All of its {seq} events are missing."))
@@ -76,7 +79,7 @@ class _Last:
 
     head: Head = (0, "")
 
-    def watch(self, events: Counted) -> Iterator[Any]:
+    def watch(self, events: Iterable[Mapping[str, Any]]) -> Iterator[Any]:
         for event in events:
             self.head = (int(event["seq"]), str(event["hash"]))
             yield event
