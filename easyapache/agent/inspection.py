@@ -14,15 +14,17 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
+from easyapache.agent.after_a_module import as_the_user, local_templates, module_directives
 from easyapache.agent.change.spool import Spool
 from easyapache.agent.config import HostConfig
 from easyapache.agent.httpd.apache_config import ApacheConfig, Directive
-from easyapache.agent.httpd.error_log import lines_of_httpd
+from easyapache.agent.httpd.error_log import lines_of_httpd, reloads_a_day
 from easyapache.agent.httpd.front import other_servers
 from easyapache.agent.httpd.htaccess import directives_in, patterns_for
 from easyapache.agent.httpd.httpd import Httpd
-from easyapache.agent.httpd.load import measure
+from easyapache.agent.httpd.load import measure, semaphores
 from easyapache.agent.httpd.processes import Identity
+from easyapache.agent.immutable import immutable_files
 from easyapache.agent.packages.dnf_history import HISTORY, last_transaction
 from easyapache.agent.packages.held_back import excludes, repository_filters, version_locks
 from easyapache.agent.packages.manager_locks import manager_at_work
@@ -70,6 +72,11 @@ def inspect(config: HostConfig, httpd: Httpd, rpm: RpmDatabase) -> Profile:
             "safe_thread_polling": build.result().safe_thread_polling,
             **file_facts(by_owner(altered.result(), owned.result())),
             **config_facts(config, conf, set(owned.result()), names),
+            "module_directives": module_directives(config, conf, owned.result(), _place_of),
+            **as_the_user(config, conf, names, _place_of),
+            "local_templates": local_templates(config, conf),
+            "immutable_files": immutable_files(config, owned.result()),
+            "semaphores": semaphores(),
             **htaccess_facts(config, conf, names),
             "excludes": excludes(config.root),
             "repository_filters": repository_filters(config.root),
@@ -88,6 +95,7 @@ def inspect(config: HostConfig, httpd: Httpd, rpm: RpmDatabase) -> Profile:
     if config.root == Path("/"):
         facts["other_servers"] = other_servers(parent.pid if parent else None)
     lines = "\n".join([warned, lines_of_httpd(config.error_log, parent)])
+    facts["reloads_a_day"] = reloads_a_day(lines)
     facts["httpd_said"] = error_log_conditions(lines, frozenset(names), running=parent is not None)
     unfinished = unfinished_transaction(config.root, config.spool)
     if unfinished:

@@ -25,6 +25,8 @@ FCGID = f"{PREFIX}mod_fcgid"
 HTTP2 = f"{PREFIX}mod_http2"
 HCHECK = f"{PREFIX}mod_proxy_hcheck"
 QOS = f"{PREFIX}mod-qos"
+LSAPI = f"{PREFIX}mod_lsapi"
+NGINX = "ea-nginx"
 PROXY_BALANCER = f"{PREFIX}mod_proxy_balancer"
 
 MPM_CAPABILITY = "ea-apache24-mpm"

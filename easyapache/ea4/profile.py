@@ -98,6 +98,14 @@ class Profile(Schema):
     log since then, and from warnings of its config test. ``service`` ({active, main, pid, group})
     exists if httpd runs and is not systemd's httpd.service: the state of that service, its main
     process, the running httpd, and the control group of httpd if it is another one.
+    ``module_directives`` ({package: [{path, line, directive}]} that only its module knows, outside
+    of sections that might not hold without it). Only with mod_ruid2 or MPM ITK: ``closed_roots``
+    ([document root] that httpd's own user can't read), ``folders_of_users`` ([{path, line,
+    directive}] of folders that httpd writes to), ``userdir_returns`` (bool: UserDir is off because
+    of them alone). ``local_templates`` ([{path, lines: [{path, line, directive, refused_by}]}] of
+    cPanel's templates that were replaced). ``immutable_files`` ({path: package, or "" if every
+    change writes there} that can't be replaced). ``semaphores`` ({used, limit} of System V sets),
+    ``reloads_a_day`` (int: graceful restarts, since httpd was started).
     ``incomplete_change`` (its number) and ``agent_offline`` (bool) are added by the panel when it
     plans (mpm.servers.health). ``relations`` ({name: {requires, conflicts, provides}}) has the rpm
     database's relations of installed packages that are not in the catalog.
@@ -140,6 +148,13 @@ class Place(TypedDict):
     directive: str
 
 
+class Template(TypedDict):
+    """A template of httpd.conf, with lines that some MPM refuses."""
+
+    path: str
+    lines: list[Place]
+
+
 _Average = Annotated[float, Meta(ge=0, lt=1e6)]
 """Of one, five and fifteen minutes."""
 
@@ -156,7 +171,14 @@ _SHAPES: Mapping[str, Any] = {
         str,
     ),
     **dict.fromkeys(("last_transaction", "load", "capacity", "service"), dict[str, Any]),
-    "prefork_only_directives": list[Place],
+    **dict.fromkeys(("prefork_only_directives", "folders_of_users"), list[Place]),
+    "module_directives": dict[str, list[Place]],
+    "closed_roots": list[str],
+    "userdir_returns": bool,
+    "local_templates": list[Template],
+    "immutable_files": dict[str, str],
+    "semaphores": dict[str, int],
+    "reloads_a_day": int,
     "load_average": tuple[_Average, _Average, _Average],
     "relations": dict[str, dict[str, list[str]]],
 }

@@ -316,6 +316,44 @@ def test_a_repository_that_is_gone(managed: Managed) -> None:
     assert "EA4" in found["repository_unreachable"].message
 
 
+DEAD = """[{name}]
+name={name}
+baseurl={url}
+enabled=1
+gpgcheck=1
+retries=1
+timeout=2
+"""
+
+
+def dead(managed: Managed, name: str, url: str = "http://127.0.0.1:9/el9") -> None:
+    text = DEAD.format(name=name, url=url)
+    (managed.config.root / f"etc/yum.repos.d/{name}.repo").write_text(text)
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1:9/el9", "file:///nowhere"])
+def test_a_dead_repository_of_something_else_does_not_stop_a_change(
+    managed: Managed, url: str
+) -> None:
+    """MariaDB's, as soon as a release is dropped. The transaction itself runs from the cache,
+    where there is nothing of it either."""
+    for name in ("mariadb", "monitoring"):
+        dead(managed, name, url)
+    assert "repository_unreachable" not in obstacles(managed)
+    managed.switch("event")
+    assert "left out: the repository mariadb can't be reached and isn't needed" in managed.text
+    assert managed.server.inspect().running.mpm == "event"  # type: ignore[union-attr]
+
+
+def test_a_dead_repository_of_easyapache_beside_another_one_is_an_obstacle(
+    managed: Managed,
+) -> None:
+    """Without it another build would be chosen."""
+    planned = managed.plan("event")
+    dead(managed, "cl-ea4")
+    assert "cl-ea4" in obstacles(managed, planned=planned)["repository_unreachable"].message
+
+
 def test_a_repository_whose_signatures_nobody_checks(managed: Managed) -> None:
     for name in ("etc/yum.repos.d/EA4.repo", "etc/dnf/dnf.conf"):
         path = managed.config.root / name

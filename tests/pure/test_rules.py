@@ -487,3 +487,122 @@ def test_what_changes_for_capacity_is_said() -> None:
 def test_a_server_in_order_is_not_nagged() -> None:
     (finding,) = plan(server(MPM.EVENT.package, SUEXEC), EVENT).findings
     assert finding.code == "nothing_to_do"
+
+
+# -- what a server tells of itself
+
+
+def place(directive: str, line: int = 3, **more: Any) -> dict[str, Any]:
+    return {"path": "/etc/apache2/conf.d/x.conf", "line": line, "directive": directive, **more}
+
+
+def with_facts(profile: Profile, **facts: Any) -> Profile:
+    return Profile(
+        profile.packages, profile.configured, profile.running, {**profile.facts, **facts}
+    )
+
+
+def beside(profile: Profile, *names: str) -> Profile:
+    """With packages that are in no catalog."""
+    extra = tuple(Package(name, "1", "1", "x86_64") for name in names)
+    return Profile((*profile.packages, *extra), profile.configured, profile.running, profile.facts)
+
+
+def test_an_apache_that_was_removed_is_not_one_that_never_was() -> None:
+    """By removing the MPM first, to install another one later."""
+    last = {"id": 7, "at": "2026-12-01T10:04:00+00:00", "command": "remove ea-apache24-mod_mpm_x"}
+    said = found(bare(P[:-1], facts={"last_transaction": last}), EVENT)
+    assert "no_apache" not in said
+    assert "transaction is 7, of 2026-12-01 10:04: remove" in said["apache_removed"].message
+    assert said["apache_removed"].remedy == "As root, run: dnf history undo 7"
+    assert said["apache_removed"].severity is Severity.BLOCK
+    unknown = found(bare(P[:-1]), EVENT)["apache_removed"]
+    assert "Installed parts of it" in unknown.message
+
+
+def test_behind_nginx_http2_does_not_go_with_the_mpm() -> None:
+    behind = beside(event(HTTP2), "ea-nginx")
+    assert "http2_behind_nginx" in found(behind, PREFORK)
+    assert "http2_needs_threads" not in found(behind, PREFORK)
+    assert "http2_needs_threads" in found(event(HTTP2), PREFORK)
+    assert "http2_possible" not in found(beside(prefork(), "ea-nginx"), EVENT)
+    assert "http2_possible" in found(prefork(), EVENT)
+
+
+def test_an_nginx_that_requires_apaches_http2_leaves_with_it() -> None:
+    """As ea-nginx-http2 did for a day."""
+    relations = {"ea-nginx-http2": {"requires": ["ea-nginx", HTTP2]}}
+    profile = beside(event(HTTP2), "ea-nginx", "ea-nginx-http2")
+    made = plan(with_facts(profile, relations=relations), PREFORK)
+    assert "ea-nginx-http2" in made.removed
+
+
+@pytest.mark.parametrize("choice", [ITK_ON, adding(MPM.PREFORK, RUID2)])
+def test_lsapi_is_told_apart_from_what_runs_sites_as_their_users(choice: Choice) -> None:
+    with_lsapi = beside(event(SUEXEC), f"{P}mod_lsapi")
+    assert "lsapi_without_its_user" in found(with_lsapi, choice)
+    assert "lsapi_without_its_user" not in found(with_lsapi, WORKER)
+    assert "lsapi_without_its_user" not in found(event(SUEXEC), choice)
+
+
+def test_few_semaphores_matter_to_prefork() -> None:
+    few = with_facts(event(), semaphores={"used": 103, "limit": 128})
+    assert "103 of 128 sets are in use." in found(few, PREFORK)["few_semaphores_left"].message
+    assert "few_semaphores_left" not in found(few, WORKER)
+    enough = with_facts(event(), semaphores={"used": 102, "limit": 128})
+    assert "few_semaphores_left" not in found(enough, PREFORK)
+    for odd in ({}, {"used": 1}, {"used": "1", "limit": 2}, [1]):
+        assert "few_semaphores_left" not in found(with_facts(event(), semaphores=odd), PREFORK)
+
+
+def test_an_apache_that_is_reloaded_every_hour_is_told_about_slots() -> None:
+    often = with_facts(prefork(), reloads_a_day=48)
+    assert "About 48 times a day." in found(often, EVENT)["frequent_reloads"].message
+    assert "frequent_reloads" not in found(with_facts(prefork(), reloads_a_day=23), EVENT)
+    assert "frequent_reloads" not in found(with_facts(event(), reloads_a_day=48), PREFORK)
+
+
+def test_directives_of_a_module_that_stays_are_no_concern() -> None:
+    facts = {"module_directives": {HTTP2: [place("h2push on")], RUID2: [place("rmode config")]}}
+    said = found(with_facts(event(HTTP2), **facts), PREFORK)["directives_of_removed_module"]
+    assert "h2push on in /etc/apache2/conf.d/x.conf line 3." in said.message
+    assert "rmode" not in said.message
+    assert said.severity is Severity.BLOCK
+    assert "directives_of_removed_module" not in found(with_facts(event(HTTP2), **facts), WORKER)
+
+
+def test_sites_that_only_their_own_users_may_read_are_counted() -> None:
+    roots = [f"/home/user{number}/public_html" for number in range(7)]
+    server_with = with_facts(prefork(RUID2), closed_roots=roots, userdir_returns=True)
+    said = found(server_with, EVENT)
+    assert "7 document roots: /home/user0/public_html" in said["document_roots_closed"].message
+    assert "…" in said["document_roots_closed"].message
+    assert "userdir_returns" in said
+    stays = found(server_with, PREFORK)
+    assert not {"document_roots_closed", "userdir_returns"} & stays.keys()
+    assert "document_roots_closed" not in found(server_with, ITK_ON), "ITK reads them as they do"
+
+
+def test_only_immutable_files_that_a_change_replaces_are_in_its_way() -> None:
+    facts = {"immutable_files": {"/etc/apache2/conf.modules.d/490.conf": f"{P}mod_bwlimited"}}
+    assert "immutable_files" not in found(with_facts(prefork(), **facts), EVENT)
+    facts = {"immutable_files": {"/etc/apache2/conf/httpd.conf": ""}}
+    said = found(with_facts(prefork(), **facts), EVENT)["immutable_files"]
+    assert "/etc/apache2/conf/httpd.conf." in said.message
+    assert "immutable_files" not in found(with_facts(prefork(), **facts), PREFORK)
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"module_directives": {HTTP2: "x"}},
+        {"module_directives": [1]},
+        {"closed_roots": "x", "userdir_returns": "yes", "folders_of_users": [1]},
+        {"local_templates": [{"path": "/x"}]},
+        {"immutable_files": ["x"], "reloads_a_day": "often"},
+    ],
+)
+def test_what_is_of_another_shape_is_left_out(odd: dict[str, Any]) -> None:
+    for profile in (event(HTTP2), prefork(RUID2)):
+        for choice in (EVENT, PREFORK):
+            assert found(with_facts(profile, **odd), choice).keys() == found(profile, choice).keys()

@@ -50,6 +50,7 @@ class Preflight:
             *self.unfinished(),
             *self.packages_torn(),
             *self.held_back(),
+            *self.immutable(),
         ]
         sources: Mapping[str, Any] = {}
         try:
@@ -145,6 +146,10 @@ class Preflight:
                 names = ", ".join(sorted({name for item, name in hits if item == pattern}))
                 found.append(Obstacle(code, Sentence(template, pattern=pattern, names=names)))
         return found
+
+    def immutable(self) -> list[Obstacle]:
+        paths = evidence.immutable_paths(self.profile, self.transaction)
+        return [Obstacle("immutable_files", f"{', '.join(paths[:10])}.")] if paths else []
 
     def disk(self, sources: Mapping[str, Any]) -> list[Obstacle]:
         """File systems without enough space for what the change writes to them."""

@@ -265,6 +265,18 @@ def _read(server_root: Path, main: Path, surroundings: Surroundings, source: Fil
     )
 
 
+def read_piece(conf: ApacheConfig, text: str, path: Path) -> tuple[Directive, ...]:
+    """The directives of a text that hold where everything of ``conf`` is loaded, without those of
+    files that it includes."""
+    reader = _Reader(conf.server_root, conf.surroundings, conf.source)
+    for symbol, file in conf.modules().items():
+        reader.load(symbol, file)
+    lines = [parsed(*line) for line in logical_lines(text)]
+    kept = [line for line in lines if line.name not in ("include", "includeoptional", "use")]
+    reader.take(kept, path, 0, ())
+    return tuple(reader.directives)
+
+
 def _given(directives: tuple[str, ...]) -> list[Line]:
     """Those of one option are one text: a section may span several of them."""
     return [parsed(0, text) for _, text in logical_lines("\n".join(directives))]
@@ -287,6 +299,9 @@ class _Reader:
         self._macros: dict[str, tuple[tuple[str, ...], list[Line], Path]] = {}
         self._count = self._deep = 0
         self._mpm_line: tuple[str, ...] = ()
+
+    def load(self, symbol: str, file: Path) -> None:
+        self._loaded.add(symbol, file)
 
     def problem(self, text: str) -> None:
         if len(self.problems) < _MOST_PROBLEMS:

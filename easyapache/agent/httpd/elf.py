@@ -48,7 +48,7 @@ def names_in(path: Path, stamp: Stamp) -> frozenset[str]:
             return frozenset()
         little = content[5] == 1
         return frozenset(_names(content, "<" if little else ">", swap=little is not _LITTLE))
-    except (OSError, struct.error):  # unreadable, or cut off
+    except (OSError, struct.error, OverflowError):  # unreadable, cut off, or nonsense
         return frozenset()
 
 

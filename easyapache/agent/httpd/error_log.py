@@ -7,6 +7,7 @@ are used.
 from __future__ import annotations
 
 import re
+from datetime import datetime
 from pathlib import Path
 
 from easyapache.agent.httpd.processes import Identity
@@ -40,6 +41,27 @@ def lines_of_httpd(path: Path, parent: Identity | None) -> str:
     return "\n".join(
         line for line in lines[first:] if _OWN.match(line) and not _REQUEST.search(line)
     )
+
+
+_RELOADED = re.compile(r"AH00493|AH00171|AH00094")
+"""The signal for a graceful restart, in the words of event and worker, and of prefork."""
+_TIME = re.compile(r"\[\w{3} (\w{3} +\d+ [\d:]+)\.\d+ (\d{4})\]")
+
+
+def reloads_a_day(lines: str) -> int:
+    """How often httpd was reloaded on an average day; 0 if the lines span less than a day."""
+    times: list[datetime] = []
+    reloads = 0
+    for line in lines.splitlines():
+        if found := _TIME.match(line):
+            try:
+                text = f"{found[1]} {found[2]} +0000"  # of differences the zone is no matter
+                times.append(datetime.strptime(text, "%b %d %H:%M:%S %Y %z"))
+            except ValueError:
+                continue
+            reloads += bool(_RELOADED.search(line))
+    days = (times[-1] - times[0]).total_seconds() / 86400 if times else 0.0
+    return round(reloads / days) if days >= 1 else 0
 
 
 def _is_of(line: str, mark: str) -> bool:

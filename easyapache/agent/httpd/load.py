@@ -138,3 +138,15 @@ def _serves(pid: int) -> bool:
     """Without other programs that httpd starts, such as CGI programs and piped loggers."""
     command = command_of(pid)
     return "httpd" in command or "apache2" in command
+
+
+def semaphores() -> dict[str, int]:
+    """System V semaphores: {used, limit} of the sets of all users; nothing where the kernel has
+    none. prefork has a set for each mutex (``Mutex sysvsem``), and one that was killed leaves its
+    own behind."""
+    try:
+        sets = (PROC / "sysvipc/sem").read_text().splitlines()[1:]
+        limits = (PROC / "sys/kernel/sem").read_text().split()
+        return {"used": len(sets), "limit": int(limits[3])}
+    except (OSError, ValueError, IndexError):
+        return {}

@@ -39,6 +39,8 @@ _FIXED = (
     "--color=never",
     "--setopt=exit_on_lock=True",
     "--setopt=clean_requirements_on_remove=False",
+    # The answer of the solver was made without the repositories that can't be reached.
+    "--setopt=*.skip_if_unavailable=True",
     # EA4's hook would stop and start httpd inside the transaction, and again when its
     # elements failed. Its other scripts are run by us afterwards.
     "--disableplugin=universal-hooks",

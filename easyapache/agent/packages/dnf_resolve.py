@@ -10,11 +10,12 @@ Run isolated (``-I``) by the operating system's Python, the one that has dnf 4's
 * or ``fetch`` instead of these: {build: folder} to download, check and copy there;
 * or ``describe``: package names, to print their descriptions from the repositories.
 
-Prints one JSON object: {install, remove, reasons, sizes, sources}, {missing: [build]} after
-``fetch``, {packages: {name: {summary, description, license, group, url, size}}, cache: folder of
-the metadata} after ``describe``, or {error: {code, message}}. ``sizes`` are bytes by name: to
+Prints one JSON object: {install, remove, reasons, sizes, sources, left_out}, {missing: [build]}
+after ``fetch``, {packages: {name: {summary, description, license, group, url, size}}, cache: folder
+of the metadata} after ``describe``, or {error: {code, message}}. ``sizes`` are bytes by name: to
 download, to install, and to remove. ``sources`` has the repository of each package to install,
-whether its signatures are checked, and sizes in bytes. Options are read by dnf's own command line
+whether its signatures are checked, and sizes in bytes. ``left_out`` are the repositories that can't
+be reached and have nothing of EasyApache 4. Options are read by dnf's own command line
 code, so configuration, repositories and plugins are exactly those of a real run.
 """
 
@@ -23,6 +24,7 @@ import gc
 import io
 import json
 import os
+import re
 import shutil
 import sys
 from typing import Any, Dict, List
@@ -56,12 +58,51 @@ def load(options: List[str], files: List[str]) -> Any:
     # the real run; nothing here ever runs a transaction.
     # A file is named because without any repository dnf wants one to be.
     cli.configure(["-q"] + list(options) + ["-y", "install"] + (files[:1] or ["ea-apache24"]))
-    try:
-        base.fill_sack(load_system_repo=True, load_available_repos=True)
-    except dnf.exceptions.RepoError as error:
-        raise Refused("repository_unreachable", str(error))
+    base.left_out = fill(base)
     base.add_remote_rpms(files)
     return base
+
+
+def fill(base: Any) -> List[str]:
+    """Fill the sack from the repositories that can be reached; returns the others. One that is
+    dead must not stop a change that needs nothing of it. Raises Refused if it is one of
+    EasyApache 4's own: without it another build would be chosen, or none."""
+    import dnf.exceptions
+
+    failed = {}  # type: Dict[str, str]
+    while True:
+        try:
+            base.fill_sack(load_system_repo=True, load_available_repos=True)
+            break
+        except dnf.exceptions.RepoError as error:
+            named = re.search(r"repo '([^']+)'", str(error))
+            repo = base.repos.get(named.group(1)) if named else None
+            if repo is None or not repo.enabled or len(failed) >= MOST_FAILED:
+                raise Refused("repository_unreachable", str(error))
+            failed[repo.id] = str(error)
+            repo.disable()
+    for name in sorted(failed):
+        if is_ours(base, name):
+            raise Refused("repository_unreachable", failed[name])
+    return sorted(failed)
+
+
+def is_ours(base: Any, name: str) -> bool:
+    """Whether a repository that can't be reached has EasyApache 4's packages: by its name or
+    address, or because installed ones came from it. If none that can be reached has any, each
+    might."""
+    repo = base.repos[name]
+    places = [name] + list(repo.baseurl or ()) + [repo.mirrorlist or "", repo.metalink or ""]
+    if any("ea4" in place.lower() or "easyapache" in place.lower() for place in places):
+        return True
+    query = base.sack.query()
+    installed = query.installed().filter(name__glob="ea-*")
+    came_from = set(str(package._from_repo).lstrip("@") for package in installed)
+    return name in came_from or not query.available().filter(name__glob="ea-apache24*")
+
+
+MOST_FAILED = 16
+"""Repositories that are left out at most; each costs a wait for its address."""
 
 
 def mark(base: Any, install: List[str], remove: List[str], protect: List[str]) -> None:
@@ -166,6 +207,7 @@ def answer(base: Any, install: List[str], remove: List[str], erase: bool) -> Dic
         "reasons": reasons,
         "sizes": sizes,
         "sources": sources,
+        "left_out": base.left_out,
     }
 
 
@@ -202,6 +244,8 @@ def fetched(base: Any, wanted: Dict[str, str]) -> Dict[str, Any]:
         sys.stderr.write("%s from %s, signature checked\n" % (package, package.reponame))
     for folder in set(wanted.values()):
         on_disk(folder)
+    for name in base.left_out:
+        sys.stderr.write("left out: the repository %s can't be reached and isn't needed\n" % name)
     return {"missing": []}
 
 

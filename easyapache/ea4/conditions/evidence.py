@@ -12,7 +12,7 @@ from typing import Any
 from easyapache.ea4.capabilities import evr_of
 from easyapache.ea4.limits import CPANEL_MAX_REQUEST_WORKERS
 from easyapache.ea4.mpm import ITK, MPM, PHP_DSO, PREFIX, installed, short
-from easyapache.ea4.profile import Observation, Package, Profile
+from easyapache.ea4.profile import Observation, Package, Profile, Transaction
 from easyapache.ea4.sentences import Sentence, all_of, joined
 from easyapache.ea4.versions import compare_evr, parse_evr
 
@@ -162,7 +162,11 @@ def foreign_mpm_file(profile: Profile) -> str:
 
 def lines_of(profile: Profile, fact: str) -> list[Mapping[str, Any]]:
     """Lines of the configuration that a fact lists, each with ``path``, ``line``, ``directive``."""
-    found = profile.facts.get(fact) or ()
+    return lines_in(profile.facts.get(fact))
+
+
+def lines_in(found: Any) -> list[Mapping[str, Any]]:
+    """The same of a part of a fact."""
     if not isinstance(found, Sequence) or isinstance(found, str):
         return []
     return [
@@ -230,6 +234,29 @@ def htaccess_lines(profile: Profile, packages: Iterable[str]) -> list[Mapping[st
     removed = set(packages)
     lines = lines_of(profile, "htaccess_directives")
     return [item for item in lines if item.get("package") in removed]
+
+
+def immutable_paths(profile: Profile, change: Transaction) -> list[str]:
+    """What can't be replaced and would be by this change."""
+    found = profile.facts.get("immutable_files")
+    if not isinstance(found, Mapping) or not (change.install or change.remove):
+        return []
+    moved = {package.name for package in (*change.install, *change.remove)}
+    return sorted(str(path) for path, package in found.items() if not package or package in moved)
+
+
+_MOST_SEMAPHORES = 0.8
+"""The share of them in use from which on few are left."""
+
+
+def few_semaphores_left(profile: Profile) -> str:
+    found = profile.facts.get("semaphores")
+    if not isinstance(found, Mapping):
+        return ""
+    used, limit = found.get("used"), found.get("limit")
+    if not isinstance(used, int) or not isinstance(limit, int) or used < limit * _MOST_SEMAPHORES:
+        return ""
+    return Sentence("{used} of {limit} sets are in use.", used=used, limit=limit)
 
 
 _DROP_INS = frozenset({"litespeed", "lshttpd", "openlitespeed"})

@@ -138,6 +138,21 @@ HTTPD: tuple[Condition, ...] = (
         patterns=(r"Invalid Mutex directory", r"No such file or directory: AH00023"),
     ),
     Condition(
+        "few_semaphores_left",
+        WARN,
+        Sentence("Few System V semaphores are left"),
+        Sentence(
+            "prefork needs some in EasyApache 4, and doesn't start without. Killed httpd processes "
+            "leave theirs behind."
+        ),
+        Sentence(
+            "List those that nobody uses (ipcs -s -p), and remove them (ipcrm -s ID), or raise "
+            "kernel.sem."
+        ),
+        listed_in=(PLAN,),
+        seen=evidence.few_semaphores_left,
+    ),
+    Condition(
         "semaphores_removed",
         BLOCK,
         Sentence("Apache's semaphores were removed while it was running"),
@@ -249,6 +264,14 @@ HTTPD: tuple[Condition, ...] = (
             ),
             r"unknown Worker parameter",
         ),
+    ),
+    Condition(
+        "directives_of_removed_module",
+        BLOCK,
+        Sentence("Directives of a module that will be removed"),
+        Sentence("Without the module, Apache doesn't know them and doesn't start (AH00526)."),
+        Sentence("Put them between <IfModule> and </IfModule>, or remove them."),
+        listed_in=(PLAN,),
     ),
     Condition(
         "include_missing",

@@ -183,6 +183,26 @@ SELECTION: tuple[Condition, ...] = (
         listed_in=(PLAN,),
     ),
     Condition(
+        "http2_behind_nginx",
+        NOTE,
+        Sentence("nginx keeps serving HTTP/2"),
+        Sentence(
+            "mod_http2 will be removed, but visitors connect to nginx, which decides on HTTP/2."
+        ),
+        listed_in=(PLAN,),
+    ),
+    Condition(
+        "lsapi_without_its_user",
+        WARN,
+        Sentence("mod_lsapi doesn't work with MPM ITK or mod_ruid2"),
+        Sentence(
+            "It starts PHP as each site's user itself, with the user that SuexecUserGroup names. "
+            "CloudLinux supports neither combination."
+        ),
+        Sentence("Give the sites another PHP handler first, or select event or worker."),
+        listed_in=(PLAN,),
+    ),
+    Condition(
         "http2_possible",
         GAIN,
         Sentence("HTTP/2 becomes available"),

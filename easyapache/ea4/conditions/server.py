@@ -16,7 +16,7 @@ from easyapache.ea4.conditions.condition import (
     WARN,
     Condition,
 )
-from easyapache.ea4.sentences import Sentence
+from easyapache.ea4.sentences import Sentence, marked
 
 SERVER: tuple[Condition, ...] = (
     Condition(
@@ -25,6 +25,18 @@ SERVER: tuple[Condition, ...] = (
         Sentence("EasyApache 4 is not installed"),
         Sentence("The package ea-apache24 is not installed on this server."),
         Sentence("Provision an EasyApache 4 profile first, then select an MPM."),
+        listed_in=(PLAN,),
+    ),
+    Condition(
+        "apache_removed",
+        BLOCK,
+        Sentence("Apache was removed from this server"),
+        Sentence(
+            "Parts of EasyApache 4 are still installed, and the package ea-apache24 is not. "
+            "Removing an MPM without installing another one removes Apache with it. An Apache that "
+            "still runs must not be restarted now."
+        ),
+        marked("As root, run: dnf history undo {number}"),
         listed_in=(PLAN,),
     ),
     Condition(
@@ -230,6 +242,91 @@ SERVER: tuple[Condition, ...] = (
         Sentence("A file that no package owns could load an MPM"),
         Sentence("Its section applies neither now nor after this change: Apache skips it."),
         listed_in=(PLAN,),
+    ),
+    Condition(
+        "local_templates",
+        NOTE,
+        Sentence("cPanel's template was replaced by your own"),
+        Sentence(
+            "After the packages change, cPanel writes httpd.conf from this template. The trial "
+            "start uses the present httpd.conf."
+        ),
+        listed_in=(PLAN,),
+    ),
+    Condition(
+        "template_directives",
+        WARN,
+        Sentence("Your own template may keep Apache from starting"),
+        Sentence(
+            "It has directives that the selected MPM doesn't accept, and cPanel writes httpd.conf "
+            "from it. If Apache then refuses httpd.conf, the change is undone."
+        ),
+        Sentence("In the template, put them into an <IfModule> section of their MPM."),
+        listed_in=(PLAN,),
+    ),
+    Condition(
+        "document_roots_closed",
+        WARN,
+        Sentence("Apache won't be able to read some sites"),
+        Sentence(
+            "mod_ruid2 or MPM ITK reads each site as its own user. Afterwards Apache reads them as "
+            "its own user, whom the modes of these folders keep out: visitors get status 403."
+        ),
+        Sentence(
+            "Give each public_html the group nobody and the mode 0750, and the home folder 0711 "
+            "(cPanel: /usr/local/cpanel/scripts/enablefileprotect)."
+        ),
+        listed_in=(PLAN,),
+    ),
+    Condition(
+        "folders_change_owner",
+        NOTE,
+        Sentence("Apache's own folders have files of many users"),
+        Sentence(
+            "mod_ruid2 or MPM ITK writes there as each site's user, and Apache afterwards as its "
+            "own. Old files may then be closed to it."
+        ),
+        listed_in=(PLAN,),
+    ),
+    Condition(
+        "userdir_returns",
+        WARN,
+        Sentence("Sites can be reached as /~user/ again"),
+        Sentence(
+            "cPanel turns UserDir off with mod_ruid2 and MPM ITK, and on without them. Then every "
+            "account's site is also part of every other site's address."
+        ),
+        Sentence(
+            "Check WHM » Security Center » Apache mod_userdir Tweak. To keep it off, put UserDir "
+            "disabled into pre_virtualhost_global.conf."
+        ),
+        listed_in=(PLAN,),
+    ),
+    Condition(
+        "frequent_reloads",
+        NOTE,
+        Sentence("Apache is reloaded often"),
+        Sentence(
+            "With event and worker, each reload leaves processes that finish their requests and "
+            "keep their slots. With long downloads or HTTP/2, the slots run out."
+        ),
+        Sentence(
+            "Raise ServerLimit by the reloads that fall into your longest request, and set "
+            "GracefulShutdownTimeout."
+        ),
+        listed_in=(PLAN,),
+    ),
+    Condition(
+        "immutable_files",
+        BLOCK,
+        Sentence("Files can't be replaced"),
+        Sentence(
+            "They have the immutable flag, or their file system is mounted read-only. A "
+            "transaction would fail on them halfway."
+        ),
+        Sentence("Remove the flag (chattr -i), or mount the file system for writing."),
+        listed_in=(PLAN, PREFLIGHT),
+        patterns=(r"cpio: \w+ failed - Operation not permitted", r"Read-only file system"),
     ),
     Condition(
         "misnamed_sections",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from easyapache.ea4.mpm import CGI, CGID, HCHECK, HTTP2, MPM, PROXY_BALANCER, QOS, short
+from easyapache.ea4.mpm import CGI, CGID, HCHECK, HTTP2, MPM, NGINX, PROXY_BALANCER, QOS, short
 from easyapache.ea4.rules.findings import Finding, Fix, RuleFunction, Situation, finding
 from easyapache.ea4.sentences import Sentence
 
@@ -21,13 +21,16 @@ def cgi_swapped(situation: Situation) -> Iterator[Finding]:
 
 def http2(situation: Situation) -> Iterator[Finding]:
     """mod_http2 needs threads: its package conflicts with prefork and with ITK."""
-    if HTTP2 in situation.removed:
+    nginx = NGINX in situation.before and NGINX in situation.after
+    if HTTP2 in situation.removed and nginx:
+        yield finding("http2_behind_nginx", packages=(HTTP2,))
+    elif HTTP2 in situation.removed:
         yield finding(
             "http2_needs_threads", _removed_with(situation, "mod_http2"), packages=(HTTP2,)
         )
     elif HTTP2 in situation.newly_installed:
         yield finding("http2_installed", packages=(HTTP2,))
-    elif _becomes_threaded(situation) and HTTP2 in situation.scene.available:
+    elif not nginx and _becomes_threaded(situation) and HTTP2 in situation.scene.available:
         fix = Fix(Sentence("Add mod_http2"), add=(HTTP2,))
         yield finding("http2_possible", packages=(HTTP2,), fixes=(fix,))
 
@@ -61,6 +64,16 @@ def unchanged_limit(situation: Situation) -> Iterator[Finding]:
         yield finding("limit_stays_150", packages=(situation.choice.mpm.package,))
 
 
+_OFTEN = 24
+"""Reloads a day: one an hour."""
+
+
+def frequent_reloads(situation: Situation) -> Iterator[Finding]:
+    reloads = situation.facts.get("reloads_a_day")
+    if _becomes_threaded(situation) and isinstance(reloads, int) and reloads >= _OFTEN:
+        yield finding("frequent_reloads", Sentence("About {count} times a day.", count=reloads))
+
+
 def becomes_forked(situation: Situation) -> Iterator[Finding]:
     now = situation.packages.mpm
     if situation.resolved and now and MPM(now).threaded and not situation.choice.mpm.threaded:
@@ -92,5 +105,6 @@ MODULE_RULES: tuple[RuleFunction, ...] = (
     hcheck,
     cgi_swapped,
     unchanged_limit,
+    frequent_reloads,
     becomes_forked,
 )

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
-from easyapache.ea4.conditions.evidence import MOST_NAMES, crashing_itk, htaccess_lines, where
+from easyapache.ea4.conditions.evidence import (
+    MOST_NAMES,
+    crashing_itk,
+    htaccess_lines,
+    lines_in,
+    lines_of,
+    where,
+)
 from easyapache.ea4.mpm import (
     AS_USER_CAPABILITY,
     CGI,
@@ -14,6 +21,7 @@ from easyapache.ea4.mpm import (
     HCHECK,
     HTTP2,
     ITK,
+    LSAPI,
     MPM,
     PHP_DSO,
     QOS,
@@ -140,6 +148,52 @@ def htaccess_directives(situation: Situation) -> Iterator[Finding]:
     )
 
 
+def directives_of_removed_modules(situation: Situation) -> Iterator[Finding]:
+    """Directives that only a module knows which is removed, in httpd's own files: it would not
+    start."""
+    by_package = situation.facts.get("module_directives")
+    if not isinstance(by_package, Mapping):
+        return
+    for name in sorted(situation.removed & by_package.keys()):
+        lines = lines_in(by_package[name])
+        if lines:
+            yield finding("directives_of_removed_module", where(lines), packages=(name,))
+
+
+_AS_USER_MODULES = frozenset({RUID2, ITK})
+
+
+def sites_read_as_nobody(situation: Situation) -> Iterator[Finding]:
+    """mod_ruid2 and MPM ITK serve every site as its own user, and Apache afterwards does not."""
+    leaving = sorted(situation.removed & _AS_USER_MODULES)
+    if not leaving or situation.after & _AS_USER_MODULES:
+        return
+    closed = [str(root) for root in situation.facts.get("closed_roots") or ()]
+    if closed:
+        yield finding(
+            "document_roots_closed",
+            joined(
+                " ",
+                [
+                    counted("{count} document root:", "{count} document roots:", count=len(closed)),
+                    ", ".join(closed[:MOST_NAMES]) + (" …" if len(closed) > MOST_NAMES else ""),
+                ],
+            ),
+            packages=leaving,
+        )
+    if situation.facts.get("userdir_returns") is True:
+        yield finding("userdir_returns", packages=leaving)
+    if folders := lines_of(situation.profile, "folders_of_users"):
+        yield finding("folders_change_owner", where(folders), packages=leaving)
+
+
+def lsapi(situation: Situation) -> Iterator[Finding]:
+    """By CloudLinux' documentation: no package of theirs declares it."""
+    other = situation.newly_installed & _AS_USER_MODULES
+    if LSAPI in situation.after and other:
+        yield finding("lsapi_without_its_user", packages=(LSAPI, *sorted(other)))
+
+
 def others_removed(situation: Situation) -> Iterator[Finding]:
     """Packages that would be removed unrequested, and that no other rule reports."""
     quiet = _MOVED_BY_THE_CHOICE | _NAMED_BY_OTHER_RULES
@@ -228,6 +282,9 @@ PACKAGE_RULES: tuple[RuleFunction, ...] = (
     itk_limits,
     itk_too_old,
     htaccess_directives,
+    directives_of_removed_modules,
+    sites_read_as_nobody,
+    lsapi,
     others_removed,
     updates_come_along,
     suexec_conflicts_with_itself,

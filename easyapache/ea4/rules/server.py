@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from easyapache.ea4.conditions import evidence
 from easyapache.ea4.conditions.evidence import lines_of, refused_lines, where
@@ -14,8 +14,29 @@ from easyapache.ea4.sentences import Sentence, ended, joined
 
 
 def no_apache(situation: Situation) -> Iterator[Finding]:
-    if MAIN not in situation.before:
+    """Where parts of it are left, Apache was removed, as by removing the MPM alone: the package
+    manager's history names the command."""
+    if MAIN in situation.before:
+        return
+    left = [name for name in situation.before if name.startswith(f"{MAIN}-")]
+    if not left:
         yield finding("no_apache", packages=(MAIN,))
+        return
+    last = situation.facts.get("last_transaction") or {}
+    known = last.get("command") and last.get("id")
+    yield finding(
+        "apache_removed",
+        Sentence(
+            "dnf's last transaction is {number}, of {at}: {command}.",
+            number=str(last["id"]),
+            at=str(last.get("at") or "")[:16].replace("T", " "),
+            command=str(last["command"]),
+        )
+        if known
+        else Sentence("Installed parts of it: {names}.", names=listing(left)),
+        packages=(MAIN,),
+        number=str(last["id"]) if known else "NUMBER",
+    )
 
 
 def not_one_mpm(situation: Situation) -> Iterator[Finding]:
@@ -144,6 +165,38 @@ def edited_files(situation: Situation) -> Iterator[Finding]:
         )
 
 
+def local_templates(situation: Situation) -> Iterator[Finding]:
+    """rebuildhttpdconf writes httpd.conf from an administrator's own template, after the packages
+    have moved."""
+    templates = situation.facts.get("local_templates")
+    if not isinstance(templates, list) or not situation.change.install:
+        return
+    found = [item for item in templates if isinstance(item, Mapping) and "path" in item]
+    wanted = situation.choice.mpm.value
+    refused = [
+        line
+        for item in found
+        for line in item.get("lines") or ()
+        if wanted in (line.get("refused_by") or ())
+    ]
+    if refused:
+        yield finding("template_directives", where(refused))
+    elif found:
+        yield finding("local_templates", ", ".join(str(item["path"]) for item in found[:3]))
+
+
+def immutable_files(situation: Situation) -> Iterator[Finding]:
+    """rpm fails in the middle of a transaction at a file that it can't replace."""
+    if found := evidence.immutable_paths(situation.profile, situation.change):
+        yield finding("immutable_files", ", ".join(found[: evidence.MOST_NAMES]))
+
+
+def few_semaphores_left(situation: Situation) -> Iterator[Finding]:
+    few = evidence.few_semaphores_left(situation.profile)
+    if few and situation.choice.mpm is MPM.PREFORK and situation.change.install:
+        yield finding("few_semaphores_left", few)
+
+
 def excluded(situation: Situation) -> Iterator[Finding]:
     install, facts = situation.change.install, situation.facts
     hit = {item.name for item in install if hidden(facts, item, offered=True)}
@@ -204,6 +257,9 @@ SERVER_RULES: tuple[RuleFunction, ...] = (
     other_servers,
     misnamed_sections,
     config_unread,
+    local_templates,
+    immutable_files,
+    few_semaphores_left,
     edited_files,
     version_locked,
     packages_contradict,
