@@ -167,6 +167,28 @@ def situations() -> Iterator[tuple[Profile, Choice]]:
         ],
     }
     yield prefork(RUID2, PHP, facts=beyond), EVENT
+    left = {
+        "module_directives": {RUID2: [PLACE]},
+        "closed_roots": ["/home/one/public_html"],
+        "folders_of_users": [PLACE],
+        "userdir_returns": True,
+        "local_templates": [{"path": "/x.local", "lines": []}],
+        "immutable_files": {"/etc/apache2/conf/httpd.conf": ""},
+        "reloads_a_day": 48,
+    }
+    yield prefork(RUID2, facts=left), EVENT
+    refused = [{**PLACE, "refused_by": ["prefork"]}]
+    full = {
+        "local_templates": [{"path": "/x.local", "lines": refused}],
+        "semaphores": {"used": 128, "limit": 128},
+    }
+    lsapi, nginx = (
+        Package(name, "1", "1", "x86_64") for name in ("ea-apache24-mod_lsapi", "ea-nginx")
+    )
+    yield Profile((*event(HTTP2).packages, lsapi, nginx), facts=full), ITK_ON
+    last = {"id": 7, "at": "2026-12-01T10:04:00+00:00", "command": "remove x"}
+    yield bare("ea-apache24", facts={"last_transaction": last}), EVENT
+    yield bare("ea-apache24"), EVENT
 
 
 def updating(version: str = "2.4.66") -> Plan:

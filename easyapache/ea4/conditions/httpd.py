@@ -146,8 +146,7 @@ HTTPD: tuple[Condition, ...] = (
             "leave theirs behind."
         ),
         Sentence(
-            "List those that nobody uses (ipcs -s -p), and remove them (ipcrm -s ID), or raise "
-            "kernel.sem."
+            "List the unused ones (ipcs -s -p) and remove them (ipcrm -s ID), or raise kernel.sem."
         ),
         listed_in=(PLAN,),
         seen=evidence.few_semaphores_left,

@@ -307,8 +307,8 @@ SERVER: tuple[Condition, ...] = (
         NOTE,
         Sentence("Apache is reloaded often"),
         Sentence(
-            "With event and worker, each reload leaves processes that finish their requests and "
-            "keep their slots. With long downloads or HTTP/2, the slots run out."
+            "With event and worker, processes that finish their requests after a reload keep "
+            "their slots. With long downloads or HTTP/2, all slots may be in use."
         ),
         Sentence(
             "Raise ServerLimit by the reloads that fall into your longest request, and set "
@@ -322,7 +322,7 @@ SERVER: tuple[Condition, ...] = (
         Sentence("Files can't be replaced"),
         Sentence(
             "They have the immutable flag, or their file system is mounted read-only. A "
-            "transaction would fail on them halfway."
+            "transaction that meets one fails with both MPMs installed, or none."
         ),
         Sentence("Remove the flag (chattr -i), or mount the file system for writing."),
         listed_in=(PLAN, PREFLIGHT),
