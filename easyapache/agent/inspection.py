@@ -14,9 +14,9 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from easyapache.agent.after_a_module import as_the_user, local_templates, module_directives
 from easyapache.agent.change.spool import Spool
 from easyapache.agent.config import HostConfig
+from easyapache.agent.httpd.after_a_module import as_the_user, local_templates, module_directives
 from easyapache.agent.httpd.apache_config import ApacheConfig, Directive
 from easyapache.agent.httpd.error_log import lines_of_httpd, reloads_a_day
 from easyapache.agent.httpd.front import other_servers
@@ -24,9 +24,9 @@ from easyapache.agent.httpd.htaccess import directives_in, patterns_for
 from easyapache.agent.httpd.httpd import Httpd
 from easyapache.agent.httpd.load import measure, semaphores
 from easyapache.agent.httpd.processes import Identity
-from easyapache.agent.immutable import immutable_files
 from easyapache.agent.packages.dnf_history import HISTORY, last_transaction
 from easyapache.agent.packages.held_back import excludes, repository_filters, version_locks
+from easyapache.agent.packages.immutable import immutable_files
 from easyapache.agent.packages.manager_locks import manager_at_work
 from easyapache.agent.packages.rpm import RpmDatabase, Verified, by_owner
 from easyapache.agent.server import HostError

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from easyapache.agent import after_a_module
-from easyapache.agent.after_a_module import account_of, closed_roots, local_templates
+from easyapache.agent.httpd import after_a_module
+from easyapache.agent.httpd.after_a_module import account_of, closed_roots, local_templates
 from easyapache.agent.httpd.apache_config import read_config
 from easyapache.agent.httpd.elf import BIGGEST, names_in, stamp_of
 from easyapache.agent.httpd.error_log import reloads_a_day
