@@ -191,7 +191,7 @@ def watched(site: Site, count: int, title: str, tokens: int, report: Callable[[s
     before = site.memory()
     number = made["change"]
     paths = [
-        "/api/v1/events?after=ffffff&wait=25",
+        f"/api/v1/events?cursor={made['cursor']}&wait=25",
         f"/api/v1/changes/{number}?wait=25",
         f"/api/v1/changes/{number}/log?wait=25",
     ]

@@ -1,7 +1,8 @@
 """What the measurement of waiting needs, in a process with that panel's settings.
 
 ``python -m bench.waiting_site prepare N`` adds a server, a change of it that has not ended, and N
-tokens, and prints ``{"change", "tokens"}``; ``… end NUMBER`` cancels that change.
+tokens, and prints ``{"change", "tokens", "cursor"}``, where ``cursor`` is the end of the events;
+``… end NUMBER`` cancels that change.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ def prepare(count: int) -> dict[str, object]:
     from mpm.access.services.actor import Actor
     from mpm.access.tokens import issue
     from mpm.changes.services.request import request_change
+    from mpm.history.event_cursor import last_id
     from mpm.servers.models import Server
 
     first = add_server()
@@ -33,7 +35,7 @@ def prepare(count: int) -> dict[str, object]:
         not_before=timezone.now() + timedelta(hours=1),  # it is not announced before
     )
     others = [issue(actor, name=f"b{n}", scopes=["read"]).text for n in range(count - 1)]
-    return {"change": change.pk, "tokens": [first, *others]}
+    return {"change": change.pk, "tokens": [first, *others], "cursor": f"{last_id():x}"}
 
 
 def end(number: int) -> None:
