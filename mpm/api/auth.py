@@ -44,7 +44,7 @@ class Bearer:
         parameter that does not exist, or an empty header that must not be."""
         if (operator := operator_of(request)) is not None:
             return _everything(operator)
-        scheme, _, text = request.headers.get("Authorization", "").partition(" ")
+        scheme, _, text = request.META.get("HTTP_AUTHORIZATION", "").partition(" ")
         if scheme.lower() != "bearer" or not text.strip():
             raise unauthorized("Send Authorization: Bearer with a token.")
         try:

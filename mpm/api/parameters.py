@@ -85,10 +85,13 @@ def check_query(request: HttpRequest) -> None:
 def check_headers(request: HttpRequest) -> None:
     """Raises Problem 422 for an empty header that makes a request safe: a script whose variable was
     not set would otherwise go on without that."""
-    for name in ("If-Match", "Idempotency-Key"):
-        value = request.META.get(f"HTTP_{name.upper().replace('-', '_')}")
+    for key, name in _SAFE.items():
+        value = request.META.get(key)
         if value is not None and not value.strip():
             raise invalid("is empty: send its value, or leave the header out", header=name)
+
+
+_SAFE = {"HTTP_IF_MATCH": "If-Match", "HTTP_IDEMPOTENCY_KEY": "Idempotency-Key"}
 
 
 def refused_type(request: HttpRequest) -> Problem | None:

@@ -112,9 +112,14 @@ def get_profile(
     return Profile.of(row.name, latest)
 
 
+READS_STATE = Bearer(Scope.READ, admit_for_state)
+STATE = "servers/{server}/mpm"
+LONGEST_TAGS = 1000
+
+
 @router.get(
-    "servers/{server}/mpm",
-    auth=Bearer(Scope.READ, admit_for_state),
+    STATE,
+    auth=READS_STATE,
     response={200: MpmStatus, 304: None, problems(Scope.READ, 409): DESCRIBED},
     operation_id="getMpm",
     summary="Get the MPM",
@@ -122,7 +127,7 @@ def get_profile(
 def get_mpm(
     request: HttpRequest,
     server: str,
-    if_none_match: Annotated[str, Header(alias="If-None-Match", max_length=1000)] = "",
+    if_none_match: Annotated[str, Header(alias="If-None-Match", max_length=LONGEST_TAGS)] = "",
 ) -> HttpResponse:
     """The MPM as packages, configuration and the running Apache show it, and MPM ITK.
 

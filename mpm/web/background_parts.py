@@ -84,8 +84,10 @@ _noted: list[datetime] = []
 
 def note_unknown_proxy(request: HttpRequest) -> None:
     """Record a request through a proxy that the settings do not know of."""
+    if not passed_an_unknown_proxy(request):
+        return
     now = timezone.now()
-    if not passed_an_unknown_proxy(request) or (_noted and now - _noted[0] < NOTED_EVERY):
+    if _noted and now - _noted[0] < NOTED_EVERY:
         return
     _noted[:] = [now]
     Pulse.beat(PROXY, now)

@@ -79,6 +79,23 @@ def test_a_program_gets_neither_a_cookie_nor_the_language_of_a_reader(
         assert answer.headers["X-Content-Type-Options"] == "nosniff"
 
 
+def test_a_status_read_that_is_out_of_the_ordinary_is_answered_as_any_other_operation(
+    server: Server, add_token: AddToken, call: Call
+) -> None:
+    token, weak = add_token("read"), add_token("rollback")
+    long = call("GET", PATH, token=token, If_None_Match='"' + "x" * 1000 + '"')
+    assert (long.status, long.body["errors"][0]["header"]) == (422, "If-None-Match")
+    assert call("GET", f"{PATH}?x=1", token=token).body["detail"] == "x: Unknown. It takes none."
+    refused = call("GET", PATH)
+    assert (refused.status, refused.body["code"]) == (401, "unauthorized")
+    assert "WWW-Authenticate" in refused.headers
+    head, whole = call("HEAD", PATH, token=token), call("GET", PATH, token=token)
+    assert (head.status, head.headers["ETag"]) == (200, whole.headers["ETag"])
+    assert call("POST", PATH, {}, token=token).headers["Allow"] == "GET, HEAD, PUT"
+    assert call("PUT", PATH, {"mpm": "event"}, token=token).status == 403
+    assert call("GET", PATH, token=weak).status == 200  # who may change may also look
+
+
 @pytest.mark.parametrize("function", ["version", "ea4_get_currently_installed_packages", "nosuch"])
 def test_a_call_with_and_without_a_session_in_its_address_has_one_answer(
     server: Server, add_token: AddToken, client: Client, function: str
