@@ -384,6 +384,17 @@ def test_whatever_the_unit_makes_a_condition_of_its_start_is_asked_of_systemd(
     assert f"{flag} exists" in obstacles(managed)["switched_off"]
 
 
+def test_a_masked_service_is_not_restarted(managed: Managed, systemd: StandIn) -> None:
+    """systemd would end the new httpd with the old one: it no longer knows the PID file."""
+    before = managed.real.httpd.parent()
+    systemd.write("load", "masked\n")
+    with pytest.raises(HostError) as refused:
+        managed.server.restart("auto", managed.log)
+    assert refused.value.code == "switched_off"
+    assert "httpd.service is masked" in refused.value.message
+    assert managed.real.httpd.parent() == before
+
+
 def test_a_masked_service_is_switched_off(managed: Managed, systemd: StandIn) -> None:
     systemd.write("load", "masked\n")
     assert "httpd.service is masked" in obstacles(managed)["switched_off"]

@@ -177,8 +177,8 @@ def disk_full(trial: Trial) -> None:
 
 _MASK = "mv /etc/systemd/system/httpd.service /root/ && systemctl mask httpd.service"
 _UNMASK = (
-    "systemctl unmask httpd.service; mv /root/httpd.service /etc/systemd/system/ && "
-    "systemctl daemon-reload"
+    "systemctl unmask httpd.service; cd /etc/systemd/system && mv /root/httpd.service . && "
+    "ln -sf ../httpd.service multi-user.target.wants/ && systemctl daemon-reload"
 )
 
 

@@ -92,6 +92,15 @@ class Build:
     safe_thread_polling: bool
 
 
+def _refuse(off: str) -> None:
+    if off:
+        raise HostError(
+            SWITCHED_OFF,
+            Sentence("Apache is switched off: {why}.", why=off),
+            Sentence("Switch Apache on again, then start it."),
+        )
+
+
 class Httpd:
     def __init__(self, config: HostConfig, runner: Runner) -> None:
         self.config = config
@@ -517,13 +526,13 @@ class Httpd:
         return self.unit.switched_off() if self._by_unit() else ""
 
     def _refuse_switched_off(self) -> None:
-        off = self.switched_off()
-        if off:
-            raise HostError(
-                SWITCHED_OFF,
-                Sentence("Apache is switched off: {why}.", why=off),
-                Sentence("Switch Apache on again, then start it."),
-            )
+        _refuse(self.switched_off())
+
+    def refuse_masked(self) -> None:
+        """Raises HostError ``switched_off`` if the service is masked: systemd then doesn't know its
+        PID file any more, and ends a new httpd together with the old one."""
+        if self._by_unit():
+            _refuse(self.unit.masked())
 
     def _listens(self, parent: Identity) -> bool:
         return parent.alive and bool(listening_of(parent.pid) and children_of(parent.pid))

@@ -146,8 +146,10 @@ class Restart:
 
     def perform(self, method: Method, log: Log) -> None:
         """Raises HostError ``restart``; the old httpd then still runs after ``overlap``. Where
-        httpd is a service, systemd has taken the new one over when this returns."""
+        httpd is a service, systemd has taken the new one over when this returns. Raises
+        ``switched_off``, before anything is done, if that service is masked."""
         self.settle(log)
+        self.httpd.refuse_masked()
         old = self.httpd.parent()
         if old is None:
             log("httpd is not running: starting it")

@@ -132,10 +132,14 @@ class Unit:
 
     # -- switched off ----------------------------------------------------------------------
 
+    def masked(self) -> str:
+        """Says that the service is masked; empty where it isn't."""
+        return Sentence("{unit} is masked", unit=NAME) if self.state().load == "masked" else ""
+
     def switched_off(self) -> str:
         """Why systemd would not start the service, if an administrator disabled it; else empty."""
-        if self.state().load == "masked":
-            return Sentence("{unit} is masked", unit=NAME)
+        if masked := self.masked():
+            return masked
         interface = "org.freedesktop.systemd1"
         try:
             conditions = self.runner.capture(
