@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 
 import pytest
@@ -10,7 +11,7 @@ from django.test import Client
 
 from mpm.models import Event
 from mpm.servers import profile_library
-from mpm.servers.models import SavedProfile, Server
+from mpm.servers.models import InstalledProfile, SavedProfile, Server
 
 PROFILES = "/software/easyapache4/profiles/"
 SAVE = {"name": "As it is", "file_name": "as_it_is", "desc": ""}
@@ -63,3 +64,28 @@ def test_a_profile_whose_event_cannot_be_written_is_not_kept(
         admin.post(f"{PROFILES}save/", SAVE)
     assert not SavedProfile.objects.exists()
     assert profile_library.saved_profiles() == []
+
+
+def test_a_profile_page_tells_what_this_server_will_not_have(admin: Client, server: Server) -> None:
+    """In the reader's language: why no repository has it, where it was made, and who runs code."""
+    names = ["ea-apache24", "ea-apache24-mod_mpm_prefork", "ea-apache24-mod_cgi", "ea-php53"]
+    pkgs = [*names, "ea-apache24-mod_hostinglimits", "ea-php56-php-debuginfo", "ea-unheard-of"]
+    text = json.dumps(
+        {"name": "Old", "desc": "", "version": 1, "tags": [], "pkgs": pkgs}
+        | {"os_upgrade": {"source_os": "CentOS_7"}}
+    )
+    file = SimpleUploadedFile("old.json", text.encode(), "application/json")
+    assert admin.post(f"{PROFILES}upload/", {"file": file}).status_code == 302
+    InstalledProfile.objects.filter(server=server).update(
+        facts={"os": "AlmaLinux 9.4 (Seafoam Ocelot)"}
+    )
+    key = f"own-{SavedProfile.objects.get(file_name='old').pk}"
+    for language, words in (
+        ("en", ["CloudLinux only", "Debug packages", "No longer supported", "runs AlmaLinux 9"]),
+        ("de", ["Nur für CloudLinux", "Debug-Pakete", "Nicht mehr unterstützt", "CentOS 7"]),
+    ):
+        page = admin.get(f"{PROFILES}{key}/", headers={"Accept-Language": language})
+        shown = page.content.decode()
+        assert [word for word in words if word not in shown] == []
+        assert "ea-unheard-of" in shown
+    assert "Scripts run as user nobody" in admin.get(f"{PROFILES}{key}/").content.decode()

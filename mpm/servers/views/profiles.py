@@ -17,6 +17,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
+from easyapache.ea4.conditions import BY_CODE
 from easyapache.ea4.profile import Profile
 from easyapache.ea4.profile_file import (
     MOST_BYTES,
@@ -25,6 +26,12 @@ from easyapache.ea4.profile_file import (
     compare,
     of_installed,
     parse,
+)
+from easyapache.ea4.profile_notes import (
+    made_elsewhere,
+    reasons,
+    runs_code_as_nobody,
+    unexplained,
 )
 from easyapache.ea4.relations import load_catalogue
 from mpm.access.rights import may_change, may_read
@@ -123,7 +130,17 @@ def profile(request: HttpRequest, server: Server, key: str) -> HttpResponse:
     one = shelved_or_404(key)
     row = frame_of(request).installed
     comparison = compare(one.file, row.profile, scene_of(row.profile)) if row else None
-    context = {"server": server, "one": one, "row": row, "comparison": comparison}
+    system = str(row.profile.facts.get("os") or "") if row else ""
+    context = {
+        "server": server,
+        "one": one,
+        "row": row,
+        "comparison": comparison,
+        "reasons": reasons(comparison.unknown) if comparison else (),
+        "unexplained": unexplained(comparison.unknown) if comparison else (),
+        "as_nobody": BY_CODE["code_runs_as_nobody"] if runs_code_as_nobody(one.file) else None,
+        "elsewhere": made_elsewhere(one.file, system),
+    }
     return show(request, "easyapache/profile.html", context)
 
 
