@@ -83,6 +83,18 @@ def test_a_bare_directive_of_a_module_that_leaves_is_in_the_plan(make_managed: M
     assert "directives_of_removed_module" not in findings(managed, Choice(MPM.PREFORK))
 
 
+def test_php_values_outside_of_a_section_are_in_the_plan(make_managed: Manage) -> None:
+    """Of PHP as a module, as hosts are written by hand."""
+    managed = make_managed("minimal", extra=("ea-php74-php",))
+    (managed.config.server_root / "conf.d/own.conf").write_text(
+        "<VirtualHost 192.0.2.1:80>\nServerName a.example\nphp_admin_value memory_limit 64M\n"
+        "<IfModule php_module>\nphp_flag engine on\n</IfModule>\n</VirtualHost>\n"
+    )
+    said = findings(managed, Choice(MPM.EVENT))["directives_of_removed_module"]
+    assert "php_admin_value memory_limit 64M in /etc/apache2/conf.d/own.conf line 3." in said
+    assert "php_flag" not in said
+
+
 def test_a_packages_own_file_goes_with_its_module(make_managed: Manage) -> None:
     managed = make_managed("minimal")
     managed.switch("event")

@@ -17,7 +17,7 @@ from easyapache.agent.config import HostConfig
 from easyapache.agent.httpd.apache_config import ApacheConfig, Directive, read_piece
 from easyapache.agent.httpd.section_conditions import directives_in
 from easyapache.ea4.directives import MPMS, SUPPORTED_BY
-from easyapache.ea4.mpm import ITK, MPM, RUID2
+from easyapache.ea4.mpm import ITK, MPM, PHP_DSO, RUID2
 
 Placed = Callable[[HostConfig, Directive], dict[str, Any]]
 MOST_LINES = 20
@@ -36,6 +36,8 @@ PER_USER = frozenset(
 _TAG = re.compile(r"\[%.*?%\]", re.DOTALL)
 """Of the Template Toolkit."""
 _TEMPLATE_BYTES = 1 << 20
+_PHP = frozenset({"php_value", "php_flag", "php_admin_value", "php_admin_flag", "phpinidir"})
+"""PHP's file may be too large to be looked through."""
 _WORKER_PARAMETERS = ("hcmethod=", "hcpasses=", "hcfails=", "hcinterval=", "hcuri=", "hcexpr=")
 _KEPT_OR_KNOWN = frozenset({"ea-apache24", *(mpm.package for mpm in MPM)})
 """Apache itself is not removed, and directives of MPMs are compared with the MPM that comes."""
@@ -55,7 +57,8 @@ def module_directives(
         package = known.get(file.resolve(), "")
         names = directives_in(file)
         if package and package not in _KEPT_OR_KNOWN:
-            by_package.setdefault(package, set()).update(names)
+            of_php = _PHP if PHP_DSO.match(package) else frozenset()
+            by_package.setdefault(package, set()).update(names, of_php)
         else:
             elsewhere |= names
     if program := conf.surroundings.program:
