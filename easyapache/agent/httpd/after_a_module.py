@@ -63,17 +63,18 @@ def module_directives(
             elsewhere |= names
     if program := conf.surroundings.program:
         elsewhere |= directives_in(program)
+    index: dict[str, list[str]] = {}
+    for package, brought in by_package.items():
+        for name in brought - elsewhere:
+            index.setdefault(name, []).append(package)
     found: dict[str, list[dict[str, Any]]] = {}
     for item in conf.directives:
-        if _guarded(item):
+        needed = index.get(item.name) or _of_parameters(item, by_package)
+        if len(needed) != 1 or _guarded(item) or _owner_of(item.path, config, owned) == needed[0]:
             continue
-        needed = [p for p, names in by_package.items() if item.name in names]
-        if item.name in elsewhere or len(needed) != 1:
-            needed = _of_parameters(item, by_package)
-        for package in needed:
-            lines = found.setdefault(package, [])
-            if len(lines) < MOST_LINES and _owner_of(item.path, config, owned) != package:
-                lines.append(placed(config, item))
+        lines = found.setdefault(needed[0], [])
+        if len(lines) < MOST_LINES:
+            lines.append(placed(config, item))
     return {package: lines for package, lines in found.items() if lines}
 
 
@@ -99,7 +100,7 @@ def _guarded(item: Directive) -> bool:
     )
 
 
-def _of_parameters(item: Directive, by_package: Collection[str]) -> list[str]:
+def _of_parameters(item: Directive, by_package: Iterable[str]) -> list[str]:
     """mod_proxy_hcheck brings parameters for a directive of another module."""
     if item.name not in ("balancermember", "proxyset") or not any(
         word.lower().startswith(_WORKER_PARAMETERS) for word in item.arguments
@@ -144,7 +145,8 @@ def closed_roots(conf: ApacheConfig, seconds: float = SECONDS) -> list[str]:
     if user is None:
         return []
     found: list[str] = []
-    for root in dict.fromkeys(host.root for host in conf.virtual_hosts() if host.root):
+    written = (item.arguments[0] for item in conf.named("DocumentRoot") if item.arguments)
+    for root in dict.fromkeys(written):
         if time.monotonic() > end or len(found) >= MOST_ROOTS:
             break
         if _closed_to(Path(root), user, groups):
