@@ -69,7 +69,7 @@ def plan_of_server(server: Server, plan: Plan, preview: str | None = None) -> Pl
         plan,
         server=server.name,
         satisfied=satisfied(plan, profile_of(server)),
-        predicted=_expected(predicted(server)),
+        predicted=_expected(predicted(server, plan)),
         id=preview,
     )
 

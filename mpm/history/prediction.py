@@ -9,11 +9,15 @@ from typing import Any
 from django.db.models import Q
 from django.utils.formats import number_format
 
+from easyapache.ea4.plan import Plan
 from easyapache.ea4.sentences import with_sentences
 from mpm.changes.incomplete import PAST_THE_POINT
 from mpm.changes.models.change import Origin
 from mpm.models import Change, State
 from mpm.servers.models import Server
+
+DOWN = "httpd_down"
+"""The condition of a server on which no httpd runs (``easyapache.ea4.conditions``)."""
 
 LOOKED_AT = 20
 
@@ -59,10 +63,10 @@ class _Past:
         return (self.finished_at - self.started_at).total_seconds()
 
 
-def predicted(server: Server) -> Prediction:
+def predicted(server: Server, plan: Plan | None = None) -> Prediction:
     """From the last changes of this server that replaced httpd the same way, however they ended:
-    one that failed is what a prediction is for."""
-    restart = restart_of(server)
+    one that failed is what a prediction is for. ``plan``: of the change to come."""
+    restart = restart_of(server, plan)
     method = str(restart.get("method", ""))
     touched = Q(state=State.SUCCEEDED, refused__isnull=False) | Q(
         state__in=(State.RESTORED, State.FAILED), step__in=PAST_THE_POINT
@@ -115,8 +119,11 @@ def usual_time(prediction: Prediction) -> str:
     return f"{slowest} s" if fastest == slowest else f"{fastest}–{slowest} s"
 
 
-def restart_of(server: Server) -> dict[str, Any]:
-    """The agent's own words on how it would replace httpd: {method, reason}, or {}."""
+def restart_of(server: Server, plan: Plan | None = None) -> dict[str, Any]:
+    """The agent's own words on how it would replace httpd: {method, reason}, or {}. Where ``plan``
+    finds that none runs, it is started, whatever the agent would do else."""
+    if plan is not None and any(one.code == DOWN for one in plan.findings):
+        return {"method": "start", "reason": ""}
     capabilities = server.agent.get("capabilities")
     if not isinstance(capabilities, dict):
         return {}

@@ -1,9 +1,11 @@
-"""What a page says at a glance: severities as words with icons, the risk before the packages, what a
-click has done, and buttons that make sense."""
+"""What a page says at a glance: severities as words with icons, the risk before the packages, what
+a click has done, and buttons that make sense."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from html import unescape
 
@@ -11,7 +13,10 @@ from django.test import Client
 from django.utils import timezone
 
 from easyapache.ea4.mpm import Choice
+from easyapache.ea4.profile import Profile
+from mpm.changes.services.planning import plan_for
 from mpm.changes.services.request import request_change
+from mpm.history.prediction import predicted
 from mpm.models import Change, Webhook
 from mpm.servers.models import Server
 from tests.panel.reports import outside_change
@@ -121,9 +126,7 @@ def test_a_simulated_server_shows_no_figures_of_visitors_it_has_not(
     said = words(page(admin, f"{HISTORY}{change.pk}/?part=impact"))
     assert "Visitor impact isn’t measured on a simulated server." in said
     assert "Longest wait" not in said.partition("Visitor impact isn’t")[2]
-    assert (
-        "probes" not in page(admin, f"{HISTORY}{change.pk}/?part=impact").partition("<svg class")[2]
-    )
+    assert 'class="probes"' not in page(admin, f"{HISTORY}{change.pk}/?part=impact")
 
 
 def test_an_external_change_of_a_package_is_named_by_it_and_offers_one_pair_of_buttons(
@@ -156,3 +159,25 @@ def test_a_webhook_is_created_by_a_form_that_leaves_the_browser_on_a_page(
     made = Webhook.objects.get()
     assert answer.redirect_chain == [(f"/webhooks/{made.uuid}/", 302)]
     assert b"whsec_" not in admin.get(answer.redirect_chain[-1][0]).content
+
+
+def test_no_uptime_is_promised_where_apache_does_not_run(
+    admin: Client, known_server: Callable[..., Server], stock_profile: Callable[..., Profile]
+) -> None:
+    whole = stock_profile()
+    down = {**whole.facts, "running_error": "Apache does not answer."}
+    stopped = replace(whole, running=None, facts=down)
+    server = known_server("web02", stopped)
+    how = {"restart_method": "overlap", "restart_reason": "it can"}
+    Server.objects.filter(pk=server.pk).update(agent={"capabilities": how})
+    server.refresh_from_db()
+    pages = {
+        "chooser": page(admin, f"{MPM}?server=web02&mpm=event"),
+        "review": review(admin, server, Choice.parse("event")),
+    }
+    for where, markup in pages.items():
+        said = words(markup)
+        assert "Apache isn’t running" in said, where
+        assert "no downtime expected" not in said, where
+        assert "None expected" not in said, where
+    assert predicted(server, plan_for(server, Choice.parse("event"))).method == "start"

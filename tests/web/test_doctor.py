@@ -99,7 +99,7 @@ def test_a_repair_that_failed_says_why(admin: Client, stopped_server: Server) ->
     )
     page = words(admin, f"&asked={number}")
     assert "Syntax error in line 7." in page
-    assert 'class="tag red">failed' in page
+    assert 'class="tag red">Failed' in page
 
 
 def test_an_agent_that_stays_silent_is_not_waited_for_without_end(
@@ -264,7 +264,7 @@ def test_the_sidebar_counts_what_is_wrong_with_the_server(
 ) -> None:
     page = words(admin)
     entry = page.split('id="tools"')[1].split(">Diagnostics")[1].split("</a>")[0]
-    assert "1" in entry.split('class="count">')[1].split("</span>")[0]
+    assert "1" in entry.split('id="count-doctor"')[1].split("</span>")[0]
 
 
 def test_findings_are_held_back_until_the_server_was_checked_after_a_repair(

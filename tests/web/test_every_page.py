@@ -35,7 +35,7 @@ NO_PAGE = {
     "whm-enter": "leads to the page of a server, or to the sign-in page",
 }
 """What answers to GET and is nothing that a person looks at by itself."""
-FOR_PROGRAMS = ("/api/", "/^(?:cpsess")
+FOR_PROGRAMS = ("/api/", "/^(?:")
 
 
 def test_every_page_of_the_panel_is_in_the_list(admin: Client, server: Server) -> None:

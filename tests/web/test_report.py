@@ -80,7 +80,7 @@ def test_the_steps_of_a_report_are_not_cut_short(desk: Desk) -> None:
     expect(steps.get_by_role("row", name=re.compile("^Packages"))).to_contain_text(
         "The installed packages don't match the plan"
     )
-    expect(steps.get_by_role("row", name=re.compile("^Restore packages"))).to_contain_text("failed")
+    expect(steps.get_by_role("row", name=re.compile("^Restore packages"))).to_contain_text("Failed")
     expect(page.get_by_role("heading", name="Cause")).to_be_visible()
 
 

@@ -437,14 +437,14 @@ def _rollback(request: HttpRequest, one: Change, preview: Preview | None = None)
         "shown": [FindingWithFixes(item, ()) for item in actionable(plan)],
         "warnings": warnings,
         "many_packages": many_packages(plan),
-        "restart": restart_of(one.server),
+        "restart": restart_of(one.server, plan),
         "doctor_codes": DOCTORS,
         "form": form,
         "trouble": trouble,
     }
     if preview is not None:
         context |= _server_plan(preview, plan)
-    return show(request, "mpm/rollback.html", context | expected(one.server))
+    return show(request, "mpm/rollback.html", context | expected(one.server, plan))
 
 
 @may_change
@@ -502,7 +502,11 @@ def _answer_part(request: HttpRequest, one: Change, preview: Preview) -> HttpRes
         plan = rollback_plan(one)
     except Refused as refused:
         return show(request, "mpm/_rollback_answer.html", context | {"refused": refused})
-    context |= {"plan": plan, "warnings": warnings_of(plan), "restart": restart_of(one.server)}
+    context |= {
+        "plan": plan,
+        "warnings": warnings_of(plan),
+        "restart": restart_of(one.server, plan),
+    }
     context |= _server_plan(preview, plan)
     return show(request, "mpm/_rollback_answer.html", context)
 

@@ -180,7 +180,7 @@ def situation(
         "ask_anyway": plan.blocked and {item.code for item in plan.blocks} <= UP_TO_THE_SERVER,
         "capacity_codes": capacity.CAPACITY_CODES,
         "doctor_codes": DOCTORS,
-        "restart": restart_of(server),
+        "restart": restart_of(server, plan),
         "rows": _rows(profile, choice, plan, recommended),
         "advice": recommendation.advice,
         "recommended": recommended,

@@ -181,7 +181,7 @@ def look(request: HttpRequest, preview: Preview) -> dict[str, Any]:
         "plan": plan,
         "shown": findings_with_fixes(server, plan) if plan else [],
         "warnings": warnings_of(plan),
-        "restart": restart_of(server),
+        "restart": restart_of(server, plan),
         "many_packages": many_packages(plan),
         "pending": preview.state == Preview.State.PENDING,
         "failed": preview.state == Preview.State.FAILED,
@@ -261,13 +261,13 @@ def review(request: HttpRequest, uuid: str) -> HttpResponse:
     preview = preview_or_404(uuid)
     context = look(request, preview)
     form, trouble = typed_form(request, preview.uuid, preview.digest, context["warnings"])
-    context |= {"form": form, "trouble": trouble} | expected(context["server"])
+    context |= {"form": form, "trouble": trouble} | expected(context["server"], context["plan"])
     return show(request, "mpm/review.html", context)
 
 
-def expected(server: Server) -> dict[str, Any]:
-    """What earlier changes of a server let expect of the next. One query."""
-    prediction = predicted(server)
+def expected(server: Server, plan: Plan | None) -> dict[str, Any]:
+    """What earlier changes of a server let expect of ``plan``. One query."""
+    prediction = predicted(server, plan)
     return {"prediction": prediction, "duration": usual_time(prediction)}
 
 
@@ -278,7 +278,8 @@ def answer(request: HttpRequest, uuid: str) -> HttpResponse:
     preview = preview_or_404(uuid)
     if preview.state == Preview.State.PENDING:
         return HttpResponse(status=204)
-    context = look(request, preview) | expected(preview.server)
+    context = look(request, preview)
+    context |= expected(preview.server, context["plan"])
     return show(request, "mpm/_review_answer.html", context | {"htmx_part": True})
 
 
