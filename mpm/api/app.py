@@ -51,8 +51,8 @@ and times are UTC with milliseconds. Errors are `application/problem+json` with 
 are those of the policy that was applied. `HEAD` works wherever `GET` does.
 
 **Lists.** Every list takes `limit` and `cursor`. `next` is the cursor of the next page, and its
-address is in `Link`. Parameters that do not exist are refused with 422. In a query, write a time as
-`2026-03-03T21:00:00Z`, or the `+` of its zone as `%2B`.
+address is in `Link`. Parameters that do not exist, and empty ones, are refused with 422. In a
+query, write a time as `2026-03-03T21:00:00Z`, or the `+` of its zone as `%2B`.
 
 **Safe to repeat.** Create a plan, then send its `digest` with `PUT /servers/{server}/mpm` and an
 `Idempotency-Key`. The same request with the same key gets the same answer, with

@@ -51,11 +51,12 @@ def _parameters(route: str, method: str) -> Mapping[str, bool] | None:
 
 
 def check_query(request: HttpRequest) -> None:
-    """Raises Problem 422 for a query parameter that the operation does not have, and for one sent
-    twice that has one value; and takes ``state=a,b`` apart, which is the same as
+    """Raises Problem 422 for a query parameter that the operation does not have, for an empty one,
+    and for one sent twice that has one value; and takes ``state=a,b`` apart, which is the same as
     ``state=a&state=b``.
 
-    A filter with a typo would otherwise answer with everything, and one of two would be ignored.
+    A filter with a typo, or with a variable that was not set, would otherwise answer with
+    everything, and one of two would be ignored.
     """
     if not request.META.get("QUERY_STRING") or request.resolver_match is None:
         return
@@ -74,6 +75,9 @@ def check_query(request: HttpRequest) -> None:
     if doubled:
         found = [{"detail": "Send it once.", "parameter": name} for name in doubled]
         raise Problem(422, "invalid", f"{doubled[0]}: Send it once.", errors=found)
+    empty = sorted(name for name, value in request.GET.items() if not value and name != "cursor")
+    if empty:
+        raise invalid("is empty: send a value, or leave the parameter out", parameter=empty[0])
     if any(taken[name] for name in request.GET):
         query = request.GET.copy()
         for name in filter(taken.__getitem__, list(query)):

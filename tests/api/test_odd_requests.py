@@ -134,6 +134,16 @@ def test_a_filter_that_is_sent_twice_is_refused_rather_than_half_ignored(
     assert answer.body["errors"] == [{"detail": "Send it once.", "parameter": name}]
 
 
+@pytest.mark.parametrize("query", ["server=", "text=", "ticket=", "requested_by=", "state="])
+def test_a_filter_whose_variable_was_not_set_does_not_answer_with_everything(
+    server: Server, add_token: AddToken, call: Call, query: str
+) -> None:
+    answer = call("GET", f"changes?{query}", token=add_token("read"))
+    name = query.partition("=")[0]
+    assert (answer.status, answer.body["errors"][0]["parameter"]) == (422, name)
+    assert call("GET", "changes?cursor=", token=add_token("read")).status == 200
+
+
 def test_a_parameter_that_may_be_repeated_still_may(
     server: Server, add_token: AddToken, call: Call
 ) -> None:
