@@ -10,14 +10,18 @@ import threading
 from collections.abc import Callable, Mapping
 from functools import wraps
 from inspect import signature
-from typing import Any, ParamSpec
+from typing import Any, ParamSpec, TypeVar
 
 from django.conf import settings
 from django.utils import timezone
 
 from easyapache import envelopes
 from easyapache.celery import app
-from easyapache.ea4.schema import BadMessage
+from easyapache.ea4.opinion import Opinion
+from easyapache.ea4.package_metadata import Particulars
+from easyapache.ea4.profile import Profile, Transaction
+from easyapache.ea4.protocol import Failure, Report
+from easyapache.ea4.schema import BadMessage, Schema
 from easyapache.ea4.sentences import with_sentences
 from easyapache.journal import current_changes
 from mpm.access import tokens
@@ -27,6 +31,7 @@ from mpm.changes.services.sweep import ping_all, rescan_all
 from mpm.changes.services.sweep import sweep as sweep_changes
 from mpm.history.services.heads import note_heads
 from mpm.history.services.retention import prune as prune_history
+from mpm.history.services.text_checks import storable
 from mpm.notify import webhooks
 from mpm.servers import reading
 from mpm.servers.looks import first_look, look_now
@@ -37,6 +42,7 @@ from mpm.web.log_lines import current_change
 
 log = logging.getLogger(__name__)
 P = ParamSpec("P")
+S = TypeVar("S", bound=Schema)
 Json = Mapping[str, Any]
 
 
@@ -87,16 +93,21 @@ def tick(name: str) -> Callable[[Callable[[], object]], Callable[[], None]]:
     return decorate
 
 
+def _part(kind: type[S], data: Json | None) -> S | None:
+    """A part of a message that may be absent. Raises BadMessage for an invalid one."""
+    return None if data is None else kind.from_json(storable(data))
+
+
 @control("inspected")
 def inspected(
     server: str, request: str, profile: Json | None = None, error: Json | None = None
 ) -> None:
-    record_inspection(server, request, profile, error)
+    record_inspection(server, request, _part(Profile, profile), _part(Failure, error))
 
 
 @control("particulars")
 def particulars(server: str, particulars: Json) -> None:
-    note_particulars(server, particulars)
+    note_particulars(server, Particulars.from_json(storable(particulars)))
 
 
 @control("previewed")
@@ -108,12 +119,19 @@ def previewed(
     profile: Json | None = None,
     opinion: Json | None = None,
 ) -> None:
-    record_preview(server, preview, transaction, error, profile, opinion)
+    record_preview(
+        server,
+        preview,
+        _part(Transaction, transaction),
+        _part(Failure, error),
+        _part(Profile, profile),
+        _part(Opinion, opinion),
+    )
 
 
 @control("reports")
 def reports(server: str, change: str, reports: list[Json]) -> None:
-    record_reports(server, change, reports)
+    record_reports(server, change, [Report.from_json(storable(item)) for item in reports])
 
 
 @control("log")

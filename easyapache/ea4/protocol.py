@@ -251,7 +251,7 @@ class Report(Schema):
     ``seq`` counts from 1 without gaps within a change; ``at`` is ISO 8601 in UTC. ``kind``, and the
     ``data`` of each:
 
-    * ``step``: {step, status: started|done|failed|skipped, detail}
+    * ``step``: {step, status: started|done|failed|skipped, detail, decided_by (of a failure)}
     * ``evidence``: {phase: before|after|undo, observations: [{name, title, expected, seen, ok}]}
     * ``finding``: {code, title, message, remedy} (a refusal of preflight, or a diagnosis)
     * ``interruption``: {method, reason, probes, refused, reset, longest_wait_ms, window_ms,
@@ -289,7 +289,16 @@ class ReportData(Schema):
 class StepReport(ReportData):
     step: Step
     status: str = ""
+    detail: str = ""
+    decided_by: str = ""
     words: Templates | None = None
+
+    @property
+    def cause(self) -> str:
+        """What decided it, or else its detail, with the template and values."""
+        name = "decided_by" if self.decided_by else "detail"
+        text: str = with_sentences({name: getattr(self, name), "words": self.words})[name]
+        return text
 
 
 @dataclass(frozen=True, slots=True)
@@ -310,6 +319,7 @@ class FindingReport(ReportData):
 class InterruptionReport(ReportData):
     """Values that were not measured are None."""
 
+    method: str = ""
     probes: Number | None = None
     refused: Number | None = None
     reset: Number | None = None

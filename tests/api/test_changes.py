@@ -12,6 +12,7 @@ import pytest
 from django.db import connection
 from django.utils import timezone
 
+from easyapache.ea4.protocol import Report
 from mpm.changes.services.record import record_log, record_reports
 from mpm.models import Change, State
 from mpm.servers.models import Server
@@ -42,14 +43,9 @@ def finish(change: Change, mpm: str = "event") -> None:
         change.server_name,
         change.uuid,
         [
-            {
-                "seq": 1,
-                "at": now,
-                "kind": "step",
-                "data": {"step": "packages", "status": "started"},
-            },
-            {"seq": 2, "at": now, "kind": "step", "data": {"step": "packages", "status": "done"}},
-            {"seq": 3, "at": now, "kind": "outcome", "data": outcome},
+            Report(1, now, "step", {"step": "packages", "status": "started"}),
+            Report(2, now, "step", {"step": "packages", "status": "done"}),
+            Report(3, now, "outcome", outcome),
         ],
     )
 

@@ -12,6 +12,7 @@ import pytest
 from django.utils import timezone
 
 from easyapache.ea4.profile import Observation
+from easyapache.ea4.protocol import Report
 from mpm.changes.services.record import record_reports
 from mpm.cli.commands import reading, statuses
 from mpm.cli.remote.main import main
@@ -78,7 +79,7 @@ def change(add_server: AddServer, terminal: Terminal) -> Change:
 def fail(change: Change) -> None:
     """What the agent reports of a change that did not go well."""
     outcome = {"outcome": "failed", "decided_by": "preflight", "sentence": "The disk is full."}
-    report = {"seq": 1, "at": timezone.now().isoformat(), "kind": "outcome", "data": outcome}
+    report = Report(1, timezone.now().isoformat(), "outcome", outcome)
     record_reports(change.server_name, change.uuid, [report])
 
 

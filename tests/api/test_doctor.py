@@ -83,7 +83,7 @@ def test_command_page_and_api_tell_the_same(
 
 def test_a_sound_server_has_no_findings(server: Server, call: Call, add_token: AddToken) -> None:
     profile = profile_with("ea-apache24", "ea-apache24-mod_mpm_prefork", "ea-apache24-mod_suexec")
-    record_inspection(server.name, request_number(timezone.now()), profile.as_json())
+    record_inspection(server.name, request_number(timezone.now()), profile)
     body = call("GET", "servers/web03/doctor", token=add_token("read")).body
     assert (body["server"], body["change"], body["findings"]) == ("web03", None, [])
 

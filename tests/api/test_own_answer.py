@@ -15,6 +15,7 @@ from django.utils import timezone
 
 from easyapache.ea4.mpm import Choice
 from easyapache.ea4.profile import Package, Profile, Transaction
+from easyapache.ea4.protocol import Failure
 from mpm.changes.services.planning import plan_for
 from mpm.changes.services.record import record_reports
 from mpm.models import Change, Preview, State
@@ -67,9 +68,9 @@ def answered(
     record_preview(
         server.name,
         asked.body["href"].rsplit("/", 1)[1],
-        (moves or other_build(server)).as_json(),
+        moves or other_build(server),
         None,
-        profile_of(server).as_json(),
+        profile_of(server),
     )
     body: dict[str, Any] = call("GET", asked.body["href"][len("/api/v1/") :], token=token).body
     return body
@@ -213,14 +214,8 @@ def answering(server: Server, moves: Transaction | None, *also: Any) -> Iterator
                     continue
                 for work in also:
                     work()
-                said = None if moves else {"code": "unsolvable", "message": "nothing offers it"}
-                record_preview(
-                    server.name,
-                    asked.uuid,
-                    moves.as_json() if moves else None,
-                    said,
-                    profile_of(server).as_json(),
-                )
+                error = None if moves else Failure("unsolvable", "nothing offers it")
+                record_preview(server.name, asked.uuid, moves, error, profile_of(server))
                 return
         finally:
             connection.close()

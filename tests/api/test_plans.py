@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from easyapache.ea4.mpm import Choice
+from easyapache.ea4.protocol import Failure
 from mpm.changes.services.planning import plan_for
 from mpm.changes.services.record import record_reports
 from mpm.changes.services.request import request_change
@@ -30,7 +31,7 @@ def test_a_server_that_has_not_answered_is_asked_again_at_the_address_given(
     preview, profile = Preview.objects.get(), server.profile
     assert profile is not None
     plan = plan_for(server, Choice.parse("event"))
-    record_preview(server.name, preview.uuid, plan.transaction.as_json(), None, profile.as_json())
+    record_preview(server.name, preview.uuid, plan.transaction, None, profile)
     answered = call("GET", href, token=token)
     assert (answered.status, answered.body["source"]) == (200, "server")
     stored = call("POST", PATH, {"mpm": "event"}, token=token).body
@@ -100,7 +101,7 @@ def test_a_server_that_cannot_answer_says_why(
 ) -> None:
     token = add_token("plan")
     asked = call("POST", f"{PATH}?source=server&wait=0", {"mpm": "event"}, token=token)
-    error = {"code": "unsolvable", "message": "nothing provides ea-libx"}
+    error = Failure("unsolvable", "nothing provides ea-libx")
     record_preview(server.name, Preview.objects.get().uuid, None, error, None)
     href = asked.body["href"].removeprefix("/api/v1/")
     answered = call("GET", href, token=token)

@@ -11,6 +11,7 @@ from django.utils import timezone
 
 from easyapache.ea4.mpm import Choice
 from easyapache.ea4.profile import Observation, Profile
+from easyapache.ea4.protocol import Report
 from mpm.access.services.actor import Actor
 from mpm.changes.services.planning import plan_for
 from mpm.changes.services.record import record_reports
@@ -24,15 +25,15 @@ EVENT, PREFORK = Choice.parse("event"), Choice.parse("prefork")
 ADMIN = Actor(name="anna", role="administrator", request_id="req-1")
 
 
-def report(seq: int, kind: str, **data: Any) -> dict[str, Any]:
-    return {"seq": seq, "at": timezone.now().isoformat(), "kind": kind, "data": data}
+def report(seq: int, kind: str, **data: Any) -> Report:
+    return Report(seq, timezone.now().isoformat(), kind, data)
 
 
-def step(seq: int, name: str, status: str = "started") -> dict[str, Any]:
+def step(seq: int, name: str, status: str = "started") -> Report:
     return report(seq, "step", step=name, status=status, detail="")
 
 
-def outcome(seq: int, result: str, profile: Profile | None = None, **data: Any) -> dict[str, Any]:
+def outcome(seq: int, result: str, profile: Profile | None = None, **data: Any) -> Report:
     return report(
         seq,
         "outcome",
@@ -86,7 +87,7 @@ def outside_change(server: Server, choice: Choice | None = None, **recorded: Any
         facts={**before.facts, "last_transaction": {**remembered, **recorded}},
     )
     number = request_number(timezone.now())
-    found = record_inspection(server.name, number, moved.as_json())
+    found = record_inspection(server.name, number, moved)
     assert found is not None
     return found
 

@@ -91,7 +91,7 @@ def test_scans_at_once_make_one_snapshot_and_one_outside_change(
 ) -> None:
     from mpm.servers.looks import request_number
 
-    moved = stock_profile("worker").as_json()
+    moved = stock_profile("worker")
     all_at_once(4, lambda _: record_inspection("web01", request_number(timezone.now()), moved))
     assert server.installed_profiles.count() == 2
     assert Change.objects.filter(origin="outside").count() == 1

@@ -45,9 +45,8 @@ def kinds(server: str = "web01") -> list[str]:
 
 
 def scanned(profile: Profile, **other: Any) -> Change | None:
-    return record_inspection(
-        "web01", request_number(timezone.now()), {**profile.as_json(), **other}
-    )
+    seen = Profile.from_json({**profile.as_json(), **other})
+    return record_inspection("web01", request_number(timezone.now()), seen)
 
 
 def without(profile: Profile, *names: str) -> Profile:
@@ -132,10 +131,10 @@ def test_a_look_that_nobody_asked_for_is_not_believed(
     known_server()
     less = without(stock_profile(), "ea-apache24-mod_deflate")
     with pytest.raises(ValueError, match="request"):
-        record_inspection("web01", number, less.as_json())
+        record_inspection("web01", number, less)
     old = request_number(timezone.now() - ANSWER_WITHIN - timedelta(minutes=1))
     with pytest.raises(BadMessage):
-        record_inspection("web01", old, less.as_json())
+        record_inspection("web01", old, less)
     assert not Change.objects.exists()
 
 

@@ -24,7 +24,7 @@ from django.utils import timezone
 
 from easyapache.celery import TICKS_QUEUE, app
 from easyapache.ea4.mpm import Choice
-from easyapache.ea4.protocol import CONTROL_QUEUE
+from easyapache.ea4.protocol import CONTROL_QUEUE, Failure
 from mpm import tasks
 from mpm.access.services.actor import Actor
 from mpm.changes.services.dispatch import dispatch
@@ -207,7 +207,7 @@ def test_a_change_is_not_sent_again_while_its_reports_may_be_unread(
     sweep_changes()
     change = request_change(server, Choice.parse("event"), actor=ADMIN)
     dispatch(change, timezone.now())
-    send("reports", server="web01", change=change.uuid, reports=[step(1, "packages")])
+    send("reports", server="web01", change=change.uuid, reports=[step(1, "packages").as_json()])
     for seconds in range(10, 200, 10):
         sweep_changes(timezone.now() + timedelta(seconds=seconds))
     assert client.llen("host.web01") == 1
@@ -312,11 +312,11 @@ def test_what_the_last_look_failed_with_survives_a_heartbeat(
     db: None, known_server: MakeServer
 ) -> None:
     server = known_server()
-    error = {"code": "rpm", "message": "The database is locked.", "remedy": ""}
+    error = Failure("rpm", "The database is locked.")
     record_inspection("web01", request_number(timezone.now()), None, error)
     record_heartbeat("web01", "1.0", {})
     server.refresh_from_db()
-    assert server.agent["scan_error"] == error
+    assert server.agent["scan_error"] == error.as_json()
     assert server.agent["version"] == "1.0"
 
 

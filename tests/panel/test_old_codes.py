@@ -6,7 +6,6 @@ import json
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
 import pytest
 from django.core.management import call_command
@@ -187,7 +186,7 @@ def test_an_agent_of_the_version_before_is_understood(
 ) -> None:
     """And none is believed that says nothing was changed after it began to change packages."""
     change = request_change(known_server(), EVENT, actor=ADMIN)
-    reports: list[dict[str, Any]] = [step(seq, name) for seq, name in enumerate(steps, start=1)]
+    reports = [step(seq, name) for seq, name in enumerate(steps, start=1)]
     record_reports("web01", change.uuid, [*reports, outcome(len(steps) + 1, said)])
     change.refresh_from_db()
     assert change.state == state

@@ -156,9 +156,7 @@ def test_a_preview_of_a_server_that_has_moved_is_stale(
 def ready_preview(server: Server, choice: Choice, profile: Profile) -> Preview:
     preview = request_preview(server, choice, ADMIN)
     plan = plan_for(server, choice)
-    answered = record_preview(
-        server.name, preview.uuid, plan.transaction.as_json(), None, profile.as_json()
-    )
+    answered = record_preview(server.name, preview.uuid, plan.transaction, None, profile)
     assert answered is not None
     return answered
 

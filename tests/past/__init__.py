@@ -23,6 +23,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from easyapache.ea4.profile_file import of_installed
+from easyapache.ea4.protocol import Failure, Report
 from mpm.access import tokens
 from mpm.access.services.actor import Actor
 from mpm.access.services.users import add_user
@@ -71,8 +72,8 @@ def two_months(machines: list[Machine]) -> None:
                 ticket=f"OPS-{300 + number}" if number % 3 == 0 else "",
             )
             outcome = "restored" if number % 9 == 4 else "succeeded"
-            said = {"outcome": outcome, "decided_by": "verification", "sentence": ""}
-            report = {"seq": 1, "at": timezone.now().isoformat(), "kind": "outcome", "data": said}
+            ending = {"outcome": outcome, "decided_by": "verification", "sentence": ""}
+            report = Report(1, timezone.now().isoformat(), "outcome", ending)
             record_reports(machine.name, change.uuid, [report])
 
 
@@ -159,11 +160,11 @@ def reviews(web03: Machine) -> dict[str, Any]:
     record_preview(
         web03.name,
         found["unanswered"].uuid,
-        error={
-            "code": "repository",
-            "message": "The repository EA4 can't be reached.",
-            "remedy": "Check the network and the repository's address.",
-        },
+        error=Failure(
+            "repository",
+            "The repository EA4 can't be reached.",
+            "Check the network and the repository's address.",
+        ),
     )
     # Of no use to any version of the panel: the page of a fault has to be seen as well.
     Preview.objects.filter(pk=found["broken"].pk).update(plan={"nothing": "known"})

@@ -21,7 +21,8 @@ from easyapache.agent.config import HostConfig
 from easyapache.agent.simulated.server import SimulatedServer
 from easyapache.agent.simulated.state import create_state, start_httpd
 from easyapache.ea4.mpm import Choice
-from easyapache.ea4.protocol import Goal
+from easyapache.ea4.profile import Transaction
+from easyapache.ea4.protocol import Goal, Report
 from mpm.access.services.actor import Actor
 from mpm.changes.services.dispatch import message_for
 from mpm.changes.services.lookup import server_named
@@ -95,7 +96,7 @@ class Machine:
         seen = self.host.inspect()
         seen = replace(seen, facts={**seen.facts, **facts})
         number = request_number(timezone.now())
-        return record_inspection(self.name, number, seen.as_json())
+        return record_inspection(self.name, number, seen)
 
     def changed_by_hand(self, to: str, **facts: Any) -> Change:
         """Somebody moves the server from one MPM to another, and a scan finds it."""
@@ -133,7 +134,7 @@ class Machine:
             begins = re.search(rb"^\S+ " + up_to.encode(), log, re.MULTILINE)
             log = log[: begins.start()] if begins else log
         record_log_text(change, _STAMP.sub(earlier, log + more_log))
-        record_reports(self.name, change.uuid, reports)
+        record_reports(self.name, change.uuid, map(Report.from_json, reports))
         change.refresh_from_db()
         return change
 
@@ -153,8 +154,8 @@ class Machine:
             "remove": {item["name"]: 290_000 for item in moves["remove"]},
             "download": {item["name"]: 120_000 for item in moves["install"]},
         }
-        profile = self.host.inspect().as_json()
-        record_preview(self.name, preview.uuid, moves, None, profile)
+        answer = Transaction.from_json(moves)
+        record_preview(self.name, preview.uuid, answer, None, self.host.inspect())
         return preview
 
 

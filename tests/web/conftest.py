@@ -12,6 +12,7 @@ from django.test import Client
 from django.utils import timezone
 
 from easyapache.ea4.mpm import Choice
+from easyapache.ea4.protocol import Report
 from mpm.access.services.actor import Actor
 from mpm.changes.services.planning import request_preview
 from mpm.changes.services.record import record_log, record_reports
@@ -58,13 +59,13 @@ def answered_preview(server: Server, choice: Choice) -> Any:
     plan = plan_for(server, choice)
     profile = server.profile
     assert profile is not None
-    record_preview(server.name, preview.uuid, plan.transaction.as_json(), None, profile.as_json())
+    record_preview(server.name, preview.uuid, plan.transaction, None, profile)
     preview.refresh_from_db()
     return preview
 
 
-def report(seq: int, kind: str, **data: Any) -> dict[str, Any]:
-    return {"seq": seq, "at": timezone.now().isoformat(), "kind": kind, "data": data}
+def report(seq: int, kind: str, **data: Any) -> Report:
+    return Report(seq, timezone.now().isoformat(), kind, data)
 
 
 STEPS = ("preflight", "download", "rehearsal", "packages", "configtest", "restart", "verify")

@@ -15,7 +15,7 @@ from django.utils.translation import override
 
 from easyapache.agent.change.progress import interruption_sentence, moves_of, succeeded_sentence
 from easyapache.ea4.profile import Package, Transaction
-from easyapache.ea4.protocol import ChangeRequest, Goal
+from easyapache.ea4.protocol import ChangeRequest, Goal, InterruptionReport
 from easyapache.ea4.sentences import Sentence, counted, with_sentences, with_words
 from mpm.web.translation import in_words
 
@@ -55,7 +55,7 @@ def test_sites_are_counted_in_three_forms(count: int, noun: str) -> None:
 
 @pytest.mark.parametrize(("count", "noun"), [(1, "próba"), (24, "próby"), (25, "prób")])
 def test_probes_are_counted_in_three_forms(count: int, noun: str) -> None:
-    measured = {"probes": count, "refused": 1, "reset": 0, "longest_wait_ms": 7.4}
+    measured = InterruptionReport(probes=count, refused=1, reset=0, longest_wait_ms=7.4)
     assert in_words(interruption_sentence(measured)) == (
         f"{count} {noun}: odrzucone 1, zerwane 0. Najdłuższe oczekiwanie: 7 ms."
     )

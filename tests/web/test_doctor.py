@@ -120,7 +120,7 @@ def test_what_was_taken_away_outside_is_told_until_somebody_adopts_it(
     assert profile is not None
     rest = tuple(item for item in profile.packages if "ruid2" not in item.name)
     request = request_number(timezone.now() + timedelta(seconds=1))
-    outside = record_inspection("web01", request, replace(profile, packages=rest).as_json())
+    outside = record_inspection("web01", request, replace(profile, packages=rest))
     assert outside is not None
     page = words(admin)
     assert 'data-code="packages_removed_outside"' in page
@@ -283,7 +283,7 @@ def test_findings_are_held_back_until_the_server_was_checked_after_a_repair(
     assert "Rechecking…" in rechecking
     assert 'hx-trigger="every 1s"' in rechecking
     request = request_number(timezone.now() + timedelta(seconds=1))
-    record_inspection("web01", request, stock_profile().as_json())
+    record_inspection("web01", request, stock_profile())
     checked = words(admin, f"&asked={number}")
     assert "Rechecking…" not in checked
     assert "httpd_down" not in checked

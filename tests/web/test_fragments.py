@@ -12,6 +12,7 @@ from django.conf import settings
 from django.test import Client
 
 from easyapache.ea4.mpm import Choice
+from easyapache.ea4.protocol import Failure
 from mpm.changes.services.planning import request_preview
 from mpm.changes.services.request import request_change
 from mpm.models import Change
@@ -74,9 +75,7 @@ def test_a_preview_is_waited_for_without_sending_the_same_thing_twice(
     assert admin.get(address, headers=HTMX).status_code == 204
     from mpm.servers.services.inspection import record_preview
 
-    record_preview(
-        server.name, preview.uuid, None, {"code": "lock", "message": "yum is at work (pid 7)."}
-    )
+    record_preview(server.name, preview.uuid, None, Failure("lock", "yum is at work (pid 7)."))
     answer = admin.get(address, headers=HTMX)
     assert answer.status_code == 200
     assert is_fragment(answer.content)

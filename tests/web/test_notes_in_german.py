@@ -25,6 +25,7 @@ from easyapache.agent.server import Interruption
 from easyapache.agent.simulated.state import FAULTS
 from easyapache.ea4.mpm import Choice
 from easyapache.ea4.profile import Observation, Profile
+from easyapache.ea4.protocol import Failure, Report
 from easyapache.ea4.sentences import with_sentences
 from mpm.changes.detail import change_detail
 from mpm.changes.services.planning import request_preview
@@ -90,7 +91,7 @@ def recorded(server: Server, reports: list[dict[str, Any]]) -> Change:
     kept = [
         one | {"data": {k: v for k, v in one["data"].items() if k != "profile"}} for one in reports
     ]
-    record_reports(server.name, change.uuid, kept)
+    record_reports(server.name, change.uuid, map(Report.from_json, kept))
     change.refresh_from_db()
     assert change.finished
     return change
@@ -292,7 +293,8 @@ def test_a_preview_that_failed_says_why_in_german(admin: Client, server: Server)
         Sentence("No repository provides {names} anymore.", names="ea-apache24"),
         Sentence("Refresh the plan."),
     )
-    record_preview(server.name, preview.uuid, None, json.loads(json.dumps(_error(error))))
+    failure = Failure.from_json(json.loads(json.dumps(_error(error))))
+    record_preview(server.name, preview.uuid, None, failure)
     page = admin.get(f"{EA4}mpm/review/{preview.uuid}/", headers=GERMAN).content.decode()
     assert "Kein Repository stellt ea-apache24 noch bereit." in page
     assert "Aktualisieren Sie den Plan." in page

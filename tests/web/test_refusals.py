@@ -158,7 +158,7 @@ def test_where_the_server_sees_it_differently_its_answer_counts(
     assert profile is not None
     preview = request_preview(server, choice, ADMIN)
     answer = Transaction(install=newer, remove=stored.remove)
-    record_preview(server.name, preview.uuid, answer.as_json(), None, profile.as_json())
+    record_preview(server.name, preview.uuid, answer, None, profile)
     preview.refresh_from_db()
     page = admin.get(f"{MPM}review/{preview.uuid}/").content.decode()
     assert "Plan differs from the estimate" in page

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from html import unescape
 
 import pytest
@@ -11,6 +12,7 @@ from django.test import Client
 from playwright.sync_api import expect
 
 from easyapache.ea4.mpm import Choice
+from easyapache.ea4.protocol import Failure
 from mpm.access.services.actor import NotFound
 from mpm.changes.services.lookup import preview_with
 from mpm.changes.services.planning import answer_for
@@ -71,8 +73,7 @@ def test_an_answer_that_matches_confirms_the_plan(admin: Client, changed: Change
     preview, plan = asked(admin, changed), rollback_plan(changed)
     profile = changed.server.profile
     assert profile is not None
-    told = (plan.transaction.as_json(), None, profile.as_json())
-    record_preview("web01", preview.uuid, *told)
+    record_preview("web01", preview.uuid, plan.transaction, None, profile)
     for page in (
         page_of(admin, changed, preview),
         page_of(admin, changed, preview, **FRAGMENT),
@@ -88,9 +89,8 @@ def test_an_answer_that_differs_says_where_the_packages_come_from_then(
     preview, plan = asked(admin, changed), rollback_plan(changed)
     profile = changed.server.profile
     assert profile is not None
-    moves = plan.transaction.as_json()
-    moves["install"] = moves["install"][1:]
-    record_preview("web01", preview.uuid, moves, None, profile.as_json())
+    moves = replace(plan.transaction, install=plan.transaction.install[1:])
+    record_preview("web01", preview.uuid, moves, None, profile)
     page = page_of(admin, changed, preview, **FRAGMENT)
     assert "The repositories would install other packages" in page
     assert "takes the packages from restore points" in page
@@ -101,7 +101,7 @@ def test_a_server_that_cannot_say_leaves_the_rollback_possible(
     admin: Client, changed: Change
 ) -> None:
     preview = asked(admin, changed)
-    error = {"code": "repository", "message": "The repository EA4 can't be reached."}
+    error = Failure("repository", "The repository EA4 can't be reached.")
     record_preview("web01", preview.uuid, error=error)
     page = page_of(admin, changed, preview)
     assert "The repository EA4 can't be reached." in page
@@ -113,7 +113,7 @@ def test_the_answer_to_a_rollback_is_none_to_a_selection(admin: Client, changed:
     preview, plan = asked(admin, changed), rollback_plan(changed)
     profile = changed.server.profile
     assert profile is not None
-    record_preview("web01", preview.uuid, plan.transaction.as_json(), None, profile.as_json())
+    record_preview("web01", preview.uuid, plan.transaction, None, profile)
     assert answer_for(changed.server, plan.choice, profile) is None
     with pytest.raises(NotFound):
         preview_with(preview.uuid)

@@ -369,8 +369,9 @@ def test_how_a_change_ended_is_told_in_german(running_change: Change) -> None:
         "Nothing was changed. {why}", why=Sentence("Another change is running on this server.")
     )
     outcome = with_words({"outcome": "failed", "decided_by": "lock", "sentence": said}, "sentence")
-    told = json.loads(json.dumps(report(change.last_report + 1, "outcome", **outcome)))
-    record_reports(change.server_name, change.uuid, [told])
+    received = json.loads(json.dumps(outcome))
+    last = report(change.last_report + 1, "outcome", **received)
+    record_reports(change.server_name, change.uuid, [last])
     change.refresh_from_db()
     assert change.sentence == "Nothing was changed. Another change is running on this server."
     assert change.sentence in story(change)

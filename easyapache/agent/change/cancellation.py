@@ -72,7 +72,7 @@ class Cancellation:
 
     def _refuse(self) -> None:
         progress = progress_of(self.folder.reports())
-        if progress.touched and progress.outcome is None:
+        if progress.touched and not progress.ended:
             self._answer(accepted=False, reason=ALREADY_TOO_LATE)
 
     def _answer(self, *, accepted: bool, reason: str) -> None:

@@ -8,8 +8,8 @@ from enum import StrEnum
 from typing import Any
 
 from easyapache.ea4.profile import Profile, Transaction
-from easyapache.ea4.protocol import ChangeRequest, Report, Step
-from easyapache.ea4.sentences import Sentence, all_of, counted, joined, with_sentences
+from easyapache.ea4.protocol import ChangeRequest, InterruptionReport, Report, Step, StepReport
+from easyapache.ea4.sentences import Sentence, all_of, counted, joined
 
 _MPM_PREFIX = "ea-apache24-mod_mpm_"
 _MPM_PACKAGES = frozenset(f"{_MPM_PREFIX}{name}" for name in ("event", "worker", "prefork"))
@@ -27,8 +27,8 @@ class Progress:
     tries: int = 0
     cancel_answered: bool = False
     cause: str = ""
-    outcome: Mapping[str, Any] | None = None
-    interruption: Mapping[str, Any] | None = None
+    ended: bool = False
+    interruption: InterruptionReport | None = None
     interruptions: int = 0
     outage_reported: bool = False
 
@@ -45,37 +45,34 @@ class Progress:
 def progress_of(reports: Iterable[Report]) -> Progress:
     """``tries``: how often the packages step started; ``cause``: why the undo started;
     ``outage_reported``: the visitor impact was reported in the current step before the engine was
-    interrupted."""
+    interrupted. Raises BadMessage for a step or an interruption that is none."""
     begun: set[Step] = set()
     done: set[Step] = set()
     last: Step | None = None
-    tries, answered, cause = 0, False, ""
+    tries, answered, ended, cause = 0, False, False, ""
     interruptions, outage_reported = 0, False
-    outcome: Mapping[str, Any] | None = None
-    interruption: Mapping[str, Any] | None = None
+    interruption: InterruptionReport | None = None
     for report in reports:
         if report.kind == "step":
-            status = report.data["status"]
-            outage_reported = (
-                outage_reported and last == report.data["step"] and status == "started"
-            )
-            last = Step(report.data["step"])
-            if status == "started":
+            line = StepReport.from_json(report.data)
+            started = line.status == "started"
+            outage_reported = outage_reported and last is line.step and started
+            last = line.step
+            if started:
                 begun.add(last)
                 tries += last is Step.PACKAGES
-            elif status in ("done", "skipped"):
+            elif line.status in ("done", "skipped"):
                 done.add(last)
-            data = with_sentences(report.data)
-            if status == "failed" and last not in UNDOING:
-                cause = _text(data.get("decided_by") or data.get("detail"))
-            elif status == "started" and last is Step.UNDO_PACKAGES:
-                cause = _text(data.get("decided_by")) or cause
+            if line.status == "failed" and last not in UNDOING:
+                cause = line.cause
+            elif started and last is Step.UNDO_PACKAGES:
+                cause = line.cause or cause
         elif report.kind == "cancel":
             answered = True
         elif report.kind == "outcome":
-            outcome = report.data
+            ended = True
         elif report.kind == "interruption":
-            interruption = report.data
+            interruption = InterruptionReport.from_json(report.data)
             interruptions, outage_reported = interruptions + 1, True
     return Progress(
         begun=frozenset(begun),
@@ -84,16 +81,11 @@ def progress_of(reports: Iterable[Report]) -> Progress:
         tries=tries,
         cancel_answered=answered,
         cause=cause,
-        outcome=outcome,
+        ended=ended,
         interruption=interruption,
         interruptions=interruptions,
         outage_reported=outage_reported,
     )
-
-
-def _text(value: Any) -> str:
-    """``value`` if it is a text (a Sentence keeps its template), else an empty one."""
-    return value if isinstance(value, str) else ""
 
 
 class Packages(StrEnum):
@@ -162,7 +154,7 @@ def label(mpm: str, itk: bool) -> str:
     return Sentence("{mpm} with ITK", mpm=mpm) if itk else mpm
 
 
-def succeeded_sentence(request: ChangeRequest, interruption: Mapping[str, Any] | None) -> str:
+def succeeded_sentence(request: ChangeRequest, interruption: InterruptionReport | None) -> str:
     text = Sentence(
         "The server now runs {mpm}: {moves}.",
         mpm=label(request.mpm, request.itk),
@@ -189,16 +181,14 @@ SIMULATED = "simulated"
 """The method of a server that is only a file (see easyapache.agent.simulated)."""
 
 
-def interruption_sentence(interruption: Mapping[str, Any] | None) -> str:
+def interruption_sentence(interruption: InterruptionReport | None) -> str:
     """The visitor impact; empty if nothing was measured, and for a simulated server, which has no
     visitors."""
-    if not interruption or not interruption.get("probes"):
+    if interruption is None or not interruption.probes or interruption.method == SIMULATED:
         return ""
-    if interruption.get("method") == SIMULATED:
-        return ""
-    refused, reset = int(interruption["refused"]), int(interruption["reset"])
-    wait = float(interruption["longest_wait_ms"])
-    if refused + reset == 0 and interruption.get("partial"):
+    refused, reset = int(interruption.refused or 0), int(interruption.reset or 0)
+    wait = interruption.longest_wait_ms or 0.0
+    if refused + reset == 0 and interruption.partial:
         return Sentence(
             "No connections were refused while measuring (with gaps). Longest wait: {wait} ms.",
             wait=f"{wait:.0f}",
@@ -208,7 +198,7 @@ def interruption_sentence(interruption: Mapping[str, Any] | None) -> str:
     return counted(
         "{count} probe: {refused} refused, {reset} reset. Longest wait: {wait} ms.",
         "{count} probes: {refused} refused, {reset} reset. Longest wait: {wait} ms.",
-        count=int(interruption["probes"]),
+        count=int(interruption.probes),
         refused=refused,
         reset=reset,
         wait=f"{wait:.0f}",

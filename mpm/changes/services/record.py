@@ -37,7 +37,6 @@ from mpm.changes.services.planning import keep_answer
 from mpm.changes.services.transition import move
 from mpm.history import seal_payload
 from mpm.history.services.events import append
-from mpm.history.services.text_checks import storable
 from mpm.models import ACTIVE_STATES, Change, LogChunk, State
 from mpm.models import Report as ReportRow
 from mpm.servers.agents import wake
@@ -83,7 +82,7 @@ def request_rest(change: Change) -> None:
     wake(change.server_name, "sync", after.as_json())
 
 
-def record_reports(server: str, change: str, reports: Iterable[Any]) -> int:
+def record_reports(server: str, change: str, reports: Iterable[Report]) -> int:
     """Record the reports of one message; returns how many were new.
 
     Known reports are skipped. One that does not follow the last known is left for later, and the
@@ -113,8 +112,7 @@ def record_reports(server: str, change: str, reports: Iterable[Any]) -> int:
     return fresh
 
 
-def _parsed(item: Any) -> tuple[Report, ReportData | None]:
-    report = Report.from_json(storable(item))
+def _parsed(report: Report) -> tuple[Report, ReportData | None]:
     if report.seq > unrequested.MOST_REPORTS:
         raise BadMessage(f"a change has at most {unrequested.MOST_REPORTS} reports")
     return report, report.parsed()

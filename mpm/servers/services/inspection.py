@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -14,6 +13,7 @@ from easyapache.ea4.opinion import Opinion
 from easyapache.ea4.package_metadata import Particulars
 from easyapache.ea4.plan import plan_from_transaction
 from easyapache.ea4.profile import Profile, Transaction
+from easyapache.ea4.protocol import Failure
 from easyapache.ea4.relations import load_catalogue
 from easyapache.ea4.schema import BadMessage
 from mpm.access.services.actor import agent_of
@@ -21,7 +21,6 @@ from mpm.changes.models.change import Origin
 from mpm.changes.services.outside import ours, outside_change
 from mpm.changes.services.record import mark_seen
 from mpm.history.services.events import append
-from mpm.history.services.text_checks import storable
 from mpm.models import ACTIVE_STATES, Change, Preview
 from mpm.servers.inventory import (
     Movement,
@@ -40,8 +39,8 @@ ANSWER_WITHIN = timedelta(hours=1)
 def record_inspection(
     server: str,
     request: str,
-    profile: Mapping[str, Any] | None = None,
-    error: Mapping[str, Any] | None = None,
+    profile: Profile | None = None,
+    error: Failure | None = None,
 ) -> Change | None:
     """Store the result of a scan. Returns the external change it revealed, if any.
 
@@ -58,14 +57,13 @@ def record_inspection(
         if now - requested > ANSWER_WITHIN:
             raise BadMessage("the answer to an expired request")
         if error is not None or profile is None:
-            _note_error(row, storable(dict(error or {})))
+            _note_error(row, error.as_json() if error else {})
             return None
         if _disturbed(row, requested):
             return None
-        seen = Profile.from_json(storable(dict(profile)))
-        scan = record_scan(row, seen, now, "scan")
-        record_peak(row, seen, now)
-        record_memory(row, seen, now)
+        scan = record_scan(row, profile, now, "scan")
+        record_peak(row, profile, now)
+        record_memory(row, profile, now)
         _note_error(row, None)
         if scan.movement is None:
             return None
@@ -75,10 +73,9 @@ def record_inspection(
         return outside_change(row, scan.movement, now)
 
 
-def note_particulars(server: str, data: Mapping[str, Any]) -> None:
+def note_particulars(server: str, particulars: Particulars) -> None:
     """Store an agent's package metadata."""
     now = timezone.now()
-    particulars = Particulars.from_json(storable(dict(data)))
     with transaction.atomic():
         row = Server.objects.select_for_update().filter(name=server).first()
         if row is not None:
@@ -120,13 +117,14 @@ def _record_update(server: Server, movement: Movement, at: datetime) -> None:
 def record_preview(
     server: str,
     preview: str,
-    transaction_json: Mapping[str, Any] | None = None,
-    error: Mapping[str, Any] | None = None,
-    profile: Mapping[str, Any] | None = None,
-    opinion: Mapping[str, Any] | None = None,
+    moves: Transaction | None = None,
+    error: Failure | None = None,
+    profile: Profile | None = None,
+    opinion: Opinion | None = None,
 ) -> Preview | None:
     """Store the server's answer to a preview, once. Returns the preview if this was its answer.
-    ``opinion``: what its WHM said to the same question, where it was asked.
+    ``moves``: the transaction of its package manager. ``opinion``: what its WHM said to the same
+    question, where it was asked.
 
     The plan is made from the profile sent with the answer, against which it was resolved; if the
     server has changed since, confirming reports that.
@@ -136,19 +134,15 @@ def record_preview(
         return None
     now = timezone.now()
     fields: dict[str, Any]
-    if error is not None or transaction_json is None:
-        fields = {
-            "state": Preview.State.FAILED,
-            "error": storable(dict(error or {"code": "no_answer", "message": "No answer."})),
-        }
+    if error is not None or moves is None:
+        failure = error or Failure("no_answer", "No answer.")
+        fields = {"state": Preview.State.FAILED, "error": failure.as_json()}
     else:
-        seen = Profile.from_json(storable(dict(profile))) if profile else row.server.profile
+        seen = profile or row.server.profile
         if seen is None:
             return None
-        moves = Transaction.from_json(storable(dict(transaction_json)))
-        second = Opinion.from_json(storable(dict(opinion))) if opinion else None
         plan = plan_from_transaction(
-            seen, Choice.from_json(row.choice), moves, load_catalogue(), second
+            seen, Choice.from_json(row.choice), moves, load_catalogue(), opinion
         )
         fields = {
             "state": Preview.State.READY,
