@@ -119,17 +119,20 @@ def test_a_confirm_with_a_stale_digest_carries_the_new_plan(known_server: KnownS
 def test_a_condition_of_the_caller_is_about_the_plan_that_is_acted_upon(
     known_server: KnownServer,
 ) -> None:
-    server, told = known_server(), []
+    server, conditions = known_server(), []
 
-    def unwilling(profile: Profile, plan: Plan) -> None:
-        told.append((profile.digest, plan.digest))
+    def willing(profile: Profile, plan: Plan, under_way: bool) -> None:
+        conditions.append((profile.digest, plan.digest, under_way))
+
+    def unwilling(profile: Profile, plan: Plan, under_way: bool) -> None:
+        willing(profile, plan, under_way)
         raise Refused("No.", code="unwilling")
 
     with pytest.raises(Refused, match="No"):
         request(server, check=unwilling)
     assert not Change.objects.exists()
-    change = request(server, check=lambda profile, plan: told.append((profile.digest, plan.digest)))
-    assert told == [(change.base_digest, change.digest)] * 2
+    change = request(server, check=willing)
+    assert conditions == [(change.base_digest, change.digest, False)] * 2
 
 
 def test_a_package_nobody_knows_is_no_reason_to_say_that_nothing_is_to_do(
