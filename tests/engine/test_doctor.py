@@ -127,6 +127,8 @@ SAID: Mapping[str, tuple[str, ...]] = {
     "byte_order_mark": (
         r"Invalid command '\xef\xbb\xbf#', perhaps misspelled or defined by a module not included",
         "Invalid command '\ufeffTimeout', perhaps misspelled",
+        r"Invalid command '\xff\xfeS', perhaps misspelled or defined by a module not included",
+        r"Invalid command '\xfe\xff', perhaps misspelled or defined by a module not included",
     ),
     "include_missing": (
         "Could not open configuration file /etc/nginx/x.include: No such file or directory",
@@ -210,6 +212,11 @@ SAID: Mapping[str, tuple[str, ...]] = {
     "disk_full": (
         "At least 44KB more space needed: needs 44KB more space on the / filesystem",
         "[Errno 28] No space left on device: '/var/cache/dnf'",
+    ),
+    "immutable_files": (
+        "error: unpacking of archive failed on file /etc/apache2/conf.modules.d/000_mod_mpm_x.conf:"
+        " cpio: rename failed - Operation not permitted",
+        "cannot open /var/lib/rpm/rpmdb.sqlite: Read-only file system",
     ),
     "scriptlet_failed": ("Error in POSTIN scriptlet in rpm package ea-apache24",),
     "rpm_database": ("error: sqlite failure: database disk image is malformed",),
@@ -340,6 +347,7 @@ SHOWN: Mapping[str, Profile] = {
         configured=Observation(("prefork",), True),
         running=Observation(("prefork",), True),
     ),
+    "few_semaphores_left": replace(SOUND, facts={"semaphores": {"used": 128, "limit": 128}}),
     "unfinished_transaction": replace(SOUND, facts={"unfinished_transaction": "dnf's 3"}),
     "foreign_mpm_file": replace(SOUND, facts={"foreign_mpm_files": ["/etc/apache2/conf.d/x"]}),
     "excluded": replace(SOUND, facts={"excludes": ["ea-apache24*"]}),

@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 import random
 import re
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import pytest
 
 from easyapache.agent.httpd.apache_config import ApacheConfig, read_config
 from easyapache.agent.httpd.section_conditions import Surroundings
+from easyapache.ea4.directives import MPMS, SUPPORTED_BY
 from tests.host.test_reading_as_httpd import PLACE, STATIC, VERSION, module, program
 from tests.places import short_folder
 
@@ -134,11 +136,31 @@ Seen = tuple[str, tuple[str, ...], str, tuple[str, ...]]
 """A directive: name, words, file, names of the sections around it."""
 
 
-class Writer:
-    """Writes the same configuration for the same seed."""
+OF_MPMS = (
+    *("MinSpareServers 5", "MaxSpareServers 9", "ThreadsPerChild 5", "ThreadLimit 64"),
+    *("AsyncRequestWorkerFactor 2", "MinSpareThreads 5", "MaxRequestWorkers 100", "ServerLimit 5"),
+    "<IfModule mod_cgid.c>\nScriptSock run/s\n</IfModule>",
+    "<IfModule cgi_module>\nMinSpareServers 5\n</IfModule>",
+    "<IfModule !mod_cgi.c>\nThreadsPerChild 5\n</IfModule>",
+)
+OF_MODULES = (
+    *("IfModule mod_cgi.c", "IfModule !cgid_module", "IfModule event.c", "IfModule worker.c"),
+    *("IfModule !worker.c", "IfModule !mpm_event_module", "IfDirective ThreadsPerChild"),
+    "IfDirective !AsyncRequestWorkerFactor",
+)
+"""What is written about MPMs, besides all the rest."""
 
-    def __init__(self, seed: int) -> None:
-        self.choice = random.Random(seed)
+
+class Writer:
+    """Writes the same configuration for the same seed. ``mpms``: with directives of MPMs, and
+    modules from the files of packages."""
+
+    def __init__(self, seed: int, *, mpms: bool = False) -> None:
+        self.choice, self.mpms = random.Random(seed), mpms
+        own = tuple(line for line in LINES if "oadModule" not in line)
+        self.lines = (*own, *OF_MPMS * 3) if mpms else LINES
+        self.conditions = (*CONDITIONS, *OF_MODULES * 3) if mpms else CONDITIONS
+        self.sections = SECTIONS[:3] if mpms else SECTIONS
 
     def below(self, most: float) -> bool:
         return self.choice.random() < most
@@ -151,7 +173,7 @@ class Writer:
             )
             text = f"{name} {of.choice(VALUES)}{of.choice(['', ' ', chr(9)])}"
         elif self.below(0.4):
-            text = of.choice(LINES)
+            text = of.choice(self.lines)
         elif includes and self.below(0.3):
             pattern = of.choice(INCLUDES).replace("%R", str(root))
             text = f"{of.choice(['Include', 'IncludeOptional', 'IncludeOptional'])} {pattern}"
@@ -163,7 +185,7 @@ class Writer:
 
     def section(self, root: Path, depth: int, *, includes: bool) -> str:
         of = self.choice
-        written = of.choice(CONDITIONS if self.below(0.75) else SECTIONS)
+        written = of.choice(self.conditions if self.below(0.75) else self.sections)
         opening, name = f"<{written}>", written.split()[0]
         if self.below(0.05):
             ways = (
@@ -196,9 +218,15 @@ class Writer:
             ending = text.rstrip("\n") if self.below(0.1) and "Use" not in text else text
             (root / name).write_bytes(ending.encode(encoding, "replace"))
 
-        head = "".join(map(module, LOADED)) + (
-            f"ServerName localhost\nPidFile {root}/pid\nErrorLog {root}/log\n"
-            f"DefaultRuntimeDir {root}\nListen 127.0.0.1:8001\n{MACROS}"
+        loaded = LOADED[1:] if self.mpms else LOADED
+        packaged = "Include conf.modules.d/*.conf\n" if self.mpms else ""
+        head = (
+            packaged
+            + "".join(map(module, loaded))
+            + (
+                f"ServerName localhost\nPidFile {root}/pid\nErrorLog {root}/log\n"
+                f"DefaultRuntimeDir {root}\nListen 127.0.0.1:8001\n{MACROS}"
+            )
         )
         put("httpd.conf", 9, head, includes=True)
         put("a.conf", 3, includes=self.below(0.3))
@@ -261,15 +289,18 @@ def by_httpd(root: Path, flags: list[str]) -> list[Seen] | None:
     return found
 
 
-def by_us(root: Path, flags: list[str]) -> tuple[list[Seen], ApacheConfig]:
-    surroundings = Surroundings(
+def surroundings(flags: list[str]) -> Surroundings:
+    return Surroundings(
         flags=frozenset(flags),
         environment={"OUT": "8099"},
         version=VERSION,
         static=STATIC,
         program=Path(program()),
     )
-    conf = read_config(root, root / "httpd.conf", surroundings)
+
+
+def by_us(root: Path, flags: list[str]) -> tuple[list[Seen], ApacheConfig]:
+    conf = read_config(root, root / "httpd.conf", surroundings(flags))
     found: list[Seen] = []
     for item in conf.directives:
         if item.name not in ON_READ and not item.name.startswith("<"):
@@ -333,3 +364,47 @@ def test_a_directive_of_no_module_is_none_under_an_mpm_that_is_not_there_yet(nam
         )
         _, conf_read = by_us(root, [])
         assert [item.name for item in conf_read.refused_by("event")] == ["maxspareservers"]
+
+
+def packages_of(root: Path, mpm: str) -> None:
+    """The files of the packages of an MPM and its CGI module, and of no other."""
+    folder = root / "conf.modules.d"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    cgi = "cgi" if mpm == "prefork" else "cgid"
+    for number, name in (("000", f"mpm_{mpm}"), ("005", cgi)):
+        (folder / f"{number}_mod_{name}.conf").write_text(
+            f"LoadModule {name}_module modules/mod_{name}.so\n"
+        )
+
+
+@pytest.mark.parametrize("lot", range(4))
+def test_what_the_next_mpm_refuses_is_known_whatever_is_written(lot: int) -> None:
+    """httpd is asked with it in place; it names the first directive that it doesn't know."""
+    compared = refused = 0
+    for seed in range(lot * 1000, lot * 1000 + 40):
+        with short_folder() as place:
+            root = place.resolve()
+            writer = Writer(seed, mpms=True)
+            flags = writer.write(root)
+            now, then = writer.choice.sample(MPMS, 2)
+            packages_of(root, now)
+            conf = read_config(root, root / "httpd.conf", surroundings(flags))
+            ours = [item.name for item in conf.refused_by(then)][:1]
+            packages_of(root, then)
+            options = [option for flag in flags for option in ("-D", flag)]
+            said = subprocess.run(
+                [program(), "-d", str(root), "-f", "httpd.conf", "-t", *options],
+                capture_output=True,
+                check=False,
+                timeout=30,
+                env={"PATH": os.environ["PATH"], "OUT": "8099"},
+            )
+            unknown = re.search(r"Invalid command '(\w+)'", said.stderr.decode("latin-1"))
+            theirs = [unknown[1].lower()] if unknown else []
+            if said.returncode and not set(theirs) & SUPPORTED_BY.keys():
+                continue  # it ends before it comes to a directive of an MPM
+            assert ours == theirs, f"seed {seed}: {now} to {then}"
+            compared, refused = compared + 1, refused + bool(theirs)
+    assert compared >= 20
+    assert refused >= 2

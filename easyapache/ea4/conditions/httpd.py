@@ -492,7 +492,7 @@ HTTPD: tuple[Condition, ...] = (
             "beginning. Apache reads it as part of the first directive."
         ),
         Sentence("Save the file that the error names as UTF-8 without BOM."),
-        patterns=(r"Invalid command '(?:\\xef\\xbb\\xbf|\ufeff)",),
+        patterns=(r"Invalid command '(?:\\xef\\xbb\\xbf|\ufeff|\\xff\\xfe|\\xfe\\xff)",),
     ),
     Condition(
         "configuration_broken",
