@@ -4,10 +4,13 @@ real journalctl."""
 from __future__ import annotations
 
 import array
+import json
 import logging
 import os
 import socket
 import struct
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -163,3 +166,44 @@ def test_a_message_names_its_change_by_number_and_by_id() -> None:
     assert journal.changes_of({"change": "0123ab", "note": {"number": 42}}) == ("42", "0123ab")
     assert journal.changes_of({"change": "0123ab"}) == ("0123ab",)
     assert journal.changes_of({"note": "no", "change": None}) == ()
+
+
+@pytest.mark.parametrize("form", ["text", "json"])
+def test_the_panels_own_logging_goes_to_the_journal_in_either_format(
+    reader: Reader, tmp_path: Path, form: str
+) -> None:
+    script = (
+        "import os\n"
+        "seen = os.fstat(2)\n"
+        "os.environ['JOURNAL_STREAM'] = f'{seen.st_dev}:{seen.st_ino}'\n"
+        "from easyapache import journal\n"
+        f"journal.Journal.__init__.__defaults__ = ('', {str(reader.path)!r})\n"
+        "import django, logging\n"
+        "django.setup()\n"
+        "from mpm.web.middleware import current_request_id\n"
+        "current_request_id.set('abc12345')\n"
+        "logging.getLogger('ea4.test').warning('one line')\n"
+    )
+    given = {
+        "DJANGO_SETTINGS_MODULE": "easyapache.settings",
+        "DEBUG": "true",
+        "EA4_DATA": str(tmp_path),
+        "LOG_FORMAT": form,
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        env={**os.environ, **given},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    seen = reader.line()
+    assert seen["EA4_REQUEST"] == ["abc12345"]
+    assert seen["PRIORITY"] == ["4"]
+    [message] = seen["MESSAGE"]
+    if form == "json":
+        line = json.loads(message)
+        assert (line["message"], line["request"]) == ("one line", "abc12345")
+    else:
+        assert message == "ea4.test: one line"
