@@ -29,10 +29,10 @@ def server(answer: Callable[[int], bytes]) -> Iterator[int]:
                 return  # the listener was closed: the test is over
             with link:
                 link.recv(1000)
-                said = answer(number)
+                response = answer(number)
                 number += 1
-                if said:
-                    link.sendall(said)
+                if response:
+                    link.sendall(response)
                 else:
                     link.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
 

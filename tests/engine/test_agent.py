@@ -205,14 +205,14 @@ def test_particulars_are_told_only_where_the_panel_has_others(make_house: MakeHo
     house = make_house()
     house.send("host.inspect", {"request": "r1", "particulars": ""})
     house.wait(lambda: bool(house.answers("control.particulars")))
-    said = Particulars.from_json(house.answers("control.particulars")[0]["particulars"])
-    assert said == house.simulation.server.particulars()
-    assert said.metainfo
-    house.send("host.inspect", {"request": "r2", "particulars": said.digest})
+    particulars = Particulars.from_json(house.answers("control.particulars")[0]["particulars"])
+    assert particulars == house.simulation.server.particulars()
+    assert particulars.metainfo
+    house.send("host.inspect", {"request": "r2", "particulars": particulars.digest})
     house.send("host.inspect", {"request": "r3"})
     house.send("host.inspect", {"request": "r4", "particulars": "0" * 32})
     house.wait(lambda: len(house.answers("control.particulars")) == 2)
-    house.send("host.inspect", {"request": "r5", "particulars": said.digest})
+    house.send("host.inspect", {"request": "r5", "particulars": particulars.digest})
     house.wait(lambda: len(house.answers("control.inspected")) == 5)
     assert len(house.answers("control.particulars")) == 2
 

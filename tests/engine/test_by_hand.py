@@ -42,11 +42,11 @@ def test_the_status_tells_how_far_a_change_got(
 ) -> None:
     folder = cut_off(simulation, "config_test", monkeypatch)
     assert main(["status", str(folder.path)]) == 1
-    said = capsys.readouterr().out
-    assert "server sim to event" in said
-    assert "packages done" in said
-    assert "Interrupted in step configtest. The server may have been changed." in said
-    assert str(folder.kit) in said
+    printed = capsys.readouterr().out
+    assert "server sim to event" in printed
+    assert "packages done" in printed
+    assert "Interrupted in step configtest. The server may have been changed." in printed
+    assert str(folder.kit) in printed
     assert main(["resume", str(folder.path)]) == 0
     assert main(["status", str(folder.path)]) == 0
     assert "succeeded: The server now runs event" in capsys.readouterr().out

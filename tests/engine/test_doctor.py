@@ -250,11 +250,11 @@ SEEN = [one for one in CATALOG if one.seen is not None]
 
 @pytest.mark.parametrize("code", [condition.code for condition in RECOGNIZED])
 def test_every_condition_that_programs_write_of_is_recognized_by_their_words(code: str) -> None:
-    for said in SAID[code]:
-        found = diagnose(f"something before\n{said}\nsomething after")
-        assert found, f"nothing recognized in {said!r}"
+    for output in SAID[code]:
+        found = diagnose(f"something before\n{output}\nsomething after")
+        assert found, f"nothing recognized in {output!r}"
         assert found[0].code == code
-        assert found[0].seen in said
+        assert found[0].seen in output
 
 
 def test_there_are_words_and_servers_for_every_condition_and_for_no_others() -> None:
@@ -265,8 +265,8 @@ def test_there_are_words_and_servers_for_every_condition_and_for_no_others() -> 
 def test_one_failure_is_not_taken_for_another() -> None:
     """Words that two failures share."""
     for code in ("no_semaphores_left", "ruid2_needs_prefork", "itk_needs_prefork", "cgid_socket"):
-        for said in SAID[code]:
-            assert [item.code for item in diagnose(said)] == [code]
+        for output in SAID[code]:
+            assert [item.code for item in diagnose(output)] == [code]
     agreed = "Removing dependent packages:\n ea-apache24-mod_ruid2  x86_64  0.9.8-21  @EA4  58 k"
     assert diagnose(agreed) == []
 
@@ -443,9 +443,9 @@ def conditions_in(tmp_path: Path, text: str, pid: int | None) -> dict[str, str]:
 def test_the_error_log_counts_since_httpd_was_started_and_by_httpds_own_words(
     tmp_path: Path,
 ) -> None:
-    said = conditions_in(tmp_path, LOG, 7)
-    assert list(said) == ["workers_exhausted"]
-    assert said["workers_exhausted"].endswith("(last)")
+    conditions = conditions_in(tmp_path, LOG, 7)
+    assert list(conditions) == ["workers_exhausted"]
+    assert conditions["workers_exhausted"].endswith("(last)")
     # Rotated away: what is there is all of this httpd's.
     assert conditions_in(tmp_path, LOG, 4711)["workers_exhausted"].endswith("(last)")
     assert conditions_in(tmp_path, "", 7) == {}

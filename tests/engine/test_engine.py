@@ -352,8 +352,8 @@ def test_killed_at_any_line_of_its_journal_a_change_still_ends(
     path = simulation.folder(simulation.request()).path
     live(simulation, path, life, before=before)
     assert ends_true(simulation, path) == "succeeded"
-    told = [line for line in kinds(ChangeFolder(path)) if line == "interruption"]
-    assert told == ["interruption"]
+    interruptions = [line for line in kinds(ChangeFolder(path)) if line == "interruption"]
+    assert interruptions == ["interruption"]
 
 
 @settings(max_examples=80, deadline=None)
@@ -398,15 +398,15 @@ def test_any_prefix_of_any_journal_ends(
 def test_systemds_journal_has_each_line_with_the_number_of_the_change_and_its_step(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    said: list[str] = []
+    datagrams: list[str] = []
     monkeypatch.setenv("JOURNAL_STREAM", "8:1")
     monkeypatch.setattr(
-        journal.Journal, "_deliver", lambda _, datagram: said.append(datagram.decode())
+        journal.Journal, "_deliver", lambda _, datagram: datagrams.append(datagram.decode())
     )
     simulation = Simulation(tmp_path)
     request = replace(simulation.request(), note={"number": 42})
     simulation.engine(simulation.folder(request)).run()
-    assert all(f"EA4_CHANGE=42\nEA4_CHANGE={request.change}\n" in one for one in said)
-    assert any("MESSAGE=packages: started\n" in one for one in said)
-    assert any("EA4_STEP=verify\n" in one for one in said)
-    assert len(said) == len(set(said))
+    assert all(f"EA4_CHANGE=42\nEA4_CHANGE={request.change}\n" in one for one in datagrams)
+    assert any("MESSAGE=packages: started\n" in one for one in datagrams)
+    assert any("EA4_STEP=verify\n" in one for one in datagrams)
+    assert len(datagrams) == len(set(datagrams))

@@ -117,13 +117,13 @@ def test_what_a_keeper_wrote_may_be_torn(tmp_path: Path, torn: bytes) -> None:
 
 @pytest.mark.parametrize("torn", [b"", b"\0\0", b"[]"])
 def test_a_repair_whose_result_is_torn_has_none(tmp_path: Path, torn: bytes) -> None:
-    asked = RepairFolder(tmp_path / ("a" * 32))
-    asked.create("restart-httpd", "2026-03-03T21:04:11.802Z")
+    repair = RepairFolder(tmp_path / ("a" * 32))
+    repair.create("restart-httpd", "2026-03-03T21:04:11.802Z")
     for name in ("result.json", "before.json"):
-        (asked.path / name).write_bytes(torn)
-    assert not asked.over
-    assert asked.before is None
-    assert asked.result is None
+        (repair.path / name).write_bytes(torn)
+    assert not repair.over
+    assert repair.before is None
+    assert repair.result is None
 
 
 def test_a_configuration_in_the_spool_that_is_torn_gives_way_to_the_agents_own(
@@ -199,8 +199,8 @@ def test_what_fails_while_the_machine_shuts_down_goes_on_after_the_boot(
         for _ in range(3):  # the agent starts it again, as long as there is an agent
             with pytest.raises(ShuttingDown):
                 machine.engine().run()
-    said = kinds(ChangeFolder(machine.path))
-    assert not any("failed" in line or "undo" in line or "outcome" in line for line in said)
+    lines = kinds(ChangeFolder(machine.path))
+    assert not any("failed" in line or "undo" in line or "outcome" in line for line in lines)
     machine.shutting_down = False
     assert machine.engine().run().data["outcome"] == "succeeded"
     simulation.sound()
@@ -219,9 +219,9 @@ def test_no_undo_attempt_is_burnt_while_the_machine_shuts_down(
         patched.setattr(simulation.server, "undo_packages", machine.refusing)
         with pytest.raises(ShuttingDown):
             machine.engine().run()
-    said = kinds(ChangeFolder(machine.path))
-    assert said.count("undo_packages started") == 1
-    assert "undo_packages failed" not in said
+    lines = kinds(ChangeFolder(machine.path))
+    assert lines.count("undo_packages started") == 1
+    assert "undo_packages failed" not in lines
     machine.shutting_down = False
     assert machine.engine().run().data["outcome"] == "restored"
     simulation.sound()
@@ -285,17 +285,17 @@ def test_the_log_is_on_the_disk_before_it_is_told(
     monkeypatch.setattr(
         os, "fsync", lambda handle: synced.append(str(Path(f"/proc/self/fd/{handle}").readlink()))
     )
-    told: list[str] = []
+    sent: list[str] = []
 
     def send(name: str, _: object) -> bool:
         assert str(folder.log_path) in synced
-        told.append(name)
+        sent.append(name)
         return True
 
     reporter = Reporter("sim", simulation.spool, Engines(simulation.config), send)
     reporter.follow(folder)
     reporter._send(folder)
-    assert told[0] == "control.log"
+    assert sent[0] == "control.log"
 
 
 @pytest.mark.parametrize(

@@ -56,6 +56,6 @@ def test_an_agent_that_is_root_on_purpose_starts_without_a_warning(make_house: M
     house = make_house(0.0)
     house.send("host.ping", {"nonce": "first"})
     house.wait(lambda: any(f["nonce"] == "first" for f in house.answers("control.heartbeat")))
-    said = (house.folder / "agent.out").read_text()
-    assert "superuser" not in said
-    assert "Warning" not in said
+    output = (house.folder / "agent.out").read_text()
+    assert "superuser" not in output
+    assert "Warning" not in output

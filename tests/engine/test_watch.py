@@ -45,28 +45,28 @@ class Clock:
 
 
 def looked(httpd: Httpd, most: int) -> tuple[list[float], list[str]]:
-    said: list[str] = []
+    log: list[str] = []
     window: Any = None
     server: Any = httpd
-    watch: Any = Watch(server, window, said.append)
+    watch: Any = Watch(server, window, log.append)
     watch._parent, watch._over = None, Clock(most)
     watch._look()
-    return watch._over.pauses, said
+    return watch._over.pauses, log
 
 
 def test_a_start_is_tried_again_within_half_a_second_however_often_it_failed() -> None:
     httpd = Httpd(refusals=30)
-    pauses, said = looked(httpd, 30)
+    pauses, log = looked(httpd, 30)
     assert httpd.starts == 30
     assert pauses[1] == SOONEST
     assert max(pauses) == LONGEST
-    assert said == ["httpd ended and cannot be started yet: More than one MPM loaded."]
+    assert log == ["httpd ended and cannot be started yet: More than one MPM loaded."]
 
 
 def test_an_httpd_that_ends_again_is_started_at_once() -> None:
     """Whatever was refused before it."""
     httpd = Httpd(refusals=10)
-    pauses, said = looked(httpd, 13)
+    pauses, log = looked(httpd, 13)
     assert httpd.starts == 13
     assert max(pauses[12:]) < SOONEST
-    assert sum("started again" in line for line in said) == 3
+    assert sum("started again" in line for line in log) == 3

@@ -96,5 +96,5 @@ def test_what_is_missing_is_told_with_the_command_that_brings_it() -> None:
     lacks = system.missing(place)
     assert "Apache's /nonexistent/apache2" in lacks
     assert "Apache's mod_mpm_event.so" in lacks
-    told = system.explain(lacks, place)
-    assert told.endswith("As root: apt-get install -y apache2-bin")
+    explanation = system.explain(lacks, place)
+    assert explanation.endswith("As root: apt-get install -y apache2-bin")

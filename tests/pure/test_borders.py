@@ -94,11 +94,11 @@ def test_what_an_older_version_did_not_write_has_its_default() -> None:
 
 
 def test_a_sentence_keeps_what_it_was_made_of() -> None:
-    said = Check("x", "t", Sentence("{name} is locked.", name="dnf"), "", ok=True)
-    again = Check.from_json(json.loads(json.dumps(said.as_json())))
+    check = Check("x", "t", Sentence("{name} is locked.", name="dnf"), "", ok=True)
+    again = Check.from_json(json.loads(json.dumps(check.as_json())))
     assert isinstance(again.expected, Sentence)
     assert again.expected.template == "{name} is locked."
-    forged = {**said.as_json(), "expected": "Another text."}
+    forged = {**check.as_json(), "expected": "Another text."}
     assert type(Check.from_json(forged).expected) is str
 
 

@@ -123,8 +123,8 @@ def test_where_the_server_disagrees_every_package_is_named() -> None:
         for p in stored.transaction.install
     )
     lost = Package("ea-vendor-module", "1.0", "1", "x86_64")
-    said = Transaction(install=newer, remove=(*stored.transaction.remove, lost))
-    answered = plan_from_transaction(prefork(), Choice(MPM.EVENT), said, CATALOGUE)
+    moves = Transaction(install=newer, remove=(*stored.transaction.remove, lost))
+    answered = plan_from_transaction(prefork(), Choice(MPM.EVENT), moves, CATALOGUE)
     assert [item.sentence for item in differences(stored, answered)] == [
         f"{CGID}: expected install 2.4.67-2, the server plans install 2.4.68-1.",
         "ea-vendor-module: expected no change, the server plans remove 1.0-1.",

@@ -178,10 +178,10 @@ def test_a_transaction_survives_the_journey_and_turns_round(profile: Profile) ->
 def test_sizes_travel_with_a_transaction_and_change_neither_digest_nor_identity() -> None:
     package = Package("ea-apache24-mod_mpm_event", "2.4.67", "2", "x86_64")
     bare = Transaction(install=(package,))
-    told = replace(bare, sizes={"install": {package.name: 300_000}, "remove": {}})
-    assert Transaction.from_json(told.as_json()).sizes == told.sizes
-    assert told == bare
-    assert told.digest == bare.digest
+    sized = replace(bare, sizes={"install": {package.name: 300_000}, "remove": {}})
+    assert Transaction.from_json(sized.as_json()).sizes == sized.sizes
+    assert sized == bare
+    assert sized.digest == bare.digest
     assert "sizes" not in bare.as_json()
 
 

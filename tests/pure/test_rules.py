@@ -434,13 +434,13 @@ def test_a_server_that_would_update_along_says_so() -> None:
     )
     new = make_plan(prefork(), EVENT, CATALOGUE)
     kept = {"ea-apache24", "ea-apache24-tools"}
-    said = Transaction(
+    moves = Transaction(
         install=tuple(
             sorted({*new.transaction.install, *(p for p in prefork().packages if p.name in kept)})
         ),
         remove=tuple(sorted(p for p in old if p.name in {*kept, CGI, MPM.PREFORK.package, RUID2})),
     )
-    answered = plan_from_transaction(Profile(old), EVENT, said, CATALOGUE)
+    answered = plan_from_transaction(Profile(old), EVENT, moves, CATALOGUE)
     codes = {finding.code: finding for finding in answered.findings}
     assert set(codes["updates_included"].packages) == kept
     assert not kept & answered.removed
@@ -473,8 +473,8 @@ def test_the_suexec_that_conflicts_with_itself_is_pointed_out(version: str, warn
         Package(p.name, number, release, p.arch) if p.version == "2.4.67" else p
         for p in prefork().packages
     )
-    said = found(Profile(old), adding(MPM.EVENT, SUEXEC))
-    assert ("suexec_conflicts_with_itself" in said) is warned
+    findings = found(Profile(old), adding(MPM.EVENT, SUEXEC))
+    assert ("suexec_conflicts_with_itself" in findings) is warned
 
 
 def test_what_changes_for_capacity_is_said() -> None:
@@ -511,11 +511,11 @@ def beside(profile: Profile, *names: str) -> Profile:
 def test_an_apache_that_was_removed_is_not_one_that_never_was() -> None:
     """By removing the MPM first, to install another one later."""
     last = {"id": 7, "at": "2026-12-01T10:04:00+00:00", "command": "remove ea-apache24-mod_mpm_x"}
-    said = found(bare(P[:-1], facts={"last_transaction": last}), EVENT)
-    assert "no_apache" not in said
-    assert "transaction is 7, of 2026-12-01 10:04: remove" in said["apache_removed"].message
-    assert said["apache_removed"].remedy == "As root, run: dnf history undo 7"
-    assert said["apache_removed"].severity is Severity.BLOCK
+    findings = found(bare(P[:-1], facts={"last_transaction": last}), EVENT)
+    assert "no_apache" not in findings
+    assert "transaction is 7, of 2026-12-01 10:04: remove" in findings["apache_removed"].message
+    assert findings["apache_removed"].remedy == "As root, run: dnf history undo 7"
+    assert findings["apache_removed"].severity is Severity.BLOCK
     unknown = found(bare(P[:-1]), EVENT)["apache_removed"]
     assert "Installed parts of it" in unknown.message
 
@@ -564,20 +564,20 @@ def test_an_apache_that_is_reloaded_every_hour_is_told_about_slots() -> None:
 
 def test_directives_of_a_module_that_stays_are_no_concern() -> None:
     facts = {"module_directives": {HTTP2: [place("h2push on")], RUID2: [place("rmode config")]}}
-    said = found(with_facts(event(HTTP2), **facts), PREFORK)["directives_of_removed_module"]
-    assert "h2push on in /etc/apache2/conf.d/x.conf line 3." in said.message
-    assert "rmode" not in said.message
-    assert said.severity is Severity.BLOCK
+    finding = found(with_facts(event(HTTP2), **facts), PREFORK)["directives_of_removed_module"]
+    assert "h2push on in /etc/apache2/conf.d/x.conf line 3." in finding.message
+    assert "rmode" not in finding.message
+    assert finding.severity is Severity.BLOCK
     assert "directives_of_removed_module" not in found(with_facts(event(HTTP2), **facts), WORKER)
 
 
 def test_sites_that_only_their_own_users_may_read_are_counted() -> None:
     roots = [f"/home/user{number}/public_html" for number in range(7)]
     server_with = with_facts(prefork(RUID2), closed_roots=roots, userdir_returns=True)
-    said = found(server_with, EVENT)
-    assert "7 document roots: /home/user0/public_html" in said["document_roots_closed"].message
-    assert "…" in said["document_roots_closed"].message
-    assert "userdir_returns" in said
+    findings = found(server_with, EVENT)
+    assert "7 document roots: /home/user0/public_html" in findings["document_roots_closed"].message
+    assert "…" in findings["document_roots_closed"].message
+    assert "userdir_returns" in findings
     stays = found(server_with, PREFORK)
     assert not {"document_roots_closed", "userdir_returns"} & stays.keys()
     assert "document_roots_closed" not in found(server_with, ITK_ON), "ITK reads them as they do"
@@ -587,8 +587,8 @@ def test_only_immutable_files_that_a_change_replaces_are_in_its_way() -> None:
     facts = {"immutable_files": {"/etc/apache2/conf.modules.d/490.conf": f"{P}mod_bwlimited"}}
     assert "immutable_files" not in found(with_facts(prefork(), **facts), EVENT)
     facts = {"immutable_files": {"/etc/apache2/conf/httpd.conf": ""}}
-    said = found(with_facts(prefork(), **facts), EVENT)["immutable_files"]
-    assert "/etc/apache2/conf/httpd.conf." in said.message
+    finding = found(with_facts(prefork(), **facts), EVENT)["immutable_files"]
+    assert "/etc/apache2/conf/httpd.conf." in finding.message
     assert "immutable_files" not in found(with_facts(prefork(), **facts), PREFORK)
 
 

@@ -32,10 +32,10 @@ def sentences(draw: st.DrawFn, depth: int = 2) -> Sentence:
 
 
 def test_a_sentence_is_its_english() -> None:
-    said = Sentence("{mpm} needs {count} packages.", mpm="event", count=3)
-    assert said == "event needs 3 packages."
-    assert json.dumps(said) == '"event needs 3 packages."'
-    assert hash(said) == hash("event needs 3 packages.")
+    sentence = Sentence("{mpm} needs {count} packages.", mpm="event", count=3)
+    assert sentence == "event needs 3 packages."
+    assert json.dumps(sentence) == '"event needs 3 packages."'
+    assert hash(sentence) == hash("event needs 3 packages.")
     assert Sentence("100 % of {nothing}") == "100 % of {nothing}"
     with pytest.raises(KeyError):
         Sentence("{mpm} needs {count}.", mpm="event")
@@ -110,9 +110,9 @@ def test_what_a_sentence_was_made_of_survives_json_and_copies(said: Sentence) ->
     ],
 )
 def test_words_that_do_not_give_the_text_beside_them_are_not_believed(words: object) -> None:
-    said = with_sentences({"message": "event", "words": words})
-    assert said == {"message": "event"}
-    assert type(said["message"]) is str
+    texts = with_sentences({"message": "event", "words": words})
+    assert texts == {"message": "event"}
+    assert type(texts["message"]) is str
 
 
 def test_names_are_joined_as_a_person_would() -> None:
