@@ -81,14 +81,14 @@ def test_a_backup_comes_back_in_an_empty_place(tmp_path: Path) -> None:
     configuration.mkdir()
     (configuration / "panel.env").write_text("ALLOWED_HOSTS=panel.example.com\n")
     file = tmp_path / "panel.backup"
-    said = first.manage("backup", str(file), "--configuration", str(configuration))
-    assert "isn't encrypted" in said
+    printed = first.manage("backup", str(file), "--configuration", str(configuration))
+    assert "isn't encrypted" in printed
     assert file.stat().st_mode & 0o077 == 0
     before = json.loads(first.run("manage.py", "mpm", "verify", "--json").stdout)
 
-    said = second.manage("restore", str(file))
-    assert "The history verifies" in said
-    assert "SECRET_KEY here is another one" in said
+    printed = second.manage("restore", str(file))
+    assert "The history verifies" in printed
+    assert "SECRET_KEY here is another one" in printed
     after = json.loads(second.run("manage.py", "mpm", "verify", "--json").stdout)
     assert after == before
     assert after["verified"]
@@ -110,8 +110,8 @@ def test_an_encrypted_backup_opens_with_its_passphrase_only(tmp_path: Path) -> N
     right.write_text("correct horse battery\n")
     wrong.write_text("staple\n")
     file = tmp_path / "panel.backup"
-    said = first.manage("backup", str(file), "--passphrase-file", str(right))
-    assert "isn't encrypted" not in said
+    printed = first.manage("backup", str(file), "--passphrase-file", str(right))
+    assert "isn't encrypted" not in printed
     content = file.read_bytes()
     assert b"SQLite format" not in content
     assert b"the first key" not in content
@@ -145,10 +145,10 @@ def test_a_panel_in_use_is_not_replaced_by_accident(tmp_path: Path) -> None:
     assert "at work" in place.manage("restore", str(file), "--replace", status=1)
     assert "later" in place.manage("mpm", "token", "list")
     assert place.run("-c", beat, "300").returncode == 0
-    said = place.manage("restore", str(file), "--replace")
+    printed = place.manage("restore", str(file), "--replace")
     assert "later" not in place.manage("mpm", "token", "list")
     [kept] = place.database.parent.glob("panel.sqlite3.before-restore-*")
-    assert str(kept) in said
+    assert str(kept) in printed
     with closing(sqlite3.connect(kept)) as old:
         names = {name for (name,) in old.execute("SELECT name FROM mpm_token")}
     assert "later" in names
@@ -165,9 +165,9 @@ def test_a_backup_of_a_newer_version_or_another_database_is_refused(tmp_path: Pa
             backup.add_text("database.sqlite3", "x")
             backup.add_text("keys.env", "SECRET_KEY=x\n")
             backup.finish(about)
-        said = place.manage("restore", str(file), status=1)
-        assert words in said
-        assert "Nothing was changed" in said
+        printed = place.manage("restore", str(file), status=1)
+        assert words in printed
+        assert "Nothing was changed" in printed
 
 
 def test_a_damaged_database_leaves_nothing_behind(tmp_path: Path) -> None:

@@ -51,11 +51,11 @@ def answer(*arguments: str) -> tuple[int, Any]:
 
 def test_status_tells_the_three_observations(known_server: Callable[..., Server]) -> None:
     known_server()
-    status, said = answer("status")
+    status, body = answer("status")
     assert status == 0
-    assert (said["mpm"], said["itk"], said["recommendation"]["mpm"]) == ("prefork", False, "event")
+    assert (body["mpm"], body["itk"], body["recommendation"]["mpm"]) == ("prefork", False, "event")
     for observer in ("installed", "configured", "running"):
-        assert said[observer] == {"mpms": ["prefork"], "itk": False}
+        assert body[observer] == {"mpms": ["prefork"], "itk": False}
     assert "prefork" in mpm("status")[1]
 
 
@@ -74,9 +74,9 @@ def test_a_blocked_plan_is_shown_with_status_3(known_server: Callable[..., Serve
     status, plan = answer("plan", "event", "--itk")
     assert status == 3
     assert any(finding["severity"] == "block" for finding in plan["findings"])
-    said = mpm("plan", "worker", "--itk")[1]
-    assert "no package changes" in said
-    assert "restarts Apache" not in said, "what is blocked does nothing"
+    printed = mpm("plan", "worker", "--itk")[1]
+    assert "no package changes" in printed
+    assert "restarts Apache" not in printed, "what is blocked does nothing"
 
 
 @pytest.mark.parametrize("profile", ["default", "mpm_itk", "worker", "nophp"])
@@ -130,9 +130,9 @@ def good() -> dict[str, Any]:
 def test_a_profile_that_is_none_is_refused(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "bad.json"
     path.write_bytes(content)
-    status, said = answer("plan", "event", "--profile", str(path))
+    status, problem = answer("plan", "event", "--profile", str(path))
     assert status == 3
-    assert said["code"] == "bad_profile"
+    assert problem["code"] == "bad_profile"
     status, _, err = mpm("plan", "event", "--profile", str(path))
     assert (status, "bad.json" in err) == (3, True)
 
@@ -141,9 +141,9 @@ def test_a_profile_of_fifty_megabytes_is_refused_by_its_size(tmp_path: Path) -> 
     good = {"name": "Mine", "desc": "", "version": "1.0", "tags": [], "pkgs": ["ea-apache24"]}
     path = tmp_path / "large.json"
     path.write_text(json.dumps(good) + " " * (50 * 1024 * 1024))
-    status, said = answer("plan", "event", "--profile", str(path))
+    status, problem = answer("plan", "event", "--profile", str(path))
     assert status == 3
-    assert "larger than" in said["detail"]
+    assert "larger than" in problem["detail"]
 
 
 def test_a_profile_that_is_not_there_is_refused(tmp_path: Path) -> None:
@@ -249,8 +249,8 @@ def test_switch_rollback_show_history_and_cancel(known_server: Callable[..., Ser
     assert (status, back["rollback_of"]) == (0, change.pk)
     status, listed = answer("history", "--ticket", "T-9")
     assert [item["id"] for item in listed["items"]] == [back["id"], change.pk]
-    status, shown = answer("show", f"#{change.pk}")
-    assert "threads" in " ".join(shown["story"])
+    status, detail = answer("show", f"#{change.pk}")
+    assert "threads" in " ".join(detail["story"])
     assert "threads" in mpm("show", str(change.pk))[1]
     assert mpm("cancel", str(back["id"]))[0] == 0
     assert "cancel" in mpm("history")[1].lower()
@@ -334,8 +334,8 @@ def test_a_server_that_does_not_answer_is_a_failure_and_no_refusal(
 
 def test_the_doctor_knows_a_healthy_server(known_server: Callable[..., Server]) -> None:
     known_server()
-    status, said = answer("doctor")
-    assert (status, said["server"], said["change"], said["findings"]) == (0, "web01", None, [])
+    status, body = answer("doctor")
+    assert (status, body["server"], body["change"], body["findings"]) == (0, "web01", None, [])
     assert mpm("doctor")[1] == "No problems found on web01.\n"
 
 
@@ -499,8 +499,8 @@ def test_who_reads_no_further_gets_no_traceback(
     assert process.stdout is not None
     assert process.stderr is not None
     process.stdout.close()
-    said = process.stderr.read()
-    assert (process.wait(60), said) == (141, "")
+    errors = process.stderr.read()
+    assert (process.wait(60), errors) == (141, "")
 
 
 @pytest.mark.django_db(transaction=True)
@@ -514,12 +514,12 @@ def test_an_interrupt_says_that_the_change_goes_on_and_how_to_follow_it(
         if line.startswith("#"):
             break
     process.send_signal(signal.SIGINT)
-    _, said = process.communicate(timeout=60)
+    _, errors = process.communicate(timeout=60)
     change = Change.objects.get()
     assert (process.returncode, change.finished) == (130, False)
-    assert "Traceback" not in said
-    assert f"Change #{change.pk} continues on the server." in said
-    assert f"manage.py mpm log -f {change.pk}" in said
+    assert "Traceback" not in errors
+    assert f"Change #{change.pk} continues on the server." in errors
+    assert f"manage.py mpm log -f {change.pk}" in errors
 
 
 def test_the_same_switch_again_follows_the_change_that_has_not_ended(

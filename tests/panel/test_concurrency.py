@@ -67,18 +67,18 @@ def test_of_eight_requests_at_once_one_becomes_a_change_and_seven_hear_which(
 
 def test_reports_cancels_and_sweeps_at_once_leave_one_truth(server: Server) -> None:
     change = request_change(server, Choice.parse("event"), actor=ADMIN)
-    told = [step(1, "preflight"), step(2, "download"), outcome(3, "canceled")]
+    reports = [step(1, "preflight"), step(2, "download"), outcome(3, "canceled")]
 
     def work(number: int) -> None:
         if number % 3 == 0:
-            record_reports("web01", change.uuid, told)
+            record_reports("web01", change.uuid, reports)
         elif number % 3 == 1:
             sweep()
         else:
             cancel(Change.objects.get(pk=change.pk), ADMIN)
 
     all_at_once(6, work)
-    record_reports("web01", change.uuid, told)
+    record_reports("web01", change.uuid, reports)
     change.refresh_from_db()
     assert change.state == State.CANCELED
     ends = Event.objects.filter(change=change, kind="change.canceled")

@@ -93,9 +93,9 @@ DOORS: dict[str, Callable[[], object]] = {
 @pytest.mark.parametrize("door", DOORS)
 def test_a_server_that_was_mended_is_switched_at_once(house: House, door: str) -> None:
     seen_broken(house.server)
-    said = DOORS[door]()
+    answer = DOORS[door]()
     change = Change.objects.filter(server=house.server).first()
-    assert change is not None, said
+    assert change is not None, answer
     assert change.to_mpm == "event"
 
 
@@ -113,9 +113,9 @@ def test_a_server_that_was_changed_by_hand_does_not_run_what_was_last_seen(
         house.server,
         replace(seen, packages=packages, configured=observed, running=observed),
     )
-    said = DOORS[door]()
+    answer = DOORS[door]()
     made = Change.objects.filter(server=house.server).exclude(origin="outside").first()
-    assert made is not None, said
+    assert made is not None, answer
     assert (made.from_mpm, made.to_mpm) == ("prefork", "event")
 
 
@@ -126,9 +126,9 @@ def test_a_refusal_says_how_old_its_knowledge_is_where_no_look_is_had(
     Server.objects.update(last_seen_at=timezone.now() - timedelta(hours=1))
     InstalledProfile.objects.update(confirmed_at=timezone.now() - timedelta(seconds=47))
     server.refresh_from_db()
-    status, said = put("prefork")
-    assert (status, said["changed"]) == (200, False)
-    age = re.search(r"web01 was last checked (\d+) seconds ago", said["detail"])
+    status, body = put("prefork")
+    assert (status, body["changed"]) == (200, False)
+    age = re.search(r"web01 was last checked (\d+) seconds ago", body["detail"])
     assert age is not None
     assert int(age[1]) >= 47
     status, text = shell("switch", "prefork", "--stored")

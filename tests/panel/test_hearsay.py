@@ -58,8 +58,8 @@ def test_more_than_was_confirmed_is_no_success_and_a_change_from_outside(change:
     firewall = "ea-apache24-mod_security2"
     seen = after(change)
     assert firewall in seen.names
-    told = [outcome(2, "succeeded", without(seen, firewall))]
-    record_reports("web01", change.uuid, told)
+    reports = [outcome(2, "succeeded", without(seen, firewall))]
+    record_reports("web01", change.uuid, reports)
     change.refresh_from_db()
     assert change.state == State.FAILED
     assert firewall in change.sentence

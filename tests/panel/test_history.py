@@ -214,11 +214,14 @@ def test_activity_counts_each_day_and_its_failures(
         if "since" not in query and "text" not in query:
             with subtests.test(query=query), django_assert_max_num_queries(2):
                 days = activity(ChangeFilters.parse(query), until, days=5)
-                asked = [(START + timedelta(hours=n)).date() for n in range(600) if fits(n)]
+                begun = [(START + timedelta(hours=n)).date() for n in range(600) if fits(n)]
                 wrong = [(START + timedelta(hours=n)).date() for n in range(0, 600, 10) if fits(n)]
                 for number, day in enumerate(days):
                     assert day.day == first + timedelta(days=number)
-                    assert (day.total, day.failed) == (asked.count(day.day), wrong.count(day.day))
+                    assert (day.total, day.failed) == (
+                        begun.count(day.day),
+                        wrong.count(day.day),
+                    )
     assert [day.total for day in activity(ChangeFilters(), until, days=5)] == [0, 12, 24, 24, 24]
 
 
@@ -231,10 +234,10 @@ def test_days_are_counted_along_indexes_alone(
             cursor.execute("SET LOCAL enable_seqscan = off")
             cursor.execute("SET LOCAL enable_bitmapscan = off")
     for query in ({}, *(query for query, _ in INDEXES)):
-        with subtests.test(query=query), CaptureQueriesContext(connection) as asked:
+        with subtests.test(query=query), CaptureQueriesContext(connection) as queries:
             activity(ChangeFilters.parse(query), START + timedelta(days=20))
             with connection.cursor() as cursor:
-                counting = asked.captured_queries[-1]["sql"]
+                counting = queries.captured_queries[-1]["sql"]
                 cursor.execute(f"{explain()} {counting}")
                 plan = "\n".join(str(row[-1]) for row in cursor.fetchall())
             assert "USING INDEX" not in plan, plan  # SQLite says COVERING where no row is read
@@ -264,7 +267,7 @@ def test_the_story_tells_it_to_somebody_who_was_not_there(
 
     record_reports("web01", change.uuid, [outcome(3, "succeeded", after(change))])
     change.refresh_from_db()
-    told = " ".join(story(change))
+    text = " ".join(story(change))
     for words in (
         "anna requested a change of web01 from prefork to event (Web)",
         "too much memory",
@@ -273,7 +276,7 @@ def test_the_story_tells_it_to_somebody_who_was_not_there(
         "The change succeeded",
         "No connections were refused. Longest wait: 12 ms",
     ):
-        assert words in told
+        assert words in text
     ticket = ticket_text(change, "https://panel.example/1")
     assert "too much memory" not in ticket
     assert ticket.endswith("https://panel.example/1")

@@ -34,12 +34,12 @@ def ended(known_server: Callable[..., Server]) -> Ended:
 
     def make(*interruptions: dict[str, Any], how: str = "restored", said: str = "") -> Change:
         change = request_change(known_server(), Choice.parse("event"), actor=ADMIN)
-        told = [step(1, "preflight")]
-        told += [report(n, "interruption", **one) for n, one in enumerate(interruptions, 2)]
+        reports = [step(1, "preflight")]
+        reports += [report(n, "interruption", **one) for n, one in enumerate(interruptions, 2)]
         profile = after(change) if how == "succeeded" else None
         words = {"sentence": said} if said else {}
-        told.append(outcome(len(told) + 1, how, profile, **words))
-        record_reports("web01", change.uuid, told)
+        reports.append(outcome(len(reports) + 1, how, profile, **words))
+        record_reports("web01", change.uuid, reports)
         change.refresh_from_db()
         return change
 

@@ -58,7 +58,7 @@ def test_a_server_that_nobody_knows_or_that_is_disabled_is_not_asked(
     known_server("web01", active=False)
     changed(server="web01")
     changed(server="nowhere")
-    told: Any = changed
-    told(server=["web01"])
-    told()
+    task: Any = changed
+    task(server=["web01"])
+    task()
     assert requests == []

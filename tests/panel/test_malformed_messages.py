@@ -104,9 +104,9 @@ def test_no_malformed_message_ends_a_worker_or_comes_back(
         ]
         assert str(expected) in finding.seen
         Pulse.beat("control", timezone.now())
-        said = StringIO()
-        call_command("pulse", "control", stdout=said)
-        assert f"{expected} messages dropped" in said.getvalue()
+        output = StringIO()
+        call_command("pulse", "control", stdout=output)
+        assert f"{expected} messages dropped" in output.getvalue()
     else:
 
         def told() -> Any:

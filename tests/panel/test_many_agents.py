@@ -269,9 +269,9 @@ def test_an_old_heartbeat_does_not_make_a_server_look_alive(
 
 def test_the_clock_of_an_agent_does_not_make_it_silent(db: None, known_server: MakeServer) -> None:
     server, now = known_server(), timezone.now()
-    for told in (now - timedelta(days=1), now + timedelta(days=1), "yesterday", 7):
+    for sent_at in (now - timedelta(days=1), now + timedelta(days=1), "yesterday", 7):
         Server.objects.update(last_seen_at=None)
-        record_heartbeat("web01", "1.0", {}, str(told))
+        record_heartbeat("web01", "1.0", {}, str(sent_at))
         server.refresh_from_db()
         assert server.last_seen_at is not None
         assert now <= server.last_seen_at <= timezone.now()
@@ -298,9 +298,9 @@ def test_a_heartbeat_that_says_nothing_new_is_one_small_update(
     Server.objects.update(last_seen_at=timezone.now() - timedelta(seconds=10))
     with CaptureQueriesContext(
         connection,
-    ) as asked:
+    ) as queries:
         record_heartbeat("web01", "1.0", {"dnf": "4.14"})
-    written = [query["sql"] for query in asked if query["sql"].startswith(("UPDATE", "INSERT"))]
+    written = [query["sql"] for query in queries if query["sql"].startswith(("UPDATE", "INSERT"))]
     assert len(written) == 1
     assert "capabilities" not in written[0]
     record_heartbeat("web01", "1.1", {"dnf": "4.14"})

@@ -68,12 +68,12 @@ def test_the_first_report_makes_it_running_and_the_outcome_ends_it(change: Chang
 
 
 def test_messages_doubled_shuffled_and_late_end_in_the_same_rows(change: Change) -> None:
-    told = [step(1, "preflight"), step(2, "download"), step(3, "packages"), outcome(4, "failed")]
-    messages = [[item] for item in told] * 5
+    reports = [step(1, "preflight"), step(2, "download"), step(3, "packages"), outcome(4, "failed")]
+    messages = [[item] for item in reports] * 5
     random.Random(7).shuffle(messages)
     for message in messages:
         record_reports("web01", change.uuid, message)
-    record_reports("web01", change.uuid, told)
+    record_reports("web01", change.uuid, reports)
     assert list(ReportRow.objects.values_list("seq", flat=True)) == [1, 2, 3, 4]
     assert fresh(change).state == State.FAILED
     assert Event.objects.filter(change=change, kind="change.failed").count() == 1
@@ -250,8 +250,8 @@ def test_particulars_replace_those_before_and_malformed_ones_change_nothing(
 ) -> None:
     server = known_server()
     for size in (1, 2):
-        said = Particulars(offered={"ea-a": Description(size=size, summary="A\x00")})
-        tasks.particulars(server="web01", particulars=said.as_json())
+        particulars = Particulars(offered={"ea-a": Description(size=size, summary="A\x00")})
+        tasks.particulars(server="web01", particulars=particulars.as_json())
     kept = particulars_of(server)
     assert kept.of("ea-a") == Description(size=2, summary="A\N{REPLACEMENT CHARACTER}")
     assert ServerParticulars.objects.get().digest == kept.digest
@@ -292,10 +292,10 @@ def test_a_scan_from_before_the_end_of_a_change_is_no_outside_change(change: Cha
 
     old = change.server.profile
     assert old is not None
-    asked = request_number(timezone.now() - timedelta(seconds=5))
-    record_inspection("web01", asked, after(change))
+    request = request_number(timezone.now() - timedelta(seconds=5))
+    record_inspection("web01", request, after(change))
     assert finish(change).state == State.SUCCEEDED
-    record_inspection("web01", asked, old)
+    record_inspection("web01", request, old)
     assert not Change.objects.filter(origin="outside").exists()
     profile = change.server.profile
     assert profile is not None

@@ -57,13 +57,13 @@ def change(known_server: Callable[..., Server]) -> Change:
     made = request_change(known_server(), EVENT, actor=BY_TOKEN, reason="memory", ticket="T-1")
     record_log("web01", made.uuid, 0, piece(b"Installing\n"))
     record_log("web01", made.uuid, 11, piece(b"Running\n"))
-    told = [
+    reports = [
         step(1, "preflight"),
         report(2, "finding", code="slow", title="Slow", message="It took long."),
         report(3, "interruption", method="overlap", refused=1, reset=0, longest_wait_ms=3.5),
         outcome(4, "succeeded", after(made)),
     ]
-    record_reports("web01", made.uuid, told)
+    record_reports("web01", made.uuid, reports)
     made.refresh_from_db()
     return made
 

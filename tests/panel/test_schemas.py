@@ -55,17 +55,17 @@ def test_a_time_is_utc_with_milliseconds_whatever_zone_it_was_in() -> None:
 
 def test_an_export_shows_a_change_as_rest_does(story_of_two: list[Change]) -> None:
     row = Change.objects.get(pk=story_of_two[0].pk)
-    shown = ChangeSchema.of(row).as_json()
-    assert (shown["id"], shown["uuid"]) == (row.pk, row.uuid)
-    assert shown["from"]["mpm"] == row.from_mpm
+    exported = ChangeSchema.of(row).as_json()
+    assert (exported["id"], exported["uuid"]) == (row.pk, row.uuid)
+    assert exported["from"]["mpm"] == row.from_mpm
     filters = ChangeFilters(server="web01")
     listed = json.loads("".join(as_json(filters)))
-    assert listed[-1] == shown
+    assert listed[-1] == exported
     table = list(csv.DictReader(io.StringIO("".join(as_csv(filters)))))
     assert tuple(table[0]) == COLUMNS
     assert table[-1]["id"] == str(row.pk)
     assert table[-1]["from_mpm"] == row.from_mpm
-    assert table[-1]["requested_at"] == shown["requested_at"]
+    assert table[-1]["requested_at"] == exported["requested_at"]
 
 
 def test_a_detail_is_the_change_and_more(
@@ -74,8 +74,8 @@ def test_a_detail_is_the_change_and_more(
 ) -> None:
     row = Change.objects.get(pk=story_of_two[0].pk)
     with django_assert_max_num_queries(3):
-        told = change_detail(row).as_json()
-    assert ChangeSchema.of(row).as_json().items() <= told.items()
-    assert [item["name"] for item in told["install"]]
-    assert all(step["at"].endswith("Z") for step in told["steps"])
-    assert told["timeline"]
+        detail = change_detail(row).as_json()
+    assert ChangeSchema.of(row).as_json().items() <= detail.items()
+    assert [item["name"] for item in detail["install"]]
+    assert all(step["at"].endswith("Z") for step in detail["steps"])
+    assert detail["timeline"]

@@ -109,10 +109,10 @@ def test_whoever_stops_reading_prepare_gets_no_traceback(tmp_path: Path) -> None
         assert process.stdout is not None
         assert process.stderr is not None
         process.stdout.close()
-        said = process.stderr.read()
+        errors = process.stderr.read()
     assert process.returncode == 128 + signal.SIGPIPE
-    assert "Traceback" not in said
-    assert "BrokenPipe" not in said
+    assert "Traceback" not in errors
+    assert "BrokenPipe" not in errors
 
 
 def test_ctrl_c_ends_prepare_without_a_traceback(tmp_path: Path) -> None:
@@ -128,6 +128,6 @@ def test_ctrl_c_ends_prepare_without_a_traceback(tmp_path: Path) -> None:
             assert process.poll() is None
         time.sleep(0.1)
         process.send_signal(signal.SIGINT)
-        said = process.stderr.read()
+        errors = process.stderr.read()
     assert process.returncode == 130
-    assert said == "Interrupted.\n"
+    assert errors == "Interrupted.\n"
