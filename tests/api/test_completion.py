@@ -125,8 +125,8 @@ def zsh(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Zsh]:
     (folder / "completion").write_text(script("zsh", parser_of("ea4mpm", remote=True)) + PANEL)
     shell = Zsh(folder)
     try:
-        said = shell.type(f"source {folder}/completion; {DONE}\n", "done\r\n")
-        assert "not found" not in said
+        output = shell.type(f"source {folder}/completion; {DONE}\n", "done\r\n")
+        assert "not found" not in output
         yield shell
     finally:
         shell.close()

@@ -29,8 +29,8 @@ SNAPSHOT = Path(__file__).with_name("openapi.json")
 
 def test_the_description_is_the_one_that_was_agreed(client: Client) -> None:
     """After a change that is meant: ``UPDATE_OPENAPI=1 pytest tests/api/test_description.py``."""
-    told = json.loads(client.get("/api/v1/openapi.json").content)
-    text = json.dumps(told, indent=1, ensure_ascii=False, sort_keys=True) + "\n"
+    description = json.loads(client.get("/api/v1/openapi.json").content)
+    text = json.dumps(description, indent=1, ensure_ascii=False, sort_keys=True) + "\n"
     if os.environ.get("UPDATE_OPENAPI"):
         SNAPSHOT.write_text(text)
     assert text == SNAPSHOT.read_text()
@@ -136,7 +136,7 @@ def test_every_header_that_is_sent_is_described_and_every_described_one_is_sent(
     profile = call("GET", "servers/web03/profile", token=admin).headers["ETag"]
     call("GET", mpm, token=few)
     plans = "servers/web03/plans"
-    asked = call("POST", f"{plans}?source=server&wait=0", event, token=admin)
+    requested = call("POST", f"{plans}?source=server&wait=0", event, token=admin)
     named = {"name": "x", "url": "https://8.8.8.8/", "scopes": ["read"]}
     hook, token = ({k: named[k] for k in ("name", key)} for key in ("url", "scopes"))
     seen = [
@@ -146,8 +146,8 @@ def test_every_header_that_is_sent_is_described_and_every_described_one_is_sent(
         ("getMpm", call("GET", mpm, token=few)),
         ("getProfile", call("GET", "servers/web03/profile", token=admin)),
         ("getProfile", call("GET", "servers/web03/profile", token=admin, If_None_Match=profile)),
-        ("createPlan", asked),
-        ("getPlan", call("GET", asked.body["href"][len("/api/v1/") :], token=admin)),
+        ("createPlan", requested),
+        ("getPlan", call("GET", requested.body["href"][len("/api/v1/") :], token=admin)),
         ("createWebhook", call("POST", "webhooks", hook, token=admin)),
         ("createToken", call("POST", "tokens", token, token=admin)),
         ("updateMpm", call("PUT", mpm, event, token=admin, If_Match='"other"')),
@@ -222,12 +222,12 @@ def test_every_kind_of_event_is_documented(client: Client) -> None:
         if path not in elsewhere and "migrations" not in path.parts:
             written |= set(look.findall(path.read_text("utf-8")))
     library = (panel / "servers" / "profile_library.py").read_text("utf-8")
-    told = {
+    kinds = {
         kind
         for line in re.findall(r"kind ?= ?(.*)", library)
         for kind in re.findall('"([a-z]+)"', line)
     }
-    written |= {f"profile.{kind}" for kind in told}
+    written |= {f"profile.{kind}" for kind in kinds}
     assert written - {"webhook.test"} == set(EVENT_KINDS)
     page = client.get("/api/docs").content.decode()
     assert all(f"<code>{kind}</code>" in page for kind in EVENT_KINDS)

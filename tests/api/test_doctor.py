@@ -40,8 +40,8 @@ def sick(add_server: AddServer) -> Server:
     profile = replace(profile_with(), running=Observation(("event",)), facts=facts)
     server = add_server(profile=profile_with())
     change = request_change(server, Choice.parse("event"), actor=ADMIN)
-    said = b"Error: Failed to download metadata for repo 'EA4'\n"
-    record_log(server.name, change.uuid, 0, piece(said))
+    output = b"Error: Failed to download metadata for repo 'EA4'\n"
+    record_log(server.name, change.uuid, 0, piece(output))
     outcome = report(
         2, "outcome", outcome="failed", decided_by="repo", sentence="", profile=profile.as_json()
     )
@@ -77,8 +77,8 @@ def test_command_page_and_api_tell_the_same(
     assert re.findall(r'data-code="([^"]+)"', page) == codes
     console = io.StringIO()
     display.diagnostics(display.Terminal(console), body)
-    shown = console.getvalue()
-    assert all(code in shown for code in codes)
+    printed = console.getvalue()
+    assert all(code in printed for code in codes)
 
 
 def test_a_sound_server_has_no_findings(server: Server, call: Call, add_token: AddToken) -> None:
@@ -96,13 +96,15 @@ def test_a_repair_is_asked_for_followed_and_listed(
     server: Server, call: Call, add_token: AddToken
 ) -> None:
     token = add_token("change")
-    asked = call("POST", "servers/web03/repairs", {"action": "start-httpd"}, token=token)
-    assert (asked.status, asked.body["ok"]) == (202, None)
-    path = asked.headers["Location"].removeprefix("/api/v1/")
+    requested = call("POST", "servers/web03/repairs", {"action": "start-httpd"}, token=token)
+    assert (requested.status, requested.body["ok"]) == (202, None)
+    path = requested.headers["Location"].removeprefix("/api/v1/")
     event = Event.objects.get(kind="server.repair_requested")
     assert (event.token_name, event.origin) == ("deploy", "rest")
-    assert call("GET", path, token=token).body == asked.body
-    record_repair("web03", asked.body["id"], "start-httpd", ok=True, message="Apache runs prefork.")
+    assert call("GET", path, token=token).body == requested.body
+    record_repair(
+        "web03", requested.body["id"], "start-httpd", ok=True, message="Apache runs prefork."
+    )
     done = call("GET", f"{path}?wait=20", token=token).body
     assert (done["ok"], done["message"]) == (True, "Apache runs prefork.")
     assert call("GET", "servers/web03/repairs", token=token).body == {

@@ -26,8 +26,8 @@ def token_for(panel: Panel, *scopes: str, **options: str) -> str:
     arguments = [part for scope in scopes for part in ("--scope", scope)]
     arguments += [part for name, value in options.items() for part in (f"--{name}", value)]
     arguments += ["--per-minute", "100000"]
-    said = panel.manage("mpm", "token", "create", "tests", *arguments, "--json").stdout
-    return str(json.loads(said)["token"])
+    printed = panel.manage("mpm", "token", "create", "tests", *arguments, "--json").stdout
+    return str(json.loads(printed)["token"])
 
 
 def simulated_name(panel: Panel) -> str:

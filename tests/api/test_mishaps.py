@@ -141,8 +141,8 @@ def test_a_whm_request_that_is_too_large_is_refused(server: Server, whm: Whm) ->
 def test_a_query_parameter_that_does_not_exist_is_refused(
     server: Server, add_token: AddToken, call: Call, path: str, name: str
 ) -> None:
-    said = problem(call("GET", path, token=add_token("read")), 422, "invalid")
-    assert said["errors"][0]["parameter"] == name
+    body = problem(call("GET", path, token=add_token("read")), 422, "invalid")
+    assert body["errors"][0]["parameter"] == name
     assert call("GET", path).status == 401
 
 
@@ -154,9 +154,9 @@ def test_changes_are_filtered_by_state(server: Server, add_token: AddToken, call
         for value in ("active", "queued", "failed")
     ]
     assert found == [1, 1, 0]
-    said = problem(call("GET", "changes?result=queued", token=token), 422, "invalid")
-    assert said["errors"][0]["parameter"] == "result"
-    assert "state" in said["errors"][0]["detail"]
+    body = problem(call("GET", "changes?result=queued", token=token), 422, "invalid")
+    assert body["errors"][0]["parameter"] == "result"
+    assert "state" in body["errors"][0]["detail"]
 
 
 @pytest.mark.parametrize(

@@ -122,8 +122,8 @@ def test_teams_takes_its_body_as_it_is(server: Server, add_token: AddToken, call
     assert (content["type"], content["version"]) == ("AdaptiveCard", "1.4")
     title, facts = content["body"]
     assert (title["type"], title["color"]) == ("TextBlock", "Good")
-    shown = {fact["title"]: fact["value"] for fact in facts["facts"]}
-    assert (shown["Reason"], shown["Ticket"]) == (REASON, "OPS-2114")
+    values = {fact["title"]: fact["value"] for fact in facts["facts"]}
+    assert (values["Reason"], values["Ticket"]) == (REASON, "OPS-2114")
     [action] = content["actions"]
     assert action["type"] == "Action.OpenUrl"
     assert action["url"].startswith("https://panel.example.com/")

@@ -64,15 +64,15 @@ def answered(
 ) -> dict[str, Any]:
     """A plan that was asked of the server itself."""
     plans = f"servers/{server.name}/plans"
-    asked = call("POST", f"{plans}?source=server&wait=0", wish, token=token)
+    requested = call("POST", f"{plans}?source=server&wait=0", wish, token=token)
     record_preview(
         server.name,
-        asked.body["href"].rsplit("/", 1)[1],
+        requested.body["href"].rsplit("/", 1)[1],
         moves or other_build(server),
         None,
         profile_of(server),
     )
-    body: dict[str, Any] = call("GET", asked.body["href"][len("/api/v1/") :], token=token).body
+    body: dict[str, Any] = call("GET", requested.body["href"][len("/api/v1/") :], token=token).body
     return body
 
 
@@ -209,13 +209,13 @@ def answering(server: Server, moves: Transaction | None, *also: Any) -> Iterator
     def run() -> None:
         try:
             while not over.wait(0.05):
-                asked = Preview.objects.filter(state=Preview.State.PENDING).first()
-                if asked is None:
+                preview = Preview.objects.filter(state=Preview.State.PENDING).first()
+                if preview is None:
                     continue
                 for work in also:
                     work()
                 error = None if moves else Failure("unsolvable", "nothing offers it")
-                record_preview(server.name, asked.uuid, moves, error, profile_of(server))
+                record_preview(server.name, preview.uuid, moves, error, profile_of(server))
                 return
         finally:
             connection.close()

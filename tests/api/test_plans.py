@@ -22,10 +22,10 @@ def test_a_server_that_has_not_answered_is_asked_again_at_the_address_given(
     server: Server, add_token: AddToken, call: Call
 ) -> None:
     token = add_token("plan")
-    asked = call("POST", f"{PATH}?source=server&wait=0", {"mpm": "event"}, token=token)
-    assert (asked.status, asked.body["state"]) == (202, "pending")
-    href = asked.headers["Location"].removeprefix("/api/v1/")
-    assert asked.body["href"] == asked.headers["Location"]
+    requested = call("POST", f"{PATH}?source=server&wait=0", {"mpm": "event"}, token=token)
+    assert (requested.status, requested.body["state"]) == (202, "pending")
+    href = requested.headers["Location"].removeprefix("/api/v1/")
+    assert requested.body["href"] == requested.headers["Location"]
     assert call("GET", href, token=token).status == 202
 
     preview, profile = Preview.objects.get(), server.profile
@@ -60,8 +60,8 @@ def test_what_visitors_would_notice_is_what_the_page_says(
     for result, refused, wait in (("succeeded", 0, 3.5), ("succeeded", 2, 12.0), ("failed", 9, 99)):
         change = request_change(server, Choice.parse("event"), actor=ADMIN)
         noticed = {"probes": 100, "refused": refused, "reset": 0, "longest_wait_ms": wait}
-        told = [step(1, "restart"), report(2, "interruption", **noticed), outcome(3, result)]
-        record_reports(server.name, change.uuid, told)
+        reports = [step(1, "restart"), report(2, "interruption", **noticed), outcome(3, result)]
+        record_reports(server.name, change.uuid, reports)
     expected, page = predicted(server), call("POST", PATH, {"mpm": "event"}, token=token).body
     assert page["predicted_interruption"] == {
         "samples": 3,
@@ -100,10 +100,10 @@ def test_a_server_that_cannot_answer_says_why(
     server: Server, add_token: AddToken, call: Call
 ) -> None:
     token = add_token("plan")
-    asked = call("POST", f"{PATH}?source=server&wait=0", {"mpm": "event"}, token=token)
+    requested = call("POST", f"{PATH}?source=server&wait=0", {"mpm": "event"}, token=token)
     error = Failure("unsolvable", "nothing provides ea-libx")
     record_preview(server.name, Preview.objects.get().uuid, None, error, None)
-    href = asked.body["href"].removeprefix("/api/v1/")
+    href = requested.body["href"].removeprefix("/api/v1/")
     answered = call("GET", href, token=token)
     assert answered.status == 422
     assert "ea-libx" in answered.body["detail"]
@@ -114,8 +114,8 @@ def test_a_plan_of_another_server_or_of_nobody_is_not_found(
 ) -> None:
     add_server("web04")
     token = add_token("plan")
-    asked = call("POST", f"{PATH}?source=server&wait=0", {"mpm": "event"}, token=token)
-    uuid = asked.body["href"].rsplit("/", 1)[1]
+    requested = call("POST", f"{PATH}?source=server&wait=0", {"mpm": "event"}, token=token)
+    uuid = requested.body["href"].rsplit("/", 1)[1]
     assert call("GET", f"servers/web04/plans/{uuid}", token=token).status == 404
     for name in ("0", "f" * 32, "%00", "a-b"):
         assert call("GET", f"{PATH}/{name}", token=token).status == 404, name

@@ -36,15 +36,15 @@ PLACE = {"Problem": 1, "HostError": 0, "_Symptom": 1}
 def codes_in(path: Path) -> Iterator[str]:
     """``code="…"`` as an argument or a name, and the calls above."""
     for node in ast.walk(ast.parse(path.read_text("utf-8"))):
-        said: list[ast.expr] = []
+        codes: list[ast.expr] = []
         if isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") == "code":
-            said = [node.value]
+            codes = [node.value]
         elif isinstance(node, ast.Call):
             place = PLACE.get(getattr(node.func, "id", ""))
-            said = [item.value for item in node.keywords if item.arg == "code"]
-            said += node.args[place : place + 1] if place is not None else []
-        said = [value for value in said if isinstance(value, ast.Constant | ast.IfExp)]
-        for part in (part for value in said for part in ast.walk(value)):
+            codes = [item.value for item in node.keywords if item.arg == "code"]
+            codes += node.args[place : place + 1] if place is not None else []
+        codes = [value for value in codes if isinstance(value, ast.Constant | ast.IfExp)]
+        for part in (part for value in codes for part in ast.walk(value)):
             text = part.value if isinstance(part, ast.Constant) else None
             if isinstance(text, str) and re.fullmatch(r"[a-z]+(_[a-z]+)*", text):
                 yield text

@@ -16,8 +16,8 @@ def test_every_operation_takes_what_its_description_says(client: Client) -> None
         route = path.lstrip("/").replace("{", "<str:").replace("}", ">")
         for method, operation in methods.items():
             parameters = operation.get("parameters", ())
-            said = frozenset(item["name"] for item in parameters if item["in"] == "query")
-            assert known(route, method.upper()) == said, (method, path)
+            documented = frozenset(item["name"] for item in parameters if item["in"] == "query")
+            assert known(route, method.upper()) == documented, (method, path)
             operations += 1
     assert operations > 30
 

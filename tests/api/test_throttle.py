@@ -62,10 +62,10 @@ def test_wrong_credentials_of_one_refuse_nobody_from_the_same_address_who_has_ri
     assert (answer.status, answer.headers["RateLimit-Policy"][:7]) == (200, '"token"')
     assert whm("servicestatus", service="httpd")["metadata"]["result"] == 1
     basic = base64.b64encode(b"anna:a long password").decode()
-    said = client.get(
+    by_password = client.get(
         "/json-api/servicestatus?api.version=1", headers={"Authorization": f"Basic {basic}"}
     )
-    assert said.json()["metadata"]["result"] == 1
+    assert by_password.json()["metadata"]["result"] == 1
 
 
 def test_wrong_passwords_do_not_refuse_a_valid_token_and_name_their_own_limit(

@@ -45,8 +45,8 @@ def test_a_token_is_made_listed_rotated_and_revoked(add_server: AddServer) -> No
     with pytest.raises(tokens.Denied):
         tokens.check(turned["token"], "192.0.2.9")
     assert mpm("token", "revoke", turned["id"])[0] == 0
-    told = list(Event.objects.filter(kind__startswith="token.").values_list("kind", "origin"))
-    assert told == [("token.created", "cli"), ("token.rotated", "cli"), ("token.revoked", "cli")]
+    events = list(Event.objects.filter(kind__startswith="token.").values_list("kind", "origin"))
+    assert events == [("token.created", "cli"), ("token.rotated", "cli"), ("token.revoked", "cli")]
 
 
 def test_a_token_is_for_the_servers_that_were_named(add_server: AddServer) -> None:
@@ -92,7 +92,7 @@ def test_the_secret_alone_is_on_standard_output() -> None:
 def test_what_cannot_be_meant_ends_with_status_3_and_creates_nothing(
     arguments: tuple[str, ...],
 ) -> None:
-    status, said = answer("token", *arguments)
+    status, body = answer("token", *arguments)
     assert status == 3
-    assert said["code"]
+    assert body["code"]
     assert not Token.objects.exists()

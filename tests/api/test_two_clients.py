@@ -131,17 +131,17 @@ class TwoClients(RuleBasedStateMachine):
     @rule(mpm=MPMS)
     def ask_the_service(self, mpm: str) -> None:
         active = self.active
-        said: Refused | None = None
+        refusal: Refused | None = None
         try:
             would_change(self.server, Choice.parse(mpm), actor=ADMIN)
         except Refused as no:
-            said = no
+            refusal = no
         if active is None:
-            assert isinstance(said, NothingToDo if mpm == self.runs else type(None))
+            assert isinstance(refusal, NothingToDo if mpm == self.runs else type(None))
         else:
-            assert isinstance(said, Busy)
-            assert said.change == active
-            assert not isinstance(said, UnderWay) or active.to_mpm == mpm
+            assert isinstance(refusal, Busy)
+            assert refusal.change == active
+            assert not isinstance(refusal, UnderWay) or active.to_mpm == mpm
 
     @precondition(lambda self: self.active is not None)
     @rule()

@@ -30,9 +30,9 @@ def test_a_webhook_is_made_listed_altered_tested_and_removed(add_server: AddServ
         assert (made["kinds"], made["servers"]) == (["change.failed"], ["web01"])
 
         assert [row["id"] for row in answer("webhook", "list")[1]["items"]] == [made["id"]]
-        said = mpm("webhook", "list")[1]
-        assert [word in said for word in ("chat", "change.failed", "web01")] == [True] * 3
-        assert made["secret"] not in said
+        printed = mpm("webhook", "list")[1]
+        assert [word in printed for word in ("chat", "change.failed", "web01")] == [True] * 3
+        assert made["secret"] not in printed
 
         _, altered = answer("webhook", "update", made["id"], "--name", "ops", "--no-active")
         assert (altered["name"], altered["active"], altered["url"]) == ("ops", False, receiver.url)
@@ -46,20 +46,20 @@ def test_a_webhook_is_made_listed_altered_tested_and_removed(add_server: AddServ
         webhooks.run()
         assert receiver.received[-1][1]["webhook-id"] == sent["id"]
         assert answer("webhook", "show", made["id"])[1]["name"] == "ops"
-        _, shown = answer("webhook", "deliveries", made["id"])
-        assert [(item["id"], item["state"]) for item in shown["items"]] == [
+        _, deliveries = answer("webhook", "deliveries", made["id"])
+        assert [(item["id"], item["state"]) for item in deliveries["items"]] == [
             (sent["id"], "delivered")
         ]
         assert "delivered" in mpm("webhook", "deliveries", made["id"])[1]
         again = ("webhook", "redeliver", made["id"], sent["id"])
         assert answer(*again)[1]["state"] == "pending"
         Delivery.objects.update(state=Delivery.State.SENDING)
-        status, said = answer(*again)
-        assert (status, said["code"]) == (3, "being_sent")
+        status, problem = answer(*again)
+        assert (status, problem["code"]) == (3, "being_sent")
     assert mpm("webhook", "delete", made["id"])[0] == 0
     assert not Webhook.objects.exists()
-    told = Event.objects.filter(kind__startswith="webhook.").order_by("pk")
-    assert [(event.kind.removeprefix("webhook."), event.origin) for event in told] == [
+    events = Event.objects.filter(kind__startswith="webhook.").order_by("pk")
+    assert [(event.kind.removeprefix("webhook."), event.origin) for event in events] == [
         (kind, "cli")
         for kind in ("created", "updated", "updated", "rotated", "tested", "redelivered", "deleted")
     ]
@@ -83,8 +83,8 @@ def test_a_webhook_is_made_listed_altered_tested_and_removed(add_server: AddServ
     ids=lambda arguments: " ".join(arguments)[:40],
 )
 def test_what_cannot_be_is_refused_with_status_3(arguments: tuple[str, ...]) -> None:
-    status, said = answer("webhook", *arguments)
-    assert (status, bool(said["code"])) == (3, True)
+    status, problem = answer("webhook", *arguments)
+    assert (status, bool(problem["code"])) == (3, True)
     assert not Webhook.objects.exists()
 
 
@@ -99,8 +99,8 @@ def test_a_webhook_has_the_format_that_was_named() -> None:
 
 
 def test_a_kind_of_event_that_there_is_none_of_is_refused() -> None:
-    status, said = answer("events", "--kind", "bogus")
-    assert (status, said["code"]) == (3, "unknown_kind")
+    status, problem = answer("events", "--kind", "bogus")
+    assert (status, problem["code"]) == (3, "unknown_kind")
 
 
 def test_events_are_read_on_from_where_one_left_off(
@@ -112,16 +112,16 @@ def test_events_are_read_on_from_where_one_left_off(
     _, start = answer("events")
     first = happen(call, token, "web01")
     happen(call, token, "web02")
-    status, said = answer("events", "--cursor", start["next"], "--server", "web01")
+    status, body = answer("events", "--cursor", start["next"], "--server", "web01")
     assert status == 0
-    assert [item["id"] for item in said["items"]] == [first.pk]
+    assert [item["id"] for item in body["items"]] == [first.pk]
     by_rest = call("GET", f"events?cursor={start['next']}&server=web01", token=token).body
-    assert (said["next"], len(by_rest["items"])) == (by_rest["next"], 1)
+    assert (body["next"], len(by_rest["items"])) == (by_rest["next"], 1)
     same = set(by_rest["items"][0]) - {"at"}
-    assert {key: said["items"][0][key] for key in same} == {
+    assert {key: body["items"][0][key] for key in same} == {
         key: by_rest["items"][0][key] for key in same
     }
-    assert answer("events", "--cursor", said["next"])[1]["items"] == []
+    assert answer("events", "--cursor", body["next"])[1]["items"] == []
     assert len(answer("events", "--kind", "change.queued")[1]["items"]) == 2
     text = mpm("events", "--limit", "1")[1]
     assert "token.created" in text
@@ -132,12 +132,12 @@ def test_events_are_read_on_from_where_one_left_off(
 def test_the_installed_profile_is_the_one_of_rest(
     server: Server, add_token: AddToken, call: Call
 ) -> None:
-    status, said = answer("profile", "--server", "web03")
+    status, body = answer("profile", "--server", "web03")
     assert status == 0
     by_rest = call("GET", "servers/web03/profile", token=add_token("read")).body
     same = ("server", "digest", "source", "packages", "configured", "running", "facts")
-    assert {key: said[key] for key in same} == {key: by_rest[key] for key in same}
-    assert set(said) == set(by_rest)
+    assert {key: body[key] for key in same} == {key: by_rest[key] for key in same}
+    assert set(body) == set(by_rest)
     assert "ea-apache24-mod_mpm_prefork" in mpm("profile")[1]
     Server.objects.create(name="new", created_at=timezone.now())
     assert answer("profile", "--server", "new")[1]["code"] == "no_profile"

@@ -54,16 +54,16 @@ def test_a_delivery_is_signed_as_standard_webhooks_say(
     assert path == "/hook?from=panel"
     assert headers["content-type"] == "application/json"
     assert headers["host"] == f"127.0.0.1:{receiver.port}"
-    told = json.loads(body)
-    assert (told["type"], told["data"]["id"]) == ("change.queued", event.pk)
-    assert told["data"]["hash"] == event.hash
+    message = json.loads(body)
+    assert (message["type"], message["data"]["id"]) == ("change.queued", event.pk)
+    assert message["data"]["hash"] == event.hash
     secret = webhooks.secret(made)
     signed = f"{headers['webhook-id']}.{headers['webhook-timestamp']}.".encode() + body
     key = base64.b64decode(secret.removeprefix("whsec_"))
     proof = base64.b64encode(hmac.new(key, signed, hashlib.sha256).digest()).decode()
     assert headers["webhook-signature"] == f"v1,{proof}"
     receiving = Receiver(secret)
-    assert receiving.verify(body, headers) == told
+    assert receiving.verify(body, headers) == message
     moved = {**headers, "webhook-timestamp": str(int(headers["webhook-timestamp"]) + 1)}
     for bad_body, bad_headers in ((body + b" ", headers), (body, moved)):
         with pytest.raises(WebhookVerificationError):
@@ -143,8 +143,8 @@ def test_it_hears_what_it_asked_for_and_only_from_now_on(
         happen(call, token, "web02")
         webhooks.run()
         webhooks.run()
-    told = [json.loads(body)["data"] for _, _, body in receiver.received]
-    assert [(item["kind"], item["server"]) for item in told] == [("change.queued", "web01")]
+    sent = [json.loads(body)["data"] for _, _, body in receiver.received]
+    assert [(item["kind"], item["server"]) for item in sent] == [("change.queued", "web01")]
 
 
 @LOOPBACK
@@ -212,15 +212,15 @@ def test_the_address_of_a_webhook_is_told_to_those_who_manage_it_and_to_nobody_e
         call("POST", f"{path}/rotate", token=admin)
         call("DELETE", path, token=admin)
         webhooks.run()
-        told = b"".join(body for _, _, body in receiver.received)
+        bodies = b"".join(body for _, _, body in receiver.received)
     events = call("GET", "events", token=reader).content
     deliveries = call("GET", f"webhooks/{curious.uuid}/deliveries", token=admin).content
     assert made.body["url"] == secret
-    for text in (told, events, deliveries):
+    for text in (bodies, events, deliveries):
         assert b"S3CRET" not in text
         assert b"hidden" not in text
     assert events.count(b"https://8.8.8.8") == 4
-    assert told.count(b"https://8.8.8.8") == 4
+    assert bodies.count(b"https://8.8.8.8") == 4
 
 
 @LOOPBACK
@@ -234,12 +234,12 @@ def test_what_is_sent_by_hand_is_in_the_history_with_the_id_of_its_request(
         sent = call("POST", f"{path}/test", token=admin, X_Request_Id="by-hand-1")
         again = f"{path}/deliveries/{sent.body['id']}/redeliver"
         call("POST", again, token=admin, X_Request_Id="by-hand-2")
-    told = Event.objects.filter(request_id__startswith="by-hand-").order_by("pk")
-    assert [(event.kind, event.token_name) for event in told] == [
+    recorded = Event.objects.filter(request_id__startswith="by-hand-").order_by("pk")
+    assert [(event.kind, event.token_name) for event in recorded] == [
         ("webhook.tested", "ops"),
         ("webhook.redelivered", "ops"),
     ]
-    assert {event.data["delivery"] for event in told} == {sent.body["id"]}
+    assert {event.data["delivery"] for event in recorded} == {sent.body["id"]}
 
 
 def test_a_webhook_of_a_kind_or_a_server_that_is_not_there_is_refused(
@@ -311,10 +311,10 @@ def test_after_thirty_hours_it_is_given_up_and_can_be_sent_again(
         again = call("POST", f"{path}/{delivery.uuid}/redeliver", token=admin)
         assert (again.status, again.body["state"], again.body["attempts"]) == (202, "pending", 0)
         webhooks.deliver_due(timezone.now())
-        shown = call("GET", path, token=admin).body["items"][0]
-    assert (shown["id"], shown["state"]) == (delivery.uuid, "delivered")
-    assert shown["log"][-1]["status"] == 200
-    assert len(shown["log"]) == len(PAUSES) + 2
+        item = call("GET", path, token=admin).body["items"][0]
+    assert (item["id"], item["state"]) == (delivery.uuid, "delivered")
+    assert item["log"][-1]["status"] == 200
+    assert len(item["log"]) == len(PAUSES) + 2
 
 
 @LOOPBACK

@@ -121,9 +121,9 @@ def test_recommendations_are_those_of_packages_that_are_installed(
 def test_further_prefixes_are_those_of_the_server(add_server: AddServer, whm: Whm) -> None:
     add_server("plain")
     add_server("two", particulars=Particulars(prefixes=("altea", "other")))
-    asked = "ea4_get_additional_pkg_prefixes"
-    assert whm(asked, server="plain")["data"] == {"additional_pkg_prefixes": []}
-    assert whm(asked, server="two")["data"] == {"additional_pkg_prefixes": ["altea", "other"]}
+    function = "ea4_get_additional_pkg_prefixes"
+    assert whm(function, server="plain")["data"] == {"additional_pkg_prefixes": []}
+    assert whm(function, server="two")["data"] == {"additional_pkg_prefixes": ["altea", "other"]}
 
 
 # -- packages -------------------------------------------------------------------------------------
@@ -166,9 +166,13 @@ def test_package_info_is_asked_by_name_or_by_namespace(server: Server, whm: Whm)
 
 def test_a_package_is_described_as_its_server_does(add_server: AddServer, whm: Whm) -> None:
     event, prefork = f"{APACHE}-mod_mpm_event", f"{APACHE}-mod_mpm_prefork"
-    said = Description("Short", "Long\nand longer", "MIT", "Some/Group", "http://a.example/", 4711)
+    described = Description(
+        "Short", "Long\nand longer", "MIT", "Some/Group", "http://a.example/", 4711
+    )
     add_server(
-        particulars=Particulars(installed={prefork: said}, offered={event: replace(said, size=12)})
+        particulars=Particulars(
+            installed={prefork: described}, offered={event: replace(described, size=12)}
+        )
     )
     data = whm("package_manager_get_package_info", package=[prefork, event, f"{APACHE}-mod_ssl"])
     known, offered, shipped = data["data"]["packages"]

@@ -72,13 +72,13 @@ def test_a_number_is_whole_and_large_enough(value: str) -> None:
 
 @given(RECORDS, st.integers(-3, 40), st.integers(-3, 40))
 def test_chunks_are_slices_counted_from_one(records: list[Any], start: int, size: int) -> None:
-    asked = given_as(
+    parameters = given_as(
         api__chunk__enable="1",
         api__chunk__verbose="1",
         api__chunk__start=str(start),
         api__chunk__size=str(size),
     )
-    data, about = controlled({"records": records}, asked)
+    data, about = controlled({"records": records}, parameters)
     if start < 1:
         assert data["records"] == records
     elif size > 0:
@@ -90,32 +90,34 @@ def test_chunks_are_slices_counted_from_one(records: list[Any], start: int, size
 def test_all_chunks_together_are_the_whole(records: list[Any]) -> None:
     found: list[Any] = []
     for start in range(1, len(records) + 1, 4):
-        asked = given_as(api__chunk__enable="1", api__chunk__start=str(start), api__chunk__size="4")
-        found += controlled({"records": records}, asked)[0]["records"]
+        parameters = given_as(
+            api__chunk__enable="1", api__chunk__start=str(start), api__chunk__size="4"
+        )
+        found += controlled({"records": records}, parameters)[0]["records"]
     assert found == records
 
 
 @given(RECORDS, st.booleans())
 def test_sorting_by_number_orders_numbers(records: list[Any], down: bool) -> None:
-    asked = given_as(
+    parameters = given_as(
         api__sort__enable="1",
         api__sort__a__field="size",
         api__sort__a__method="numeric",
         api__sort__a__reverse="1" if down else "0",
         api__sort__b__field="name",
     )
-    sizes = [item["size"] for item in controlled({"records": records}, asked)[0]["records"]]
+    sizes = [item["size"] for item in controlled({"records": records}, parameters)[0]["records"]]
     assert sizes == sorted(sizes, reverse=down)
 
 
 @given(RECORDS)
 def test_zero_can_be_the_largest(records: list[Any]) -> None:
-    asked = given_as(
+    parameters = given_as(
         api__sort__enable="1",
         api__sort__a__field="size",
         api__sort__a__method="numeric_zero_as_max",
     )
-    sizes = [item["size"] for item in controlled({"records": records}, asked)[0]["records"]]
+    sizes = [item["size"] for item in controlled({"records": records}, parameters)[0]["records"]]
     assert sizes == sorted(sizes, key=lambda size: size or 1000)
 
 
@@ -132,14 +134,14 @@ OPERATORS: dict[str, Any] = {
 
 @given(RECORDS, st.sampled_from(sorted(OPERATORS)))
 def test_filters_keep_exactly_what_holds(records: list[Any], operator: str) -> None:
-    asked = given_as(
+    parameters = given_as(
         api__filter__enable="1",
         api__filter__verbose="1",
         api__filter__a__field="size",
         api__filter__a__type=operator,
         api__filter__a__arg0="50",
     )
-    data, about = controlled({"records": records}, asked)
+    data, about = controlled({"records": records}, parameters)
     assert data["records"] == [item for item in records if OPERATORS[operator](item["size"])]
     assert about["filter"] == {"filtered": len(records)}
 
@@ -148,13 +150,13 @@ def test_unlimited_is_larger_than_every_number_only_where_it_is_handled() -> Non
     records = [{"quota": "unlimited"}, {"quota": "5"}]
 
     def kept(operator: str) -> int:
-        asked = given_as(
+        parameters = given_as(
             api__filter__enable="1",
             api__filter__a__field="quota",
             api__filter__a__type=operator,
             api__filter__a__arg0="9",
         )
-        return len(controlled({"records": records}, asked)[0]["records"])
+        return len(controlled({"records": records}, parameters)[0]["records"])
 
     assert (kept("gt"), kept("gt_handle_unlimited")) == (0, 1)
     assert (kept("lt"), kept("lt_handle_unlimited")) == (1, 1)
@@ -164,11 +166,11 @@ def test_texts_are_matched_by_their_beginning_their_parts_or_whole() -> None:
     data = {"packages": ["ea-apache24", "ea-apache24-mod_cgi", "ea-php82"]}
 
     def kept(operator: str | None, text: str, field: str = "*") -> list[str]:
-        asked = {"api__filter__enable": "1", "api__filter__a__field": field}
-        asked |= {"api__filter__a__arg0": text}
+        parameters = {"api__filter__enable": "1", "api__filter__a__field": field}
+        parameters |= {"api__filter__a__arg0": text}
         if operator:
-            asked["api__filter__a__type"] = operator
-        return list(controlled(data, given_as(**asked))[0]["packages"])
+            parameters["api__filter__a__type"] = operator
+        return list(controlled(data, given_as(**parameters))[0]["packages"])
 
     assert kept("begins", "EA-apache") == data["packages"][:2]
     assert kept(None, "cgi") == ["ea-apache24-mod_cgi"]
@@ -177,8 +179,8 @@ def test_texts_are_matched_by_their_beginning_their_parts_or_whole() -> None:
 
 def test_columns_cut_records_to_what_is_wanted() -> None:
     records = [{"a": 1, "b": 2, "c": 3}]
-    asked = given_as(api__columns__enable="1", api__columns__a="c", api__columns__b="a")
-    assert controlled({"x": records}, asked)[0]["x"] == [{"c": 3, "a": 1}]
+    parameters = given_as(api__columns__enable="1", api__columns__a="c", api__columns__b="a")
+    assert controlled({"x": records}, parameters)[0]["x"] == [{"c": 3, "a": 1}]
 
 
 @pytest.mark.parametrize(
@@ -199,6 +201,6 @@ def test_what_output_control_does_not_know_is_refused(asked: dict[str, str]) -> 
 
 
 def test_data_without_a_single_list_is_left_alone() -> None:
-    asked = given_as(api__chunk__enable="1", api__chunk__size="1")
+    parameters = given_as(api__chunk__enable="1", api__chunk__size="1")
     for data in ({"build": 3}, {"a": [1, 2], "b": [3, 4]}):
-        assert controlled(data, asked) == (data, {})
+        assert controlled(data, parameters) == (data, {})
