@@ -31,7 +31,6 @@ SECONDS = 2.0
 CLIENTS = 2
 AIM = 0.75
 PROJECT = Path(__file__).resolve().parent.parent
-TOKEN_NAME = "bench"  # noqa: S105
 
 
 def measure(report: Callable[[str], None]) -> Section:

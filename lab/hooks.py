@@ -16,7 +16,6 @@ NOTES = "var/log/hooks"
 """The log of the lab's scripts that do nothing else: one line per run, with the script's path and
 the packages it got."""
 NO_RESTART_FLAG = "var/cpanel/ea4-disable-500-restartsrv_httpd-for-glibc"
-PLUGIN = "universal-hooks"
 
 
 def install_scripts(root: Path) -> None:

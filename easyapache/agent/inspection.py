@@ -34,7 +34,6 @@ from easyapache.ea4.conditions.diagnosis import error_log_conditions
 from easyapache.ea4.directives import MPMS
 from easyapache.ea4.profile import Profile
 
-MODULE_FOLDER = "conf.modules.d"
 _CPANEL_VERSION = re.compile(r"\d{1,4}(?:\.\d{1,4}){1,4}")
 _MOST_PLACES = 50
 """The most configuration lines of one kind that are reported."""

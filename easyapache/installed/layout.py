@@ -14,8 +14,6 @@ from pathlib import Path
 
 ACCOUNT = "ea4-mpm"
 """The account of the panel, and the group that reads its configuration."""
-TREE = Path(__file__).resolve().parents[2]
-"""The version that this process belongs to."""
 REDIS_SOCKET = "/run/ea4-mpm-redis/redis.sock"
 
 TARGET = "ea4-mpm.target"

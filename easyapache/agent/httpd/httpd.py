@@ -29,7 +29,6 @@ from easyapache.agent.httpd.processes import (
     children_of,
     identify,
     maps_of,
-    parent_of,
     systemd_is_init,
 )
 from easyapache.agent.httpd.section_conditions import STATIC, Surroundings
@@ -592,15 +591,3 @@ class Httpd:
         }
         script = str(Path(inherit.__file__).resolve())
         return [sys.executable, "-I", script, json.dumps(settings)]
-
-
-def family_of(parent: Identity) -> list[int]:
-    """A parent and its children, for messages and for waiting."""
-    return [parent.pid, *children_of(parent.pid)]
-
-
-def topmost(pid: int) -> int:
-    """The httpd parent of a process that may be one of its children."""
-    while "mod_mpm_" in maps_of(parent_of(pid)):
-        pid = parent_of(pid)
-    return pid

@@ -72,13 +72,6 @@ class RpmDatabase:
         Raises HostError ``rpm_database`` when the database cannot be read."""
         return packages_from(self._query_all(_FORMAT, pattern).stdout)
 
-    def owners(self, capability: str) -> tuple[str, ...]:
-        """Names of the installed packages that provide something."""
-        found = self._runner.capture(
-            [*self.command, "-q", "--whatprovides", capability, "--qf", "%{NAME}\\n"]
-        )
-        return tuple(sorted(found.stdout.split())) if found.ok else ()
-
     def owned_paths(self, names: Iterable[str]) -> dict[str, str]:
         """{path: package} of every file that the named packages brought."""
         wanted = sorted(set(names))

@@ -282,14 +282,6 @@ UP_TO_THE_SERVER = frozenset({"no_such_package", "unsatisfiable", "extra_package
 repositories and relations that this panel does not."""
 
 
-def refuse_at_once(plan: Plan, profile: Profile, *, server_decides: bool) -> None:
-    """As ``refuse_if_blocked``, for an instant plan. ``server_decides``: the server's own plan is
-    requested next, and only blockers that it can't change are refused now."""
-    if server_decides and plan.blocks and {item.code for item in plan.blocks} <= UP_TO_THE_SERVER:
-        return
-    refuse_if_blocked(plan, profile)
-
-
 def satisfied(plan: Plan, profile: Profile) -> bool:
     """Whether packages, configuration and running httpd already match the plan.
 
