@@ -21,6 +21,8 @@ from easyapache.ea4.conditions.condition import Severity
 from easyapache.ea4.conditions.diagnosis import diagnosis_of
 from easyapache.ea4.mpm import Choice
 from mpm.changes.services.record import record_log
+from mpm.changes.services.request import UP_TO_THE_SERVER
+from mpm.cli.commands import changing
 from mpm.cli.local.in_process import operator
 from mpm.history.diagnosis import Examination
 from mpm.models import Change, LogChunk, State, Webhook
@@ -532,3 +534,8 @@ def test_the_same_switch_again_follows_the_change_that_has_not_ended(
     status, _, err = mpm("switch", "prefork", *YES)
     assert (status, Change.objects.count()) == (5, 1)
     assert f"Change #{first['id']}" in err
+
+
+def test_commands_and_panel_agree_on_the_blockers_that_a_server_may_resolve() -> None:
+    """The commands import nothing of the panel, so that they can't share the set."""
+    assert changing.UP_TO_THE_SERVER == UP_TO_THE_SERVER

@@ -11,7 +11,7 @@ from mpm.cli.commands.reading import SERVER_PATIENCE, change_number, choice, end
 from mpm.cli.commands.running import Run
 from mpm.cli.commands.statuses import DONE, BadUsage, Json, Refused
 
-UP_TO_THE_SERVER = frozenset({"package_unknown", "no_solution", "add_does_not_fit"})
+UP_TO_THE_SERVER = frozenset({"no_such_package", "unsatisfiable", "extra_package_conflicts"})
 """Blockers of an estimate that the server's own dnf may resolve: it knows repositories and
 relations that the panel does not."""
 
