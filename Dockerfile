@@ -37,7 +37,7 @@ EXPOSE 8000
 # Whatever starts first: the web part waits for its tables by itself.
 CMD ["python", "manage.py", "when_ready", "--", \
      "gunicorn", "--preload", "easyapache.wsgi:application", "--bind", "0.0.0.0:8000", \
-     "--worker-class", "gthread", "--workers", "2", "--threads", "8", \
+     "--worker-class", "easyapache.web_worker.WholeRequests", "--workers", "2", "--threads", "8", \
      "--timeout", "60", "--graceful-timeout", "10", "--keep-alive", "15", \
      "--worker-tmp-dir", "/tmp", "--no-control-socket", "--access-logfile", "-"]
 

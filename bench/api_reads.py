@@ -160,7 +160,7 @@ def serving(folder: Path) -> Iterator[tuple[tuple[str, int], str]]:
                 "--bind",
                 f"fd://{listener.fileno()}",
                 "--worker-class",
-                "gthread",
+                "easyapache.web_worker.WholeRequests",
                 "--threads",
                 "4",
                 "--keep-alive",

@@ -11,7 +11,7 @@ from easyapache import journal, sd_notify
 bind = os.environ.get("EA4_LISTEN", "0.0.0.0:8443").split(",")
 certfile = os.environ.get("EA4_CERTIFICATE") or None
 keyfile = os.environ.get("EA4_CERTIFICATE_KEY") or None
-worker_class = "gthread"
+worker_class = "easyapache.web_worker.WholeRequests"
 workers = int(os.environ.get("EA4_WEB_PROCESSES", "1"))
 # Two processes with a copy each of what the other one has changed take more than one alone: 118 MiB
 # after some hours, and 105 MiB where only the worker has the panel.

@@ -109,7 +109,7 @@ def test_what_runs_in_production_is_in_the_lock_of_production() -> None:
             *(sys.executable, "-c", WHAT_RUNS),
             *("django.contrib.auth.hashers", "easyapache.wsgi", "mpm.web.urls", "mpm.tasks"),
             *("easyapache.agent.worker", "easyapache.agent.change.engine", "celery.bin.celery"),
-            *("kombu.transport.redis", "gunicorn.app.wsgiapp", "gunicorn.workers.gthread"),
+            *("kombu.transport.redis", "gunicorn.app.wsgiapp", "easyapache.web_worker"),
             *("psycopg", "mpm.cli.remote.main"),
         ],
         env={**os.environ, "DJANGO_SETTINGS_MODULE": "tests.settings"},
