@@ -157,14 +157,8 @@ def web_part(folder: Folder, settings: Mapping[str, str], listener: socket.socke
         (
             *("-m", "gunicorn", "--preload", "easyapache.wsgi:application"),
             *("--bind", f"fd://{listener.fileno()}"),
-            *(
-                "--worker-class",
-                "easyapache.web_worker.WholeRequests",
-                "--workers",
-                "2",
-                "--threads",
-                "8",
-            ),
+            *("--worker-class", "easyapache.web_worker.WholeRequests"),
+            *("--workers", "2", "--threads", "8"),
             *("--timeout", "60", "--graceful-timeout", "5", "--keep-alive", "15"),
             *("--worker-tmp-dir", str(folder.panel), "--no-control-socket"),
         ),

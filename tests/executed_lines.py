@@ -43,6 +43,17 @@ class _Node(Protocol):
     workeroutput: dict[str, object]
 
 
+class _Slipcover(Slipcover):  # type: ignore[misc] # it has no types
+    """SlipCover, which can be kept from taking needless calls out for a while."""
+
+    paused = False
+
+    def deinstrument_seen(self) -> None:
+        """Called by SlipCover (on Python 3.11), which makes code objects anew here: megabytes."""
+        if not self.paused:
+            super().deinstrument_seen()
+
+
 class _Loader(SourceFileLoader):
     """Loads a module with a call for each of its lines."""
 
@@ -83,7 +94,7 @@ class ExecutedLines:
     def __init__(self, data_file: Path = DATA_FILE) -> None:
         self.data_file = data_file
         # No patterns of lines to exclude: coverage.py excludes, when it reports.
-        self.slipcover = Slipcover(exclude_lines=[], d_miss_threshold=NEEDLESS_CALLS)
+        self.slipcover = _Slipcover(exclude_lines=[], d_miss_threshold=NEEDLESS_CALLS)
         self.of_workers: dict[str, set[int]] = defaultdict(set)
         self.worker_crashed = False
 
@@ -91,6 +102,15 @@ class ExecutedLines:
         """The lines that this process has executed, by the path of their file."""
         files = self.slipcover.get_coverage()["files"]
         return {str(Path.cwd() / name): found["executed_lines"] for name, found in files.items()}
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_call(self, item: pytest.Item) -> Iterator[None]:
+        """A test that measures memory measures its own."""
+        self.slipcover.paused = item.get_closest_marker("measures_memory") is not None
+        try:
+            return (yield)
+        finally:
+            self.slipcover.paused = False
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_testnodedown(self, node: _Node) -> None:

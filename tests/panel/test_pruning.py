@@ -134,6 +134,7 @@ def peak_of(call: Callable[[], Any]) -> int:
         tracemalloc.stop()
 
 
+@pytest.mark.measures_memory
 @pytest.mark.django_db
 def test_pruning_needs_no_more_memory_for_a_longer_history(
     long_history: Callable[[int], None],
