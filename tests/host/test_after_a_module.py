@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import fcntl
+import json
 import os
 import shutil
 import struct
 import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -117,6 +119,39 @@ def flagged(path: Path) -> Iterator[None]:
         yield
     finally:
         write(0)
+
+
+READ_ONLY = """
+import json, sys
+from pathlib import Path
+from easyapache.agent.config import HostConfig
+from easyapache.agent.packages.immutable import immutable_files
+
+root = Path(sys.argv[1])
+config = HostConfig(server="x", spool=root, root=root, server_root=root / "etc/apache2")
+print(json.dumps(immutable_files(config, {})))
+"""
+
+
+@pytest.mark.parametrize("alone", [True, False], ids=["for_the_agent", "for_the_machine"])
+def test_a_file_system_that_only_the_agent_sees_read_only_is_in_no_way(
+    alone: bool, tmp_path: Path
+) -> None:
+    """A unit with ProtectSystem=strict does; the package manager runs outside of it."""
+    conf = tmp_path / "etc/apache2/conf"
+    conf.mkdir(parents=True)
+    (conf / "httpd.conf").touch()
+    mounted = f"mount --bind {tmp_path} {tmp_path} && mount -o remount,ro,bind {tmp_path}"
+    script = f"{mounted} && exec {sys.executable} -c '{READ_ONLY}' {tmp_path}"
+    # With a process 1 of its own, the namespace is the machine's as far as anyone in it can see.
+    machine = () if alone else ("--pid", "--fork", "--kill-child", "--mount-proc")
+    done = subprocess.run(
+        ["unshare", "--mount", *machine, "sh", "-c", script],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert json.loads(done.stdout) == ({} if alone else {"/etc/apache2/conf/httpd.conf": ""})
 
 
 @pytest.mark.parametrize(

@@ -20,6 +20,9 @@ _IMMUTABLE, _APPEND_ONLY = 0x10, 0x20
 _MOST = 50
 _CHANGED_BY_ALL = ("var/lib/rpm", "usr/share/rpm")
 """What every transaction writes to."""
+_MACHINE = Path("/proc/1/root")
+"""The file systems as process 1 has them mounted, where transactions run. The agent's own unit sees
+nearly all of them read-only (ProtectSystem=strict)."""
 
 
 def immutable_files(config: HostConfig, owned: Mapping[str, str]) -> dict[str, str]:
@@ -46,16 +49,32 @@ def _places(config: HostConfig, owned: Mapping[str, str]) -> Iterator[tuple[Path
 
 
 def _cannot_be_replaced(path: Path) -> bool:
-    try:
-        handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
-    except OSError:
+    handle = _opened(_MACHINE / path.relative_to("/"))
+    mounted_read_only = handle is not None and _is_read_only(handle)
+    if handle is None:  # it isn't there for process 1, or this is another account
+        handle = _opened(path)
+    if handle is None:
         return False
     try:
-        if os.fstatvfs(handle).f_flag & os.ST_RDONLY:
-            return True
-        answer = fcntl.ioctl(handle, _GET_FLAGS, struct.pack("l", 0))
-        return bool(struct.unpack("l", answer)[0] & (_IMMUTABLE | _APPEND_ONLY))
-    except OSError:  # a file system without such flags
-        return False
+        return mounted_read_only or _has_flag(handle)
     finally:
         os.close(handle)
+
+
+def _opened(path: Path) -> int | None:
+    try:
+        return os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
+    except OSError:
+        return None
+
+
+def _is_read_only(handle: int) -> bool:
+    return bool(os.fstatvfs(handle).f_flag & os.ST_RDONLY)
+
+
+def _has_flag(handle: int) -> bool:
+    try:
+        answer = fcntl.ioctl(handle, _GET_FLAGS, struct.pack("l", 0))
+    except OSError:  # a file system without such flags
+        return False
+    return bool(struct.unpack("l", answer)[0] & (_IMMUTABLE | _APPEND_ONLY))
