@@ -6,11 +6,12 @@ from __future__ import annotations
 import os
 import socket
 import ssl
+import struct
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,6 +32,8 @@ def application(environ, start_response):
     path = environ["PATH_INFO"]
     if path == "/late":
         time.sleep(0.5)
+    if path == "/slow":
+        time.sleep(5)
     if path in ("/unread", "/large"):
         body = b"x" * (4_000_000 if path == "/large" else 0)
     elif path == "/page":
@@ -75,25 +78,36 @@ def _context() -> ssl.SSLContext:
     return context
 
 
+def certify(folder: Path) -> None:
+    """A new key and its certificate."""
+    subprocess.run(
+        [
+            *("openssl", "req", "-x509", "-newkey", "ec"),
+            *("-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "1"),
+            *("-subj", "/CN=localhost", "-keyout", str(folder / "key")),
+            *("-out", str(folder / "crt")),
+        ],
+        check=True,
+        capture_output=True,
+    )
+
+
 @pytest.fixture(scope="module", params=["plain", "tls"])
 def server(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Server]:
-    folder = tmp_path_factory.mktemp("slow")
+    with running(tmp_path_factory.mktemp("slow"), request.param == "tls") as found:
+        yield found
+
+
+@contextmanager
+def running(folder: Path, tls: bool, descriptors: int | None = None) -> Iterator[Server]:
+    """gunicorn, which may open as many files as ``descriptors`` says."""
     (folder / "echo.py").write_text(APPLICATION)
-    tls = request.param == "tls"
+    limit = () if descriptors is None else ("prlimit", f"--nofile={descriptors}")
     certificate = {}
     if tls:
-        subprocess.run(
-            [
-                *("openssl", "req", "-x509", "-newkey", "ec"),
-                *("-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "1"),
-                *("-subj", "/CN=localhost", "-keyout", str(folder / "key")),
-                *("-out", str(folder / "crt")),
-            ],
-            check=True,
-            capture_output=True,
-        )
+        certify(folder)
         certificate = {
             "EA4_CERTIFICATE": str(folder / "crt"),
             "EA4_CERTIFICATE_KEY": str(folder / "key"),
@@ -102,6 +116,7 @@ def server(
         os.set_inheritable(listener.fileno(), True)
         web = subprocess.Popen(
             [
+                *limit,
                 *(sys.executable, "-m", "gunicorn"),
                 *("--config", str(PROJECT / "packaging/share/gunicorn.py"), "echo:application"),
             ],
@@ -286,6 +301,110 @@ def test_what_is_no_request_ends_its_connection_and_nothing_else(server: Server)
     assert server.answers()
 
 
+@pytest.mark.parametrize("version", [b"1.0", b"1.1"])
+def test_only_a_client_that_knows_the_word_gets_it(server: Server, version: bytes) -> None:
+    head = b"POST / HTTP/%s\r\nHost: x\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n"
+    with server.connect() as client:
+        client.sendall(head % version)
+        time.sleep(0.3)
+        client.sendall(b"hello")
+        begin = client.recv(100)
+    assert begin.startswith(b"HTTP/1.1 100 " if version == b"1.1" else b"HTTP/1.0 200 ")
+
+
+def test_a_client_whose_second_request_waits_for_a_word_gets_it_too(server: Server) -> None:
+    with server.connect() as client:
+        client.sendall(
+            b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nfirst"
+            b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 6\r\nExpect: 100-continue\r\n"
+            b"Connection: close\r\n\r\n"
+        )
+        found = b""
+        while b"HTTP/1.1 100 Continue\r\n\r\n" not in found:
+            piece = client.recv(1000)
+            assert piece, found
+            found += piece
+        client.sendall(b"second")
+        assert received(client).endswith(b"\r\n\r\nsecond")
+
+
+def test_a_length_with_many_zeros_does_not_make_a_request_of_its_body(server: Server) -> None:
+    """Another server in front of the panel would read it as a body, so it must be one here."""
+    body = b"GET /page HTTP/1.1\r\nHost: x\r\n\r\n"
+    with server.connect() as client:
+        client.sendall(
+            b"POST / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"
+            b"Content-Length: %016d\r\n\r\n" % len(body)
+        )
+        time.sleep(0.3)
+        client.sendall(body)
+        assert received(client).endswith(b"\r\n\r\n" + body)
+
+
+def test_lines_that_end_without_a_carriage_return_are_refused_at_once(server: Server) -> None:
+    started = time.monotonic()
+    with server.connect() as client:
+        client.sendall(b"GET / HTTP/1.1\nHost: x\n\n")
+        assert received(client).startswith(b"HTTP/1.1 400 ")
+    assert time.monotonic() - started < 10
+
+
+def test_a_client_that_has_sent_all_it_will_send_gets_its_answer(server: Server) -> None:
+    with server.connect() as client:
+        client.sendall(b"GET /late HTTP/1.1\r\nHost: x\r\n\r\n")
+        socket.socket.shutdown(client, socket.SHUT_WR)
+        assert received(client).startswith(b"HTTP/1.1 200 ")
+
+
+def test_clients_that_are_gone_at_any_point_leave_no_error(server: Server) -> None:
+    for data in (b"", b"\x16\x03\x01", b"GET /", b"GET /late HTTP/1.1\r\nHost: x\r\n\r\n"):
+        for connect in (server.plain, server.connect):
+            with connect() as client:
+                client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                client.sendall(data)
+    assert server.answers()
+    assert "[ERROR]" not in server.log.read_text()
+
+
+@pytest.mark.parametrize("tls", [False, True], ids=["plain", "tls"])
+def test_a_server_with_few_file_descriptors_keeps_some_for_its_answers(
+    tmp_path: Path, tls: bool
+) -> None:
+    with running(tmp_path, tls, descriptors=64) as server:
+        for slow in (silent, never_closed):
+            with ExitStack() as stack:
+                for _ in range(150):
+                    stack.enter_context(slow(server))
+                assert server.answers(), slow.__name__
+        assert "[ERROR]" not in server.log.read_text()
+
+
+def test_large_requests_that_wait_for_a_thread_have_a_limit_together(tmp_path: Path) -> None:
+    head = b"POST /unread HTTP/1.1\r\nHost: x\r\nContent-Length: 2000000\r\n\r\n"
+    with running(tmp_path, tls=False) as server, ExitStack() as stack:
+        for _ in range(8):
+            stack.enter_context(server.connect()).sendall(b"GET /slow HTTP/1.1\r\nHost: x\r\n\r\n")
+        clients = [stack.enter_context(server.connect()) for _ in range(40)]
+        for client in clients:
+            with suppress(ConnectionError):
+                client.sendall(head + b"x" * 2_000_000)
+        assert server.answers()
+        answers = [received(client)[:12] for client in clients]
+    assert answers.count(b"HTTP/1.1 413") == web_worker.LARGEST_TOTAL // 2_000_100
+    assert set(answers) <= {b"HTTP/1.1 413", b"HTTP/1.1 408", b""}
+
+
+def test_a_renewed_certificate_is_offered_to_the_next_client(tmp_path: Path) -> None:
+    with running(tmp_path, tls=True) as server:
+        offered = []
+        for _ in range(2):
+            with server.connect() as client:
+                assert isinstance(client, ssl.SSLSocket)
+                offered.append(client.getpeercert(binary_form=True))
+            certify(tmp_path)
+    assert offered[0] != offered[1]
+
+
 # -- without a server ------------------------------------------------------------------------
 
 
@@ -318,6 +437,12 @@ def test_the_largest_body_is_the_one_that_the_panel_reads(settings: object) -> N
     larger = arrival(head % (web_worker.LARGEST_BODY + 1))
     assert larger.complete()
     assert not larger.with_body
+
+
+def test_the_length_of_a_body_may_have_more_digits_than_a_number_can() -> None:
+    one = arrival(b"POST / HTTP/1.1\r\nContent-Length: %s\r\n\r\n" % (b"9" * 5000))
+    assert one.complete()
+    assert not one.with_body
 
 
 def test_a_head_without_an_end_has_a_limit() -> None:
