@@ -269,7 +269,9 @@ class Machine:
         finally:
             if process.poll() is None:
                 process.kill()
-            process.communicate()
+            process.wait()
+            if process.stdout is not None:
+                process.stdout.close()
 
     def slow(self, seconds: int) -> None:
         """The duration of the scriptlets of the MPMs' packages from now on; 0: normal."""

@@ -88,10 +88,15 @@ def _power(
         raise Wrong("; ".join(neither))
 
 
+UNFINISHED = '"state": *"(queued|running|canceling)"'
+"""Of a change, until the panel has heard from the server how it ended."""
+
+
 def _once(machine: Machine, moment: float, fails: Callable[[Machine], None]) -> str:
     """One change whose power fails after ``moment`` seconds; how it ended after the boot."""
     before, wanted = sound(machine, patience=60).installed[0], other(machine)
     until(machine, "ea4-mpm manage pulse control --within 60", 120)
+    until(machine, f"! ea4-mpm mpm history --limit 1 --json | grep -Eq '{UNFINISHED}'", 120)
     with begun(machine, wanted) as change:
         time.sleep(moment)
         fails(machine)
