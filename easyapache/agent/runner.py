@@ -183,16 +183,18 @@ class Runner:
                 self._kill_session(process.pid)
 
     @contextmanager
-    def companion(self, argv: Sequence[str], limit: float) -> Iterator[str]:
+    def companion(self, argv: Sequence[str], line: str, limit: float) -> Iterator[str]:
         """A program that runs during the ``with`` block and reads its standard input to the end:
-        that closes with this process, even when it is killed. Yields its first line, without the
-        end; what it wrote before it ended or ``limit`` seconds passed where there is none. Raises
-        HostError ``no_such_program``."""
+        that closes with this process, even when it is killed. ``line`` is sent to it. Yields its
+        first line, without the end; what it wrote before it ended or ``limit`` seconds passed where
+        there is none. Raises HostError ``no_such_program``."""
         with self._spawn(
             argv, subprocess.PIPE, subprocess.STDOUT, stdin=subprocess.PIPE
         ) as process:
             assert process.stdin is not None
             assert process.stdout is not None
+            with suppress(BrokenPipeError):  # it has ended, and its output says why
+                os.write(process.stdin.fileno(), f"{line}\n".encode())
             try:
                 yield _first_line(process.stdout.fileno(), time.monotonic() + limit)
             finally:

@@ -213,7 +213,7 @@ def _known(server: str) -> bool:
 
 
 def people(request: HttpRequest) -> list[str]:
-    """Names to filter by. Whoever may see one server only is told none: they are of all servers."""
+    """Names to filter by. They are of all servers: a session that sees one server gets none."""
     if frame_of(request).only is not None:
         return []
     return cache.get_or_set("people-of-the-history", people_in_history, A_MINUTE) or []

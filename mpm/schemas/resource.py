@@ -43,4 +43,4 @@ def one_of(values: Iterable[str]) -> Any:
 
 ROLES = ("", "administrator", "support", "token", "system", "agent", "whm")
 Role = Annotated[str, one_of(ROLES)]
-"""Of whoever is behind something that happened; empty for what came from outside the panel."""
+"""The role of the actor behind an event; empty for a change made outside the panel."""

@@ -23,7 +23,7 @@ LONGEST = 15 * 60
 PATIENCE = 5.0
 """Seconds for logind's answer."""
 _HELD = "held"
-_SCRIPT = f"echo {_HELD}; exec timeout {LONGEST} cat >/dev/null"
+"""What cat repeats, which systemd-inhibit starts as soon as it has the locks."""
 
 
 class Inhibitor:
@@ -40,12 +40,12 @@ class Inhibitor:
         if self._asked or not systemd_is_init():
             return False
         self._asked = True
-        argv = ["sh", "-c", _SCRIPT]
+        argv = ["timeout", str(LONGEST), "cat"]
         for mode in ("delay", "block"):
             lock = ("systemd-inhibit", "--what=shutdown", f"--mode={mode}", f"--who={WHO}")
             argv = [*lock, f"--why={why}", *argv]
         try:
-            said = self._stack.enter_context(self._runner.companion(argv, PATIENCE))
+            said = self._stack.enter_context(self._runner.companion(argv, _HELD, PATIENCE))
         except HostError as error:
             said = error.message
         if said == _HELD:

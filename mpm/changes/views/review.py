@@ -266,7 +266,7 @@ def review(request: HttpRequest, uuid: str) -> HttpResponse:
 
 
 def expected(server: Server, plan: Plan | None) -> dict[str, Any]:
-    """What earlier changes of a server let expect of ``plan``. One query."""
+    """The outcome and duration expected of ``plan``, by earlier changes of a server. One query."""
     prediction = predicted(server, plan)
     return {"prediction": prediction, "duration": usual_time(prediction)}
 

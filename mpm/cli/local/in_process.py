@@ -32,8 +32,8 @@ ADDRESSES = URLResolver(RegexPattern(r"^/"), [path("api/", include("mpm.api.urls
 
 
 LOGIN = Path("/proc/self/loginuid")
-"""The account that signed in to this machine, kept by the kernel whoever it became since
-(proc(5)); the largest number where nobody did."""
+"""The account that signed in to this machine, which the kernel keeps through su and setpriv
+(proc(5)); the largest number where there was no sign-in."""
 
 
 def operator() -> Actor:

@@ -59,7 +59,7 @@ def append(
     )
     event.hash = seal(chain.hash, event.sealed)
     event.save(force_insert=True)
-    if journal.is_stderr():  # a command answers whoever gave it; the page and the API do, too
+    if journal.is_stderr():  # elsewhere the page, the API or the command says it
         transaction.on_commit(partial(_log, event))
     Chain.objects.filter(server_name=server_name).update(seq=event.seq, hash=event.hash)
     return event
