@@ -11,9 +11,12 @@ WORKERS  ?= 4
 TESTS    ?= tests
 # Tests that break one real server after the other on purpose.
 CRASHES  := tests/faults $(addprefix tests/host/,test_package_faults.py test_cut_off.py test_torn.py)
-# Tests of the whole: on PostgreSQL, through other people's clients, by the main job, page by page.
+# Tests of the whole: on PostgreSQL, through other people's clients, by the main job, page by page,
+# used roughly, with many servers; and of real servers: what is in the way, and what visitors notice.
 SYSTEM   := tests/e2e tests/clients $(addprefix tests/,api/test_two_playbooks.py \
-	demo/test_smoke.py panel/test_on_postgresql.py web/test_every_page.py)
+	demo/test_smoke.py panel/test_on_postgresql.py panel/test_slow_clients.py \
+	$(addprefix web/,test_every_page.py test_many_servers.py test_rough_use.py) \
+	$(addprefix host/test_,obstacles.py server_contract.py stock_hosts.py visitors.py))
 # Empty where TESTS names some of them: what these alone execute would say little.
 WHOLE    := $(filter tests,$(TESTS))
 export PORT EA4_DATA
@@ -26,7 +29,7 @@ help:
 	@echo 'make demo         a running panel with a real server in a folder, on 127.0.0.1:$$PORT (8000)'
 	@echo 'make test         every test but the next two, browser included; nothing is skipped;'
 	@echo '                  at the end, how much of the code they execute'
-	@echo 'make system-test  the whole of it: PostgreSQL, WHM clients, the main job, every page'
+	@echo 'make system-test  the whole of it: PostgreSQL, WHM clients, the main job, every page, real servers'
 	@echo 'make crash-test   real servers broken on purpose: kills, pulled plugs, failing packages'
 	@echo 'make lint         ruff, mypy --strict, import contracts, djlint, codespell'
 	@echo 'make smoke        the main job without a browser: one JSON line per change'
